@@ -1,0 +1,142 @@
+//! How messages are read.
+
+use crate::id::Id;
+use crate::limits::{MAX_HASHES, MAX_MESSAGE_LEN};
+use crate::{Error, HashRange, Limits, Message, Request};
+use alloc::borrow::Cow;
+use core::ops::RangeInclusive;
+
+/// What stands at the start of a receive buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decoded<'a> {
+    /// The beginning of a message, nothing wrong with it so far.
+    Incomplete {
+        /// How long the whole buffer must be before it can hold the message; at most [`MAX_MESSAGE_LEN`] + 4.
+        need_at_least: usize,
+    },
+    /// A whole message.
+    Message {
+        /// The message; it borrows from the buffer.
+        message: Message<'a>,
+        /// How many bytes of the buffer it took; the next message starts there.
+        consumed: usize,
+    },
+}
+
+/// Reads the message at the start of `buf` without copying it.
+///
+/// # Errors
+/// A length prefix above every limit (refused before its body is there), a message id without a meaning, a length
+/// that the kind of message does not have (both refused when the id is there).
+pub fn decode<'a>(buf: &'a [u8], limits: &Limits) -> Result<Decoded<'a>, Error> {
+    let Some((prefix, rest)) = buf.split_first_chunk::<4>() else {
+        return Ok(Decoded::Incomplete { need_at_least: 4 });
+    };
+    let len = u32::from_be_bytes(*prefix);
+    if len == 0 {
+        return Ok(Decoded::Message { message: Message::KeepAlive, consumed: 4 });
+    }
+    if len > MAX_MESSAGE_LEN {
+        return Err(Error::TooLong { len, max: MAX_MESSAGE_LEN });
+    }
+    let need = 4 + len as usize;
+    let Some((&id, rest)) = rest.split_first() else {
+        return Ok(Decoded::Incomplete { need_at_least: need });
+    };
+    let id = check(id, len - 1, limits)?;
+    match rest.get(..need - 5) {
+        Some(payload) => Ok(Decoded::Message { message: read(id, payload), consumed: need }),
+        None => Ok(Decoded::Incomplete { need_at_least: need }),
+    }
+}
+
+/// Whether a message may have this id and, after it, `len` bytes.
+fn check(id: u8, len: u32, limits: &Limits) -> Result<Id, Error> {
+    let id = Id::from_byte(id).ok_or(Error::UnknownId { id })?;
+    let allowed = allowed_len(id, limits);
+    if !allowed.contains(&len) {
+        return Err(Error::WrongLength { name: id.name(), len, min: *allowed.start(), max: *allowed.end() });
+    }
+    if id == Id::Hashes && !(len - HASH_RANGE_LEN).is_multiple_of(32) {
+        return Err(Error::PartialHash { len: len - HASH_RANGE_LEN });
+    }
+    Ok(id)
+}
+
+const REQUEST_LEN: u32 = 12;
+const HASH_RANGE_LEN: u32 = 48;
+
+/// How many bytes may follow the id.
+fn allowed_len(id: Id, limits: &Limits) -> RangeInclusive<u32> {
+    match id {
+        Id::Choke | Id::Unchoke | Id::Interested | Id::NotInterested | Id::HaveAll | Id::HaveNone => 0..=0,
+        Id::Port => 2..=2,
+        Id::Have | Id::Suggest | Id::AllowedFast => 4..=4,
+        Id::Request | Id::Cancel | Id::Reject => REQUEST_LEN..=REQUEST_LEN,
+        Id::HashRequest | Id::HashReject => HASH_RANGE_LEN..=HASH_RANGE_LEN,
+        Id::Hashes => HASH_RANGE_LEN..=HASH_RANGE_LEN + 32 * MAX_HASHES,
+        Id::Bitfield => 0..=limits.bitfield,
+        Id::Piece => 8..=limits.block.saturating_add(8),
+        Id::Extended => 1..=limits.extended.saturating_add(1),
+    }
+}
+
+/// Reads what follows the id; its length is one that [`allowed_len`] lets pass.
+fn read(id: Id, payload: &[u8]) -> Message<'_> {
+    let mut fields = Fields(payload);
+    match id {
+        Id::Choke => Message::Choke,
+        Id::Unchoke => Message::Unchoke,
+        Id::Interested => Message::Interested,
+        Id::NotInterested => Message::NotInterested,
+        Id::Have => Message::Have(fields.u32()),
+        Id::Bitfield => Message::Bitfield(fields.rest()),
+        Id::Request => Message::Request(fields.request()),
+        Id::Piece => Message::Piece { index: fields.u32(), begin: fields.u32(), data: fields.rest() },
+        Id::Cancel => Message::Cancel(fields.request()),
+        Id::Port => Message::Port(u16::from_be_bytes(fields.take())),
+        Id::Suggest => Message::Suggest(fields.u32()),
+        Id::HaveAll => Message::HaveAll,
+        Id::HaveNone => Message::HaveNone,
+        Id::Reject => Message::Reject(fields.request()),
+        Id::AllowedFast => Message::AllowedFast(fields.u32()),
+        Id::Extended => Message::Extended { id: u8::from_be_bytes(fields.take()), payload: fields.rest() },
+        Id::HashRequest => Message::HashRequest(fields.hash_range()),
+        Id::Hashes => Message::Hashes { range: fields.hash_range(), hashes: fields.rest() },
+        Id::HashReject => Message::HashReject(fields.hash_range()),
+    }
+}
+
+/// The fields of a payload that is known to be long enough for them.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let (field, rest) =
+            self.0.split_first_chunk().expect("the length was checked before the payload is read");
+        self.0 = rest;
+        *field
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from_be_bytes(self.take())
+    }
+
+    fn request(&mut self) -> Request {
+        Request { index: self.u32(), begin: self.u32(), length: self.u32() }
+    }
+
+    fn hash_range(&mut self) -> HashRange {
+        HashRange {
+            pieces_root: self.take(),
+            base_layer: self.u32(),
+            index: self.u32(),
+            length: self.u32(),
+            proof_layers: self.u32(),
+        }
+    }
+
+    fn rest(self) -> Cow<'a, [u8]> {
+        Cow::Borrowed(self.0)
+    }
+}
