@@ -1,0 +1,41 @@
+//! What the owner of a swarm decides.
+
+use alloc::string::String;
+use types::PeerId;
+
+/// Settings of one swarm; they do not change while it lives.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our own id in this swarm: a peer that greets with it is ourselves.
+    pub peer_id: PeerId,
+    /// The client name that the extension handshake tells (BEP 10, `v`); empty tells none.
+    pub client: String,
+    /// The TCP port that the extension handshake tells (BEP 10, `p`).
+    pub listen_port: Option<u16>,
+    /// The most connections at once, both ways; one more is refused.
+    pub max_peers: usize,
+    /// The most connection attempts under way at once.
+    pub max_half_open: usize,
+    /// How many peers are served at once, the optimistic one included; at least 1.
+    pub upload_slots: usize,
+    /// How many requests of one peer are queued, and told to be (BEP 10, `reqq`).
+    pub reqq: u32,
+    /// Whether addresses are dialed at all; without, peers must come to us and [`NeedPeers`](crate::Output) is
+    /// never said.
+    pub dial: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            peer_id: PeerId::ours([0; 12]),
+            client: String::new(),
+            listen_port: None,
+            max_peers: 100,
+            max_half_open: 20,
+            upload_slots: 8,
+            reqq: 2048,
+            dial: true,
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What a swarm is told and what it wants done.
+
+use core::fmt;
+use core::net::SocketAddr;
+use thiserror::Error;
+use types::{Bitfield, BlockRange, PeerId, PieceIndex};
+use wire::{Message, Reserved};
+
+/// One connection. The driver chooses the number and never uses it twice for one swarm.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerKey(pub u64);
+
+impl fmt::Debug for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "peer {}", self.0)
+    }
+}
+
+/// Who told an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PeerSource {
+    /// The user: never forgotten to make room for others.
+    User,
+    /// A tracker.
+    Tracker,
+    /// The peer itself, in its extension handshake (BEP 10).
+    Peer,
+}
+
+/// What happened. Inputs about a peer that the swarm does not know (any more) are ignored.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// Both handshakes are done and the info-hash is ours.
+    PeerConnected {
+        /// The driver's number for the connection.
+        peer: PeerKey,
+        /// The far end; for an outgoing connection exactly what [`Output::Connect`] said.
+        addr: SocketAddr,
+        /// Whether we dialed.
+        outgoing: bool,
+        /// The id in the peer's handshake.
+        peer_id: PeerId,
+        /// The reserved bits in the peer's handshake; ours are taken to be fast and extended.
+        reserved: Reserved,
+    },
+    /// A message other than `piece`.
+    Message {
+        /// From whom.
+        peer: PeerKey,
+        /// The message; its numbers are checked here.
+        message: Message<'a>,
+    },
+    /// A block that had been asked for arrived, and storage took it.
+    BlockReceived {
+        /// From whom.
+        peer: PeerKey,
+        /// Which.
+        block: BlockRange,
+    },
+    /// A block that had been asked for arrived, and storage has it already.
+    BlockRefused {
+        /// From whom.
+        peer: PeerKey,
+        /// Which.
+        block: BlockRange,
+    },
+    /// A `piece` message that had not been asked for (or no more); its payload was dropped.
+    Unrequested {
+        /// From whom.
+        peer: PeerKey,
+        /// Payload bytes.
+        len: u32,
+    },
+    /// The connection is gone, whoever closed it. Not needed after [`Output::Disconnect`], but harmless.
+    PeerClosed {
+        /// Which.
+        peer: PeerKey,
+    },
+    /// An [`Output::Connect`] came to nothing: no connection, or no valid handshake in time.
+    ConnectFailed {
+        /// The address that was dialed.
+        addr: SocketAddr,
+    },
+    /// Addresses of peers of this torrent.
+    PeersFound {
+        /// Where they listen.
+        addrs: &'a [SocketAddr],
+        /// Who said so.
+        source: PeerSource,
+    },
+    /// Storage hashed a piece and it is right.
+    PieceVerified {
+        /// Which.
+        piece: PieceIndex,
+    },
+    /// Storage hashed a piece, it is wrong, and its blocks are gone.
+    PieceFailed {
+        /// Which.
+        piece: PieceIndex,
+        /// Some of its blocks came from an earlier run: nobody is to blame.
+        from_disk: bool,
+    },
+    /// A block that [`Output::Serve`] named was written to the socket.
+    BlockSent {
+        /// To whom.
+        peer: PeerKey,
+        /// Which.
+        block: BlockRange,
+    },
+    /// A block that [`Output::Serve`] named could not be read.
+    ServeFailed {
+        /// For whom.
+        peer: PeerKey,
+        /// Which.
+        block: BlockRange,
+    },
+    /// From now on these pieces are wanted; a set of another torrent's length is ignored. At first all are.
+    SetWanted(Bitfield),
+    /// Blocks of a piece that an earlier run left in storage, by number. To be told before any peer.
+    SetPartial {
+        /// Which piece.
+        piece: PieceIndex,
+        /// Numbers of its blocks ([`Lengths::block`](types::Lengths::block)).
+        blocks: &'a [u32],
+    },
+    /// Close every connection and make no new one.
+    Pause,
+    /// Go on.
+    Resume,
+}
+
+/// What the driver is to do. After each input, take outputs until there are none: they are in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a message.
+    Send {
+        /// To whom.
+        peer: PeerKey,
+        /// What.
+        message: Message<'static>,
+    },
+    /// Send a `request` and remember the block as asked for.
+    Request {
+        /// Whom to ask.
+        peer: PeerKey,
+        /// What for.
+        block: BlockRange,
+    },
+    /// Send a `cancel`. The block may still arrive: it then is [`Input::BlockReceived`] or
+    /// [`Input::BlockRefused`] if the driver still knows it as asked for, else [`Input::Unrequested`].
+    Cancel {
+        /// Who had been asked.
+        peer: PeerKey,
+        /// What for.
+        block: BlockRange,
+    },
+    /// Read a verified block and send it; to be answered with [`Input::BlockSent`] or [`Input::ServeFailed`].
+    /// Few are outstanding at a time: the rest of the peer's requests wait in the swarm.
+    Serve {
+        /// Whom.
+        peer: PeerKey,
+        /// What with.
+        block: BlockRange,
+    },
+    /// We choked the peer: forget every [`Output::Serve`] for it that is not on its way. No answer is needed.
+    DropServes {
+        /// For whom.
+        peer: PeerKey,
+    },
+    /// Dial; ends in [`Input::PeerConnected`] or [`Input::ConnectFailed`].
+    Connect {
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// Close the connection once what was sent before is written (or give up on that soon). The swarm has
+    /// forgotten the peer.
+    Disconnect {
+        /// Which.
+        peer: PeerKey,
+        /// Why.
+        reason: DisconnectReason,
+    },
+    /// More addresses would be useful; said at most every
+    /// [`NEED_PEERS_INTERVAL`](crate::limits::NEED_PEERS_INTERVAL).
+    NeedPeers,
+    /// Every wanted piece is verified: said once, and again when it becomes true again.
+    Finished,
+    /// No connection with this address any more; its [`Output::Disconnect`]s have been said.
+    Banned {
+        /// Whose address; the port means something on loopback addresses only.
+        addr: SocketAddr,
+        /// What it did.
+        reason: BanReason,
+    },
+}
+
+/// Why the swarm closes a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DisconnectReason {
+    /// The peer id is our own.
+    #[error("it is ourselves")]
+    Ourselves,
+    /// Another connection with the same peer is kept.
+    #[error("connected to the same peer twice")]
+    Duplicate,
+    /// [`Config::max_peers`](crate::Config::max_peers) is reached.
+    #[error("too many peers")]
+    TooManyPeers,
+    /// See [`Output::Banned`].
+    #[error("banned for bad data")]
+    Banned,
+    /// Neither side wants anything of the other.
+    #[error("both sides have all they want")]
+    BothSeeds,
+    /// No message for [`IDLE_TIMEOUT`](crate::limits::IDLE_TIMEOUT).
+    #[error("silent for too long")]
+    Idle,
+    /// [`Input::Pause`].
+    #[error("the torrent is paused")]
+    Paused,
+    /// A bit field that does not fit the torrent.
+    #[error("sent a bit field of the wrong size or with spare bits set")]
+    BadBitfield,
+    /// A `have` for a piece that the torrent does not have.
+    #[error("has a piece that the torrent does not have")]
+    BadHave,
+    /// A request outside of the torrent or longer than a block may be, from a peer that knows no `reject`.
+    #[error("asked for bytes that are not there")]
+    BadRequest,
+    /// More unanswered requests than are queued, from a peer that knows no `reject`; or too many bad ones.
+    #[error("asked for too much at once")]
+    TooManyRequests,
+    /// A BEP 6 message though its handshake did not offer BEP 6.
+    #[error("used the fast extension without offering it")]
+    FastNotOffered,
+    /// A BEP 10 message though its handshake did not offer BEP 10.
+    #[error("used the extension protocol without offering it")]
+    ExtendedNotOffered,
+    /// An extension handshake that cannot be read.
+    #[error("sent a broken extension handshake")]
+    BadExtensionHandshake,
+    /// A BEP 52 hash message in a swarm of v1 pieces.
+    #[error("sent a v2 hash message in a v1 swarm")]
+    UnexpectedHashes,
+    /// A `piece` message handed in as a message, or more payload nobody asked for than is tolerated.
+    #[error("sent data that nobody asked for")]
+    UnrequestedData,
+}
+
+/// Why an address is banned, with the evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum BanReason {
+    /// It alone sent every block of a piece whose hash was wrong.
+    #[error("all of piece {0} came from it and was wrong")]
+    SpoiledPiece(PieceIndex),
+}
