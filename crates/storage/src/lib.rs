@@ -1,0 +1,20 @@
+//! Verified bytes on disk: coalesced writes, incremental hashing, recheck, create.
+//!
+//! A [`DiskPool`] owns the threads; a [`TorrentDisk`] is one torrent's files, made from a [`Layout`]. Everything
+//! that may block happens on the pool's threads; the async methods wait for them on any executor.
+#![forbid(unsafe_code)]
+
+mod create;
+#[allow(dead_code)]
+mod error;
+#[allow(dead_code)]
+mod layout;
+pub mod limits;
+mod pool;
+mod torrent;
+
+pub use create::{Walk, WalkedFile, hash_files, walk};
+pub use error::{Error, SyncError, WriteRefused};
+pub use layout::Layout;
+pub use pool::{DiskPool, PoolSettings};
+pub use torrent::{Allocate, DiskEvent, FileReport, FileStamp, OpenOptions, Report, Snapshot, TorrentDisk};

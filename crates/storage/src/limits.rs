@@ -1,0 +1,46 @@
+//! Every bound of this crate, and what happens when it is reached.
+
+/// Blocks and other jobs that may wait for one write thread. At the limit [`write_block`](crate::TorrentDisk::write_block)
+/// waits, and so does the peer that sends.
+pub const LANE_QUEUE: usize = 256;
+
+/// Reads that may wait for the read threads. At the limit [`read_block`](crate::TorrentDisk::read_block) waits.
+pub const READ_QUEUE: usize = 1024;
+
+/// Checks, syncs and opens that may wait for the work threads. At the limit the caller waits.
+pub const WORK_QUEUE: usize = 256;
+
+/// Bytes of one torrent's blocks that may be held because they are not hashed or not worth a write yet. Above it
+/// blocks are written out of order, released, and read back to be hashed.
+pub const HELD_PER_TORRENT: usize = 16 << 20;
+
+/// The same for all torrents of a pool together; the torrent whose block comes next gives way.
+pub const HELD_PER_POOL: usize = 48 << 20;
+
+/// Pieces of one torrent that may be begun and not finished. A block of one more is refused
+/// ([`TooManyPieces`](crate::WriteRefused::TooManyPieces)).
+pub const MAX_BEGUN_PIECES: usize = 16_384;
+
+/// Hashed bytes that are worth a write before their piece is complete.
+pub const WRITE_RUN: u32 = 512 << 10;
+
+/// The most that one `pwritev` is given, in blocks; longer runs take several.
+pub const MAX_WRITE_BLOCKS: usize = 64;
+
+/// Bytes that one read for upload or for hashing asks for.
+pub const READ_RUN: u32 = 256 << 10;
+
+/// Runs kept after a read for upload ([`READ_RUN`] each), over all torrents of a pool. The one used longest ago goes.
+pub const READ_CACHE_RUNS: usize = 32;
+
+/// Files that a pool keeps open. The one used longest ago is closed and opened again when needed.
+pub const OPEN_FILES: usize = 256;
+
+/// Bytes that one checking job takes before another torrent may have its turn.
+pub const CHECK_BATCH: u64 = 32 << 20;
+
+/// Files that a new torrent may have. At the limit [`walk`](crate::walk) gives an error.
+pub const MAX_WALKED_FILES: usize = 1_000_000;
+
+/// Folders within folders that [`walk`](crate::walk) goes down; deeper is an error.
+pub const MAX_WALK_DEPTH: usize = 100;
