@@ -140,3 +140,116 @@ impl<'a> Fields<'a> {
         Cow::Borrowed(self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MAX_BLOCK_LEN;
+    use alloc::string::{String, ToString};
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    const LIMITS: Limits = Limits::for_pieces(100);
+
+    /// The first five bytes of a message, which is all that is needed to refuse it.
+    fn head(payload_len: u32, id: u8) -> Vec<u8> {
+        [&(payload_len + 1).to_be_bytes()[..], &[id]].concat()
+    }
+
+    fn refusal(payload_len: u32, id: u8) -> String {
+        decode(&head(payload_len, id), &LIMITS).unwrap_err().to_string()
+    }
+
+    fn is_let_in(payload_len: u32, id: u8) -> bool {
+        let need_at_least = payload_len as usize + 5;
+        decode(&head(payload_len, id), &LIMITS) == Ok(Decoded::Incomplete { need_at_least })
+    }
+
+    #[test]
+    fn a_huge_prefix_is_refused_before_its_body() {
+        let error = decode(&[0xff; 4], &LIMITS).unwrap_err();
+        assert_eq!(error.to_string(), "message of 4294967295 bytes where at most 1048576 are accepted");
+        assert!(decode(&(MAX_MESSAGE_LEN + 1).to_be_bytes(), &LIMITS).is_err());
+        let need_at_least = MAX_MESSAGE_LEN as usize + 4;
+        assert_eq!(
+            decode(&MAX_MESSAGE_LEN.to_be_bytes(), &LIMITS),
+            Ok(Decoded::Incomplete { need_at_least })
+        );
+    }
+
+    #[test]
+    fn fixed_lengths_are_exact() {
+        let of_length = |len, ids: &'static [u8]| ids.iter().map(move |&id| (id, len));
+        let fixed = of_length(0, &[0, 1, 2, 3, 14, 15]).chain(of_length(2, &[9]));
+        let fixed = fixed.chain(of_length(4, &[4, 13, 17])).chain(of_length(12, &[6, 8, 16]));
+        for (id, len) in fixed.chain(of_length(48, &[21, 23])) {
+            for wrong in (0..60).filter(|&wrong| wrong != len) {
+                assert!(
+                    refusal(wrong, id).ends_with(&alloc::format!("of {wrong} bytes where {len} are due"))
+                );
+            }
+            let whole = [head(len, id), vec![0; len as usize]].concat();
+            assert!(matches!(decode(&whole, &LIMITS), Ok(Decoded::Message { .. })), "id {id}");
+        }
+        assert_eq!(refusal(13, 6), "request message of 13 bytes where 12 are due");
+    }
+
+    #[test]
+    fn limits_hold_to_the_byte() {
+        assert!(is_let_in(13, 5));
+        assert_eq!(refusal(14, 5), "bitfield message of 14 bytes where at most 13 are allowed");
+        assert!(is_let_in(8 + MAX_BLOCK_LEN, 7));
+        assert_eq!(
+            refusal(9 + MAX_BLOCK_LEN, 7),
+            "piece message of 131081 bytes where 8 to 131080 are allowed"
+        );
+        assert_eq!(refusal(7, 7), "piece message of 7 bytes where 8 to 131080 are allowed");
+        assert!(is_let_in(MAX_MESSAGE_LEN - 1, 20));
+        assert_eq!(refusal(0, 20), "extended message of 0 bytes where 1 to 1048575 are allowed");
+        assert!(is_let_in(48 + 32 * MAX_HASHES, 22));
+        assert_eq!(
+            refusal(80 + 32 * MAX_HASHES, 22),
+            "hashes message of 263248 bytes where 48 to 263216 are allowed"
+        );
+        let small = Limits { extended: 10, ..LIMITS };
+        assert!(decode(&head(11, 20), &small).is_ok() && decode(&head(12, 20), &small).is_err());
+    }
+
+    #[test]
+    fn hashes_come_whole() {
+        assert!(is_let_in(48 + 32, 22));
+        assert_eq!(
+            refusal(48 + 33, 22),
+            "hashes message with 33 bytes of hashes, which is not a multiple of 32"
+        );
+    }
+
+    #[test]
+    fn unknown_ids_are_refused_before_their_body() {
+        let unknown =
+            (0..=255).filter(|&id| decode(&head(1000, id), &LIMITS) == Err(Error::UnknownId { id }));
+        let unknown: Vec<u8> = unknown.collect();
+        let expected: Vec<u8> = (10..=12).chain(18..=19).chain(24..=255).collect();
+        assert_eq!(unknown, expected);
+        assert_eq!(refusal(0, 10), "message with the unknown id 10");
+    }
+
+    #[test]
+    fn the_largest_torrent_fits_while_pieces_are_unknown() {
+        let whole = types::MAX_PIECES / 8;
+        let limits = Limits::unknown_pieces();
+        assert!(decode(&head(whole, 5), &limits).is_ok());
+        assert!(decode(&head(whole + 1, 5), &limits).is_err());
+    }
+
+    #[test]
+    fn payloads_are_borrowed() {
+        let block = [head(12, 7), vec![0; 12]].concat();
+        let Ok(Decoded::Message { message: Message::Piece { data, .. }, .. }) = decode(&block, &LIMITS)
+        else {
+            panic!("no piece");
+        };
+        assert!(matches!(data, Cow::Borrowed(_)));
+        assert_eq!(data.as_ptr(), block[13..].as_ptr());
+    }
+}

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 
 /// Why bytes are not what the protocol allows. The connection that they came from is of no more use.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A handshake that does not begin with the protocol string (BEP 3).
@@ -47,13 +47,21 @@ pub enum Error {
         /// The id.
         id: u8,
     },
-    /// The payload of an extended message (BEP 10) is malformed.
+    /// The payload of an extended message (BEP 10) that should be bencoded and is not.
+    #[error("{name} message: {error}")]
+    Bencode {
+        /// The extension's name.
+        name: &'static str,
+        /// What is wrong with the bencoding.
+        error: bencode::Error,
+    },
+    /// The payload of an extended message (BEP 10) that does not say what it must.
     #[error("{name} message: {what}")]
     Extension {
         /// The extension's name.
         name: &'static str,
         /// What is wrong.
-        what: String,
+        what: &'static str,
     },
 }
 

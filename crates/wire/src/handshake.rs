@@ -81,3 +81,60 @@ impl Prefix {
 fn field<const N: usize>(buf: &[u8], at: usize) -> Option<[u8; N]> {
     buf.get(at..)?.first_chunk().copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    fn ours() -> Handshake {
+        Handshake {
+            reserved: Reserved::NONE.with_extended().with_fast(),
+            info_hash: InfoHashV1([0xab; 20]),
+            peer_id: PeerId::ours([7; 12]),
+        }
+    }
+
+    #[test]
+    fn layout_is_that_of_bep_3() {
+        let bytes = ours().encode();
+        assert_eq!(bytes[0], 19);
+        assert_eq!(&bytes[1..20], b"BitTorrent protocol");
+        assert_eq!(bytes[20..28], [0, 0, 0, 0, 0, 0x10, 0, 0x04]);
+        assert_eq!(bytes[28..48], [0xab; 20]);
+        assert_eq!(bytes[48..], ours().peer_id.0);
+        assert_eq!(Handshake::decode(&bytes), Ok(ours()));
+    }
+
+    #[test]
+    fn each_part_is_known_as_soon_as_it_is_there() {
+        let bytes = ours().encode();
+        for len in 0..=LEN {
+            let prefix = decode_prefix(&bytes[..len]).unwrap();
+            assert_eq!(prefix.reserved, (len >= 28).then_some(ours().reserved));
+            assert_eq!(prefix.info_hash, (len >= 48).then_some(ours().info_hash));
+            assert_eq!(prefix.peer_id, (len >= 68).then_some(ours().peer_id));
+            assert_eq!(prefix.complete(), (len == LEN).then(ours));
+        }
+        let and_more = [&bytes[..], b"\0\0\0\0"].concat();
+        assert_eq!(decode_prefix(&and_more).unwrap().complete(), Some(ours()));
+    }
+
+    #[test]
+    fn the_first_wrong_byte_is_enough() {
+        let bytes = ours().encode();
+        for at in 0..PROTOCOL.len() {
+            let mut wrong = bytes;
+            wrong[at] ^= 0x20;
+            assert!(decode_prefix(&wrong[..at]).is_ok(), "nothing wrong before byte {at}");
+            let error = Error::NotBitTorrent { at, byte: wrong[at] };
+            assert_eq!(decode_prefix(&wrong[..=at]), Err(error));
+            assert_eq!(Handshake::decode(&wrong), Err(error));
+        }
+        let http = decode_prefix(b"GET / HTTP/1.1\r\n").unwrap_err();
+        assert_eq!(
+            http.to_string(),
+            "not a plain BitTorrent handshake: byte 0 is 0x47 (encrypted, or another protocol)"
+        );
+    }
+}

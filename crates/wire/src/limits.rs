@@ -24,6 +24,12 @@ pub const MAX_CLIENT_NAME_LEN: usize = 128;
 /// The most peers that are kept of each list in one `ut_pex` message (BEP 11 allows 50); those beyond are ignored.
 pub const MAX_PEX_PEERS: usize = 200;
 
+/// The most bencoded values, keys included, in the payload of an extended message. More are an error.
+pub const MAX_EXTENSION_VALUES: usize = 4096;
+
+/// How many lists and dictionaries may be open at once in the payload of an extended message. More are an error.
+pub const MAX_EXTENSION_DEPTH: usize = 16;
+
 /// How long the messages of one connection may be, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -293,3 +293,92 @@ impl fmt::Display for HashRange {
         write!(f, "layer {}, {} from {}", self.base_layer, self.length, self.index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    /// One message of each kind, with its bytes as the BEP lays them out and its line for people.
+    fn all() -> Vec<(Message<'static>, Vec<u8>, &'static str)> {
+        let request = Request { index: 3, begin: 32768, length: 16384 };
+        let request_bytes = |id| vec![0, 0, 0, 13, id, 0, 0, 0, 3, 0, 0, 0x80, 0, 0, 0, 0x40, 0];
+        let range = HashRange { pieces_root: [9; 32], base_layer: 1, index: 512, length: 2, proof_layers: 3 };
+        let range_bytes = |len, id| {
+            let numbers = [0, 0, 0, 1, 0, 0, 2, 0, 0, 0, 0, 2, 0, 0, 0, 3];
+            [&[0, 0, 0, len, id][..], &[9; 32], &numbers].concat()
+        };
+        vec![
+            (Message::KeepAlive, vec![0; 4], "keep-alive"),
+            (Message::Choke, vec![0, 0, 0, 1, 0], "choke"),
+            (Message::Unchoke, vec![0, 0, 0, 1, 1], "unchoke"),
+            (Message::Interested, vec![0, 0, 0, 1, 2], "interested"),
+            (Message::NotInterested, vec![0, 0, 0, 1, 3], "not interested"),
+            (Message::Have(258), vec![0, 0, 0, 5, 4, 0, 0, 1, 2], "have piece 258"),
+            (Message::Bitfield(vec![0xa0].into()), vec![0, 0, 0, 2, 5, 0xa0], "bitfield with 2 pieces"),
+            (Message::Request(request), request_bytes(6), "request piece 3, 16384 bytes at 32768"),
+            (
+                Message::Piece { index: 3, begin: 4, data: vec![7; 2].into() },
+                vec![0, 0, 0, 11, 7, 0, 0, 0, 3, 0, 0, 0, 4, 7, 7],
+                "piece 3, 2 bytes at 4",
+            ),
+            (Message::Cancel(request), request_bytes(8), "cancel piece 3, 16384 bytes at 32768"),
+            (Message::Port(6881), vec![0, 0, 0, 3, 9, 0x1a, 0xe1], "port 6881"),
+            (Message::Suggest(1), vec![0, 0, 0, 5, 0x0d, 0, 0, 0, 1], "suggest piece 1"),
+            (Message::HaveAll, vec![0, 0, 0, 1, 0x0e], "have all"),
+            (Message::HaveNone, vec![0, 0, 0, 1, 0x0f], "have none"),
+            (Message::Reject(request), request_bytes(0x10), "reject piece 3, 16384 bytes at 32768"),
+            (Message::AllowedFast(1), vec![0, 0, 0, 5, 0x11, 0, 0, 0, 1], "allowed fast piece 1"),
+            (
+                Message::Extended { id: 0, payload: b"de".as_slice().into() },
+                vec![0, 0, 0, 4, 20, 0, b'd', b'e'],
+                "extended handshake, 2 bytes",
+            ),
+            (
+                Message::Extended { id: 3, payload: b"".as_slice().into() },
+                vec![0, 0, 0, 2, 20, 3],
+                "extended 3, 0 bytes",
+            ),
+            (Message::HashRequest(range), range_bytes(49, 21), "hash request layer 1, 2 from 512"),
+            (
+                Message::Hashes { range, hashes: vec![5; 64].into() },
+                [range_bytes(113, 22), vec![5; 64]].concat(),
+                "hashes layer 1, 2 from 512, 2 hashes sent",
+            ),
+            (Message::HashReject(range), range_bytes(49, 23), "hash reject layer 1, 2 from 512"),
+        ]
+    }
+
+    #[test]
+    fn layouts_are_those_of_the_beps() {
+        let limits = crate::Limits::for_pieces(8);
+        for (message, bytes, line) in all() {
+            let mut encoded = Vec::new();
+            message.encode(&mut encoded);
+            assert_eq!(encoded, bytes, "{message}");
+            assert_eq!(message.encoded_len(), bytes.len(), "{message}");
+            assert_eq!(message.to_string(), line);
+            assert_eq!(message.clone().into_owned(), message);
+            let decoded = crate::Decoded::Message { message, consumed: bytes.len() };
+            assert_eq!(crate::decode(&bytes, &limits), Ok(decoded));
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own() {
+        let mut names: Vec<_> = all().iter().map(|(message, ..)| message.name()).collect();
+        names.dedup();
+        assert_eq!(names.len(), 20, "both extended messages share one");
+        assert!(names.contains(&"reject request") && names.contains(&"suggest piece"));
+    }
+
+    #[test]
+    fn a_piece_can_be_written_without_its_bytes() {
+        let block = BlockRange { piece: PieceIndex::new(3), offset: 32768, len: 4 };
+        let mut whole = Vec::new();
+        Message::Piece { index: 3, begin: 32768, data: vec![1; 4].into() }.encode(&mut whole);
+        assert_eq!([&encode_piece_header(block)[..], &[1; 4]].concat(), whole);
+        assert_eq!(Request::from(block), Request { index: 3, begin: 32768, length: 4 });
+    }
+}

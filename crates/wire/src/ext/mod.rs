@@ -1,11 +1,19 @@
 //! The extension protocol (BEP 10) and the extensions that are spoken over it.
 //!
 //! An [`Extended`](crate::Message::Extended) message with id 0 carries a [`Handshake`], in which a peer says which
-//! number it wants each extension's messages to have. The other modules read and write those messages.
+//! number it wants each extension's messages to have. The other types here are the payloads of those messages.
 
+mod donthave;
 mod handshake;
+mod holepunch;
+mod metadata;
+mod pex;
 
+pub use donthave::DontHave;
 pub use handshake::Handshake;
+pub use holepunch::{Holepunch, HolepunchError, HolepunchKind};
+pub use metadata::{METADATA_PIECE_LEN, Metadata};
+pub use pex::{Pex, PexFlags, PexPeer};
 
 /// The name of metadata exchange (BEP 9).
 pub const UT_METADATA: &str = "ut_metadata";
@@ -15,3 +23,23 @@ pub const UT_PEX: &str = "ut_pex";
 pub const LT_DONTHAVE: &str = "lt_donthave";
 /// The name of hole punching (BEP 55).
 pub const UT_HOLEPUNCH: &str = "ut_holepunch";
+
+/// What bencoded payloads are read with.
+const LIMITS: bencode::Limits = bencode::Limits {
+    max_input: crate::MAX_MESSAGE_LEN as usize,
+    max_depth: crate::MAX_EXTENSION_DEPTH,
+    max_values: crate::MAX_EXTENSION_VALUES,
+};
+
+/// Reads the dictionary that a payload begins with, and returns the bytes after it too.
+fn decode_dict<'a>(
+    name: &'static str,
+    payload: &'a [u8],
+) -> Result<(bencode::Document<'a>, &'a [u8]), crate::Error> {
+    let (document, rest) =
+        bencode::decode_prefix(payload, LIMITS).map_err(|error| crate::Error::Bencode { name, error })?;
+    if document.root().kind() != bencode::Kind::Dict {
+        return Err(crate::Error::Extension { name, what: "not a dictionary" });
+    }
+    Ok((document, rest))
+}
