@@ -1,4 +1,5 @@
 //! The corpus's illegal peer messages, as far as the bytes alone decide them; the swarm decides the rest.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a failed assumption fails the test")]
 
 use serde_json::Value;
 use std::path::PathBuf;

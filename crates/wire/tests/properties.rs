@@ -1,4 +1,5 @@
 //! What must hold for every message: it comes back from its bytes, wherever they are split, and no bytes panic.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a failed assumption fails the test")]
 
 use core::net::{IpAddr, SocketAddr};
 use proptest::collection::{btree_map, vec};

@@ -63,8 +63,8 @@ impl<'a> Metadata<'a> {
         let (document, data) = decode_dict(UT_METADATA, payload)?;
         let dict = document.root();
         let number = |key: &str| u32::try_from(dict.get(key)?.as_uint()?).ok();
-        let msg_type =
-            dict.get("msg_type").and_then(|v| v.as_int()).ok_or(error("msg_type is not a number"))?;
+        let msg_type = dict.get("msg_type").and_then(bencode::Value::as_int);
+        let msg_type = msg_type.ok_or(error("msg_type is not a number"))?;
         if !(0..=2).contains(&msg_type) {
             return Ok(None);
         }
