@@ -4,7 +4,7 @@ use crate::id::Id;
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
-use types::{BlockRange, PieceIndex};
+use types::BlockRange;
 
 /// One message of the peer wire protocol. Its numbers are as they came: the swarm checks them against the torrent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,22 +254,21 @@ fn put_u32s(out: &mut Vec<u8>, numbers: &[u32]) {
 /// One line for people: `request piece 3, 16384 bytes at 32768`.
 impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !matches!(self, Message::Piece { .. } | Message::Suggest(_) | Message::Reject(_)) {
-            f.write_str(self.name())?;
-        }
+        f.write_str(self.name())?;
         match self {
             Message::KeepAlive | Message::HaveAll | Message::HaveNone => Ok(()),
             Message::Choke | Message::Unchoke | Message::Interested | Message::NotInterested => Ok(()),
             Message::Have(piece) | Message::AllowedFast(piece) => write!(f, " piece {piece}"),
-            Message::Suggest(piece) => write!(f, "suggest piece {piece}"),
+            Message::Suggest(piece) => write!(f, " {piece}"),
             Message::Bitfield(bits) => {
                 let pieces: u32 = bits.iter().map(|byte| byte.count_ones()).sum();
                 write!(f, " with {pieces} pieces")
             }
-            Message::Request(request) | Message::Cancel(request) => write!(f, " {request}"),
-            Message::Reject(request) => write!(f, "reject {request}"),
+            Message::Request(request) | Message::Cancel(request) | Message::Reject(request) => {
+                write!(f, " {request}")
+            }
             Message::Piece { index, begin, data } => {
-                write!(f, "piece {index}, {} bytes at {begin}", data.len())
+                write!(f, " {index}, {} bytes at {begin}", data.len())
             }
             Message::Port(port) => write!(f, " {port}"),
             Message::HashRequest(range) | Message::HashReject(range) => write!(f, " {range}"),
@@ -283,7 +282,7 @@ impl fmt::Display for Message<'_> {
 /// `piece 3, 16384 bytes at 32768`
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "piece {}, {} bytes at {}", PieceIndex::new(self.index), self.length, self.begin)
+        write!(f, "piece {}, {} bytes at {}", self.index, self.length, self.begin)
     }
 }
 
@@ -299,6 +298,7 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
     use alloc::vec;
+    use types::PieceIndex;
 
     /// One message of each kind, with its bytes as the BEP lays them out and its line for people.
     fn all() -> Vec<(Message<'static>, Vec<u8>, &'static str)> {
@@ -328,7 +328,7 @@ mod tests {
             (Message::Suggest(1), vec![0, 0, 0, 5, 0x0d, 0, 0, 0, 1], "suggest piece 1"),
             (Message::HaveAll, vec![0, 0, 0, 1, 0x0e], "have all"),
             (Message::HaveNone, vec![0, 0, 0, 1, 0x0f], "have none"),
-            (Message::Reject(request), request_bytes(0x10), "reject piece 3, 16384 bytes at 32768"),
+            (Message::Reject(request), request_bytes(0x10), "reject request piece 3, 16384 bytes at 32768"),
             (Message::AllowedFast(1), vec![0, 0, 0, 5, 0x11, 0, 0, 0, 1], "allowed fast piece 1"),
             (
                 Message::Extended { id: 0, payload: b"de".as_slice().into() },
