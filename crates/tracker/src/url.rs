@@ -1,0 +1,524 @@
+//! A tracker's URL, read once and kept in the form in which it is used.
+//!
+//! Its path and query often hold a person's private key to the tracker, so `Display` and `Debug` show the scheme,
+//! host and port only, and no error quotes what was given.
+
+use crate::limits::{MAX_TRACKERS, MAX_URL_LEN};
+use crate::text::{percent_byte, percent_decode};
+use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// How a tracker is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scheme {
+    /// HTTP (BEP 3).
+    Http,
+    /// HTTP over TLS.
+    Https,
+    /// UDP (BEP 15).
+    Udp,
+}
+
+impl Scheme {
+    fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::Udp => "udp",
+        }
+    }
+}
+
+/// Where a tracker is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// A name, lower case, still to be looked up.
+    Name(String),
+    /// An address.
+    Ip(IpAddr),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) => f.write_str(name),
+            Host::Ip(IpAddr::V4(v4)) => v4.fmt(f),
+            Host::Ip(IpAddr::V6(v6)) => write!(f, "[{v6}]"),
+        }
+    }
+}
+
+/// The URL of an HTTP, HTTPS or UDP tracker.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrackerUrl {
+    scheme: Scheme,
+    userinfo: String,
+    host: Host,
+    port: u16,
+    /// Path and query, as they are sent: empty, or beginning with `/` or `?`; no fragment.
+    target: String,
+}
+
+/// Why a URL is not, or must not be, a tracker's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// Longer than [`MAX_URL_LEN`].
+    #[error("the tracker's URL is longer than {MAX_URL_LEN} bytes")]
+    TooLong,
+    /// No `scheme://`.
+    #[error("this is no URL (http, https and udp trackers are supported)")]
+    NoScheme,
+    /// A scheme of some other kind, such as `wss`.
+    #[error("{0} trackers are not supported (http, https and udp are)")]
+    Scheme(String),
+    /// Spaces, control characters, or a backslash before the path (which some take for a slash).
+    #[error("the tracker's URL holds a character that has no place there")]
+    Character,
+    /// A host that is no name and no address.
+    #[error("the tracker's URL has no usable host")]
+    Host,
+    /// A port that is no number from 1 to 65535.
+    #[error("the tracker's URL has no usable port")]
+    Port,
+    /// UDP has no port of its own.
+    #[error("a udp tracker's URL must name its port")]
+    NoPort,
+    /// See [`UrlRules::guard`].
+    #[error("a tracker on this machine must have a path that begins with /announce")]
+    NotAnAnnouncePath,
+    /// See [`UrlRules::guard`].
+    #[error("the tracker's URL already carries what only an announce may say")]
+    AnnounceInQuery,
+    /// See [`UrlRules::allow_idna`].
+    #[error("internationalised host names are not allowed for trackers")]
+    Idna,
+    /// More than [`MAX_TRACKERS`].
+    #[error("more than {MAX_TRACKERS} trackers; this one is not used")]
+    TooMany,
+}
+
+/// What a URL from a stranger's torrent may make us do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UrlRules {
+    /// Guards HTTP services that were never meant to hear from strangers: on this machine only a path that begins with
+    /// `/announce` is asked for, and no URL may bring announce parameters of its own. On by default.
+    pub guard: bool,
+    /// Whether host names may be internationalised (`xn--`), which lets one name look like another. Off by default.
+    pub allow_idna: bool,
+}
+
+impl Default for UrlRules {
+    fn default() -> UrlRules {
+        UrlRules { guard: true, allow_idna: false }
+    }
+}
+
+impl TrackerUrl {
+    /// Reads a URL; [`TrackerUrl::check`] says whether it may be used.
+    ///
+    /// # Errors
+    /// Not http, https or udp; no host; a bad port; characters that have no place in a URL; too long.
+    pub fn parse(text: &str) -> Result<TrackerUrl, UrlError> {
+        let text = text.trim();
+        if text.len() > MAX_URL_LEN {
+            return Err(UrlError::TooLong);
+        }
+        if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
+            return Err(UrlError::Character);
+        }
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
+        let scheme = parse_scheme(scheme)?;
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.contains('\\') {
+            return Err(UrlError::Character);
+        }
+        let (userinfo, host_port) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (host, port) = split_port(host_port)?;
+        Ok(TrackerUrl {
+            scheme,
+            userinfo: ascii_only(userinfo),
+            host: parse_host(host)?,
+            port: parse_port(port, scheme)?,
+            target: ascii_only(target),
+        })
+    }
+
+    /// Whether this URL keeps to the rules.
+    ///
+    /// A *name* is only known to point at this machine once it was looked up: the driver must see to that with
+    /// [`is_this_machine`] unless [`TrackerUrl::has_announce_path`].
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn check(&self, rules: UrlRules) -> Result<(), UrlError> {
+        if !rules.allow_idna && matches!(&self.host, Host::Name(name) if is_idna(name)) {
+            return Err(UrlError::Idna);
+        }
+        if !rules.guard || self.scheme == Scheme::Udp {
+            return Ok(());
+        }
+        if self.host.is_this_machine() && !self.has_announce_path() {
+            return Err(UrlError::NotAnAnnouncePath);
+        }
+        if carries_announce(self.query().unwrap_or_default()) {
+            return Err(UrlError::AnnounceInQuery);
+        }
+        Ok(())
+    }
+
+    /// How the tracker is spoken to.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Where the tracker is.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The port, by default 80 for http and 443 for https.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Path and query as they are sent, private keys included; may be empty.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The path, without the query.
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// What follows the `?`, if there is one.
+    pub fn query(&self) -> Option<&str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// Whether the path begins with `/announce`, and does not climb out of it again.
+    pub fn has_announce_path(&self) -> bool {
+        let is_dots = |part: &str| matches!(&*percent_decode(part), b"." | b"..");
+        self.path().starts_with("/announce") && !self.path().split(['/', '\\']).any(is_dots)
+    }
+
+    /// The whole URL, private parts included: for requests and for files, never for eyes.
+    pub fn secret_text(&self) -> String {
+        self.with_target(&self.target)
+    }
+
+    /// The whole URL with another path and query.
+    pub(crate) fn with_target(&self, target: &str) -> String {
+        let TrackerUrl { scheme, userinfo, host, port, .. } = self;
+        let at = if userinfo.is_empty() { "" } else { "@" };
+        alloc::format!("{}://{userinfo}{at}{host}:{port}{target}", scheme.as_str())
+    }
+}
+
+/// Scheme, host and port: what may be shown and logged.
+impl fmt::Display for TrackerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}", self.scheme.as_str(), self.host, self.port)
+    }
+}
+
+impl fmt::Debug for TrackerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}/…")
+    }
+}
+
+/// A torrent's announce-list, read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tiers {
+    /// The tiers with what can be used of them; none is empty.
+    pub usable: Vec<Vec<TrackerUrl>>,
+    /// What cannot, for a warning.
+    pub refused: Vec<Refused>,
+}
+
+/// A tracker of the announce-list that cannot be used. It is named by its place, since its text may hold a private key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("tracker {} of tier {}: {error}", position + 1, tier + 1)]
+pub struct Refused {
+    /// Its tier, from 0.
+    pub tier: usize,
+    /// Its place in the tier, from 0.
+    pub position: usize,
+    /// Why.
+    pub error: UrlError,
+}
+
+/// Reads a torrent's announce-list (BEP 12). A tracker that is named twice counts once; an empty tier vanishes.
+pub fn parse_tiers<T: AsRef<str>>(tiers: &[Vec<T>], rules: UrlRules) -> Tiers {
+    let mut seen = BTreeSet::new();
+    let mut out = Tiers::default();
+    for (tier, urls) in tiers.iter().enumerate() {
+        let mut usable = Vec::new();
+        for (position, text) in urls.iter().enumerate() {
+            let url = TrackerUrl::parse(text.as_ref()).and_then(|url| url.check(rules).map(|()| url));
+            match url {
+                Ok(url) if seen.contains(&url) => {}
+                Ok(_) if seen.len() >= MAX_TRACKERS => {
+                    out.refused.push(Refused { tier, position, error: UrlError::TooMany });
+                }
+                Ok(url) => {
+                    seen.insert(url.clone());
+                    usable.push(url);
+                }
+                Err(error) => out.refused.push(Refused { tier, position, error }),
+            }
+        }
+        if !usable.is_empty() {
+            out.usable.push(usable);
+        }
+    }
+    out
+}
+
+impl Host {
+    /// Whether this says by itself that it is this machine, without a look-up.
+    pub fn is_this_machine(&self) -> bool {
+        match self {
+            Host::Ip(ip) => is_this_machine(*ip),
+            Host::Name(name) => {
+                let name = name.trim_end_matches('.');
+                name == "localhost" || name.ends_with(".localhost")
+            }
+        }
+    }
+}
+
+/// Whether a connection to this address ends on this machine: loopback, or the unspecified address.
+pub fn is_this_machine(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    ip.is_loopback() || ip.is_unspecified()
+}
+
+/// Whether a label of this host name is an internationalised one in its ASCII form (`xn--`, in any case).
+pub fn is_idna(host: &str) -> bool {
+    host.split('.').any(|label| label.as_bytes().get(..4).is_some_and(|p| p.eq_ignore_ascii_case(b"xn--")))
+}
+
+/// The parameters that say who announces what; a URL that sets one would speak in our name.
+const ANNOUNCE_KEYS: [&[u8]; 9] =
+    [b"info_hash", b"peer_id", b"port", b"uploaded", b"downloaded", b"left", b"event", b"key", b"corrupt"];
+
+fn carries_announce(query: &str) -> bool {
+    query.split(['&', ';']).any(|pair| {
+        let key = percent_decode(pair.split('=').next().unwrap_or_default());
+        ANNOUNCE_KEYS.iter().any(|ours| key.eq_ignore_ascii_case(ours))
+    })
+}
+
+fn parse_scheme(text: &str) -> Result<Scheme, UrlError> {
+    let known = [Scheme::Http, Scheme::Https, Scheme::Udp];
+    if let Some(scheme) = known.into_iter().find(|s| text.eq_ignore_ascii_case(s.as_str())) {
+        return Ok(scheme);
+    }
+    let is_scheme = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+    if (1..=16).contains(&text.len()) && text.bytes().all(is_scheme) {
+        return Err(UrlError::Scheme(text.to_ascii_lowercase()));
+    }
+    Err(UrlError::NoScheme)
+}
+
+/// Splits `host:port`, `[v6]:port` or either without a port.
+fn split_port(text: &str) -> Result<(&str, Option<&str>), UrlError> {
+    let host_end = match text.starts_with('[') {
+        true => text.find(']').ok_or(UrlError::Host)? + 1,
+        false => text.find(':').unwrap_or(text.len()),
+    };
+    match text.split_at(host_end) {
+        (host, "") => Ok((host, None)),
+        (host, rest) => Ok((host, Some(rest.strip_prefix(':').ok_or(UrlError::Host)?))),
+    }
+}
+
+fn parse_port(text: Option<&str>, scheme: Scheme) -> Result<u16, UrlError> {
+    match (text, scheme) {
+        (None | Some(""), Scheme::Http) => Ok(80),
+        (None | Some(""), Scheme::Https) => Ok(443),
+        (None | Some(""), Scheme::Udp) => Err(UrlError::NoPort),
+        (Some(digits), _) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+            digits.parse().ok().filter(|&port| port != 0).ok_or(UrlError::Port)
+        }
+        _ => Err(UrlError::Port),
+    }
+}
+
+/// A name or an address, strictly: what another reader of URLs could take for an address (`127.1`, `0x7f000001`,
+/// `2130706433`) is refused, so that nobody sees another host than we checked.
+fn parse_host(text: &str) -> Result<Host, UrlError> {
+    if let Some(v6) = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
+        return v6.parse::<Ipv6Addr>().map(|v6| Host::Ip(v6.into())).map_err(|_| UrlError::Host);
+    }
+    if let Ok(v4) = text.parse::<Ipv4Addr>() {
+        return Ok(Host::Ip(v4.into()));
+    }
+    let in_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let labels_ok = name.split('.').all(|l| (1..=63).contains(&l.len()) && l.bytes().all(in_name));
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let looks_numeric =
+        last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") || last.starts_with("0X");
+    if name.len() > 253 || !labels_ok || looks_numeric {
+        return Err(UrlError::Host);
+    }
+    Ok(Host::Name(text.to_ascii_lowercase()))
+}
+
+/// Percent-encodes what is not ASCII; the rest stays byte for byte.
+fn ascii_only(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_string();
+    }
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte.is_ascii() {
+            true => out.push(char::from(byte)),
+            false => percent_byte(byte, &mut out),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::{format, vec};
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> TrackerUrl {
+        TrackerUrl::parse(text).unwrap()
+    }
+
+    #[test]
+    fn reads_the_parts() {
+        let url = parse(" HTTP://User:pw@Tracker.Example.:8080/x/announce?passkey=é&y#frag ");
+        assert_eq!(url.scheme(), Scheme::Http);
+        assert_eq!(url.host(), &Host::Name("tracker.example.".into()));
+        assert_eq!(url.port(), 8080);
+        assert_eq!(url.target(), "/x/announce?passkey=%C3%A9&y");
+        assert_eq!(url.path(), "/x/announce");
+        assert_eq!(url.query(), Some("passkey=%C3%A9&y"));
+        assert_eq!(url.secret_text(), "http://User:pw@tracker.example.:8080/x/announce?passkey=%C3%A9&y");
+        assert_eq!(parse("https://a").port(), 443);
+        assert_eq!(parse("http://a?x").target(), "?x");
+        assert_eq!(parse("udp://[::1]:69").host(), &Host::Ip("::1".parse().unwrap()));
+        assert_eq!(parse("udp://[2001:db8::1]:69/a").secret_text(), "udp://[2001:db8::1]:69/a");
+    }
+
+    #[test]
+    fn refuses_what_is_no_tracker() {
+        let refused = |text: &str| TrackerUrl::parse(text).unwrap_err();
+        assert_eq!(refused("tracker.example/announce"), UrlError::NoScheme);
+        assert_eq!(refused(""), UrlError::NoScheme);
+        assert_eq!(refused("wss://a/announce"), UrlError::Scheme("wss".into()));
+        assert_eq!(
+            refused("wss://a").to_string(),
+            "wss trackers are not supported (http, https and udp are)"
+        );
+        assert_eq!(refused("udp://a/announce"), UrlError::NoPort);
+        assert_eq!(refused("http://a b/"), UrlError::Character);
+        assert_eq!(refused("http://a/\r\nHost: b"), UrlError::Character);
+        for host in
+            ["", "a..b", "[::1", "[::1]x", "[zz]", "127.1", "0x7f.1", "2130706433", "1.2.3.4.5", "é", "%61"]
+        {
+            assert_eq!(refused(&format!("http://{host}/announce")), UrlError::Host, "{host}");
+        }
+        assert_eq!(refused("http://127.0.0.1\\@a/"), UrlError::Character);
+        for port in ["0", "65536", "+1", "8o"] {
+            assert_eq!(refused(&format!("http://a:{port}/")), UrlError::Port, "{port}");
+        }
+        let at_limit = format!("http://a/{}", "x".repeat(MAX_URL_LEN - 9));
+        assert!(TrackerUrl::parse(&at_limit).is_ok());
+        assert_eq!(refused(&format!("{at_limit}x")), UrlError::TooLong);
+    }
+
+    #[test]
+    fn shows_no_private_key() {
+        let url = parse("http://me:hunter2@tracker.example/hunter2/announce?passkey=hunter2");
+        assert_eq!(url.to_string(), "http://tracker.example:80");
+        assert!(!format!("{url:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_guard_sees_this_machine_in_every_spelling() {
+        let rules = UrlRules::default();
+        for host in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "localhost",
+            "LOCALHOST.",
+            "x.localhost",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "0.0.0.0",
+            "[::]",
+        ] {
+            let url = parse(&format!("http://{host}:80/shutdown"));
+            assert_eq!(url.check(rules), Err(UrlError::NotAnAnnouncePath), "{host}");
+            assert_eq!(url.check(UrlRules { guard: false, ..rules }), Ok(()), "{host}");
+            assert_eq!(parse(&format!("http://{host}:80/announce")).check(rules), Ok(()), "{host}");
+        }
+        for path in [
+            "/announce/../shutdown",
+            "/announce/%2E%2e/shutdown",
+            "/announce\\..\\x",
+            "/Announce",
+            "?/announce",
+            "",
+        ] {
+            let url = parse(&format!("http://127.0.0.1{path}"));
+            assert_eq!(url.check(rules), Err(UrlError::NotAnAnnouncePath), "{path}");
+        }
+        assert_eq!(parse("udp://127.0.0.1:6969").check(rules), Ok(()), "UDP trackers have no path to abuse");
+        assert_eq!(parse("http://a/?info%5Fhash=1").check(rules), Err(UrlError::AnnounceInQuery));
+        assert_eq!(parse("http://a/?passkey=1&xport=2").check(rules), Ok(()));
+        assert_eq!(parse("http://xn--x.com/announce").check(rules), Err(UrlError::Idna));
+    }
+
+    #[test]
+    fn tiers_keep_what_is_usable() {
+        let tiers = vec![
+            vec!["http://a/announce", "gopher://b"],
+            vec!["http://A:80/announce"],
+            vec!["udp://c:1", "http://127.0.0.1/x"],
+        ];
+        let read = parse_tiers(&tiers, UrlRules::default());
+        assert_eq!(read.usable, [vec![parse("http://a/announce")], vec![parse("udp://c:1")]]);
+        let refused: Vec<_> = read.refused.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            refused,
+            [
+                "tracker 2 of tier 1: gopher trackers are not supported (http, https and udp are)",
+                "tracker 2 of tier 3: a tracker on this machine must have a path that begins with /announce",
+            ]
+        );
+        let many: Vec<_> = (0..=MAX_TRACKERS).map(|n| vec![format!("http://t{n}/announce")]).collect();
+        let read = parse_tiers(&many, UrlRules::default());
+        assert_eq!(read.usable.len(), MAX_TRACKERS);
+        assert_eq!(read.refused, [Refused { tier: MAX_TRACKERS, position: 0, error: UrlError::TooMany }]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_reads_the_same_again(text in "(?i)(http|https|udp)://([a-z0-9.\\[\\]:@-]{1,20})(:[0-9]{1,5})?([/?][ -~é#]{0,20})?") {
+            if let Ok(url) = TrackerUrl::parse(&text) {
+                let again = url.secret_text();
+                prop_assert_eq!(TrackerUrl::parse(&again), Ok(url));
+            }
+        }
+
+        #[test]
+        fn any_text_is_survived(text in any::<String>()) {
+            let _ = TrackerUrl::parse(&text);
+            let _ = TrackerUrl::parse(&format!("http://{text}"));
+        }
+    }
+}
