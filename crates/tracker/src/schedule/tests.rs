@@ -133,6 +133,16 @@ fn a_silent_tier_does_not_hold_up_the_next() {
 }
 
 #[test]
+fn a_tracker_that_answered_is_waited_for() {
+    let mut s = started(&[2, 1]);
+    let first = s.poll(T0).unwrap();
+    s.handle(T0, Input::Response(first.tracker, &response(1800, 120)));
+    s.handle(T0, Input::NeedPeers);
+    assert_eq!(s.poll_timeout(), T0 + secs(120), "no other tracker is asked in its stead");
+    assert_eq!(s.poll(T0 + secs(120)).unwrap().tracker, first.tracker);
+}
+
+#[test]
 fn completed_waits_for_the_started_in_flight() {
     let mut s = started(&[1]);
     let due = s.poll(T0).unwrap();
