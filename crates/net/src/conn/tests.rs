@@ -1,0 +1,201 @@
+//! The connection against a peer whose every byte the test writes, and a disk in memory.
+
+use super::*;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::Semaphore;
+use types::{Lengths, PieceIndex};
+use wire::Request;
+
+/// Takes and gives blocks; takes one per permit of `room`.
+struct Disk {
+    room: Semaphore,
+    blocks: Mutex<HashMap<BlockRange, Bytes>>,
+}
+
+impl BlockSink for Arc<Disk> {
+    async fn write(&self, block: BlockRange, data: Bytes) -> bool {
+        self.room.acquire().await.unwrap().forget();
+        self.blocks.lock().unwrap().insert(block, data).is_none()
+    }
+}
+
+impl BlockSource for Arc<Disk> {
+    async fn read(&self, block: BlockRange) -> io::Result<Bytes> {
+        let blocks = self.blocks.lock().unwrap();
+        blocks.get(&block).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+}
+
+struct Scene {
+    peer: DuplexStream,
+    disk: Arc<Disk>,
+    commands: mpsc::Sender<Vec<Command>>,
+    batches: mpsc::Receiver<Batch<u8>>,
+    waiting: std::collections::VecDeque<Event>,
+}
+
+fn scene(room: usize) -> Scene {
+    let (ours, peer) = duplex(1 << 20);
+    let disk = Arc::new(Disk { room: Semaphore::new(room), blocks: Mutex::default() });
+    let (commands, commands_rx) = mpsc::channel(COMMAND_QUEUE);
+    let (events, batches) = mpsc::channel(8);
+    let context = Context {
+        disk: disk.clone(),
+        limits: Limits::for_pieces(100),
+        down: Limiter::default(),
+        up: Limiter::default(),
+    };
+    tokio::spawn(run(ours, context, 7u8, commands_rx, events));
+    Scene { peer, disk, commands, batches, waiting: Default::default() }
+}
+
+impl Scene {
+    async fn command(&self, commands: Vec<Command>) {
+        self.commands.send(commands).await.unwrap();
+    }
+
+    async fn event(&mut self) -> Event {
+        while self.waiting.is_empty() {
+            let batch = self.batches.recv().await.expect("the connection tells of its end");
+            assert_eq!(batch.from, 7);
+            self.waiting.extend(batch.events);
+        }
+        self.waiting.pop_front().unwrap()
+    }
+
+    async fn peer_sends(&mut self, message: &Message<'_>) {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        self.peer.write_all(&bytes).await.unwrap();
+    }
+
+    async fn peer_hears(&mut self) -> Message<'static> {
+        let mut frame = vec![0; 4];
+        self.peer.read_exact(&mut frame).await.unwrap();
+        let len = u32::from_be_bytes(frame[..4].try_into().unwrap()) as usize;
+        frame.resize(4 + len, 0);
+        self.peer.read_exact(&mut frame[4..]).await.unwrap();
+        match wire::decode(&frame, &Limits::for_pieces(100)).unwrap() {
+            wire::Decoded::Message { message, .. } => message.into_owned(),
+            wire::Decoded::Incomplete { .. } => panic!("a whole frame was read"),
+        }
+    }
+}
+
+fn block(piece: u32, number: u32) -> BlockRange {
+    Lengths::new(100 << 20, 1 << 20).unwrap().block(PieceIndex::new(piece), number).unwrap()
+}
+
+fn piece_message(block: BlockRange, byte: u8) -> Message<'static> {
+    let data = vec![byte; block.len as usize].into();
+    Message::Piece { index: block.piece.get(), begin: block.offset, data }
+}
+
+#[tokio::test]
+async fn an_asked_block_goes_to_the_sink_once() {
+    let mut s = scene(10);
+    let wanted = block(3, 1);
+    s.command(vec![Command::Request(wanted)]).await;
+    assert_eq!(s.peer_hears().await, Message::Request(Request::from(wanted)));
+    s.peer_sends(&piece_message(wanted, 9)).await;
+    s.peer_sends(&piece_message(wanted, 9)).await;
+    assert!(matches!(s.event().await, Event::Block(b) if b == wanted));
+    assert!(matches!(s.event().await, Event::Unrequested(16384)));
+    assert_eq!(s.disk.blocks.lock().unwrap()[&wanted], vec![9; 16384]);
+}
+
+#[tokio::test]
+async fn a_cancelled_or_unasked_block_never_reaches_the_sink() {
+    let mut s = scene(10);
+    s.command(vec![
+        Command::Request(block(0, 0)),
+        Command::Cancel(block(0, 0)),
+        Command::Cancel(block(5, 5)),
+    ])
+    .await;
+    s.peer_hears().await;
+    assert!(matches!(s.peer_hears().await, Message::Cancel(_)));
+    s.peer_sends(&piece_message(block(0, 0), 1)).await;
+    s.peer_sends(&piece_message(block(1, 1), 1)).await;
+    assert!(matches!(s.event().await, Event::Unrequested(_)));
+    assert!(matches!(s.event().await, Event::Unrequested(_)));
+    assert!(s.disk.blocks.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_full_disk_queue_holds_back_payload_but_not_what_was_said_before() {
+    let mut s = scene(0);
+    s.command(vec![Command::Request(block(0, 0))]).await;
+    s.peer_hears().await;
+    s.peer_sends(&Message::Unchoke).await;
+    s.peer_sends(&piece_message(block(0, 0), 1)).await;
+    s.peer_sends(&Message::Choke).await;
+    assert!(matches!(s.event().await, Event::Message(Message::Unchoke)));
+    assert!(s.waiting.is_empty() && s.batches.is_empty(), "nothing passes while the disk has no room");
+    s.disk.room.add_permits(1);
+    assert!(matches!(s.event().await, Event::Block(_)));
+    assert!(matches!(s.event().await, Event::Message(Message::Choke)));
+}
+
+#[tokio::test]
+async fn served_blocks_leave_in_order_and_are_reported() {
+    let mut s = scene(0);
+    let blocks: Vec<_> = (0..40).map(|n| block(2, n)).collect();
+    for b in &blocks {
+        s.disk.blocks.lock().unwrap().insert(*b, vec![3; 16384].into());
+    }
+    s.command(blocks.iter().map(|&b| Command::Serve(b)).collect()).await;
+    for b in &blocks {
+        assert_eq!(s.peer_hears().await, piece_message(*b, 3));
+    }
+    for b in &blocks {
+        assert!(matches!(s.event().await, Event::Sent(sent) if sent == *b));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_or_is_dropped_is_reported() {
+    let mut s = scene(0);
+    s.command(vec![Command::Serve(block(1, 0))]).await;
+    assert!(matches!(s.event().await, Event::SendFailed(b) if b == block(1, 0)));
+    let mut commands: Vec<_> = (0..30).map(|n| Command::Serve(block(2, n))).collect();
+    commands.push(Command::CancelServe(block(2, 20)));
+    commands.push(Command::DropServes);
+    s.command(commands).await;
+    assert!(matches!(s.event().await, Event::SendFailed(b) if b == block(2, 20)));
+    for _ in 0..29 {
+        assert!(matches!(s.event().await, Event::SendFailed(_)));
+    }
+    s.command(vec![Command::Send(Message::Have(1))]).await;
+    assert_eq!(s.peer_hears().await, Message::Have(1), "none of the dropped blocks went out");
+}
+
+#[tokio::test]
+async fn each_end_is_told_with_its_reason() {
+    let mut s = scene(0);
+    drop(s.commands);
+    let closed = s.batches.recv().await.unwrap().events.pop();
+    assert!(matches!(closed, Some(Event::Closed(CloseReason::Ours))));
+
+    let mut s = scene(0);
+    s.peer.write_all(&[0xff; 4]).await.unwrap();
+    assert!(matches!(s.event().await, Event::Closed(CloseReason::Protocol(_))));
+
+    let mut s = scene(0);
+    s.peer.shutdown().await.unwrap();
+    assert!(matches!(s.event().await, Event::Closed(CloseReason::Theirs)));
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_is_given_up() {
+    let mut s = scene(0);
+    let big = || Command::Send(Message::Bitfield(vec![0; 64 * 1024].into()));
+    for _ in 0..COMMAND_QUEUE {
+        if s.commands.send(vec![big()]).await.is_err() {
+            break;
+        }
+    }
+    assert!(matches!(s.event().await, Event::Closed(CloseReason::NotReading)));
+}
