@@ -232,7 +232,7 @@ impl Decoder<'_> {
         let magnitude = self.number(b'e')?;
         // The smallest 64-bit integer's magnitude is one more than the largest's.
         if magnitude > i64::MAX.unsigned_abs() + u64::from(negative) {
-            return Err(Error { kind: ErrorKind::NumberTooLarge, at: start });
+            return Err(Error { kind: ErrorKind::NumberTooLarge, at: start + 1 });
         }
         if negative && magnitude == 0 {
             self.irregular(ErrorKind::NegativeZero, start);
@@ -257,7 +257,7 @@ impl Decoder<'_> {
             number = number
                 .checked_mul(10)
                 .and_then(|n| n.checked_add(u64::from(byte - b'0')))
-                .ok_or_else(|| self.error(ErrorKind::NumberTooLarge))?;
+                .ok_or(Error { kind: ErrorKind::NumberTooLarge, at: start })?;
             self.at += 1;
         }
         if self.source[start] == b'0' && self.at - start > 1 {

@@ -3,6 +3,7 @@
 use crate::Error;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 /// A decoded document, which borrows the bytes that it was decoded from.
 #[derive(Clone)]
@@ -133,8 +134,13 @@ impl<'d> Value<'d> {
 
     /// The exact bytes of the source that this value was decoded from, which are what hashes are made of.
     pub fn raw(self) -> &'d [u8] {
+        &self.document.source[self.range()]
+    }
+
+    /// Where [`Value::raw`] lies, in bytes from the start of the source.
+    pub fn range(self) -> Range<usize> {
         let token = self.tape();
-        &self.document.source[token.start as usize..token.end as usize]
+        token.start as usize..token.end as usize
     }
 
     fn tape(self) -> Token {

@@ -1,0 +1,28 @@
+//! Torrent files, v1, v2 and hybrid: decoded, checked, made safe, and encoded (BEP 3, 12, 19, 27, 47, 52).
+//!
+//! [`Metainfo::parse`] either returns a torrent whose numbers agree with each other and whose names are safe to use
+//! below a folder of the user's choice, or an [`Error`] that says what is wrong. [`create::Builder`] writes one.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod duplicates;
+mod error;
+mod file;
+mod metainfo;
+mod parse;
+
+pub mod create;
+pub mod merkle;
+pub mod names;
+
+pub use error::Error;
+pub use file::{File, FileKind, FileSlice, SafePath};
+pub use metainfo::{Metainfo, Version};
+pub use parse::Limits;
+
+/// The longest piece that is accepted: 512 MiB, as far as other clients go.
+pub const MAX_PIECE_LENGTH: u32 = 512 * 1024 * 1024;

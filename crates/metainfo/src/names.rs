@@ -1,0 +1,169 @@
+//! Names from strangers, made fit for a file system.
+//!
+//! A name may hold anything: separators, `..`, control characters, text that runs from right to left, bytes that are
+//! not text at all. What comes out is one path element that stays where it is put and looks like what it is.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+
+/// The longest name in bytes, an extension of up to [`MAX_EXTENSION_LEN`] bytes not counted. Longer ones are cut.
+///
+/// File systems allow 255; what is left is for a number that tells two files apart.
+pub const MAX_ELEMENT_LEN: usize = 240;
+
+/// How many bytes of extension, its dot included, survive when a name is cut.
+pub const MAX_EXTENSION_LEN: usize = 9;
+
+/// Which characters a file system refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// Anything but `/` and NUL will do.
+    Posix,
+    /// Neither `<>:"|?*` nor a dot or space at the end, nor `nul.txt`.
+    Windows,
+}
+
+impl Rules {
+    /// The rules of the platform that this was built for.
+    pub const NATIVE: Rules = if cfg!(windows) { Rules::Windows } else { Rules::Posix };
+}
+
+/// One element of a path, made safe: `None` if nothing is left of it, as of `..` or `/`.
+///
+/// - bytes that are not UTF-8 become `_` ([`repair_utf8`]), as do control characters;
+/// - separators of either kind and invisible characters (text direction, zero width) are dropped;
+/// - names of Windows' devices (`con`, `COM1`) get a `_` in front on every platform, since torrents travel;
+/// - long names are cut, but keep their extension;
+/// - an empty name becomes `_`.
+pub fn safe_element(raw: &[u8], rules: Rules) -> Option<String> {
+    if raw.is_empty() {
+        return Some("_".to_owned());
+    }
+    let visible = repair_utf8(raw).chars().filter(|&c| !is_dropped(c)).map(|c| replaced(c, rules)).collect();
+    let mut name = shortened(visible);
+    if matches!(name.as_str(), "" | "." | "..") {
+        return None;
+    }
+    if rules == Rules::Windows {
+        name.truncate(name.trim_end_matches(['.', ' ']).len());
+        if name.is_empty() {
+            name.push('_');
+        }
+    }
+    if is_device(&name, rules) {
+        name.insert(0, '_');
+    }
+    Some(name)
+}
+
+/// Text with one `_` for each run of bytes that is not UTF-8 (a false start and the continuation bytes after it).
+pub fn repair_utf8(raw: &[u8]) -> String {
+    let mut text = String::with_capacity(raw.len());
+    let mut after_invalid = false;
+    for chunk in raw.utf8_chunks() {
+        text.push_str(chunk.valid());
+        let continues =
+            after_invalid && chunk.valid().is_empty() && chunk.invalid().iter().all(is_continuation);
+        after_invalid = !chunk.invalid().is_empty();
+        if after_invalid && !continues {
+            text.push('_');
+        }
+    }
+    text
+}
+
+fn is_continuation(byte: &u8) -> bool {
+    byte & 0xc0 == 0x80
+}
+
+/// Separators, and characters that are not seen but change how the others look.
+fn is_dropped(c: char) -> bool {
+    matches!(c, '/' | '\\' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn replaced(c: char, rules: Rules) -> char {
+    let refused = rules == Rules::Windows && matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*');
+    if c.is_control() || refused { '_' } else { c }
+}
+
+fn shortened(mut name: String) -> String {
+    if name.len() <= MAX_ELEMENT_LEN {
+        return name;
+    }
+    let dot = name.rfind('.').filter(|dot| name.len() - dot <= MAX_EXTENSION_LEN);
+    let extension = name.split_off(dot.unwrap_or(name.len()));
+    let whole_chars = (0..=MAX_ELEMENT_LEN).rev().find(|&len| name.is_char_boundary(len));
+    name.truncate(whole_chars.unwrap_or(0));
+    name + &extension
+}
+
+/// `CON` and the like, which Windows takes for devices in every folder and, of old, with any extension.
+fn is_device(name: &str, rules: Rules) -> bool {
+    let stem = if rules == Rules::Windows { name.split('.').next().unwrap_or(name).trim_end() } else { name };
+    let is = |device: &str| stem.eq_ignore_ascii_case(device);
+    let numbered = |port: &str| {
+        stem.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(port))
+            && matches!(
+                &stem[3..],
+                "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³"
+            )
+    };
+    ["con", "prn", "aux", "nul", "conin$", "conout$"].into_iter().any(is)
+        || numbered("com")
+        || numbered("lpt")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn posix(raw: &str) -> Option<String> {
+        safe_element(raw.as_bytes(), Rules::Posix)
+    }
+
+    #[test]
+    fn devices_are_renamed() {
+        for device in ["con", "NUL", "Com1", "lpt9", "COM²", "CONIN$"] {
+            assert_eq!(posix(device).unwrap(), std::format!("_{device}"));
+        }
+        for harmless in ["console", "com", "com10", "aux.c", "nul.txt", "c\u{f6}m1", "комп"] {
+            assert_eq!(posix(harmless).unwrap(), harmless);
+        }
+        assert_eq!(safe_element(b"nul.tar.gz", Rules::Windows).unwrap(), "_nul.tar.gz");
+        assert_eq!(safe_element(b"aux .c", Rules::Windows).unwrap(), "_aux .c");
+        assert_eq!(posix("c\u{200b}on").unwrap(), "_con", "seen as it will be, not as it was");
+    }
+
+    #[test]
+    fn long_names_keep_their_extension() {
+        let cut = |stem: usize, rest: &str| posix(&("x".repeat(stem) + rest)).unwrap();
+        assert_eq!(cut(240, ""), "x".repeat(240));
+        assert_eq!(cut(241, ""), "x".repeat(240));
+        assert_eq!(cut(300, ".flac"), "x".repeat(240) + ".flac");
+        assert_eq!(cut(300, ".longextension"), "x".repeat(240));
+        assert_eq!(cut(239, "é").len(), 239, "no half characters");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_safe_stays_safe(raw in proptest::collection::vec(prop_oneof![
+            3 => any::<u8>(),
+            2 => proptest::sample::select(b"./\\: con\xe2\x80\xae".to_vec()),
+        ], 0..300), windows: bool) {
+            let rules = if windows { Rules::Windows } else { Rules::Posix };
+            if let Some(name) = safe_element(&raw, rules) {
+                prop_assert!(!name.is_empty() && name != "." && name != "..");
+                prop_assert!(!name.contains(['/', '\\']) && !name.chars().any(char::is_control));
+                prop_assert!(name.len() <= MAX_ELEMENT_LEN + MAX_EXTENSION_LEN + 1);
+                prop_assert!(!is_device(&name, rules));
+            }
+        }
+
+        #[test]
+        fn text_is_left_alone(text: String) {
+            prop_assert_eq!(repair_utf8(text.as_bytes()), text);
+        }
+    }
+}

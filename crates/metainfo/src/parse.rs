@@ -1,0 +1,207 @@
+//! From the bytes of a torrent file to a [`Metainfo`].
+//!
+//! What is inside the info dictionary is the torrent: there, a value of the wrong type is an error. What stands beside
+//! it is a help: there, such a value is passed over.
+
+mod beside;
+mod fields;
+mod links;
+mod v1;
+mod v2;
+
+use crate::names::{Rules, repair_utf8, safe_element};
+use crate::{Error, File, MAX_PIECE_LENGTH, Metainfo, duplicates};
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use bencode::Value;
+use fields::{Fields, Place};
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+use types::{InfoHash, InfoHashV1, InfoHashV2, Lengths};
+
+/// How much of a torrent file is taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest torrent file in bytes; a larger one is refused unread ([`Error::TooLarge`]).
+    pub max_input: usize,
+    /// The most bencoded values, which also bounds the number of files, trackers and so on; more are an error
+    /// ([`Error::Bencode`]).
+    pub max_values: usize,
+    /// The most folders that a file lies in, itself counted and the torrent's own left out; more are an error
+    /// ([`Error::PathTooDeep`]). A v2 torrent's bencode nests as deeply and meets its own limit at about 95.
+    pub max_path_depth: usize,
+    /// The most files that are renamed because another has their name; more are an error
+    /// ([`Error::TooManyDuplicates`]).
+    pub max_renames: usize,
+}
+
+impl Limits {
+    /// 64 MiB, three million values, 100 folders, 100 renamed files.
+    pub const DEFAULT: Limits =
+        Limits { max_input: 64 * 1024 * 1024, max_values: 3_000_000, max_path_depth: 100, max_renames: 100 };
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::DEFAULT
+    }
+}
+
+/// The files of one half of a torrent, v1 or v2.
+struct Layout {
+    files: Vec<File>,
+    is_multi_file: bool,
+}
+
+impl Layout {
+    /// The torrent's size: files lie side by side.
+    fn total(&self) -> u64 {
+        self.files.last().map_or(0, |file| file.range().end)
+    }
+}
+
+pub(crate) fn parse(torrent: &[u8], limits: Limits) -> Result<Metainfo, Error> {
+    let bencode_limits = bencode::Limits {
+        max_input: limits.max_input,
+        max_values: limits.max_values,
+        ..bencode::Limits::DEFAULT
+    };
+    let (document, _trailing) = bencode::decode_prefix(torrent, bencode_limits)?;
+    let root = document.root();
+    if root.kind() != bencode::Kind::Dict {
+        return Err(Error::NotADict(root.kind()));
+    }
+    let info_value = Fields::new(root, Place::Top)?.required("info")?;
+    let info = Fields::new(info_value, Place::Info)?;
+
+    let has_v1 = info.find("pieces").is_some();
+    let has_v2 = has_v2(&info)?;
+    if has_v2 && document.irregularity().is_some() {
+        // BEP 52; the irregularity may be elsewhere, so the info dictionary is read again by itself.
+        let alone = bencode::decode_with(info_value.raw(), bencode_limits)?;
+        alone.irregularity().map_or(Ok(()), |error| Err(Error::NotCanonical(error)))?;
+    }
+    let info_hash = info_hash(info_value.raw(), has_v1, has_v2);
+    let name = name(&info, info_hash)?;
+    let piece_length = piece_length(&info, has_v2)?;
+
+    let v1 = has_v1.then(|| v1::layout(&info, &name, limits)).transpose()?;
+    let v2 = has_v2.then(|| v2::layout(&info, &name, piece_length, limits)).transpose()?;
+    let mut layout = match (v1, v2) {
+        (Some(v1), Some(v2)) => consistent(v1, &v2)?,
+        (Some(layout), None) | (None, Some(layout)) => layout,
+        (None, None) => return Err(info.missing("pieces")),
+    };
+    let lengths = Lengths::new(layout.total(), piece_length)?;
+    let pieces = if has_v1 { v1::pieces(&info, lengths)? } else { 0..0 };
+    if has_v2 {
+        v2::check_piece_layers(root, &layout.files, piece_length)?;
+    }
+    links::correct_targets(&mut layout.files);
+    duplicates::tell_apart(&mut layout.files, limits.max_renames)?;
+
+    Ok(Metainfo {
+        info: info_value.raw().to_vec(),
+        info_hash,
+        name,
+        is_multi_file: layout.is_multi_file,
+        lengths,
+        pieces,
+        is_private: info.find("private").and_then(Value::as_int).is_some_and(|private| private != 0),
+        trackers: beside::trackers(root),
+        web_seeds: beside::web_seeds(root, layout.is_multi_file && layout.files.len() > 1),
+        comment: beside::text(root, "comment"),
+        created_by: beside::text(root, "created by"),
+        creation_date: root.get("creation date").and_then(Value::as_int),
+        dht_nodes: beside::dht_nodes(root),
+        similar: beside::similar(root, info_value),
+        collections: beside::collections(root, info_value),
+        files: layout.files,
+    })
+}
+
+/// Whether there is a v2 half; without one, v2 keys in a v1 torrent mean nothing.
+fn has_v2(info: &Fields<'_, '_>) -> Result<bool, Error> {
+    match info.find("meta version").and_then(Value::as_int) {
+        Some(version @ (..=0 | 3..)) => Err(Error::UnknownVersion(version)),
+        version => Ok(version == Some(2) && info.find("file tree").is_some()),
+    }
+}
+
+fn info_hash(info: &[u8], has_v1: bool, has_v2: bool) -> InfoHash {
+    let v1 = || InfoHashV1(Sha1::digest(info).into());
+    let v2 = || InfoHashV2(Sha256::digest(info).into());
+    match (has_v1, has_v2) {
+        (true, true) => InfoHash::Hybrid(v1(), v2()),
+        (false, true) => InfoHash::V2(v2()),
+        (_, false) => InfoHash::V1(v1()),
+    }
+}
+
+/// The torrent's name, made safe; the info-hash if there is none or nothing is left of it.
+fn name(info: &Fields<'_, '_>, info_hash: InfoHash) -> Result<String, Error> {
+    let raw = info.text("name")?.ok_or_else(|| info.missing("name"))?;
+    if !raw.is_empty() && raw.iter().all(u8::is_ascii_control) {
+        return Err(Error::UnreadableName);
+    }
+    let safe = safe_element(raw, Rules::NATIVE).filter(|_| !raw.is_empty());
+    Ok(safe.unwrap_or_else(|| info_hash.to_string()))
+}
+
+fn piece_length(info: &Fields<'_, '_>, has_v2: bool) -> Result<u32, Error> {
+    let length = info.required("piece length")?;
+    let length =
+        length.as_int().ok_or_else(|| info.wrong_type("piece length", bencode::Kind::Int, length))?;
+    let length = u32::try_from(length)
+        .ok()
+        .filter(|length| (1..=MAX_PIECE_LENGTH).contains(length))
+        .ok_or(Error::PieceLength(length))?;
+    if has_v2 && !(length.is_power_of_two() && length >= types::BLOCK_LEN) {
+        return Err(Error::PieceLengthV2(length));
+    }
+    Ok(length)
+}
+
+/// A hybrid's v1 half with the roots of its v2 half, if both have the same files at the same places.
+fn consistent(v1: Layout, v2: &Layout) -> Result<Layout, Error> {
+    let disagree = |what: String| Err(Error::Inconsistent { what });
+    let mut merged = v1;
+    let mut twins = v2.files.iter().filter(|file| !file.is_pad());
+    for file in merged.files.iter_mut().filter(|file| !file.is_pad()) {
+        match twins.next() {
+            None => return disagree(format!("the file {}, which only v1 has", file.path)),
+            Some(twin) if twin.path != file.path => {
+                return disagree(format!("the name of a file: {} and {}", file.path, twin.path));
+            }
+            Some(twin) if twin.kind != file.kind => {
+                return disagree(format!("{}, which is a symlink in one of them", file.path));
+            }
+            Some(twin) if twin.length != file.length => {
+                return disagree(format!("the size of {}: {} and {}", file.path, file.length, twin.length));
+            }
+            // Where a file without bytes lies makes no difference.
+            Some(twin) if twin.offset != file.offset && file.length > 0 => {
+                return disagree(format!("the place of {}: {} and {}", file.path, file.offset, twin.offset));
+            }
+            Some(twin) => file.pieces_root = twin.pieces_root,
+        }
+    }
+    match twins.next() {
+        Some(twin) => disagree(format!("the file {}, which only v2 has", twin.path)),
+        None => Ok(merged),
+    }
+}
+
+/// A path element of a file, made safe.
+fn element(raw: &[u8]) -> String {
+    safe_element(raw, Rules::NATIVE).unwrap_or_else(|| "_".to_owned())
+}
+
+/// Text for people: repaired, without white space at its ends; `None` if nothing is left.
+fn trimmed(raw: &[u8]) -> Option<String> {
+    let text = repair_utf8(raw);
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
