@@ -1,35 +1,99 @@
-//! The threads that touch disks.
+//! The threads that touch disks, and what they share.
+//!
+//! Three kinds, so that none waits for another: *lanes* write (every torrent stays with one, which is why its pieces
+//! can be hashed in order of arrival), *readers* read for upload, *workers* do what takes long: checks and syncs.
 
+use crate::handles::Handles;
+use crate::lru::Lru;
+use crate::os::Os;
+use crate::torrent::Inner;
 use crate::{Error, limits};
+use async_channel::{Receiver, Sender};
+use bytes::Bytes;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use types::PieceIndex;
 
 /// How many threads and how much memory a pool may use.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolSettings {
     /// Threads that write (each torrent stays with one), and as many that read for upload, and as many that check.
     pub threads: usize,
+    /// See [`limits::LANE_QUEUE`].
+    pub lane_queue: usize,
     /// See [`limits::HELD_PER_TORRENT`].
     pub held_per_torrent: usize,
     /// See [`limits::HELD_PER_POOL`].
     pub held_per_pool: usize,
     /// See [`limits::OPEN_FILES`].
     pub open_files: usize,
+    /// See [`limits::READ_CACHE_RUNS`].
+    pub read_cache_runs: usize,
 }
 
 impl Default for PoolSettings {
-    /// Two threads of each kind, and the limits of [`limits`].
+    /// Two threads of each kind, and the bounds of [`limits`].
     fn default() -> PoolSettings {
         PoolSettings {
             threads: 2,
+            lane_queue: limits::LANE_QUEUE,
             held_per_torrent: limits::HELD_PER_TORRENT,
             held_per_pool: limits::HELD_PER_POOL,
             open_files: limits::OPEN_FILES,
+            read_cache_runs: limits::READ_CACHE_RUNS,
         }
     }
 }
 
 /// The threads that touch disks. Cheap to clone; they end when the last clone and the last torrent are gone.
 #[derive(Clone)]
-pub struct DiskPool {}
+pub struct DiskPool {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What torrents need of their pool.
+pub(crate) struct Shared {
+    pub(crate) settings: PoolSettings,
+    pub(crate) os: Os,
+    pub(crate) handles: Handles,
+    /// Runs read for upload.
+    pub(crate) runs: Mutex<Lru<RunKey, Bytes>>,
+    /// Bytes of blocks held in memory, over all torrents.
+    pub(crate) held: AtomicUsize,
+    pub(crate) readers: Sender<Job>,
+    pub(crate) workers: Sender<Job>,
+    lanes: Vec<Sender<LaneJob>>,
+    next_torrent: AtomicU64,
+    ended: Receiver<Infallible>,
+}
+
+/// A run of [`limits::READ_RUN`] bytes, by its number within its piece. The epoch is the torrent's: it moves on when
+/// a piece that was verified is so no longer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RunKey {
+    pub(crate) torrent: u64,
+    pub(crate) epoch: u64,
+    pub(crate) piece: PieceIndex,
+    pub(crate) run: u32,
+}
+
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
+
+/// What a lane does. A block is not boxed: it is the one job that comes by the thousand.
+pub(crate) enum LaneJob {
+    Block { torrent: Arc<Inner>, piece: PieceIndex, block: u32, data: Bytes },
+    Run(Job),
+}
+
+impl LaneJob {
+    fn run(self) {
+        match self {
+            LaneJob::Block { torrent, piece, block, data } => torrent.take_block(piece, block, data),
+            LaneJob::Run(job) => job(),
+        }
+    }
+}
 
 impl DiskPool {
     /// Starts the threads.
@@ -38,7 +102,94 @@ impl DiskPool {
     ///
     /// [`Error::Threads`] if the system has no more.
     pub fn new(settings: PoolSettings) -> Result<DiskPool, Error> {
-        let _ = settings;
-        Ok(DiskPool {})
+        DiskPool::with_os(settings, Os::default())
     }
+
+    pub(crate) fn with_os(settings: PoolSettings, os: Os) -> Result<DiskPool, Error> {
+        let threads = settings.threads.max(1);
+        let (alive, ended) = async_channel::bounded(1);
+        let (readers, reads) = async_channel::bounded(limits::READ_QUEUE);
+        let (workers, work) = async_channel::bounded(limits::WORK_QUEUE);
+        let mut lanes = Vec::with_capacity(threads);
+        for n in 0..threads {
+            let (lane, blocks) = async_channel::bounded(settings.lane_queue.max(1));
+            start(format!("disk-write-{n}"), &alive, blocks, LaneJob::run)?;
+            start(format!("disk-read-{n}"), &alive, reads.clone(), |job: Job| job())?;
+            start(format!("disk-work-{n}"), &alive, work.clone(), |job: Job| job())?;
+            lanes.push(lane);
+        }
+        let shared = Shared {
+            settings,
+            os,
+            handles: Handles::new(settings.open_files),
+            runs: Mutex::new(Lru::new(settings.read_cache_runs)),
+            held: AtomicUsize::new(0),
+            readers,
+            workers,
+            lanes,
+            next_torrent: AtomicU64::new(0),
+            ended,
+        };
+        Ok(DiskPool { shared: Arc::new(shared) })
+    }
+
+    /// Gives up this handle and waits until all threads have ended, which needs every other clone and every torrent
+    /// of the pool to be dropped, and every disk to answer: put a deadline on it.
+    pub async fn ended(self) {
+        let ended = self.shared.ended.clone();
+        drop(self);
+        // Nothing is ever sent: this is the moment when the last thread drops its end.
+        let _ = ended.recv().await;
+    }
+}
+
+impl Shared {
+    /// A number for a new torrent, and the lane that is its own from now on.
+    pub(crate) fn assign(&self) -> (u64, Sender<LaneJob>) {
+        let id = self.next_torrent.fetch_add(1, Ordering::Relaxed);
+        let lane = usize::try_from(id).unwrap_or(0) % self.lanes.len();
+        (id, self.lanes[lane].clone())
+    }
+
+    pub(crate) fn worker_count(&self) -> usize {
+        self.lanes.len()
+    }
+}
+
+/// Does `work` on a thread that takes its jobs from `queue`.
+pub(crate) async fn run_on<T: Send + 'static>(
+    queue: &Sender<Job>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let (reply, answer) = async_channel::bounded(1);
+    let job = move || {
+        // Nobody waits any more if the caller's future was dropped.
+        let _ = reply.try_send(work());
+    };
+    queue.send(Box::new(job)).await.map_err(|_| Error::Closed)?;
+    answer.recv().await.map_err(|_| Error::Closed)
+}
+
+fn start<J: Send + 'static>(
+    name: String,
+    alive: &Sender<Infallible>,
+    jobs: Receiver<J>,
+    run: fn(J),
+) -> Result<(), Error> {
+    let alive = alive.clone();
+    let work = move || {
+        while let Ok(job) = jobs.recv_blocking() {
+            run(job);
+        }
+        drop(alive);
+    };
+    match std::thread::Builder::new().name(name).spawn(work) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::Threads(error.to_string())),
+    }
+}
+
+/// Locks a mutex; a thread that panicked while it held it has left plain data behind, which is still good.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

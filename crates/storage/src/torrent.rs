@@ -1,9 +1,15 @@
 //! One torrent's bytes on disk.
 
-use crate::{DiskPool, Error, Layout, SyncError, WriteRefused};
+use crate::assembly::{Assembly, Verdict};
+use crate::files::{Files, Place, Policy};
+use crate::limits::READ_RUN;
+use crate::pool::{LaneJob, RunKey, Shared, lock, run_on};
+use crate::state::{Phase, State};
+use crate::{DiskEvent, DiskPool, Error, FileStamp, Layout, OpenOptions, Snapshot, SyncError, WriteRefused};
+use async_channel::Sender;
 use bytes::Bytes;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use types::{Bitfield, BlockRange, PieceIndex};
 
 /// One torrent's bytes on disk. Cheap to clone; all clones are the same torrent.
@@ -15,210 +21,54 @@ use types::{Bitfield, BlockRange, PieceIndex};
 /// The async methods work on any executor. Their work is done on the pool's own threads.
 #[derive(Clone)]
 pub struct TorrentDisk {
-    inner: Arc<Inner>,
-}
-
-/// How to open a torrent.
-pub struct OpenOptions {
-    /// The folder that holds (or will hold) the torrent's file or folder.
-    pub root: PathBuf,
-    /// Where bytes of unwanted files are kept that share a piece with wanted ones; created when first needed.
-    pub parts_path: PathBuf,
-    /// Which files are wanted, by index in the torrent; empty for all, pad files and links do not count.
-    pub wanted: Vec<bool>,
-    /// Whether files get their room before the first byte.
-    pub allocate: Allocate,
-    /// Whether files of somebody else's may be overwritten where the torrent's go.
-    pub overwrite: bool,
-    /// The files that our own state says are the torrent's (an earlier [`Snapshot::ours`]); empty for none.
-    pub known: Vec<bool>,
-    /// Pieces that our own state says are on disk, if it says anything.
-    pub trusted: Option<Bitfield>,
-    /// What files looked like when that state was made (an earlier [`Snapshot::files`]); pieces in files that look
-    /// different now are not trusted but [`suspect`](TorrentDisk::suspect). Empty: files are not compared.
-    pub stamps: Vec<Option<FileStamp>>,
-    /// Blocks of unfinished pieces that are on disk from an earlier run (an earlier [`Snapshot::partial`]).
-    pub partial: Vec<(PieceIndex, Vec<u32>)>,
-    /// Is told what happens, on disk threads: it must not block.
-    pub events: Box<dyn Fn(DiskEvent) + Send + Sync>,
-}
-
-impl OpenOptions {
-    /// All files wanted, sparse, nothing known, nothing overwritten.
-    pub fn new(
-        root: impl Into<PathBuf>,
-        parts_path: impl Into<PathBuf>,
-        events: impl Fn(DiskEvent) + Send + Sync + 'static,
-    ) -> OpenOptions {
-        OpenOptions {
-            root: root.into(),
-            parts_path: parts_path.into(),
-            wanted: Vec::new(),
-            allocate: Allocate::Sparse,
-            overwrite: false,
-            known: Vec::new(),
-            trusted: None,
-            stamps: Vec::new(),
-            partial: Vec::new(),
-            events: Box::new(events),
-        }
-    }
-}
-
-/// Whether files get their room on disk before the first byte.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Allocate {
-    /// Room is taken as bytes arrive; a file has its full length from its first byte on.
-    #[default]
-    Sparse,
-    /// All room is taken by [`prepare`](TorrentDisk::prepare), so that a full disk is found before the download.
-    Full,
-}
-
-/// What happens on disk without being asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DiskEvent {
-    /// All blocks of a piece are written and its hash is right.
-    PieceVerified(PieceIndex),
-    /// All blocks of a piece are there and its hash is wrong: its blocks may be written again.
-    PieceFailed {
-        /// Which piece.
-        piece: PieceIndex,
-        /// Whether some of its blocks came from an earlier run, so that nobody in this one can be blamed.
-        from_disk: bool,
-    },
-    /// Writing has stopped for good: every block from here on is refused. What is verified can still be read.
-    Failed(Error),
-}
-
-/// What a file looks like from outside: enough to see that somebody changed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileStamp {
-    /// Length in bytes.
-    pub size: u64,
-    /// Time of the last change, in nanoseconds since 1970.
-    pub mtime_nanos: i64,
-    /// The file system's number of the file.
-    pub inode: u64,
-}
-
-/// What is durable: to be kept as resume state, and given back through [`OpenOptions`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Verified pieces.
-    pub pieces: Bitfield,
-    /// Blocks (by number) of unfinished pieces.
-    pub partial: Vec<(PieceIndex, Vec<u32>)>,
-    /// The files that are the torrent's, or will be, since nothing stood there.
-    pub ours: Vec<bool>,
-    /// What each file looks like; `None` for one that is not there, and for pad files and links.
-    pub files: Vec<Option<FileStamp>>,
-}
-
-/// What [`verify`](TorrentDisk::verify) found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// The pieces that are good.
-    pub pieces: Bitfield,
-    /// Every file of the torrent, by its index; pad files and links are [`FileReport::Good`].
-    pub files: Vec<FileReport>,
-}
-
-/// How one file is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FileReport {
-    /// Its size is right, and so are all pieces that touch it.
-    Good,
-    /// It is not there.
-    Missing,
-    /// It has another size than the torrent says.
-    WrongSize {
-        /// The size on disk, in bytes.
-        found: u64,
-        /// How many of its pieces are bad.
-        bad: u32,
-        /// How many pieces touch it.
-        pieces: u32,
-    },
-    /// Its size is right, some pieces are not.
-    BadPieces {
-        /// How many of its pieces are bad.
-        bad: u32,
-        /// How many pieces touch it.
-        pieces: u32,
-    },
-    /// It cannot be read.
-    Unreadable(Error),
+    pub(crate) inner: Arc<Inner>,
 }
 
 impl TorrentDisk {
-    /// Looks at what is on disk; changes nothing.
+    /// Looks at what is on disk; changes nothing. Does not fail for what stands in the way of a file: that is
+    /// [`check`](Self::check)'s and [`prepare`](Self::prepare)'s to say.
     ///
     /// # Errors
     ///
-    /// If something other than a regular file stands where one of the torrent's goes, or cannot be looked at.
-    pub async fn open(
-        pool: &DiskPool,
-        layout: Arc<Layout>,
-        options: OpenOptions,
-    ) -> Result<TorrentDisk, Error> {
-        let _ = (pool, layout, options);
-        Err(Error::Closed)
+    /// [`Error::Closed`] if the pool has ended.
+    pub async fn open(pool: &DiskPool, layout: Layout, options: OpenOptions) -> Result<TorrentDisk, Error> {
+        let shared = pool.shared.clone();
+        let open = move || TorrentDisk { inner: Arc::new(Inner::open(shared, layout, options)) };
+        run_on(&pool.shared.workers, open).await
     }
 
     /// The pieces that can be read: trusted at open, found by a check, or written and verified since.
     pub fn verified(&self) -> Bitfield {
-        self.inner.verified.clone()
+        lock(&self.inner.state).verified.clone()
     }
 
     /// Trusted pieces that were not believed at open, since a file of theirs looks different: check these.
     pub fn suspect(&self) -> Bitfield {
-        self.inner.verified.clone()
+        lock(&self.inner.state).suspect.clone()
     }
 
     /// Blocks (by number) on disk of pieces that are not complete.
     pub fn partial(&self) -> Vec<(PieceIndex, Vec<u32>)> {
-        Vec::new()
+        lock(&self.inner.assembly).written()
     }
 
     /// Why writing stopped, if it failed.
     pub fn error(&self) -> Option<Error> {
-        None
+        match &lock(&self.inner.state).phase {
+            Phase::Failed(error) => Some(error.clone()),
+            _ => None,
+        }
     }
 
     /// The files that are the torrent's or will be (see [`Snapshot::ours`]). Save this before the first write, so
     /// that after a crash the files are known to be ours.
     pub fn ours(&self) -> Vec<bool> {
-        Vec::new()
+        self.inner.files.ours()
     }
 
-    /// What each file looks like (see [`Snapshot::files`]).
+    /// What each file looks like (see [`Snapshot::files`]), as of the last open, check or sync.
     pub fn file_stamps(&self) -> Vec<Option<FileStamp>> {
-        Vec::new()
-    }
-
-    /// Hashes what is on disk of `pieces` and returns those that are good; [`verified`](Self::verified) follows.
-    ///
-    /// Runs on all work threads; dropping the future cancels it. `progress` is told how many pieces are done.
-    /// Pieces that have blocks but are not complete are passed over (they are not good). A file with a good piece in
-    /// it is the torrent's from here on.
-    ///
-    /// # Errors
-    ///
-    /// If something cannot be read; what is missing or too short is no error.
-    pub async fn check(&self, pieces: &Bitfield, progress: impl FnMut(u32)) -> Result<Bitfield, Error> {
-        let _ = progress;
-        Ok(pieces.clone())
-    }
-
-    /// Checks every piece and tells how each file is. To be used on a disk opened for nothing else.
-    ///
-    /// # Errors
-    ///
-    /// Only if the pool ends: what cannot be read is part of the report.
-    pub async fn verify(&self, progress: impl FnMut(u32)) -> Result<Report, Error> {
-        let _ = progress;
-        Err(Error::Closed)
+        self.inner.files.entries.stamps()
     }
 
     /// Makes ready for writing: the root folder, wanted files of length zero, all room if it is to be allocated, and
@@ -229,7 +79,8 @@ impl TorrentDisk {
     /// [`Error::FileInTheWay`] if a wanted file is somebody else's; a full, read-only or forbidden disk. Files that
     /// this call created are removed again.
     pub async fn prepare(&self) -> Result<(), Error> {
-        Ok(())
+        let inner = self.inner.clone();
+        run_on(&self.inner.pool.workers, move || inner.prepare()).await?
     }
 
     /// Takes one block; returns when it is queued (the queue's limit is the back-pressure).
@@ -240,18 +91,44 @@ impl TorrentDisk {
     /// # Errors
     ///
     /// At once and without harm, see [`WriteRefused`]. Write errors come as [`DiskEvent::Failed`].
-    pub async fn write_block(&self, block: BlockRange, data: Bytes) -> Result<(), WriteRefused> {
-        let _ = (block, data);
-        Err(WriteRefused::Stopped)
+    pub async fn write_block(&self, range: BlockRange, data: Bytes) -> Result<(), WriteRefused> {
+        let inner = &self.inner;
+        let block = lock(&inner.state).claim(inner.files.layout.lengths(), range, &data)?;
+        let mut claim = Claim { inner, piece: range.piece, block, kept: false };
+        let job = LaneJob::Block { torrent: inner.clone(), piece: range.piece, block, data };
+        inner.lane.send(job).await.map_err(|_| WriteRefused::Stopped)?;
+        claim.kept = true;
+        Ok(())
     }
 
     /// Reads some bytes of a verified piece.
     ///
+    /// A run of [`READ_RUN`] bytes is read at once and kept for a while, so that most calls in a row cost no system
+    /// call and do not leave the caller's thread. The bytes returned keep their run in memory.
+    ///
     /// # Errors
     ///
     /// [`Error::NotVerified`], or what the operating system reports.
-    pub async fn read_block(&self, block: BlockRange) -> Result<Bytes, Error> {
-        Err(Error::NotVerified(block.piece.get()))
+    pub async fn read_block(&self, range: BlockRange) -> Result<Bytes, Error> {
+        let inner = &self.inner;
+        let Some(epoch) = inner.may_read(range)? else { return Err(Error::NotVerified(range.piece.get())) };
+        let run = range.offset / READ_RUN;
+        if range.end().div_ceil(READ_RUN) - run > 1 {
+            let inner = inner.clone();
+            let read = move || inner.read(range.piece, range.offset, range.len as usize);
+            return run_on(&self.inner.pool.readers, read).await?;
+        }
+        let key = RunKey { torrent: inner.id, epoch, piece: range.piece, run };
+        let cached = lock(&inner.pool.runs).get(&key);
+        let bytes = match cached {
+            Some(bytes) => bytes,
+            None => {
+                let inner = inner.clone();
+                run_on(&self.inner.pool.readers, move || inner.read_run(key)).await??
+            }
+        };
+        let start = (range.offset - run * READ_RUN) as usize;
+        Ok(bytes.slice(start..start + range.len as usize))
     }
 
     /// Makes durable what is verified by now, and what is written of other pieces.
@@ -260,19 +137,336 @@ impl TorrentDisk {
     ///
     /// [`SyncError`] names the pieces that must not be counted as ours; writing has then stopped.
     pub async fn sync(&self) -> Result<Snapshot, SyncError> {
-        Err(SyncError { error: Error::Closed, not_durable: self.inner.verified.clone() })
+        let inner = self.inner.clone();
+        let synced = run_on(&self.inner.pool.workers, move || inner.sync()).await;
+        synced.unwrap_or_else(|error| Err(self.inner.not_synced(error)))
     }
 
-    /// Writes what is held, syncs, refuses further writes and closes the files.
+    /// Writes what is held, syncs, refuses further use and closes the files.
     ///
     /// # Errors
     ///
     /// As [`sync`](Self::sync).
     pub async fn close(&self) -> Result<Snapshot, SyncError> {
-        self.sync().await
+        self.inner.stop_taking();
+        let (reply, flushed) = async_channel::bounded(1);
+        let inner = self.inner.clone();
+        let flush = move || {
+            inner.flush();
+            // Nobody waits any more if the caller's future was dropped.
+            let _ = reply.try_send(());
+        };
+        // Queued behind the blocks that were taken before. If the pool has ended, `sync` says so.
+        let _ = self.inner.lane.send(LaneJob::Run(Box::new(flush))).await;
+        let _ = flushed.recv().await;
+        let inner = self.inner.clone();
+        let closed = run_on(&self.inner.pool.workers, move || inner.close()).await;
+        closed.unwrap_or_else(|error| Err(self.inner.not_synced(error)))
     }
 }
 
-struct Inner {
-    verified: Bitfield,
+/// What a torrent's handles and its queued jobs share.
+///
+/// Locks are taken in the order `syncing`, `assembly`, `state`; none is held while an event is told.
+pub(crate) struct Inner {
+    pub(crate) id: u64,
+    pub(crate) pool: Arc<Shared>,
+    pub(crate) files: Files,
+    pub(crate) state: Mutex<State>,
+    /// Locked by the torrent's lane for each block, and by a sync.
+    pub(crate) assembly: Mutex<Assembly>,
+    /// One sync at a time: a second one must not return before the first has done its work.
+    syncing: Mutex<()>,
+    lane: Sender<LaneJob>,
+    /// See [`RunKey`].
+    epoch: AtomicU64,
+    events: Box<dyn Fn(DiskEvent) + Send + Sync>,
+}
+
+impl Inner {
+    fn open(pool: Arc<Shared>, layout: Layout, options: OpenOptions) -> Inner {
+        let (id, lane) = pool.assign();
+        let OpenOptions {
+            root,
+            parts_path,
+            wanted,
+            allocate,
+            overwrite,
+            known,
+            trusted,
+            stamps,
+            partial,
+            events,
+        } = options;
+        let policy = Policy { wanted, known, allocate, overwrite };
+        let lengths = layout.lengths();
+        let inner = Inner {
+            id,
+            files: Files::new(layout, id, pool.clone(), root, parts_path, policy),
+            pool,
+            state: Mutex::new(State::new(lengths.piece_count())),
+            assembly: Mutex::default(),
+            syncing: Mutex::default(),
+            lane,
+            epoch: AtomicU64::new(0),
+            events,
+        };
+        if let Some(trusted) = trusted {
+            inner.trust(&trusted, &stamps);
+        }
+        inner.restore(&partial);
+        inner
+    }
+
+    /// Believes the pieces that can be there; those in files that look different are put aside for a check.
+    fn trust(&self, trusted: &Bitfield, stamps: &[Option<FileStamp>]) {
+        let files = &self.files;
+        let looks_different = |file: usize| {
+            files.entries.stamp(file) != stamps.get(file).copied().flatten() && !stamps.is_empty()
+        };
+        let mut state = lock(&self.state);
+        for piece in trusted.ones() {
+            let place = files.place(piece);
+            if !files.may_hold(piece, place) {
+                continue;
+            }
+            let changed =
+                place == Place::Files && files.layout.regular_slices(piece).any(|s| looks_different(s.file));
+            if changed {
+                state.suspect.insert(piece)
+            } else {
+                state.verified.insert(piece)
+            };
+        }
+    }
+
+    /// Takes in blocks of unfinished pieces, where they still are at the place where the rest will be written.
+    fn restore(&self, partial: &[(PieceIndex, Vec<u32>)]) {
+        let lengths = self.files.layout.lengths();
+        let mut assembly = lock(&self.assembly);
+        let mut state = lock(&self.state);
+        for (piece, blocks) in partial.iter().take(crate::limits::MAX_BEGUN_PIECES) {
+            let place = self.files.place(*piece);
+            let in_place = (place != Place::Files) == self.files.touches_unwanted(*piece);
+            let sane = blocks.iter().all(|&block| lengths.block(*piece, block).is_some())
+                && !blocks.is_empty()
+                && blocks.len() < lengths.block_count(*piece) as usize;
+            if !in_place || !sane || state.verified.contains(*piece) || !self.files.may_hold(*piece, place) {
+                continue;
+            }
+            assembly.restore(&self.files.layout, *piece, blocks);
+            for &block in blocks {
+                state.mark(lengths, *piece, block);
+            }
+        }
+    }
+
+    fn prepare(&self) -> Result<(), Error> {
+        let verified = lock(&self.state).verified.clone();
+        self.files.prepare(&verified)?;
+        let mut state = lock(&self.state);
+        match &state.phase {
+            Phase::Reading => state.phase = Phase::Writing,
+            Phase::Writing => {}
+            Phase::Failed(error) => return Err(error.clone()),
+            Phase::Closing | Phase::Closed => return Err(Error::Closed),
+        }
+        Ok(())
+    }
+}
+
+/// Blocks in.
+impl Inner {
+    /// Runs on the torrent's lane.
+    pub(crate) fn take_block(&self, piece: PieceIndex, block: u32, data: Bytes) {
+        let taken = {
+            let mut assembly = lock(&self.assembly);
+            if !matches!(lock(&self.state).phase, Phase::Writing | Phase::Closing) {
+                return;
+            }
+            let taken = self.with_held(&mut assembly, |assembly| {
+                let verdict = assembly.take(&self.files, piece, block, data)?;
+                self.relieve(assembly)?;
+                Ok(verdict)
+            });
+            let mut state = lock(&self.state);
+            match taken {
+                Ok(Verdict::Good) => state.good(piece),
+                Ok(Verdict::Bad { .. }) => state.bad(piece),
+                _ => {}
+            }
+            taken
+        };
+        match taken {
+            Ok(Verdict::Incomplete) => {}
+            Ok(Verdict::Good) => (self.events)(DiskEvent::PieceVerified(piece)),
+            Ok(Verdict::Bad { from_disk }) => (self.events)(DiskEvent::PieceFailed { piece, from_disk }),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Gives memory back when this torrent, or all together, hold too much.
+    fn relieve(&self, assembly: &mut Assembly) -> Result<(), Error> {
+        let limits = &self.pool.settings;
+        let others = self.pool.held.load(Ordering::Relaxed);
+        if assembly.held() > limits.held_per_torrent || others + assembly.held() > limits.held_per_pool {
+            let target = assembly.held() / 2;
+            assembly.relieve(&self.files, target)?;
+        }
+        Ok(())
+    }
+
+    /// Lets `work` change how much is held, and keeps the pool's sum right.
+    fn with_held<T>(&self, assembly: &mut Assembly, work: impl FnOnce(&mut Assembly) -> T) -> T {
+        self.pool.held.fetch_sub(assembly.held(), Ordering::Relaxed);
+        let result = work(assembly);
+        self.pool.held.fetch_add(assembly.held(), Ordering::Relaxed);
+        result
+    }
+
+    /// Stops all writing; told once.
+    fn fail(&self, error: Error) {
+        {
+            let mut assembly = lock(&self.assembly);
+            self.with_held(&mut assembly, Assembly::clear);
+            let mut state = lock(&self.state);
+            if matches!(state.phase, Phase::Failed(_) | Phase::Closed) {
+                return;
+            }
+            state.stop(Phase::Failed(error.clone()));
+        }
+        (self.events)(DiskEvent::Failed(error));
+    }
+}
+
+/// Bytes out.
+impl Inner {
+    /// The present epoch if `range` may be read.
+    fn may_read(&self, range: BlockRange) -> Result<Option<u64>, Error> {
+        let lengths = self.files.layout.lengths();
+        let state = lock(&self.state);
+        if state.phase == Phase::Closed {
+            return Err(Error::Closed);
+        }
+        let whole = lengths.block_range(range.piece.get(), range.offset, range.len);
+        let readable = whole.is_some() && state.verified.contains(range.piece);
+        Ok(readable.then(|| self.epoch.load(Ordering::Relaxed)))
+    }
+
+    fn read_run(&self, key: RunKey) -> Result<Bytes, Error> {
+        let cached = lock(&self.pool.runs).get(&key);
+        if let Some(bytes) = cached {
+            return Ok(bytes); // another reader was faster
+        }
+        let start = key.run * READ_RUN;
+        let len = READ_RUN.min(self.files.layout.lengths().piece_len(key.piece) - start);
+        let bytes = self.read(key.piece, start, len as usize)?;
+        let gone = lock(&self.pool.runs).insert(key, bytes.clone());
+        drop(gone);
+        Ok(bytes)
+    }
+
+    fn read(&self, piece: PieceIndex, offset: u32, len: usize) -> Result<Bytes, Error> {
+        let mut buf = vec![0; len];
+        self.files.read(piece, offset, self.files.place(piece), &mut buf)?;
+        Ok(Bytes::from(buf))
+    }
+
+    /// Some piece that could be read can be no longer: what was read before is not used again.
+    pub(crate) fn next_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+        self.forget_runs();
+    }
+
+    fn forget_runs(&self) {
+        let gone = lock(&self.pool.runs).remove_if(|key| key.torrent == self.id);
+        drop(gone);
+    }
+}
+
+/// Durable.
+impl Inner {
+    fn sync(&self) -> Result<Snapshot, SyncError> {
+        let _one_at_a_time = lock(&self.syncing);
+        let (pieces, partial) = {
+            let mut assembly = lock(&self.assembly);
+            let written = self.with_held(&mut assembly, |assembly| assembly.write_hashed(&self.files));
+            if let Err(error) = written {
+                drop(assembly);
+                // Pieces that are complete are not concerned: go on with them.
+                self.fail(error);
+                assembly = lock(&self.assembly);
+            }
+            let mut state = lock(&self.state);
+            state.begin_sync();
+            (state.verified.clone(), assembly.written())
+        };
+        if let Err(error) = self.files.sync() {
+            self.fail(error.clone());
+            return Err(self.not_synced(error));
+        }
+        let files = &self.files;
+        Ok(Snapshot { pieces, partial, ours: files.ours(), files: files.entries.stamps() })
+    }
+
+    /// Takes back what no sync has covered.
+    fn not_synced(&self, error: Error) -> SyncError {
+        let mut state = lock(&self.state);
+        let not_durable = state.take_unsynced();
+        drop(state);
+        self.next_epoch();
+        SyncError { error, not_durable }
+    }
+
+    fn stop_taking(&self) {
+        let mut state = lock(&self.state);
+        if matches!(state.phase, Phase::Reading | Phase::Writing) {
+            state.phase = Phase::Closing;
+        }
+    }
+
+    /// Writes everything that is held. Runs on the torrent's lane.
+    fn flush(&self) {
+        let mut assembly = lock(&self.assembly);
+        let written = self.with_held(&mut assembly, |assembly| assembly.relieve(&self.files, 0));
+        drop(assembly);
+        if let Err(error) = written {
+            self.fail(error);
+        }
+    }
+
+    fn close(&self) -> Result<Snapshot, SyncError> {
+        let synced = self.sync();
+        let mut assembly = lock(&self.assembly);
+        self.with_held(&mut assembly, Assembly::clear);
+        lock(&self.state).stop(Phase::Closed);
+        drop(assembly);
+        self.files.close();
+        self.forget_runs();
+        synced
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.pool.held.fetch_sub(lock(&self.assembly).held(), Ordering::Relaxed);
+        self.files.close();
+        self.forget_runs();
+    }
+}
+
+/// A block that was claimed and is not queued yet.
+struct Claim<'a> {
+    inner: &'a Inner,
+    piece: PieceIndex,
+    block: u32,
+    kept: bool,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            lock(&self.inner.state).release(self.piece, self.block);
+        }
+    }
 }

@@ -1,0 +1,223 @@
+//! Pieces that are being put together.
+//!
+//! A block is in exactly one of three states: *missing*, *held* in memory, or *written*. Blocks are hashed in the
+//! order of the piece as soon as there is no gap before them, straight from memory; the hashed ones are written when
+//! they are a run worth a write or the piece is complete. Under memory pressure held blocks are written before their
+//! turn, and read back when the hash reaches them: what is hashed is what was written either way.
+
+use crate::files::Files;
+use crate::limits::{MAX_WRITE_BLOCKS, READ_RUN, WRITE_RUN};
+use crate::{Error, Layout};
+use bytes::Bytes;
+use sha1::{Digest, Sha1};
+use std::collections::HashMap;
+use types::{BLOCK_LEN, PieceIndex};
+
+/// The begun pieces of one torrent.
+#[derive(Default)]
+pub(crate) struct Assembly {
+    pieces: HashMap<PieceIndex, Piece>,
+    /// Bytes in memory.
+    held: usize,
+}
+
+/// What a block meant for its piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Incomplete,
+    Good,
+    Bad { from_disk: bool },
+}
+
+impl Assembly {
+    /// Blocks that an earlier run has written.
+    pub(crate) fn restore(&mut self, layout: &Layout, index: PieceIndex, blocks: &[u32]) {
+        let piece = self.pieces.entry(index).or_insert_with(|| Piece::new(layout, index));
+        piece.from_disk = true;
+        for &block in blocks {
+            piece.blocks[block as usize] = Block::Written;
+        }
+    }
+
+    /// Takes a block that is missing.
+    pub(crate) fn take(
+        &mut self,
+        files: &Files,
+        index: PieceIndex,
+        block: u32,
+        data: Bytes,
+    ) -> Result<Verdict, Error> {
+        let piece = self.pieces.entry(index).or_insert_with(|| Piece::new(&files.layout, index));
+        self.held += data.len();
+        piece.held += data.len();
+        piece.blocks[block as usize] = Block::Held(data);
+        piece.hash(files, index)?;
+        if piece.hashed == piece.blocks.len() {
+            return self.finish(files, index);
+        }
+        if piece.hashed - piece.flushed >= (WRITE_RUN / BLOCK_LEN) as usize {
+            self.held -= piece.write_hashed(files, index)?;
+        }
+        Ok(Verdict::Incomplete)
+    }
+
+    fn finish(&mut self, files: &Files, index: PieceIndex) -> Result<Verdict, Error> {
+        let mut piece = self.pieces.remove(&index).expect("the caller had it");
+        self.held -= piece.held;
+        let digest: [u8; 20] = std::mem::take(&mut piece.sha1).finalize().into();
+        if files.layout.piece_hash(index) != Some(digest) {
+            return Ok(Verdict::Bad { from_disk: piece.from_disk });
+        }
+        piece.write_hashed(files, index)?;
+        files.deal_out(index)?;
+        Ok(Verdict::Good)
+    }
+
+    /// Bytes of blocks in memory.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Writes held blocks until no more than `target` bytes are held: the hashed ones, then those of the fullest pieces.
+    pub(crate) fn relieve(&mut self, files: &Files, target: usize) -> Result<(), Error> {
+        self.write_hashed(files)?;
+        while self.held > target {
+            let Some((&index, piece)) = self.pieces.iter_mut().max_by_key(|(_, piece)| piece.held) else {
+                break;
+            };
+            let all = piece.blocks.len();
+            self.held -= piece.write(files, index, 0, all)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the held blocks that need not be read back.
+    pub(crate) fn write_hashed(&mut self, files: &Files) -> Result<(), Error> {
+        for (&index, piece) in &mut self.pieces {
+            self.held -= piece.write_hashed(files, index)?;
+        }
+        Ok(())
+    }
+
+    /// The pieces with blocks on disk, and which.
+    pub(crate) fn written(&self) -> Vec<(PieceIndex, Vec<u32>)> {
+        let mut written: Vec<_> =
+            self.pieces.iter().map(|(&index, piece)| (index, piece.written())).collect();
+        written.retain(|(_, blocks)| !blocks.is_empty());
+        written.sort_unstable_by_key(|(index, _)| *index);
+        written
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Assembly::default();
+    }
+}
+
+struct Piece {
+    blocks: Vec<Block>,
+    sha1: Sha1,
+    /// Blocks before this one are hashed.
+    hashed: usize,
+    /// Blocks before this one are written; never more than are hashed.
+    flushed: usize,
+    /// Bytes in memory.
+    held: usize,
+    /// Whether some blocks are from an earlier run.
+    from_disk: bool,
+}
+
+enum Block {
+    Missing,
+    Held(Bytes),
+    Written,
+}
+
+impl Piece {
+    fn new(layout: &Layout, index: PieceIndex) -> Piece {
+        let count = layout.lengths().block_count(index) as usize;
+        Piece {
+            blocks: std::iter::repeat_with(|| Block::Missing).take(count).collect(),
+            sha1: Sha1::new(),
+            hashed: 0,
+            flushed: 0,
+            held: 0,
+            from_disk: false,
+        }
+    }
+
+    /// Hashes on, up to the first missing block.
+    fn hash(&mut self, files: &Files, index: PieceIndex) -> Result<(), Error> {
+        while let Some(block) = self.blocks.get(self.hashed) {
+            match block {
+                Block::Missing => break,
+                Block::Held(data) => {
+                    self.sha1.update(data);
+                    self.hashed += 1;
+                }
+                Block::Written => self.hash_written(files, index)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads back a run of written blocks and hashes it.
+    fn hash_written(&mut self, files: &Files, index: PieceIndex) -> Result<(), Error> {
+        let run = self.blocks[self.hashed..].iter().take_while(|block| matches!(block, Block::Written));
+        let count = run.take((READ_RUN / BLOCK_LEN) as usize).count();
+        let start = block_offset(self.hashed);
+        let end = block_offset(self.hashed + count).min(files.layout.lengths().piece_len(index));
+        let mut buf = vec![0; (end - start) as usize];
+        files.read(index, start, files.place(index), &mut buf)?;
+        self.sha1.update(&buf);
+        self.hashed += count;
+        Ok(())
+    }
+
+    /// Writes the hashed blocks; returns how many bytes that released.
+    fn write_hashed(&mut self, files: &Files, index: PieceIndex) -> Result<usize, Error> {
+        let released = self.write(files, index, self.flushed, self.hashed)?;
+        self.flushed = self.hashed;
+        Ok(released)
+    }
+
+    /// Writes the held ones of blocks `from..to`; returns how many bytes that released.
+    fn write(&mut self, files: &Files, index: PieceIndex, from: usize, to: usize) -> Result<usize, Error> {
+        let held = self.held;
+        let mut at = from;
+        while at < to {
+            let run = self.blocks[at..to].iter().map_while(Block::held).take(MAX_WRITE_BLOCKS);
+            let run: Vec<Bytes> = run.cloned().collect();
+            if run.is_empty() {
+                at += 1;
+                continue;
+            }
+            files.write(index, block_offset(at), &run)?;
+            for (block, data) in self.blocks[at..].iter_mut().zip(&run) {
+                *block = Block::Written;
+                self.held -= data.len();
+            }
+            at += run.len();
+        }
+        Ok(held - self.held)
+    }
+
+    fn written(&self) -> Vec<u32> {
+        let numbered = self.blocks.iter().zip(0u32..);
+        numbered.filter(|(block, _)| matches!(block, Block::Written)).map(|(_, n)| n).collect()
+    }
+}
+
+impl Block {
+    fn held(&self) -> Option<&Bytes> {
+        match self {
+            Block::Held(data) => Some(data),
+            Block::Missing | Block::Written => None,
+        }
+    }
+}
+
+/// Where a block starts in its piece, in bytes.
+fn block_offset(block: usize) -> u32 {
+    u32::try_from(block).expect("a piece has less than 2^32 blocks").saturating_mul(BLOCK_LEN)
+}

@@ -1,0 +1,521 @@
+//! A torrent's files: which of them may be written, and where each byte of a piece goes.
+//!
+//! A piece lives in one of two places. One that touches no unwanted file lives in the files. One that does lives, whole,
+//! in a slot of the parts file, so that the unwanted file is never created; when it is verified, its wanted bytes are
+//! *dealt out* to their files. A piece without a slot is read from the files, unwanted ones that happen to be there
+//! included.
+
+mod standing;
+
+use crate::handles::{Handle, Handles};
+use crate::os::{Access, Found, Os, stamp_of};
+use crate::parts::Parts;
+use crate::pool::{Shared, lock};
+use crate::{Allocate, Error, Layout};
+use bytes::Bytes;
+use sha1::{Digest, Sha1};
+use standing::{Entries, Standing};
+use std::collections::BTreeSet;
+use std::io::IoSlice;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+use types::{Bitfield, PieceIndex};
+
+/// The files of one torrent.
+pub(crate) struct Files {
+    pub(crate) layout: Layout,
+    pub(crate) entries: Entries,
+    pub(crate) parts: Parts,
+    root: PathBuf,
+    torrent: u64,
+    pool: Arc<Shared>,
+    policy: Policy,
+    dirty: Mutex<Dirty>,
+    zeros_hash: OnceLock<[u8; 20]>,
+}
+
+/// What the torrent's owner decided.
+pub(crate) struct Policy {
+    /// By file; empty for all.
+    pub(crate) wanted: Vec<bool>,
+    /// By file; empty for none.
+    pub(crate) known: Vec<bool>,
+    pub(crate) allocate: Allocate,
+    pub(crate) overwrite: bool,
+}
+
+/// Where to read a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the parts file, from this offset on.
+    Slot(u64),
+    Files,
+}
+
+/// What has to be made durable.
+#[derive(Default)]
+struct Dirty {
+    files: BTreeSet<usize>,
+    /// Folders in which something was created, as paths below the root.
+    dirs: BTreeSet<String>,
+    parts: bool,
+    parts_created: bool,
+    root_created: bool,
+}
+
+impl Files {
+    pub(crate) fn new(
+        layout: Layout,
+        torrent: u64,
+        pool: Arc<Shared>,
+        root: PathBuf,
+        parts_path: PathBuf,
+        mut policy: Policy,
+    ) -> Files {
+        let regular = (0..layout.files().len()).filter(|&file| layout.is_regular(file));
+        if regular.clone().all(|file| policy.wanted.get(file).copied().unwrap_or(false)) {
+            policy.wanted.clear();
+        }
+        let files = Files {
+            entries: Entries::new(layout.files().len()),
+            parts: Parts::open(&pool.os, parts_path, torrent, layout.lengths()),
+            layout,
+            root,
+            torrent,
+            pool,
+            policy,
+            dirty: Mutex::default(),
+            zeros_hash: OnceLock::new(),
+        };
+        files.look();
+        files
+    }
+
+    /// Looks at every file again. What was found to be ours stays ours.
+    pub(crate) fn look(&self) {
+        for file in self.regular() {
+            self.look_at(file);
+        }
+    }
+
+    fn look_at(&self, file: usize) {
+        let known = self.policy.overwrite || self.policy.known.get(file).copied().unwrap_or(false);
+        self.entries.saw(file, self.os().look(&self.root, self.layout.files()[file].path.as_str()), known);
+    }
+
+    /// The first thing that keeps the wanted files from being used, if there is one.
+    pub(crate) fn problem(&self) -> Option<Error> {
+        self.wanted().find_map(|file| self.entries.problem(file))
+    }
+
+    /// The files that may be written, those that are not there yet included.
+    pub(crate) fn ours(&self) -> Vec<bool> {
+        let ours = |file| self.layout.is_regular(file) && self.entries.standing(file) != Standing::Foreign;
+        (0..self.layout.files().len()).map(ours).collect()
+    }
+
+    pub(crate) fn path(&self, file: usize) -> PathBuf {
+        self.layout.path_under(&self.root, file)
+    }
+
+    /// Whether a piece has bytes in unwanted files.
+    pub(crate) fn touches_unwanted(&self, piece: PieceIndex) -> bool {
+        !self.policy.wanted.is_empty()
+            && self.layout.regular_slices(piece).any(|slice| !self.is_wanted(slice.file))
+    }
+
+    fn is_wanted(&self, file: usize) -> bool {
+        self.policy.wanted.is_empty() || self.policy.wanted.get(file).copied().unwrap_or(false)
+    }
+
+    fn regular(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.layout.files().len()).filter(|&file| self.layout.is_regular(file))
+    }
+
+    fn wanted(&self) -> impl Iterator<Item = usize> + '_ {
+        self.regular().filter(|&file| self.is_wanted(file))
+    }
+
+    fn os(&self) -> &Os {
+        &self.pool.os
+    }
+
+    fn handles(&self) -> &Handles {
+        &self.pool.handles
+    }
+}
+
+/// Reading.
+impl Files {
+    /// Where a piece is to be read.
+    pub(crate) fn place(&self, piece: PieceIndex) -> Place {
+        self.parts.slot(piece).map_or(Place::Files, Place::Slot)
+    }
+
+    /// Whether every byte of a piece can be at `place`: quick, and sure when it says no.
+    pub(crate) fn may_hold(&self, piece: PieceIndex, place: Place) -> bool {
+        place != Place::Files
+            || self.layout.regular_slices(piece).all(|slice| {
+                self.entries
+                    .stamp(slice.file)
+                    .is_some_and(|stamp| stamp.size >= slice.offset + slice.len as u64)
+            })
+    }
+
+    /// Fills `buf` with a piece's bytes from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gone`] or [`Error::Shorter`] if they are not there, and whatever the operating system reports.
+    pub(crate) fn read(
+        &self,
+        piece: PieceIndex,
+        offset: u32,
+        place: Place,
+        buf: &mut [u8],
+    ) -> Result<(), Error> {
+        if let Place::Slot(slot) = place {
+            let parts = self.parts.handle(self.handles())?;
+            let read = self.os().read(&parts.fd, buf, slot + u64::from(offset));
+            let len = read.map_err(|e| Error::os("read", self.parts.path(), e))?;
+            return if len < buf.len() {
+                Err(Error::Shorter(self.parts.path().to_path_buf()))
+            } else {
+                Ok(())
+            };
+        }
+        let len = u32::try_from(buf.len()).expect("no longer than a piece");
+        let mut rest = buf;
+        for slice in self.layout.slices(piece, offset, len) {
+            let (part, after) = rest.split_at_mut(slice.len);
+            rest = after;
+            if !self.layout.is_regular(slice.file) {
+                part.fill(0);
+                continue;
+            }
+            let handle = self.readable(slice.file)?;
+            let read = self.os().read(&handle.fd, part, slice.offset);
+            if read.map_err(|e| Error::os("read", &self.path(slice.file), e))? < part.len() {
+                return Err(Error::Shorter(self.path(slice.file)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what lies at `place` hashes to what the torrent says. `buf` is room to read into.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), but bytes that are not there are just not good.
+    pub(crate) fn is_good(&self, piece: PieceIndex, place: Place, buf: &mut [u8]) -> Result<bool, Error> {
+        let Some(expected) = self.layout.piece_hash(piece) else { return Ok(false) };
+        if !self.may_hold(piece, place) {
+            return Ok(false);
+        }
+        match self.hash(piece, place, buf) {
+            Ok(digest) => Ok(digest == expected),
+            Err(Error::Gone(_) | Error::Shorter(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn hash(&self, piece: PieceIndex, place: Place, buf: &mut [u8]) -> Result<[u8; 20], Error> {
+        let len = self.layout.lengths().piece_len(piece);
+        if len == self.layout.lengths().piece_length() && place == Place::Files && self.is_hole(piece)? {
+            return Ok(*self.zeros_hash.get_or_init(|| hash_zeros(len, buf)));
+        }
+        let mut sha1 = Sha1::new();
+        let mut at = 0;
+        while at < len {
+            let n = (buf.len()).min((len - at) as usize);
+            self.read(piece, at, place, &mut buf[..n])?;
+            sha1.update(&buf[..n]);
+            at += u32::try_from(n).expect("no longer than a piece");
+        }
+        Ok(sha1.finalize().into())
+    }
+
+    /// Whether a piece is a hole in sparse files, so that it need not be read to know that it is all zeros.
+    fn is_hole(&self, piece: PieceIndex) -> Result<bool, Error> {
+        for slice in self.layout.regular_slices(piece) {
+            let handle = self.readable(slice.file)?;
+            if !self.os().is_hole(&handle.fd, slice.offset, slice.len as u64) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn readable(&self, file: usize) -> Result<Arc<Handle>, Error> {
+        if self.entries.standing(file) == Standing::Absent {
+            return Err(Error::Gone(self.path(file)));
+        }
+        let path = self.layout.files()[file].path.as_str();
+        self.handles().get((self.torrent, file), false, || self.os().open(&self.root, path, Access::Read))
+    }
+
+    /// Why a file that is there cannot be read, if it cannot.
+    pub(crate) fn unreadable(&self, file: usize) -> Option<Error> {
+        self.entries.problem(file).or_else(|| match self.readable(file) {
+            Ok(_) | Err(Error::Gone(_)) => None,
+            Err(error) => Some(error),
+        })
+    }
+
+    /// A piece was found good. Files in which it lies are the torrent's, and are synced with the next sync, since reading
+    /// does not prove that they are durable.
+    pub(crate) fn adopt(&self, piece: PieceIndex, place: Place) {
+        let mut dirty = lock(&self.dirty);
+        if place != Place::Files {
+            dirty.parts = true;
+            return;
+        }
+        for slice in self.layout.regular_slices(piece) {
+            self.entries.set_ours(slice.file);
+            dirty.files.insert(slice.file);
+        }
+    }
+}
+
+/// Writing.
+impl Files {
+    /// Writes `blocks`, which follow each other from `offset` of a piece on.
+    pub(crate) fn write(&self, piece: PieceIndex, offset: u32, blocks: &[Bytes]) -> Result<(), Error> {
+        if self.place(piece) != Place::Files || self.touches_unwanted(piece) {
+            return self.write_to_slot(piece, offset, blocks);
+        }
+        let len = blocks.iter().map(Bytes::len).sum::<usize>();
+        let len = u32::try_from(len).expect("no longer than a piece");
+        let mut cursor = Cursor { blocks, at: 0 };
+        for slice in self.layout.slices(piece, offset, len) {
+            let mut data = cursor.take(slice.len);
+            if self.layout.is_regular(slice.file) {
+                self.write_to_file(slice.file, slice.offset, &mut data)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_to_file(&self, file: usize, offset: u64, data: &mut [IoSlice<'_>]) -> Result<(), Error> {
+        let handle = self.writable(file)?;
+        lock(&self.dirty).files.insert(file);
+        self.os().write_all(&handle.fd, data, offset).map_err(|e| Error::os("write", &self.path(file), e))
+    }
+
+    fn write_to_slot(&self, piece: PieceIndex, offset: u32, blocks: &[Bytes]) -> Result<(), Error> {
+        let (slot, created) = self.parts.give_slot(self.os(), self.handles(), piece)?;
+        let mut dirty = lock(&self.dirty);
+        dirty.parts = true;
+        dirty.parts_created |= created;
+        drop(dirty);
+        let handle = self.parts.handle(self.handles())?;
+        let mut data: Vec<_> = blocks.iter().map(|block| IoSlice::new(block)).collect();
+        let written = self.os().write_all(&handle.fd, &mut data, slot + u64::from(offset));
+        written.map_err(|e| Error::os("write", self.parts.path(), e))
+    }
+
+    /// Writes the wanted bytes of a good piece that lives in a slot to their files, where they are not there yet.
+    pub(crate) fn deal_out(&self, piece: PieceIndex) -> Result<(), Error> {
+        let place @ Place::Slot(_) = self.place(piece) else { return Ok(()) };
+        let start = self.layout.lengths().piece_offset(piece);
+        for slice in self.layout.regular_slices(piece).filter(|slice| self.is_wanted(slice.file)) {
+            let in_piece = self.layout.files()[slice.file].offset + slice.offset - start;
+            let mut bytes = vec![0; slice.len];
+            self.read(piece, u32::try_from(in_piece).expect("within the piece"), place, &mut bytes)?;
+            let handle = self.writable(slice.file)?;
+            let mut there = vec![0; slice.len];
+            let read = self.os().read(&handle.fd, &mut there, slice.offset);
+            if read.is_ok_and(|len| len == slice.len) && there == bytes {
+                continue;
+            }
+            self.write_to_file(slice.file, slice.offset, &mut [IoSlice::new(&bytes)])?;
+        }
+        Ok(())
+    }
+
+    /// Opens a wanted file for writing; creates it at its full length if nothing is there.
+    fn writable(&self, file: usize) -> Result<Arc<Handle>, Error> {
+        match self.entries.standing(file) {
+            Standing::Foreign => {
+                Err(self.entries.problem(file).unwrap_or_else(|| Error::FileInTheWay(self.path(file))))
+            }
+            Standing::Absent => self.create(file),
+            Standing::Ours => {
+                let path = self.layout.files()[file].path.as_str();
+                self.handles().get((self.torrent, file), true, || {
+                    let fd = self.os().open(&self.root, path, Access::Write)?;
+                    let size = stamp_of(&fd).map_err(|e| Error::os("look at", &self.path(file), e))?.size;
+                    let length = self.layout.files()[file].length;
+                    // A file that is too long keeps its end, unless its owner gave it up.
+                    if size < length || (size > length && self.policy.overwrite) {
+                        self.os()
+                            .set_len(&fd, length)
+                            .map_err(|e| Error::os("write", &self.path(file), e))?;
+                    }
+                    Ok(fd)
+                })
+            }
+        }
+    }
+
+    fn create(&self, file: usize) -> Result<Arc<Handle>, Error> {
+        let span = &self.layout.files()[file];
+        let fd = self.os().open(&self.root, span.path.as_str(), Access::Create)?;
+        if let Err(errno) = self.os().set_len(&fd, span.length) {
+            let _ = self.os().remove(&self.root, span.path.as_str());
+            return Err(Error::os("write", &self.path(file), errno));
+        }
+        self.entries.created(file, stamp_of(&fd).ok());
+        let mut dirty = lock(&self.dirty);
+        dirty.files.insert(file);
+        // Any of the folders on the way may be new.
+        let path = span.path.as_str();
+        dirty.dirs.insert(String::new());
+        dirty.dirs.extend(path.match_indices('/').map(|(at, _)| path[..at].to_owned()));
+        let handle = Arc::new(Handle { fd, writable: true });
+        self.handles().keep((self.torrent, file), &handle);
+        Ok(handle)
+    }
+}
+
+/// Making ready, and making durable.
+impl Files {
+    /// Makes what must be there before the first write; on an error no new file is left behind. `verified` pieces that
+    /// live in slots are dealt out.
+    pub(crate) fn prepare(&self, verified: &Bitfield) -> Result<(), Error> {
+        self.look();
+        if let Some(problem) = self.problem() {
+            return Err(problem);
+        }
+        if let Some(file) = self.wanted().find(|&file| self.entries.standing(file) == Standing::Foreign) {
+            return Err(Error::FileInTheWay(self.path(file)));
+        }
+        let absent: Vec<usize> =
+            self.wanted().filter(|&file| self.entries.standing(file) == Standing::Absent).collect();
+        lock(&self.dirty).root_created |= self.os().make_root(&self.root)?;
+        let made = self.make_files().and_then(|()| self.empty_slots(verified));
+        if made.is_err() {
+            for file in absent {
+                self.uncreate(file);
+            }
+        }
+        made
+    }
+
+    /// Makes the files that have no bytes, and gives all others their room if that is asked for.
+    fn make_files(&self) -> Result<(), Error> {
+        for file in self.wanted() {
+            let len = self.layout.files()[file].length;
+            if len == 0 {
+                self.writable(file)?;
+            } else if self.policy.allocate == Allocate::Full {
+                let handle = self.writable(file)?;
+                self.os().allocate(&handle.fd, len).map_err(|e| Error::os("write", &self.path(file), e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deals out the good pieces in the parts file, and drops the slots that the present choice of files has no use for.
+    fn empty_slots(&self, verified: &Bitfield) -> Result<(), Error> {
+        let slots = self.parts.pieces();
+        for &piece in slots.iter().filter(|piece| verified.contains(**piece)) {
+            self.deal_out(piece)?;
+        }
+        let useless: Vec<_> = slots.into_iter().filter(|&piece| !self.touches_unwanted(piece)).collect();
+        if useless.is_empty() {
+            return Ok(());
+        }
+        self.sync()?; // what is dropped from one place must be durable in the other
+        self.parts.free(self.os(), self.handles(), &useless)
+    }
+
+    fn uncreate(&self, file: usize) {
+        if self.entries.standing(file) == Standing::Ours {
+            self.handles().forget(|key| *key == (self.torrent, file));
+            let _ = self.os().remove(&self.root, self.layout.files()[file].path.as_str());
+            lock(&self.dirty).files.remove(&file);
+            self.look_at(file);
+        }
+    }
+
+    /// Makes durable what was written by now.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        let dirty = std::mem::take(&mut *lock(&self.dirty));
+        if dirty.parts {
+            let handle = self.parts.handle(self.handles())?;
+            self.os().sync_data(&handle.fd).map_err(|e| Error::os("sync", self.parts.path(), e))?;
+        }
+        for &file in &dirty.files {
+            self.sync_file(file)?;
+        }
+        for dir in &dirty.dirs {
+            self.os().sync_dir(&self.root, dir)?;
+        }
+        if dirty.root_created {
+            self.os().sync_parent(&self.root)?;
+        }
+        if dirty.parts_created {
+            self.os().sync_parent(self.parts.path())?;
+        }
+        Ok(())
+    }
+
+    fn sync_file(&self, file: usize) -> Result<(), Error> {
+        let handle = self.readable(file)?;
+        let synced = self.os().sync_data(&handle.fd);
+        synced.map_err(|e| Error::os("sync", &self.path(file), e))?;
+        // The bytes are of use only if the file is still to be found where the torrent has it.
+        let held = stamp_of(&handle.fd).map_err(|e| Error::os("look at", &self.path(file), e))?;
+        match self.os().look(&self.root, self.layout.files()[file].path.as_str())? {
+            Found::File(stamp) if stamp.inode == held.inode => {
+                self.entries.set_stamp(file, stamp);
+                Ok(())
+            }
+            _ => Err(Error::Gone(self.path(file))),
+        }
+    }
+
+    /// Lets go of all open files.
+    pub(crate) fn close(&self) {
+        self.handles().forget(|(torrent, _)| *torrent == self.torrent);
+    }
+}
+
+/// Blocks, as the slices that follow each other.
+struct Cursor<'a> {
+    blocks: &'a [Bytes],
+    /// Bytes of the first block that are taken.
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, mut len: usize) -> Vec<IoSlice<'a>> {
+        let mut slices = Vec::with_capacity(self.blocks.len());
+        while len > 0
+            && let Some(block) = self.blocks.first()
+        {
+            let n = len.min(block.len() - self.at);
+            slices.push(IoSlice::new(&block[self.at..self.at + n]));
+            len -= n;
+            self.at += n;
+            if self.at == block.len() {
+                self.blocks = &self.blocks[1..];
+                self.at = 0;
+            }
+        }
+        slices
+    }
+}
+
+fn hash_zeros(len: u32, buf: &mut [u8]) -> [u8; 20] {
+    buf.fill(0);
+    let mut sha1 = Sha1::new();
+    let mut left = len as usize;
+    while left > 0 {
+        let n = left.min(buf.len());
+        sha1.update(&buf[..n]);
+        left -= n;
+    }
+    sha1.finalize().into()
+}

@@ -1,0 +1,346 @@
+//! Every operating-system call that this crate makes on a torrent's files.
+//!
+//! Nothing here follows a symbolic link below the root folder: paths are walked one element at a time with
+//! `O_NOFOLLOW`, which needs no `openat2` and is the same on other systems.
+
+use crate::{Error, FileStamp};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, SeekFrom};
+use rustix::io::Errno;
+use std::io::{IoSlice, IoSliceMut};
+use std::path::{Path, PathBuf};
+
+/// The calls. In tests some of them can be made to fail.
+#[derive(Clone, Default)]
+pub(crate) struct Os {
+    #[cfg(test)]
+    pub(crate) faults: std::sync::Arc<faults::Faults>,
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+    /// Write to a file that must not be there yet; folders on the way are made.
+    Create,
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    File(FileStamp),
+}
+
+/// Runs `call` until a signal does not interrupt it.
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+const FILE_MODE: Mode = Mode::from_bits_retain(0o666);
+const DIR_MODE: Mode = Mode::from_bits_retain(0o777);
+const DIR_FLAGS: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
+
+impl Os {
+    /// Writes all of `data` at `offset`.
+    pub(crate) fn write_all(
+        &self,
+        fd: impl AsFd,
+        mut data: &mut [IoSlice<'_>],
+        mut offset: u64,
+    ) -> Result<(), Errno> {
+        IoSlice::advance_slices(&mut data, 0); // drops empty slices
+        while !data.is_empty() {
+            let written = retry(|| self.pwritev(&fd, data, offset))?;
+            if written == 0 {
+                return Err(Errno::IO);
+            }
+            IoSlice::advance_slices(&mut data, written);
+            offset += written as u64;
+        }
+        Ok(())
+    }
+
+    fn pwritev(&self, fd: impl AsFd, data: &[IoSlice<'_>], offset: u64) -> Result<usize, Errno> {
+        #[cfg(test)]
+        if let Some(most) = self.faults.before_write()? {
+            let first = &data[0][..data[0].len().min(most)];
+            return rustix::io::pwrite(fd, first, offset);
+        }
+        rustix::io::pwritev(fd, data, offset)
+    }
+
+    /// Fills `buf` from `offset` on and returns how much there was: less than asked for only at the end of the file.
+    pub(crate) fn read(&self, fd: impl AsFd, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            let rest = &mut [IoSliceMut::new(&mut buf[filled..])];
+            match retry(|| rustix::io::preadv(&fd, rest, offset + filled as u64))? {
+                0 => break,
+                n => filled += n,
+            }
+        }
+        Ok(filled)
+    }
+
+    pub(crate) fn sync_data(&self, fd: impl AsFd) -> Result<(), Errno> {
+        #[cfg(test)]
+        self.faults.before_sync()?;
+        retry(|| rustix::fs::fdatasync(&fd))
+    }
+
+    /// Gives a file its room on disk; existing bytes stay.
+    pub(crate) fn allocate(&self, fd: impl AsFd, len: u64) -> Result<(), Errno> {
+        #[cfg(test)]
+        self.faults.before_allocate()?;
+        match retry(|| rustix::fs::fallocate(&fd, FallocateFlags::empty(), 0, len)) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.fill_with_zeros(&fd, len),
+            other => other,
+        }
+    }
+
+    /// Writes zeros from a file's end up to `len`, for file systems that cannot allocate.
+    fn fill_with_zeros(&self, fd: impl AsFd, len: u64) -> Result<(), Errno> {
+        let zeros = vec![0; 1 << 20];
+        let mut at = stamp_of(&fd)?.size;
+        while at < len {
+            let n = usize::try_from(len - at).unwrap_or(usize::MAX).min(zeros.len());
+            self.write_all(&fd, &mut [IoSlice::new(&zeros[..n])], at)?;
+            at += n as u64;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_len(&self, fd: impl AsFd, len: u64) -> Result<(), Errno> {
+        retry(|| {
+            #[cfg(test)]
+            self.faults.before_write()?;
+            rustix::fs::ftruncate(&fd, len)
+        })
+    }
+
+    /// Whether `len` bytes from `offset` are a hole (they read as zeros). `false` where the file system cannot tell.
+    pub(crate) fn is_hole(&self, fd: impl AsFd, offset: u64, len: u64) -> bool {
+        match rustix::fs::seek(fd, SeekFrom::Data(offset)) {
+            Ok(data) => data >= offset + len,
+            Err(Errno::NXIO) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Opens the file at `path` below `root`, which must be there.
+    pub(crate) fn open(&self, root: &Path, path: &str, access: Access) -> Result<OwnedFd, Error> {
+        #[cfg(test)]
+        self.faults.before_open(access).map_err(|e| Error::os("open", root, e))?;
+        let (parents, name) = split(path);
+        let dir = self.open_parents(root, parents, access == Access::Create)?;
+        let flags = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::RDWR,
+            Access::Create => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+        };
+        // NONBLOCK: a pipe that somebody put there must not hold up the thread.
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let full = || root.join(path);
+        let fd = retry(|| rustix::fs::openat(&dir, name, flags, FILE_MODE)).map_err(|errno| match errno {
+            Errno::EXIST => Error::FileInTheWay(full()),
+            Errno::NXIO => Error::NotAFile(full()),
+            other => Error::os("open", &full(), other),
+        })?;
+        let stat = rustix::fs::fstat(&fd).map_err(|e| Error::os("look at", &full(), e))?;
+        regular(FileType::from_raw_mode(stat.st_mode), full)?;
+        Ok(fd)
+    }
+
+    /// What stands at `path` below `root`.
+    ///
+    /// # Errors
+    ///
+    /// If it is something other than a regular file, or the way there leads over a link or a file.
+    pub(crate) fn look(&self, root: &Path, path: &str) -> Result<Found, Error> {
+        let (parents, name) = split(path);
+        let dir = match self.open_parents(root, parents, false) {
+            Err(Error::Gone(_)) => return Ok(Found::Nothing),
+            other => other?,
+        };
+        let full = || root.join(path);
+        match retry(|| rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)) {
+            Ok(stat) => {
+                regular(FileType::from_raw_mode(stat.st_mode), full)?;
+                Ok(Found::File(stamp(&stat)))
+            }
+            Err(Errno::NOENT) => Ok(Found::Nothing),
+            Err(errno) => Err(Error::os("look at", &full(), errno)),
+        }
+    }
+
+    /// Makes the folder itself durable (which files are in it), not what is in them.
+    pub(crate) fn sync_dir(&self, root: &Path, path: &str) -> Result<(), Error> {
+        let dir = self.open_parents(root, path, false)?;
+        let flags = OFlags::RDONLY | DIR_FLAGS;
+        let full = || root.join(path);
+        let fd = retry(|| rustix::fs::openat(&dir, ".", flags, Mode::empty()))
+            .map_err(|e| Error::os("open", &full(), e))?;
+        match retry(|| rustix::fs::fsync(&fd)) {
+            // Some file systems have nothing to sync there and say so.
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(errno) => Err(Error::os("sync", &full(), errno)),
+        }
+    }
+
+    /// Removes a file that this process has just created.
+    pub(crate) fn remove(&self, root: &Path, path: &str) -> Result<(), Error> {
+        let (parents, name) = split(path);
+        let dir = self.open_parents(root, parents, false)?;
+        rustix::fs::unlinkat(&dir, name, AtFlags::empty())
+            .map_err(|e| Error::os("remove", &root.join(path), e))
+    }
+
+    /// Makes `root` and its parents where they are missing and says whether any was; fails if one may not write there.
+    pub(crate) fn make_root(&self, root: &Path) -> Result<bool, Error> {
+        let missing = !root.is_dir();
+        match std::fs::create_dir_all(root) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(Error::NotAFolder(root.to_path_buf()));
+            }
+            Err(e) => return Err(Error::io("create", root, &e)),
+        }
+        rustix::fs::access(root, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+            .map_err(|e| Error::os("write to", root, e))?;
+        Ok(missing)
+    }
+
+    /// Makes it durable that `path` is in its folder.
+    pub(crate) fn sync_parent(&self, path: &Path) -> Result<(), Error> {
+        match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(parent) => self.sync_dir(parent, ""),
+            None => self.sync_dir(Path::new("."), ""),
+        }
+    }
+
+    /// Opens the folder at `path` below `root`; links are followed up to `root`, not below.
+    fn open_parents(&self, root: &Path, path: &str, create: bool) -> Result<OwnedFd, Error> {
+        let flags = OFlags::PATH | DIR_FLAGS;
+        let mut dir =
+            retry(|| rustix::fs::open(root, flags, Mode::empty())).map_err(|e| Error::os("open", root, e))?;
+        let mut walked = root.to_path_buf();
+        for element in path.split('/').filter(|element| !element.is_empty()) {
+            walked.push(element);
+            let open =
+                || retry(|| rustix::fs::openat(&dir, element, flags | OFlags::NOFOLLOW, Mode::empty()));
+            let mut opened = open();
+            if create && matches!(opened, Err(Errno::NOENT)) {
+                opened = match retry(|| rustix::fs::mkdirat(&dir, element, DIR_MODE)) {
+                    Ok(()) | Err(Errno::EXIST) => open(),
+                    Err(errno) => Err(errno),
+                };
+            }
+            dir = opened.map_err(|errno| {
+                // NOFOLLOW with DIRECTORY calls a link "not a directory".
+                let is_link = rustix::fs::readlinkat(&dir, element, Vec::new()).is_ok();
+                if is_link { Error::SymbolicLink(walked.clone()) } else { Error::os("open", &walked, errno) }
+            })?;
+        }
+        Ok(dir)
+    }
+}
+
+pub(crate) fn stamp_of(fd: impl AsFd) -> Result<FileStamp, Errno> {
+    Ok(stamp(&rustix::fs::fstat(fd)?))
+}
+
+// The types of these fields differ between architectures.
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+fn stamp(stat: &rustix::fs::Stat) -> FileStamp {
+    FileStamp {
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        mtime_nanos: (stat.st_mtime as i64)
+            .saturating_mul(1_000_000_000)
+            .saturating_add(i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+        inode: u64::from(stat.st_ino),
+    }
+}
+
+fn regular(kind: FileType, path: impl Fn() -> PathBuf) -> Result<(), Error> {
+    match kind {
+        FileType::RegularFile => Ok(()),
+        FileType::Directory => Err(Error::FolderInTheWay(path())),
+        FileType::Symlink => Err(Error::SymbolicLink(path())),
+        _ => Err(Error::NotAFile(path())),
+    }
+}
+
+/// The folder and the name of a path.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+#[cfg(test)]
+pub(crate) mod faults {
+    //! Errors and short writes on demand.
+
+    use super::Access;
+    use rustix::io::Errno;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    pub(crate) struct Faults(Mutex<Plan>);
+
+    #[derive(Clone, Copy, Default)]
+    pub(crate) struct Plan {
+        /// Writes that still succeed, and what the ones after them report.
+        pub(crate) write: Option<(u32, Errno)>,
+        pub(crate) sync: Option<Errno>,
+        pub(crate) allocate: Option<Errno>,
+        pub(crate) create: Option<Errno>,
+        /// The most bytes that one write takes.
+        pub(crate) short_writes: Option<usize>,
+        /// Whether every other write is interrupted by a signal.
+        pub(crate) interrupt: bool,
+        pub(crate) calls: u32,
+    }
+
+    impl Faults {
+        pub(crate) fn set(&self, plan: Plan) {
+            *self.0.lock().unwrap() = plan;
+        }
+
+        pub(super) fn before_write(&self) -> Result<Option<usize>, Errno> {
+            let mut plan = self.0.lock().unwrap();
+            plan.calls += 1;
+            if plan.interrupt && plan.calls % 2 == 1 {
+                return Err(Errno::INTR);
+            }
+            match &mut plan.write {
+                Some((0, errno)) => Err(*errno),
+                Some((left, _)) => {
+                    *left -= 1;
+                    Ok(plan.short_writes)
+                }
+                None => Ok(plan.short_writes),
+            }
+        }
+
+        pub(super) fn before_sync(&self) -> Result<(), Errno> {
+            self.0.lock().unwrap().sync.map_or(Ok(()), Err)
+        }
+
+        pub(super) fn before_allocate(&self) -> Result<(), Errno> {
+            self.0.lock().unwrap().allocate.map_or(Ok(()), Err)
+        }
+
+        pub(super) fn before_open(&self, access: Access) -> Result<(), Errno> {
+            match self.0.lock().unwrap().create {
+                Some(errno) if access == Access::Create => Err(errno),
+                _ => Ok(()),
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Which pieces are there, and which blocks are on their way: what a block is checked against before it is queued.
+
+use crate::limits::MAX_BEGUN_PIECES;
+use crate::{Error, WriteRefused};
+use bytes::Bytes;
+use std::collections::HashMap;
+use types::{Bitfield, BlockRange, Lengths, PieceIndex};
+
+/// What a torrent's disk may do. It goes through these from top to bottom, and may skip any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing may be written yet.
+    Reading,
+    Writing,
+    /// Writing has failed; what is verified can be read.
+    Failed(Error),
+    /// No new blocks; what is queued is still written.
+    Closing,
+    Closed,
+}
+
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    /// Pieces that can be read.
+    pub(crate) verified: Bitfield,
+    /// Verified pieces that no sync has covered yet.
+    pub(crate) unsynced: Bitfield,
+    /// Verified pieces that the present sync is about.
+    pub(crate) syncing: Bitfield,
+    /// Pieces that were trusted, but whose files look different.
+    pub(crate) suspect: Bitfield,
+    /// The blocks that were claimed, by piece, in the present attempt at it.
+    attempts: HashMap<PieceIndex, Attempt>,
+}
+
+struct Attempt {
+    claimed: Vec<bool>,
+    count: usize,
+}
+
+impl State {
+    pub(crate) fn new(pieces: u32) -> State {
+        State {
+            phase: Phase::Reading,
+            verified: Bitfield::new(pieces),
+            unsynced: Bitfield::new(pieces),
+            syncing: Bitfield::new(pieces),
+            suspect: Bitfield::new(pieces),
+            attempts: HashMap::new(),
+        }
+    }
+
+    /// Claims a block: the first to ask has it. Returns its number within its piece.
+    pub(crate) fn claim(
+        &mut self,
+        lengths: Lengths,
+        range: BlockRange,
+        data: &Bytes,
+    ) -> Result<u32, WriteRefused> {
+        if self.phase != Phase::Writing {
+            return Err(WriteRefused::Stopped);
+        }
+        let block = lengths
+            .block_number(range)
+            .filter(|_| data.len() == range.len as usize)
+            .ok_or(WriteRefused::NotABlock)?;
+        if self.verified.contains(range.piece) {
+            return Err(WriteRefused::AlreadyVerified);
+        }
+        if self.attempts.len() >= MAX_BEGUN_PIECES && !self.attempts.contains_key(&range.piece) {
+            return Err(WriteRefused::TooManyPieces);
+        }
+        if self.mark(lengths, range.piece, block) { Ok(block) } else { Err(WriteRefused::Duplicate) }
+    }
+
+    /// Takes a claim back whose block never came.
+    pub(crate) fn release(&mut self, piece: PieceIndex, block: u32) {
+        if let Some(attempt) = self.attempts.get_mut(&piece)
+            && std::mem::take(&mut attempt.claimed[block as usize])
+        {
+            attempt.count -= 1;
+            if attempt.count == 0 {
+                self.attempts.remove(&piece);
+            }
+        }
+    }
+
+    /// Marks a block as there; says whether it was not.
+    pub(crate) fn mark(&mut self, lengths: Lengths, piece: PieceIndex, block: u32) -> bool {
+        let attempt = self.attempts.entry(piece).or_insert_with(|| Attempt {
+            claimed: vec![false; lengths.block_count(piece) as usize],
+            count: 0,
+        });
+        let new = !std::mem::replace(&mut attempt.claimed[block as usize], true);
+        attempt.count += usize::from(new);
+        new
+    }
+
+    /// Whether a piece has blocks, but is not complete.
+    pub(crate) fn is_begun(&self, piece: PieceIndex) -> bool {
+        self.attempts.contains_key(&piece)
+    }
+
+    /// All blocks of a piece were there, and they were good.
+    pub(crate) fn good(&mut self, piece: PieceIndex) {
+        self.attempts.remove(&piece);
+        self.verified.insert(piece);
+        self.unsynced.insert(piece);
+        self.suspect.remove(piece);
+    }
+
+    /// All blocks of a piece were there, and they were bad: they may come again.
+    pub(crate) fn bad(&mut self, piece: PieceIndex) {
+        self.attempts.remove(&piece);
+    }
+
+    /// A sync begins, which covers what is verified by now.
+    pub(crate) fn begin_sync(&mut self) {
+        self.syncing = std::mem::replace(&mut self.unsynced, Bitfield::new(self.verified.len()));
+    }
+
+    /// A sync has failed: what was not durable before is not there any more. Returns what that is.
+    pub(crate) fn take_unsynced(&mut self) -> Bitfield {
+        let mut lost = std::mem::replace(&mut self.syncing, Bitfield::new(self.verified.len()));
+        for piece in std::mem::replace(&mut self.unsynced, Bitfield::new(self.verified.len())).ones() {
+            lost.insert(piece);
+        }
+        for piece in lost.ones() {
+            self.verified.remove(piece);
+        }
+        lost
+    }
+
+    /// Writing is over; nothing stays claimed.
+    pub(crate) fn stop(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.attempts.clear();
+    }
+}
