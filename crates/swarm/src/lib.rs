@@ -26,11 +26,20 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod availability;
+mod book;
+mod choker;
 mod config;
 mod event;
 pub mod limits;
+mod peer;
+mod picker;
+mod pieces;
+mod rate;
 mod stats;
 mod swarm;
+mod trust;
+mod window;
 
 pub use config::Config;
 pub use event::{BanReason, DisconnectReason, Input, Output, PeerKey, PeerSource};

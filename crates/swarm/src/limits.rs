@@ -2,7 +2,111 @@
 
 use core::time::Duration;
 
-/// [`Output::NeedPeers`](crate::Output::NeedPeers) is said at most this often.
-pub const NEED_PEERS_INTERVAL: Duration = Duration::from_secs(30);
+/// Addresses in the book. At the limit a new one takes the place of one that failed before (not one that the user
+/// gave); if there is none, the new one is dropped.
+pub const MAX_KNOWN_PEERS: usize = 3000;
+
+/// Addresses whose conduct is remembered. At the limit the oldest that is neither connected nor on parole is
+/// forgotten; if there is none, the blocks of a new peer are nobody's.
+pub const MAX_SUSPECTS: usize = 4096;
+
+/// Banned addresses. At the limit a liar is still disconnected, but may come back.
+pub const MAX_BANS: usize = 4096;
+
+/// Our requests in flight to one peer, whatever it offers: 256 MiB, twice what 10 Gbit/s at 100 ms needs.
+pub const MAX_WINDOW: usize = 16_384;
+
+/// Our requests in flight to one peer, however slow: one is being sent, one waits in its queue, two for luck.
+pub const MIN_WINDOW: usize = 4;
+
+/// Our requests in flight to a peer of which nothing is known yet.
+pub const INITIAL_WINDOW: usize = 32;
+
+/// Our requests in flight to a peer that does not tell how many it queues (libtorrent's old default, BEP 10).
+pub const DEFAULT_REQQ: usize = 250;
+
+/// The longest block that is served. A longer request is a bad one, as [`wire`] refuses to receive such a block.
+pub const MAX_REQUEST_LEN: u32 = wire::MAX_BLOCK_LEN;
+
+/// Queued requests of a peer that knows no `reject` (BEP 6): rTorrent keeps thousands in flight, takes no notice of
+/// `reqq` and stalls when one is dropped. Beyond it the peer is disconnected.
+pub const MAX_REQUESTS_WITHOUT_FAST: usize = 32_768;
+
+/// Requests for what is not there, or while choked, that one peer may make before it is disconnected.
+pub const MAX_BAD_REQUESTS: u32 = 1000;
+
+/// Payload that nobody asked for that one peer may send before it is disconnected, in bytes, over what it sent
+/// usefully. Cancelled and given-up blocks may still arrive, so it is not zero.
+pub const MAX_UNREQUESTED_BYTES: u64 = 64 << 20;
+
+/// Pieces that one peer may allow while it chokes us (BEP 6); more are ignored.
+pub const MAX_ALLOWED_FAST: usize = 64;
+
+/// Pieces begun and not verified. At the limit no other piece is begun; those begun go on.
+pub const MAX_PARTIAL_PIECES: usize = 4096;
+
+/// Bytes that the driver reads and sends for one peer at a time: at least and at most; between them, what the peer
+/// takes in [`SERVE_TIME`]. The rest of its requests wait in the swarm, where a cancel can reach them.
+pub const SERVE_BYTES: (u64, u64) = (256 << 10, 4 << 20);
+
+/// See [`SERVE_BYTES`].
+pub const SERVE_TIME: Duration = Duration::from_millis(250);
+
+/// Pieces that are chosen at random before the rarest come first: something to trade is needed soon, and rare
+/// pieces are slow.
+pub const RANDOM_FIRST_PIECES: u32 = 4;
+
+/// A peer that delivers a whole piece within this is left alone with its pieces: fewer suspects if one is bad.
+pub const WHOLE_PIECE_TIME: Duration = Duration::from_secs(3);
+
+/// In the end game, a peer is asked for blocks that others were asked for while it has fewer requests than this.
+pub const END_GAME_REQUESTS: usize = 8;
+
+/// In the end game, how many peers are asked for the same block at once.
+pub const END_GAME_COPIES: u8 = 3;
+
+/// Time added to two round trips when a request window is sized: what a peer or its disk may pause without the
+/// connection running dry.
+pub const WINDOW_HEADROOM: Duration = Duration::from_millis(500);
+
+/// After a `reject` while not choked, how long the peer is asked for nothing.
+pub const REJECT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Choking is decided this often (BEP 3).
+pub const CHOKE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The optimistic slot moves on this often (BEP 3).
+pub const OPTIMISTIC_INTERVAL: Duration = Duration::from_secs(30);
+
+/// As a seed, how long a peer keeps its slot when others wait.
+pub const SEED_TURN: Duration = Duration::from_secs(60);
+
+/// A connection on which nothing was sent for this long gets a keep-alive (BEP 3: before two minutes are over).
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(100);
+
 /// A connection on which no message came for this long is closed (BEP 3 as practised).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// A peer that lets our requests wait for this long is snubbed: they go to others, and it gets one at a time.
+pub const SNUB_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The same once its rate is known: at least this, and four times as long as its queue should take.
+pub const SNUB_TIMEOUT_KNOWN: Duration = Duration::from_secs(20);
+
+/// The same in the end game, where a slow peer holds up everything.
+pub const SNUB_TIMEOUT_END_GAME: Duration = Duration::from_secs(4);
+
+/// [`Output::NeedPeers`](crate::Output::NeedPeers) is said at most this often.
+pub const NEED_PEERS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The first wait before an address is dialed again; each failure doubles it.
+pub const RETRY_MIN: Duration = Duration::from_secs(5);
+
+/// The longest wait before an address is dialed again.
+pub const RETRY_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// The longest wait for an address that the user gave.
+pub const RETRY_MAX_USER: Duration = Duration::from_secs(60);
+
+/// Failures in a row after which an address is forgotten (not one that the user gave).
+pub const MAX_FAILURES: u32 = 8;

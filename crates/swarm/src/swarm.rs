@@ -1,32 +1,144 @@
 //! The brain: every input comes in here, every output leaves from here.
+//!
+//! This file holds the state, the connections and the deadlines; what peers say is in `messages`, fetching in
+//! `download`, serving in `upload`.
 
-use crate::{Config, Input, Output, PeerView, Stats};
-use alloc::collections::VecDeque;
-use types::{Bitfield, Lengths, Time};
+mod download;
+mod messages;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+use crate::book::Book;
+use crate::choker::Choker;
+use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE};
+use crate::peer::Peer;
+use crate::picker::Picker;
+use crate::rate::Rate;
+use crate::trust::Trust;
+use crate::{Config, DisconnectReason, Input, Output, PeerKey, PeerSource, PeerView, Stats};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use fastrand::Rng;
+use types::{Bitfield, Lengths, PeerId, Time};
+use wire::{Message, Reserved, ext};
 
 /// The brain of one torrent. See the [crate's page](crate) for how it is driven.
 #[derive(Debug)]
 pub struct Swarm {
+    config: Config,
+    lengths: Lengths,
+    now: Time,
+    rng: Rng,
     out: VecDeque<Output>,
+    peers: BTreeMap<PeerKey, Peer>,
+    picker: Picker,
+    choker: Choker,
+    book: Book,
+    trust: Trust,
+    totals: Totals,
+    paused: bool,
+    /// Every wanted piece is there, and that was said.
+    finished: bool,
+    /// The picker was in its end game when peers were last given something to do.
+    end_game: bool,
+    /// What the picker's `returns` were then.
+    returns: u64,
+    /// When deadlines of peers and of the choker are to be looked at next; never later than the first of them.
+    wake: Time,
+    next_need: Time,
 }
+
+/// Sums over the life of the swarm.
+#[derive(Debug)]
+struct Totals {
+    wanted_bytes: u64,
+    done_bytes: u64,
+    left_bytes: u64,
+    downloaded: u64,
+    uploaded: u64,
+    wasted: u64,
+    failed_pieces: u64,
+    down: Rate<5>,
+    up: Rate<5>,
+}
+
+/// The connections that are worth asking for more addresses.
+const ENOUGH_PEERS: usize = 30;
 
 impl Swarm {
     /// A swarm that has the pieces in `have` (an empty set if its length is not the torrent's) and wants them
     /// all. If it has them all, [`Output::Finished`] is its first output.
-    pub fn new(_config: Config, _lengths: Lengths, _have: Bitfield, _seed: u64, _now: Time) -> Swarm {
-        Swarm { out: VecDeque::new() }
+    pub fn new(config: Config, lengths: Lengths, have: Bitfield, seed: u64, now: Time) -> Swarm {
+        let mut rng = Rng::with_seed(seed);
+        let count = lengths.piece_count();
+        let have = if have.len() == count { have } else { Bitfield::new(count) };
+        let mut swarm = Swarm {
+            choker: Choker::new(config.upload_slots, now),
+            picker: Picker::new(lengths, have, rng.fork()),
+            book: Book::new(rng.fork()),
+            config,
+            lengths,
+            now,
+            rng,
+            out: VecDeque::new(),
+            peers: BTreeMap::new(),
+            trust: Trust::default(),
+            totals: Totals {
+                wanted_bytes: 0,
+                done_bytes: 0,
+                left_bytes: 0,
+                downloaded: 0,
+                uploaded: 0,
+                wasted: 0,
+                failed_pieces: 0,
+                down: Rate::new(),
+                up: Rate::new(),
+            },
+            paused: false,
+            finished: false,
+            end_game: false,
+            returns: 0,
+            wake: Time::MAX,
+            next_need: now + NEED_PEERS_INTERVAL,
+        };
+        swarm.recount_bytes();
+        swarm.check_finished();
+        swarm
     }
 
     /// Tells what happened at `now`, which must not run backwards.
-    #[expect(clippy::needless_pass_by_value)]
-    pub fn handle(&mut self, _now: Time, input: Input<'_>) {
-        if let Input::PeersFound { addrs, .. } = input {
-            self.out.extend(addrs.iter().map(|&addr| Output::Connect { addr }));
+    pub fn handle(&mut self, now: Time, input: Input<'_>) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Message { peer, message } => self.on_message(peer, message),
+            Input::BlockReceived { peer, block } => self.on_block(peer, block, true),
+            Input::BlockRefused { peer, block } => self.on_block(peer, block, false),
+            Input::BlockSent { peer, block } => self.on_block_sent(peer, block),
+            Input::ServeFailed { peer, block } => self.on_serve_failed(peer, block),
+            Input::Unrequested { peer, len } => self.on_unrequested(peer, len),
+            Input::PieceVerified { piece } => self.on_piece_verified(piece),
+            Input::PieceFailed { piece, from_disk } => self.on_piece_failed(piece, from_disk),
+            Input::PeerConnected { peer, addr, outgoing, peer_id, reserved } => {
+                self.on_connected(peer, addr, outgoing, peer_id, reserved);
+            }
+            Input::PeerClosed { peer } => self.forget(peer),
+            Input::ConnectFailed { addr } => self.book.failed(addr, self.now),
+            Input::PeersFound { addrs, source } => self.on_peers_found(addrs, source),
+            Input::SetWanted(wanted) => self.on_set_wanted(wanted),
+            Input::SetPartial { piece, blocks } => self.picker.set_partial(piece, blocks),
+            Input::Pause => self.on_pause(),
+            Input::Resume => self.paused = false,
         }
+        self.settle();
     }
 
     /// Lets deadlines pass. To be called at [`poll_timeout`](Self::poll_timeout); earlier or later is harmless.
-    pub fn handle_timeout(&mut self, _now: Time) {}
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        self.settle();
+    }
 
     /// The next thing to do. To be asked until `None` after each `handle` and `handle_timeout`.
     pub fn poll_output(&mut self) -> Option<Output> {
@@ -35,16 +147,310 @@ impl Swarm {
 
     /// When to call [`handle_timeout`](Self::handle_timeout) if nothing happens before; `None`: never.
     pub fn poll_timeout(&self) -> Option<Time> {
-        None
+        let dial = self.may_dial().then(|| self.book.next_due()).flatten();
+        let need = self.needs_peers().then_some(self.next_need);
+        let wake = [Some(self.wake), dial, need].into_iter().flatten().min();
+        wake.filter(|&at| at != Time::MAX)
     }
 
     /// Numbers, as of `now`.
-    pub fn stats(&self, _now: Time) -> Stats {
-        Stats::default()
+    pub fn stats(&self, now: Time) -> Stats {
+        let have = self.picker.have();
+        let Totals { wanted_bytes, done_bytes, left_bytes, downloaded, uploaded, .. } = self.totals;
+        Stats {
+            have_pieces: have.count_ones(),
+            wanted_pieces: self.picker.wanted().count_ones(),
+            wanted_bytes,
+            done_bytes,
+            left_bytes,
+            downloaded,
+            uploaded,
+            wasted: self.totals.wasted,
+            rate_down: self.totals.down.per_sec(now),
+            rate_up: self.totals.up.per_sec(now),
+            peers: self.peers.len(),
+            seeds: self.peers.values().filter(|peer| peer.pieces.is_all()).count(),
+            unchoked: self.peers.values().filter(|peer| !peer.am_choking).count(),
+            connecting: self.book.dialing(),
+            known: self.book.len(),
+            banned: self.trust.banned(),
+            partial_pieces: self.picker.begun(),
+            failed_pieces: self.totals.failed_pieces,
+            finished: self.finished,
+            paused: self.paused,
+        }
     }
 
     /// Every connection, in the order of their keys, as of `now`.
-    pub fn peers(&self, _now: Time) -> impl Iterator<Item = PeerView<'_>> {
-        core::iter::empty()
+    pub fn peers(&self, now: Time) -> impl Iterator<Item = PeerView<'_>> {
+        self.peers.iter().map(move |(&key, peer)| peer.view(key, self.trust.on_parole(peer.suspect), now))
     }
+
+    /// The pieces that are verified.
+    pub fn have(&self) -> &Bitfield {
+        self.picker.have()
+    }
+
+    /// What follows from any input: deadlines, idle peers, free connections.
+    fn settle(&mut self) {
+        if self.now >= self.wake {
+            self.on_deadline();
+        }
+        self.fill_idle();
+        while self.may_dial()
+            && let Some(addr) = self.book.next(self.now)
+        {
+            if self.trust.is_banned(addr) {
+                self.book.never(addr);
+            } else {
+                self.out.push_back(Output::Connect { addr });
+            }
+        }
+        if self.needs_peers() && self.now >= self.next_need {
+            self.next_need = self.now + NEED_PEERS_INTERVAL;
+            self.out.push_back(Output::NeedPeers);
+        }
+    }
+
+    fn may_dial(&self) -> bool {
+        let dialing = self.book.dialing();
+        self.config.dial
+            && !self.paused
+            && dialing < self.config.max_half_open
+            && self.peers.len() + dialing < self.config.max_peers
+    }
+
+    fn needs_peers(&self) -> bool {
+        let enough = self.config.max_peers.min(ENOUGH_PEERS);
+        !self.finished
+            && self.peers.len() < enough
+            && self.may_dial()
+            && self.book.next_due().is_none_or(|due| due > self.now)
+    }
+
+    /// Looks at every deadline, and finds the next.
+    fn on_deadline(&mut self) {
+        self.close_idle();
+        self.send_keepalives();
+        self.snub_silent();
+        if self.now >= self.choker.next_round() && self.anybody_to_choke() {
+            self.choke_round();
+        }
+        self.fill_everybody();
+        self.wake = Time::MAX;
+        let end_game = self.picker.in_end_game();
+        for peer in self.peers.values() {
+            let mut first = peer.idle_at().min(peer.keepalive_at());
+            if let Some(snub) = peer.snub_at(end_game) {
+                first = first.min(snub);
+            }
+            if peer.hold_until > self.now {
+                first = first.min(peer.hold_until);
+            }
+            self.wake = self.wake.min(first);
+        }
+        if self.anybody_to_choke() {
+            self.wake = self.wake.min(self.choker.next_round());
+        }
+    }
+
+    fn wake_by(&mut self, at: Time) {
+        self.wake = self.wake.min(at);
+    }
+
+    fn close_idle(&mut self) {
+        let now = self.now;
+        let idle = self.peers.iter().filter(|(_, peer)| now >= peer.idle_at()).map(|(&key, _)| key);
+        for key in idle.collect::<Vec<_>>() {
+            self.disconnect(key, DisconnectReason::Idle);
+        }
+    }
+
+    fn send_keepalives(&mut self) {
+        for (&key, peer) in &mut self.peers {
+            if self.now >= peer.keepalive_at() {
+                send(&mut self.out, self.now, key, peer, Message::KeepAlive);
+            }
+        }
+    }
+}
+
+/// Connections.
+impl Swarm {
+    fn on_connected(
+        &mut self,
+        key: PeerKey,
+        addr: SocketAddr,
+        outgoing: bool,
+        peer_id: PeerId,
+        reserved: Reserved,
+    ) {
+        if self.peers.contains_key(&key) {
+            return;
+        }
+        if outgoing {
+            self.book.connected(addr);
+        }
+        let mut listens = outgoing.then_some(addr);
+        if let Err(reason) = self.admit(addr, outgoing, peer_id, &mut listens) {
+            self.out.push_back(Output::Disconnect { peer: key, reason });
+            match reason {
+                DisconnectReason::Duplicate => {}
+                DisconnectReason::Ourselves | DisconnectReason::Banned => self.book.never(addr),
+                _ => self.book.closed(addr, self.now, false),
+            }
+            return;
+        }
+        let mut peer = Peer::new(self.now, addr, peer_id, self.lengths.piece_count());
+        peer.outgoing = outgoing;
+        peer.fast = reserved.fast();
+        peer.listens = listens;
+        peer.suspect = self.trust.connected(addr);
+        self.picker.peer_came(&peer.pieces);
+        self.introduce(key, &mut peer, reserved);
+        self.wake_by(peer.keepalive_at());
+        self.peers.insert(key, peer);
+    }
+
+    /// Whether one more connection with this peer is wanted. Another with the same peer may be closed for it, and
+    /// leaves it the address at which the peer `listens`.
+    fn admit(
+        &mut self,
+        addr: SocketAddr,
+        outgoing: bool,
+        peer_id: PeerId,
+        listens: &mut Option<SocketAddr>,
+    ) -> Result<(), DisconnectReason> {
+        if peer_id == self.config.peer_id {
+            return Err(DisconnectReason::Ourselves);
+        }
+        if self.trust.is_banned(addr) {
+            return Err(DisconnectReason::Banned);
+        }
+        if self.paused {
+            return Err(DisconnectReason::Paused);
+        }
+        let twin = self.peers.iter_mut().find(|(_, peer)| peer.peer_id == peer_id);
+        if let Some((&key, twin)) = twin {
+            // When both sides dialed at once, both keep the connection that the greater id dialed.
+            let keep_new = twin.outgoing != outgoing && outgoing == (self.config.peer_id > peer_id);
+            let known = twin.listens.or(*listens);
+            (*listens, twin.listens) = if keep_new { (known, None) } else { (None, known) };
+            if !keep_new {
+                return Err(DisconnectReason::Duplicate);
+            }
+            self.disconnect(key, DisconnectReason::Duplicate);
+        }
+        if self.peers.len() >= self.config.max_peers {
+            return Err(DisconnectReason::TooManyPeers);
+        }
+        Ok(())
+    }
+
+    /// What we have, before anything else (BEP 3, 6), then the extension handshake (BEP 10).
+    fn introduce(&mut self, key: PeerKey, peer: &mut Peer, reserved: Reserved) {
+        let have = self.picker.have();
+        let message = if peer.fast && have.is_full() {
+            Some(Message::HaveAll)
+        } else if peer.fast && have.count_ones() == 0 {
+            Some(Message::HaveNone)
+        } else if have.count_ones() > 0 {
+            Some(Message::Bitfield(have.as_bytes().to_vec().into()))
+        } else {
+            None
+        };
+        if let Some(message) = message {
+            send(&mut self.out, self.now, key, peer, message);
+        }
+        if reserved.extended() {
+            peer.extended = true;
+            self.send_extension_handshake(key, peer);
+        }
+    }
+
+    fn send_extension_handshake(&mut self, key: PeerKey, peer: &mut Peer) {
+        let client = Some(&self.config.client).filter(|name| !name.is_empty()).cloned();
+        let handshake = ext::Handshake {
+            client,
+            port: self.config.listen_port,
+            reqq: Some(self.config.reqq),
+            yourip: Some(peer.addr.ip().to_canonical()),
+            upload_only: self.finished,
+            ..ext::Handshake::default()
+        };
+        let message = Message::Extended { id: 0, payload: handshake.encode().into() };
+        send(&mut self.out, self.now, key, peer, message);
+    }
+
+    fn on_peers_found(&mut self, addrs: &[SocketAddr], source: PeerSource) {
+        for &addr in addrs {
+            if !self.trust.is_banned(addr) {
+                self.book.add(addr, source, self.now);
+            }
+        }
+    }
+
+    fn on_pause(&mut self) {
+        self.paused = true;
+        for key in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.disconnect(key, DisconnectReason::Paused);
+        }
+    }
+
+    fn disconnect(&mut self, key: PeerKey, reason: DisconnectReason) {
+        if !self.peers.contains_key(&key) {
+            return;
+        }
+        self.out.push_back(Output::Disconnect { peer: key, reason });
+        let listens = self.peers.get(&key).and_then(|peer| peer.listens);
+        self.forget(key);
+        match (reason, listens) {
+            (DisconnectReason::BothSeeds, Some(addr)) => self.book.park(addr),
+            (DisconnectReason::Banned, Some(addr)) => self.book.never(addr),
+            _ => {}
+        }
+    }
+
+    /// The connection is no more: what was asked of it goes to others, its slot too.
+    fn forget(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.remove(&key) else { return };
+        for asked in &peer.requests {
+            self.picker.put_back(asked.block);
+        }
+        self.picker.peer_went(key, &peer.pieces);
+        self.trust.closed(peer.suspect);
+        if let Some(addr) = peer.listens {
+            let useful = self.paused || peer.down.total + peer.up.total > 0;
+            self.book.closed(addr, self.now, useful);
+        }
+        if !peer.am_choking {
+            self.fill_slots();
+        }
+    }
+
+    /// Neither side wants anything of the other: make room for somebody who does.
+    fn is_useless(&self, peer: &Peer) -> bool {
+        self.finished && (peer.pieces.is_all() || peer.upload_only)
+    }
+
+    fn close_if_useless(&mut self, key: PeerKey) {
+        if self.peers.get(&key).is_some_and(|peer| self.is_useless(peer)) {
+            self.disconnect(key, DisconnectReason::BothSeeds);
+        }
+    }
+
+    /// After a `reject`, the peer is left alone for a moment.
+    fn hold(&mut self, key: PeerKey) {
+        let until = self.now + REJECT_PAUSE;
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.hold_until = until;
+        }
+        self.wake_by(until);
+    }
+}
+
+/// Tells the driver to send a message, and remembers that the connection is in use.
+fn send(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer, message: Message<'static>) {
+    peer.last_sent = now;
+    out.push_back(Output::Send { peer: key, message });
 }

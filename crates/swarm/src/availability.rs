@@ -1,0 +1,242 @@
+//! How many peers have each piece, and the pieces not yet begun in that order.
+//!
+//! Pieces that are *open* (wanted, not there, not begun) lie in buckets by the number of peers that have them, in
+//! random order within a bucket, so that peers of one swarm do not all want the same one. A `have` moves one piece
+//! to the next bucket: O(1), whatever the number of pieces. Seeds have everything and change no order, so they are
+//! only counted.
+
+use crate::pieces::Pieces;
+use alloc::vec;
+use alloc::vec::Vec;
+use fastrand::Rng;
+use types::PieceIndex;
+
+#[derive(Debug)]
+pub(crate) struct Availability {
+    seeds: u32,
+    /// Peers that have the piece and are not seeds.
+    counts: Vec<u32>,
+    /// Where an open piece lies in its bucket; `NOT_OPEN` otherwise.
+    places: Vec<u32>,
+    buckets: Vec<Vec<PieceIndex>>,
+    open: usize,
+}
+
+const NOT_OPEN: u32 = u32::MAX;
+
+impl Availability {
+    /// Of a torrent with `pieces` pieces, none of them open.
+    pub(crate) fn new(pieces: u32) -> Availability {
+        Availability {
+            seeds: 0,
+            counts: vec![0; pieces as usize],
+            places: vec![NOT_OPEN; pieces as usize],
+            buckets: vec![Vec::new()],
+            open: 0,
+        }
+    }
+
+    /// How many peers have the piece.
+    pub(crate) fn of(&self, piece: PieceIndex) -> u32 {
+        self.seeds + self.counts[piece.index()]
+    }
+
+    pub(crate) fn is_open(&self, piece: PieceIndex) -> bool {
+        self.places[piece.index()] != NOT_OPEN
+    }
+
+    /// Whether some open piece can be had from some peer.
+    pub(crate) fn any_open(&self) -> bool {
+        let unavailable = if self.seeds == 0 { self.buckets[0].len() } else { 0 };
+        self.open > unavailable
+    }
+
+    /// The open pieces, rarest first.
+    pub(crate) fn rarest_first(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        self.buckets.iter().flatten().copied()
+    }
+
+    /// A peer with these pieces came.
+    pub(crate) fn add(&mut self, pieces: &Pieces, rng: &mut Rng) {
+        match pieces {
+            Pieces::All(_) => self.seeds += 1,
+            Pieces::Some(bits) => bits.ones().for_each(|piece| self.step(piece, 1, rng)),
+        }
+    }
+
+    /// A peer with these pieces went.
+    pub(crate) fn remove(&mut self, pieces: &Pieces, rng: &mut Rng) {
+        match pieces {
+            Pieces::All(_) => self.seeds -= 1,
+            Pieces::Some(bits) => bits.ones().for_each(|piece| self.step(piece, -1, rng)),
+        }
+    }
+
+    /// A peer that had `before` got one piece more and has `after` now.
+    pub(crate) fn gained(&mut self, piece: PieceIndex, after: &Pieces, rng: &mut Rng) {
+        match after {
+            Pieces::Some(_) => self.step(piece, 1, rng),
+            Pieces::All(len) => {
+                self.seeds += 1;
+                let others = (0..*len).map(PieceIndex::new).filter(|&other| other != piece);
+                others.for_each(|other| self.step(other, -1, rng));
+            }
+        }
+    }
+
+    /// The piece may be begun from now on.
+    pub(crate) fn open(&mut self, piece: PieceIndex, rng: &mut Rng) {
+        if !self.is_open(piece) {
+            self.open += 1;
+            self.push(piece, rng);
+        }
+    }
+
+    /// The piece is begun, there, or not wanted any more.
+    pub(crate) fn close(&mut self, piece: PieceIndex) {
+        if self.is_open(piece) {
+            self.open -= 1;
+            self.take(piece);
+        }
+    }
+
+    fn step(&mut self, piece: PieceIndex, by: i32, rng: &mut Rng) {
+        let open = self.is_open(piece);
+        if open {
+            self.take(piece);
+        }
+        let count = &mut self.counts[piece.index()];
+        *count = count.checked_add_signed(by).expect("a peer that goes was counted when it came");
+        if open {
+            self.push(piece, rng);
+        }
+    }
+
+    /// Into its bucket, at a random place.
+    fn push(&mut self, piece: PieceIndex, rng: &mut Rng) {
+        let count = self.counts[piece.index()] as usize;
+        if self.buckets.len() <= count {
+            self.buckets.resize_with(count + 1, Vec::new);
+        }
+        let bucket = &mut self.buckets[count];
+        bucket.push(piece);
+        let last = bucket.len() - 1;
+        let place = rng.usize(0..=last);
+        bucket.swap(place, last);
+        self.places[bucket[last].index()] = as_place(last);
+        self.places[piece.index()] = as_place(place);
+    }
+
+    fn take(&mut self, piece: PieceIndex) {
+        let bucket = &mut self.buckets[self.counts[piece.index()] as usize];
+        let place = self.places[piece.index()];
+        bucket.swap_remove(place as usize);
+        if let Some(moved) = bucket.get(place as usize) {
+            self.places[moved.index()] = place;
+        }
+        self.places[piece.index()] = NOT_OPEN;
+    }
+}
+
+fn as_place(index: usize) -> u32 {
+    u32::try_from(index).expect("there are at most 2^21 pieces")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fastrand::Rng;
+    use proptest::prelude::*;
+    use types::Bitfield;
+
+    const PIECES: u32 = 24;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Come(Vec<bool>),
+        Go(usize),
+        Have(usize, u32),
+        Open(u32),
+        Close(u32),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            1 => prop_oneof![
+                Just(vec![true; PIECES as usize]),
+                proptest::collection::vec(any::<bool>(), PIECES as usize)
+            ].prop_map(Op::Come),
+            1 => (0usize..9).prop_map(Op::Go),
+            6 => (0usize..9, 0..PIECES).prop_map(|(peer, piece)| Op::Have(peer, piece)),
+            3 => (0..PIECES).prop_map(Op::Open),
+            1 => (0..PIECES).prop_map(Op::Close),
+        ]
+    }
+
+    fn pieces_of(bits: &[bool]) -> Pieces {
+        let mut field = Bitfield::new(PIECES);
+        bits.iter().zip(0..).filter(|(has, _)| **has).for_each(|(_, n)| {
+            field.insert(PieceIndex::new(n));
+        });
+        Pieces::from(field)
+    }
+
+    proptest! {
+        #[test]
+        fn equals_a_recount(ops in proptest::collection::vec(op(), 1..120), seed: u64) {
+            let mut rng = Rng::with_seed(seed);
+            let mut availability = Availability::new(PIECES);
+            let mut peers: Vec<Pieces> = Vec::new();
+            let mut open = vec![false; PIECES as usize];
+            for op in ops {
+                match op {
+                    Op::Come(bits) => {
+                        peers.push(pieces_of(&bits));
+                        availability.add(peers.last().unwrap(), &mut rng);
+                    }
+                    Op::Go(peer) if peer < peers.len() => {
+                        availability.remove(&peers.swap_remove(peer), &mut rng);
+                    }
+                    Op::Have(peer, n) if peer < peers.len() => {
+                        let piece = PieceIndex::new(n);
+                        if peers[peer].insert(piece) {
+                            availability.gained(piece, &peers[peer], &mut rng);
+                        }
+                    }
+                    Op::Open(n) => {
+                        open[n as usize] = true;
+                        availability.open(PieceIndex::new(n), &mut rng);
+                    }
+                    Op::Close(n) => {
+                        open[n as usize] = false;
+                        availability.close(PieceIndex::new(n));
+                    }
+                    Op::Go(_) | Op::Have(..) => {}
+                }
+            }
+            let recount = |piece| u32::try_from(peers.iter().filter(|p| p.contains(piece)).count()).unwrap();
+            for piece in (0..PIECES).map(PieceIndex::new) {
+                prop_assert_eq!(availability.of(piece), recount(piece));
+                prop_assert_eq!(availability.is_open(piece), open[piece.index()]);
+            }
+            let order: Vec<PieceIndex> = availability.rarest_first().collect();
+            prop_assert_eq!(order.len(), open.iter().filter(|open| **open).count());
+            prop_assert!(order.iter().all(|piece| open[piece.index()]));
+            prop_assert!(order.is_sorted_by_key(|piece| availability.of(*piece)));
+            prop_assert_eq!(availability.any_open(), order.iter().any(|piece| recount(*piece) > 0));
+        }
+    }
+
+    #[test]
+    fn order_among_equals_is_random() {
+        let order = |seed| {
+            let mut rng = Rng::with_seed(seed);
+            let mut availability = Availability::new(PIECES);
+            (0..PIECES).for_each(|n| availability.open(PieceIndex::new(n), &mut rng));
+            availability.rarest_first().collect::<Vec<_>>()
+        };
+        assert_eq!(order(1), order(1));
+        assert_ne!(order(1), order(2));
+        assert!(!order(1).is_sorted());
+    }
+}

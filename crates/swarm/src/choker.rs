@@ -1,0 +1,240 @@
+//! Whom to serve.
+//!
+//! Leeching: tit for tat. Every ten seconds the peers that send us most get the slots, all but one; the last goes to
+//! somebody by chance and moves on every thirty seconds, newcomers being three times as likely (BEP 3). Seeding:
+//! in turns. Whoever has waited longest gets the next slot and keeps it for a minute, longer if nobody waits, so
+//! that pieces are spread over all peers rather than fed to the nearest fast one.
+//!
+//! Only peers that are interested take part. As long as there are slots for all of them, nobody is choked.
+
+use crate::PeerKey;
+use crate::limits::{CHOKE_INTERVAL, OPTIMISTIC_INTERVAL, SEED_TURN};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use fastrand::Rng;
+use types::Time;
+
+#[derive(Debug)]
+pub(crate) struct Choker {
+    slots: usize,
+    optimistic: Option<PeerKey>,
+    next_optimistic: Time,
+    next_round: Time,
+}
+
+/// An interested peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) peer: PeerKey,
+    pub(crate) unchoked: bool,
+    /// When it was last choked or unchoked; when it came, if never.
+    pub(crate) since: Time,
+    /// It was never unchoked.
+    pub(crate) newcomer: bool,
+    /// It lets our requests wait.
+    pub(crate) snubbed: bool,
+    /// Bytes per second that it sends us.
+    pub(crate) rate: u64,
+}
+
+impl Choker {
+    pub(crate) fn new(slots: usize, now: Time) -> Choker {
+        Choker {
+            slots: slots.max(1),
+            optimistic: None,
+            next_optimistic: now,
+            next_round: now + CHOKE_INTERVAL,
+        }
+    }
+
+    /// How many peers may be served at once.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// When [`round`](Self::round) is due, if anybody is interested.
+    pub(crate) fn next_round(&self) -> Time {
+        self.next_round
+    }
+
+    /// Who is to be unchoked from now on; everybody else is to be choked.
+    pub(crate) fn round(
+        &mut self,
+        now: Time,
+        seeding: bool,
+        mut candidates: Vec<Candidate>,
+        rng: &mut Rng,
+    ) -> Vec<PeerKey> {
+        self.next_round = now + CHOKE_INTERVAL;
+        // The chance is drawn first, so that equals do not fall in the order of keys.
+        rng.shuffle(&mut candidates);
+        if seeding {
+            self.optimistic = None;
+            candidates.sort_by_key(|c| in_turn(now, c));
+            return candidates.iter().take(self.slots).map(|c| c.peer).collect();
+        }
+        candidates.sort_by_key(|c| Reverse(merit(c)));
+        let mut chosen: Vec<PeerKey> =
+            candidates.iter().filter(|c| !c.snubbed).take(self.slots - 1).map(|c| c.peer).collect();
+        let rest: Vec<Candidate> = candidates.into_iter().filter(|c| !chosen.contains(&c.peer)).collect();
+        chosen.extend(self.choose_optimistic(now, &rest, rng));
+        // Slots that only snubbing peers are left for: better used than not.
+        let others = rest.iter().map(|c| c.peer).filter(|&peer| Some(peer) != self.optimistic);
+        let free = self.slots - chosen.len();
+        chosen.extend(others.take(free));
+        chosen
+    }
+
+    fn choose_optimistic(&mut self, now: Time, rest: &[Candidate], rng: &mut Rng) -> Option<PeerKey> {
+        let stays = self.optimistic.filter(|&peer| rest.iter().any(|c| c.peer == peer));
+        if stays.is_some() && now < self.next_optimistic {
+            return stays;
+        }
+        // If there is anybody else, the slot moves on.
+        let others: Vec<&Candidate> = rest.iter().filter(|c| Some(c.peer) != stays).collect();
+        let weight = |c: &Candidate| if c.newcomer { 3 } else { 1 };
+        let sum: usize = others.iter().map(|c| weight(c)).sum();
+        self.optimistic = stays;
+        if sum > 0 {
+            let mut ticket = rng.usize(0..sum);
+            let drawn = others.into_iter().find(|c| match ticket.checked_sub(weight(c)) {
+                None => true,
+                Some(left) => {
+                    ticket = left;
+                    false
+                }
+            });
+            self.optimistic = drawn.map(|c| c.peer);
+            self.next_optimistic = now + OPTIMISTIC_INTERVAL;
+        }
+        self.optimistic
+    }
+}
+
+/// Who is served has to be beaten by a tenth: two peers that are as good do not push each other out every round.
+fn merit(c: &Candidate) -> u64 {
+    if c.unchoked { c.rate.saturating_add(c.rate / 10) } else { c.rate }
+}
+
+/// First who is at it, then who waits (longest first), then whose turn is over (longest first).
+fn in_turn(now: Time, c: &Candidate) -> (u8, Time) {
+    let place = match (c.unchoked, now.since(c.since) < SEED_TURN) {
+        (true, true) => 0,
+        (false, _) => 1,
+        (true, false) => 2,
+    };
+    (place, c.since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn candidate(key: u64, rate: u64) -> Candidate {
+        Candidate {
+            peer: PeerKey(key),
+            unchoked: false,
+            since: Time::ZERO,
+            newcomer: false,
+            snubbed: false,
+            rate,
+        }
+    }
+
+    #[test]
+    fn serves_the_best_and_one_by_chance() {
+        let mut choker = Choker::new(3, Time::ZERO);
+        let peers: Vec<_> = (1..=10).map(|n| candidate(n, n * 1000)).collect();
+        let chosen = choker.round(Time::from_secs(10), false, peers, &mut Rng::with_seed(1));
+        assert_eq!(chosen[..2], [PeerKey(10), PeerKey(9)]);
+        assert_eq!(chosen.len(), 3);
+        assert!(chosen[2] < PeerKey(9));
+    }
+
+    #[test]
+    fn nobody_is_choked_while_slots_are_free() {
+        let mut choker = Choker::new(4, Time::ZERO);
+        let mut peers: Vec<_> = (1..=4).map(|n| candidate(n, 0)).collect();
+        peers[0].snubbed = true;
+        peers[1].snubbed = true;
+        peers[2].snubbed = true;
+        assert_eq!(choker.round(Time::from_secs(10), false, peers, &mut Rng::with_seed(1)).len(), 4);
+    }
+
+    #[test]
+    fn who_snubs_us_gets_no_regular_slot() {
+        let mut choker = Choker::new(2, Time::ZERO);
+        let mut fast = candidate(1, 9_000);
+        fast.snubbed = true;
+        let peers = std::vec![fast, candidate(2, 10), candidate(3, 5)];
+        let chosen = choker.round(Time::from_secs(10), false, peers, &mut Rng::with_seed(1));
+        assert_eq!(chosen[0], PeerKey(2));
+    }
+
+    #[test]
+    fn the_optimistic_slot_moves_every_thirty_seconds_and_reaches_everybody() {
+        let mut choker = Choker::new(2, Time::ZERO);
+        let mut rng = Rng::with_seed(7);
+        let mut seen = BTreeSet::new();
+        let mut last = None;
+        for round in 1..=150u64 {
+            let peers: Vec<_> = (1..=6).map(|n| candidate(n, u64::from(n == 1) * 1000)).collect();
+            let chosen = choker.round(Time::from_secs(round * 10), false, peers, &mut rng);
+            if round % 3 == 1 {
+                assert_ne!(Some(chosen[1]), last, "round {round}");
+            } else {
+                assert_eq!(Some(chosen[1]), last, "round {round}");
+            }
+            last = Some(chosen[1]);
+            seen.insert(chosen[1]);
+        }
+        assert_eq!(seen.len(), 5);
+    }
+
+    #[test]
+    fn newcomers_are_three_times_as_likely() {
+        let mut newcomers = 0;
+        for seed in 0..1000 {
+            let mut peers: Vec<_> = (1..=6).map(|n| candidate(n, 0)).collect();
+            peers[5].newcomer = true;
+            let mut choker = Choker::new(1, Time::ZERO);
+            let chosen = choker.round(Time::from_secs(10), false, peers, &mut Rng::with_seed(seed));
+            newcomers += u32::from(chosen == [PeerKey(6)]);
+        }
+        assert!((310..440).contains(&newcomers), "{newcomers} of 1000, 375 expected");
+    }
+
+    #[test]
+    fn as_good_is_not_better() {
+        let mut served = candidate(1, 1000);
+        served.unchoked = true;
+        for rival in [1000, 1099] {
+            let mut choker = Choker::new(2, Time::ZERO);
+            let peers = std::vec![served, candidate(2, rival), candidate(3, 0)];
+            let chosen = choker.round(Time::from_secs(10), false, peers, &mut Rng::with_seed(rival));
+            assert_eq!(chosen[0], PeerKey(1));
+        }
+    }
+
+    #[test]
+    fn a_seed_serves_everybody_in_turn() {
+        let mut choker = Choker::new(2, Time::ZERO);
+        let mut peers: Vec<_> = (1..=7).map(|n| candidate(n, 0)).collect();
+        let mut rounds_served: BTreeMap<PeerKey, u32> = BTreeMap::new();
+        for round in 1..=210u64 {
+            let now = Time::ZERO + Duration::from_secs(round * 10);
+            let chosen = choker.round(now, true, peers.clone(), &mut Rng::with_seed(round));
+            assert_eq!(chosen.len(), 2);
+            for c in &mut peers {
+                let unchoked = chosen.contains(&c.peer);
+                if unchoked != c.unchoked {
+                    (c.unchoked, c.since) = (unchoked, now);
+                }
+                *rounds_served.entry(c.peer).or_default() += u32::from(unchoked);
+            }
+        }
+        assert!(rounds_served.values().all(|rounds| (48..=72).contains(rounds)), "{rounds_served:?}");
+    }
+}

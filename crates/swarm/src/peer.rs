@@ -1,0 +1,199 @@
+//! What is known of one connection.
+
+use crate::limits::{IDLE_TIMEOUT, KEEPALIVE_INTERVAL, SERVE_BYTES, SERVE_TIME};
+use crate::limits::{SNUB_TIMEOUT, SNUB_TIMEOUT_END_GAME, SNUB_TIMEOUT_KNOWN};
+use crate::pieces::Pieces;
+use crate::rate::Rate;
+use crate::trust::Suspect;
+use crate::window::{Ticket, Window};
+use crate::{PeerKey, PeerView};
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use types::{BlockRange, PeerId, PieceIndex, Time};
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) addr: SocketAddr,
+    pub(crate) outgoing: bool,
+    pub(crate) peer_id: PeerId,
+    /// Both sides speak BEP 6.
+    pub(crate) fast: bool,
+    /// Both sides speak BEP 10.
+    pub(crate) extended: bool,
+    /// Its address in the book, if it is known where it listens.
+    pub(crate) listens: Option<SocketAddr>,
+    /// Under which name its blocks are attributed.
+    pub(crate) suspect: Option<Suspect>,
+    pub(crate) client: Option<String>,
+    /// It wants nothing, though it may not have everything (BEP 21).
+    pub(crate) upload_only: bool,
+    pub(crate) last_heard: Time,
+    pub(crate) last_sent: Time,
+
+    pub(crate) pieces: Pieces,
+    /// How many of its pieces are wanted and not there.
+    pub(crate) useful: u32,
+    pub(crate) am_interested: bool,
+    pub(crate) peer_choking: bool,
+    /// What it lets us ask for though it chokes us (BEP 6).
+    pub(crate) allowed_fast: Vec<PieceIndex>,
+    pub(crate) snubbed: bool,
+    pub(crate) window: Window,
+    /// Our requests, in the order in which they were sent.
+    pub(crate) requests: VecDeque<Asked>,
+    /// When the last block came, or the first request was sent after there was none.
+    pub(crate) progress: Time,
+    /// The piece that it is busy with.
+    pub(crate) current: Option<PieceIndex>,
+    /// The picker had nothing for it when its `returns` were this.
+    pub(crate) dry: Option<u64>,
+    /// Not to be asked for anything before.
+    pub(crate) hold_until: Time,
+    pub(crate) unrequested: u64,
+    pub(crate) down: Flow,
+
+    pub(crate) am_choking: bool,
+    pub(crate) peer_interested: bool,
+    /// When we last choked or unchoked it; when it came, if never.
+    pub(crate) choke_changed: Time,
+    pub(crate) ever_unchoked: bool,
+    /// Its requests that the driver does not know yet.
+    pub(crate) queue: VecDeque<BlockRange>,
+    /// Its requests that the driver is at.
+    pub(crate) serving: VecDeque<BlockRange>,
+    pub(crate) serving_bytes: u64,
+    pub(crate) bad_requests: u32,
+    pub(crate) up: Flow,
+}
+
+/// A request of ours that is not answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) block: BlockRange,
+    pub(crate) ticket: Ticket,
+}
+
+/// Payload bytes in one direction.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) total: u64,
+    pub(crate) rate: Rate<20>,
+}
+
+impl Flow {
+    pub(crate) fn add(&mut self, now: Time, bytes: u32) {
+        self.total += u64::from(bytes);
+        self.rate.add(now, bytes);
+    }
+}
+
+impl Peer {
+    /// Both sides choke and nobody is interested (BEP 3).
+    pub(crate) fn new(now: Time, addr: SocketAddr, peer_id: PeerId, piece_count: u32) -> Peer {
+        Peer {
+            addr,
+            outgoing: false,
+            peer_id,
+            fast: false,
+            extended: false,
+            listens: None,
+            suspect: None,
+            client: None,
+            upload_only: false,
+            last_heard: now,
+            last_sent: now,
+            pieces: Pieces::none(piece_count),
+            useful: 0,
+            am_interested: false,
+            peer_choking: true,
+            allowed_fast: Vec::new(),
+            snubbed: false,
+            window: Window::new(),
+            requests: VecDeque::new(),
+            progress: now,
+            current: None,
+            dry: None,
+            hold_until: now,
+            unrequested: 0,
+            down: Flow { total: 0, rate: Rate::new() },
+            am_choking: true,
+            peer_interested: false,
+            choke_changed: now,
+            ever_unchoked: false,
+            queue: VecDeque::new(),
+            serving: VecDeque::new(),
+            serving_bytes: 0,
+            bad_requests: 0,
+            up: Flow { total: 0, rate: Rate::new() },
+        }
+    }
+
+    /// How many requests it may have at once now.
+    pub(crate) fn window(&self) -> usize {
+        if self.snubbed { 1 } else { self.window.target() }
+    }
+
+    pub(crate) fn is_asked(&self, block: BlockRange) -> bool {
+        self.requests.iter().any(|asked| asked.block == block)
+    }
+
+    /// Takes a request of ours off the list. Peers answer in order, so it is near the front.
+    pub(crate) fn take_request(&mut self, block: BlockRange) -> Option<Asked> {
+        let at = self.requests.iter().position(|asked| asked.block == block)?;
+        self.requests.remove(at)
+    }
+
+    /// How many bytes the driver may be given to send to it at once.
+    pub(crate) fn serve_budget(&self, now: Time) -> u64 {
+        let millis = u64::try_from(SERVE_TIME.as_millis()).unwrap_or(u64::MAX);
+        let bytes = self.up.rate.per_sec(now).saturating_mul(millis) / 1000;
+        bytes.clamp(SERVE_BYTES.0, SERVE_BYTES.1)
+    }
+
+    /// When it is closed unless it says something.
+    pub(crate) fn idle_at(&self) -> Time {
+        self.last_heard + IDLE_TIMEOUT
+    }
+
+    /// When it gets a keep-alive unless it gets something else.
+    pub(crate) fn keepalive_at(&self) -> Time {
+        self.last_sent + KEEPALIVE_INTERVAL
+    }
+
+    /// When it is snubbed unless a block comes; `None` while nothing is asked of it.
+    pub(crate) fn snub_at(&self, end_game: bool) -> Option<Time> {
+        let least = if end_game { SNUB_TIMEOUT_END_GAME } else { SNUB_TIMEOUT_KNOWN };
+        let patience = match self.window.expected(self.requests.len()) {
+            Some(expected) => (expected * 4).clamp(least, SNUB_TIMEOUT),
+            None => SNUB_TIMEOUT,
+        };
+        (!self.requests.is_empty()).then(|| self.progress + patience)
+    }
+
+    pub(crate) fn view(&self, peer: PeerKey, on_parole: bool, now: Time) -> PeerView<'_> {
+        PeerView {
+            peer,
+            addr: self.addr,
+            outgoing: self.outgoing,
+            peer_id: self.peer_id,
+            client: self.client.as_deref(),
+            am_choking: self.am_choking,
+            am_interested: self.am_interested,
+            peer_choking: self.peer_choking,
+            peer_interested: self.peer_interested,
+            snubbed: self.snubbed,
+            on_parole,
+            pieces: self.pieces.count(),
+            is_seed: self.pieces.is_all(),
+            rate_down: self.down.rate.per_sec(now),
+            rate_up: self.up.rate.per_sec(now),
+            downloaded: self.down.total,
+            uploaded: self.up.total,
+            requests_out: self.requests.len(),
+            window: self.window(),
+            requests_in: self.queue.len() + self.serving.len(),
+        }
+    }
+}

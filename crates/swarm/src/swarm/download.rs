@@ -1,0 +1,401 @@
+//! Fetching: requests, blocks, pieces.
+
+use super::{Swarm, send};
+use crate::limits::{END_GAME_REQUESTS, MAX_UNREQUESTED_BYTES, SNUB_TIMEOUT_END_GAME, WHOLE_PIECE_TIME};
+use crate::peer::{Asked, Peer};
+use crate::picker::{Asker, Picker, Receipt};
+use crate::pieces::Pieces;
+use crate::trust::{Authors, Trust};
+use crate::{BanReason, DisconnectReason, Output, PeerKey};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use types::{Bitfield, BlockRange, Lengths, PieceIndex, Time};
+use wire::Message;
+
+impl Swarm {
+    /// A block came; `taken` tells whether storage took it or had it already.
+    pub(super) fn on_block(&mut self, key: PeerKey, block: BlockRange, taken: bool) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&key) else {
+            // The peer is gone, but its block is in storage.
+            self.picker.received(block, None);
+            self.cancel_everywhere(block);
+            return;
+        };
+        peer.last_heard = now;
+        peer.progress = now;
+        peer.snubbed = false;
+        let asked = peer.take_request(block);
+        if let Some(asked) = asked {
+            peer.window.on_block(now, asked.ticket, block.len);
+        }
+        let from = if taken { peer.suspect } else { None };
+        if taken {
+            peer.down.add(now, block.len);
+            self.totals.downloaded += u64::from(block.len);
+            self.totals.down.add(now, block.len);
+        } else {
+            self.totals.wasted += u64::from(block.len);
+        }
+        // What storage has is had, whoever was asked for it and whenever.
+        if let Receipt::New { asked: copies } = self.picker.received(block, from)
+            && copies > u8::from(asked.is_some())
+        {
+            self.cancel_everywhere(block);
+        }
+        self.fill(key);
+    }
+
+    pub(super) fn on_unrequested(&mut self, key: PeerKey, len: u32) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.last_heard = self.now;
+        peer.unrequested += u64::from(len);
+        self.totals.wasted += u64::from(len);
+        if peer.unrequested > peer.down.total.saturating_add(MAX_UNREQUESTED_BYTES) {
+            self.disconnect(key, DisconnectReason::UnrequestedData);
+        }
+    }
+
+    pub(super) fn on_piece_verified(&mut self, piece: PieceIndex) {
+        if self.lengths.piece(piece.get()).is_none() || self.picker.have().contains(piece) {
+            return;
+        }
+        let wanted = self.picker.missing().contains(piece);
+        let (authors, still_asked) = self.picker.verified(piece);
+        self.trust.piece_verified(&authors);
+        let len = u64::from(self.lengths.piece_len(piece));
+        self.totals.left_bytes -= len;
+        if wanted {
+            self.totals.done_bytes += len;
+        }
+        if still_asked {
+            self.cancel_piece(piece);
+        }
+        for (&key, peer) in &mut self.peers {
+            send(&mut self.out, self.now, key, peer, Message::Have(piece.get()));
+            if wanted && peer.pieces.contains(piece) {
+                peer.useful -= 1;
+            }
+            tell_interest(&mut self.out, self.now, key, peer);
+        }
+        self.check_finished();
+    }
+
+    pub(super) fn on_piece_failed(&mut self, piece: PieceIndex, from_disk: bool) {
+        if self.lengths.piece(piece.get()).is_none() || self.picker.have().contains(piece) {
+            return;
+        }
+        self.totals.failed_pieces += 1;
+        self.totals.wasted += u64::from(self.lengths.piece_len(piece));
+        let (authors, still_asked) = self.picker.failed(piece);
+        if still_asked {
+            self.cancel_piece(piece);
+        }
+        if !from_disk {
+            self.blame(piece, &authors);
+        }
+    }
+
+    fn blame(&mut self, piece: PieceIndex, authors: &Authors) {
+        let Some(addr) = self.trust.piece_failed(authors) else { return };
+        let same = self.peers.iter().filter(|(_, peer)| Trust::same_host(peer.addr, addr));
+        for key in same.map(|(&key, _)| key).collect::<Vec<_>>() {
+            self.disconnect(key, DisconnectReason::Banned);
+        }
+        self.out.push_back(Output::Banned { addr, reason: BanReason::SpoiledPiece(piece) });
+    }
+
+    pub(super) fn on_set_wanted(&mut self, wanted: Bitfield) {
+        if wanted.len() != self.lengths.piece_count() {
+            return;
+        }
+        self.picker.set_wanted(wanted);
+        self.recount_bytes();
+        self.cancel_where(|picker, block| !picker.missing().contains(block.piece));
+        for (&key, peer) in &mut self.peers {
+            peer.useful = peer.pieces.count_in(self.picker.missing());
+            tell_interest(&mut self.out, self.now, key, peer);
+        }
+        if self.finished && self.picker.missing().count_ones() > 0 {
+            self.finished = false;
+            self.book.unpark(self.now);
+            self.tell_upload_only();
+        }
+        self.check_finished();
+    }
+
+    /// Sums up, over all pieces, what is wanted and what is there.
+    pub(super) fn recount_bytes(&mut self) {
+        let sum = |pieces: &mut dyn Iterator<Item = PieceIndex>| {
+            pieces.map(|piece| u64::from(self.lengths.piece_len(piece))).sum::<u64>()
+        };
+        let wanted = sum(&mut self.picker.wanted().ones());
+        let missing = sum(&mut self.picker.missing().ones());
+        let have = sum(&mut self.picker.have().ones());
+        self.totals.wanted_bytes = wanted;
+        self.totals.done_bytes = wanted - missing;
+        self.totals.left_bytes = self.lengths.total() - have;
+    }
+
+    /// Says so if nothing wanted is missing any more, and lets go of peers that want nothing either.
+    pub(super) fn check_finished(&mut self) {
+        if self.finished || self.picker.missing().count_ones() > 0 {
+            return;
+        }
+        self.finished = true;
+        self.out.push_back(Output::Finished);
+        let useless = self.peers.iter().filter(|(_, peer)| self.is_useless(peer)).map(|(&key, _)| key);
+        for key in useless.collect::<Vec<_>>() {
+            self.disconnect(key, DisconnectReason::BothSeeds);
+        }
+        self.tell_upload_only();
+    }
+
+    /// That we want nothing (or something again) cannot be seen from our pieces if we do not want all (BEP 21).
+    fn tell_upload_only(&mut self) {
+        if self.picker.have().is_full() {
+            return;
+        }
+        let mut peers = core::mem::take(&mut self.peers);
+        for (&key, peer) in peers.iter_mut().filter(|(_, peer)| peer.extended) {
+            self.send_extension_handshake(key, peer);
+        }
+        self.peers = peers;
+    }
+
+    /// The peer has other pieces than it said so far.
+    pub(super) fn replace_pieces(&mut self, key: PeerKey, pieces: Pieces) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        self.picker.pieces_replaced(&peer.pieces, &pieces);
+        peer.pieces = pieces;
+        peer.useful = peer.pieces.count_in(self.picker.missing());
+        peer.dry = None;
+        tell_interest(&mut self.out, self.now, key, peer);
+        self.fill(key);
+        self.close_if_useless(key);
+    }
+
+    /// The peer has one piece more.
+    pub(super) fn on_have(&mut self, key: PeerKey, index: u32) {
+        let Some(piece) = self.lengths.piece(index) else {
+            return self.disconnect(key, DisconnectReason::BadHave);
+        };
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        if !peer.pieces.insert(piece) {
+            return;
+        }
+        self.picker.peer_gained(piece, &peer.pieces);
+        if self.picker.missing().contains(piece) {
+            peer.useful += 1;
+            // If it had nothing for us, it has this now and nothing else: no search is needed.
+            if peer.dry.is_some() && peer.current.is_none() {
+                peer.current = Some(piece);
+            } else {
+                peer.dry = None;
+            }
+            tell_interest(&mut self.out, self.now, key, peer);
+            self.fill(key);
+        }
+        self.close_if_useless(key);
+    }
+
+    /// All that was asked of the peer goes to others.
+    pub(super) fn give_up_requests(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        for asked in peer.requests.drain(..) {
+            self.picker.put_back(asked.block);
+        }
+        self.picker.release(key);
+    }
+
+    /// The peer will not answer this request.
+    pub(super) fn on_reject(&mut self, key: PeerKey, request: wire::Request) {
+        let block = self.lengths.block_range(request.index, request.begin, request.length);
+        let (Some(block), Some(peer)) = (block, self.peers.get_mut(&key)) else { return };
+        // Cancelled ones are rejected too (BEP 6): nothing to do then.
+        if peer.take_request(block).is_none() {
+            return;
+        }
+        let refuses = !peer.peer_choking;
+        peer.allowed_fast.retain(|&piece| piece != block.piece);
+        self.picker.put_back(block);
+        self.picker.release(key);
+        if refuses {
+            self.hold(key);
+        }
+    }
+
+    /// Peers that let our requests wait for too long: the requests go to others.
+    pub(super) fn snub_silent(&mut self) {
+        let (now, end_game) = (self.now, self.picker.in_end_game());
+        let silent = self.peers.iter().filter(|(_, peer)| peer.snub_at(end_game).is_some_and(|at| now >= at));
+        for key in silent.map(|(&key, _)| key).collect::<Vec<_>>() {
+            let Some(peer) = self.peers.get_mut(&key) else { continue };
+            peer.snubbed = true;
+            let cancels = peer.requests.iter().map(|asked| Output::Cancel { peer: key, block: asked.block });
+            self.out.extend(cancels);
+            peer.last_sent = now;
+            self.give_up_requests(key);
+            self.fill(key);
+        }
+    }
+
+    /// Asks the peer for as much as its window has room for.
+    pub(super) fn fill(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let mut asking = Asking {
+            lengths: self.lengths,
+            picker: &mut self.picker,
+            trust: &self.trust,
+            out: &mut self.out,
+            now: self.now,
+            wake: &mut self.wake,
+        };
+        asking.fill(key, peer);
+    }
+
+    /// If there is something to ask for again, asks everybody who has room.
+    pub(super) fn fill_idle(&mut self) {
+        let end_game = self.picker.in_end_game();
+        let begins = end_game && !self.end_game;
+        self.end_game = end_game;
+        if begins {
+            // Deadlines are shorter now.
+            self.wake_by(self.now + SNUB_TIMEOUT_END_GAME);
+        }
+        if !begins && self.returns == self.picker.returns() {
+            return;
+        }
+        self.returns = self.picker.returns();
+        self.fill_everybody();
+        self.end_game = self.picker.in_end_game();
+    }
+
+    /// Asks every peer for as much as its window has room for.
+    pub(super) fn fill_everybody(&mut self) {
+        let mut asking = Asking {
+            lengths: self.lengths,
+            picker: &mut self.picker,
+            trust: &self.trust,
+            out: &mut self.out,
+            now: self.now,
+            wake: &mut self.wake,
+        };
+        for (&key, peer) in &mut self.peers {
+            asking.fill(key, peer);
+        }
+    }
+
+    /// A block that came is asked for no more.
+    fn cancel_everywhere(&mut self, block: BlockRange) {
+        for (&key, peer) in &mut self.peers {
+            if peer.take_request(block).is_some() {
+                peer.last_sent = self.now;
+                self.out.push_back(Output::Cancel { peer: key, block });
+            }
+        }
+    }
+
+    fn cancel_piece(&mut self, piece: PieceIndex) {
+        self.cancel_where(|_, block| block.piece == piece);
+    }
+
+    fn cancel_where(&mut self, unwanted: impl Fn(&Picker, BlockRange) -> bool) {
+        for (&key, peer) in &mut self.peers {
+            let mut cancelled = Vec::new();
+            peer.requests.retain(|asked| {
+                let cancel = unwanted(&self.picker, asked.block);
+                if cancel {
+                    cancelled.push(asked.block);
+                }
+                !cancel
+            });
+            for block in cancelled {
+                self.picker.put_back(block);
+                peer.last_sent = self.now;
+                self.out.push_back(Output::Cancel { peer: key, block });
+            }
+        }
+    }
+}
+
+/// The parts of a swarm that asking takes.
+struct Asking<'a> {
+    lengths: Lengths,
+    picker: &'a mut Picker,
+    trust: &'a Trust,
+    out: &'a mut VecDeque<Output>,
+    now: Time,
+    wake: &'a mut Time,
+}
+
+impl Asking<'_> {
+    fn fill(&mut self, key: PeerKey, peer: &mut Peer) {
+        let room = peer.window().saturating_sub(peer.requests.len());
+        let barred = peer.peer_choking && peer.allowed_fast.is_empty();
+        if room == 0 || barred || !peer.am_interested || peer.hold_until > self.now {
+            return;
+        }
+        let alone = self.trust.on_parole(peer.suspect);
+        let whole = self.leads(peer);
+        for _ in 0..room {
+            let asker = asker(key, peer, self.picker.returns(), alone, whole);
+            let Some(block) = self.picker.pick(&asker) else {
+                peer.current = None;
+                peer.dry = Some(self.picker.returns());
+                break;
+            };
+            peer.current = Some(block.piece);
+            self.ask(key, peer, block);
+        }
+        if peer.dry.is_some() && self.picker.in_end_game() && !peer.snubbed {
+            self.ask_again(key, peer, alone);
+        }
+    }
+
+    /// Whether the peer is so fast that it is best left alone with its pieces.
+    fn leads(&self, peer: &Peer) -> bool {
+        let in_time = u128::from(peer.window.rate()) * WHOLE_PIECE_TIME.as_millis() / 1000;
+        in_time >= u128::from(self.lengths.piece_length())
+    }
+
+    fn ask_again(&mut self, key: PeerKey, peer: &mut Peer, alone: bool) {
+        while peer.requests.len() < END_GAME_REQUESTS.min(peer.window()) {
+            let asker = asker(key, peer, self.picker.returns(), alone, false);
+            let Some(block) = self.picker.pick_again(&asker, |block| peer.is_asked(block)) else { break };
+            self.ask(key, peer, block);
+        }
+    }
+
+    fn ask(&mut self, key: PeerKey, peer: &mut Peer, block: BlockRange) {
+        if peer.requests.is_empty() {
+            peer.progress = self.now;
+            *self.wake = (*self.wake).min(self.now + SNUB_TIMEOUT_END_GAME);
+        }
+        peer.requests.push_back(Asked { block, ticket: peer.window.ticket(self.now) });
+        peer.last_sent = self.now;
+        self.out.push_back(Output::Request { peer: key, block });
+    }
+}
+
+fn asker(key: PeerKey, peer: &Peer, returns: u64, alone: bool, whole: bool) -> Asker<'_> {
+    Asker {
+        peer: key,
+        pieces: &peer.pieces,
+        current: peer.current,
+        dry: peer.dry == Some(returns),
+        alone,
+        whole,
+        only: peer.peer_choking.then_some(&peer.allowed_fast),
+    }
+}
+
+/// Interest is exact: told as soon as it changes (BEP 3).
+pub(super) fn tell_interest(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
+    let interested = peer.useful > 0;
+    if peer.am_interested != interested {
+        peer.am_interested = interested;
+        let message = if interested { Message::Interested } else { Message::NotInterested };
+        send(out, now, key, peer, message);
+    }
+}

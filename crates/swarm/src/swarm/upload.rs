@@ -1,0 +1,210 @@
+//! Serving: who is unchoked, and what they asked for.
+
+use super::{Swarm, send};
+use crate::choker::Candidate;
+use crate::limits::{MAX_BAD_REQUESTS, MAX_REQUEST_LEN, MAX_REQUESTS_WITHOUT_FAST};
+use crate::peer::Peer;
+use crate::{DisconnectReason, Output, PeerKey};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use types::{BlockRange, Time};
+use wire::{Message, Request};
+
+/// What becomes of a request.
+enum Answer {
+    Queue(BlockRange),
+    /// It cannot be met now; without BEP 6 the peer will find out.
+    Refuse,
+    /// It can never be met: without BEP 6, this is why the connection is closed.
+    Bad(DisconnectReason),
+}
+
+impl Swarm {
+    pub(super) fn on_request(&mut self, key: PeerKey, request: Request) {
+        let Some(peer) = self.peers.get(&key) else { return };
+        let answer = self.answer(peer, request);
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let reason = match answer {
+            Answer::Queue(block) => {
+                peer.queue.push_back(block);
+                return pump(&mut self.out, self.now, key, peer);
+            }
+            Answer::Refuse => None,
+            Answer::Bad(reason) => Some(reason),
+        };
+        peer.bad_requests += 1;
+        let too_many = peer.bad_requests > MAX_BAD_REQUESTS;
+        if peer.fast && !too_many {
+            send(&mut self.out, self.now, key, peer, Message::Reject(request));
+        } else if let Some(reason) = reason {
+            self.disconnect(key, reason);
+        } else if too_many {
+            self.disconnect(key, DisconnectReason::TooManyRequests);
+        }
+    }
+
+    fn answer(&self, peer: &Peer, request: Request) -> Answer {
+        let block = self.lengths.block_range(request.index, request.begin, request.length);
+        let Some(block) = block.filter(|block| block.len <= MAX_REQUEST_LEN) else {
+            return Answer::Bad(DisconnectReason::BadRequest);
+        };
+        if peer.am_choking || !self.picker.have().contains(block.piece) {
+            return Answer::Refuse;
+        }
+        let reqq = usize::try_from(self.config.reqq).unwrap_or(usize::MAX);
+        let cap = if peer.fast { reqq } else { reqq.max(MAX_REQUESTS_WITHOUT_FAST) };
+        if peer.queue.len() + peer.serving.len() >= cap {
+            return if peer.fast { Answer::Refuse } else { Answer::Bad(DisconnectReason::TooManyRequests) };
+        }
+        Answer::Queue(block)
+    }
+
+    /// What the driver is at already is sent nevertheless; with BEP 6 everything else is rejected.
+    pub(super) fn on_cancel(&mut self, key: PeerKey, request: Request) {
+        let block = self.lengths.block_range(request.index, request.begin, request.length);
+        let (Some(block), Some(peer)) = (block, self.peers.get_mut(&key)) else { return };
+        let Some(at) = peer.queue.iter().position(|&queued| queued == block) else { return };
+        peer.queue.remove(at);
+        if peer.fast {
+            send(&mut self.out, self.now, key, peer, Message::Reject(request));
+        }
+    }
+
+    pub(super) fn on_block_sent(&mut self, key: PeerKey, block: BlockRange) {
+        self.totals.uploaded += u64::from(block.len);
+        self.totals.up.add(self.now, block.len);
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.last_sent = self.now;
+        peer.up.add(self.now, block.len);
+        if finish_serving(peer, block) {
+            pump(&mut self.out, self.now, key, peer);
+        }
+    }
+
+    pub(super) fn on_serve_failed(&mut self, key: PeerKey, block: BlockRange) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        if !finish_serving(peer, block) {
+            return;
+        }
+        if peer.fast {
+            send(&mut self.out, self.now, key, peer, Message::Reject(block.into()));
+        }
+        pump(&mut self.out, self.now, key, peer);
+    }
+
+    /// A free slot goes to whoever comes first.
+    pub(super) fn on_interested(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        if peer.peer_interested {
+            return;
+        }
+        peer.peer_interested = true;
+        self.wake_by(self.choker.next_round());
+        self.fill_slots();
+    }
+
+    pub(super) fn on_not_interested(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.peer_interested = false;
+        if !peer.am_choking {
+            self.fill_slots();
+        }
+    }
+
+    pub(super) fn anybody_to_choke(&self) -> bool {
+        self.peers.values().any(|peer| peer.peer_interested || !peer.am_choking)
+    }
+
+    /// The choker decides anew.
+    pub(super) fn choke_round(&mut self) {
+        let candidates = self.candidates(|_| true);
+        let chosen = self.choker.round(self.now, self.finished, candidates, &mut self.rng);
+        for (&key, peer) in &mut self.peers {
+            if !peer.am_choking && !chosen.contains(&key) {
+                choke(&mut self.out, self.now, key, peer);
+            }
+        }
+        for key in chosen {
+            self.unchoke(key);
+        }
+    }
+
+    /// Slots that nobody uses go to peers that wait, without waiting for the next round.
+    pub(super) fn fill_slots(&mut self) {
+        let used = self.peers.values().filter(|peer| !peer.am_choking && peer.peer_interested).count();
+        let free = self.choker.slots().saturating_sub(used);
+        if free == 0 {
+            return;
+        }
+        let mut waiting = self.candidates(|peer| peer.am_choking);
+        self.rng.shuffle(&mut waiting);
+        waiting.sort_by_key(|candidate| candidate.snubbed);
+        for candidate in waiting.into_iter().take(free) {
+            self.unchoke(candidate.peer);
+        }
+    }
+
+    fn candidates(&self, which: impl Fn(&Peer) -> bool) -> Vec<Candidate> {
+        let interested = self.peers.iter().filter(|(_, peer)| peer.peer_interested && which(peer));
+        interested.map(|(&key, peer)| candidate(key, peer, self.now)).collect()
+    }
+
+    fn unchoke(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key).filter(|peer| peer.am_choking) else { return };
+        peer.am_choking = false;
+        peer.ever_unchoked = true;
+        peer.choke_changed = self.now;
+        send(&mut self.out, self.now, key, peer, Message::Unchoke);
+    }
+}
+
+/// Chokes. Without BEP 6 that drops all of the peer's requests; with it those that are not under way are rejected.
+fn choke(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
+    peer.am_choking = true;
+    peer.choke_changed = now;
+    send(out, now, key, peer, Message::Choke);
+    let queue = core::mem::take(&mut peer.queue);
+    if peer.fast {
+        for block in queue {
+            send(out, now, key, peer, Message::Reject(block.into()));
+        }
+    } else {
+        peer.serving.clear();
+        peer.serving_bytes = 0;
+        out.push_back(Output::DropServes { peer: key });
+    }
+}
+
+/// Hands the driver as many of the peer's requests as it may be at.
+fn pump(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
+    if peer.queue.is_empty() {
+        return;
+    }
+    let budget = peer.serve_budget(now);
+    while peer.serving_bytes < budget
+        && let Some(block) = peer.queue.pop_front()
+    {
+        peer.serving_bytes += u64::from(block.len);
+        peer.serving.push_back(block);
+        out.push_back(Output::Serve { peer: key, block });
+    }
+}
+
+/// The driver is done with a block; `false` if it was not at it.
+fn finish_serving(peer: &mut Peer, block: BlockRange) -> bool {
+    let Some(at) = peer.serving.iter().position(|&serving| serving == block) else { return false };
+    peer.serving.remove(at);
+    peer.serving_bytes -= u64::from(block.len);
+    true
+}
+
+fn candidate(key: PeerKey, peer: &Peer, now: Time) -> Candidate {
+    Candidate {
+        peer: key,
+        unchoked: !peer.am_choking,
+        since: peer.choke_changed,
+        newcomer: !peer.ever_unchoked,
+        snubbed: peer.snubbed,
+        rate: peer.down.rate.per_sec(now),
+    }
+}

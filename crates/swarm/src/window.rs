@@ -1,0 +1,166 @@
+//! How many requests one peer is to have in flight.
+//!
+//! Rate times round trip, with head room. Both are measured on the requests themselves, as BBR measures packets:
+//! when a block arrives, the bytes that arrived since it was asked for, over the time since, are what the peer
+//! delivers per second at this window, and the shortest time that any request took is the round trip of an empty
+//! queue. As long as the window is what holds the peer back, the measured rate is window / round trip and the next
+//! window is more than twice as large (slow start); when the peer is what holds back, the window stays at two round
+//! trips and half a second of its rate. There is no other ceiling than the peer's own queue (BEP 10, `reqq`).
+
+use crate::limits::{DEFAULT_REQQ, INITIAL_WINDOW, MAX_WINDOW, MIN_WINDOW, WINDOW_HEADROOM};
+use core::time::Duration;
+use types::{BLOCK_LEN, Time};
+
+/// The request window of one peer.
+#[derive(Debug)]
+pub(crate) struct Window {
+    limit: usize,
+    target: usize,
+    delivered: u64,
+    round_trip: Option<Duration>,
+    /// The best rate of this epoch and of the one before, in bytes per second.
+    best: [u64; 2],
+    epoch: Time,
+}
+
+/// What is remembered of a request until its block arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) sent: Time,
+    delivered: u64,
+}
+
+/// A rate is forgotten after one to two of these.
+const EPOCH: Duration = Duration::from_secs(3);
+/// No round trip is taken for longer: that would be a queue, not a path.
+const MAX_ROUND_TRIP: Duration = Duration::from_secs(5);
+/// Above any link; keeps the arithmetic in range.
+const MAX_RATE: u64 = 100_000_000_000;
+
+impl Window {
+    pub(crate) fn new() -> Window {
+        Window {
+            limit: DEFAULT_REQQ,
+            target: INITIAL_WINDOW,
+            delivered: 0,
+            round_trip: None,
+            best: [0; 2],
+            epoch: Time::ZERO,
+        }
+    }
+
+    /// The peer told how many requests it queues.
+    pub(crate) fn set_reqq(&mut self, reqq: u32) {
+        self.limit = usize::try_from(reqq).unwrap_or(MAX_WINDOW).clamp(1, MAX_WINDOW);
+    }
+
+    /// How many requests to have in flight.
+    pub(crate) fn target(&self) -> usize {
+        self.target.min(self.limit)
+    }
+
+    pub(crate) fn ticket(&self, now: Time) -> Ticket {
+        Ticket { sent: now, delivered: self.delivered }
+    }
+
+    /// A block of `len` bytes arrived that had been asked for under `ticket`.
+    pub(crate) fn on_block(&mut self, now: Time, ticket: Ticket, len: u32) {
+        self.delivered += u64::from(len);
+        let took = now.since(ticket.sent).max(Duration::from_micros(10));
+        let round_trip = self.round_trip.map_or(took, |known| known.min(took)).min(MAX_ROUND_TRIP);
+        self.round_trip = Some(round_trip);
+        if now.since(self.epoch) > EPOCH.max(round_trip * 4) {
+            self.best = [0, self.best[0]];
+            self.epoch = now;
+        }
+        let bytes = self.delivered - ticket.delivered;
+        let rate = (bytes.saturating_mul(1_000_000) / micros(took)).min(MAX_RATE);
+        self.best[0] = self.best[0].max(rate);
+        let span = round_trip * 2 + WINDOW_HEADROOM;
+        let in_flight = self.rate() * micros(span) / 1_000_000;
+        let blocks = usize::try_from(in_flight.div_ceil(u64::from(BLOCK_LEN))).unwrap_or(MAX_WINDOW);
+        self.target = blocks.clamp(MIN_WINDOW, MAX_WINDOW);
+    }
+
+    /// The peer's rate in bytes per second; 0 until a block arrived.
+    pub(crate) fn rate(&self) -> u64 {
+        self.best[0].max(self.best[1])
+    }
+
+    /// How long `requests` in flight should take; `None` until a block arrived.
+    pub(crate) fn expected(&self, requests: usize) -> Option<Duration> {
+        let round_trip = self.round_trip?;
+        let bytes = u64::try_from(requests).unwrap_or(u64::MAX).saturating_mul(u64::from(BLOCK_LEN));
+        Some(round_trip + Duration::from_micros(bytes.saturating_mul(1_000_000) / self.rate().max(1)))
+    }
+}
+
+fn micros(d: Duration) -> u64 {
+    u64::try_from(d.as_micros()).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    /// A peer behind a link: each block arrives `rtt` after it was asked for or when the link has carried it.
+    /// Returns the bytes per second of the last quarter, and the window at the end.
+    fn drive(rate: u64, rtt: Duration, reqq: u32, run: Duration) -> (u64, usize) {
+        let mut window = Window::new();
+        window.set_reqq(reqq);
+        let block_time = Duration::from_nanos(u64::from(BLOCK_LEN) * 1_000_000_000 / rate);
+        let (mut now, mut link_free, mut late) = (Time::from_secs(1), Time::ZERO, 0);
+        let end = now + run;
+        let mut flight = VecDeque::new();
+        while now < end {
+            while flight.len() < window.target() {
+                link_free = link_free.max(now + rtt) + block_time;
+                flight.push_back((link_free, window.ticket(now)));
+            }
+            let (arrives, ticket) = flight.pop_front().expect("the window is never 0");
+            now = arrives;
+            window.on_block(now, ticket, BLOCK_LEN);
+            if end.since(now) < run / 4 {
+                late += u64::from(BLOCK_LEN);
+            }
+        }
+        (late * 1000 / u64::try_from((run / 4).as_millis()).unwrap(), window.target())
+    }
+
+    #[test]
+    fn fills_ten_gigabit_at_a_hundred_milliseconds() {
+        let (rate, window) = drive(1_250_000_000, Duration::from_millis(100), 20_000, Duration::from_secs(4));
+        assert!(rate > 1_200_000_000, "{rate}");
+        assert!(window >= 7_600, "{window}");
+    }
+
+    #[test]
+    fn fills_a_home_line_without_flooding_it() {
+        let (rate, window) = drive(1_000_000, Duration::from_millis(60), 500, Duration::from_secs(20));
+        assert!(rate > 980_000, "{rate}");
+        assert!((30..=60).contains(&window), "{window}");
+    }
+
+    #[test]
+    fn a_slow_peer_gets_the_least() {
+        let (_, window) = drive(20_000, Duration::from_millis(100), 500, Duration::from_secs(120));
+        assert!(window <= 6, "{window}");
+    }
+
+    #[test]
+    fn is_bounded_by_the_peer_and_by_us() {
+        assert_eq!(drive(1 << 34, Duration::from_micros(100), 250, Duration::from_secs(1)).1, 250);
+        assert_eq!(drive(1 << 38, Duration::from_secs(1), u32::MAX, Duration::from_secs(8)).1, MAX_WINDOW);
+        let mut window = Window::new();
+        window.set_reqq(0);
+        assert_eq!(window.target(), 1);
+    }
+
+    #[test]
+    fn starts_with_a_fixed_window_and_knows_no_time() {
+        let window = Window::new();
+        assert_eq!(window.target(), INITIAL_WINDOW);
+        assert_eq!(window.expected(3), None);
+    }
+}
