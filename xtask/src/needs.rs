@@ -1,0 +1,262 @@
+//! What the tests need from outside: found, installed where we may, or named together with the command that gets it.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::run::{self, Tally};
+use crate::suite::Step;
+
+/// A program, Debian's package that has it, and the steps that can't do without.
+struct Program {
+    name: &'static str,
+    package: &'static str,
+    steps: &'static [Step],
+}
+
+const NAMESPACE: &[Step] = &[Step::Unit, Step::Cli, Step::Interop, Step::Docker];
+const PARTNERS: &[Step] = &[Step::Cli, Step::Interop];
+
+const PROGRAMS: &[Program] = &[
+    program("unshare", "util-linux", NAMESPACE),
+    program("ip", "iproute2", NAMESPACE),
+    program("transmission-daemon", "transmission-daemon", PARTNERS),
+    program("transmission-remote", "transmission-cli", PARTNERS),
+    program("aria2c", "aria2", PARTNERS),
+    program("qbittorrent-nox", "qbittorrent-nox", PARTNERS),
+    program("rtorrent", "rtorrent", PARTNERS),
+    program("opentracker", "opentracker", PARTNERS),
+    program("mktorrent", "mktorrent", PARTNERS),
+    program("script", "bsdutils", PARTNERS),
+    program("python3", "python3", PARTNERS),
+    program("c++", "g++", &[Step::Fuzz]),
+    program("buildah", "buildah", &[Step::Docker]),
+    program("podman", "podman", &[Step::Docker]),
+    program("runc", "runc", &[Step::Docker]),
+    program("debootstrap", "debootstrap", &[Step::Docker]),
+];
+
+const fn program(name: &'static str, package: &'static str, steps: &'static [Step]) -> Program {
+    Program { name, package, steps }
+}
+
+const LIBTORRENT: &str = "libtorrent>=2.0.9";
+const INSTALL_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// Makes sure that all that `steps` need is there, and that cargo has every crate of the lock file.
+pub(crate) fn provide(root: &Path, steps: &[Step], install: bool) -> Result<Tally> {
+    let wanted = |needed_by: &[Step]| needed_by.iter().any(|step| steps.contains(step));
+    let mut missing = Missing::default();
+
+    let absent: Vec<&Program> =
+        PROGRAMS.iter().filter(|program| wanted(program.steps) && find(program.name).is_none()).collect();
+    if !absent.is_empty() {
+        let packages: Vec<&str> = absent.iter().map(|program| program.package).collect();
+        if install && run::is_root() && is_debian() {
+            apt_install(root, &packages)?;
+        } else {
+            let names: Vec<&str> = absent.iter().map(|program| program.name).collect();
+            missing.add(&names.join(", "), &format!("sudo apt-get install {}", packages.join(" ")));
+        }
+    }
+    if wanted(PARTNERS) && !has_libtorrent(root) {
+        let pip = pip_install(root);
+        if install {
+            install_libtorrent(root)?;
+        } else {
+            missing.add("libtorrent for Python", &shown(&pip));
+        }
+    }
+    if wanted(&[Step::Fuzz]) && !has_cargo_fuzz(root) {
+        let install_fuzz = cargo_install(root);
+        if install {
+            run_quietly(install_fuzz)?;
+        } else {
+            missing.add("cargo-fuzz", &shown(&install_fuzz));
+        }
+    }
+    if wanted(&[Step::Docker]) && !run::is_root() {
+        missing
+            .add("root, for the container test", "sudo -E env \"PATH=$PATH\" cargo xtask test --only docker");
+    }
+    missing.into_result()?;
+    fetch(root)
+}
+
+/// What is not there, each with the way to get it.
+#[derive(Default)]
+struct Missing(Vec<String>);
+
+impl Missing {
+    fn add(&mut self, what: &str, how: &str) {
+        self.0.push(format!("  missing: {what}\n    get it: {how}"));
+    }
+
+    fn into_result(self) -> Result<()> {
+        ensure!(
+            self.0.is_empty(),
+            "not all that the tests need is here\n{}\n  (as root on Debian, `cargo xtask test` installs it; `--only` leaves steps out)",
+            self.0.join("\n")
+        );
+        Ok(())
+    }
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    env::split_paths(&run::search_path()).map(|dir| dir.join(program)).find(|path| path.is_file())
+}
+
+fn is_debian() -> bool {
+    Path::new("/etc/debian_version").exists() && find("apt-get").is_some()
+}
+
+/// Installs packages without starting the services that some of them bring: a client or tracker that comes up by
+/// itself would talk to the world.
+fn apt_install(root: &Path, packages: &[&str]) -> Result<()> {
+    let _quiet = NoServices::begin()?;
+    let apt = |args: &[&str]| {
+        let mut command = run::command(root, "apt-get");
+        command.args(["-q", "-o", "Acquire::Retries=3"]).args(args).env("DEBIAN_FRONTEND", "noninteractive");
+        run_quietly(command)
+    };
+    apt(&["update"])?;
+    apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())?;
+    for package in ["transmission-daemon", "opentracker"] {
+        if packages.contains(&package) && find("systemctl").is_some() {
+            // Not at the next boot either. Where systemd doesn't run there is nothing to switch off.
+            let _ = Command::new("systemctl")
+                .args(["--quiet", "disable", package])
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+    Ok(())
+}
+
+/// While it lives, Debian's package scripts start no services.
+struct NoServices {
+    ours: bool,
+}
+
+impl NoServices {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    fn begin() -> Result<NoServices> {
+        let ours = !Path::new(Self::POLICY).exists();
+        if ours {
+            fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n").context(Self::POLICY)?;
+            run_quietly(with_args(Command::new("chmod"), &["755", Self::POLICY]))?;
+        }
+        Ok(NoServices { ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = fs::remove_file(Self::POLICY);
+        }
+    }
+}
+
+/// Where the tests' Python packages lie.
+pub(crate) fn python_path(root: &Path) -> PathBuf {
+    root.join("target/python")
+}
+
+fn has_libtorrent(root: &Path) -> bool {
+    let mut python = with_args(run::command(root, "python3"), &["-c", "import libtorrent"]);
+    python.env("PYTHONPATH", python_path(root)).stderr(Stdio::null());
+    python.status().is_ok_and(|status| status.success())
+}
+
+/// pip is a package of its own in Debian, and nobody else needs it here.
+fn install_libtorrent(root: &Path) -> Result<()> {
+    let mut has_pip = with_args(run::command(root, "python3"), &["-m", "pip", "--version"]);
+    if !has_pip.stdout(Stdio::null()).stderr(Stdio::null()).status()?.success() {
+        ensure!(
+            run::is_root() && is_debian(),
+            "missing: pip for Python\n  get it: sudo apt-get install python3-pip"
+        );
+        apt_install(root, &["python3-pip"])?;
+    }
+    run_quietly(pip_install(root))?;
+    ensure!(has_libtorrent(root), "libtorrent was installed, but Python cannot import it");
+    Ok(())
+}
+
+fn pip_install(root: &Path) -> Command {
+    let mut pip = with_args(run::command(root, "python3"), &["-m", "pip", "install", "--quiet", "--upgrade"]);
+    pip.arg("--target").arg(python_path(root)).arg(LIBTORRENT);
+    pip
+}
+
+/// Where tools lie that cargo installs for us alone.
+pub(crate) fn tools(root: &Path) -> PathBuf {
+    root.join("target/tools")
+}
+
+fn has_cargo_fuzz(root: &Path) -> bool {
+    tools(root).join("bin/cargo-fuzz").is_file() || find("cargo-fuzz").is_some()
+}
+
+fn cargo_install(root: &Path) -> Command {
+    let mut cargo = with_args(run::command(root, run::cargo()), &["install", "cargo-fuzz", "--locked"]);
+    cargo.arg("--root").arg(tools(root));
+    cargo
+}
+
+/// Brings every crate of the lock file, so that what follows can do without network. Fails if the lock file is old.
+fn fetch(root: &Path) -> Result<Tally> {
+    run_quietly(with_args(run::command(root, run::cargo()), &["fetch", "--locked"]))?;
+    Ok(Tally::default())
+}
+
+fn with_args(mut command: Command, args: &[&str]) -> Command {
+    command.args(args);
+    command
+}
+
+fn run_quietly(command: Command) -> Result<()> {
+    let line = shown(&command);
+    println!("{line}");
+    let tally = run::counted(&line, command, INSTALL_LIMIT)?;
+    if tally.failed > 0 {
+        bail!("{}", tally.failures.join("; "));
+    }
+    Ok(())
+}
+
+/// A command as one would type it.
+fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = [program].into_iter().chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_the_way_to_get_it() {
+        let mut missing = Missing::default();
+        missing.add("rtorrent", "sudo apt-get install rtorrent");
+        let error = missing.into_result().unwrap_err().to_string();
+        assert!(error.contains("missing: rtorrent"), "{error}");
+        assert!(error.contains("sudo apt-get install rtorrent"), "{error}");
+        assert!(Missing::default().into_result().is_ok());
+    }
+
+    #[test]
+    fn commands_are_shown_as_typed() {
+        assert_eq!(
+            shown(&with_args(Command::new("/opt/rust/bin/cargo"), &["fetch", "--locked"])),
+            "cargo fetch --locked"
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! Running other programs: with a deadline, with their results counted, and where wanted in a network namespace
+//! that has nothing but loopback.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use anyhow::{Context, Result};
+
+/// Set up before a command in a namespace: `lo`, and an address for each party of a test (some clients refuse
+/// peers in 127.0.0.0/8). IPv6 has `::1` as soon as `lo` is up.
+const NAMESPACE: &str = "\
+ip link set lo up
+for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
+    ip address add 10.77.0.$n/24 dev lo
+    ip address add fd77::$n/64 dev lo nodad
+done
+\"$@\"";
+
+/// Lines of a child's output that may wait to be looked at; the child waits when there are more.
+const WAITING_LINES: usize = 1024;
+
+/// What was counted in the output of a command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    /// One line for each thing that failed.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: Tally) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.failures.extend(other.failures);
+    }
+
+    /// A command that ended badly has failed, whatever it had counted until then.
+    fn of_exit(mut self, what: &str, ended: Ended) -> Tally {
+        let why = match ended {
+            Ended::Exit(status) if status.success() => return self,
+            Ended::Exit(status) => format!("{what}: {status}"),
+            Ended::TooLate(limit) => format!("{what}: killed after {} s", limit.as_secs()),
+        };
+        if self.failed == 0 {
+            self.failed = 1;
+            self.failures.push(why);
+        } else if self.failures.is_empty() {
+            self.failures.push(why);
+        }
+        self
+    }
+
+    /// Counts what a line reports: a test binary's result, a failed test, or the interop table's last line
+    /// (`20 green, 0 red, 3 n/a`).
+    fn read(&mut self, line: &str) {
+        if let Some(result) = line.strip_prefix("test result: ") {
+            self.passed += number_before(result, " passed").unwrap_or(0);
+            self.failed += number_before(result, " failed").unwrap_or(0);
+        } else if let Some(name) =
+            line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED"))
+        {
+            self.failures.push(name.to_owned());
+        } else if let (Some(green), Some(red)) = (number_before(line, " green"), number_before(line, " red"))
+        {
+            self.passed += green;
+            self.failed += red;
+        }
+    }
+}
+
+fn number_before(line: &str, word: &str) -> Option<u64> {
+    let before = &line[..line.find(word)?];
+    before.rsplit(' ').next()?.parse().ok()
+}
+
+#[derive(Clone, Copy)]
+enum Ended {
+    Exit(ExitStatus),
+    TooLate(Duration),
+}
+
+/// Runs a command to its end, passes its output on, and counts the results that it reports.
+pub(crate) fn counted(what: &str, mut command: Command, limit: Duration) -> Result<Tally> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{command:?}"))?;
+    let lines = lines_of(&mut child);
+    let deadline = Instant::now() + limit;
+    let mut tally = Tally::default();
+    let ended = loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                println!("{line}");
+                tally.read(&line);
+            }
+            Err(RecvTimeoutError::Disconnected) => break Ended::Exit(child.wait()?),
+            Err(RecvTimeoutError::Timeout) => {
+                child.kill()?;
+                child.wait()?;
+                break Ended::TooLate(limit);
+            }
+        }
+    };
+    Ok(tally.of_exit(what, ended))
+}
+
+fn lines_of(child: &mut Child) -> Receiver<String> {
+    let stdout = child.stdout.take().expect("stdout is piped");
+    let (send, receive) = sync_channel(WAITING_LINES);
+    thread::spawn(move || {
+        let mut stdout = BufReader::new(stdout);
+        let mut line = Vec::new();
+        while stdout.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            if send.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
+                break;
+            }
+            line.clear();
+        }
+    });
+    receive
+}
+
+/// Runs a command whose success counts as one thing passed.
+pub(crate) fn passed(what: &str, command: Command, limit: Duration) -> Result<Tally> {
+    let mut tally = counted(what, command, limit)?;
+    if tally.failed == 0 {
+        tally.passed = tally.passed.max(1);
+    }
+    Ok(tally)
+}
+
+/// The cargo that runs us.
+pub(crate) fn cargo() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// A command in the workspace's root. Programs of root (`/usr/sbin`) are found for users as well, and what cargo
+/// told us about our own package is not passed on: build scripts would take it for a change and build again.
+pub(crate) fn command(root: &Path, program: impl Into<OsString>) -> Command {
+    let mut command = Command::new(program.into());
+    command.current_dir(root).env("PATH", search_path());
+    for (name, _) in env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") || told == "LD_LIBRARY_PATH"
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Wraps a program and its arguments so that they run with loopback as their only network, and so that nothing that
+/// they start outlives them.
+pub(crate) fn in_namespace(root: &Path, program: impl Into<OsString>) -> Command {
+    let mut command = command(root, "unshare");
+    if !is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-euc", NAMESPACE, "sh"]);
+    command.arg(program.into());
+    command
+}
+
+/// Where programs are looked for.
+pub(crate) fn search_path() -> OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let parts = env::split_paths(&path).chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Into::into));
+    env::join_paths(parts).unwrap_or(path)
+}
+
+pub(crate) fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output();
+    output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(60);
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn results_are_counted() {
+        let script = "echo 'test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured'
+            echo 'test picker::rarest ... FAILED'
+            echo 'test result: FAILED. 3 passed; 1 failed; 0 ignored'
+            echo '20 green, 2 red, 3 n/a'
+            exit 1";
+        let tally = counted("sum", shell(script), SOON).unwrap();
+        assert_eq!((tally.passed, tally.failed), (35, 3));
+        assert_eq!(tally.failures, ["picker::rarest"]);
+    }
+
+    #[test]
+    fn a_bad_exit_is_a_failure_even_if_nothing_was_counted() {
+        let tally = counted("it", shell("exit 3"), SOON).unwrap();
+        assert_eq!((tally.passed, tally.failed), (0, 1));
+        assert_eq!(tally.failures, ["it: exit status: 3"]);
+        let tally = passed("it", shell("true"), SOON).unwrap();
+        assert_eq!((tally.passed, tally.failed), (1, 0));
+    }
+
+    #[test]
+    fn what_hangs_is_killed() {
+        let tally = counted("it", shell("exec sleep 1000"), Duration::from_millis(50)).unwrap();
+        assert_eq!(tally.failed, 1);
+        assert!(tally.failures[0].contains("killed after"), "{:?}", tally.failures);
+    }
+}
