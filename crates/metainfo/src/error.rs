@@ -90,6 +90,9 @@ pub enum Error {
         /// The most levels.
         limit: usize,
     },
+    /// Paths of more than [`Limits::max_path_bytes`](crate::Limits::max_path_bytes) together.
+    #[error("the paths of the files are longer than the {0} bytes that are supported")]
+    PathsTooLong(usize),
     /// More than [`Limits::max_renames`](crate::Limits::max_renames) files whose names were taken.
     #[error("more than {0} files have the name of another file")]
     TooManyDuplicates(usize),

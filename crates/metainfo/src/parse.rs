@@ -32,15 +32,23 @@ pub struct Limits {
     /// The most folders that a file lies in, itself counted and the torrent's own left out; more are an error
     /// ([`Error::PathTooDeep`]). A v2 torrent's bencode nests as deeply and meets its own limit at about 95.
     pub max_path_depth: usize,
+    /// The most bytes that the paths of all files have together, each with all its folders; more are an error
+    /// ([`Error::PathsTooLong`]). A v2 torrent names a folder once, however many files are in it.
+    pub max_path_bytes: usize,
     /// The most files that are renamed because another has their name; more are an error
     /// ([`Error::TooManyDuplicates`]).
     pub max_renames: usize,
 }
 
 impl Limits {
-    /// 64 MiB, three million values, 100 folders, 100 renamed files.
-    pub const DEFAULT: Limits =
-        Limits { max_input: 64 * 1024 * 1024, max_values: 3_000_000, max_path_depth: 100, max_renames: 100 };
+    /// 64 MiB, three million values, 100 folders, 128 MiB of paths, 100 renamed files.
+    pub const DEFAULT: Limits = Limits {
+        max_input: 64 * 1024 * 1024,
+        max_values: 3_000_000,
+        max_path_depth: 100,
+        max_path_bytes: 128 * 1024 * 1024,
+        max_renames: 100,
+    };
 }
 
 impl Default for Limits {
@@ -55,10 +63,36 @@ struct Layout {
     is_multi_file: bool,
 }
 
-impl Layout {
-    /// The torrent's size: files lie side by side.
-    fn total(&self) -> u64 {
-        self.files.last().map_or(0, |file| file.range().end)
+/// A list of files in the making: each starts where the one before it ends.
+struct Files {
+    files: Vec<File>,
+    /// Where the next file starts, which is the size of all.
+    offset: u64,
+    path_bytes: usize,
+    max_path_bytes: usize,
+}
+
+impl Files {
+    fn new(limits: Limits) -> Files {
+        Files { files: Vec::new(), offset: 0, path_bytes: 0, max_path_bytes: limits.max_path_bytes }
+    }
+
+    fn push(&mut self, file: File) -> Result<(), Error> {
+        self.offset = self.offset.checked_add(file.length).ok_or(Error::SizeOverflow)?;
+        self.path_bytes += file.path.as_str().len();
+        if self.path_bytes > self.max_path_bytes {
+            return Err(Error::PathsTooLong(self.max_path_bytes));
+        }
+        self.files.push(file);
+        Ok(())
+    }
+
+    /// All files, if there is one.
+    fn finish(self, is_multi_file: bool) -> Result<Layout, Error> {
+        if self.files.is_empty() {
+            return Err(Error::NoFiles);
+        }
+        Ok(Layout { files: self.files, is_multi_file })
     }
 }
 
@@ -94,7 +128,8 @@ pub(crate) fn parse(torrent: &[u8], limits: Limits) -> Result<Metainfo, Error> {
         (Some(layout), None) | (None, Some(layout)) => layout,
         (None, None) => return Err(info.missing("pieces")),
     };
-    let lengths = Lengths::new(layout.total(), piece_length)?;
+    let total = layout.files.last().map_or(0, |file| file.range().end);
+    let lengths = Lengths::new(total, piece_length)?;
     let pieces = if has_v1 { v1::pieces(&info, lengths)? } else { 0..0 };
     if has_v2 {
         v2::check_piece_layers(root, &layout.files, piece_length)?;

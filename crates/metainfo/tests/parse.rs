@@ -178,7 +178,8 @@ fn limits_are_reached() {
     let parse = |files: &dyn Fn(&mut ListEncoder<'_>), limits| {
         Metainfo::parse_with(&torrent(|d| d.list("files", files)), limits).map(|_| ())
     };
-    let limits = Limits { max_path_depth: 2, max_renames: 1, max_values: 30, max_input: 200 };
+    let limits =
+        Limits { max_path_depth: 2, max_path_bytes: 20, max_renames: 1, max_values: 30, max_input: 200 };
     let deep = Error::PathTooDeep { key: "info.files[0].path".into(), limit: 2 };
     assert_eq!(parse(&|l| file(l, &["a", "b"], 1), limits), Ok(()));
     assert_eq!(parse(&|l| file(l, &["a", "b", "c"], 1), limits), Err(deep));
@@ -186,6 +187,8 @@ fn limits_are_reached() {
     assert_eq!(parse(&same(2), limits), Ok(()));
     assert_eq!(parse(&same(3), limits), Err(Error::TooManyDuplicates(1)));
     assert!(parse(&same(4), limits).unwrap_err().to_string().contains("too many values"));
+    let long = |l: &mut ListEncoder<'_>| ["1", "1234567890"].iter().for_each(|name| file(l, &[name], 1));
+    assert_eq!(parse(&long, limits), Err(Error::PathsTooLong(20)), "name/1name/1234567890");
     assert_eq!(parse(&same(9), limits), Err(Error::TooLarge(200)));
 
     let tree = bencode::encode_dict(|d| {

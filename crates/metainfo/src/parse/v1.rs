@@ -1,12 +1,11 @@
 //! The v1 half of a torrent: `length` or `files`, and `pieces` (BEP 3, 47).
 
 use super::fields::{Fields, Place};
-use super::{Layout, Limits, element};
+use super::{Files, Layout, Limits, element};
 use crate::{Error, File, FileKind, SafePath};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
-use alloc::vec::Vec;
 use bencode::{Kind, List, Value};
 use core::ops::Range;
 use types::Lengths;
@@ -25,17 +24,11 @@ pub(super) fn layout(info: &Fields<'_, '_>, name: &str, limits: Limits) -> Resul
         let file = File { path, length, offset: 0, kind, executable, hidden, pieces_root: None };
         return Ok(Layout { files: vec![file], is_multi_file: false });
     };
-    let mut files = Vec::new();
-    let mut offset = 0u64;
+    let mut files = Files::new(limits);
     for (index, value) in list.enumerate() {
-        let file = file(&Fields::new(value, Place::File(index))?, name, offset, limits)?;
-        offset = offset.checked_add(file.length).ok_or(Error::SizeOverflow)?;
-        files.push(file);
+        files.push(file(&Fields::new(value, Place::File(index))?, name, files.offset, limits)?)?;
     }
-    if files.is_empty() {
-        return Err(Error::NoFiles);
-    }
-    Ok(Layout { files, is_multi_file: true })
+    files.finish(true)
 }
 
 /// Where the hashes lie in the info dictionary's bytes, if there is one for each piece.

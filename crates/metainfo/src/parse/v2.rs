@@ -2,13 +2,12 @@
 
 use super::fields::{Fields, Place};
 use super::v1::{Attributes, link_or_file};
-use super::{Layout, Limits, element};
+use super::{Files, Layout, Limits, element};
 use crate::merkle::{self, Hash};
 use crate::{Error, File, FileKind, SafePath};
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec;
-use alloc::vec::Vec;
 use bencode::{Dict, Kind, Value};
 
 /// The files of a torrent whose safe name is `name`, with pad files where BEP 52 leaves gaps.
@@ -25,15 +24,11 @@ pub(super) fn layout(
         path: SafePath::new(if is_multi_file { name } else { "" }),
         name,
         piece_length: u64::from(piece_length),
-        offset: 0,
         limits,
-        files: Vec::new(),
+        files: Files::new(limits),
     };
     walk.walk(entries)?;
-    if walk.files.is_empty() {
-        return Err(Error::NoFiles);
-    }
-    Ok(Layout { files: walk.files, is_multi_file })
+    walk.files.finish(is_multi_file)
 }
 
 /// Whether there is but one file, which has the torrent's own name.
@@ -58,10 +53,8 @@ struct Walk<'n> {
     path: SafePath,
     name: &'n str,
     piece_length: u64,
-    /// Where the next file would start.
-    offset: u64,
     limits: Limits,
-    files: Vec<File>,
+    files: Files,
 }
 
 impl Walk<'_> {
@@ -108,26 +101,29 @@ impl Walk<'_> {
             self.align()?;
         }
         let (executable, hidden) = (attributes.has(b'x'), attributes.has(b'h'));
-        self.push(File { path, length, offset: self.offset, kind, executable, hidden, pieces_root })
+        let offset = self.files.offset;
+        self.files.push(File { path, length, offset, kind, executable, hidden, pieces_root })
     }
 
     /// Fills the last piece with a pad file.
     fn align(&mut self) -> Result<(), Error> {
-        let over = self.offset % self.piece_length;
+        let over = self.files.offset % self.piece_length;
         if over == 0 {
             return Ok(());
         }
         let length = self.piece_length - over;
         let mut path = SafePath::new(".pad");
         path.push(&length.to_string());
-        let (offset, kind) = (self.offset, FileKind::Pad);
-        self.push(File { path, length, offset, kind, executable: false, hidden: false, pieces_root: None })
-    }
-
-    fn push(&mut self, file: File) -> Result<(), Error> {
-        self.offset = self.offset.checked_add(file.length).ok_or(Error::SizeOverflow)?;
-        self.files.push(file);
-        Ok(())
+        let (offset, kind) = (self.files.offset, FileKind::Pad);
+        self.files.push(File {
+            path,
+            length,
+            offset,
+            kind,
+            executable: false,
+            hidden: false,
+            pieces_root: None,
+        })
     }
 }
 
