@@ -1,0 +1,107 @@
+//! What a torrent is added with.
+
+use metainfo::Metainfo;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use storage::Allocate;
+
+/// A torrent to be added to an [`Engine`](crate::Engine), and what is to be done with it.
+#[derive(Clone, Debug)]
+pub struct AddTorrent {
+    pub(crate) metainfo: Arc<Metainfo>,
+    pub(crate) dir: PathBuf,
+    pub(crate) files: Vec<bool>,
+    pub(crate) peers: Vec<SocketAddr>,
+    pub(crate) trackers: bool,
+    pub(crate) allocate: Allocate,
+    pub(crate) overwrite: bool,
+    pub(crate) seed_only: bool,
+    pub(crate) stop_when_finished: bool,
+    pub(crate) seed_goal: SeedGoal,
+}
+
+/// When seeding is enough: as soon as either is reached. The default is never.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SeedGoal {
+    /// Uploaded bytes over the torrent's wanted bytes.
+    pub ratio: Option<f64>,
+    /// Time since the torrent became complete (or, if it was complete already, since it was added).
+    pub time: Option<Duration>,
+}
+
+impl AddTorrent {
+    /// Downloads all files of `metainfo` into `dir`, the folder that holds (or will hold) the torrent's file or
+    /// folder, asking its trackers for peers, and seeds them until it is stopped.
+    pub fn new(metainfo: impl Into<Arc<Metainfo>>, dir: impl Into<PathBuf>) -> AddTorrent {
+        AddTorrent {
+            metainfo: metainfo.into(),
+            dir: dir.into(),
+            files: Vec::new(),
+            peers: Vec::new(),
+            trackers: true,
+            allocate: Allocate::Sparse,
+            overwrite: false,
+            seed_only: false,
+            stop_when_finished: false,
+            seed_goal: SeedGoal::default(),
+        }
+    }
+
+    /// Downloads only the files (by their index in the torrent) that are `true`; files beyond the end are not.
+    #[must_use]
+    pub fn files(mut self, wanted: Vec<bool>) -> AddTorrent {
+        self.files = wanted;
+        self
+    }
+
+    /// Peers to connect to beside those that trackers tell.
+    #[must_use]
+    pub fn peers(mut self, peers: Vec<SocketAddr>) -> AddTorrent {
+        self.peers = peers;
+        self
+    }
+
+    /// Whether the torrent's trackers are asked for peers.
+    #[must_use]
+    pub fn trackers(mut self, trackers: bool) -> AddTorrent {
+        self.trackers = trackers;
+        self
+    }
+
+    /// Whether files get all their room on disk before the first byte.
+    #[must_use]
+    pub fn allocate(mut self, allocate: Allocate) -> AddTorrent {
+        self.allocate = allocate;
+        self
+    }
+
+    /// Whether files that stand where the torrent's go, and hold no valid piece of it, may be overwritten.
+    #[must_use]
+    pub fn overwrite(mut self, overwrite: bool) -> AddTorrent {
+        self.overwrite = overwrite;
+        self
+    }
+
+    /// Only seeds: checks every piece that is there, downloads nothing, writes nothing, keeps no state.
+    #[must_use]
+    pub fn seed_only(mut self, seed_only: bool) -> AddTorrent {
+        self.seed_only = seed_only;
+        self
+    }
+
+    /// Stops by itself as soon as all wanted bytes are verified and durable.
+    #[must_use]
+    pub fn stop_when_finished(mut self, stop: bool) -> AddTorrent {
+        self.stop_when_finished = stop;
+        self
+    }
+
+    /// Stops by itself once enough was seeded.
+    #[must_use]
+    pub fn seed_goal(mut self, goal: SeedGoal) -> AddTorrent {
+        self.seed_goal = goal;
+        self
+    }
+}

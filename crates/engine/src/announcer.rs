@@ -1,0 +1,158 @@
+//! One torrent's announces: the schedule decides, jobs of their own carry them out.
+
+use crate::Error;
+use crate::driver::Counters;
+use crate::events::EventKind;
+use net::announce::{AnnounceError, TrackerClient, TrackerSettings, announce};
+use net::http::{Bounds, HttpClient};
+use std::net::SocketAddr;
+use tracker::schedule::{Due, Input};
+use tracker::{Announce, AnnounceResponse, Event, Schedule, TrackerId, UrlRules, parse_tiers};
+use types::{InfoHashV1, PeerId, Time};
+
+/// What reaches trackers and web servers, shared by all torrents.
+pub(crate) struct Web {
+    http: HttpClient,
+    trackers: TrackerClient,
+}
+
+impl Web {
+    pub(crate) fn new(user_agent: &str) -> Result<Web, Error> {
+        let http = HttpClient::new(user_agent).map_err(|err| Error::Start(err.to_string()))?;
+        let trackers = TrackerClient::new(http.clone(), TrackerSettings::default());
+        Ok(Web { http, trackers })
+    }
+
+    /// Fetches a torrent file.
+    pub(crate) async fn fetch(&self, url: &str) -> Result<Vec<u8>, Error> {
+        self.http.fetch(url, Bounds::TORRENT).await.map_err(|err| Error::Fetch(err.to_string()))
+    }
+}
+
+/// Whom one torrent announces to, and when.
+pub(crate) struct Announcer {
+    schedule: Schedule,
+    info_hash: InfoHashV1,
+    peer_id: PeerId,
+    port: u16,
+    key: u32,
+}
+
+/// An announce that is due.
+pub(crate) struct DueAnnounce {
+    due: Due,
+    announce: Announce,
+}
+
+/// What came of it.
+pub(crate) struct Announced {
+    tracker: TrackerId,
+    name: String,
+    outcome: Result<AnnounceResponse, AnnounceError>,
+}
+
+impl Announcer {
+    /// Trackers that cannot be used are passed over, each with a line in the log.
+    pub(crate) fn new(tiers: &[Vec<String>], info_hash: InfoHashV1, peer_id: PeerId, port: u16) -> Announcer {
+        let tiers = parse_tiers(tiers, UrlRules::default());
+        for refused in &tiers.refused {
+            tracing::warn!("{refused}");
+        }
+        let schedule = Schedule::new(tiers.usable, fastrand::u64(..));
+        Announcer { schedule, info_hash, peer_id, port, key: fastrand::u32(..) }
+    }
+
+    pub(crate) fn start(&mut self, now: Time) {
+        self.schedule.handle(now, Input::Started);
+    }
+
+    pub(crate) fn completed(&mut self, now: Time) {
+        self.schedule.handle(now, Input::Completed);
+    }
+
+    pub(crate) fn need_peers(&mut self, now: Time) {
+        self.schedule.handle(now, Input::NeedPeers);
+    }
+
+    /// When [`Self::poll`] is to be asked again.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        Some(self.schedule.poll_timeout())
+    }
+
+    /// The next announce that is due; `totals` is what was transferred in all, and how many bytes are missing.
+    pub(crate) fn poll(
+        &mut self,
+        now: Time,
+        totals: impl FnOnce() -> (Counters, u64),
+    ) -> Option<DueAnnounce> {
+        let due = self.schedule.poll(now)?;
+        let (counters, left) = totals();
+        let announce = Announce {
+            info_hash: self.info_hash,
+            peer_id: self.peer_id,
+            port: self.port,
+            uploaded: counters.uploaded,
+            downloaded: counters.downloaded,
+            left,
+            event: due.event,
+            numwant: Some(due.numwant),
+            key: self.key,
+            tracker_id: due.tracker_id.clone(),
+            ipv4: None,
+            ipv6: None,
+        };
+        Some(DueAnnounce { due, announce })
+    }
+
+    /// Takes in what came of an announce, and gives the peers that it told of.
+    pub(crate) fn note(&mut self, now: Time, announced: Announced) -> Vec<SocketAddr> {
+        let tracker = announced.tracker;
+        match announced.outcome {
+            Ok(response) => {
+                self.schedule.handle(now, Input::Response(tracker, &response));
+                response.peers
+            }
+            Err(err) => {
+                self.schedule.handle(now, Input::Failed { tracker, retry_in: err.retry_in() });
+                Vec::new()
+            }
+        }
+    }
+
+    /// The last announces: one to each tracker that lists us.
+    pub(crate) fn stop(&mut self, now: Time, totals: (Counters, u64)) -> Vec<DueAnnounce> {
+        self.schedule.handle(now, Input::Stop);
+        std::iter::from_fn(|| self.poll(now, || totals)).collect()
+    }
+}
+
+impl DueAnnounce {
+    pub(crate) fn event(&self) -> EventKind {
+        let event = self.announce.event.map(|event| match event {
+            Event::Started => "started",
+            Event::Completed => "completed",
+            Event::Stopped => "stopped",
+        });
+        EventKind::Announcing { tracker: self.due.url.to_string(), event }
+    }
+
+    /// Makes it.
+    pub(crate) async fn make(self, web: &Web) -> Announced {
+        let outcome = announce(&web.trackers, &self.due.url, &self.announce).await;
+        Announced { tracker: self.due.tracker, name: self.due.url.to_string(), outcome }
+    }
+}
+
+impl Announced {
+    pub(crate) fn event(&self) -> EventKind {
+        let tracker = self.name.clone();
+        match &self.outcome {
+            Ok(response) => EventKind::Announced {
+                tracker,
+                peers: response.peers.len(),
+                warning: response.warning.clone(),
+            },
+            Err(err) => EventKind::AnnounceFailed { tracker, error: err.to_string() },
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! One task drives one torrent: it feeds the brain and does what the brain says.
+//!
+//! Its life: **open** (what can be refused is refused here), **prepare** (what is on disk is hashed, files are made
+//! ready), **run**, **end** (hang up, tell trackers, save). While it runs it never waits for a peer, a disk or a
+//! tracker: whatever takes time is a job of its own, and its outcome is one more thing to hear of.
+
+mod keeper;
+mod peers;
+mod running;
+
+use crate::events::EventKind;
+use crate::inbox::Inbox;
+use crate::meet::Guest;
+use crate::resume::{Place, Record};
+use crate::session::{OpenDoor, Shared};
+use crate::torrent::{Request, Status, Torrent};
+use crate::{AddTorrent, Error, TorrentError, TorrentState};
+pub(crate) use keeper::Counters;
+use keeper::Keeper;
+use metainfo::Metainfo;
+use std::sync::Arc;
+use storage::{Layout, OpenOptions, Snapshot, TorrentDisk};
+use tokio::sync::{mpsc, watch};
+use types::{Bitfield, InfoHash, Lengths, PeerId, Time};
+
+/// How many callers may wait for the torrent to take them in; further ones are hung up on.
+const GUEST_QUEUE: usize = 32;
+
+/// A torrent that has been opened.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    add: AddTorrent,
+    torrent: InfoHash,
+    peer_id: PeerId,
+    lengths: Lengths,
+    disk: TorrentDisk,
+    inbox: Arc<Inbox>,
+    keeper: Keeper,
+    /// Pieces to be hashed before they are believed.
+    doubtful: Bitfield,
+    status: watch::Sender<Status>,
+    requests: mpsc::Receiver<Request>,
+    guests: mpsc::Receiver<Guest>,
+    added: Time,
+    _door: OpenDoor,
+}
+
+impl Driver {
+    /// Refuses what can be refused, and looks at the files without changing any.
+    pub(crate) async fn open(shared: Arc<Shared>, add: AddTorrent) -> Result<(Driver, Torrent), Error> {
+        let metainfo = add.metainfo.clone();
+        let torrent = metainfo.info_hash();
+        let v1 = torrent.v1().ok_or(Error::V2Only)?;
+        if !selects_something(&metainfo, &add.files) {
+            return Err(Error::NothingSelected);
+        }
+        let peer_id = PeerId::ours(std::array::from_fn(|_| fastrand::u8(..)));
+        let (guest_sender, guests) = mpsc::channel(GUEST_QUEUE);
+        let door = shared.open_door(torrent, peer_id, guest_sender)?;
+
+        let place = match add.seed_only {
+            true => None,
+            false => Some(Place::lock(&shared.settings.state_dir, v1, &add.dir)?),
+        };
+        let lengths = metainfo.lengths();
+        let record = place.as_ref().and_then(|place| place.load(lengths, metainfo.files().len()));
+        let inbox = Arc::new(Inbox::default());
+        let layout = Layout::new(metainfo.clone())?;
+        let options = open_options(&shared, &add, place.as_ref(), record.as_ref(), inbox.clone());
+        let disk = TorrentDisk::open(&shared.disk, layout, options).await?;
+        let doubtful = doubtful(record.as_ref(), &disk, lengths);
+
+        let (status, status_receiver) = watch::channel(Status::default());
+        let (request_sender, requests) = mpsc::channel(1);
+        let handle = Torrent {
+            info_hash: torrent,
+            name: metainfo.name().to_owned(),
+            requests: request_sender,
+            status: status_receiver,
+        };
+        let keeper = Keeper::new(place, record, lengths);
+        let added = shared.now();
+        let driver = Driver {
+            shared,
+            add,
+            torrent,
+            peer_id,
+            lengths,
+            disk,
+            inbox,
+            keeper,
+            doubtful,
+            status,
+            requests,
+            guests,
+            added,
+            _door: door,
+        };
+        Ok((driver, handle))
+    }
+
+    /// Drives the torrent to its end.
+    pub(crate) async fn run(mut self) {
+        let closed = self.shared.closed();
+        let prepared = tokio::select! {
+            prepared = self.prepare() => prepared,
+            () = closed => Err(TorrentError::Stopped),
+        };
+        let status = self.status.clone();
+        let ended = match prepared {
+            Ok(()) => running::Running::new(self).run().await,
+            // Stopping is no failure, and there is nothing to save: the last record still holds.
+            Err(TorrentError::Stopped) => Ok(()),
+            Err(err) => Err(err),
+        };
+        status.send_modify(|now| {
+            now.stats.state = if ended.is_ok() { TorrentState::Stopped } else { TorrentState::Failed };
+            now.ended = Some(ended);
+        });
+    }
+
+    /// Hashes what cannot be trusted and makes the files ready.
+    async fn prepare(&mut self) -> Result<(), TorrentError> {
+        let to_check = self.doubtful.count_ones();
+        if to_check > 0 {
+            self.shared.hub.tell(self.torrent, || EventKind::Checking { pieces: to_check });
+            self.status.send_modify(|now| now.stats.to_check = to_check);
+            let status = &self.status;
+            let check = self.disk.check(&self.doubtful, |checked| {
+                status.send_modify(|now| now.stats.checked = checked);
+            });
+            tokio::select! {
+                checked = check => { checked?; }
+                Some(Request::Stop) = self.requests.recv() => return Err(TorrentError::Stopped),
+            }
+        }
+        if self.add.seed_only {
+            let nothing = self.disk.verified().count_ones() == 0;
+            return if nothing { Err(TorrentError::NothingToSeed(self.add.dir.clone())) } else { Ok(()) };
+        }
+        self.disk.prepare().await?;
+        // From here on files change. A crash must find them known as ours, and bytes that came later untrusted.
+        self.keeper.intend(&self.disk).await.map_err(TorrentError::State)
+    }
+}
+
+/// Whether at least one file that has bytes is to be downloaded.
+fn selects_something(metainfo: &Metainfo, wanted: &[bool]) -> bool {
+    let selected = |index: usize| wanted.is_empty() || wanted.get(index).copied().unwrap_or(false);
+    metainfo.files().iter().enumerate().any(|(index, file)| file.is_regular() && selected(index))
+}
+
+fn open_options(
+    shared: &Shared,
+    add: &AddTorrent,
+    place: Option<&Place>,
+    record: Option<&Record>,
+    inbox: Arc<Inbox>,
+) -> OpenOptions {
+    // Who only seeds needs no parts file; one that was never made is not there to be read either.
+    let parts =
+        place.map_or_else(|| shared.settings.state_dir.join("no.parts"), |place| place.parts().into());
+    let mut options = OpenOptions::new(&add.dir, parts, move |event| inbox.put(event));
+    options.wanted.clone_from(&add.files);
+    options.allocate = add.allocate;
+    options.overwrite = add.overwrite;
+    if let Some(Record { clean, disk: Snapshot { pieces, partial, ours, files }, .. }) = record {
+        options.known.clone_from(ours);
+        options.trusted = Some(pieces.clone());
+        options.partial.clone_from(partial);
+        if *clean {
+            options.stamps.clone_from(files);
+        }
+    }
+    options
+}
+
+/// The pieces that have to be hashed before they are believed.
+fn doubtful(record: Option<&Record>, disk: &TorrentDisk, lengths: Lengths) -> Bitfield {
+    if record.is_some_and(|record| record.clean) {
+        // The last run ended as it should: only files that look different are doubted.
+        return disk.suspect();
+    }
+    let mut doubtful = Bitfield::full(lengths.piece_count());
+    for piece in disk.verified().ones() {
+        doubtful.remove(piece);
+    }
+    doubtful
+}

@@ -1,0 +1,142 @@
+//! The connections of one torrent: a task each, and a queue of commands to each.
+
+use crate::meet::Guest;
+use net::conn::{self, Batch, Command, Context};
+use net::rate::Limiter;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use storage::TorrentDisk;
+use swarm::PeerKey;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use types::BlockRange;
+
+/// How many batches of what peers say may wait; a connection that has another one does not read on until there is room.
+const PEER_QUEUE: usize = 256;
+
+/// The connections of one torrent.
+pub(super) struct Peers {
+    context: Context<Disk>,
+    open: BTreeMap<PeerKey, Peer>,
+    /// Those that have commands waiting.
+    touched: Vec<PeerKey>,
+    next_key: u64,
+    sender: mpsc::Sender<Batch<PeerKey>>,
+    receiver: mpsc::Receiver<Batch<PeerKey>>,
+    tasks: JoinSet<()>,
+}
+
+struct Peer {
+    addr: SocketAddr,
+    commands: mpsc::Sender<Vec<Command>>,
+    waiting: Vec<Command>,
+}
+
+impl Peers {
+    pub(super) fn new(disk: TorrentDisk, limits: wire::Limits, down: Limiter, up: Limiter) -> Peers {
+        let (sender, receiver) = mpsc::channel(PEER_QUEUE);
+        Peers {
+            context: Context { disk: Disk(disk), limits, down, up },
+            open: BTreeMap::new(),
+            touched: Vec::new(),
+            next_key: 0,
+            sender,
+            receiver,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Starts the connection's task.
+    pub(super) fn welcome(&mut self, guest: Guest) -> PeerKey {
+        let key = PeerKey(self.next_key);
+        self.next_key += 1;
+        let (commands, commands_receiver) = mpsc::channel(conn::COMMAND_QUEUE);
+        self.open.insert(key, Peer { addr: guest.addr, commands, waiting: Vec::new() });
+        let talk = conn::run(guest.stream, self.context.clone(), key, commands_receiver, self.sender.clone());
+        let permit = guest.permit;
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(async move {
+            talk.await;
+            drop(permit);
+        });
+        key
+    }
+
+    /// The next batch of what peers say.
+    pub(super) async fn hear(&mut self) -> Batch<PeerKey> {
+        match self.receiver.recv().await {
+            Some(batch) => batch,
+            // Not reached: we hold a sender ourselves.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A further batch, if one waits.
+    pub(super) fn hear_more(&mut self) -> Option<Batch<PeerKey>> {
+        self.receiver.try_recv().ok()
+    }
+
+    /// The far end of an open connection.
+    pub(super) fn addr(&self, key: PeerKey) -> Option<SocketAddr> {
+        self.open.get(&key).map(|peer| peer.addr)
+    }
+
+    /// Puts a command in front of a connection; [`Self::flush`] hands it over.
+    pub(super) fn command(&mut self, key: PeerKey, command: Command) {
+        if let Some(peer) = self.open.get_mut(&key) {
+            if peer.waiting.is_empty() {
+                self.touched.push(key);
+            }
+            peer.waiting.push(command);
+        }
+    }
+
+    /// Lets a connection say what it was given, and end.
+    pub(super) fn hang_up(&mut self, key: PeerKey) -> Option<SocketAddr> {
+        let peer = self.open.remove(&key)?;
+        if !peer.waiting.is_empty() {
+            // A queue that is full belongs to a peer that does not listen anyway.
+            let _ = peer.commands.try_send(peer.waiting);
+        }
+        Some(peer.addr)
+    }
+
+    /// Hands every waiting command over. Connections that have not taken in what they were given before are given up;
+    /// they are returned.
+    pub(super) fn flush(&mut self) -> Vec<(PeerKey, SocketAddr)> {
+        let mut stuck = Vec::new();
+        for key in self.touched.drain(..) {
+            let Some(peer) = self.open.get_mut(&key) else { continue };
+            let waiting = std::mem::take(&mut peer.waiting);
+            // Closed: its last event is on its way here.
+            if let Err(mpsc::error::TrySendError::Full(_)) = peer.commands.try_send(waiting) {
+                stuck.push((key, peer.addr));
+                self.open.remove(&key);
+            }
+        }
+        stuck
+    }
+
+    /// Waits until every connection has said its last words. What they still report is dropped.
+    pub(super) async fn end(mut self) {
+        self.open.clear();
+        self.receiver.close();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// A torrent's files, as connections see them.
+#[derive(Clone)]
+struct Disk(TorrentDisk);
+
+impl conn::BlockSink for Disk {
+    async fn write(&self, block: BlockRange, data: bytes::Bytes) -> bool {
+        self.0.write_block(block, data).await.is_ok()
+    }
+}
+
+impl conn::BlockSource for Disk {
+    async fn read(&self, block: BlockRange) -> std::io::Result<bytes::Bytes> {
+        self.0.read_block(block).await.map_err(std::io::Error::other)
+    }
+}

@@ -1,0 +1,507 @@
+//! The main loop: hear of one thing, tell the brain, do what it says.
+
+use super::Driver;
+use super::keeper::{Counters, Failure, Saved};
+use super::peers::Peers;
+use crate::announcer::{Announced, Announcer};
+use crate::events::{Direction, EventKind};
+use crate::meet::{self, Guest};
+use crate::stats::Finished;
+use crate::torrent::Request;
+use crate::{TorrentError, TorrentState, TorrentStats};
+use net::conn::{Batch, Command, Event};
+use std::net::SocketAddr;
+use std::time::Duration;
+use storage::DiskEvent;
+use swarm::{Config, Input, Output, PeerKey, PeerSource, Swarm};
+use tokio::task::JoinSet;
+use types::{BlockRange, Time};
+
+/// How many batches are heard before the brain's answer to them is carried out.
+const HEAR_AT_ONCE: usize = 32;
+/// How often numbers are published at most.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
+/// How long the last words to trackers and the last sync may take together.
+const END_DEADLINE: Duration = Duration::from_millis(2400);
+
+/// A torrent whose brain is awake.
+pub(super) struct Running {
+    driver: Driver,
+    swarm: Swarm,
+    peers: Peers,
+    announcer: Announcer,
+    jobs: JoinSet<Done>,
+    /// The brain has all it wants; [`EventKind::Finished`] follows once that is durable.
+    complete_since: Option<Time>,
+    /// It had from the start: trackers are not told that it was completed.
+    complete_at_start: bool,
+    /// The commit that makes it durable is under way.
+    finishing: bool,
+    finished_at: Option<Time>,
+    publish_at: Time,
+    /// Nobody holds a [`crate::Torrent`] any more: no request will come.
+    unattended: bool,
+}
+
+/// What a job of its own came to.
+enum Done {
+    Dialed(SocketAddr, Option<Box<Guest>>),
+    Announced(Announced),
+    Saved(Box<Saved>),
+}
+
+/// Why the loop ends.
+type End = Result<(), TorrentError>;
+
+impl Running {
+    pub(super) fn new(driver: Driver) -> Running {
+        let shared = driver.shared.clone();
+        let now = shared.now();
+        let config = Config {
+            peer_id: driver.peer_id,
+            client: shared.settings.client.clone(),
+            listen_port: Some(shared.port).filter(|&port| port != 0),
+            max_peers: shared.settings.max_peers,
+            ..Config::default()
+        };
+        let verified = driver.disk.verified();
+        let mut swarm = Swarm::new(config, driver.lengths, verified, fastrand::u64(..), now);
+        if !driver.add.files.is_empty() {
+            swarm.handle(now, Input::SetWanted(driver.add.metainfo.pieces_for_files(&driver.add.files)));
+        }
+        if driver.add.seed_only {
+            // What is missing stays missing: pieces that are not there are not wanted.
+            swarm.handle(now, Input::SetWanted(driver.disk.verified()));
+        }
+        for (piece, blocks) in driver.disk.partial() {
+            swarm.handle(now, Input::SetPartial { piece, blocks: &blocks });
+        }
+        swarm.handle(now, Input::PeersFound { addrs: &driver.add.peers, source: PeerSource::User });
+        let complete_at_start = swarm.stats(now).finished;
+
+        let limits = wire::Limits::for_pieces(driver.lengths.piece_count());
+        let peers = Peers::new(driver.disk.clone(), limits, shared.down.clone(), shared.up.clone());
+        let tiers = if driver.add.trackers { driver.add.metainfo.trackers() } else { &[] };
+        let mut announcer = Announcer::new(tiers, driver.torrent.wire(), driver.peer_id, shared.port);
+        announcer.start(now);
+        driver.status.send_modify(|status| status.stats.state = TorrentState::Downloading);
+        Running {
+            driver,
+            swarm,
+            peers,
+            announcer,
+            jobs: JoinSet::new(),
+            complete_since: None,
+            complete_at_start,
+            finishing: false,
+            finished_at: None,
+            publish_at: now,
+            unattended: false,
+        }
+    }
+
+    /// Runs until something ends the torrent, then ends it.
+    pub(super) async fn run(mut self) -> End {
+        let closed = self.driver.shared.closed();
+        let mut closed = std::pin::pin!(closed);
+        let end = loop {
+            if let Some(end) = self.carry_out() {
+                break end;
+            }
+            let wake = self.driver.shared.instant(self.deadline());
+            tokio::select! {
+                batch = self.peers.hear() => self.hear(batch),
+                events = self.driver.inbox.take() => {
+                    if let Some(end) = events.into_iter().find_map(|event| self.on_disk(event)) {
+                        break end;
+                    }
+                }
+                Some(guest) = self.driver.guests.recv() => self.welcome(guest),
+                Some(done) = self.jobs.join_next() => {
+                    if let Some(end) = done.ok().and_then(|done| self.on_done(done)) {
+                        break end;
+                    }
+                }
+                request = self.driver.requests.recv(), if !self.unattended => match request {
+                    Some(Request::Stop) => break Ok(()),
+                    None => self.unattended = true,
+                },
+                () = &mut closed => break Ok(()),
+                () = tokio::time::sleep_until(wake) => {
+                    let now = self.now();
+                    self.swarm.handle_timeout(now);
+                }
+            }
+        };
+        self.end(end).await
+    }
+
+    fn now(&self) -> Time {
+        self.driver.shared.now()
+    }
+
+    fn tell(&self, kind: impl FnOnce() -> EventKind) {
+        self.driver.shared.hub.tell(self.driver.torrent, kind);
+    }
+
+    /// Payload of this run.
+    fn counters(&self, now: Time) -> Counters {
+        let stats = self.swarm.stats(now);
+        Counters { downloaded: stats.downloaded, uploaded: stats.uploaded }
+    }
+
+    /// When to wake up if nothing is heard of.
+    fn deadline(&self) -> Time {
+        let goal = self.driver.add.seed_goal.time.zip(self.finished_at).map(|(time, since)| since + time);
+        [self.swarm.poll_timeout(), self.announcer.deadline(), self.driver.keeper.deadline(), goal]
+            .into_iter()
+            .flatten()
+            .fold(self.publish_at, Time::min)
+    }
+}
+
+/// What is heard of.
+impl Running {
+    fn hear(&mut self, batch: Batch<PeerKey>) {
+        let now = self.now();
+        self.hear_batch(now, batch);
+        for _ in 1..HEAR_AT_ONCE {
+            let Some(batch) = self.peers.hear_more() else { break };
+            self.hear_batch(now, batch);
+        }
+    }
+
+    fn hear_batch(&mut self, now: Time, batch: Batch<PeerKey>) {
+        let peer = batch.from;
+        // A connection that we gave up may still have something to say.
+        let Some(addr) = self.peers.addr(peer) else { return };
+        for event in batch.events {
+            self.tell_heard(addr, &event);
+            let input = match event {
+                Event::Message(message) => Input::Message { peer, message },
+                Event::Block(block) => {
+                    self.driver.keeper.note_block(block.len, now);
+                    Input::BlockReceived { peer, block }
+                }
+                Event::Refused(block) => Input::BlockRefused { peer, block },
+                Event::Unrequested(len) => Input::Unrequested { peer, len },
+                Event::Sent(block) => Input::BlockSent { peer, block },
+                Event::SendFailed(block) => Input::ServeFailed { peer, block },
+                Event::Closed(_) => {
+                    self.peers.hang_up(peer);
+                    Input::PeerClosed { peer }
+                }
+            };
+            self.swarm.handle(now, input);
+        }
+    }
+
+    fn tell_heard(&self, peer: SocketAddr, event: &Event) {
+        let message = |direction, name, text| EventKind::Message { peer, direction, name, text };
+        match event {
+            Event::Message(said) => self.tell(|| message(Direction::In, said.name(), said.to_string())),
+            Event::Block(block) => self.tell(|| message(Direction::In, "piece", piece_text(*block))),
+            Event::Sent(block) => self.tell(|| message(Direction::Out, "piece", piece_text(*block))),
+            Event::Closed(reason) => {
+                self.tell(|| EventKind::Disconnected { peer, reason: reason.to_string() });
+            }
+            Event::Refused(_) | Event::Unrequested(_) | Event::SendFailed(_) => {}
+        }
+    }
+
+    fn on_disk(&mut self, event: DiskEvent) -> Option<End> {
+        let now = self.now();
+        match event {
+            DiskEvent::PieceVerified(piece) => {
+                self.tell(|| EventKind::PieceVerified { piece: piece.get() });
+                self.swarm.handle(now, Input::PieceVerified { piece });
+            }
+            DiskEvent::PieceFailed { piece, from_disk } => {
+                self.tell(|| EventKind::PieceFailed { piece: piece.get() });
+                self.swarm.handle(now, Input::PieceFailed { piece, from_disk });
+            }
+            DiskEvent::Failed(err) => return Some(Err(err.into())),
+        }
+        None
+    }
+
+    fn welcome(&mut self, guest: Guest) {
+        let now = self.now();
+        let (addr, outgoing, theirs) = (guest.addr, guest.outgoing, guest.theirs);
+        let peer = self.peers.welcome(guest);
+        let (peer_id, reserved) = (theirs.peer_id, theirs.reserved);
+        self.swarm.handle(now, Input::PeerConnected { peer, addr, outgoing, peer_id, reserved });
+    }
+
+    fn on_done(&mut self, done: Done) -> Option<End> {
+        let now = self.now();
+        match done {
+            Done::Dialed(_, Some(guest)) => self.welcome(*guest),
+            Done::Dialed(addr, None) => self.swarm.handle(now, Input::ConnectFailed { addr }),
+            Done::Announced(announced) => {
+                self.tell(|| announced.event());
+                let peers = self.announcer.note(now, announced);
+                self.swarm.handle(now, Input::PeersFound { addrs: &peers, source: PeerSource::Tracker });
+            }
+            Done::Saved(saved) => return self.on_saved(now, *saved),
+        }
+        None
+    }
+
+    fn on_saved(&mut self, now: Time, saved: Saved) -> Option<End> {
+        self.driver.keeper.note_saved(&saved);
+        match saved.failure {
+            Some(failure) => return Some(Err(failure.into())),
+            None if saved.committed && self.finishing => self.finish(now),
+            None => {}
+        }
+        None
+    }
+
+    /// All wanted bytes are durable.
+    fn finish(&mut self, now: Time) {
+        self.finishing = false;
+        self.finished_at = Some(now);
+        self.tell(|| EventKind::Finished);
+        let finished = Finished {
+            path: self.driver.add.dir.join(self.driver.add.metainfo.name()),
+            bytes: self.wanted_file_bytes(),
+            elapsed: now - self.driver.added,
+        };
+        self.publish_at = now;
+        self.driver.status.send_modify(|status| status.finished = Some(finished));
+    }
+
+    fn wanted_file_bytes(&self) -> u64 {
+        let wanted = &self.driver.add.files;
+        let files = self.driver.add.metainfo.files().iter().enumerate();
+        let selected =
+            files.filter(|(index, _)| wanted.is_empty() || wanted.get(*index).copied().unwrap_or(false));
+        selected.filter(|(_, file)| file.is_regular()).map(|(_, file)| file.length).sum()
+    }
+}
+
+/// What follows from it.
+impl Running {
+    /// Does what the brain says until it says nothing more, then what else is due.
+    fn carry_out(&mut self) -> Option<End> {
+        let now = self.now();
+        loop {
+            while let Some(output) = self.swarm.poll_output() {
+                self.obey(now, output);
+            }
+            let stuck = self.peers.flush();
+            if stuck.is_empty() {
+                break;
+            }
+            for (peer, addr) in stuck {
+                self.tell(|| EventKind::Disconnected { peer: addr, reason: "it does not keep up".into() });
+                self.swarm.handle(now, Input::PeerClosed { peer });
+            }
+        }
+        self.announce(now);
+        self.save(now);
+        self.publish(now);
+        self.goal_reached(now).then_some(Ok(()))
+    }
+
+    fn obey(&mut self, now: Time, output: Output) {
+        match output {
+            Output::Send { peer, message } => {
+                self.tell_said(peer, message.name(), || message.to_string());
+                self.peers.command(peer, Command::Send(message));
+            }
+            Output::Request { peer, block } => {
+                self.tell_said(peer, "request", || wire::Message::Request(block.into()).to_string());
+                self.peers.command(peer, Command::Request(block));
+            }
+            Output::Cancel { peer, block } => {
+                self.tell_said(peer, "cancel", || wire::Message::Cancel(block.into()).to_string());
+                self.peers.command(peer, Command::Cancel(block));
+            }
+            Output::Serve { peer, block } => self.peers.command(peer, Command::Serve(block)),
+            Output::DropServes { peer } => self.peers.command(peer, Command::DropServes),
+            Output::Connect { addr } => self.dial(addr),
+            Output::Disconnect { peer, reason } => {
+                if let Some(peer) = self.peers.hang_up(peer) {
+                    self.tell(|| EventKind::Disconnected { peer, reason: reason.to_string() });
+                }
+            }
+            Output::NeedPeers => self.announcer.need_peers(now),
+            Output::Finished => self.complete(now),
+            Output::Banned { addr, reason } => {
+                self.tell(|| EventKind::Banned { peer: addr, reason: reason.to_string() });
+            }
+        }
+    }
+
+    fn tell_said(&self, peer: PeerKey, name: &'static str, text: impl FnOnce() -> String) {
+        self.tell(|| EventKind::Message {
+            // A peer that is gone hears nothing, but what it would have heard is shown all the same.
+            peer: self.peers.addr(peer).unwrap_or_else(|| ([0; 4], 0).into()),
+            direction: Direction::Out,
+            name,
+            text: text(),
+        });
+    }
+
+    fn dial(&mut self, addr: SocketAddr) {
+        let shared = self.driver.shared.clone();
+        let (torrent, peer_id) = (self.driver.torrent, self.driver.peer_id);
+        self.jobs.spawn(async move {
+            Done::Dialed(addr, meet::dial(&shared, addr, torrent, peer_id).await.map(Box::new))
+        });
+    }
+
+    /// The brain has all it wants. It is durable, and finished, after the next commit.
+    fn complete(&mut self, now: Time) {
+        self.complete_since = Some(now);
+        let everything = self.swarm.stats(now).left_bytes == 0;
+        if everything && !self.complete_at_start {
+            self.announcer.completed(now);
+        }
+        if self.driver.add.seed_only {
+            self.finish(now);
+        } else {
+            self.finishing = true;
+        }
+    }
+
+    fn announce(&mut self, now: Time) {
+        while let Some(announce) = self.announcer.poll(now, || {
+            let stats = self.swarm.stats(now);
+            let run = Counters { downloaded: stats.downloaded, uploaded: stats.uploaded };
+            (self.driver.keeper.totals(run), stats.left_bytes)
+        }) {
+            self.tell(|| announce.event());
+            let shared = self.driver.shared.clone();
+            self.jobs.spawn(async move { Done::Announced(announce.make(&shared.web).await) });
+        }
+    }
+
+    fn save(&mut self, now: Time) {
+        let run = self.counters(now);
+        if let Some(save) = self.driver.keeper.due(now, self.finishing, run) {
+            let disk = self.driver.disk.clone();
+            self.jobs.spawn(async move { Done::Saved(Box::new(save.make(disk).await)) });
+        }
+    }
+
+    fn publish(&mut self, now: Time) {
+        if now < self.publish_at {
+            return;
+        }
+        let brain = self.swarm.stats(now);
+        let totals =
+            self.driver.keeper.totals(Counters { downloaded: brain.downloaded, uploaded: brain.uploaded });
+        let state =
+            if self.finished_at.is_some() { TorrentState::Seeding } else { TorrentState::Downloading };
+        self.driver.status.send_modify(|status| {
+            status.stats = TorrentStats {
+                state,
+                done: brain.done_bytes,
+                total: brain.wanted_bytes,
+                have_pieces: brain.have_pieces,
+                rate_down: brain.rate_down,
+                rate_up: brain.rate_up,
+                downloaded: totals.downloaded,
+                uploaded: totals.uploaded,
+                wasted: brain.wasted,
+                peers: brain.peers,
+                seeds: brain.seeds,
+                known_peers: brain.known,
+                active: now - self.driver.added,
+                ..status.stats
+            };
+        });
+        // A torrent to which nothing happens is looked at again only when something does.
+        let quiet = brain.peers == 0 && brain.connecting == 0 && self.finished_at.is_some();
+        self.publish_at = if quiet { Time::MAX } else { now + PUBLISH_INTERVAL };
+    }
+
+    fn goal_reached(&self, now: Time) -> bool {
+        let Some(finished_at) = self.finished_at else { return false };
+        let goal = self.driver.add.seed_goal;
+        let long_enough = goal.time.is_some_and(|time| now - finished_at >= time);
+        let enough = goal.ratio.is_some_and(|ratio| {
+            let stats = self.swarm.stats(now);
+            let uploaded = self.driver.keeper.totals(self.counters(now)).uploaded;
+            #[allow(clippy::cast_precision_loss)] // a ratio needs no more than 53 bits
+            let reached = uploaded as f64 >= ratio * stats.wanted_bytes as f64;
+            reached
+        });
+        self.driver.add.stop_when_finished || long_enough || enough
+    }
+}
+
+/// The end.
+impl Running {
+    /// Hangs up, tells trackers, saves: all within [`END_DEADLINE`].
+    async fn end(mut self, end: End) -> End {
+        let now = self.now();
+        let run = self.counters(now);
+        let left = self.swarm.stats(now).left_bytes;
+        self.swarm.handle(now, Input::Pause);
+        while let Some(output) = self.swarm.poll_output() {
+            if let Output::Disconnect { peer, .. } = output {
+                self.peers.hang_up(peer);
+            }
+        }
+        // Announces and dials that are under way are of no use any more, but a save is: two must not overlap.
+        let saving = self.driver.keeper.is_busy();
+        let last_words = self.announcer.stop(now, (self.driver.keeper.totals(run), left));
+        let Running { driver, peers, mut jobs, .. } = self;
+        let shared = driver.shared.clone();
+        let trackers = async {
+            let mut announces = JoinSet::new();
+            for announce in last_words {
+                shared.hub.tell(driver.torrent, || announce.event());
+                let shared = shared.clone();
+                announces.spawn(async move { announce.make(&shared.web).await });
+            }
+            while let Some(Ok(announced)) = announces.join_next().await {
+                shared.hub.tell(driver.torrent, || announced.event());
+            }
+        };
+        let mut keeper = driver.keeper;
+        let disk = driver.disk;
+        let save = async {
+            while saving {
+                match jobs.join_next().await {
+                    Some(Ok(Done::Saved(saved))) => {
+                        keeper.note_saved(&saved);
+                        break;
+                    }
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+            keeper.last(run).make(disk).await.failure
+        };
+        let deadline = tokio::time::Instant::now() + END_DEADLINE;
+        let (saved, _, _) = tokio::join!(
+            tokio::time::timeout_at(deadline, save),
+            tokio::time::timeout_at(deadline, trackers),
+            tokio::time::timeout_at(deadline, peers.end()),
+        );
+        end?;
+        match saved {
+            Ok(Some(failure)) => Err(failure.into()),
+            // A disk that hangs is left to the next start, which hashes what was not committed.
+            Ok(None) | Err(_) => Ok(()),
+        }
+    }
+}
+
+impl From<Failure> for TorrentError {
+    fn from(failure: Failure) -> TorrentError {
+        match failure {
+            Failure::Sync(err) => TorrentError::Disk(err.error),
+            Failure::State(err) => TorrentError::State(err),
+        }
+    }
+}
+
+fn piece_text(block: BlockRange) -> String {
+    format!("piece {} at {}, {} bytes", block.piece, block.offset, block.len)
+}

@@ -1,0 +1,100 @@
+//! What can go wrong, in words for people.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use thiserror::Error;
+use types::InfoHash;
+
+/// Why the engine could not do what it was asked.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An address to listen on is taken, not ours, or forbidden.
+    #[error("cannot listen on {addr}: {reason}; choose another address or port")]
+    Listen {
+        /// The address that was asked for.
+        addr: SocketAddr,
+        /// The system's words.
+        reason: String,
+    },
+    /// Threads or sockets could not be made.
+    #[error("cannot start: {0}")]
+    Start(String),
+    /// The torrent has only v2 hashes.
+    #[error("this is a v2-only torrent (BEP 52); rawtorrent can show it, but cannot transfer it yet")]
+    V2Only,
+    /// The engine has this torrent already.
+    #[error("torrent {0} is already here")]
+    AlreadyAdded(InfoHash),
+    /// Another process is downloading the same torrent into the same folder.
+    #[error("another rawtorrent is downloading this torrent into {}; let it finish or stop it first", .0.display())]
+    InUse(PathBuf),
+    /// State cannot be kept.
+    #[error("cannot keep state in {}: {reason}; choose another state directory", path.display())]
+    State {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// No file was selected.
+    #[error("no file of the torrent is selected")]
+    NothingSelected,
+    /// Something about the torrent's files.
+    #[error(transparent)]
+    Disk(#[from] storage::Error),
+    /// A torrent file could not be fetched.
+    #[error("{0}")]
+    Fetch(String),
+    /// The engine was shut down.
+    #[error("the engine has been shut down")]
+    ShutDown,
+}
+
+impl Error {
+    /// One word for programs, stable over versions.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::Listen { .. } => "listen",
+            Error::Start(_) => "start",
+            Error::V2Only => "v2_only",
+            Error::AlreadyAdded(_) => "already_added",
+            Error::InUse(_) => "in_use",
+            Error::State { .. } => "state",
+            Error::NothingSelected => "nothing_selected",
+            Error::Disk(err) => err.kind(),
+            Error::Fetch(_) => "fetch",
+            Error::ShutDown => "shut_down",
+        }
+    }
+}
+
+/// Why a torrent ended before it was complete.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum TorrentError {
+    /// Its files cannot be read or written.
+    #[error(transparent)]
+    Disk(#[from] storage::Error),
+    /// Its state cannot be saved.
+    #[error("{0}")]
+    State(Error),
+    /// Nothing of it is there to be seeded.
+    #[error("nothing of this torrent is in {}; give the folder that holds its file or folder", .0.display())]
+    NothingToSeed(PathBuf),
+    /// It was stopped first.
+    #[error("stopped before it was complete")]
+    Stopped,
+}
+
+impl TorrentError {
+    /// One word for programs, stable over versions.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            TorrentError::Disk(err) => err.kind(),
+            TorrentError::State(err) => err.kind(),
+            TorrentError::NothingToSeed(_) => "nothing_to_seed",
+            TorrentError::Stopped => "stopped",
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The BitTorrent engine: sessions and torrents over real sockets and disks, for programs to embed.
+//!
+//! An [`Engine`] owns its threads; its async methods work on any executor. A [`Torrent`] is a handle on one download
+//! or seed: look at it ([`Torrent::stats`]), wait for it ([`Torrent::wait_finished`]), stop it ([`Torrent::stop`]).
+//! [`Engine::events`] tells what is said and done, message by message.
+//!
+//! ```no_run
+//! use engine::{AddTorrent, Engine, Metainfo, Settings};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let engine = Engine::start(Settings::new("/var/lib/example"))?;
+//! let metainfo = Metainfo::parse(&std::fs::read("debian.torrent")?)?;
+//! let torrent = engine.add(AddTorrent::new(metainfo, "/srv/downloads")).await?;
+//! let finished = torrent.wait_finished().await?;
+//! println!("{} bytes, verified and durable, are in {}", finished.bytes, finished.path.display());
+//! engine.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Inside, one task drives one torrent: it feeds the sans-IO brain (`swarm`) with what connections, disk and trackers
+//! report, and does what the brain says. No rule of the protocol is decided here.
+#![forbid(unsafe_code)]
+
+mod add;
+mod announcer;
+pub mod create;
+mod driver;
+mod error;
+mod events;
+mod inbox;
+mod listen;
+mod meet;
+mod resume;
+mod session;
+mod settings;
+mod stats;
+mod torrent;
+mod tracker_server;
+pub mod verify;
+
+pub use add::{AddTorrent, SeedGoal};
+pub use error::{Error, TorrentError};
+pub use events::{Direction, Event, EventKind, Events};
+pub use metainfo::{self, Metainfo};
+pub use session::Engine;
+pub use settings::Settings;
+pub use stats::{Finished, TorrentState, TorrentStats};
+pub use storage::Allocate;
+pub use torrent::Torrent;
+pub use tracker_server::TrackerServer;
+pub use types::{InfoHash, PeerId};

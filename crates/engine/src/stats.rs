@@ -1,0 +1,66 @@
+//! What can be seen of a torrent from outside.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a torrent is doing. It is in exactly one of these states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TorrentState {
+    /// What is on disk is being hashed.
+    #[default]
+    Checking,
+    /// Wanted pieces are missing and are being asked for.
+    Downloading,
+    /// All wanted bytes are verified and durable, and are offered to others.
+    Seeding,
+    /// It has ended as it should: by request, or because its goal was reached.
+    Stopped,
+    /// It has ended because of an error ([`Torrent::wait_stopped`](crate::Torrent::wait_stopped) tells which).
+    Failed,
+}
+
+/// Numbers of a torrent; a snapshot that is at most a quarter of a second old.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TorrentStats {
+    /// What it is doing.
+    pub state: TorrentState,
+    /// While checking: how many pieces have been looked at.
+    pub checked: u32,
+    /// While checking: how many pieces there are to look at.
+    pub to_check: u32,
+    /// Bytes of wanted pieces that are verified.
+    pub done: u64,
+    /// Bytes of all wanted pieces.
+    pub total: u64,
+    /// Verified pieces.
+    pub have_pieces: u32,
+    /// Payload bytes received per second, of late.
+    pub rate_down: u64,
+    /// Payload bytes sent per second, of late.
+    pub rate_up: u64,
+    /// Payload bytes received, all runs together.
+    pub downloaded: u64,
+    /// Payload bytes sent, all runs together.
+    pub uploaded: u64,
+    /// Payload bytes of this run that were received in vain.
+    pub wasted: u64,
+    /// Connections.
+    pub peers: usize,
+    /// Connections with peers that have everything.
+    pub seeds: usize,
+    /// Peers whose address is known.
+    pub known_peers: usize,
+    /// Since the torrent was added.
+    pub active: Duration,
+}
+
+/// A download that is complete: all wanted bytes are verified and durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The torrent's file or folder.
+    pub path: PathBuf,
+    /// Bytes of the wanted files.
+    pub bytes: u64,
+    /// How long it took since it was added.
+    pub elapsed: Duration,
+}

@@ -1,0 +1,84 @@
+//! A handle on one torrent.
+
+use crate::stats::Finished;
+use crate::{TorrentError, TorrentStats};
+use tokio::sync::{mpsc, watch};
+use types::InfoHash;
+
+/// A handle on one torrent of an engine. Cheap to clone; dropping it changes nothing.
+#[derive(Clone, Debug)]
+pub struct Torrent {
+    pub(crate) info_hash: InfoHash,
+    pub(crate) name: String,
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) status: watch::Receiver<Status>,
+}
+
+/// What a handle asks of the task that drives the torrent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Request {
+    Stop,
+}
+
+/// What that task publishes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Status {
+    pub(crate) stats: TorrentStats,
+    /// Set once all wanted bytes are durable.
+    pub(crate) finished: Option<Finished>,
+    /// Set last of all.
+    pub(crate) ended: Option<Result<(), TorrentError>>,
+}
+
+impl Torrent {
+    /// What it is called on the wire.
+    pub fn info_hash(&self) -> InfoHash {
+        self.info_hash
+    }
+
+    /// The name of its file or folder.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Numbers, at most a quarter of a second old.
+    pub fn stats(&self) -> TorrentStats {
+        self.status.borrow().stats
+    }
+
+    /// Waits until all wanted bytes are verified and durable.
+    ///
+    /// # Errors
+    /// The torrent ended first: [`TorrentError::Stopped`] if it was stopped, else what went wrong.
+    pub async fn wait_finished(&self) -> Result<Finished, TorrentError> {
+        let mut status = self.status.clone();
+        let reached = status.wait_for(|now| now.finished.is_some() || now.ended.is_some()).await;
+        match reached.as_deref() {
+            Ok(Status { finished: Some(finished), .. }) => Ok(finished.clone()),
+            Ok(Status { ended: Some(Err(err)), .. }) => Err(err.clone()),
+            _ => Err(TorrentError::Stopped),
+        }
+    }
+
+    /// Waits until the torrent has ended: by [`stop`](Torrent::stop), because it was to stop when finished, because
+    /// its seed goal was reached, or with the engine.
+    ///
+    /// # Errors
+    /// It ended because something went wrong.
+    pub async fn wait_stopped(&self) -> Result<(), TorrentError> {
+        let mut status = self.status.clone();
+        let ended = status.wait_for(|now| now.ended.is_some()).await;
+        ended.map_or(Ok(()), |now| now.ended.clone().unwrap_or(Ok(())))
+    }
+
+    /// Stops the torrent (peers are hung up on, trackers told, state saved) and waits until that is done, which takes
+    /// less than three seconds.
+    ///
+    /// # Errors
+    /// State could not be saved, or something had gone wrong before.
+    pub async fn stop(&self) -> Result<(), TorrentError> {
+        // Full: it has been asked already. Closed: it has ended already.
+        let _ = self.requests.try_send(Request::Stop);
+        self.wait_stopped().await
+    }
+}

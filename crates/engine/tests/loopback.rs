@@ -1,0 +1,285 @@
+//! Engines on loopback, through the public interface only.
+
+use engine::create::CreateTorrent;
+use engine::{
+    AddTorrent, Engine, Error, EventKind, Metainfo, SeedGoal, Settings, TorrentState, TrackerServer,
+};
+use pollster::block_on;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const PIECE: u32 = 64 * 1024;
+
+/// A folder with a torrent's content, and the torrent.
+struct Source {
+    dir: TempDir,
+    metainfo: Metainfo,
+}
+
+/// Bytes that look like no other file's.
+fn noise(len: usize, mut seed: u64) -> Vec<u8> {
+    std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 56) as u8
+    })
+    .take(len)
+    .collect()
+}
+
+fn source(files: &[(&str, usize)], tracker: Option<&str>) -> Source {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("album");
+    for (at, (name, len)) in files.iter().enumerate() {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, noise(*len, at as u64 + 1)).unwrap();
+    }
+    let mut create = CreateTorrent::new(&root).piece_length(PIECE);
+    if let Some(url) = tracker {
+        create = create.tracker(url);
+    }
+    let metainfo = Metainfo::parse(&create.make(|_, _| {}).unwrap().bytes).unwrap();
+    Source { dir, metainfo }
+}
+
+fn album() -> Source {
+    source(&[("a.bin", 1_000_000), ("empty", 0), ("sub/b.bin", 70_001), ("sub/c", 1), ("z", 333_333)], None)
+}
+
+fn engine(state: &Path) -> Engine {
+    engine_with(state, |_| {})
+}
+
+fn engine_with(state: &Path, change: impl FnOnce(&mut Settings)) -> Engine {
+    let mut settings = Settings::new(state);
+    settings.listen = vec![([127, 0, 0, 1], 0).into()];
+    change(&mut settings);
+    Engine::start(settings).unwrap()
+}
+
+/// An engine that seeds `source`, and where.
+fn seeder(source: &Source, state: &Path) -> (Engine, SocketAddr) {
+    let engine = engine(state);
+    let add = AddTorrent::new(source.metainfo.clone(), source.dir.path()).seed_only(true);
+    let torrent = block_on(engine.add(add)).unwrap();
+    block_on(torrent.wait_finished()).unwrap();
+    let addr = engine.listen_addrs()[0];
+    (engine, addr)
+}
+
+/// Asserts that `copy` holds the same files as `original`, and no others.
+fn assert_same(original: &Path, copy: &Path) {
+    let names = |dir: &Path| {
+        let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(original), names(copy));
+    for name in names(original) {
+        let (a, b) = (original.join(&name), copy.join(&name));
+        if a.is_dir() {
+            assert_same(&a, &b);
+        } else {
+            assert!(fs::read(&a).unwrap() == fs::read(&b).unwrap(), "{} differs", b.display());
+        }
+    }
+}
+
+#[test]
+fn a_folder_comes_over_whole() {
+    let source = album();
+    let state = tempfile::tempdir().unwrap();
+    let (_seeder, addr) = seeder(&source, state.path());
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine(state.path());
+    let mut events = leecher.events();
+    let add = AddTorrent::new(source.metainfo.clone(), to.path()).peers(vec![addr]);
+    let torrent = block_on(leecher.add(add)).unwrap();
+    let finished = block_on(torrent.wait_finished()).unwrap();
+    assert_eq!(finished.bytes, 1_403_335);
+    assert_eq!(finished.path, to.path().join("album"));
+    block_on(torrent.stop()).unwrap();
+    assert_eq!(torrent.stats().state, TorrentState::Stopped);
+    assert_same(source.dir.path(), to.path());
+    block_on(leecher.shutdown());
+
+    let mut verified = 0;
+    let mut said = Vec::new();
+    while let Some(event) = block_on(events.next()) {
+        match event.kind {
+            EventKind::PieceVerified { .. } => verified += 1,
+            EventKind::Message { name, .. } => said.push(name),
+            _ => {}
+        }
+    }
+    assert_eq!(verified, source.metainfo.lengths().piece_count());
+    for name in ["unchoke", "interested", "request", "piece", "extended"] {
+        assert!(said.contains(&name), "{name} is among what was said");
+    }
+}
+
+#[test]
+fn peers_find_each_other_through_a_tracker() {
+    let tracker = TrackerServer::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let source = source(&[("one", 2_000_000)], Some(&tracker.announce_url()));
+    let state = tempfile::tempdir().unwrap();
+    let (_seeder, _) = seeder(&source, state.path());
+    let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let engines: Vec<_> = (0..3).map(|_| engine(state.path())).collect();
+    let torrents: Vec<_> = engines
+        .iter()
+        .zip(&folders)
+        .map(|(engine, dir)| {
+            block_on(engine.add(AddTorrent::new(source.metainfo.clone(), dir.path()))).unwrap()
+        })
+        .collect();
+    for (torrent, dir) in torrents.iter().zip(&folders) {
+        block_on(torrent.wait_finished()).unwrap();
+        assert_same(source.dir.path(), dir.path());
+    }
+}
+
+#[test]
+fn only_selected_files_come_about() {
+    let source = album();
+    let state = tempfile::tempdir().unwrap();
+    let (_seeder, addr) = seeder(&source, state.path());
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine(state.path());
+    let wanted = |names: &[&str]| -> Vec<bool> {
+        let files = source.metainfo.files().iter();
+        files.map(|file| names.contains(&file.path.file_name())).collect()
+    };
+    let add = AddTorrent::new(source.metainfo.clone(), to.path()).peers(vec![addr]);
+    let torrent = block_on(leecher.add(add.clone().files(wanted(&["b.bin", "empty"])))).unwrap();
+    assert_eq!(block_on(torrent.wait_finished()).unwrap().bytes, 70_001);
+    block_on(torrent.stop()).unwrap();
+    let album = to.path().join("album");
+    assert!(album.join("empty").exists() && !album.join("a.bin").exists() && !album.join("z").exists());
+    assert_eq!(fs::read(album.join("sub/b.bin")).unwrap(), noise(70_001, 3));
+
+    // The rest, later: what the boundary pieces brought is not fetched again.
+    let torrent = block_on(leecher.add(add)).unwrap();
+    block_on(torrent.wait_finished()).unwrap();
+    block_on(torrent.stop()).unwrap();
+    assert_same(source.dir.path(), to.path());
+    assert!(torrent.stats().downloaded <= 1_403_335 + 1, "{}", torrent.stats().downloaded);
+    assert!(matches!(
+        block_on(leecher.add(AddTorrent::new(source.metainfo.clone(), to.path()).files(wanted(&[])))),
+        Err(Error::NothingSelected)
+    ));
+}
+
+#[test]
+fn an_interrupted_download_goes_on_where_it_was() {
+    let source = source(&[("one", 8_000_000)], None);
+    let state = tempfile::tempdir().unwrap();
+    let (_seeder, addr) = seeder(&source, state.path());
+    let to = tempfile::tempdir().unwrap();
+    let add = || AddTorrent::new(source.metainfo.clone(), to.path()).peers(vec![addr]);
+    let slow = engine_with(state.path(), |settings| settings.max_down = Some(4_000_000));
+    let mut events = slow.events();
+    let torrent = block_on(slow.add(add())).unwrap();
+    let mut verified = 0;
+    while verified < 20 {
+        if matches!(block_on(events.next()).unwrap().kind, EventKind::PieceVerified { .. }) {
+            verified += 1;
+        }
+    }
+    block_on(slow.shutdown());
+    block_on(torrent.wait_stopped()).unwrap();
+
+    let again = engine(state.path());
+    let mut events = again.events();
+    let torrent = block_on(again.add(add())).unwrap();
+    block_on(torrent.wait_finished()).unwrap();
+    block_on(again.shutdown());
+    let mut late = 0;
+    while let Some(event) = block_on(events.next()) {
+        match event.kind {
+            EventKind::PieceVerified { .. } => late += 1,
+            EventKind::Checking { pieces } => panic!("{pieces} pieces are checked after a clean stop"),
+            _ => {}
+        }
+    }
+    assert!(late + verified <= source.metainfo.lengths().piece_count(), "{late} + {verified}");
+    assert_same(source.dir.path(), to.path());
+    assert_eq!(torrent.stats().downloaded, 8_000_000, "counters go on, and no byte came twice");
+}
+
+#[test]
+fn two_hands_on_one_download_are_refused() {
+    let source = album();
+    let state = tempfile::tempdir().unwrap();
+    let to = tempfile::tempdir().unwrap();
+    let (one, two) = (engine(state.path()), engine(state.path()));
+    let add = || AddTorrent::new(source.metainfo.clone(), to.path());
+    let torrent = block_on(one.add(add())).unwrap();
+    assert!(matches!(block_on(one.add(add())), Err(Error::AlreadyAdded(_))));
+    assert!(matches!(block_on(two.add(add())), Err(Error::InUse(_))));
+    block_on(torrent.stop()).unwrap();
+    assert!(block_on(two.add(add())).is_ok());
+}
+
+#[test]
+fn somebody_elses_file_is_left_alone() {
+    let source = source(&[("one", 100_000)], None);
+    let state = tempfile::tempdir().unwrap();
+    let (_seeder, addr) = seeder(&source, state.path());
+    let to = tempfile::tempdir().unwrap();
+    fs::create_dir(to.path().join("album")).unwrap();
+    fs::write(to.path().join("album/one"), "a diary").unwrap();
+    let leecher = engine(state.path());
+    let add = AddTorrent::new(source.metainfo.clone(), to.path()).peers(vec![addr]);
+    let torrent = block_on(leecher.add(add.clone())).unwrap();
+    let err = block_on(torrent.wait_finished()).unwrap_err();
+    assert_eq!(err.kind(), "file_in_the_way");
+    assert_eq!(fs::read(to.path().join("album/one")).unwrap(), b"a diary");
+    let torrent = block_on(leecher.add(add.overwrite(true))).unwrap();
+    block_on(torrent.wait_finished()).unwrap();
+    assert_same(source.dir.path(), to.path());
+}
+
+#[test]
+fn a_seed_goal_ends_the_torrent() {
+    let source = album();
+    let state = tempfile::tempdir().unwrap();
+    let seeding = engine(state.path());
+    let goal = SeedGoal { ratio: Some(1.0), time: None };
+    let add = AddTorrent::new(source.metainfo.clone(), source.dir.path()).seed_only(true).seed_goal(goal);
+    let seed = block_on(seeding.add(add)).unwrap();
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine(state.path());
+    let add = AddTorrent::new(source.metainfo.clone(), to.path()).peers(seeding.listen_addrs().to_vec());
+    block_on(async { leecher.add(add).await.unwrap().wait_finished().await }).unwrap();
+    block_on(seed.wait_stopped()).unwrap();
+    assert!(seed.stats().uploaded >= 1_403_335);
+
+    let goal = SeedGoal { ratio: None, time: Some(Duration::ZERO) };
+    let add = AddTorrent::new(source.metainfo.clone(), source.dir.path()).seed_only(true).seed_goal(goal);
+    block_on(async { seeding.add(add).await.unwrap().wait_stopped().await }).unwrap();
+}
+
+#[test]
+fn nothing_to_seed_is_said() {
+    let source = album();
+    let state = tempfile::tempdir().unwrap();
+    let empty = tempfile::tempdir().unwrap();
+    let engine = engine(state.path());
+    let add = AddTorrent::new(source.metainfo.clone(), empty.path()).seed_only(true);
+    let err = block_on(async { engine.add(add).await.unwrap().wait_finished().await }).unwrap_err();
+    assert_eq!(err.kind(), "nothing_to_seed");
+    assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0, "seeding creates nothing");
+}
+
+#[test]
+fn a_port_that_is_taken_is_said() {
+    let state = tempfile::tempdir().unwrap();
+    let one = engine(state.path());
+    let mut settings = Settings::new(state.path());
+    settings.listen = one.listen_addrs().to_vec();
+    assert!(matches!(Engine::start(settings), Err(Error::Listen { .. })));
+}
