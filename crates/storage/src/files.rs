@@ -409,8 +409,11 @@ impl Files {
             if len == 0 {
                 self.writable(file)?;
             } else if self.policy.allocate == Allocate::Full {
+                let there = self.entries.stamp(file).map_or(0, |stamp| stamp.size);
                 let handle = self.writable(file)?;
-                self.os().allocate(&handle.fd, len).map_err(|e| Error::os("write", &self.path(file), e))?;
+                self.os()
+                    .allocate(&handle.fd, there, len)
+                    .map_err(|e| Error::os("write", &self.path(file), e))?;
             }
         }
         Ok(())

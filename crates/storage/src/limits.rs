@@ -44,3 +44,6 @@ pub const MAX_WALKED_FILES: usize = 1_000_000;
 
 /// Folders within folders that [`walk`](crate::walk) goes down; deeper is an error.
 pub const MAX_WALK_DEPTH: usize = 100;
+
+/// Bytes that [`hash_files`](crate::hash_files) reads at once, on each of its threads.
+pub const CREATE_READ: usize = 512 << 10;

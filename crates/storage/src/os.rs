@@ -95,20 +95,22 @@ impl Os {
         retry(|| rustix::fs::fdatasync(&fd))
     }
 
-    /// Gives a file its room on disk; existing bytes stay.
-    pub(crate) fn allocate(&self, fd: impl AsFd, len: u64) -> Result<(), Errno> {
-        #[cfg(test)]
-        self.faults.before_allocate()?;
-        match retry(|| rustix::fs::fallocate(&fd, FallocateFlags::empty(), 0, len)) {
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.fill_with_zeros(&fd, len),
+    /// Gives a file room for `len` bytes on disk. Where the file system cannot do that, writes zeros from `there` on,
+    /// up to where bytes may be.
+    pub(crate) fn allocate(&self, fd: impl AsFd, there: u64, len: u64) -> Result<(), Errno> {
+        let allocated = retry(|| {
+            #[cfg(test)]
+            self.faults.before_allocate()?;
+            rustix::fs::fallocate(&fd, FallocateFlags::empty(), 0, len)
+        });
+        match allocated {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.fill_with_zeros(&fd, there, len),
             other => other,
         }
     }
 
-    /// Writes zeros from a file's end up to `len`, for file systems that cannot allocate.
-    fn fill_with_zeros(&self, fd: impl AsFd, len: u64) -> Result<(), Errno> {
+    fn fill_with_zeros(&self, fd: impl AsFd, mut at: u64, len: u64) -> Result<(), Errno> {
         let zeros = vec![0; 1 << 20];
-        let mut at = stamp_of(&fd)?.size;
         while at < len {
             let n = usize::try_from(len - at).unwrap_or(usize::MAX).min(zeros.len());
             self.write_all(&fd, &mut [IoSlice::new(&zeros[..n])], at)?;

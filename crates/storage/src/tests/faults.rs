@@ -1,1 +1,203 @@
-//! todo
+//! Disks that are full, broken, read-only or gone, and calls that do half of what they were asked to.
+
+use super::*;
+use crate::os::faults::Plan;
+use rustix::io::Errno;
+
+const PIECE: u32 = 65_536;
+
+/// A full disk at each write in turn: writing stops with one clear error, and a second run finishes.
+#[test]
+fn full_disk_at_every_write() {
+    let sample = Sample::new(PIECE, &[(Kind::File, 100_000), (Kind::File, 70_000), (Kind::File, 60_000)]);
+    let wanted = vec![true, false, true];
+    let mut failures = 0;
+    for writes in 0.. {
+        let place = Place::new();
+        let opened = place.open_with(&sample, |o| o.wanted = wanted.clone());
+        block_on(opened.disk.prepare()).unwrap();
+        place.os.faults.set(Plan { write: Some((writes, Errno::NOSPC)), ..Plan::default() });
+        let refused = sample.all_blocks().into_iter().any(|block| {
+            block_on(opened.disk.write_block(block, sample.bytes(block))) == Err(WriteRefused::Stopped)
+        });
+        let closed = block_on(opened.disk.close());
+        let events: Vec<_> = std::iter::from_fn(|| opened.events.try_recv().ok()).collect();
+        let failed: Vec<_> = events.iter().filter(|e| matches!(e, DiskEvent::Failed(_))).collect();
+        if failed.is_empty() {
+            assert!(!refused);
+            assert!(failures > 3, "the plan was never reached");
+            return;
+        }
+        failures += 1;
+        assert!(matches!(failed[..], [DiskEvent::Failed(Error::DiskFull(_))]), "{failed:?}");
+        // What was verified before is durable and right, and the second run takes it from there.
+        let saved = closed.unwrap();
+        place.os.faults.set(Plan::default());
+        let again = place.open_with(&sample, |o| {
+            o.wanted = wanted.clone();
+            o.trusted = Some(saved.pieces.clone());
+            o.known = saved.ours.clone();
+            o.partial = saved.partial.clone();
+        });
+        assert_eq!(again.disk.verified(), saved.pieces);
+        assert_eq!(block_on(again.disk.check(&saved.pieces, |_| {})).unwrap(), saved.pieces);
+        block_on(again.disk.prepare()).unwrap();
+        for block in sample.all_blocks() {
+            let _ = block_on(again.disk.write_block(block, sample.bytes(block)));
+        }
+        let end = block_on(again.disk.close()).unwrap();
+        assert!(end.pieces.is_full(), "{:?}", end.pieces);
+        assert_eq!(std::fs::read(sample.path(&place.root(), 0)).unwrap(), sample.file_bytes(0));
+        assert_eq!(std::fs::read(sample.path(&place.root(), 2)).unwrap(), sample.file_bytes(2));
+    }
+}
+
+#[test]
+fn the_error_says_what_to_do_and_stays() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    for (errno, kind) in [
+        (Errno::NOSPC, "disk_full"),
+        (Errno::DQUOT, "disk_full"),
+        (Errno::ROFS, "read_only"),
+        (Errno::IO, "io"),
+        (Errno::FBIG, "file_too_large"),
+    ] {
+        let place = Place::new();
+        let opened = place.ready(&sample);
+        place.os.faults.set(Plan { write: Some((0, errno)), ..Plan::default() });
+        for block in sample.blocks(PieceIndex::new(0)) {
+            let _ = block_on(opened.disk.write_block(block, sample.bytes(block)));
+        }
+        let DiskEvent::Failed(error) = opened.event() else { panic!("not failed") };
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().contains("t/f0"), "{error}");
+        assert_eq!(opened.disk.error(), Some(error));
+        let refused = block_on(opened.disk.write_block(sample.block(1, 0), sample.bytes(sample.block(1, 0))));
+        assert_eq!(refused, Err(WriteRefused::Stopped));
+        assert!(block_on(opened.disk.prepare()).is_err());
+    }
+}
+
+#[test]
+fn a_torrent_that_fails_leaves_others_alone() {
+    let place = Place::with(PoolSettings { threads: 1, ..PoolSettings::default() });
+    let (a, b) = (Sample::one_file(PIECE, 200_000), Sample::one_file(PIECE, 150_000));
+    let first = place.ready(&a);
+    let second = place.open_with(&b, |o| o.root = place.dir.path().join("other"));
+    block_on(second.disk.prepare()).unwrap();
+    std::fs::remove_dir_all(place.root()).unwrap();
+    for block in a.blocks(PieceIndex::new(0)) {
+        let _ = block_on(first.disk.write_block(block, a.bytes(block)));
+    }
+    assert_eq!(first.event(), DiskEvent::Failed(Error::Gone(place.root())));
+    second.write_piece(&b, 0);
+    second.write_piece(&b, 1);
+}
+
+#[test]
+fn a_failed_sync_takes_back_what_it_was_about() {
+    let sample = Sample::one_file(PIECE, 4 * u64::from(PIECE));
+    let place = Place::new();
+    let opened = place.ready(&sample);
+    opened.write_piece(&sample, 2);
+    assert_eq!(block_on(opened.disk.sync()).unwrap().pieces, pieces(&sample, &[2]));
+    opened.write_piece(&sample, 0);
+    opened.write_piece(&sample, 3);
+    place.os.faults.set(Plan { sync: Some(Errno::IO), ..Plan::default() });
+    let failed = block_on(opened.disk.sync()).unwrap_err();
+    assert_eq!(failed.not_durable, pieces(&sample, &[0, 3]));
+    assert_eq!(failed.error.kind(), "io");
+    assert!(matches!(opened.event(), DiskEvent::Failed(Error::Io { action: "sync", .. })));
+    // The kernel says "fine" the second time; that must not bring the pieces back.
+    place.os.faults.set(Plan::default());
+    assert_eq!(block_on(opened.disk.sync()).unwrap().pieces, pieces(&sample, &[2]));
+    assert_eq!(opened.disk.verified(), pieces(&sample, &[2]));
+    assert_eq!(block_on(opened.disk.read_block(sample.block(0, 0))), Err(Error::NotVerified(0)));
+    assert!(block_on(opened.disk.read_block(sample.block(2, 0))).is_ok());
+}
+
+#[test]
+fn short_and_interrupted_writes_are_finished() {
+    let sample = Sample::new(PIECE, &[(Kind::File, 100_000), (Kind::File, 50_000)]);
+    let place = Place::new();
+    let opened = place.ready(&sample);
+    place.os.faults.set(Plan { short_writes: Some(1000), interrupt: true, ..Plan::default() });
+    (0..3).for_each(|piece| opened.write_piece(&sample, piece));
+    block_on(opened.disk.close()).unwrap();
+    for file in 0..2 {
+        assert_eq!(std::fs::read(sample.path(&place.root(), file)).unwrap(), sample.file_bytes(file));
+    }
+}
+
+#[test]
+fn files_deleted_or_replaced_under_us_are_noticed_by_sync() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    for replace in [false, true] {
+        let place = Place::new();
+        let opened = place.ready(&sample);
+        opened.write_piece(&sample, 0);
+        let path = sample.path(&place.root(), 0);
+        std::fs::rename(&path, place.dir.path().join("elsewhere")).unwrap();
+        if replace {
+            std::fs::write(&path, "something else").unwrap();
+        }
+        let failed = block_on(opened.disk.sync()).unwrap_err();
+        assert_eq!(failed.error, Error::Gone(path));
+        assert_eq!(failed.not_durable, pieces(&sample, &[0]));
+    }
+}
+
+#[test]
+fn full_allocation_finds_a_full_disk_before_the_download() {
+    let sample = Sample::new(PIECE, &[(Kind::File, 100_000), (Kind::File, 50_000)]);
+    let place = Place::new();
+    let opened = place.open_with(&sample, |o| o.allocate = Allocate::Full);
+    place.os.faults.set(Plan { allocate: Some(Errno::NOSPC), ..Plan::default() });
+    assert!(matches!(block_on(opened.disk.prepare()), Err(Error::DiskFull(_))));
+    assert!(!sample.path(&place.root(), 0).exists(), "nothing new is left behind");
+    let refused = block_on(opened.disk.write_block(sample.block(0, 0), sample.bytes(sample.block(0, 0))));
+    assert_eq!(refused, Err(WriteRefused::Stopped));
+    // With room again, and on a file system that cannot allocate, zeros are written instead.
+    place.os.faults.set(Plan::default());
+    block_on(opened.disk.prepare()).unwrap();
+    let blocks = |file| {
+        std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(sample.path(&place.root(), file)).unwrap())
+    };
+    assert!(blocks(0) * 512 >= 100_000 && blocks(1) * 512 >= 50_000);
+}
+
+#[test]
+fn zeros_stand_in_for_allocation() {
+    let sample = Sample::one_file(PIECE, 300_000);
+    let place = Place::new();
+    let opened = place.open_with(&sample, |o| o.allocate = Allocate::Full);
+    place.os.faults.set(Plan { allocate: Some(Errno::OPNOTSUPP), ..Plan::default() });
+    block_on(opened.disk.prepare()).unwrap();
+    let blocks =
+        std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(sample.path(&place.root(), 0)).unwrap());
+    assert!(blocks * 512 >= 300_000, "{blocks} blocks");
+}
+
+#[test]
+fn folders_that_cannot_be() {
+    let sample = Sample::one_file(PIECE, 1000);
+    let place = Place::new();
+    // The output path is a file.
+    std::fs::write(place.root(), "a file").unwrap();
+    let opened = place.open(&sample);
+    assert_eq!(block_on(opened.disk.prepare()), Err(Error::NotAFolder(place.root())));
+    assert_eq!(std::fs::read(place.root()).unwrap(), b"a file");
+    // Something on the way to it is a file.
+    let opened = place.open_with(&sample, |o| o.root = place.root().join("a/b"));
+    assert!(matches!(block_on(opened.disk.prepare()), Err(Error::NotAFolder(_))));
+    // The torrent's own folder is a file.
+    let opened = place.open_with(&sample, |o| o.root = place.dir.path().to_path_buf());
+    std::fs::write(place.dir.path().join("t"), "a file").unwrap();
+    assert_eq!(block_on(opened.disk.prepare()), Err(Error::NotAFolder(place.dir.path().join("t"))));
+    // Nothing may be created there.
+    std::fs::remove_file(place.root()).unwrap();
+    let opened = place.ready(&sample);
+    place.os.faults.set(Plan { create: Some(Errno::ACCESS), ..Plan::default() });
+    opened.write(&sample, sample.block(0, 0));
+    assert!(matches!(opened.event(), DiskEvent::Failed(Error::PermissionDenied(_))));
+}

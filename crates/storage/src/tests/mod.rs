@@ -15,7 +15,7 @@ use sha1::{Digest, Sha1};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
-use types::{BLOCK_LEN, Bitfield, BlockRange, PieceIndex};
+use types::{Bitfield, BlockRange, PieceIndex};
 
 /// What a file of a test's torrent is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
