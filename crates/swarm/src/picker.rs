@@ -8,6 +8,10 @@
 //! few at random); a begun piece that was left to another peer. The end game begins when nothing is missing or open
 //! that anybody has: then blocks that are asked for are asked for again of others.
 
+mod invariants;
+#[cfg(test)]
+mod tests;
+
 use crate::PeerKey;
 use crate::availability::Availability;
 use crate::limits::{END_GAME_COPIES, MAX_PARTIAL_PIECES, RANDOM_FIRST_PIECES};
@@ -336,9 +340,10 @@ impl Picker {
 
     /// Whether the piece is the peer's to go on with, or (told by its `have`) to begin.
     fn may_go_on(&self, asker: &Asker<'_>, piece: PieceIndex) -> bool {
+        let share = if asker.dry { Share::Any } else { Share::Free };
         self.may_ask(asker, piece)
             && match self.begun.get(&piece) {
-                Some(begun) => begun.missing > 0 && begun.is_for(asker, Share::Free),
+                Some(begun) => begun.missing > 0 && begun.is_for(asker, share),
                 None => self.availability.is_open(piece) && self.begun.len() < MAX_PARTIAL_PIECES,
             }
     }
@@ -444,6 +449,3 @@ impl Begun {
         self.blocks.len() != (self.had + self.missing) as usize
     }
 }
-
-#[cfg(test)]
-mod tests;

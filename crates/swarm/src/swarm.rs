@@ -4,6 +4,7 @@
 //! `download`, serving in `upload`.
 
 mod download;
+mod invariants;
 mod messages;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,54 @@
+//! What is true of a picker at any time.
+
+use super::{Asker, Block, Picker, Share};
+use crate::PeerKey;
+use crate::limits::END_GAME_COPIES;
+use crate::pieces::Pieces;
+use alloc::collections::BTreeMap;
+use types::BlockRange;
+
+impl Picker {
+    /// Recounts everything, given the pieces of every peer and every outstanding request.
+    ///
+    /// # Panics
+    /// If a count is wrong or a piece is in two states at once.
+    pub(crate) fn check<'a>(&self, peers: impl Iterator<Item = &'a Pieces> + Clone, asked: &[BlockRange]) {
+        let mut copies: BTreeMap<BlockRange, u8> = BTreeMap::new();
+        asked.iter().for_each(|&block| *copies.entry(block).or_default() += 1);
+        for piece in self.lengths.pieces() {
+            let recount = peers.clone().filter(|pieces| pieces.contains(piece)).count();
+            assert_eq!(self.availability.of(piece) as usize, recount, "availability of {piece:?}");
+            let missing = self.wanted.contains(piece) && !self.have.contains(piece);
+            assert_eq!(self.missing.contains(piece), missing);
+            let begun = self.begun.get(&piece);
+            assert_eq!(self.availability.is_open(piece), missing && begun.is_none(), "{piece:?} open");
+            assert!(begun.is_none() || !self.have.contains(piece), "{piece:?} is there and begun");
+            let hungry = self.hungry.iter().filter(|&&other| other == piece).count();
+            let expected = missing && begun.is_some_and(|begun| begun.missing > 0);
+            assert_eq!(hungry, usize::from(expected), "{piece:?} hungry");
+        }
+        for (&piece, begun) in &self.begun {
+            let count = |which: fn(&Block) -> bool| begun.blocks.iter().filter(|b| which(b)).count();
+            assert_eq!(begun.blocks.len(), self.lengths.block_count(piece) as usize);
+            assert_eq!(begun.missing as usize, count(|b| *b == Block::Missing));
+            assert_eq!(begun.had as usize, count(|b| matches!(b, Block::Had(_))));
+            let before = &begun.blocks[..begun.cursor as usize];
+            assert!(!before.contains(&Block::Missing), "missing before the cursor");
+            for (state, number) in begun.blocks.iter().zip(0..) {
+                let block = self.lengths.block(piece, number).expect("in range");
+                let expected = if let Block::Asked(n) = *state { n } else { 0 };
+                assert!(expected <= END_GAME_COPIES);
+                assert_eq!(copies.remove(&block).unwrap_or(0), expected, "requests for {block:?}, {state:?}");
+            }
+        }
+        assert!(copies.is_empty(), "asked for, but not begun: {copies:?}");
+    }
+
+    /// Whether a peer that is not on parole could be asked for something that nobody else was asked for.
+    pub(crate) fn has_for(&self, peer: PeerKey, pieces: &Pieces) -> bool {
+        let asker = Asker { peer, pieces, current: None, dry: false, alone: false, whole: false, only: None };
+        self.find_hungry(&asker, Share::Any).is_some()
+            || self.availability.rarest_first().any(|piece| pieces.contains(piece))
+                && self.begun.len() < crate::limits::MAX_PARTIAL_PIECES
+    }
+}

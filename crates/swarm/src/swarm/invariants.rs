@@ -1,0 +1,55 @@
+//! What is true of a swarm after every input.
+
+use super::Swarm;
+use crate::limits::{MAX_ALLOWED_FAST, MAX_KNOWN_PEERS, MAX_REQUESTS_WITHOUT_FAST, MAX_WINDOW};
+use crate::peer::Peer;
+use alloc::vec::Vec;
+
+impl Swarm {
+    /// Recounts everything that is kept incrementally. For simulators and fuzzers: it takes peers x pieces.
+    ///
+    /// # Panics
+    /// If a count is wrong, a limit is passed, or a peer idles though there is something to ask it for.
+    pub fn check_invariants(&self) {
+        let asked: Vec<_> =
+            self.peers.values().flat_map(|peer| peer.requests.iter().map(|asked| asked.block)).collect();
+        self.picker.check(self.peers.values().map(|peer| &peer.pieces), &asked);
+        for (key, peer) in &self.peers {
+            self.check_peer(peer);
+            let idle = peer.dry == Some(self.picker.returns()) && peer.current.is_none();
+            let served = !peer.peer_choking && !self.trust.on_parole(peer.suspect);
+            assert!(!(idle && served && self.picker.has_for(*key, &peer.pieces)), "{key:?} idles in vain");
+        }
+        let served = self.peers.values().filter(|peer| !peer.am_choking && peer.peer_interested).count();
+        assert!(served <= self.choker.slots(), "more peers are served than there are slots");
+        assert!(self.peers.len() <= self.config.max_peers);
+        assert!(self.book.len() <= MAX_KNOWN_PEERS);
+        assert_eq!(self.finished, self.picker.missing().count_ones() == 0);
+        self.check_totals();
+    }
+
+    fn check_peer(&self, peer: &Peer) {
+        assert_eq!(peer.useful, peer.pieces.count_in(self.picker.missing()), "useful pieces");
+        assert_eq!(peer.am_interested, peer.useful > 0, "interest is exact");
+        assert!(peer.requests.len() <= MAX_WINDOW);
+        let mut asked: Vec<_> = peer.requests.iter().map(|asked| asked.block).collect();
+        asked.sort_unstable();
+        assert!(asked.windows(2).all(|pair| pair[0] != pair[1]), "asked twice for the same block");
+        assert!(peer.allowed_fast.len() <= MAX_ALLOWED_FAST);
+        assert!(peer.fast || !peer.peer_choking || peer.requests.is_empty(), "a choke drops requests");
+        assert!(!peer.am_choking || peer.queue.is_empty(), "who is choked is not served");
+        let reqq = usize::try_from(self.config.reqq).expect("32 bits");
+        assert!(peer.queue.len() + peer.serving.len() <= reqq.max(MAX_REQUESTS_WITHOUT_FAST));
+        assert_eq!(peer.serving_bytes, peer.serving.iter().map(|block| u64::from(block.len)).sum::<u64>());
+        assert!(peer.serving.iter().chain(&peer.queue).all(|block| self.picker.have().contains(block.piece)));
+    }
+
+    fn check_totals(&self) {
+        let len = |piece| u64::from(self.lengths.piece_len(piece));
+        let wanted: u64 = self.picker.wanted().ones().map(len).sum();
+        let missing: u64 = self.picker.missing().ones().map(len).sum();
+        assert_eq!(self.totals.wanted_bytes, wanted);
+        assert_eq!(self.totals.done_bytes, wanted - missing);
+        assert_eq!(self.totals.left_bytes, self.picker.have().zeros().map(len).sum::<u64>());
+    }
+}

@@ -1,0 +1,139 @@
+//! A few swarms connected back to back: they must all get everything, whatever happens in between.
+
+mod net;
+
+use net::{Net, Setup};
+use std::time::Duration;
+use types::{Bitfield, Lengths, PieceIndex};
+use wire::Message;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// 4 MiB and a bit in pieces of 64 KiB; the last piece and its last block are short.
+fn lengths() -> Lengths {
+    Lengths::new((4 << 20) + 20_000, 64 << 10).unwrap()
+}
+
+fn one_seed_and(leechers: usize) -> Vec<Setup> {
+    let mut setups = vec![Setup { seed: true, ..Setup::default() }];
+    setups.resize(leechers + 1, Setup::default());
+    setups
+}
+
+#[test]
+fn a_pair() {
+    let mut net = Net::new(lengths(), 1, one_seed_and(1));
+    let took = net.run(MINUTE, |_| {});
+    // 4.2 MB at 1 MB/s, and the time to get going.
+    assert!(took < Duration::from_millis(4_800), "{took:?}");
+    assert_eq!(net.wasted(), 0);
+}
+
+#[test]
+fn five_leechers_all_complete() {
+    for seed in 0..5 {
+        let mut net = Net::new(lengths(), seed, one_seed_and(5));
+        let took = net.run(MINUTE, |_| {});
+        // The seed alone would take 21 s.
+        assert!(took < Duration::from_secs(11), "seed {seed}: {took:?}");
+        net.run_for(MINUTE);
+        assert!(net.nodes.iter().all(|node| node.finished == 1), "said once");
+        assert!(net.nodes.iter().all(|node| node.swarm.peers(net.now).count() == 0), "seeds leave seeds");
+        assert!(net.nodes.iter().all(|node| node.banned.is_empty()));
+    }
+}
+
+#[test]
+fn peers_without_the_fast_extension_do_too() {
+    for seed in 0..5 {
+        let mut setups = one_seed_and(5);
+        setups.iter_mut().step_by(2).for_each(|setup| setup.fast = false);
+        Net::new(lengths(), seed, setups).run(MINUTE, |_| {});
+    }
+}
+
+#[test]
+fn one_slot_each_is_enough() {
+    let mut setups = one_seed_and(5);
+    setups.iter_mut().for_each(|setup| setup.slots = 1);
+    setups[0].fast = false;
+    Net::new(lengths(), 3, setups).run(10 * MINUTE, |_| {});
+}
+
+#[test]
+fn connections_that_break() {
+    for seed in 0..5 {
+        let mut net = Net::new(lengths(), seed, one_seed_and(5));
+        let mut breaks = 60;
+        net.run(10 * MINUTE, |net| {
+            if breaks > 0 && net.rng.u32(0..100) == 0 {
+                breaks -= 1;
+                net.cut_one();
+            }
+        });
+    }
+}
+
+#[test]
+fn choke_storms() {
+    for seed in 0..5 {
+        let mut setups = one_seed_and(5);
+        setups[1].fast = false;
+        let mut net = Net::new(lengths(), seed, setups);
+        let mut storms = 400;
+        net.run(10 * MINUTE, |net| {
+            if storms > 0 && net.rng.u32(0..10) == 0 {
+                storms -= 1;
+                let message = if net.rng.bool() { Message::Choke } else { Message::Unchoke };
+                net.inject(message);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_liar_is_found_and_nobody_else() {
+    for seed in 0..8 {
+        let mut setups = one_seed_and(5);
+        setups[3].poison_permille = 300;
+        let liar = std::net::SocketAddr::from(([10, 0, 0, 4], 6881)).ip();
+        let mut net = Net::new(lengths(), seed, setups);
+        net.run(10 * MINUTE, |_| {});
+        let bans: Vec<_> = net.nodes.iter().flat_map(|node| &node.banned).collect();
+        assert!(bans.iter().all(|addr| addr.ip() == liar), "seed {seed}: an honest peer is banned: {bans:?}");
+        assert!(!bans.is_empty(), "seed {seed}: nobody found the liar");
+    }
+}
+
+#[test]
+fn only_what_is_wanted() {
+    let wanted = |from: u32| {
+        let mut wanted = Bitfield::new(lengths().piece_count());
+        (from..from + 20).for_each(|n| {
+            wanted.insert(PieceIndex::new(n));
+        });
+        wanted
+    };
+    let mut setups = one_seed_and(3);
+    for (setup, from) in setups.iter_mut().skip(1).zip([0, 10, 40]) {
+        setup.wanted = Some(wanted(from));
+    }
+    let mut net = Net::new(lengths(), 1, setups);
+    net.run(MINUTE, |_| {});
+    for (node, from) in net.nodes.iter().skip(1).zip([0, 10, 40]) {
+        assert_eq!(*node.swarm.have(), wanted(from));
+    }
+    net.run_for(MINUTE);
+    assert!(net.nodes.iter().all(|node| node.swarm.peers(net.now).count() == 0), "nobody wants anything");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_outputs() {
+    let run = |seed| {
+        let mut net = Net::new(lengths(), seed, one_seed_and(5));
+        net.run(MINUTE, |_| {});
+        net.digest
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}

@@ -1,0 +1,368 @@
+//! A few swarms connected back to back, in virtual time.
+//!
+//! Each node is a [`Swarm`], a disk that claims blocks and hashes pieces, and an uplink with a rate. Everything else
+//! (latency, who dies when, who lies) is the scenario's. The nodes' invariants are checked as it goes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+use swarm::{Config, Input, Output, PeerKey, PeerSource, Swarm};
+use types::{Bitfield, BlockRange, Lengths, PeerId, PieceIndex, Time};
+use wire::{Message, Reserved};
+
+pub type Rng = fastrand::Rng;
+
+/// How one node is made.
+#[derive(Clone)]
+pub struct Setup {
+    pub seed: bool,
+    /// Bytes per second.
+    pub up: u64,
+    pub fast: bool,
+    /// Of a thousand blocks that it sends, how many are wrong.
+    pub poison_permille: u32,
+    pub slots: usize,
+    pub wanted: Option<Bitfield>,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup { seed: false, up: 1_000_000, fast: true, poison_permille: 0, slots: 4, wanted: None }
+    }
+}
+
+pub struct Node {
+    pub swarm: Swarm,
+    pub addr: SocketAddr,
+    pub finished: u32,
+    pub banned: Vec<SocketAddr>,
+    setup: Setup,
+    disk: BTreeMap<PieceIndex, BTreeMap<u32, bool>>,
+    /// The far end of each connection, and what was asked of it.
+    links: BTreeMap<PeerKey, Link>,
+    uplink: VecDeque<(PeerKey, BlockRange)>,
+    sending: bool,
+    timer: Option<Time>,
+}
+
+struct Link {
+    node: usize,
+    key: PeerKey,
+    asked: BTreeSet<BlockRange>,
+    /// Messages arrive in order.
+    last_arrival: Time,
+}
+
+enum Event {
+    Dial { from: usize, to: SocketAddr },
+    Message { to: usize, key: PeerKey, message: Message<'static> },
+    Block { to: usize, key: PeerKey, block: BlockRange, bad: bool },
+    Sent { node: usize, key: PeerKey, block: BlockRange },
+    Closed { to: usize, key: PeerKey },
+    Hashed { node: usize, piece: PieceIndex },
+    Timer { node: usize, at: Time },
+}
+
+pub struct Net {
+    pub now: Time,
+    pub nodes: Vec<Node>,
+    pub digest: u64,
+    pub rng: Rng,
+    pub lengths: Lengths,
+    pub latency: Duration,
+    events: BTreeMap<(Time, u64), Event>,
+    sequence: u64,
+    next_key: u64,
+}
+
+impl Net {
+    pub fn new(lengths: Lengths, seed: u64, setups: Vec<Setup>) -> Net {
+        let mut net = Net {
+            now: Time::from_secs(1),
+            nodes: Vec::new(),
+            digest: 0xcbf2_9ce4_8422_2325,
+            rng: Rng::with_seed(seed),
+            lengths,
+            latency: Duration::from_millis(20),
+            events: BTreeMap::new(),
+            sequence: 0,
+            next_key: 0,
+        };
+        for setup in setups {
+            net.add(setup);
+        }
+        let everybody: Vec<SocketAddr> = net.nodes.iter().map(|node| node.addr).collect();
+        for node in 0..net.nodes.len() {
+            let others: Vec<_> =
+                everybody.iter().copied().filter(|addr| *addr != net.nodes[node].addr).collect();
+            net.input(node, Input::PeersFound { addrs: &others, source: PeerSource::User });
+        }
+        net
+    }
+
+    fn add(&mut self, setup: Setup) {
+        let number = u8::try_from(self.nodes.len() + 1).unwrap();
+        let addr = SocketAddr::from(([10, 0, 0, number], 6881));
+        let count = self.lengths.piece_count();
+        let have = if setup.seed { Bitfield::full(count) } else { Bitfield::new(count) };
+        let config = Config {
+            peer_id: PeerId([number; 20]),
+            client: format!("node {number}"),
+            listen_port: Some(6881),
+            upload_slots: setup.slots,
+            ..Config::default()
+        };
+        let swarm = Swarm::new(config, self.lengths, have, self.rng.u64(..), self.now);
+        self.nodes.push(Node {
+            swarm,
+            addr,
+            finished: 0,
+            banned: Vec::new(),
+            setup: setup.clone(),
+            disk: BTreeMap::new(),
+            links: BTreeMap::new(),
+            uplink: VecDeque::new(),
+            sending: false,
+            timer: None,
+        });
+        if let Some(wanted) = setup.wanted {
+            self.input(self.nodes.len() - 1, Input::SetWanted(wanted));
+        }
+    }
+
+    /// Runs until every node has what it wants; returns when that was.
+    ///
+    /// `chaos` is called before each event.
+    pub fn run(&mut self, deadline: Duration, mut chaos: impl FnMut(&mut Net)) -> Duration {
+        let start = self.now;
+        while !self.nodes.iter().all(|node| node.finished > 0) {
+            chaos(self);
+            let Some(((at, _), event)) = self.events.pop_first() else {
+                panic!("{}", self.report("stalled"))
+            };
+            assert!(at.since(start) < deadline, "{}", self.report("deadline"));
+            self.now = at;
+            self.happen(event);
+        }
+        self.now.since(start)
+    }
+
+    /// Runs for so long, whatever happens.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(entry) = self.events.first_entry()
+            && entry.key().0 <= end
+        {
+            let ((at, _), event) = entry.remove_entry();
+            self.now = at;
+            self.happen(event);
+        }
+        self.now = end;
+    }
+
+    /// Closes a random connection, as a network does.
+    pub fn cut_one(&mut self) {
+        let node = self.rng.usize(0..self.nodes.len());
+        let keys: Vec<PeerKey> = self.nodes[node].links.keys().copied().collect();
+        if let Some(&key) = self.rng.choice(&keys) {
+            self.hang_up(node, key);
+            self.input(node, Input::PeerClosed { peer: key });
+        }
+    }
+
+    /// Makes a random peer seem to send a message to its neighbour.
+    pub fn inject(&mut self, message: Message<'static>) {
+        let node = self.rng.usize(0..self.nodes.len());
+        let keys: Vec<PeerKey> = self.nodes[node].links.keys().copied().collect();
+        if let Some(&key) = self.rng.choice(&keys) {
+            self.input(node, Input::Message { peer: key, message });
+        }
+    }
+
+    pub fn wasted(&self) -> u64 {
+        self.nodes.iter().map(|node| node.swarm.stats(self.now).wasted).sum()
+    }
+
+    fn report(&self, what: &str) -> String {
+        let mut text = format!("{what} at {:?}\n", self.now);
+        for node in &self.nodes {
+            text += &format!("{} {:?}\n", node.addr, node.swarm.stats(self.now));
+            for peer in node.swarm.peers(self.now) {
+                text += &format!("    {peer:?}\n");
+            }
+        }
+        text
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Dial { from, to } => self.dial(from, to),
+            Event::Message { to, key, message } => self.input(to, Input::Message { peer: key, message }),
+            Event::Block { to, key, block, bad } => self.arrive(to, key, block, bad),
+            Event::Sent { node, key, block } => {
+                self.nodes[node].sending = false;
+                self.leave(node, key, block);
+                self.send_next(node);
+            }
+            Event::Closed { to, key } => {
+                self.nodes[to].links.remove(&key);
+                self.input(to, Input::PeerClosed { peer: key });
+            }
+            Event::Hashed { node, piece } => self.hashed(node, piece),
+            Event::Timer { node, at } => {
+                if self.nodes[node].timer == Some(at) {
+                    self.nodes[node].timer = None;
+                    self.nodes[node].swarm.handle_timeout(self.now);
+                    self.drain(node);
+                }
+            }
+        }
+    }
+
+    fn input(&mut self, node: usize, input: Input<'_>) {
+        self.nodes[node].swarm.handle(self.now, input);
+        self.drain(node);
+    }
+
+    fn drain(&mut self, node: usize) {
+        while let Some(output) = self.nodes[node].swarm.poll_output() {
+            for byte in format!("{node} {:?} {output:?}", self.now).bytes() {
+                self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+            }
+            self.output(node, output);
+        }
+        // They take peers x pieces: every few events, each time other ones.
+        if self.sequence % 7 == 0 {
+            self.nodes[node].swarm.check_invariants();
+        }
+        let due = self.nodes[node].swarm.poll_timeout();
+        if due != self.nodes[node].timer {
+            self.nodes[node].timer = due;
+            if let Some(at) = due {
+                self.at(at.max(self.now), Event::Timer { node, at });
+            }
+        }
+    }
+
+    fn output(&mut self, node: usize, output: Output) {
+        match output {
+            Output::Send { peer, message } => self.post(node, peer, message),
+            Output::Request { peer, block } => {
+                let link = self.nodes[node].links.get_mut(&peer).expect("requests go to connected peers");
+                link.asked.insert(block);
+                self.post(node, peer, Message::Request(block.into()));
+            }
+            Output::Cancel { peer, block } => self.post(node, peer, Message::Cancel(block.into())),
+            Output::Serve { peer, block } => {
+                self.nodes[node].uplink.push_back((peer, block));
+                self.send_next(node);
+            }
+            Output::DropServes { peer } => self.nodes[node].uplink.retain(|(to, _)| *to != peer),
+            Output::Connect { addr } => {
+                self.at(self.now + self.latency * 3, Event::Dial { from: node, to: addr })
+            }
+            Output::Disconnect { peer, .. } => self.hang_up(node, peer),
+            Output::NeedPeers => {}
+            Output::Finished => self.nodes[node].finished += 1,
+            Output::Banned { addr, .. } => self.nodes[node].banned.push(addr),
+        }
+    }
+
+    fn dial(&mut self, from: usize, to: SocketAddr) {
+        let Some(target) = self.nodes.iter().position(|node| node.addr == to) else {
+            return self.input(from, Input::ConnectFailed { addr: to });
+        };
+        let (here, there) = (PeerKey(self.next_key), PeerKey(self.next_key + 1));
+        self.next_key += 2;
+        let port = 40_000 + u16::try_from(self.next_key % 20_000).unwrap();
+        let sides = [
+            (from, here, target, there, to),
+            (target, there, from, here, SocketAddr::new(self.nodes[from].addr.ip(), port)),
+        ];
+        for (node, key, other, other_key, _) in sides {
+            let link = Link { node: other, key: other_key, asked: BTreeSet::new(), last_arrival: self.now };
+            self.nodes[node].links.insert(key, link);
+        }
+        for (node, key, other, _, addr) in sides {
+            let reserved = Reserved::NONE.with_extended();
+            let both_fast = self.nodes[node].setup.fast && self.nodes[other].setup.fast;
+            let reserved = if both_fast { reserved.with_fast() } else { reserved };
+            let peer_id = PeerId([u8::try_from(other + 1).unwrap(); 20]);
+            let outgoing = node == from;
+            self.input(node, Input::PeerConnected { peer: key, addr, outgoing, peer_id, reserved });
+        }
+    }
+
+    fn hang_up(&mut self, node: usize, key: PeerKey) {
+        self.nodes[node].uplink.retain(|(to, _)| *to != key);
+        if let Some(link) = self.nodes[node].links.remove(&key) {
+            let at = link.last_arrival.max(self.now + self.latency);
+            self.at(at, Event::Closed { to: link.node, key: link.key });
+        }
+    }
+
+    fn post(&mut self, node: usize, peer: PeerKey, message: Message<'static>) {
+        if let Some((at, to, key)) = self.arrival(node, peer) {
+            self.at(at, Event::Message { to, key, message });
+        }
+    }
+
+    fn arrival(&mut self, node: usize, peer: PeerKey) -> Option<(Time, usize, PeerKey)> {
+        let link = self.nodes[node].links.get_mut(&peer)?;
+        link.last_arrival = link.last_arrival.max(self.now + self.latency);
+        Some((link.last_arrival, link.node, link.key))
+    }
+
+    /// The uplink carries one block at a time.
+    fn send_next(&mut self, node: usize) {
+        let sender = &mut self.nodes[node];
+        if sender.sending {
+            return;
+        }
+        if let Some((key, block)) = sender.uplink.pop_front() {
+            sender.sending = true;
+            let time = Duration::from_nanos(u64::from(block.len) * 1_000_000_000 / sender.setup.up);
+            self.at(self.now + time, Event::Sent { node, key, block });
+        }
+    }
+
+    fn leave(&mut self, node: usize, peer: PeerKey, block: BlockRange) {
+        let bad = self.rng.u32(0..1000) < self.nodes[node].setup.poison_permille;
+        if let Some((at, to, key)) = self.arrival(node, peer) {
+            self.at(at, Event::Block { to, key, block, bad });
+            self.input(node, Input::BlockSent { peer, block });
+        }
+    }
+
+    fn arrive(&mut self, to: usize, key: PeerKey, block: BlockRange, bad: bool) {
+        let node = &mut self.nodes[to];
+        let Some(link) = node.links.get_mut(&key) else { return };
+        if !link.asked.remove(&block) {
+            return self.input(to, Input::Unrequested { peer: key, len: block.len });
+        }
+        let piece = node.disk.entry(block.piece).or_default();
+        let there = node.swarm.have().contains(block.piece) || piece.contains_key(&block.offset);
+        if there {
+            return self.input(to, Input::BlockRefused { peer: key, block });
+        }
+        piece.insert(block.offset, bad);
+        if piece.len() == self.lengths.block_count(block.piece) as usize {
+            self.at(self.now + Duration::from_millis(2), Event::Hashed { node: to, piece: block.piece });
+        }
+        self.input(to, Input::BlockReceived { peer: key, block });
+    }
+
+    fn hashed(&mut self, node: usize, piece: PieceIndex) {
+        let blocks = self.nodes[node].disk.remove(&piece).unwrap_or_default();
+        if blocks.values().any(|bad| *bad) {
+            self.input(node, Input::PieceFailed { piece, from_disk: false });
+        } else {
+            self.input(node, Input::PieceVerified { piece });
+        }
+    }
+
+    fn at(&mut self, at: Time, event: Event) {
+        self.sequence += 1;
+        self.events.insert((at, self.sequence), event);
+    }
+}
