@@ -350,7 +350,7 @@ mod tests {
             prop_assume!(lengths.iter().sum::<usize>() > 0);
             prop_assume!(lengths.iter().sum::<usize>() / (piece_length as usize) < 2_000);
             let bytes: Vec<Vec<u8>> =
-                lengths.iter().enumerate().map(|(n, &len)| (0..len).map(|i| (i * (n + 3) / 7) as u8).collect()).collect();
+                lengths.iter().enumerate().map(|(n, &len)| (0..len).map(|i| u8::try_from(i * (n + 3) / 7 % 256).unwrap()).collect()).collect();
             let names: Vec<String> = (0..lengths.len()).map(|n| format!("f{n}")).collect();
             let files: Vec<(&str, &[u8])> = names.iter().map(String::as_str).zip(bytes.iter().map(Vec::as_slice)).collect();
             let dir = folder(&files);

@@ -171,10 +171,10 @@ fn read_slots(os: &Os, path: &Path, lengths: Lengths) -> Option<Slots> {
     for (piece, entry) in (0u32..).zip(table[header.len()..].chunks_exact(4)) {
         let entry = u32::from_be_bytes([entry[0], entry[1], entry[2], entry[3]]);
         // A slot that two pieces claim is the first one's; a slot number that cannot be is nobody's.
-        if let Some(slot) = entry.checked_sub(1).filter(|&slot| slot < lengths.piece_count()) {
-            if slots.used.insert(slot) {
-                slots.of_piece.insert(piece, slot);
-            }
+        if let Some(slot) = entry.checked_sub(1).filter(|&slot| slot < lengths.piece_count())
+            && slots.used.insert(slot)
+        {
+            slots.of_piece.insert(piece, slot);
         }
     }
     Some(slots)

@@ -147,8 +147,12 @@ impl Shared {
     /// A number for a new torrent, and the lane that is its own from now on.
     pub(crate) fn assign(&self) -> (u64, Sender<LaneJob>) {
         let id = self.next_torrent.fetch_add(1, Ordering::Relaxed);
-        let lane = usize::try_from(id).unwrap_or(0) % self.lanes.len();
-        (id, self.lanes[lane].clone())
+        (id, self.lane_of(id).clone())
+    }
+
+    pub(crate) fn lane_of(&self, torrent: u64) -> &Sender<LaneJob> {
+        let lane = usize::try_from(torrent).unwrap_or(0) % self.lanes.len();
+        &self.lanes[lane]
     }
 
     pub(crate) fn worker_count(&self) -> usize {

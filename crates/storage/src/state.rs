@@ -137,3 +137,28 @@ impl State {
         self.attempts.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::BLOCK_LEN;
+
+    #[test]
+    fn only_so_many_pieces_may_be_begun() {
+        let count = u32::try_from(MAX_BEGUN_PIECES).unwrap() + 1;
+        let lengths = Lengths::new(u64::from(count) * u64::from(2 * BLOCK_LEN), 2 * BLOCK_LEN).unwrap();
+        let mut state = State::new(count);
+        state.phase = Phase::Writing;
+        let data = Bytes::from(vec![0; BLOCK_LEN as usize]);
+        let block = |piece| lengths.block(PieceIndex::new(piece), 0).unwrap();
+        for piece in 0..count - 1 {
+            assert_eq!(state.claim(lengths, block(piece), &data), Ok(0));
+        }
+        let one_more = block(count - 1);
+        assert_eq!(state.claim(lengths, one_more, &data), Err(WriteRefused::TooManyPieces));
+        let second = lengths.block(PieceIndex::new(0), 1).unwrap();
+        assert_eq!(state.claim(lengths, second, &data), Ok(1), "a piece that is begun goes on");
+        state.release(PieceIndex::new(7), 0);
+        assert_eq!(state.claim(lengths, one_more, &data), Ok(0), "a claim given back makes room");
+    }
+}

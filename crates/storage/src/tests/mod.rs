@@ -1,4 +1,5 @@
 //! Whole torrents on real files. The model is one flat run of bytes.
+#![allow(clippy::cast_possible_truncation)] // samples are small
 
 mod faults;
 mod foreign;

@@ -1,1 +1,332 @@
-//! todo
+//! What an earlier run left, what the bounds do, and what is refused.
+
+use super::*;
+use crate::pool::LaneJob;
+use std::fs;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+const PIECE: u32 = 65_536;
+
+#[test]
+fn unfinished_pieces_go_on() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    let place = Place::new();
+    let first = place.ready(&sample);
+    first.write_piece(&sample, 1);
+    for block in [0, 2, 3] {
+        first.write(&sample, sample.block(0, block));
+    }
+    let saved = block_on(first.disk.close()).unwrap();
+    assert_eq!(saved.partial, [(PieceIndex::new(0), vec![0, 2, 3])]);
+    drop(first);
+
+    let reopen = || {
+        let opened = place.open_with(&sample, |o| {
+            o.trusted = Some(saved.pieces.clone());
+            o.known = saved.ours.clone();
+            o.stamps = saved.files.clone();
+            o.partial = saved.partial.clone();
+        });
+        block_on(opened.disk.prepare()).unwrap();
+        opened
+    };
+    let second = reopen();
+    assert_eq!(second.disk.partial(), saved.partial);
+    let again = block_on(second.disk.write_block(sample.block(0, 2), sample.bytes(sample.block(0, 2))));
+    assert_eq!(again, Err(WriteRefused::Duplicate));
+    second.write(&sample, sample.block(0, 1));
+    assert_eq!(second.event(), DiskEvent::PieceVerified(PieceIndex::new(0)));
+    drop(second);
+
+    // Blocks that went bad between the runs: nobody is to blame, and the piece can be had again.
+    let path = sample.path(&place.root(), 0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[40_000] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let third = reopen();
+    third.write(&sample, sample.block(0, 1));
+    assert_eq!(third.event(), DiskEvent::PieceFailed { piece: PieceIndex::new(0), from_disk: true });
+    third.write_piece(&sample, 0);
+}
+
+#[test]
+fn partial_blocks_that_cannot_be_are_passed_over() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    let place = Place::new();
+    let n = PieceIndex::new;
+    fs::create_dir_all(place.root().join("t")).unwrap();
+    fs::write(sample.path(&place.root(), 0), vec![0; 150_000]).unwrap();
+    let opened = place.open_with(&sample, |o| {
+        o.known = vec![true];
+        o.partial = vec![
+            (n(0), vec![0, 4]),       // no such block
+            (n(1), vec![0, 1, 2, 3]), // complete, so not partial
+            (n(2), vec![0]),          // beyond the end of the file
+            (n(9), vec![0]),          // no such piece
+            (n(u32::MAX), vec![]),    // nothing at all
+        ];
+    });
+    assert_eq!(opened.disk.partial(), []);
+}
+
+#[test]
+fn what_is_missing_or_different_is_not_trusted() {
+    let sample = Sample::new(PIECE, &[(Kind::File, 131_072), (Kind::File, 131_072), (Kind::File, 131_072)]);
+    let place = Place::new();
+    sample.write_files(&place.root());
+    let opened = place.open(&sample);
+    assert!(block_on(opened.disk.check(&sample.full(), |_| {})).unwrap().is_full());
+    let saved = block_on(opened.disk.close()).unwrap();
+
+    fs::remove_file(sample.path(&place.root(), 0)).unwrap();
+    fs::File::options().write(true).open(sample.path(&place.root(), 1)).unwrap().set_len(70_000).unwrap();
+    let path = sample.path(&place.root(), 2);
+    fs::File::options().write(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    let reopen = |stamps: &[Option<FileStamp>]| {
+        place.open_with(&sample, |o| {
+            o.trusted = Some(sample.full());
+            o.stamps = stamps.to_vec();
+        })
+    };
+    let opened = reopen(&saved.files);
+    assert_eq!(opened.disk.verified(), pieces(&sample, &[]));
+    assert_eq!(opened.disk.suspect(), pieces(&sample, &[2, 4, 5]));
+    let suspect = opened.disk.suspect();
+    assert_eq!(block_on(opened.disk.check(&suspect, |_| {})).unwrap(), suspect);
+    assert_eq!(opened.disk.suspect().count_ones(), 0);
+    // Without stamps, as after a crash, only what cannot be there is dropped.
+    assert_eq!(reopen(&[]).disk.verified(), pieces(&sample, &[2, 4, 5]));
+}
+
+#[test]
+fn verify_tells_how_each_file_is() {
+    let files = [(Kind::File, 100_000); 6];
+    let sample =
+        Sample::new(PIECE, &[&files[..], &[(Kind::Pad, 10), (Kind::File, 0), (Kind::File, 0)]].concat());
+    let place = Place::new();
+    sample.write_files(&place.root());
+    let path = |file| sample.path(&place.root(), file);
+    fs::remove_file(path(1)).unwrap();
+    fs::remove_file(path(8)).unwrap();
+    let mut bytes = sample.file_bytes(3).to_vec();
+    bytes[50_000] ^= 1;
+    fs::write(path(3), bytes).unwrap();
+    fs::write(path(5), [sample.file_bytes(5), b"more"].concat()).unwrap();
+    fs::remove_file(path(4)).unwrap();
+    fs::create_dir(path(4)).unwrap();
+    let opened = place.open(&sample);
+    let mut last = 0;
+    let report = block_on(opened.disk.verify(|done| last = done)).unwrap();
+    assert_eq!(last, sample.layout.lengths().piece_count());
+    // Pieces of 65,536: file 1 is in 1..=3, file 3 is damaged in 5, file 4 is in 6 and 7.
+    assert_eq!(report.pieces, pieces(&sample, &[0, 4, 8, 9]));
+    assert_eq!(report.files[0], FileReport::BadPieces { bad: 1, pieces: 2 });
+    assert_eq!(report.files[1], FileReport::Missing);
+    assert_eq!(report.files[2], FileReport::BadPieces { bad: 1, pieces: 2 });
+    assert_eq!(report.files[3], FileReport::BadPieces { bad: 2, pieces: 3 });
+    assert_eq!(report.files[4], FileReport::Unreadable(Error::FolderInTheWay(path(4))));
+    assert_eq!(report.files[5], FileReport::WrongSize { found: 100_004, bad: 1, pieces: 3 });
+    assert_eq!(report.files[6..], [FileReport::Good, FileReport::Good, FileReport::Missing]);
+    assert!(!place.parts().exists());
+}
+
+#[test]
+fn holes_are_checked_without_being_read() {
+    let sample = Sample::one_file(PIECE, 1 << 20);
+    let place = Place::new();
+    let opened = place.ready(&sample);
+    opened.write_piece(&sample, 3);
+    assert_eq!(block_on(opened.disk.check(&sample.full(), |_| {})).unwrap(), pieces(&sample, &[3]));
+    // A torrent of zeros is there as soon as its files are.
+    let zeros = Sample::new(PIECE, &[(Kind::File, 1), (Kind::Pad, 200_000)]);
+    zeros.write_files(&place.root());
+    assert!(block_on(place.open(&zeros).disk.check(&zeros.full(), |_| {})).unwrap().is_full());
+    let path = zeros.path(&place.root(), 0);
+    fs::File::create(&path).unwrap().set_len(1).unwrap();
+    assert_eq!(
+        block_on(place.open(&zeros).disk.check(&zeros.full(), |_| {})).unwrap(),
+        pieces(&zeros, &[1, 2, 3])
+    );
+}
+
+#[test]
+fn a_check_takes_back_what_is_bad() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    let place = Place::new();
+    let opened = place.ready(&sample);
+    opened.write_piece(&sample, 0);
+    opened.write_piece(&sample, 1);
+    opened.write(&sample, sample.block(2, 0));
+    let block = sample.block(0, 1);
+    assert_eq!(
+        block_on(opened.disk.read_block(sample.block(0, 0))).unwrap(),
+        sample.bytes(sample.block(0, 0))
+    );
+    let path = sample.path(&place.root(), 0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[20_000] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    // The run that holds this block was read with the one before it.
+    assert_eq!(block_on(opened.disk.read_block(block)).unwrap(), sample.bytes(block));
+    assert_eq!(block_on(opened.disk.check(&sample.full(), |_| {})).unwrap(), pieces(&sample, &[1]));
+    assert_eq!(block_on(opened.disk.read_block(block)), Err(Error::NotVerified(0)));
+    opened.write_piece(&sample, 0);
+    assert_eq!(block_on(opened.disk.read_block(block)).unwrap(), sample.bytes(block));
+}
+
+#[test]
+fn any_range_of_a_verified_piece_can_be_read() {
+    let sample = Sample::one_file(1 << 20, 1_500_000);
+    let place = Place::new();
+    sample.write_files(&place.root());
+    let opened = place.open_with(&sample, |o| o.trusted = Some(pieces(&sample, &[1])));
+    let lengths = sample.layout.lengths();
+    for (offset, len) in
+        [(0, 1), (1, 131_072), (262_143, 2), (262_144, 16_384), (300_000, 151_424), (0, 451_424)]
+    {
+        let range = lengths.block_range(1, offset, len).unwrap();
+        assert!(block_on(opened.disk.read_block(range)).unwrap() == sample.bytes(range), "{range:?}");
+    }
+    let beyond = BlockRange { piece: PieceIndex::new(1), offset: 451_424, len: 1 };
+    assert!(block_on(opened.disk.read_block(beyond)).is_err());
+    assert_eq!(block_on(opened.disk.read_block(sample.block(0, 0))), Err(Error::NotVerified(0)));
+    assert!(place.pool.shared.runs.lock().unwrap().len() <= 2);
+    block_on(opened.disk.close()).unwrap();
+    assert_eq!(block_on(opened.disk.read_block(sample.block(1, 0))), Err(Error::Closed));
+    assert_eq!(place.pool.shared.runs.lock().unwrap().len(), 0);
+}
+
+#[test]
+fn blocks_that_are_refused() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    let place = Place::new();
+    let opened = place.open(&sample);
+    let write = |range, data| block_on(opened.disk.write_block(range, data));
+    let block = sample.block(0, 0);
+    assert_eq!(write(block, sample.bytes(block)), Err(WriteRefused::Stopped), "not prepared");
+    block_on(opened.disk.prepare()).unwrap();
+    assert_eq!(
+        write(BlockRange { len: 100, ..block }, Bytes::from(vec![0; 100])),
+        Err(WriteRefused::NotABlock)
+    );
+    assert_eq!(write(block, Bytes::from(vec![0; 100])), Err(WriteRefused::NotABlock));
+    opened.write_piece(&sample, 0);
+    assert_eq!(write(block, sample.bytes(block)), Err(WriteRefused::AlreadyVerified));
+    block_on(opened.disk.close()).unwrap();
+    assert_eq!(write(sample.block(1, 0), sample.bytes(sample.block(1, 0))), Err(WriteRefused::Stopped));
+}
+
+/// A full queue makes writers wait; one that gives up gives its block's place back.
+#[test]
+fn a_writer_that_gives_up_leaves_no_claim() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    let place = Place::with(PoolSettings { threads: 1, lane_queue: 1, ..PoolSettings::default() });
+    let opened = place.ready(&sample);
+    let (hold, held) = async_channel::bounded::<()>(1);
+    let (started, start) = async_channel::bounded::<()>(1);
+    let busy = move || {
+        started.try_send(()).unwrap();
+        let _ = held.recv_blocking();
+    };
+    let (_, lane) = place.pool.shared.assign();
+    lane.try_send(LaneJob::Run(Box::new(busy))).unwrap();
+    start.recv_blocking().unwrap();
+
+    opened.write(&sample, sample.block(0, 0));
+    let block = sample.block(0, 1);
+    let mut waiting = Box::pin(opened.disk.write_block(block, sample.bytes(block)));
+    assert!(matches!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
+    let other = block_on(opened.disk.write_block(block, sample.bytes(block)));
+    assert_eq!(other, Err(WriteRefused::Duplicate));
+    drop(waiting);
+    hold.close();
+    opened.write(&sample, block);
+    opened.write(&sample, sample.block(0, 2));
+    opened.write(&sample, sample.block(0, 3));
+    assert_eq!(opened.event(), DiskEvent::PieceVerified(PieceIndex::new(0)));
+}
+
+#[test]
+fn no_more_is_held_than_allowed_and_no_more_files_are_open() {
+    let files = [(Kind::File, 30_000); 12];
+    let sample = Sample::new(1 << 20, &files);
+    let limit = 100_000;
+    let settings = PoolSettings { held_per_pool: limit, open_files: 3, ..PoolSettings::default() };
+    let place = Place::with(settings);
+    let opened = place.ready(&sample);
+    let (done, wait) = async_channel::bounded::<()>(1);
+    for block in sample.all_blocks().into_iter().rev() {
+        opened.write(&sample, block);
+        let done = done.clone();
+        // The lane is done with the block when it is done with what comes after it.
+        let lane = place.pool.shared.lane_of(opened.disk.inner.id);
+        lane.send_blocking(LaneJob::Run(Box::new(move || done.try_send(()).unwrap()))).unwrap();
+        wait.recv_blocking().unwrap();
+        assert!(place.pool.shared.held.load(Ordering::Relaxed) <= limit);
+        assert!(place.pool.shared.handles.len() <= 3);
+    }
+    assert_eq!(opened.event(), DiskEvent::PieceVerified(PieceIndex::new(0)));
+    assert_eq!(place.pool.shared.held.load(Ordering::Relaxed), 0);
+    block_on(opened.disk.close()).unwrap();
+    assert_eq!(place.pool.shared.handles.len(), 0);
+    for file in 0..12 {
+        assert_eq!(fs::read(sample.path(&place.root(), file)).unwrap(), sample.file_bytes(file));
+    }
+}
+
+#[test]
+fn a_check_that_is_dropped_stops() {
+    let sample = Sample::one_file(PIECE, 1 << 20);
+    let place = Place::new();
+    sample.write_files(&place.root());
+    let opened = place.open(&sample);
+    let full = sample.full();
+    let mut check = Box::pin(opened.disk.check(&full, |_| {}));
+    let _ = check.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    drop(check);
+    let Place { pool, .. } = place;
+    drop(opened);
+    // Every job lets go of the torrent, so the threads can end.
+    block_on(pool.ended());
+}
+
+#[test]
+fn damaged_parts_files_are_started_anew() {
+    let sample = Sample::new(PIECE, &[(Kind::File, 100_000), (Kind::File, 100_000)]);
+    let wanted = vec![true, false];
+    let place = Place::new();
+    let run = |trusted: Option<Bitfield>| {
+        let opened = place.open_with(&sample, |o| {
+            o.wanted = wanted.clone();
+            o.known = vec![true, false];
+            o.trusted = trusted;
+        });
+        block_on(opened.disk.prepare()).unwrap();
+        opened
+    };
+    let first = run(None);
+    first.write_piece(&sample, 0);
+    first.write_piece(&sample, 1);
+    let saved = block_on(first.disk.close()).unwrap();
+    drop(first);
+    let good = fs::read(place.parts()).unwrap();
+    let damaged = [b"junk".to_vec(), Vec::new(), good[..30].to_vec(), [b"x", &good[1..]].concat(), {
+        let mut entry = good.clone();
+        entry[32..48].fill(0xff);
+        entry
+    }];
+    for bytes in damaged {
+        fs::write(place.parts(), bytes).unwrap();
+        let opened = run(Some(saved.pieces.clone()));
+        assert_eq!(
+            opened.disk.verified(),
+            pieces(&sample, &[0]),
+            "what was in the parts file is not believed"
+        );
+        opened.write_piece(&sample, 1);
+        assert_eq!(block_on(opened.disk.close()).unwrap().pieces, pieces(&sample, &[0, 1]));
+    }
+    assert_eq!(fs::read(sample.path(&place.root(), 0)).unwrap(), sample.file_bytes(0));
+    assert!(!sample.path(&place.root(), 1).exists());
+}
