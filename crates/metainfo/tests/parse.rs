@@ -288,6 +288,61 @@ fn v2_files_start_with_a_piece_of_their_own() {
 }
 
 #[test]
+fn a_hybrid_has_its_files_at_the_same_places_twice() {
+    let parse = |pad: i64| {
+        let torrent = torrent(|d| {
+            d.int("meta version", 2);
+            d.bytes("pieces", [7; 40]);
+            d.list("files", |l| {
+                file(l, &["a"], 5);
+                l.dict(|d| {
+                    d.bytes("attr", "p");
+                    d.int("length", pad);
+                });
+                file(l, &["b"], 7);
+            });
+            d.dict("file tree", |d| {
+                tree_file(d, "a", 5, 1);
+                tree_file(d, "b", 7, 2);
+            });
+        });
+        Metainfo::parse(&torrent)
+    };
+    let hybrid = parse(16379).unwrap();
+    assert_eq!(hybrid.version(), Version::Hybrid);
+    assert_eq!(hybrid.files()[2].pieces_root, Some([2; 32]));
+    let text = parse(16378).unwrap_err().to_string();
+    assert_eq!(
+        text,
+        "the v1 and v2 halves of the torrent disagree about the place of name/b: 16383 and 16384"
+    );
+}
+
+#[test]
+fn symlinks_point_from_the_top_unless_only_a_neighbour_has_that_name() {
+    let link_target = |others: &[&[&str]]| {
+        let torrent = torrent(|d| {
+            d.list("files", |l| {
+                l.dict(|d| {
+                    d.bytes("attr", "l");
+                    path(d, &["dir", "link"]);
+                    d.list("symlink path", |l| l.bytes("a"));
+                });
+                others.iter().for_each(|other| file(l, other, 1));
+            });
+        });
+        match &Metainfo::parse(&torrent).unwrap().files()[0].kind {
+            FileKind::Symlink { target } => target.to_string(),
+            kind => panic!("{kind:?} is no symlink"),
+        }
+    };
+    assert_eq!(link_target(&[&["a"], &["dir", "a"]]), "name/a");
+    assert_eq!(link_target(&[&["a", "within"], &["dir", "a"]]), "name/a");
+    assert_eq!(link_target(&[&["ab"], &["dir", "a", "within"]]), "name/dir/a");
+    assert_eq!(link_target(&[&["b"]]), "name/a");
+}
+
+#[test]
 fn what_stands_beside_info_is_read_if_it_can_be() {
     let torrent = bencode::encode_dict(|d| {
         d.list("announce-list", |l| {

@@ -3,7 +3,7 @@
 use super::trimmed;
 use crate::names::repair_utf8;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use bencode::Value;
@@ -84,5 +84,5 @@ fn escaped(url: &str) -> String {
             _ => write!(escaped, "%{byte:02X}").expect("a string takes all that is written to it"),
         }
     }
-    escaped.to_string()
+    escaped
 }
