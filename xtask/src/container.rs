@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::run::{self, Tally};
+use crate::run::{self, Tally, shown};
 
 const IMAGE: &str = "rawtorrent";
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -52,7 +52,13 @@ struct Containers<'a> {
 impl Containers<'_> {
     fn has_image(&self, image: &str) -> Result<bool> {
         let status = self.store(run::command(self.root, "podman")).args(["image", "exists", image]).status();
-        Ok(status.context("podman")?.success())
+        match status.context("podman")?.code() {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => {
+                bail!("podman can't use its store; if the checkout was moved, remove {}", self.dir.display())
+            }
+        }
     }
 
     /// Debian and a place to mount Rust at. Half a minute, once.
@@ -157,8 +163,8 @@ fn must(command: Command, what: &str) -> Result<()> {
 }
 
 fn output(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = command.output().with_context(|| shown(command))?;
+    ensure!(output.status.success(), "{}: {}", shown(command), String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::run::{self, Tally};
+use crate::run::{self, Tally, shown};
 use crate::suite::Step;
 
 /// A program, Debian's package that has it, and the steps that can't do without.
@@ -231,13 +231,6 @@ fn run_quietly(command: Command) -> Result<()> {
     Ok(())
 }
 
-/// A command as one would type it.
-fn shown(command: &Command) -> String {
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
-    let words = [program].into_iter().chain(command.get_args());
-    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,13 +243,5 @@ mod tests {
         assert!(error.contains("missing: rtorrent"), "{error}");
         assert!(error.contains("sudo apt-get install rtorrent"), "{error}");
         assert!(Missing::default().into_result().is_ok());
-    }
-
-    #[test]
-    fn commands_are_shown_as_typed() {
-        assert_eq!(
-            shown(&with_args(Command::new("/opt/rust/bin/cargo"), &["fetch", "--locked"])),
-            "cargo fetch --locked"
-        );
     }
 }

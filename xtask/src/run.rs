@@ -87,11 +87,8 @@ enum Ended {
 
 /// Runs a command to its end, passes its output on, and counts the results that it reports.
 pub(crate) fn counted(what: &str, mut command: Command, limit: Duration) -> Result<Tally> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("{command:?}"))?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| shown(&command))?;
     let lines = lines_of(&mut child);
     let deadline = Instant::now() + limit;
     let mut tally = Tally::default();
@@ -169,6 +166,13 @@ pub(crate) fn in_namespace(root: &Path, program: impl Into<OsString>) -> Command
     command
 }
 
+/// A command as one would type it.
+pub(crate) fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = [program].into_iter().chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
 /// Where programs are looked for.
 pub(crate) fn search_path() -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -219,5 +223,12 @@ mod tests {
         let tally = counted("it", shell("exec sleep 1000"), Duration::from_millis(50)).unwrap();
         assert_eq!(tally.failed, 1);
         assert!(tally.failures[0].contains("killed after"), "{:?}", tally.failures);
+    }
+
+    #[test]
+    fn commands_are_shown_as_typed() {
+        let mut command = Command::new("/opt/rust/bin/cargo");
+        command.args(["fetch", "--locked"]);
+        assert_eq!(shown(&command), "cargo fetch --locked");
     }
 }
