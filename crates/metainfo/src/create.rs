@@ -10,22 +10,22 @@ use bencode::{DictEncoder, ListEncoder};
 use types::{Lengths, LengthsError};
 
 /// The shortest piece that [`piece_length_for`] chooses: one block.
-pub const MIN_CHOSEN_LENGTH: u32 = 16 * 1024;
+pub const MIN_PIECE_LENGTH: u32 = 16 * 1024;
 
 /// The longest piece that [`piece_length_for`] chooses: larger ones make peers wait, and some clients refuse them.
-pub const MAX_CHOSEN_LENGTH: u32 = 16 * 1024 * 1024;
+pub const MAX_PIECE_LENGTH: u32 = 16 * 1024 * 1024;
 
 /// The most pieces that [`piece_length_for`] makes while its pieces can grow.
 pub const TARGET_PIECES: u64 = 2048;
 
 /// The piece length in bytes for a torrent of `total` bytes: the smallest power of two between
-/// [`MIN_CHOSEN_LENGTH`] and [`MAX_CHOSEN_LENGTH`] that makes at most [`TARGET_PIECES`] pieces.
+/// [`MIN_PIECE_LENGTH`] and [`MAX_PIECE_LENGTH`] that makes at most [`TARGET_PIECES`] pieces.
 ///
 /// So there are between 1,025 and 2,048 pieces from 16 MiB to 32 GiB: small enough to be shared soon and checked
 /// often, few enough for a torrent file of about 40 KiB at most. Above that, pieces stay at 16 MiB and grow in number.
 pub fn piece_length_for(total: u64) -> u32 {
-    let mut length = MIN_CHOSEN_LENGTH;
-    while length < MAX_CHOSEN_LENGTH && total.div_ceil(u64::from(length)) > TARGET_PIECES {
+    let mut length = MIN_PIECE_LENGTH;
+    while length < MAX_PIECE_LENGTH && total.div_ceil(u64::from(length)) > TARGET_PIECES {
         length *= 2;
     }
     length
