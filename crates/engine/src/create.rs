@@ -1,6 +1,6 @@
 //! Making torrents.
 
-pub use metainfo::create::{MAX_PIECE_LENGTH, MIN_PIECE_LENGTH, piece_length_for};
+pub use metainfo::create::piece_length_for;
 
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -76,7 +76,8 @@ impl CreateTorrent {
         self
     }
 
-    /// The length of a piece: a power of two from [`MIN_PIECE_LENGTH`] to [`MAX_PIECE_LENGTH`], in bytes.
+    /// The length of a piece in bytes, instead of what [`piece_length_for`] chooses: a power of two from 16 KiB to
+    /// 16 MiB, which every client can read.
     #[must_use]
     pub fn piece_length(mut self, bytes: u32) -> CreateTorrent {
         self.piece_length = Some(bytes);

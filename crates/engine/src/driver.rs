@@ -109,9 +109,15 @@ impl Driver {
         let status = self.status.clone();
         let ended = match prepared {
             Ok(()) => running::Running::new(self).run().await,
-            // Stopping is no failure, and there is nothing to save: the last record still holds.
-            Err(TorrentError::Stopped) => Ok(()),
-            Err(err) => Err(err),
+            Err(why) => {
+                // Whoever waits for the end may at once add the torrent again.
+                drop(self);
+                match why {
+                    // Stopping is no failure, and there is nothing to save: the last record still holds.
+                    TorrentError::Stopped => Ok(()),
+                    why => Err(why),
+                }
+            }
         };
         status.send_modify(|now| {
             now.stats.state = if ended.is_ok() { TorrentState::Stopped } else { TorrentState::Failed };

@@ -439,6 +439,8 @@ impl Running {
     /// Hangs up, tells trackers, saves: all within [`END_DEADLINE`].
     async fn end(mut self, end: End) -> End {
         let now = self.now();
+        self.publish_at = now;
+        self.publish(now);
         let run = self.counters(now);
         let left = self.swarm.stats(now).left_bytes;
         self.swarm.handle(now, Input::Pause);
