@@ -1,0 +1,427 @@
+//! The command line, defined once: help, environment variables and checks all come from here.
+
+use crate::select::Selection;
+use crate::units;
+use clap::builder::FalseyValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const AFTER_HELP: &str = "\
+Sizes are bytes: 10M is 10,000,000, 1.5GiB is 1,610,612,736; rates are sizes per second.
+
+Every option can be set in the environment: --max-down 10M is RAWTORRENT_MAX_DOWN=10M; one that can be repeated takes \
+its values there separated by spaces. NO_COLOR turns colours off; RAWTORRENT_LOG is a filter for the log, such as \
+engine=debug.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
+
+/// A BitTorrent client: download, seed, create, inspect.
+#[derive(Debug, Parser)]
+#[command(name = "rawtorrent", version, after_help = AFTER_HELP, arg_required_else_help = false)]
+pub(crate) struct CommandLine {
+    #[command(flatten)]
+    pub(crate) talk: Talk,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Download(Box<Download>),
+    Seed(Box<Seed>),
+    Create(Create),
+    Show(Show),
+    Verify(Verify),
+    /// Watch a torrent arrive, message by message: three sessions on this machine, no network, a few seconds
+    Demo,
+}
+
+/// How much is said to people, on stderr.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Talk {
+    /// Say more: -v what happens, -vv why, -vvv everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, env = "RAWTORRENT_VERBOSE")]
+    #[arg(display_order = 100)]
+    pub(crate) verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, env = "RAWTORRENT_QUIET")]
+    #[arg(display_order = 101, conflicts_with = "verbose")]
+    pub(crate) quiet: u8,
+}
+
+/// Download torrents; done when all bytes are verified and safely on disk
+#[derive(Debug, Args)]
+pub(crate) struct Download {
+    /// A .torrent file, its http(s) URL, or - for standard input
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+    /// The folder that the torrents' files and folders go into
+    #[arg(short = 'o', long, value_name = "DIR", default_value = ".", env = "RAWTORRENT_DIR")]
+    pub(crate) dir: PathBuf,
+    /// Only some files: 0,3-5 (numbers as --list shows them) or a glob such as '*.iso'; may be repeated
+    ///
+    /// A glob is compared with the whole path, with the path inside the torrent's folder, and with the file's
+    /// name; * also matches /.
+    #[arg(long, value_name = "FILES", env = "RAWTORRENT_SELECT", value_parser = Selection::parse)]
+    pub(crate) select: Vec<Selection>,
+    /// List the files and their numbers, and download nothing
+    #[arg(long, env = "RAWTORRENT_LIST", value_parser = FalseyValueParser::new())]
+    pub(crate) list: bool,
+    /// Go on seeding after completion, until interrupted or a seeding goal is reached
+    #[arg(long, env = "RAWTORRENT_SEED", value_parser = FalseyValueParser::new())]
+    pub(crate) seed: bool,
+    #[command(flatten)]
+    pub(crate) goal: Goal,
+    /// Write into files that stand in the way, even if they hold nothing of the torrent
+    #[arg(long, env = "RAWTORRENT_OVERWRITE", value_parser = FalseyValueParser::new())]
+    pub(crate) overwrite: bool,
+    /// Reserve no disk space ahead, or all of it
+    #[arg(long, value_name = "HOW", default_value = "sparse", env = "RAWTORRENT_ALLOCATE")]
+    pub(crate) allocate: Allocate,
+    #[command(flatten)]
+    pub(crate) session: Session,
+}
+
+/// Verify what is there and seed it until interrupted or a seeding goal is reached
+#[derive(Debug, Args)]
+pub(crate) struct Seed {
+    /// A .torrent file, its http(s) URL, or - for standard input
+    #[arg(required = true, value_name = "TORRENT")]
+    pub(crate) torrents: Vec<String>,
+    /// The folder that holds the torrents' files or folders
+    #[arg(long, value_name = "DIR", env = "RAWTORRENT_DATA")]
+    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) goal: Goal,
+    #[command(flatten)]
+    pub(crate) session: Session,
+}
+
+/// Make a v1 torrent from a file or a folder
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// The file or folder to share
+    pub(crate) path: PathBuf,
+    /// A tracker's URL; repeated, each is a tier of its own
+    #[arg(short, long, value_name = "URL", value_delimiter = ' ', env = "RAWTORRENT_ANNOUNCE")]
+    #[arg(value_parser = tracker_url)]
+    pub(crate) announce: Vec<String>,
+    /// Where to write the torrent, - for standard output [default: NAME.torrent in this folder]
+    ///
+    /// A torrent that is there already is replaced; any other file is left alone.
+    #[arg(short, long, value_name = "FILE", env = "RAWTORRENT_OUTPUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Bytes per piece, a power of two such as 256KiB [default: chosen by size]
+    #[arg(long, value_name = "N", env = "RAWTORRENT_PIECE_LENGTH", value_parser = piece_length)]
+    pub(crate) piece_length: Option<u32>,
+    /// Ask clients to find peers through the trackers only (BEP 27)
+    #[arg(long, env = "RAWTORRENT_PRIVATE", value_parser = FalseyValueParser::new())]
+    pub(crate) private: bool,
+    /// A comment for people
+    #[arg(long, value_name = "S", env = "RAWTORRENT_COMMENT")]
+    pub(crate) comment: Option<String>,
+    /// A URL where the content can be had by HTTP (BEP 19); may be repeated
+    #[arg(long, value_name = "URL", value_delimiter = ' ', env = "RAWTORRENT_WEB_SEED")]
+    #[arg(value_parser = web_seed_url)]
+    pub(crate) web_seed: Vec<String>,
+}
+
+/// Show what is in a torrent
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// A .torrent file, its http(s) URL, or - for standard input
+    pub(crate) torrent: String,
+    /// One JSON object instead of text
+    #[arg(long, env = "RAWTORRENT_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+}
+
+/// Check which pieces and files on disk are good; exit code 1 unless all are
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// A .torrent file, its http(s) URL, or - for standard input
+    pub(crate) torrent: String,
+    /// The folder that holds the torrent's file or folder
+    #[arg(long, value_name = "DIR", env = "RAWTORRENT_DATA")]
+    pub(crate) data: PathBuf,
+    /// One JSON object instead of text
+    #[arg(long, env = "RAWTORRENT_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+}
+
+/// When to stop seeding; where both are given, what comes first.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Goal {
+    /// Seed until this many times the torrent's size is uploaded
+    #[arg(long, value_name = "R", env = "RAWTORRENT_SEED_RATIO", value_parser = ratio)]
+    pub(crate) seed_ratio: Option<f64>,
+    /// Seed for this long: 90s, 30m, 1h30m
+    #[arg(long, value_name = "TIME", env = "RAWTORRENT_SEED_TIME", value_parser = units::parse_duration)]
+    pub(crate) seed_time: Option<Duration>,
+}
+
+/// What download and seed have in common.
+#[derive(Debug, Args)]
+pub(crate) struct Session {
+    /// A peer to connect to, [::1]:6881 for IPv6; may be repeated
+    #[arg(long, value_name = "IP:PORT", value_delimiter = ' ', env = "RAWTORRENT_PEER", value_parser = peer)]
+    pub(crate) peer: Vec<SocketAddr>,
+    /// Where to listen for peers; may be repeated [default: every address, port 6881 or another that is free]
+    #[arg(long, value_name = "ADDR:PORT", value_delimiter = ' ', env = "RAWTORRENT_LISTEN")]
+    #[arg(value_parser = listen)]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Receive at most this much: 10M, 1.5MiB
+    #[arg(long, value_name = "RATE", env = "RAWTORRENT_MAX_DOWN", value_parser = units::parse_rate)]
+    pub(crate) max_down: Option<u64>,
+    /// Send at most this much: 10M, 1.5MiB
+    #[arg(long, value_name = "RATE", env = "RAWTORRENT_MAX_UP", value_parser = units::parse_rate)]
+    pub(crate) max_up: Option<u64>,
+    /// Connect to at most this many peers
+    #[arg(long, value_name = "N", env = "RAWTORRENT_MAX_PEERS")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) max_peers: Option<u16>,
+    /// Ask no trackers
+    #[arg(long, env = "RAWTORRENT_NO_TRACKERS", value_parser = FalseyValueParser::new())]
+    pub(crate) no_trackers: bool,
+    /// Events as JSON on stdout, one object per line
+    #[arg(long, env = "RAWTORRENT_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+    /// Where to keep what is needed to resume [default: $XDG_STATE_HOME/rawtorrent or ~/.local/state/rawtorrent]
+    #[arg(long, value_name = "DIR", env = "RAWTORRENT_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// How files come to be on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Allocate {
+    Sparse,
+    Full,
+}
+
+/// The folder for resume state when none is given, from the environment (XDG base directories: a relative
+/// `XDG_STATE_HOME` counts as not set).
+pub(crate) fn default_state_dir(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let dir = |name| env(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let state = dir("XDG_STATE_HOME").or_else(|| Some(dir("HOME")?.join(".local/state")))?;
+    Some(state.join("rawtorrent"))
+}
+
+/// A usage error of clap's on one line, with what it suggests in brackets and where to read more.
+pub(crate) fn usage_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let mut said = Vec::new();
+    let mut usage = "rawtorrent --help";
+    let mut command = String::new();
+    for paragraph in text.split("\n\n") {
+        let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let Some(line) = line.strip_prefix("error: ") {
+            said.push(line.to_owned());
+        } else if let Some(line) = line.strip_prefix("Usage: ") {
+            let words = line.split(' ').take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()));
+            command = words.chain(["--help"]).collect::<Vec<_>>().join(" ");
+        } else if let Some(line) = line.strip_prefix("tip: ") {
+            said.push(format!("({line})"));
+        }
+    }
+    if !command.is_empty() {
+        usage = &command;
+    }
+    format!("{}; see '{usage}'", said.join(" "))
+}
+
+impl Command {
+    /// Whether stdout is for programs.
+    pub(crate) fn wants_json(&self) -> bool {
+        match self {
+            Command::Download(args) => args.session.json,
+            Command::Seed(args) => args.session.json,
+            Command::Show(args) => args.json,
+            Command::Verify(args) => args.json,
+            Command::Create(_) | Command::Demo => false,
+        }
+    }
+}
+
+impl Session {
+    /// The folder for resume state, given or default.
+    pub(crate) fn state_dir(&self) -> Option<PathBuf> {
+        self.state_dir.clone().or_else(|| default_state_dir(|name| std::env::var_os(name)))
+    }
+}
+
+/// Whether a path on the command line means standard input or output.
+pub(crate) fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("'{text}' is not ADDR:PORT; write 0.0.0.0:6881 or [::]:6881"))
+}
+
+fn peer(text: &str) -> Result<SocketAddr, String> {
+    let peer: SocketAddr = text
+        .parse()
+        .map_err(|_| format!("'{text}' is not IP:PORT; write 192.0.2.1:6881 or [2001:db8::1]:6881"))?;
+    if peer.port() == 0 { Err(format!("'{text}': no peer listens on port 0")) } else { Ok(peer) }
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|r: &f64| r.is_finite() && *r >= 0.0);
+    ratio.ok_or_else(|| format!("'{text}' is not a ratio; write 1 or 2.5"))
+}
+
+/// A power of two from 16 KiB, a block, to 64 MiB: larger pieces take other clients too much memory.
+fn piece_length(text: &str) -> Result<u32, String> {
+    const ALLOWED: std::ops::RangeInclusive<u32> = 1 << 14..=1 << 26;
+    let bytes = units::parse_size(text)?;
+    let wrong = |hint: String| Err(format!("a piece length is a power of two from 16KiB to 64MiB{hint}"));
+    match u32::try_from(bytes) {
+        Ok(length) if length.is_power_of_two() && ALLOWED.contains(&length) => Ok(length),
+        Ok(length) if ALLOWED.contains(&length) => {
+            let near = length.checked_next_power_of_two().unwrap_or(*ALLOWED.end());
+            wrong(format!("; {text} is {length} bytes, {}KiB would be {near}", near / 1024))
+        }
+        _ => wrong(String::new()),
+    }
+}
+
+fn tracker_url(text: &str) -> Result<String, String> {
+    url(text, &["http", "https", "udp", "ws", "wss"])
+}
+
+fn web_seed_url(text: &str) -> Result<String, String> {
+    url(text, &["http", "https", "ftp"])
+}
+
+/// Checks what would make a torrent useless; the rest of a URL is the tracker's or server's business.
+fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    if !schemes.contains(&scheme.to_ascii_lowercase().as_str()) {
+        return Err(format!("'{text}' is not a URL that starts with {}://", schemes.join("://, ")));
+    }
+    if rest.is_empty() || rest.starts_with(['/', ':', '?', '#']) {
+        return Err(format!("'{text}' names no host"));
+    }
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(format!("{text:?} has a space or control character in it"));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &[&str]) -> Result<Command, clap::Error> {
+        CommandLine::try_parse_from([&["rawtorrent"], line].concat()).map(|line| line.command)
+    }
+
+    fn error(line: &[&str]) -> String {
+        usage_line(&parse(line).unwrap_err())
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_its_variable() {
+        let command = CommandLine::command();
+        let mut seen = 0;
+        for arg in command.get_subcommands().chain([&command]).flat_map(clap::Command::get_arguments) {
+            let Some(long) = arg.get_long().filter(|&long| long != "help" && long != "version") else {
+                continue;
+            };
+            let expected = format!("RAWTORRENT_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(arg.get_env().and_then(|env| env.to_str()), Some(expected.as_str()), "--{long}");
+            seen += 1;
+        }
+        assert!(seen > 30, "{seen}");
+    }
+
+    #[test]
+    fn reads_a_full_download() {
+        let line = "download a.torrent - -o d --select 0,3-5 --select *.iso --seed --seed-ratio 1.5 --seed-time 1h30m \
+                    --peer 1.2.3.4:5 --peer [::1]:6 --listen [::]:0 --max-down 10M --max-up 1.5MiB --max-peers 50 \
+                    --no-trackers --json --allocate full --overwrite --state-dir s";
+        let Ok(Command::Download(args)) = parse(&line.split_whitespace().collect::<Vec<_>>()) else {
+            panic!()
+        };
+        assert_eq!(args.sources, ["a.torrent", "-"]);
+        assert_eq!(args.dir, Path::new("d"));
+        assert_eq!(args.select.len(), 2);
+        assert!(args.seed && args.overwrite && args.session.no_trackers && args.session.json && !args.list);
+        assert_eq!((args.goal.seed_ratio, args.goal.seed_time), (Some(1.5), Some(Duration::from_secs(5400))));
+        assert_eq!(args.session.peer, ["1.2.3.4:5".parse().unwrap(), "[::1]:6".parse().unwrap()]);
+        assert_eq!(args.session.listen, ["[::]:0".parse().unwrap()]);
+        assert_eq!((args.session.max_down, args.session.max_up), (Some(10_000_000), Some(1_572_864)));
+        assert_eq!((args.session.max_peers, args.allocate), (Some(50), Allocate::Full));
+        assert_eq!(args.session.state_dir(), Some(PathBuf::from("s")));
+    }
+
+    #[test]
+    fn usage_errors_are_one_line_that_helps() {
+        for (line, expected) in [
+            (
+                &["download"][..],
+                "the following required arguments were not provided: <SOURCE>...; see 'rawtorrent download --help'",
+            ),
+            (
+                &["download", "x", "--jso"],
+                "unexpected argument '--jso' found (a similar argument exists: '--json'); see 'rawtorrent download --help'",
+            ),
+            (&["upload"], "unrecognized subcommand 'upload'; see 'rawtorrent --help'"),
+            (
+                &["seed", "x"],
+                "the following required arguments were not provided: --data <DIR>; see 'rawtorrent seed --help'",
+            ),
+        ] {
+            assert_eq!(error(line), expected);
+        }
+        for (line, part) in [
+            (&["download", "x", "--peer", "host:1"][..], "[2001:db8::1]:6881"),
+            (&["download", "x", "--peer", "1.2.3.4:0"], "port 0"),
+            (&["download", "x", "--listen", "6881"], "0.0.0.0:6881"),
+            (&["download", "x", "--max-down", "fast"], "'fast' is not a size"),
+            (&["download", "x", "--max-peers", "0"], "0 is not in 1..=65535"),
+            (&["download", "x", "--seed-ratio", "NaN"], "not a ratio"),
+            (&["download", "x", "--seed-time", "30"], "30m"),
+            (&["download", "x", "--select", "5-3"], "5-3"),
+            (&["create", "x", "--piece-length", "256K"], "256KiB would be 262144"),
+            (&["create", "x", "--piece-length", "18"], "from 16KiB to 64MiB"),
+            (&["create", "x", "--piece-length", "128MiB"], "from 16KiB to 64MiB"),
+            (&["create", "x", "-a", "tracker.example"], "is not a URL that starts with http://"),
+            (&["create", "x", "-a", "udp://:80"], "names no host"),
+            (&["create", "x", "--web-seed", "udp://host"], "http://, https://, ftp://"),
+            (&["download", "x", "-q", "-v"], "cannot be used with"),
+            (&["demo", "x"], "unexpected argument 'x'"),
+        ] {
+            let error = error(line);
+            assert!(error.contains(part) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn piece_lengths_at_their_bounds() {
+        assert_eq!((piece_length("16KiB"), piece_length("64MiB")), (Ok(1 << 14), Ok(1 << 26)));
+        assert!(piece_length("8KiB").is_err());
+    }
+
+    #[test]
+    fn state_goes_where_xdg_says() {
+        let with = |vars: &[(&str, &str)]| {
+            default_state_dir(|name| vars.iter().find(|var| var.0 == name).map(|var| var.1.into()))
+        };
+        assert_eq!(with(&[("XDG_STATE_HOME", "/s"), ("HOME", "/h")]), Some("/s/rawtorrent".into()));
+        assert_eq!(
+            with(&[("XDG_STATE_HOME", "s"), ("HOME", "/h")]),
+            Some("/h/.local/state/rawtorrent".into())
+        );
+        assert_eq!(with(&[("HOME", "")]), None);
+    }
+}

@@ -1,0 +1,196 @@
+//! The two audiences: data for programs on stdout, talk for people on stderr.
+//!
+//! Nothing here fails or panics because somebody closed the other end.
+
+use crate::args::Talk;
+use crate::failure::{Failure, OrFail, kind};
+use crate::text::printable;
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Shared by everything that has something to say.
+#[derive(Clone)]
+pub(crate) struct Console {
+    bars: MultiProgress,
+    manner: Manner,
+    verbose: u8,
+    json: bool,
+    /// Set when stdout turned out to be closed or broken: the work goes on without it.
+    stdout_gone: Arc<AtomicBool>,
+}
+
+/// How progress is shown to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Bars that are redrawn: stderr is a terminal.
+    Bars,
+    /// A line now and then: stderr is a file or a pipe.
+    Lines,
+    /// Not at all.
+    Quiet,
+}
+
+/// One line of `--json`. An absent value is null.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Event<'a> {
+    /// How far a torrent is: bytes verified of those wanted, bytes per second.
+    Progress { info_hash: &'a str, done: u64, total: u64, rate_down: u64, rate_up: u64, peers: usize },
+    /// Every wanted byte is verified and durable.
+    Finished { info_hash: &'a str, path: &'a str, bytes: u64, seconds: f64 },
+    /// A source, or a torrent, failed.
+    Error { info_hash: Option<&'a str>, kind: &'a str, message: &'a str },
+}
+
+impl Console {
+    pub(crate) fn new(talk: Talk, json: bool) -> Console {
+        let smart = io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let manner = match (talk.quiet, smart) {
+            (1.., _) => Manner::Quiet,
+            (0, true) => Manner::Bars,
+            (0, false) => Manner::Lines,
+        };
+        let target =
+            if manner == Manner::Bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bars = MultiProgress::with_draw_target(target);
+        Console { bars, manner, verbose: talk.verbose, json, stdout_gone: Arc::default() }
+    }
+
+    pub(crate) fn manner(&self) -> Manner {
+        self.manner
+    }
+
+    /// How many times `-v` was given.
+    pub(crate) fn verbose(&self) -> u8 {
+        self.verbose
+    }
+
+    /// Where progress bars are drawn.
+    pub(crate) fn bars(&self) -> &MultiProgress {
+        &self.bars
+    }
+
+    /// Tells people something, unless they asked for quiet.
+    pub(crate) fn note(&self, text: impl Display) {
+        if self.manner != Manner::Quiet {
+            self.stderr(&format!("{text}\n"));
+        }
+    }
+
+    /// Tells people, and with `--json` programs, what went wrong.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        self.stderr(&format!("rawtorrent: {}\n", printable(&failure.message)));
+        self.event(&Event::Error {
+            info_hash: failure.info_hash.as_deref(),
+            kind: failure.kind,
+            message: &failure.message,
+        });
+    }
+
+    /// Writes one event for programs, if they asked for events; a line goes out at once and whole.
+    pub(crate) fn event(&self, event: &Event<'_>) {
+        if !self.json || self.stdout_gone.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(failure) = self.print(json_line(event)) {
+            self.stdout_gone.store(true, Ordering::Relaxed);
+            self.stderr(&format!("rawtorrent: {failure}\n"));
+        }
+    }
+
+    /// Writes data to stdout. A reader that went away wants no more: that is not an error.
+    pub(crate) fn print(&self, data: impl AsRef<[u8]>) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(data.as_ref()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.stdout_gone.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            written => written.or_fail(kind::OUTPUT, "cannot write to standard output"),
+        }
+    }
+
+    /// Writes to stderr, above the bars where there are any. Nobody is left to hear of an error.
+    pub(crate) fn stderr(&self, text: &str) {
+        self.bars.suspend(|| {
+            let _ = io::stderr().lock().write_all(text.as_bytes());
+        });
+    }
+}
+
+/// A value as JSON on a line of its own.
+pub(crate) fn json_line(value: &impl Serialize) -> String {
+    let mut line = serde_json::to_string(value).expect("our types are plain structs of strings and numbers");
+    line.push('\n');
+    line
+}
+
+/// Sends what libraries log to stderr, above the bars; `RAWTORRENT_LOG` is a filter in `tracing`'s language.
+pub(crate) fn start_logging(console: &Console, talk: Talk) {
+    use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+    #[derive(Clone)]
+    struct Above(Console);
+
+    impl Write for Above {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.stderr(&String::from_utf8_lossy(bytes));
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Above {
+        type Writer = Above;
+
+        fn make_writer(&self) -> Above {
+            self.clone()
+        }
+    }
+
+    let level = match (talk.quiet, talk.verbose) {
+        (1.., _) => "off",
+        (0, 0) => "error",
+        (0, 1) => "error,engine=info,net=info,storage=info",
+        (0, 2) => "warn,engine=debug,net=debug,storage=debug",
+        (0, 3..) => "trace",
+    };
+    let filter = EnvFilter::try_from_env("RAWTORRENT_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let colours = crate::paint::Paint::of_stderr().is_on();
+    // Only a second start could fail: then the first one's manner stays.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(Above(console.clone()))
+        .with_ansi(colours)
+        .without_time()
+        .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_have_exactly_the_fields_of_the_contract() {
+        let line = |event| json_line(&event);
+        assert_eq!(
+            line(Event::Progress { info_hash: "ab", done: 1, total: 2, rate_down: 3, rate_up: 4, peers: 5 }),
+            "{\"event\":\"progress\",\"info_hash\":\"ab\",\"done\":1,\"total\":2,\"rate_down\":3,\"rate_up\":4,\"peers\":5}\n"
+        );
+        assert_eq!(
+            line(Event::Finished { info_hash: "ab", path: "d/n\n", bytes: 2, seconds: 1.5 }),
+            "{\"event\":\"finished\",\"info_hash\":\"ab\",\"path\":\"d/n\\n\",\"bytes\":2,\"seconds\":1.5}\n"
+        );
+        assert_eq!(
+            line(Event::Error { info_hash: None, kind: "source", message: "no" }),
+            "{\"event\":\"error\",\"info_hash\":null,\"kind\":\"source\",\"message\":\"no\"}\n"
+        );
+    }
+}

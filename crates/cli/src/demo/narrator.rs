@@ -1,0 +1,324 @@
+//! Turns what the engine reports into lines that a learner enjoys: aligned, explained once, never a flood.
+
+use crate::paint::{Look, Paint};
+use crate::text::{counted, printable};
+use crate::units::grouped;
+use engine::{Direction, EventKind};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+/// How many requests, blocks and verified pieces are told in full before they are only counted.
+const IN_FULL: u64 = 3;
+/// How often, afterwards, the map of pieces is shown.
+const MAPS: u64 = 8;
+
+/// Said where the messages begin, since it is the one thing that no message says.
+const BEGINNING: &str = "and so is the seeder: at first nobody answers requests, nobody is interested";
+
+/// Who acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    Demo,
+    Tracker,
+    Seeder,
+    Downloader,
+}
+
+pub(super) struct Narrator {
+    paint: Paint,
+    started: Instant,
+    /// When the first and the last block came.
+    on_the_wire: Option<(Instant, Instant)>,
+    explained: BTreeSet<&'static str>,
+    requests: u64,
+    blocks: u64,
+    verified: u64,
+    failed: u64,
+    /// Which pieces are verified.
+    map: Vec<bool>,
+}
+
+impl Narrator {
+    pub(super) fn new(paint: Paint) -> Narrator {
+        Narrator {
+            paint,
+            started: Instant::now(),
+            on_the_wire: None,
+            explained: BTreeSet::new(),
+            requests: 0,
+            blocks: 0,
+            verified: 0,
+            failed: 0,
+            map: Vec::new(),
+        }
+    }
+
+    pub(super) fn title(&self) -> String {
+        let title = self.paint.paint(Look::Bold, "rawtorrent demo");
+        let legend = "→ the downloader says to the seeder, ← the seeder says to the downloader";
+        format!(
+            "{title}: three sessions on 127.0.0.1, nothing leaves this machine\n{}\n",
+            self.paint.paint(Look::Dim, legend)
+        )
+    }
+
+    pub(super) fn next_steps(&self) -> String {
+        let mut text = format!("\n{}\n", self.paint.paint(Look::Bold, "The same with files of your own:"));
+        for (command, what) in [
+            ("rawtorrent create PATH -a URL", "makes PATH.torrent, to be found through the tracker at URL"),
+            ("rawtorrent seed X.torrent --data DIR", "offers what is in DIR"),
+            ("rawtorrent download X.torrent -o DIR", "gets it"),
+        ] {
+            let _ = writeln!(text, "  {command:<38} {}", self.paint.paint(Look::Dim, what));
+        }
+        text.pop();
+        text
+    }
+
+    pub(super) fn expect_pieces(&mut self, pieces: u32) {
+        self.map = vec![false; pieces as usize];
+    }
+
+    /// How long blocks were coming in.
+    pub(super) fn seconds_on_the_wire(&self) -> f64 {
+        self.on_the_wire.map_or(Duration::ZERO, |(first, last)| last - first).as_secs_f64()
+    }
+
+    /// What was too much to be told one by one.
+    pub(super) fn counts(&self) -> String {
+        let verified = counted(self.verified, "verified piece");
+        let (requests, blocks) = (counted(self.requests, "request"), counted(self.blocks, "block"));
+        format!("{requests}, {blocks}, {verified}, {} bad", grouped(self.failed))
+    }
+
+    /// One line: the time, who, what, and the rest.
+    pub(super) fn line(&self, who: Who, what: &str, text: &str) -> String {
+        self.arranged(who, ' ', what, text)
+    }
+
+    /// The line or lines that an event is worth; `None` for what only counts.
+    pub(super) fn tell(&mut self, who: Who, event: &EventKind) -> Option<String> {
+        Some(match event {
+            EventKind::Checking { pieces } => {
+                let pieces = counted((*pieces).into(), "piece");
+                self.line(who, "checks", &format!("its {pieces} on disk against their SHA-1"))
+            }
+            EventKind::Announcing { event, .. } => {
+                let event = event.unwrap_or("still here");
+                self.line(who, "announces", &format!("'{event}' to the tracker"))
+            }
+            EventKind::Announced { peers, .. } => {
+                let peers = counted(*peers as u64, "other peer");
+                self.line(Who::Tracker, "answers", &format!("{peers} in this swarm"))
+            }
+            EventKind::AnnounceFailed { error, .. } => self.line(Who::Tracker, "fails", error),
+            EventKind::Dialing { peer } => self.line(who, "connects", &format!("to {peer}")),
+            EventKind::DialFailed { peer, error } => {
+                self.line(who, "cannot", &format!("connect to {peer}: {error}"))
+            }
+            EventKind::Handshake { direction, peer_id, client, extensions, .. } => {
+                let client = client.as_deref().unwrap_or("a client that does not tell its name");
+                let said = self.spoken(
+                    who,
+                    *direction,
+                    "handshake",
+                    &format!("{client}, {peer_id}, knows: {extensions}"),
+                );
+                match direction {
+                    Direction::Out => said,
+                    Direction::In => format!("{said}\n{}", self.line(who, "is choked", BEGINNING)),
+                }
+            }
+            EventKind::Message { direction, name, text, .. } => {
+                return self.message(who, *direction, name, text);
+            }
+            EventKind::PieceVerified { piece } => return self.verified(who, *piece),
+            EventKind::PieceFailed { piece } => {
+                self.failed += 1;
+                self.line(who, "bad piece", &format!("piece {piece} has another SHA-1: fetched again"))
+            }
+            EventKind::Disconnected { reason, .. } => self.line(who, "hangs up", reason),
+            EventKind::Banned { peer, reason } => self.line(who, "bans", &format!("{peer}: {reason}")),
+            EventKind::Finished => {
+                let all = self.paint.paint(Look::Green, "every piece is verified and safely on disk");
+                self.line(who, "finished", &all.to_string())
+            }
+            _ => return None,
+        })
+    }
+
+    fn message(&mut self, who: Who, direction: Direction, name: &'static str, text: &str) -> Option<String> {
+        let told = match (name, direction) {
+            ("request", Direction::Out) => {
+                self.requests += 1;
+                self.requests
+            }
+            ("piece", Direction::In) => {
+                let now = Instant::now();
+                self.on_the_wire = Some((self.on_the_wire.map_or(now, |(first, _)| first), now));
+                self.blocks += 1;
+                self.blocks
+            }
+            // The other end of the same wire tells it.
+            ("request" | "piece", _) => return None,
+            ("have", _) => self.verified,
+            _ => 0,
+        };
+        if told > IN_FULL + 1 {
+            return None;
+        }
+        // A message's text begins with its name, which has a column of its own.
+        let text = match name {
+            "have all" => &format!("{0} of {0} pieces", self.map.len()),
+            "have none" => &format!("0 of {} pieces", self.map.len()),
+            _ => text.strip_prefix(name).unwrap_or(text).trim_start(),
+        };
+        if told > IN_FULL {
+            return Some(self.spoken(who, direction, name, "… and so on, many at once; counted from here"));
+        }
+        Some(self.spoken(who, direction, name, text))
+    }
+
+    fn verified(&mut self, who: Who, piece: u32) -> Option<String> {
+        if let Some(place) = self.map.get_mut(piece as usize) {
+            *place = true;
+        }
+        self.verified += 1;
+        let pieces = self.map.len() as u64;
+        let good = self.paint.paint(Look::Green, "✓");
+        let mut lines = Vec::new();
+        if self.verified <= IN_FULL {
+            let explained = self.explain("verified").map(|why| format!("  {why}")).unwrap_or_default();
+            lines.push(self.line(who, "verified", &format!("{good} piece {piece}{explained}")));
+        }
+        // A map whenever another eighth of the pieces is there.
+        let eighths = |verified: u64| verified * MAPS / pieces.max(1);
+        if eighths(self.verified) > eighths(self.verified - 1) {
+            let map: String = self.map.iter().map(|&have| if have { '█' } else { '·' }).collect();
+            let count = format!("{:>2} of {pieces}", self.verified);
+            lines.push(self.line(who, &count, &self.paint.paint(Look::Green, map).to_string()));
+        }
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
+    /// A line about a message, with an arrow, and what the message means when it is seen for the first time.
+    fn spoken(&mut self, who: Who, direction: Direction, name: &'static str, text: &str) -> String {
+        let arrow = match direction {
+            Direction::Out => '→',
+            Direction::In => '←',
+        };
+        let mut text = printable(text).into_owned();
+        if let Some(meaning) = self.explain(name) {
+            let separator = if text.is_empty() { "" } else { "  " };
+            let _ = write!(text, "{separator}{meaning}");
+        }
+        self.arranged(who, arrow, name, &text)
+    }
+
+    /// What something means, the first time that it is asked for.
+    fn explain(&mut self, name: &'static str) -> Option<String> {
+        let meaning = meaning(name)?;
+        let first = self.explained.insert(name);
+        first.then(|| self.paint.paint(Look::Dim, format_args!("({meaning})")).to_string())
+    }
+
+    fn arranged(&self, who: Who, arrow: char, what: &str, text: &str) -> String {
+        let seconds = format!("{:.3}", self.started.elapsed().as_secs_f64());
+        let (name, look) = match who {
+            Who::Demo => ("demo", Look::Bold),
+            Who::Tracker => ("tracker", Look::Magenta),
+            Who::Seeder => ("seeder", Look::Yellow),
+            Who::Downloader => ("downloader", Look::Cyan),
+        };
+        let (seconds, who) = (self.paint.paint(Look::Dim, seconds), self.paint.paint(look, name));
+        format!("{seconds:>7}  {who:<10}  {arrow} {what:<14}  {text}").trim_end().to_owned()
+    }
+}
+
+fn meaning(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "handshake" => "I speak BitTorrent, and mean this info hash",
+        "extended" => "the extensions that I know, and how many requests I hold",
+        "bitfield" => "what I have, one bit per piece",
+        "have all" => "in place of a bitfield full of ones",
+        "have none" => "what I have; in place of a bitfield full of zeros",
+        "have" => "I have one more piece, ask me for it",
+        "interested" => "you have something that I want",
+        "not interested" => "you have nothing more that I want",
+        "choke" => "I answer no requests for now",
+        "unchoke" => "I answer your requests from now on, until I choke you",
+        "request" => "send me this block of a piece",
+        "piece" => "here are the bytes of that block",
+        "verified" => "its SHA-1 is the one in the torrent",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn narrator(pieces: u32) -> Narrator {
+        let mut narrator = Narrator::new(Paint::plain());
+        narrator.expect_pieces(pieces);
+        narrator
+    }
+
+    fn message(direction: Direction, name: &'static str, text: &str) -> EventKind {
+        EventKind::Message { peer: "127.0.0.1:1".parse().unwrap(), direction, name, text: text.into() }
+    }
+
+    /// A line without its time.
+    fn untimed(line: &str) -> &str {
+        line.trim_start().split_once(' ').unwrap().1.trim_start()
+    }
+
+    #[test]
+    fn messages_are_explained_once() {
+        let mut narrator = narrator(8);
+        let mut tell = |event| narrator.tell(Who::Downloader, &event).unwrap();
+        assert_eq!(
+            untimed(&tell(message(Direction::In, "bitfield", "bitfield with 8 pieces"))),
+            "downloader  ← bitfield        with 8 pieces  (what I have, one bit per piece)"
+        );
+        assert_eq!(
+            untimed(&tell(message(Direction::Out, "bitfield", "bitfield with 0 pieces"))),
+            "downloader  → bitfield        with 0 pieces"
+        );
+        assert_eq!(
+            untimed(&tell(message(Direction::Out, "interested", "interested"))),
+            "downloader  → interested      (you have something that I want)"
+        );
+        assert_eq!(
+            untimed(&tell(message(Direction::Out, "keep-alive", "keep-alive"))),
+            "downloader  → keep-alive"
+        );
+    }
+
+    #[test]
+    fn repetition_is_counted_not_told() {
+        let mut narrator = narrator(100);
+        let request = message(Direction::Out, "request", "request piece 1, 16384 bytes at 0");
+        let told = (0..50).filter_map(|_| narrator.tell(Who::Downloader, &request)).collect::<Vec<_>>();
+        assert_eq!(told.len() as u64, IN_FULL + 1);
+        assert!(told[3].contains("counted from here"));
+        assert!(narrator.tell(Who::Seeder, &message(Direction::In, "request", "request")).is_none());
+        assert!(narrator.counts().starts_with("50 requests, 0 blocks"));
+    }
+
+    #[test]
+    fn the_map_fills_in_eighths() {
+        let mut narrator = narrator(16);
+        let lines: Vec<_> = (0..16)
+            .filter_map(|piece| narrator.tell(Who::Downloader, &EventKind::PieceVerified { piece }))
+            .collect();
+        let maps = lines.join("\n").lines().filter(|line| line.contains('█')).count() as u64;
+        assert_eq!(maps, MAPS);
+        assert!(lines[0].contains("✓ piece 0  (its SHA-1"));
+        assert!(lines.last().unwrap().ends_with("16 of 16        ████████████████"));
+        assert!(narrator.counts().contains("16 verified pieces, 0 bad"));
+        // A piece that the torrent does not have changes nothing on the map.
+        narrator.tell(Who::Downloader, &EventKind::PieceVerified { piece: 99 });
+    }
+}

@@ -1,0 +1,67 @@
+//! `download`: get every SOURCE, verified and durable.
+
+use crate::args::{self, Download};
+use crate::console::{Console, json_line};
+use crate::failure::{Exit, Failure, kind};
+use crate::listing;
+use crate::paint::{Look, Paint};
+use crate::show::{Shown, file_table};
+use crate::source::Source;
+use crate::text::printable;
+use crate::transfer::{self, Plan};
+use crate::{interrupt, runtime};
+use engine::Allocate;
+
+pub(crate) fn run(args: &Download, console: &Console) -> Result<Exit, Failure> {
+    if args.list {
+        return list(args, console);
+    }
+    let Some(state_dir) = args.session.state_dir() else {
+        return Err(Failure::new(
+            kind::STARTUP,
+            "nowhere to keep resume state: set HOME or give --state-dir",
+        ));
+    };
+    let goal = transfer::seed_goal(args.goal);
+    let goes_on = args.seed || goal.ratio.is_some() || goal.time.is_some();
+    let plan = Plan {
+        dir: args.dir.clone(),
+        select: args.select.clone(),
+        overwrite: args.overwrite,
+        allocate: match args.allocate {
+            args::Allocate::Sparse => Allocate::Sparse,
+            args::Allocate::Full => Allocate::Full,
+        },
+        seed_only: false,
+        seed: goes_on.then_some(goal),
+        peers: args.session.peer.clone(),
+        trackers: !args.session.no_trackers,
+    };
+    transfer::run(plan, &args.sources, transfer::settings(&args.session, state_dir), console)
+}
+
+/// `--list`: what each source holds, numbered as `--select` counts; with `--json`, what `show --json` prints.
+fn list(args: &Download, console: &Console) -> Result<Exit, Failure> {
+    interrupt::immediate()?;
+    let runtime = runtime()?;
+    let paint = Paint::of_stdout();
+    let mut exit = Exit::Done;
+    for source in &args.sources {
+        let torrent = match runtime.block_on(Source::new(source).load(transfer::fetch_alone)) {
+            Ok(torrent) => torrent,
+            Err(failure) => {
+                console.failure(&failure);
+                exit = Exit::Failed;
+                continue;
+            }
+        };
+        let files = listing::list(&torrent);
+        if args.session.json {
+            console.print(json_line(&Shown::new(&torrent, &files)))?;
+        } else {
+            let name = paint.paint(Look::Bold, printable(torrent.name()));
+            console.print(format!("{name}\n{}", file_table(&files, paint)))?;
+        }
+    }
+    Ok(exit)
+}

@@ -1,0 +1,79 @@
+//! The `rawtorrent` binary: each command a module, each module thin, the work done by `engine`.
+//!
+//! stdout is data, stderr is talk. A command ends with an [`Exit`], or with a [`Failure`] that is told on one line
+//! (and with `--json` as an `error` event).
+#![forbid(unsafe_code)]
+
+mod args;
+mod chatter;
+mod console;
+mod create;
+mod demo;
+mod download;
+mod failure;
+mod interrupt;
+mod listing;
+mod paint;
+mod progress;
+mod seed;
+mod select;
+mod show;
+mod source;
+mod text;
+mod transfer;
+mod units;
+mod verify;
+
+use args::{Command, CommandLine};
+use clap::Parser;
+use clap::error::ErrorKind;
+use console::Console;
+use failure::{Exit, Failure, OrFail, kind};
+
+fn main() {
+    let exit = match CommandLine::try_parse() {
+        Ok(line) => run(&line),
+        Err(error) => usage(&error),
+    };
+    std::process::exit(exit.code());
+}
+
+fn run(line: &CommandLine) -> Exit {
+    let console = Console::new(line.talk, line.command.wants_json());
+    console::start_logging(&console, line.talk);
+    let result = match &line.command {
+        Command::Download(args) => download::run(args, &console),
+        Command::Seed(args) => seed::run(args, &console),
+        Command::Create(args) => create::run(args, &console),
+        Command::Show(args) => show::run(args, &console),
+        Command::Verify(args) => verify::run(args, &console),
+        Command::Demo => demo::run(&console),
+    };
+    result.unwrap_or_else(|failure| {
+        console.failure(&failure);
+        Exit::Failed
+    })
+}
+
+/// Help and version were asked for and go to stdout; everything else is a mistake, told on one line.
+fn usage(error: &clap::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader that went away wants no more help.
+            let _ = error.print();
+            Exit::Done
+        }
+        _ => {
+            use std::io::Write;
+            // Nobody is left to hear of an error here.
+            let _ = writeln!(std::io::stderr(), "rawtorrent: {}", args::usage_line(error));
+            Exit::Usage
+        }
+    }
+}
+
+/// What a command's async part runs on; the engine has threads of its own.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().build().or_fail(kind::STARTUP, "cannot start")
+}

@@ -1,0 +1,23 @@
+//! `seed`: verify what is there and offer it to others.
+
+use crate::args::Seed;
+use crate::console::Console;
+use crate::failure::{Exit, Failure};
+use crate::transfer::{self, Plan};
+use engine::Allocate;
+
+pub(crate) fn run(args: &Seed, console: &Console) -> Result<Exit, Failure> {
+    // Seeding keeps no resume state: without a home it does as well.
+    let state_dir = args.session.state_dir().unwrap_or_else(std::env::temp_dir);
+    let plan = Plan {
+        dir: args.data.clone(),
+        select: Vec::new(),
+        overwrite: false,
+        allocate: Allocate::Sparse,
+        seed_only: true,
+        seed: Some(transfer::seed_goal(args.goal)),
+        peers: args.session.peer.clone(),
+        trackers: !args.session.no_trackers,
+    };
+    transfer::run(plan, &args.torrents, transfer::settings(&args.session, state_dir), console)
+}

@@ -1,0 +1,144 @@
+//! Where torrents come from: a file, standard input, a URL.
+
+use crate::failure::{Failure, OrFail, kind};
+use metainfo::Metainfo;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The largest .torrent that is read, as the engine's for those it fetches: 2^21 pieces take 40 MiB.
+const MAX_TORRENT: u64 = 64 << 20;
+
+/// One SOURCE or TORRENT of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source<'a> {
+    File(&'a Path),
+    Stdin,
+    Url(&'a str),
+    Magnet,
+    /// A URL of another scheme than http(s).
+    OtherUrl(&'a str),
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(text: &'a str) -> Source<'a> {
+        let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+        match scheme.as_deref() {
+            _ if text == "-" => Source::Stdin,
+            Some("http" | "https") => Source::Url(text),
+            Some("magnet") => Source::Magnet,
+            Some(_) if text.contains("://") => Source::OtherUrl(text),
+            _ => Source::File(Path::new(text)),
+        }
+    }
+
+    /// What people call it in messages.
+    fn label(self) -> String {
+        match self {
+            Source::File(path) => path.display().to_string(),
+            Source::Stdin => "standard input".into(),
+            Source::Url(url) | Source::OtherUrl(url) => url.into(),
+            Source::Magnet => "magnet link".into(),
+        }
+    }
+
+    /// Reads and decodes a torrent; `fetch` gets what a URL names.
+    pub(crate) async fn load<F, E>(self, fetch: impl FnOnce(&'a str) -> F) -> Result<Metainfo, Failure>
+    where
+        F: Future<Output = Result<Vec<u8>, E>>,
+        E: Into<anyhow::Error>,
+    {
+        let bytes = match self {
+            Source::Url(url) => fetch(url).await.or_fail(kind::SOURCE, format_args!("cannot fetch {url}"))?,
+            local => local.read().await?,
+        };
+        self.decode(&bytes)
+    }
+
+    /// Reads what needs no network, on a thread where it may block: standard input may be silent for long.
+    async fn read(self) -> Result<Vec<u8>, Failure> {
+        let unsupported = |message: String| Err(Failure::new(kind::UNSUPPORTED, message));
+        let doing = format!("cannot read {}", self.label());
+        let reading = match self {
+            Source::File(path) => {
+                let path = path.to_owned();
+                tokio::task::spawn_blocking(move || read_file(&path))
+            }
+            Source::Stdin => tokio::task::spawn_blocking(|| read_bounded(io::stdin().lock())),
+            Source::Magnet => {
+                return unsupported(
+                    "magnet links are not supported yet; give the .torrent file or its http(s) URL".into(),
+                );
+            }
+            Source::Url(url) | Source::OtherUrl(url) => {
+                return unsupported(format!(
+                    "cannot read {url}: only http:// and https:// URLs are supported"
+                ));
+            }
+        };
+        let read = reading.await.or_fail(kind::SOURCE, &doing)?;
+        read.or_fail(kind::SOURCE, &doing)
+    }
+
+    fn decode(self, bytes: &[u8]) -> Result<Metainfo, Failure> {
+        let label = self.label();
+        if bytes.is_empty() {
+            return Err(Failure::new(kind::BAD_TORRENT, format!("{label} is empty, not a torrent")));
+        }
+        if bytes.trim_ascii_start().starts_with(b"<") {
+            return Err(Failure::new(kind::BAD_TORRENT, format!("{label} is a web page, not a torrent")));
+        }
+        Metainfo::parse(bytes).or_fail(kind::BAD_TORRENT, format_args!("cannot use {label}"))
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::other("it is a folder, not a .torrent file"));
+    }
+    read_bounded(file)
+}
+
+fn read_bounded(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(MAX_TORRENT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_TORRENT {
+        return Err(io::Error::other("it is larger than 64 MiB, more than any torrent needs"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_told_apart() {
+        for (text, expected) in [
+            ("-", Source::Stdin),
+            ("a.torrent", Source::File(Path::new("a.torrent"))),
+            ("C:a", Source::File(Path::new("C:a"))),
+            ("HTTPS://host/a", Source::Url("HTTPS://host/a")),
+            ("magnet:?xt=urn:btih:00", Source::Magnet),
+            ("ftp://host/a", Source::OtherUrl("ftp://host/a")),
+        ] {
+            assert_eq!(Source::new(text), expected);
+        }
+    }
+
+    #[test]
+    fn reading_is_bounded() {
+        assert_eq!(read_bounded(&b"abc"[..]).unwrap(), b"abc");
+        assert!(read_bounded(io::repeat(0)).unwrap_err().to_string().contains("64 MiB"));
+        assert_eq!(read_bounded(io::repeat(0).take(MAX_TORRENT)).unwrap().len() as u64, MAX_TORRENT);
+    }
+
+    #[test]
+    fn what_is_no_torrent_is_said() {
+        let said = |bytes: &[u8]| Source::Stdin.decode(bytes).unwrap_err().message;
+        assert_eq!(said(b""), "standard input is empty, not a torrent");
+        assert_eq!(said(b"\n <!doctype html>"), "standard input is a web page, not a torrent");
+        assert!(said(b"hello").starts_with("cannot use standard input: not a torrent file"));
+    }
+}

@@ -1,0 +1,271 @@
+//! What `download` and `seed` share: add every torrent to one engine, show how it goes, end when they are done.
+//!
+//! Each source is a task of its own, so that one that fails or is slow holds up no other.
+
+use crate::args::{Goal, Session};
+use crate::console::Console;
+use crate::failure::{Exit, Failure, kind};
+use crate::interrupt::{self, Interrupt};
+use crate::progress::{Phase, Reporter, Snapshot, TICK};
+use crate::select::{self, Selection};
+use crate::source::Source;
+use crate::text::printable;
+use crate::{chatter, listing, runtime};
+use engine::{
+    AddTorrent, Allocate, Engine, Error, Metainfo, SeedGoal, Settings, Torrent, TorrentError, TorrentState,
+};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use tokio::time::{self, MissedTickBehavior};
+
+/// What is to be done with every torrent.
+pub(crate) struct Plan {
+    /// The folder that holds, or will hold, each torrent's file or folder.
+    pub(crate) dir: PathBuf,
+    pub(crate) select: Vec<Selection>,
+    pub(crate) overwrite: bool,
+    pub(crate) allocate: Allocate,
+    /// Seed what is there, download nothing.
+    pub(crate) seed_only: bool,
+    /// What follows completion: seeding until the goal is reached, or the end.
+    pub(crate) seed: Option<SeedGoal>,
+    pub(crate) peers: Vec<SocketAddr>,
+    pub(crate) trackers: bool,
+}
+
+/// How one source ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Failed,
+    Interrupted,
+}
+
+/// Runs the plan for all sources.
+pub(crate) fn run(
+    plan: Plan,
+    sources: &[String],
+    settings: Settings,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    let interrupt = interrupt::graceful()?;
+    let engine = Engine::start(settings).map_err(|error| engine_failure(&error))?;
+    let runtime = runtime()?;
+    let seed_only = plan.seed_only;
+    if seed_only || console.verbose() > 0 {
+        let addrs = engine.listen_addrs().iter().map(ToString::to_string).collect::<Vec<_>>();
+        console.note(format_args!("listening on {}", addrs.join(", ")));
+    }
+    runtime.spawn(chatter::pass_on(engine.events(), console.clone()));
+    let transfer = Arc::new(Transfer { plan, engine, console: console.clone(), interrupt });
+    let outcomes = runtime.block_on(transfer.all(sources));
+    // Standard input may still be waited for: nobody waits for that.
+    runtime.shutdown_background();
+    Ok(exit(&outcomes, seed_only))
+}
+
+/// The engine's settings from the command line; `state_dir` is where to keep state if no option says so.
+pub(crate) fn settings(session: &Session, state_dir: PathBuf) -> Settings {
+    let mut settings = Settings::new(state_dir);
+    settings.listen.clone_from(&session.listen);
+    settings.max_peers = session.max_peers.map_or(settings.max_peers, usize::from);
+    settings.max_down = session.max_down;
+    settings.max_up = session.max_up;
+    settings
+}
+
+pub(crate) fn seed_goal(goal: Goal) -> SeedGoal {
+    SeedGoal { ratio: goal.seed_ratio, time: goal.seed_time }
+}
+
+/// Fetches a torrent for a command that needs the engine for nothing else: no peer can connect.
+pub(crate) async fn fetch_alone(url: &str) -> Result<Vec<u8>, Error> {
+    let mut settings = Settings::new(std::env::temp_dir());
+    settings.listen = vec![(Ipv4Addr::LOCALHOST, 0).into()];
+    let engine = Engine::start(settings)?;
+    let fetched = engine.fetch(url).await;
+    engine.shutdown().await;
+    fetched
+}
+
+pub(crate) fn engine_failure(error: &Error) -> Failure {
+    Failure::new(error.kind(), error)
+}
+
+/// One exit code for all: an interrupt is told even if something failed as well; `seed` ends by being interrupted.
+fn exit(outcomes: &[Outcome], seed_only: bool) -> Exit {
+    if !seed_only && outcomes.contains(&Outcome::Interrupted) {
+        Exit::Interrupted
+    } else if outcomes.contains(&Outcome::Failed) {
+        Exit::Failed
+    } else {
+        Exit::Done
+    }
+}
+
+struct Transfer {
+    plan: Plan,
+    engine: Engine,
+    console: Console,
+    interrupt: Interrupt,
+}
+
+impl Transfer {
+    async fn all(self: Arc<Self>, sources: &[String]) -> Vec<Outcome> {
+        let mut tasks = JoinSet::new();
+        for source in sources {
+            let (transfer, source) = (self.clone(), source.clone());
+            tasks.spawn(async move { transfer.one(&source).await });
+        }
+        let outcomes = tasks.join_all().await;
+        if self.interrupt.is_asked() {
+            self.console.note("stopping; press Ctrl-C again to stop at once");
+        }
+        let transfer = Arc::into_inner(self).expect("every task that shared it has ended");
+        transfer.engine.shutdown().await;
+        outcomes
+    }
+
+    /// One source, from its text to its end.
+    async fn one(&self, source: &str) -> Outcome {
+        let mut interrupt = self.interrupt.clone();
+        let added = tokio::select! {
+            added = self.add(source) => added,
+            () = interrupt.asked() => return Outcome::Interrupted,
+        };
+        let followed = match added {
+            Ok(Some((torrent, name))) => self.follow(&torrent, &name).await,
+            Ok(None) => Ok(Outcome::Done),
+            Err(failure) => Err(failure),
+        };
+        followed.unwrap_or_else(|failure| {
+            self.console.failure(&failure);
+            Outcome::Failed
+        })
+    }
+
+    /// Loads a source and adds it; `None` if its torrent is there already.
+    async fn add(&self, source: &str) -> Result<Option<(Torrent, String)>, Failure> {
+        let torrent = Source::new(source).load(|url| self.engine.fetch(url)).await?;
+        let (name, info_hash) = (torrent.name().to_owned(), torrent.info_hash().to_string());
+        let in_this = |failure: Failure| {
+            let message = format!("{}: {}", printable(&name), failure.message);
+            Failure { message, ..failure.of(&info_hash) }
+        };
+        let add = self.order(torrent).map_err(in_this)?;
+        match self.engine.add(add).await {
+            Ok(torrent) => Ok(Some((torrent, name))),
+            Err(Error::AlreadyAdded(_)) => {
+                let (name, source) = (printable(&name), printable(source));
+                self.console.note(format_args!("{name}: given more than once, {source} is left out"));
+                Ok(None)
+            }
+            Err(error) => Err(in_this(engine_failure(&error))),
+        }
+    }
+
+    /// What the engine is asked to do with a torrent.
+    fn order(&self, torrent: Metainfo) -> Result<AddTorrent, Failure> {
+        let plan = &self.plan;
+        let files = wanted_files(&torrent, &plan.select)?;
+        if plan.peers.is_empty() && (!plan.trackers || torrent.trackers().is_empty()) {
+            let name = printable(torrent.name());
+            self.console
+                .note(format_args!("{name}: no trackers and no --peer: waiting for peers to connect"));
+        }
+        Ok(AddTorrent::new(torrent, &plan.dir)
+            .files(files)
+            .peers(plan.peers.clone())
+            .trackers(plan.trackers)
+            .allocate(plan.allocate)
+            .overwrite(plan.overwrite)
+            .seed_only(plan.seed_only)
+            .stop_when_finished(plan.seed.is_none())
+            .seed_goal(plan.seed.unwrap_or_default()))
+    }
+
+    /// Shows a torrent's progress until it is done, has failed, or is to be interrupted.
+    async fn follow(&self, torrent: &Torrent, name: &str) -> Result<Outcome, Failure> {
+        let info_hash = torrent.info_hash().to_string();
+        let mut reporter = Reporter::new(&self.console, &info_hash, name);
+        let failed = |error: &TorrentError| {
+            Err(Failure::new(error.kind(), format_args!("{}: {error}", printable(name))).of(&info_hash))
+        };
+        match self.watch(torrent, &mut reporter, torrent.wait_finished()).await {
+            Some(Ok(done)) => {
+                let path = done.path.display().to_string();
+                reporter.finished(&self.snapshot(torrent), &path, done.bytes, done.elapsed);
+            }
+            // What was there was seeded until the goal was reached, complete or not.
+            Some(Err(TorrentError::Stopped)) if self.plan.seed_only => return Ok(Outcome::Done),
+            Some(Err(error)) => return failed(&error),
+            None => {
+                reporter.interrupted(&self.snapshot(torrent));
+                return Ok(Outcome::Interrupted);
+            }
+        }
+        if self.plan.seed.is_some()
+            && let Some(Err(error)) = self.watch(torrent, &mut reporter, torrent.wait_stopped()).await
+        {
+            return failed(&error);
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Ticks until `end` comes; `None` if an interrupt comes first.
+    async fn watch<T>(
+        &self,
+        torrent: &Torrent,
+        reporter: &mut Reporter,
+        end: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut interrupt = self.interrupt.clone();
+        let mut ticks = time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut end = std::pin::pin!(end);
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut end => return Some(ended),
+                () = interrupt.asked() => return None,
+                _ = ticks.tick() => reporter.tick(&self.snapshot(torrent)),
+            }
+        }
+    }
+
+    fn snapshot(&self, torrent: &Torrent) -> Snapshot {
+        let stats = torrent.stats();
+        let phase = match stats.state {
+            TorrentState::Checking => Phase::Checking { done: stats.checked, total: stats.to_check },
+            _ if self.plan.seed_only => Phase::Seeding,
+            TorrentState::Downloading => Phase::Downloading,
+            TorrentState::Seeding | TorrentState::Stopped | TorrentState::Failed => Phase::Seeding,
+        };
+        Snapshot {
+            phase,
+            done: stats.done,
+            total: stats.total,
+            rate_down: stats.rate_down,
+            rate_up: stats.rate_up,
+            uploaded: stats.uploaded,
+            peers: stats.peers,
+        }
+    }
+}
+
+/// For each of the torrent's files whether it is wanted, by its index there; nothing selected is everything.
+fn wanted_files(torrent: &Metainfo, select: &[Selection]) -> Result<Vec<bool>, Failure> {
+    if select.is_empty() {
+        return Ok(Vec::new());
+    }
+    let files = listing::list(torrent);
+    let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
+    let selected = select::wanted(select, &paths).map_err(|error| Failure::new(kind::SELECTION, error))?;
+    let mut wanted = vec![false; torrent.files().len()];
+    for (file, selected) in files.iter().zip(selected) {
+        wanted[file.index] = selected;
+    }
+    Ok(wanted)
+}

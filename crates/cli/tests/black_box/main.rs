@@ -1,0 +1,11 @@
+//! The binary from outside: what it prints, what it writes, how it exits.
+#![allow(clippy::unwrap_used)] // a test may fail that way, in its helpers too
+
+mod create;
+mod download;
+mod input;
+mod streams;
+mod support;
+mod transfer;
+mod usage;
+mod verify;

@@ -1,0 +1,162 @@
+//! Two of us on 127.0.0.1, and `demo`.
+
+use crate::support::{Place, Ran, noise, same};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+use std::thread;
+
+const LOOPBACK: [&str; 3] = ["--listen", "127.0.0.1:0", "--no-trackers"];
+
+/// A seeder that runs until it is dropped or told to stop.
+struct Seeder {
+    child: Child,
+    addr: String,
+}
+
+impl Seeder {
+    fn start(place: &Place, torrent: &str, more: &[&str]) -> Seeder {
+        let args = [&["seed", torrent, "--data", "."][..], &LOOPBACK, more].concat();
+        let mut child = place.command(&args).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let addr = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned())).unwrap();
+        // The rest is read away, so that the seeder never waits for room in the pipe.
+        thread::spawn(move || lines.count());
+        Seeder { child, addr }
+    }
+
+    fn stop(mut self, signal: &str) -> Ran {
+        kill(&self.child, signal);
+        let mut stdout = Vec::new();
+        self.child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+        Ran { code: self.child.wait().unwrap().code(), stdout, stderr: String::new() }
+    }
+}
+
+impl Drop for Seeder {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn kill(child: &Child, signal: &str) {
+    let killed = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+}
+
+fn place() -> Place {
+    let place = Place::new();
+    place.write("t/a", noise(300_000));
+    place.write("t/b/c", noise(20_000));
+    place.write("t/d", "");
+    place.torrent("t");
+    place
+}
+
+fn events<'a>(all: &'a [Value], name: &str) -> Vec<&'a Value> {
+    all.iter().filter(|event| event["event"] == name).collect()
+}
+
+#[test]
+fn a_torrent_arrives_and_the_seeder_ends_well() {
+    let place = place();
+    let seeder = Seeder::start(&place, "t.torrent", &["--json"]);
+    let info_hash = place.show("t.torrent")["info_hash_v1"].clone();
+    let args =
+        [&["download", "t.torrent", "-o", "got", "--json", "--peer", &seeder.addr][..], &LOOPBACK].concat();
+    let ran = place.run(&args).done();
+    assert!(same(&place.path("t"), &place.path("got/t")));
+
+    let all = ran.json_lines();
+    let finished = events(&all, "finished");
+    assert_eq!(finished.len(), 1);
+    assert_eq!(all.last(), Some(finished[0]));
+    assert_eq!((&finished[0]["info_hash"], &finished[0]["bytes"]), (&info_hash, &json!(320_000)));
+    assert!(finished[0]["path"].as_str().unwrap().ends_with("got/t"));
+    assert!(finished[0]["seconds"].is_number());
+    let last = events(&all, "progress").pop().unwrap();
+    assert_eq!(
+        (&last["done"], &last["total"], &last["info_hash"]),
+        (&json!(320_000), &json!(320_000), &info_hash)
+    );
+    assert!(last["rate_down"].is_u64() && last["rate_up"].is_u64() && last["peers"].is_u64());
+
+    let ran = seeder.stop("-INT");
+    assert_eq!(ran.code, Some(0));
+    assert_eq!(events(&ran.json_lines(), "finished").len(), 1, "{}", ran.text());
+}
+
+#[test]
+fn only_what_is_selected_arrives() {
+    let place = place();
+    let seeder = Seeder::start(&place, "t.torrent", &[]);
+    let args = ["download", "t.torrent", "-o", "got", "--select", "c", "--peer", &seeder.addr];
+    place.run(&[&args[..], &LOOPBACK].concat()).done();
+    assert!(same(&place.path("t/b/c"), &place.path("got/t/b/c")));
+    assert!(!place.path("got/t/a").exists());
+}
+
+#[test]
+fn a_failing_source_does_not_stop_the_others() {
+    let place = place();
+    let seeder = Seeder::start(&place, "t.torrent", &[]);
+    let args = ["download", "missing.torrent", "t.torrent", "t.torrent", "-o", "got", "--peer", &seeder.addr];
+    let ran = place.run(&[&args[..], &LOOPBACK].concat()).failed(&["missing.torrent"]);
+    assert!(same(&place.path("t"), &place.path("got/t")));
+    assert!(ran.stderr.contains("given more than once"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_interrupt_before_the_end_is_130() {
+    let place = place();
+    for signal in ["-INT", "-TERM"] {
+        let args = [&["download", "t.torrent", "-o", "got", "--json"][..], &LOOPBACK].concat();
+        let mut child = place.command(&args).stderr(Stdio::null()).spawn().unwrap();
+        // It listens for signals before it says anything.
+        let mut first = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+        assert!(first.contains("progress"), "{first}");
+        kill(&child, signal);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
+    }
+}
+
+#[test]
+fn seeding_after_completion_ends_with_its_goal() {
+    let place = place();
+    let seeder = Seeder::start(&place, "t.torrent", &[]);
+    let args = ["download", "t.torrent", "-o", "got", "--seed-time", "1s", "--peer", &seeder.addr];
+    place.run(&[&args[..], &LOOPBACK].concat()).done();
+    assert!(same(&place.path("t"), &place.path("got/t")));
+}
+
+#[test]
+fn nothing_to_seed_is_told() {
+    let place = place();
+    let args = [&["seed", "t.torrent", "--data", "elsewhere"][..], &LOOPBACK].concat();
+    place.run(&args).failed(&["elsewhere"]);
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    let place = place();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    place.run(&["download", "t.torrent", "--listen", &addr]).failed(&["cannot listen", &addr]);
+}
+
+#[test]
+fn the_demo_shows_and_proves_it() {
+    let place = Place::new();
+    let scratch = place.path("scratch");
+    std::fs::create_dir(&scratch).unwrap();
+    let ran = Ran::from(place.command(&["demo"]).env("TMPDIR", &scratch).output().unwrap()).done();
+    for part in ["handshake", "bitfield", "unchoke", "choke", "request", "verified", "every byte is the same"]
+    {
+        assert!(ran.text().contains(part), "'{part}' is not in:\n{}", ran.text());
+    }
+    assert!(!ran.text().contains('\x1b'));
+    assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0);
+    assert!(place.names() == ["scratch"], "{:?}", place.names());
+}
