@@ -45,8 +45,7 @@ fn targets(manifest: &str) -> Vec<&str> {
 
 /// `cargo fuzz` wants a nightly compiler for its flags; the stable one knows them too when told so.
 fn cargo_fuzz(root: &Path, args: &[&str]) -> Command {
-    let installed = needs::tools(root).join("bin/cargo-fuzz");
-    let program = if installed.is_file() { installed } else { "cargo-fuzz".into() };
+    let program = needs::CARGO_FUZZ.path(root).unwrap_or_else(|| "cargo-fuzz".into());
     let mut command = run::command(root, program);
     command.arg("fuzz").args(args).env("RUSTC_BOOTSTRAP", "1");
     command

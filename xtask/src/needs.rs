@@ -44,6 +44,23 @@ const fn program(name: &'static str, package: &'static str, steps: &'static [Ste
     Program { name, package, steps }
 }
 
+/// A program that cargo installs, for this checkout alone.
+pub(crate) struct Tool {
+    name: &'static str,
+    version: &'static str,
+    /// Whether it builds with the versions that its authors locked.
+    locked: bool,
+    steps: &'static [Step],
+}
+
+pub(crate) const CARGO_FUZZ: Tool =
+    Tool { name: "cargo-fuzz", version: "^0.13", locked: true, steps: &[Step::Fuzz] };
+/// The UDP tracker for IPv6: Debian's opentracker knows IPv4 alone.
+const AQUATIC_UDP: Tool =
+    Tool { name: "aquatic_udp", version: "^0.9", locked: false, steps: &[Step::Interop] };
+const TOOLS: &[Tool] = &[CARGO_FUZZ, AQUATIC_UDP];
+const TOOLS_DIR: &str = "target/tools";
+
 const LIBTORRENT: &str = "libtorrent>=2.0.9";
 const INSTALL_LIMIT: Duration = Duration::from_secs(15 * 60);
 
@@ -71,12 +88,11 @@ pub(crate) fn provide(root: &Path, steps: &[Step], install: bool) -> Result<Tall
             missing.add("libtorrent for Python", &shown(&pip));
         }
     }
-    if wanted(&[Step::Fuzz]) && !has_cargo_fuzz(root) {
-        let install_fuzz = cargo_install(root);
+    for tool in TOOLS.iter().filter(|tool| wanted(tool.steps) && tool.path(root).is_none()) {
         if install {
-            run_quietly(install_fuzz)?;
+            run_quietly(tool.install(root))?;
         } else {
-            missing.add("cargo-fuzz", &shown(&install_fuzz));
+            missing.add(tool.name, &shown(&tool.install(root)));
         }
     }
     if wanted(&[Step::Docker]) && !run::is_root() {
@@ -195,19 +211,22 @@ fn pip_install(root: &Path) -> Command {
     pip
 }
 
-/// Where tools lie that cargo installs for us alone.
-pub(crate) fn tools(root: &Path) -> PathBuf {
-    root.join("target/tools")
-}
+impl Tool {
+    /// Where it is: below `target/`, or on the path.
+    pub(crate) fn path(&self, root: &Path) -> Option<PathBuf> {
+        let installed = root.join(TOOLS_DIR).join("bin").join(self.name);
+        if installed.is_file() { Some(installed) } else { find(self.name) }
+    }
 
-fn has_cargo_fuzz(root: &Path) -> bool {
-    tools(root).join("bin/cargo-fuzz").is_file() || find("cargo-fuzz").is_some()
-}
-
-fn cargo_install(root: &Path) -> Command {
-    let mut cargo = with_args(run::command(root, run::cargo()), &["install", "cargo-fuzz", "--locked"]);
-    cargo.arg("--root").arg(tools(root));
-    cargo
+    fn install(&self, root: &Path) -> Command {
+        let cargo = run::command(root, run::cargo());
+        let mut cargo =
+            with_args(cargo, &["install", self.name, "--version", self.version, "--root", TOOLS_DIR]);
+        if self.locked {
+            cargo.arg("--locked");
+        }
+        cargo
+    }
 }
 
 /// Brings every crate of the lock file, so that what follows can do without network. Fails if the lock file is old.

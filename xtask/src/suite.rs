@@ -186,8 +186,9 @@ fn interop(root: &Path, full: bool) -> Result<Tally> {
     build_binary(root)?;
     must_build(root, &["build", "--locked", "--package", "rawtorrent-tests", "--bin", "interop"])?;
     let mut command = run::in_namespace(root, root.join("target/debug/interop"));
+    command.arg("--logs").arg(root.join("target/interop"));
     if full {
-        command.arg("--full");
+        command.args(["--full", "--report", "docs/interop.md"]);
     }
     give_binary(root, &mut command);
     run::passed("interop", command, if full { FULL_LIMIT } else { LIMIT })
