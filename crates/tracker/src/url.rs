@@ -155,17 +155,25 @@ impl TrackerUrl {
     /// # Errors
     /// The rule that it breaks.
     pub fn check(&self, rules: UrlRules) -> Result<(), UrlError> {
+        self.check_redirect(rules)?;
+        let is_http = self.scheme != Scheme::Udp;
+        if rules.guard && is_http && carries_announce(self.query().unwrap_or_default()) {
+            return Err(UrlError::AnnounceInQuery);
+        }
+        Ok(())
+    }
+
+    /// Whether a tracker may send us on to this URL, whose query may well repeat our announce.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn check_redirect(&self, rules: UrlRules) -> Result<(), UrlError> {
         if !rules.allow_idna && matches!(&self.host, Host::Name(name) if is_idna(name)) {
             return Err(UrlError::Idna);
         }
-        if !rules.guard || self.scheme == Scheme::Udp {
-            return Ok(());
-        }
-        if self.host.is_this_machine() && !self.has_announce_path() {
+        let is_http = self.scheme != Scheme::Udp;
+        if rules.guard && is_http && self.host.is_this_machine() && !self.has_announce_path() {
             return Err(UrlError::NotAnAnnouncePath);
-        }
-        if carries_announce(self.query().unwrap_or_default()) {
-            return Err(UrlError::AnnounceInQuery);
         }
         Ok(())
     }
@@ -479,6 +487,7 @@ mod tests {
         }
         assert_eq!(parse("udp://127.0.0.1:6969").check(rules), Ok(()), "UDP trackers have no path to abuse");
         assert_eq!(parse("http://a/?info%5Fhash=1").check(rules), Err(UrlError::AnnounceInQuery));
+        assert_eq!(parse("http://a/?info_hash=1").check_redirect(rules), Ok(()));
         assert_eq!(parse("http://a/?passkey=1&xport=2").check(rules), Ok(()));
         assert_eq!(parse("http://xn--x.com/announce").check(rules), Err(UrlError::Idna));
     }
