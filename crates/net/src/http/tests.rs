@@ -1,0 +1,325 @@
+use super::*;
+use std::io::Write as _;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// What a misbehaving server does with a request.
+pub(crate) enum Reply {
+    /// Sends this and closes.
+    Bytes(Vec<u8>),
+    /// Sends the first part, then the second until nobody listens.
+    Endless(Vec<u8>, Vec<u8>),
+    /// Sends this, then nothing more, and keeps the connection open.
+    Stall(Vec<u8>),
+}
+
+/// A server that answers each request as told, by its path and query.
+pub(crate) struct RawServer {
+    pub(crate) addr: SocketAddr,
+    /// The requests as they came.
+    pub(crate) requests: Arc<Mutex<Vec<String>>>,
+    /// How many bytes were sent.
+    sent: Arc<AtomicUsize>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl RawServer {
+    pub(crate) async fn start(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> RawServer {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (requests, sent) = (Arc::default(), Arc::default());
+        let (log, count, reply) = (Arc::clone(&requests), Arc::clone(&sent), Arc::new(reply));
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, reply.clone(), Arc::clone(&log), Arc::clone(&count)));
+            }
+        });
+        RawServer { addr, requests, sent, task }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+}
+
+impl Drop for RawServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn answer(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    reply: Arc<impl Fn(&str) -> Reply>,
+    log: Arc<Mutex<Vec<String>>>,
+    sent: Arc<AtomicUsize>,
+) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return,
+        }
+    }
+    let head = String::from_utf8(head).unwrap();
+    let target = head.split(' ').nth(1).unwrap().to_owned();
+    log.lock().unwrap().push(head);
+    let mut send = async |bytes: &[u8]| {
+        sent.fetch_add(bytes.len(), Ordering::Relaxed);
+        stream.write_all(bytes).await
+    };
+    match reply(&target) {
+        Reply::Bytes(bytes) => {
+            let _ = send(&bytes).await;
+        }
+        Reply::Endless(first, again) => {
+            let _ = send(&first).await;
+            while send(&again).await.is_ok() {}
+        }
+        Reply::Stall(first) => {
+            let _ = send(&first).await;
+            std::future::pending::<()>().await;
+        }
+    }
+    let _ = stream.shutdown().await;
+}
+
+pub(crate) fn ok(body: impl AsRef<[u8]>) -> Reply {
+    with_head("HTTP/1.1 200 OK\r\n", body)
+}
+
+pub(crate) fn with_head(head: &str, body: impl AsRef<[u8]>) -> Reply {
+    let body = body.as_ref();
+    let head = format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    Reply::Bytes([head.as_bytes(), body].concat())
+}
+
+pub(crate) fn redirect(to: &str) -> Reply {
+    with_head(&format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\n"), "")
+}
+
+pub(crate) fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub(crate) const QUICK: Bounds =
+    Bounds { body: 1024 * 1024, idle: Duration::from_secs(10), total: Duration::from_secs(10) };
+
+fn client() -> HttpClient {
+    HttpClient::new("rawtorrent-test/1").unwrap()
+}
+
+async fn fetch(server: &RawServer, path: &str) -> Result<Vec<u8>, HttpError> {
+    let outcome = client().fetch(&server.url(path), QUICK).await;
+    if let Err(error) = &outcome {
+        let line = error.to_string();
+        assert!(!line.contains("hunter2") && !line.contains('\n'), "{line}");
+    }
+    outcome
+}
+
+async fn error_line(server: &RawServer, path: &str) -> String {
+    fetch(server, path).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn gets_a_body() {
+    let server = RawServer::start(|_| ok("hello")).await;
+    assert_eq!(fetch(&server, "/a?q=%12%00%FF").await.unwrap(), b"hello");
+    let request = server.requests.lock().unwrap()[0].to_lowercase();
+    assert!(request.starts_with("get /a?q=%12%00%ff http/1.1\r\n"), "{request}");
+    assert!(request.contains("user-agent: rawtorrent-test/1\r\n"));
+    assert!(request.contains("accept-encoding: gzip\r\n"));
+}
+
+#[tokio::test]
+async fn follows_redirects_but_not_for_ever() {
+    let server = RawServer::start(|target| match target.trim_start_matches('/') {
+        "end" => ok("arrived"),
+        "circle?hunter2" => redirect("/back"),
+        "back" => redirect("circle?hunter2"),
+        "ftp" => redirect("ftp://x/hunter2"),
+        "nowhere" => redirect("http://127.0.0.1:1/hunter2"),
+        "missing" => with_head("HTTP/1.1 404 Not Found\r\n", "hunter2"),
+        n => match n.parse::<u32>() {
+            Ok(0) | Err(_) => redirect("/end"),
+            Ok(n) => redirect(&format!("/{}", n - 1)),
+        },
+    })
+    .await;
+    assert_eq!(fetch(&server, "/4").await.unwrap(), b"arrived", "five redirects");
+    assert_eq!(error_line(&server, "/5").await, "it redirects more than 5 times");
+    assert_eq!(error_line(&server, "/circle?hunter2").await, "it redirects in a circle");
+    assert_eq!(error_line(&server, "/ftp").await, "redirected to ftp://x:21: not an http or https URL");
+    assert_eq!(
+        error_line(&server, "/nowhere").await,
+        "redirected to http://127.0.0.1:1: cannot connect: connection refused"
+    );
+    assert_eq!(error_line(&server, "/missing").await, "the answer is HTTP status 404 Not Found");
+    assert_eq!(
+        client().fetch("gopher://x/", QUICK).await.unwrap_err().to_string(),
+        "not an http or https URL"
+    );
+}
+
+#[tokio::test]
+async fn stops_reading_at_the_bound() {
+    let server = RawServer::start(|target| match target {
+        "/length" => with_head("HTTP/1.1 200 OK\r\n", vec![b'x'; QUICK.body]),
+        "/gibibyte" => Reply::Endless(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n".to_vec(),
+            vec![b'x'; 65536],
+        ),
+        "/endless" => {
+            Reply::Endless(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec(), vec![b'x'; 65536])
+        }
+        "/endless-head" => Reply::Endless(b"HTTP/1.1 200 OK\r\n".to_vec(), b"X: y\r\n".repeat(10_000)),
+        "/bomb" => {
+            with_head("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n", gzip(&vec![0; 64 * QUICK.body]))
+        }
+        _ => Reply::Stall(Vec::new()),
+    })
+    .await;
+    assert_eq!(fetch(&server, "/length").await.unwrap().len(), QUICK.body, "exactly at the bound");
+    for path in ["/gibibyte", "/endless", "/bomb"] {
+        server.sent.store(0, Ordering::Relaxed);
+        assert_eq!(error_line(&server, path).await, "the answer is larger than 1048576 bytes", "{path}");
+        assert!(server.sent.load(Ordering::Relaxed) < 32 * QUICK.body, "{path}: what buffers hold, not more");
+    }
+    let line = error_line(&server, "/endless-head").await;
+    assert!(line.starts_with("the answer broke off: "), "{line}");
+}
+
+#[tokio::test]
+async fn inflates() {
+    let server = RawServer::start(|target| {
+        let body = gzip(&b"hello ".repeat(1000));
+        let end = if target == "/torn" { body.len() / 2 } else { body.len() };
+        with_head("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n", &body[..end])
+    })
+    .await;
+    assert_eq!(fetch(&server, "/whole").await.unwrap(), b"hello ".repeat(1000));
+    let line = error_line(&server, "/torn").await;
+    assert!(line.starts_with("the answer broke off: "), "{line}");
+}
+
+#[tokio::test]
+async fn gives_up_on_silence() {
+    let server = RawServer::start(|target| match target {
+        "/half" => Reply::Stall(b"HTTP/1.1 200 OK\r\n\r\nx".to_vec()),
+        _ => Reply::Stall(Vec::new()),
+    })
+    .await;
+    let bounds = Bounds { total: Duration::from_millis(100), ..QUICK };
+    for path in ["/", "/half"] {
+        let error = client().fetch(&server.url(path), bounds).await.unwrap_err();
+        assert_eq!(error.to_string(), "no complete answer in time", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn says_what_broke() {
+    let server = RawServer::start(|target| match target {
+        "/nothing" => Reply::Bytes(Vec::new()),
+        "/garbage" => Reply::Bytes(b"\x16\x03 not HTTP at all\r\n\r\n".to_vec()),
+        _ => Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc".to_vec()),
+    })
+    .await;
+    for path in ["/nothing", "/garbage", "/short"] {
+        let line = error_line(&server, path).await;
+        assert!(line.starts_with("the answer broke off: "), "{path}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn names_are_guarded_by_where_they_lead() {
+    let server = RawServer::start(|_| ok("hello")).await;
+    // `TrackerUrl` would refuse this name by itself; the look-up must not need that.
+    let url = format!("http://localhost:{}/stats", server.addr.port());
+    let client = client();
+    assert!(client.v4.get(&url).send().await.is_ok());
+    let error = explain(client.v4_guarded.get(&url).send().await.unwrap_err());
+    assert_eq!(
+        error.to_string(),
+        "the host is this machine, where a tracker's path must begin with /announce"
+    );
+    let lookup = Lookup { family: Some(Family::V6), guarded: false };
+    let outcome = lookup.addrs("127.0.0.1", 1).await;
+    assert_eq!(outcome.unwrap_err().to_string(), "the host has no address of this family");
+}
+
+/// Runs in a process of its own, since `SSL_CERT_FILE` is read once: see [`certificates_are_checked`].
+#[tokio::test]
+#[ignore = "run by certificates_are_checked"]
+async fn child_fetches() {
+    let url = std::env::var("RAWTORRENT_TEST_URL").unwrap();
+    for path in ["", "down"] {
+        match client().fetch(&format!("{url}{path}"), QUICK).await {
+            Ok(body) => println!("<{}>", String::from_utf8(body).unwrap()),
+            Err(error) => println!("<{error}>"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn certificates_are_checked() {
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut ca = rcgen::CertificateParams::new([]).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_cert = ca.self_signed(&ca_key).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let cert = params.signed_by(&key, &rcgen::Issuer::new(ca, ca_key)).unwrap();
+
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key.serialize_der().try_into().unwrap())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let reply = Arc::new(|target: &str| match target {
+            "/down" => redirect("http://127.0.0.1:1/"),
+            _ => ok("over TLS"),
+        });
+        while let Ok((stream, _)) = listener.accept().await {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                answer(stream, reply.clone(), Arc::default(), Arc::default()).await;
+            }
+        }
+    });
+
+    let folder = tempfile::tempdir().unwrap();
+    let pem = folder.path().join("ca.pem");
+    std::fs::write(&pem, ca_cert.pem()).unwrap();
+    let none = folder.path().join("none.pem");
+    let child = |host: &'static str, roots: &std::path::Path| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "http::tests::child_fetches", "--ignored", "--nocapture"]);
+        command.env("SSL_CERT_FILE", roots).env_remove("SSL_CERT_DIR");
+        command.env("RAWTORRENT_TEST_URL", format!("https://{host}:{port}/"));
+        tokio::task::spawn_blocking(move || String::from_utf8(command.output().unwrap().stdout).unwrap())
+    };
+    let trusted = child("127.0.0.1", &pem).await.unwrap();
+    assert!(trusted.contains("<over TLS>"), "{trusted}");
+    assert!(trusted.contains("<it redirects from https to plain http>"), "{trusted}");
+    let unknown = child("127.0.0.1", &none).await.unwrap();
+    assert!(unknown.contains("<no secure connection: invalid peer certificate: UnknownIssuer>"), "{unknown}");
+    let other_name = child("localhost", &pem).await.unwrap();
+    assert!(other_name.contains("<no secure connection: invalid peer certificate: "), "{other_name}");
+    server.abort();
+}
+
+#[test]
+fn there_are_roots_without_a_system() {
+    assert!(!roots().is_empty());
+}
