@@ -70,7 +70,9 @@ impl Driver {
         let disk = TorrentDisk::open(&shared.disk, layout, options).await?;
         let doubtful = doubtful(record.as_ref(), &disk, lengths);
 
-        let (status, status_receiver) = watch::channel(Status::default());
+        let mut first_look = Status::default();
+        first_look.stats.total = wanted_bytes(&metainfo, &add.files);
+        let (status, status_receiver) = watch::channel(first_look);
         let (request_sender, requests) = mpsc::channel(1);
         let handle = Torrent {
             info_hash: torrent,
@@ -154,6 +156,15 @@ impl Driver {
 fn selects_something(metainfo: &Metainfo, wanted: &[bool]) -> bool {
     let selected = |index: usize| wanted.is_empty() || wanted.get(index).copied().unwrap_or(false);
     metainfo.files().iter().enumerate().any(|(index, file)| file.is_regular() && selected(index))
+}
+
+/// The bytes of all pieces that are to be downloaded.
+fn wanted_bytes(metainfo: &Metainfo, wanted: &[bool]) -> u64 {
+    let lengths = metainfo.lengths();
+    if wanted.is_empty() {
+        return lengths.total();
+    }
+    metainfo.pieces_for_files(wanted).ones().map(|piece| u64::from(lengths.piece_len(piece))).sum()
 }
 
 fn open_options(
