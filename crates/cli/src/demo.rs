@@ -26,8 +26,8 @@ use std::time::Duration;
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// What the seeder sends per second: slow enough to watch.
 const SEEDER_RATE: u64 = 2 << 20;
-/// Small pieces, so that there are some to watch.
-const PIECE_LENGTH: u32 = 64 << 10;
+/// Makes 32 pieces, a map of which fits on a line.
+const PIECE_LENGTH: u32 = 128 << 10;
 /// Something is wrong if it is not over by then.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
@@ -110,8 +110,8 @@ impl Stage<'_> {
         let (files, counted_pieces) = (counted(files, "file"), counted(pieces.into(), "piece"));
         self.say(Who::Demo, "content", &format!("'{}': {files}, {size}", torrent.name()))?;
         self.say(Who::Demo, "torrent", &format!("{counted_pieces} of {piece}, each with its SHA-1"))?;
-        self.say(Who::Demo, "info hash", &format!("{}, the torrent's name everywhere", torrent.info_hash()))?;
-        self.say(Who::Tracker, "listens", &format!("{announce}, where peers find each other"))?;
+        self.say(Who::Demo, "info hash", &torrent.info_hash().to_string())?;
+        self.say(Who::Tracker, "listens", &format!("at {announce}"))?;
         self.narrator.expect_pieces(pieces);
         Ok(())
     }

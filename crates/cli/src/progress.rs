@@ -66,15 +66,8 @@ impl Reporter {
 
     /// To be called every [`TICK`].
     pub(crate) fn tick(&mut self, now: &Snapshot) {
-        if let Some(bar) = &self.bar {
-            let (done, total) = match now.phase {
-                Phase::Checking { done, total } => (done.into(), total.into()),
-                Phase::Downloading | Phase::Seeding => (now.done, now.total),
-            };
-            bar.set_length(total);
-            bar.set_position(done);
-            bar.set_message(now.beside_a_bar());
-        } else if self.ticks % TICKS_PER_LINE == TICKS_PER_EVENT {
+        self.draw(now);
+        if self.bar.is_none() && self.ticks % TICKS_PER_LINE == TICKS_PER_EVENT {
             self.console.note(format_args!("{}: {}", self.name, now.as_a_line()));
         }
         if self.ticks.is_multiple_of(TICKS_PER_EVENT) {
@@ -85,6 +78,7 @@ impl Reporter {
 
     /// All wanted bytes are verified and durable; the bar, if any, goes on for a torrent that seeds.
     pub(crate) fn finished(&mut self, last: &Snapshot, path: &str, bytes: u64, took: Duration) {
+        self.draw(last);
         self.event(last);
         // Milliseconds are as much as means something.
         let seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
@@ -103,6 +97,17 @@ impl Reporter {
     /// Tells people something about this torrent.
     fn say(&self, text: impl std::fmt::Display) {
         self.console.note(format_args!("{}: {text}", self.name));
+    }
+
+    fn draw(&self, now: &Snapshot) {
+        let Some(bar) = &self.bar else { return };
+        let (done, total) = match now.phase {
+            Phase::Checking { done, total } => (done.into(), total.into()),
+            Phase::Downloading | Phase::Seeding => (now.done, now.total),
+        };
+        bar.set_length(total);
+        bar.set_position(done);
+        bar.set_message(now.beside_a_bar());
     }
 
     fn event(&self, now: &Snapshot) {

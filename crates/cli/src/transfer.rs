@@ -90,8 +90,19 @@ pub(crate) async fn fetch_alone(url: &str) -> Result<Vec<u8>, Error> {
     fetched
 }
 
+/// What the engine could not do, with the option that helps.
 pub(crate) fn engine_failure(error: &Error) -> Failure {
-    Failure::new(error.kind(), error)
+    Failure::new(error.kind(), format_args!("{error}{}", option_for(error.kind())))
+}
+
+/// The engine speaks of what can be done; here is how it is called on this command line.
+fn option_for(kind: &str) -> &'static str {
+    match kind {
+        "file_in_the_way" => " (--overwrite)",
+        "listen" => " (--listen)",
+        "state" => " (--state-dir)",
+        _ => "",
+    }
 }
 
 /// One exit code for all: an interrupt is told even if something failed as well; `seed` ends by being interrupted.
@@ -154,9 +165,17 @@ impl Transfer {
             let message = format!("{}: {}", printable(&name), failure.message);
             Failure { message, ..failure.of(&info_hash) }
         };
+        let no_source = self.plan.peers.is_empty() && (!self.plan.trackers || torrent.trackers().is_empty());
         let add = self.order(torrent).map_err(in_this)?;
         match self.engine.add(add).await {
-            Ok(torrent) => Ok(Some((torrent, name))),
+            Ok(torrent) => {
+                if no_source && !self.plan.seed_only {
+                    let name = printable(&name);
+                    self.console
+                        .note(format_args!("{name}: no trackers, no --peer: waiting for peers to connect"));
+                }
+                Ok(Some((torrent, name)))
+            }
             Err(Error::AlreadyAdded(_)) => {
                 let (name, source) = (printable(&name), printable(source));
                 self.console.note(format_args!("{name}: given more than once, {source} is left out"));
@@ -191,7 +210,9 @@ impl Transfer {
         let info_hash = torrent.info_hash().to_string();
         let mut reporter = Reporter::new(&self.console, &info_hash, name);
         let failed = |error: &TorrentError| {
-            Err(Failure::new(error.kind(), format_args!("{}: {error}", printable(name))).of(&info_hash))
+            let option = option_for(error.kind());
+            Err(Failure::new(error.kind(), format_args!("{}: {error}{option}", printable(name)))
+                .of(&info_hash))
         };
         match self.watch(torrent, &mut reporter, torrent.wait_finished()).await {
             Some(Ok(done)) => {

@@ -13,6 +13,9 @@ const IN_FULL: u64 = 3;
 /// How often, afterwards, the map of pieces is shown.
 const MAPS: u64 = 8;
 
+/// Where the text of a line begins.
+const TEXT_COLUMN: usize = 7 + 2 + 10 + 2 + 1 + 1 + 14 + 2;
+
 /// Said where the messages begin, since it is the one thing that no message says.
 const BEGINNING: &str = "and so is the seeder: at first nobody answers requests, nobody is interested";
 
@@ -56,7 +59,7 @@ impl Narrator {
 
     pub(super) fn title(&self) -> String {
         let title = self.paint.paint(Look::Bold, "rawtorrent demo");
-        let legend = "→ the downloader says to the seeder, ← the seeder says to the downloader";
+        let legend = "→ the downloader says to the seeder   ← the seeder says to the downloader";
         format!(
             "{title}: three sessions on 127.0.0.1, nothing leaves this machine\n{}\n",
             self.paint.paint(Look::Dim, legend)
@@ -170,8 +173,8 @@ impl Narrator {
         }
         // A message's text begins with its name, which has a column of its own.
         let text = match name {
-            "have all" => &format!("{0} of {0} pieces", self.map.len()),
-            "have none" => &format!("0 of {} pieces", self.map.len()),
+            "have all" => &map(self.map.iter().map(|_| true)),
+            "have none" => &map(self.map.iter().map(|_| false)),
             _ => text.strip_prefix(name).unwrap_or(text).trim_start(),
         };
         if told > IN_FULL {
@@ -189,13 +192,13 @@ impl Narrator {
         let good = self.paint.paint(Look::Green, "✓");
         let mut lines = Vec::new();
         if self.verified <= IN_FULL {
-            let explained = self.explain("verified").map(|why| format!("  {why}")).unwrap_or_default();
-            lines.push(self.line(who, "verified", &format!("{good} piece {piece}{explained}")));
+            let line = self.line(who, "verified", &format!("{good} piece {piece}"));
+            lines.push(self.explained(line, "verified"));
         }
         // A map whenever another eighth of the pieces is there.
         let eighths = |verified: u64| verified * MAPS / pieces.max(1);
         if eighths(self.verified) > eighths(self.verified - 1) {
-            let map: String = self.map.iter().map(|&have| if have { '█' } else { '·' }).collect();
+            let map = map(self.map.iter().copied());
             let count = format!("{:>2} of {pieces}", self.verified);
             lines.push(self.line(who, &count, &self.paint.paint(Look::Green, map).to_string()));
         }
@@ -208,19 +211,22 @@ impl Narrator {
             Direction::Out => '→',
             Direction::In => '←',
         };
-        let mut text = printable(text).into_owned();
-        if let Some(meaning) = self.explain(name) {
-            let separator = if text.is_empty() { "" } else { "  " };
-            let _ = write!(text, "{separator}{meaning}");
-        }
-        self.arranged(who, arrow, name, &text)
+        let line = self.arranged(who, arrow, name, &printable(text));
+        self.explained(line, name)
     }
 
-    /// What something means, the first time that it is asked for.
-    fn explain(&mut self, name: &'static str) -> Option<String> {
-        let meaning = meaning(name)?;
-        let first = self.explained.insert(name);
-        first.then(|| self.paint.paint(Look::Dim, format_args!("({meaning})")).to_string())
+    /// A line, and below it what `name` means if that was not told before.
+    fn explained(&mut self, line: String, name: &'static str) -> String {
+        match meaning(name) {
+            Some(meaning) if self.explained.insert(name) => {
+                format!(
+                    "{line}\n{:TEXT_COLUMN$}{}",
+                    "",
+                    self.paint.paint(Look::Dim, format_args!("({meaning})"))
+                )
+            }
+            _ => line,
+        }
     }
 
     fn arranged(&self, who: Who, arrow: char, what: &str, text: &str) -> String {
@@ -236,13 +242,18 @@ impl Narrator {
     }
 }
 
+/// A picture of a bitfield.
+fn map(pieces: impl Iterator<Item = bool>) -> String {
+    pieces.map(|have| if have { '█' } else { '·' }).collect()
+}
+
 fn meaning(name: &str) -> Option<&'static str> {
     Some(match name {
         "handshake" => "I speak BitTorrent, and mean this info hash",
         "extended" => "the extensions that I know, and how many requests I hold",
         "bitfield" => "what I have, one bit per piece",
-        "have all" => "in place of a bitfield full of ones",
-        "have none" => "what I have; in place of a bitfield full of zeros",
+        "have all" => "I have every piece; short for a bitfield of ones",
+        "have none" => "I have no piece yet; short for a bitfield of zeros",
         "have" => "I have one more piece, ask me for it",
         "interested" => "you have something that I want",
         "not interested" => "you have nothing more that I want",
@@ -280,7 +291,10 @@ mod tests {
         let mut tell = |event| narrator.tell(Who::Downloader, &event).unwrap();
         assert_eq!(
             untimed(&tell(message(Direction::In, "bitfield", "bitfield with 8 pieces"))),
-            "downloader  ← bitfield        with 8 pieces  (what I have, one bit per piece)"
+            format!(
+                "downloader  ← bitfield        with 8 pieces\n{:TEXT_COLUMN$}(what I have, one bit per piece)",
+                ""
+            )
         );
         assert_eq!(
             untimed(&tell(message(Direction::Out, "bitfield", "bitfield with 0 pieces"))),
@@ -288,7 +302,7 @@ mod tests {
         );
         assert_eq!(
             untimed(&tell(message(Direction::Out, "interested", "interested"))),
-            "downloader  → interested      (you have something that I want)"
+            format!("downloader  → interested\n{:TEXT_COLUMN$}(you have something that I want)", "")
         );
         assert_eq!(
             untimed(&tell(message(Direction::Out, "keep-alive", "keep-alive"))),
@@ -315,7 +329,7 @@ mod tests {
             .collect();
         let maps = lines.join("\n").lines().filter(|line| line.contains('█')).count() as u64;
         assert_eq!(maps, MAPS);
-        assert!(lines[0].contains("✓ piece 0  (its SHA-1"));
+        assert!(lines[0].contains("✓ piece 0\n") && lines[0].contains("(its SHA-1"));
         assert!(lines.last().unwrap().ends_with("16 of 16        ████████████████"));
         assert!(narrator.counts().contains("16 verified pieces, 0 bad"));
         // A piece that the torrent does not have changes nothing on the map.

@@ -139,11 +139,24 @@ fn nothing_to_seed_is_told() {
 }
 
 #[test]
+fn a_foreign_file_is_left_alone_unless_told() {
+    let place = place();
+    let seeder = Seeder::start(&place, "t.torrent", &[]);
+    place.write("got/t/a", "mine");
+    let args = [&["download", "t.torrent", "-o", "got", "--peer", &seeder.addr][..], &LOOPBACK].concat();
+    place.run(&args).failed(&["t: got/t/a exists", "--overwrite"]);
+    assert_eq!(place.read("got/t/a"), b"mine");
+    assert!(!place.path("got/t/b").exists());
+    place.run(&[&args[..], &["--overwrite"]].concat()).done();
+    assert!(same(&place.path("t"), &place.path("got/t")));
+}
+
+#[test]
 fn a_port_that_is_taken_is_told() {
     let place = place();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
-    place.run(&["download", "t.torrent", "--listen", &addr]).failed(&["cannot listen", &addr]);
+    place.run(&["download", "t.torrent", "--listen", &addr]).failed(&["cannot listen", &addr, "--listen"]);
 }
 
 #[test]
