@@ -32,8 +32,12 @@ pub const MAX_REQUEST_LEN: u32 = wire::MAX_BLOCK_LEN;
 /// `reqq` and stalls when one is dropped. Beyond it the peer is disconnected.
 pub const MAX_REQUESTS_WITHOUT_FAST: usize = 32_768;
 
-/// Requests for what is not there, or while choked, that one peer may make before it is disconnected.
+/// Requests for what is not there, beyond the queue, or while choked, that one peer may make before it is
+/// disconnected.
 pub const MAX_BAD_REQUESTS: u32 = 1000;
+
+/// After a choke, how long requests that crossed it on the way are not counted as bad.
+pub const CHOKE_GRACE: Duration = Duration::from_secs(30);
 
 /// Payload that nobody asked for that one peer may send before it is disconnected, in bytes, over what it sent
 /// usefully. Cancelled and given-up blocks may still arrive, so it is not zero.

@@ -296,7 +296,8 @@ impl Swarm {
         if let Err(reason) = self.admit(addr, outgoing, peer_id, &mut listens) {
             self.out.push_back(Output::Disconnect { peer: key, reason });
             match reason {
-                DisconnectReason::Duplicate => {}
+                DisconnectReason::Duplicate if self.peers.values().any(|peer| peer.listens == Some(addr)) => {
+                }
                 DisconnectReason::Ourselves | DisconnectReason::Banned => self.book.never(addr),
                 _ => self.book.closed(addr, self.now, false),
             }

@@ -12,11 +12,11 @@ impl Picker {
     ///
     /// # Panics
     /// If a count is wrong or a piece is in two states at once.
-    pub(crate) fn check<'a>(&self, peers: impl Iterator<Item = &'a Pieces> + Clone, asked: &[BlockRange]) {
+    pub(crate) fn check(&self, peers: &[&Pieces], asked: &[BlockRange]) {
         let mut copies: BTreeMap<BlockRange, u8> = BTreeMap::new();
         asked.iter().for_each(|&block| *copies.entry(block).or_default() += 1);
         for piece in self.lengths.pieces() {
-            let recount = peers.clone().filter(|pieces| pieces.contains(piece)).count();
+            let recount = peers.iter().filter(|pieces| pieces.contains(piece)).count();
             assert_eq!(self.availability.of(piece) as usize, recount, "availability of {piece:?}");
             let missing = self.wanted.contains(piece) && !self.have.contains(piece);
             assert_eq!(self.missing.contains(piece), missing);

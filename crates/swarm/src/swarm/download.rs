@@ -391,7 +391,7 @@ fn asker(key: PeerKey, peer: &Peer, returns: u64, alone: bool, whole: bool) -> A
 }
 
 /// Interest is exact: told as soon as it changes (BEP 3).
-pub(super) fn tell_interest(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
+fn tell_interest(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
     let interested = peer.useful > 0;
     if peer.am_interested != interested {
         peer.am_interested = interested;

@@ -13,7 +13,8 @@ impl Swarm {
     pub fn check_invariants(&self) {
         let asked: Vec<_> =
             self.peers.values().flat_map(|peer| peer.requests.iter().map(|asked| asked.block)).collect();
-        self.picker.check(self.peers.values().map(|peer| &peer.pieces), &asked);
+        let pieces: Vec<_> = self.peers.values().map(|peer| &peer.pieces).collect();
+        self.picker.check(&pieces, &asked);
         for (key, peer) in &self.peers {
             self.check_peer(peer);
             let idle = peer.dry == Some(self.picker.returns()) && peer.current.is_none();

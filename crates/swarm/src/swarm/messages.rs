@@ -1,6 +1,6 @@
 //! What peers say.
 
-use super::{Swarm, download::tell_interest};
+use super::Swarm;
 use crate::limits::MAX_ALLOWED_FAST;
 use crate::pieces::Pieces;
 use crate::{DisconnectReason, PeerKey, PeerSource};
@@ -98,7 +98,6 @@ impl Swarm {
             self.book.add(addr, PeerSource::Peer, self.now);
             self.book.connected(addr);
         }
-        tell_interest(&mut self.out, self.now, key, peer);
         self.fill(key);
         self.close_if_useless(key);
     }

@@ -1,1 +1,636 @@
+use super::*;
+use crate::limits::{
+    CHOKE_INTERVAL, DEFAULT_REQQ, IDLE_TIMEOUT, INITIAL_WINDOW, KEEPALIVE_INTERVAL, MAX_ALLOWED_FAST,
+    MAX_BAD_REQUESTS, MAX_REQUESTS_WITHOUT_FAST, MAX_UNREQUESTED_BYTES, SNUB_TIMEOUT,
+};
+use crate::{BanReason, PeerSource};
+use alloc::borrow::Cow;
+use alloc::vec;
+use core::time::Duration;
+use types::{BLOCK_LEN, BlockRange, PieceIndex};
+use wire::Request;
 
+mod corpus;
+
+const PIECES: u32 = 20;
+const BLOCKS: u32 = 4;
+
+/// A swarm, a clock, and what it said last.
+struct Bench {
+    swarm: Swarm,
+    now: Time,
+}
+
+fn lengths() -> Lengths {
+    Lengths::new(u64::from(PIECES * BLOCKS * BLOCK_LEN), BLOCKS * BLOCK_LEN).unwrap()
+}
+
+fn addr(n: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, n], 6881))
+}
+
+fn block(piece: u32, number: u32) -> BlockRange {
+    lengths().block(PieceIndex::new(piece), number).unwrap()
+}
+
+const FAST: Reserved = Reserved::NONE.with_fast().with_extended();
+const PEER: PeerKey = PeerKey(1);
+
+impl Bench {
+    fn leecher() -> Bench {
+        Bench::new(Bitfield::new(PIECES), Config::default())
+    }
+
+    fn seed() -> Bench {
+        Bench::new(Bitfield::full(PIECES), Config::default())
+    }
+
+    fn new(have: Bitfield, config: Config) -> Bench {
+        let config = Config { peer_id: PeerId([200; 20]), ..config };
+        let now = Time::from_secs(100);
+        Bench { swarm: Swarm::new(config, lengths(), have, 1, now), now }
+    }
+
+    fn input(&mut self, input: Input<'_>) -> Vec<Output> {
+        self.swarm.handle(self.now, input);
+        self.outputs()
+    }
+
+    fn outputs(&mut self) -> Vec<Output> {
+        self.swarm.check_invariants();
+        core::iter::from_fn(|| self.swarm.poll_output()).collect()
+    }
+
+    fn pass(&mut self, time: Duration) -> Vec<Output> {
+        let end = self.now + time;
+        let mut out = Vec::new();
+        while let Some(at) = self.swarm.poll_timeout().filter(|at| *at <= end) {
+            self.now = at.max(self.now);
+            self.swarm.handle_timeout(self.now);
+            out.extend(self.outputs());
+        }
+        self.now = end;
+        out
+    }
+
+    fn connect(&mut self, key: PeerKey, reserved: Reserved) -> Vec<Output> {
+        let n = u8::try_from(key.0).unwrap();
+        let peer_id = PeerId([n; 20]);
+        self.input(Input::PeerConnected { peer: key, addr: addr(n), outgoing: false, peer_id, reserved })
+    }
+
+    fn says(&mut self, key: PeerKey, message: Message<'_>) -> Vec<Output> {
+        self.input(Input::Message { peer: key, message })
+    }
+
+    /// A seed that unchoked us; returns what it was asked for.
+    fn connect_seed(&mut self, key: PeerKey, reserved: Reserved) -> Vec<BlockRange> {
+        self.connect(key, reserved);
+        self.says(key, Message::Bitfield(Bitfield::full(PIECES).as_bytes().into()));
+        requests(&self.says(key, Message::Unchoke))
+    }
+
+    /// A leecher that we unchoked.
+    fn connect_leecher(&mut self, key: PeerKey, reserved: Reserved) {
+        self.connect(key, reserved);
+        let out = self.says(key, Message::Interested);
+        assert!(out.contains(&Output::Send { peer: key, message: Message::Unchoke }));
+    }
+
+    fn receive(&mut self, key: PeerKey, block: BlockRange) -> Vec<Output> {
+        self.input(Input::BlockReceived { peer: key, block })
+    }
+}
+
+fn requests(out: &[Output]) -> Vec<BlockRange> {
+    out.iter()
+        .filter_map(|o| if let Output::Request { block, .. } = o { Some(*block) } else { None })
+        .collect()
+}
+
+fn closed(out: &[Output]) -> Option<DisconnectReason> {
+    out.iter().find_map(|o| if let Output::Disconnect { reason, .. } = o { Some(*reason) } else { None })
+}
+
+fn sent(out: &[Output]) -> Vec<Message<'static>> {
+    let message =
+        |o: &Output| if let Output::Send { message, .. } = o { Some(message.clone()) } else { None };
+    out.iter().filter_map(message).collect()
+}
+
+fn serves(out: &[Output]) -> usize {
+    out.iter().filter(|o| matches!(o, Output::Serve { .. })).count()
+}
+
+#[test]
+fn says_what_it_has_first_and_then_who_it_is() {
+    let mut some = Bitfield::new(PIECES);
+    some.insert(PieceIndex::new(3));
+    let bitfield = Message::Bitfield(some.as_bytes().to_vec().into());
+    let plain = Reserved::NONE;
+    let full = Message::Bitfield(Bitfield::full(PIECES).as_bytes().to_vec().into());
+    for (have, reserved, first) in [
+        (Bitfield::new(PIECES), FAST, Some(Message::HaveNone)),
+        (Bitfield::new(PIECES), plain, None),
+        (some.clone(), FAST, Some(bitfield.clone())),
+        (some, plain, Some(bitfield)),
+        (Bitfield::full(PIECES), FAST, Some(Message::HaveAll)),
+        (Bitfield::full(PIECES), plain, Some(full)),
+    ] {
+        let mut bench = Bench::new(have, Config { client: "rawtorrent".into(), ..Config::default() });
+        bench.outputs();
+        let out = sent(&bench.connect(PEER, reserved));
+        if let Some(first) = &first {
+            assert_eq!(out[0], *first);
+        }
+        if reserved == FAST {
+            let Some(Message::Extended { id: 0, payload }) = out.last() else { panic!("{out:?}") };
+            let hello = ext::Handshake::decode(payload).unwrap();
+            assert_eq!(hello.client.as_deref(), Some("rawtorrent"));
+            assert_eq!(hello.reqq, Some(Config::default().reqq));
+            assert_eq!(hello.yourip, Some(addr(1).ip()));
+        }
+        assert_eq!(out.len(), usize::from(first.is_some()) + usize::from(reserved == FAST));
+    }
+}
+
+#[test]
+fn asks_as_soon_as_it_may_and_no_more_than_the_window() {
+    let mut bench = Bench::leecher();
+    bench.connect(PEER, FAST);
+    assert_eq!(sent(&bench.says(PEER, Message::HaveAll)), [Message::Interested]);
+    let asked = requests(&bench.says(PEER, Message::Unchoke));
+    assert_eq!(asked.len(), INITIAL_WINDOW);
+    bench.now += Duration::from_millis(50);
+    let more: usize = asked.iter().map(|&block| requests(&bench.receive(PEER, block)).len()).sum();
+    assert_eq!(more, (PIECES * BLOCKS) as usize - INITIAL_WINDOW, "slow start: the rest at once");
+}
+
+#[test]
+fn a_told_queue_length_bounds_the_window() {
+    let mut bench = Bench::leecher();
+    bench.connect(PEER, FAST);
+    let hello = ext::Handshake { reqq: Some(5), ..ext::Handshake::default() };
+    bench.says(PEER, Message::Extended { id: 0, payload: hello.encode().into() });
+    bench.says(PEER, Message::HaveAll);
+    assert_eq!(requests(&bench.says(PEER, Message::Unchoke)).len(), 5);
+    const { assert!(INITIAL_WINDOW <= DEFAULT_REQQ) };
+}
+
+#[test]
+fn a_choke_frees_the_requests_of_a_plain_peer_at_once() {
+    for (reserved, freed) in [(Reserved::NONE, true), (FAST, false)] {
+        let mut bench = Bench::leecher();
+        let asked = bench.connect_seed(PEER, reserved);
+        bench.connect_seed(PeerKey(2), reserved);
+        let out = bench.says(PEER, Message::Choke);
+        bench.now += Duration::from_millis(10);
+        let all: Vec<_> =
+            asked.iter().map(|block| bench.says(PEER, Message::Reject((*block).into()))).collect();
+        let again: Vec<_> = all.iter().flat_map(|out| requests(out)).collect();
+        if freed {
+            assert_eq!(closed(&all[0]), Some(DisconnectReason::FastNotOffered));
+        } else {
+            assert!(requests(&out).is_empty(), "they may still be answered");
+            assert!(again.is_empty(), "the other's window is full");
+        }
+        assert_eq!(bench.swarm.picker.begun(), INITIAL_WINDOW / BLOCKS as usize, "only the other's are left");
+    }
+}
+
+#[test]
+fn a_block_is_asked_for_once_outside_the_end_game() {
+    let mut bench = Bench::leecher();
+    let mut asked: Vec<BlockRange> = (1..=2).flat_map(|n| bench.connect_seed(PeerKey(n), FAST)).collect();
+    assert_eq!(asked.len(), 2 * INITIAL_WINDOW);
+    asked.sort_unstable();
+    asked.dedup();
+    assert_eq!(asked.len(), 2 * INITIAL_WINDOW);
+}
+
+#[test]
+fn the_end_game_asks_again_and_cancels() {
+    let mut bench = Bench::leecher();
+    let mut pending: Vec<BlockRange> = bench.connect_seed(PEER, FAST);
+    bench.connect_seed(PeerKey(2), FAST);
+    bench.connect_seed(PeerKey(3), FAST);
+    // The first peer answers everything; the others say nothing.
+    let mut twice = Vec::new();
+    let mut cancelled = Vec::new();
+    while let Some(block) = pending.pop() {
+        bench.now += Duration::from_millis(1);
+        for output in bench.receive(PEER, block) {
+            match output {
+                Output::Request { peer: PEER, block } => pending.push(block),
+                Output::Request { block, .. } => twice.push(block),
+                Output::Cancel { block, .. } => cancelled.push(block),
+                _ => {}
+            }
+        }
+    }
+    assert!(!cancelled.is_empty());
+    assert_eq!(bench.swarm.picker.missing().count_ones(), PIECES, "hashing is not over");
+    assert_eq!(bench.swarm.picker.begun(), PIECES as usize);
+    assert!(bench.swarm.peers.values().all(|peer| peer.requests.is_empty()), "all cancelled");
+}
+
+#[test]
+fn finished_is_said_once_and_again_when_more_was_wanted() {
+    let mut bench = Bench::leecher();
+    let mut wanted = Bitfield::new(PIECES);
+    wanted.insert(PieceIndex::new(0));
+    assert_eq!(bench.input(Input::SetWanted(wanted.clone())), []);
+    let finish = |bench: &mut Bench, piece| {
+        let out = bench.input(Input::PieceVerified { piece: PieceIndex::new(piece) });
+        out.contains(&Output::Finished)
+    };
+    assert!(finish(&mut bench, 0));
+    assert!(!finish(&mut bench, 0) && !finish(&mut bench, 1));
+    wanted.insert(PieceIndex::new(2));
+    assert_eq!(bench.input(Input::SetWanted(wanted)), []);
+    assert!(!finish(&mut bench, 3) && finish(&mut bench, 2));
+    assert!(Bench::seed().outputs().contains(&Output::Finished));
+}
+
+#[test]
+fn interest_is_exact() {
+    let mut bench = Bench::leecher();
+    bench.connect(PEER, FAST);
+    assert_eq!(sent(&bench.says(PEER, Message::HaveNone)), []);
+    assert_eq!(sent(&bench.says(PEER, Message::Have(4))), [Message::Interested]);
+    assert_eq!(sent(&bench.says(PEER, Message::Have(5))), []);
+    assert_eq!(sent(&bench.input(Input::PieceVerified { piece: PieceIndex::new(4) })), [Message::Have(4)]);
+    let out = sent(&bench.input(Input::PieceVerified { piece: PieceIndex::new(5) }));
+    assert_eq!(out, [Message::Have(5), Message::NotInterested]);
+    let mut wanted = Bitfield::full(PIECES);
+    assert_eq!(sent(&bench.says(PEER, Message::Have(6))), [Message::Interested]);
+    wanted.remove(PieceIndex::new(6));
+    assert_eq!(sent(&bench.input(Input::SetWanted(wanted))), [Message::NotInterested]);
+}
+
+#[test]
+fn unwanted_requests_are_cancelled() {
+    let mut bench = Bench::leecher();
+    let asked = bench.connect_seed(PEER, FAST);
+    let out = bench.input(Input::SetWanted(Bitfield::new(PIECES)));
+    let cancels = out.iter().filter(|o| matches!(o, Output::Cancel { .. })).count();
+    assert_eq!(cancels, asked.len());
+    assert!(out.contains(&Output::Finished));
+    assert_eq!(closed(&out), Some(DisconnectReason::BothSeeds));
+}
+
+#[test]
+fn allowed_fast_pieces_are_asked_for_when_choked() {
+    let mut bench = Bench::leecher();
+    bench.connect(PEER, FAST);
+    bench.says(PEER, Message::HaveAll);
+    assert_eq!(requests(&bench.says(PEER, Message::AllowedFast(PIECES))), [], "no such piece");
+    let asked = requests(&bench.says(PEER, Message::AllowedFast(7)));
+    assert_eq!(asked, (0..BLOCKS).map(|n| block(7, n)).collect::<Vec<_>>());
+    let out = bench.says(PEER, Message::Reject(asked[0].into()));
+    assert_eq!(requests(&out), [], "not again");
+    for n in 0..PIECES {
+        bench.says(PEER, Message::AllowedFast(n));
+    }
+    assert_eq!(bench.swarm.peers[&PEER].requests.len(), INITIAL_WINDOW);
+}
+
+#[test]
+fn allowed_fast_is_bounded() {
+    let lengths = Lengths::new(1000 * u64::from(BLOCK_LEN), BLOCK_LEN).unwrap();
+    let mut swarm = Swarm::new(Config::default(), lengths, Bitfield::new(1000), 1, Time::ZERO);
+    let (peer, addr, peer_id) = (PEER, addr(1), PeerId([1; 20]));
+    swarm.handle(Time::ZERO, Input::PeerConnected { peer, addr, outgoing: true, peer_id, reserved: FAST });
+    for n in 0..1000 {
+        swarm.handle(Time::ZERO, Input::Message { peer, message: Message::AllowedFast(n) });
+    }
+    assert_eq!(swarm.peers[&PEER].allowed_fast.len(), MAX_ALLOWED_FAST);
+}
+
+#[test]
+fn a_reject_while_unchoked_gives_the_block_to_others_and_a_pause() {
+    let mut bench = Bench::leecher();
+    let asked = bench.connect_seed(PEER, FAST);
+    assert_eq!(requests(&bench.says(PEER, Message::Reject(asked[0].into()))), []);
+    let others = bench.connect_seed(PeerKey(2), FAST);
+    assert!(others.contains(&asked[0]));
+    let after = requests(&bench.pass(Duration::from_secs(1)));
+    assert_eq!(after.len(), 1, "its window has room for one");
+}
+
+#[test]
+fn a_silent_peer_is_snubbed_and_gets_one_request() {
+    let mut bench = Bench::leecher();
+    let asked = bench.connect_seed(PEER, FAST);
+    assert!(
+        bench
+            .pass(SNUB_TIMEOUT - Duration::from_millis(1))
+            .iter()
+            .all(|o| !matches!(o, Output::Cancel { .. }))
+    );
+    let out = bench.pass(Duration::from_millis(1));
+    let cancels = out.iter().filter(|o| matches!(o, Output::Cancel { .. })).count();
+    assert_eq!((cancels, requests(&out).len()), (asked.len(), 1));
+    assert!(bench.swarm.peers(bench.now).next().unwrap().snubbed);
+    let out = bench.receive(PEER, requests(&out)[0]);
+    assert!(!bench.swarm.peers(bench.now).next().unwrap().snubbed);
+    assert!(!requests(&out).is_empty());
+}
+
+#[test]
+fn a_block_that_comes_late_counts_and_is_asked_for_no_more() {
+    let mut bench = Bench::leecher();
+    let asked = bench.connect_seed(PEER, Reserved::NONE);
+    bench.says(PEER, Message::Choke);
+    let others = bench.connect_seed(PeerKey(2), FAST);
+    let shared = *asked.iter().find(|block| others.contains(block)).unwrap_or(&others[0]);
+    let out = bench.receive(PEER, shared);
+    assert!(out.contains(&Output::Cancel { peer: PeerKey(2), block: shared }));
+    assert_eq!(bench.swarm.stats(bench.now).downloaded, u64::from(BLOCK_LEN));
+    let out = bench.input(Input::BlockRefused { peer: PeerKey(2), block: shared });
+    assert_eq!(closed(&out), None);
+    assert_eq!(bench.swarm.stats(bench.now).wasted, u64::from(BLOCK_LEN));
+}
+
+#[test]
+fn blocks_of_an_earlier_run_are_not_asked_for() {
+    let mut bench = Bench::leecher();
+    bench.input(Input::SetPartial { piece: PieceIndex::new(9), blocks: &[0, 2, 3, 77] });
+    bench.input(Input::SetPartial { piece: PieceIndex::new(PIECES), blocks: &[0] });
+    let asked = bench.connect_seed(PEER, FAST);
+    assert_eq!(asked[0], block(9, 1), "begun pieces first");
+    assert!(!asked.contains(&block(9, 0)));
+}
+
+#[test]
+fn who_alone_spoils_a_piece_is_banned() {
+    let mut bench = Bench::leecher();
+    let asked = bench.connect_seed(PEER, FAST);
+    let piece = asked[0].piece;
+    (0..BLOCKS).for_each(|n| drop(bench.receive(PEER, block(piece.get(), n))));
+    let out = bench.input(Input::PieceFailed { piece, from_disk: false });
+    assert_eq!(closed(&out), Some(DisconnectReason::Banned));
+    assert_eq!(out.last(), Some(&Output::Banned { addr: addr(1), reason: BanReason::SpoiledPiece(piece) }));
+    assert_eq!(closed(&bench.connect(PEER, FAST)), Some(DisconnectReason::Banned));
+    let found = bench.input(Input::PeersFound { addrs: &[addr(1)], source: PeerSource::Tracker });
+    assert_eq!(found, [], "not dialed either");
+    assert!(bench.connect_seed(PeerKey(2), FAST).iter().any(|block| block.piece == piece), "missing again");
+}
+
+#[test]
+fn blocks_from_disk_blame_nobody() {
+    for from_disk in [true, false] {
+        let mut bench = Bench::leecher();
+        bench.input(Input::SetPartial { piece: PieceIndex::new(0), blocks: &[3] });
+        bench.connect_seed(PEER, FAST);
+        (0..3).for_each(|n| drop(bench.receive(PEER, block(0, n))));
+        let out = bench.input(Input::PieceFailed { piece: PieceIndex::new(0), from_disk });
+        assert_eq!(closed(&out), None);
+    }
+}
+
+#[test]
+fn several_suspects_get_whole_pieces_until_they_are_told_apart() {
+    let mut bench = Bench::leecher();
+    let asked = bench.connect_seed(PEER, Reserved::NONE);
+    bench.says(PEER, Message::Choke);
+    bench.connect_seed(PeerKey(2), FAST);
+    let piece = asked[0].piece;
+    (0..BLOCKS).for_each(|n| drop(bench.receive(PeerKey(u64::from(n % 2) + 1), block(piece.get(), n))));
+    assert_eq!(closed(&bench.input(Input::PieceFailed { piece, from_disk: false })), None);
+    assert!(bench.swarm.peers(bench.now).all(|peer| peer.on_parole));
+    // The honest one sends a good piece, the liar a bad one.
+    let whole = requests(&bench.says(PEER, Message::Unchoke));
+    for n in 0..BLOCKS {
+        bench.receive(PEER, block(whole[0].piece.get(), n));
+    }
+    bench.input(Input::PieceVerified { piece: whole[0].piece });
+    let parole: Vec<bool> = bench.swarm.peers(bench.now).map(|peer| peer.on_parole).collect();
+    assert_eq!(parole, [false, true]);
+}
+
+#[test]
+fn serves_only_whom_and_what_it_should() {
+    let mut half = Bitfield::new(PIECES);
+    half.insert(PieceIndex::new(0));
+    let mut bench = Bench::new(half, Config::default());
+    let request = |piece, number| Request::from(block(piece, number));
+    bench.connect(PEER, FAST);
+    assert_eq!(
+        sent(&bench.says(PEER, Message::Request(request(0, 0)))),
+        [Message::Reject(request(0, 0))],
+        "choked"
+    );
+    bench.says(PEER, Message::Interested);
+    assert_eq!(serves(&bench.says(PEER, Message::Request(request(0, 1)))), 1);
+    assert_eq!(sent(&bench.says(PEER, Message::Request(request(1, 0)))), [Message::Reject(request(1, 0))]);
+    let odd = Request { index: 0, begin: 7, length: 9 };
+    assert_eq!(serves(&bench.says(PEER, Message::Request(odd))), 1, "any range within a piece");
+    bench.connect_leecher(PeerKey(2), Reserved::NONE);
+    assert_eq!(bench.says(PeerKey(2), Message::Request(request(1, 0))), [], "no reject for a plain peer");
+}
+
+#[test]
+fn impossible_requests_are_rejected_or_end_the_connection() {
+    let too_long = Request { index: 0, begin: 0, length: 1 << 17 | 1 };
+    let outside = Request { index: 0, begin: BLOCKS * BLOCK_LEN - 1, length: 2 };
+    let empty = Request { index: 0, begin: 0, length: 0 };
+    let overflow = Request { index: 0, begin: u32::MAX, length: u32::MAX };
+    for request in [too_long, outside, empty, overflow] {
+        let mut bench = Bench::seed();
+        bench.connect_leecher(PEER, FAST);
+        bench.connect_leecher(PeerKey(2), Reserved::NONE);
+        assert_eq!(sent(&bench.says(PEER, Message::Request(request))), [Message::Reject(request)]);
+        assert_eq!(
+            closed(&bench.says(PeerKey(2), Message::Request(request))),
+            Some(DisconnectReason::BadRequest)
+        );
+        let out: Vec<_> =
+            (0..MAX_BAD_REQUESTS).flat_map(|_| bench.says(PEER, Message::Request(request))).collect();
+        assert_eq!(closed(&out), Some(DisconnectReason::BadRequest), "enough is enough");
+    }
+}
+
+#[test]
+fn no_request_is_dropped_silently() {
+    let config = Config { reqq: 100, ..Config::default() };
+    let request = Message::Request(block(0, 0).into());
+    let mut bench = Bench::new(Bitfield::full(PIECES), config.clone());
+    bench.connect_leecher(PEER, FAST);
+    let out: Vec<_> = (0..101).flat_map(|_| bench.says(PEER, request.clone())).collect();
+    assert_eq!(sent(&out), [Message::Reject(block(0, 0).into())], "beyond the queue");
+    let mut bench = Bench::new(Bitfield::full(PIECES), config);
+    bench.connect_leecher(PEER, Reserved::NONE);
+    for _ in 0..MAX_REQUESTS_WITHOUT_FAST {
+        bench.swarm.handle(bench.now, Input::Message { peer: PEER, message: request.clone() });
+    }
+    assert_eq!(closed(&bench.outputs()), None);
+    assert_eq!(closed(&bench.says(PEER, request)), Some(DisconnectReason::TooManyRequests));
+}
+
+#[test]
+fn few_blocks_are_handed_to_the_driver_at_a_time() {
+    let mut bench = Bench::seed();
+    bench.connect_leecher(PEER, FAST);
+    let out: Vec<_> =
+        (0..40).flat_map(|n| bench.says(PEER, Message::Request(block(n / 4, n % 4).into()))).collect();
+    assert_eq!(serves(&out), 16, "256 KiB");
+    let out = bench.says(PEER, Message::Cancel(block(9, 3).into()));
+    assert_eq!(sent(&out), [Message::Reject(block(9, 3).into())], "a cancel is answered");
+    assert_eq!(serves(&bench.input(Input::BlockSent { peer: PEER, block: block(0, 0) })), 1);
+    let out = bench.input(Input::ServeFailed { peer: PEER, block: block(0, 1) });
+    assert_eq!((serves(&out), sent(&out)), (1, vec![Message::Reject(block(0, 1).into())]));
+    assert_eq!(bench.swarm.stats(bench.now).uploaded, u64::from(BLOCK_LEN));
+}
+
+#[test]
+fn a_choke_answers_every_request() {
+    for reserved in [FAST, Reserved::NONE] {
+        let mut bench = Bench::new(Bitfield::full(PIECES), Config { upload_slots: 1, ..Config::default() });
+        bench.connect_leecher(PEER, reserved);
+        bench.connect(PeerKey(2), reserved);
+        bench.says(PeerKey(2), Message::Interested);
+        (0..40).for_each(|n| drop(bench.says(PEER, Message::Request(block(n / 4, n % 4).into()))));
+        let out = bench.pass(Duration::from_secs(70));
+        let at = out.iter().position(|o| *o == Output::Send { peer: PEER, message: Message::Choke }).unwrap();
+        let rejects = sent(&out[at..]).iter().filter(|m| matches!(m, Message::Reject(_))).count();
+        let dropped = out.contains(&Output::DropServes { peer: PEER });
+        assert_eq!((rejects, dropped), if reserved == FAST { (24, false) } else { (0, true) });
+        assert!(out[at..].contains(&Output::Send { peer: PeerKey(2), message: Message::Unchoke }));
+    }
+}
+
+#[test]
+fn a_slot_that_gets_free_is_given_away_at_once() {
+    let mut bench = Bench::new(Bitfield::full(PIECES), Config { upload_slots: 1, ..Config::default() });
+    bench.connect_leecher(PEER, FAST);
+    bench.connect(PeerKey(2), FAST);
+    assert_eq!(sent(&bench.says(PeerKey(2), Message::Interested)), []);
+    let out = bench.says(PEER, Message::NotInterested);
+    assert_eq!(out, [Output::Send { peer: PeerKey(2), message: Message::Unchoke }]);
+    bench.connect(PeerKey(3), FAST);
+    bench.says(PeerKey(3), Message::Interested);
+    let out = bench.input(Input::PeerClosed { peer: PeerKey(2) });
+    assert_eq!(out, [Output::Send { peer: PeerKey(3), message: Message::Unchoke }]);
+    let out = bench.pass(CHOKE_INTERVAL);
+    assert!(out.contains(&Output::Send { peer: PEER, message: Message::Choke }), "it did not want the slot");
+}
+
+#[test]
+fn an_idle_connection_is_kept_alive_and_then_closed() {
+    let mut bench = Bench::leecher();
+    bench.connect(PEER, FAST);
+    let out = bench.pass(KEEPALIVE_INTERVAL);
+    assert_eq!(
+        out,
+        [Output::NeedPeers, Output::NeedPeers, Output::NeedPeers, send_to(PEER, Message::KeepAlive)]
+    );
+    bench.says(PEER, Message::KeepAlive);
+    assert_eq!(closed(&bench.pass(IDLE_TIMEOUT - Duration::from_millis(1))), None);
+    assert_eq!(closed(&bench.pass(Duration::from_millis(1))), Some(DisconnectReason::Idle));
+}
+
+fn send_to(peer: PeerKey, message: Message<'static>) -> Output {
+    Output::Send { peer, message }
+}
+
+#[test]
+fn ourselves_and_twins_are_turned_away() {
+    let mut bench = Bench::leecher();
+    let mut come = |key, outgoing, id| {
+        let peer = PeerKey(key);
+        let (addr, peer_id) = (addr(u8::try_from(key).unwrap()), PeerId([id; 20]));
+        closed(&bench.input(Input::PeerConnected { peer, addr, outgoing, peer_id, reserved: FAST }))
+    };
+    assert_eq!(come(1, true, 200), Some(DisconnectReason::Ourselves));
+    assert_eq!(come(2, true, 5), None);
+    assert_eq!(come(3, true, 5), Some(DisconnectReason::Duplicate));
+    assert_eq!(come(4, false, 5), Some(DisconnectReason::Duplicate), "our id is greater: ours stays");
+    assert_eq!(come(5, true, 250), None);
+    assert_eq!(come(6, false, 250), Some(DisconnectReason::Duplicate), "its id is greater");
+    let keys: Vec<_> = bench.swarm.peers(bench.now).map(|peer| peer.peer.0).collect();
+    assert_eq!(keys, [2, 6]);
+}
+
+#[test]
+fn connections_and_attempts_are_bounded() {
+    let config = Config { max_peers: 5, max_half_open: 2, ..Config::default() };
+    let mut bench = Bench::new(Bitfield::new(PIECES), config);
+    let addrs: Vec<_> = (1..=20).map(addr).collect();
+    let out = bench.input(Input::PeersFound { addrs: &addrs, source: PeerSource::Tracker });
+    assert_eq!(out.len(), 2);
+    let Output::Connect { addr: first } = out[0] else { panic!("{out:?}") };
+    let out = bench.input(Input::ConnectFailed { addr: first });
+    assert!(matches!(out[..], [Output::Connect { addr }] if addr != first));
+    (1..=5).for_each(|n| drop(bench.connect(PeerKey(n), FAST)));
+    assert_eq!(closed(&bench.connect(PeerKey(6), FAST)), Some(DisconnectReason::TooManyPeers));
+}
+
+#[test]
+fn a_paused_swarm_is_silent() {
+    let mut bench = Bench::leecher();
+    bench.connect_seed(PEER, FAST);
+    assert_eq!(closed(&bench.input(Input::Pause)), Some(DisconnectReason::Paused));
+    assert_eq!(closed(&bench.connect(PEER, FAST)), Some(DisconnectReason::Paused));
+    assert_eq!(bench.input(Input::PeersFound { addrs: &[addr(9)], source: PeerSource::Tracker }), []);
+    assert_eq!(bench.pass(Duration::from_secs(1000)), []);
+    assert_eq!(bench.input(Input::Resume)[0], Output::Connect { addr: addr(9) });
+}
+
+#[test]
+fn seeds_part_and_are_dialed_again_when_more_is_wanted() {
+    let mut bench = Bench::new(Bitfield::full(PIECES), Config::default());
+    bench.input(Input::PeersFound { addrs: &[addr(1)], source: PeerSource::Tracker });
+    let peer_id = PeerId([1; 20]);
+    bench.input(Input::PeerConnected { peer: PEER, addr: addr(1), outgoing: true, peer_id, reserved: FAST });
+    assert_eq!(closed(&bench.says(PEER, Message::HaveAll)), Some(DisconnectReason::BothSeeds));
+    assert_eq!(bench.pass(Duration::from_secs(1000)), []);
+    bench.connect(PeerKey(2), FAST);
+    let hello = ext::Handshake { upload_only: true, ..ext::Handshake::default() };
+    let out = bench.says(PeerKey(2), Message::Extended { id: 0, payload: hello.encode().into() });
+    assert_eq!(closed(&out), Some(DisconnectReason::BothSeeds), "it wants nothing either");
+}
+
+#[test]
+fn a_partial_seed_says_that_it_wants_nothing() {
+    let mut bench = Bench::leecher();
+    bench.connect(PEER, FAST);
+    let mut upload_only = |wanted| {
+        let out = sent(&bench.input(Input::SetWanted(wanted)));
+        let Some(Message::Extended { payload, .. }) = out.last().cloned() else { panic!("{out:?}") };
+        ext::Handshake::decode(&payload).unwrap().upload_only
+    };
+    assert!(upload_only(Bitfield::new(PIECES)));
+    assert!(!upload_only(Bitfield::full(PIECES)));
+}
+
+#[test]
+fn too_much_that_nobody_asked_for_ends_the_connection() {
+    let mut bench = Bench::leecher();
+    bench.connect(PEER, FAST);
+    let len = u32::try_from(MAX_UNREQUESTED_BYTES).unwrap();
+    assert_eq!(closed(&bench.input(Input::Unrequested { peer: PEER, len })), None);
+    let piece = Message::Piece { index: 0, begin: 0, data: Cow::Borrowed(&[0]) };
+    assert_eq!(closed(&bench.says(PEER, piece)), Some(DisconnectReason::UnrequestedData));
+}
+
+#[test]
+fn inputs_about_strangers_and_nonsense_are_harmless() {
+    let mut bench = Bench::leecher();
+    let far = BlockRange { piece: PieceIndex::new(u32::MAX), offset: u32::MAX, len: u32::MAX };
+    for peer in [PEER, PeerKey(2)] {
+        for block in [far, block(0, 0), BlockRange { len: 5, ..block(0, 0) }] {
+            bench.input(Input::BlockReceived { peer, block });
+            bench.input(Input::BlockRefused { peer, block });
+            bench.input(Input::BlockSent { peer, block: BlockRange { len: 5, ..block } });
+            bench.input(Input::ServeFailed { peer, block });
+        }
+        bench.input(Input::PeerClosed { peer });
+        bench.input(Input::ConnectFailed { addr: addr(7) });
+        bench.input(Input::PieceVerified { piece: PieceIndex::new(PIECES) });
+        bench.input(Input::PieceFailed { piece: PieceIndex::new(PIECES), from_disk: false });
+        bench.input(Input::PieceFailed { piece: PieceIndex::new(1), from_disk: false });
+        bench.input(Input::SetWanted(Bitfield::new(PIECES + 1)));
+        bench.connect(PeerKey(2), FAST);
+    }
+}

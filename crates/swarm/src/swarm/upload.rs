@@ -2,7 +2,7 @@
 
 use super::{Swarm, send};
 use crate::choker::Candidate;
-use crate::limits::{MAX_BAD_REQUESTS, MAX_REQUEST_LEN, MAX_REQUESTS_WITHOUT_FAST};
+use crate::limits::{CHOKE_GRACE, MAX_BAD_REQUESTS, MAX_REQUEST_LEN, MAX_REQUESTS_WITHOUT_FAST};
 use crate::peer::Peer;
 use crate::{DisconnectReason, Output, PeerKey};
 use alloc::collections::VecDeque;
@@ -13,7 +13,9 @@ use wire::{Message, Request};
 /// What becomes of a request.
 enum Answer {
     Queue(BlockRange),
-    /// It cannot be met now; without BEP 6 the peer will find out.
+    /// It crossed our choke on its way.
+    TooLate,
+    /// It cannot be met now; without BEP 6 the peer has to find out.
     Refuse,
     /// It can never be met: without BEP 6, this is why the connection is closed.
     Bad(DisconnectReason),
@@ -29,10 +31,10 @@ impl Swarm {
                 peer.queue.push_back(block);
                 return pump(&mut self.out, self.now, key, peer);
             }
-            Answer::Refuse => None,
+            Answer::TooLate | Answer::Refuse => None,
             Answer::Bad(reason) => Some(reason),
         };
-        peer.bad_requests += 1;
+        peer.bad_requests += u32::from(!matches!(answer, Answer::TooLate));
         let too_many = peer.bad_requests > MAX_BAD_REQUESTS;
         if peer.fast && !too_many {
             send(&mut self.out, self.now, key, peer, Message::Reject(request));
@@ -48,6 +50,9 @@ impl Swarm {
         let Some(block) = block.filter(|block| block.len <= MAX_REQUEST_LEN) else {
             return Answer::Bad(DisconnectReason::BadRequest);
         };
+        if peer.am_choking && peer.ever_unchoked && self.now.since(peer.choke_changed) < CHOKE_GRACE {
+            return Answer::TooLate;
+        }
         if peer.am_choking || !self.picker.have().contains(block.piece) {
             return Answer::Refuse;
         }

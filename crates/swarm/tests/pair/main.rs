@@ -1,4 +1,5 @@
 //! A few swarms connected back to back: they must all get everything, whatever happens in between.
+#![allow(clippy::unwrap_used, clippy::panic)] // It is a test, but clippy does not know that of helpers.
 
 mod net;
 

@@ -10,19 +10,19 @@ use swarm::{Config, Input, Output, PeerKey, PeerSource, Swarm};
 use types::{Bitfield, BlockRange, Lengths, PeerId, PieceIndex, Time};
 use wire::{Message, Reserved};
 
-pub type Rng = fastrand::Rng;
+pub(crate) type Rng = fastrand::Rng;
 
 /// How one node is made.
 #[derive(Clone)]
-pub struct Setup {
-    pub seed: bool,
+pub(crate) struct Setup {
+    pub(crate) seed: bool,
     /// Bytes per second.
-    pub up: u64,
-    pub fast: bool,
+    pub(crate) up: u64,
+    pub(crate) fast: bool,
     /// Of a thousand blocks that it sends, how many are wrong.
-    pub poison_permille: u32,
-    pub slots: usize,
-    pub wanted: Option<Bitfield>,
+    pub(crate) poison_permille: u32,
+    pub(crate) slots: usize,
+    pub(crate) wanted: Option<Bitfield>,
 }
 
 impl Default for Setup {
@@ -31,11 +31,11 @@ impl Default for Setup {
     }
 }
 
-pub struct Node {
-    pub swarm: Swarm,
-    pub addr: SocketAddr,
-    pub finished: u32,
-    pub banned: Vec<SocketAddr>,
+pub(crate) struct Node {
+    pub(crate) swarm: Swarm,
+    pub(crate) addr: SocketAddr,
+    pub(crate) finished: u32,
+    pub(crate) banned: Vec<SocketAddr>,
     setup: Setup,
     disk: BTreeMap<PieceIndex, BTreeMap<u32, bool>>,
     /// The far end of each connection, and what was asked of it.
@@ -63,20 +63,20 @@ enum Event {
     Timer { node: usize, at: Time },
 }
 
-pub struct Net {
-    pub now: Time,
-    pub nodes: Vec<Node>,
-    pub digest: u64,
-    pub rng: Rng,
-    pub lengths: Lengths,
-    pub latency: Duration,
+pub(crate) struct Net {
+    pub(crate) now: Time,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) digest: u64,
+    pub(crate) rng: Rng,
+    pub(crate) lengths: Lengths,
+    pub(crate) latency: Duration,
     events: BTreeMap<(Time, u64), Event>,
     sequence: u64,
     next_key: u64,
 }
 
 impl Net {
-    pub fn new(lengths: Lengths, seed: u64, setups: Vec<Setup>) -> Net {
+    pub(crate) fn new(lengths: Lengths, seed: u64, setups: Vec<Setup>) -> Net {
         let mut net = Net {
             now: Time::from_secs(1),
             nodes: Vec::new(),
@@ -133,7 +133,7 @@ impl Net {
     /// Runs until every node has what it wants; returns when that was.
     ///
     /// `chaos` is called before each event.
-    pub fn run(&mut self, deadline: Duration, mut chaos: impl FnMut(&mut Net)) -> Duration {
+    pub(crate) fn run(&mut self, deadline: Duration, mut chaos: impl FnMut(&mut Net)) -> Duration {
         let start = self.now;
         while !self.nodes.iter().all(|node| node.finished > 0) {
             chaos(self);
@@ -148,7 +148,7 @@ impl Net {
     }
 
     /// Runs for so long, whatever happens.
-    pub fn run_for(&mut self, time: Duration) {
+    pub(crate) fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(entry) = self.events.first_entry()
             && entry.key().0 <= end
@@ -161,7 +161,7 @@ impl Net {
     }
 
     /// Closes a random connection, as a network does.
-    pub fn cut_one(&mut self) {
+    pub(crate) fn cut_one(&mut self) {
         let node = self.rng.usize(0..self.nodes.len());
         let keys: Vec<PeerKey> = self.nodes[node].links.keys().copied().collect();
         if let Some(&key) = self.rng.choice(&keys) {
@@ -171,7 +171,7 @@ impl Net {
     }
 
     /// Makes a random peer seem to send a message to its neighbour.
-    pub fn inject(&mut self, message: Message<'static>) {
+    pub(crate) fn inject(&mut self, message: Message<'static>) {
         let node = self.rng.usize(0..self.nodes.len());
         let keys: Vec<PeerKey> = self.nodes[node].links.keys().copied().collect();
         if let Some(&key) = self.rng.choice(&keys) {
@@ -179,7 +179,7 @@ impl Net {
         }
     }
 
-    pub fn wasted(&self) -> u64 {
+    pub(crate) fn wasted(&self) -> u64 {
         self.nodes.iter().map(|node| node.swarm.stats(self.now).wasted).sum()
     }
 
@@ -232,7 +232,7 @@ impl Net {
             self.output(node, output);
         }
         // They take peers x pieces: every few events, each time other ones.
-        if self.sequence % 7 == 0 {
+        if self.sequence.is_multiple_of(7) {
             self.nodes[node].swarm.check_invariants();
         }
         let due = self.nodes[node].swarm.poll_timeout();
@@ -259,7 +259,7 @@ impl Net {
             }
             Output::DropServes { peer } => self.nodes[node].uplink.retain(|(to, _)| *to != peer),
             Output::Connect { addr } => {
-                self.at(self.now + self.latency * 3, Event::Dial { from: node, to: addr })
+                self.at(self.now + self.latency * 3, Event::Dial { from: node, to: addr });
             }
             Output::Disconnect { peer, .. } => self.hang_up(node, peer),
             Output::NeedPeers => {}
@@ -270,7 +270,8 @@ impl Net {
 
     fn dial(&mut self, from: usize, to: SocketAddr) {
         let Some(target) = self.nodes.iter().position(|node| node.addr == to) else {
-            return self.input(from, Input::ConnectFailed { addr: to });
+            self.input(from, Input::ConnectFailed { addr: to });
+            return;
         };
         let (here, there) = (PeerKey(self.next_key), PeerKey(self.next_key + 1));
         self.next_key += 2;
