@@ -108,6 +108,17 @@ impl Assembly {
         written
     }
 
+    /// Forgets what is in memory; what is written can still be told.
+    pub(crate) fn drop_held(&mut self) {
+        for piece in self.pieces.values_mut() {
+            for block in piece.blocks.iter_mut().filter(|block| block.held().is_some()) {
+                *block = Block::Missing;
+            }
+            piece.held = 0;
+        }
+        self.held = 0;
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         *self = Assembly::default();

@@ -8,6 +8,7 @@
 mod standing;
 
 use crate::handles::{Handle, Handles};
+use crate::limits::READ_RUN;
 use crate::os::{Access, Found, Os, stamp_of};
 use crate::parts::Parts;
 use crate::pool::{Shared, lock};
@@ -108,9 +109,13 @@ impl Files {
         self.wanted().find_map(|file| self.entries.problem(file))
     }
 
-    /// The files that may be written, those that are not there yet included.
+    /// The files that may be written, those that are wanted and not there yet included.
     pub(crate) fn ours(&self) -> Vec<bool> {
-        let ours = |file| self.layout.is_regular(file) && self.entries.standing(file) != Standing::Foreign;
+        let ours = |file| match self.entries.standing(file) {
+            Standing::Absent => self.layout.is_regular(file) && self.is_wanted(file),
+            Standing::Ours => true,
+            Standing::Foreign => false,
+        };
         (0..self.layout.files().len()).map(ours).collect()
     }
 
@@ -316,19 +321,27 @@ impl Files {
 
     /// Writes the wanted bytes of a good piece that lives in a slot to their files, where they are not there yet.
     pub(crate) fn deal_out(&self, piece: PieceIndex) -> Result<(), Error> {
-        let place @ Place::Slot(_) = self.place(piece) else { return Ok(()) };
-        let start = self.layout.lengths().piece_offset(piece);
-        for slice in self.layout.regular_slices(piece).filter(|slice| self.is_wanted(slice.file)) {
-            let in_piece = self.layout.files()[slice.file].offset + slice.offset - start;
-            let mut bytes = vec![0; slice.len];
-            self.read(piece, u32::try_from(in_piece).expect("within the piece"), place, &mut bytes)?;
-            let handle = self.writable(slice.file)?;
-            let mut there = vec![0; slice.len];
-            let read = self.os().read(&handle.fd, &mut there, slice.offset);
-            if read.is_ok_and(|len| len == slice.len) && there == bytes {
-                continue;
+        let place = self.place(piece);
+        if place == Place::Files {
+            return Ok(());
+        }
+        let (mut bytes, mut there) = (Vec::new(), Vec::new());
+        let len = self.layout.lengths().piece_len(piece);
+        for start in (0..len).step_by(READ_RUN as usize) {
+            let mut at = start;
+            for slice in self.layout.slices(piece, start, READ_RUN.min(len - start)) {
+                bytes.resize(slice.len, 0);
+                there.resize(slice.len, 0);
+                if self.layout.is_regular(slice.file) && self.is_wanted(slice.file) {
+                    self.read(piece, at, place, &mut bytes)?;
+                    let file = self.writable(slice.file)?;
+                    let read = self.os().read(&file.fd, &mut there, slice.offset);
+                    if read != Ok(slice.len) || there != bytes {
+                        self.write_to_file(slice.file, slice.offset, &mut [IoSlice::new(&bytes)])?;
+                    }
+                }
+                at += u32::try_from(slice.len).expect("no longer than a piece");
             }
-            self.write_to_file(slice.file, slice.offset, &mut [IoSlice::new(&bytes)])?;
         }
         Ok(())
     }

@@ -113,9 +113,10 @@ impl DiskPool {
         let mut lanes = Vec::with_capacity(threads);
         for n in 0..threads {
             let (lane, blocks) = async_channel::bounded(settings.lane_queue.max(1));
-            start(format!("disk-write-{n}"), &alive, blocks, LaneJob::run)?;
-            start(format!("disk-read-{n}"), &alive, reads.clone(), |job: Job| job())?;
-            start(format!("disk-work-{n}"), &alive, work.clone(), |job: Job| job())?;
+            // A lane takes several blocks at once, so that writers who wait for room wake up for more than one.
+            start(format!("disk-write-{n}"), &alive, blocks, limits::LANE_BATCH, LaneJob::run)?;
+            start(format!("disk-read-{n}"), &alive, reads.clone(), 1, |job: Job| job())?;
+            start(format!("disk-work-{n}"), &alive, work.clone(), 1, |job: Job| job())?;
             lanes.push(lane);
         }
         let shared = Shared {
@@ -178,12 +179,16 @@ fn start<J: Send + 'static>(
     name: String,
     alive: &Sender<Infallible>,
     jobs: Receiver<J>,
+    batch: usize,
     run: fn(J),
 ) -> Result<(), Error> {
     let alive = alive.clone();
     let work = move || {
+        let mut taken = Vec::with_capacity(batch);
         while let Ok(job) = jobs.recv_blocking() {
-            run(job);
+            taken.push(job);
+            taken.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(batch - 1));
+            taken.drain(..).for_each(run);
         }
         drop(alive);
     };

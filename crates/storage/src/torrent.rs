@@ -324,11 +324,11 @@ impl Inner {
         result
     }
 
-    /// Stops all writing; told once.
+    /// Stops all writing; told once. What is written of unfinished pieces can still go into a snapshot.
     fn fail(&self, error: Error) {
         {
             let mut assembly = lock(&self.assembly);
-            self.with_held(&mut assembly, Assembly::clear);
+            self.with_held(&mut assembly, Assembly::drop_held);
             let mut state = lock(&self.state);
             if matches!(state.phase, Phase::Failed(_) | Phase::Closed) {
                 return;
@@ -411,9 +411,8 @@ impl Inner {
 
     /// Takes back what no sync has covered.
     fn not_synced(&self, error: Error) -> SyncError {
-        let mut state = lock(&self.state);
-        let not_durable = state.take_unsynced();
-        drop(state);
+        self.with_held(&mut lock(&self.assembly), Assembly::clear);
+        let not_durable = lock(&self.state).take_unsynced();
         self.next_epoch();
         SyncError { error, not_durable }
     }

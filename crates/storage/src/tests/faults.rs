@@ -11,8 +11,10 @@ const PIECE: u32 = 65_536;
 fn full_disk_at_every_write() {
     let sample = Sample::new(PIECE, &[(Kind::File, 100_000), (Kind::File, 70_000), (Kind::File, 60_000)]);
     let wanted = vec![true, false, true];
+    let mut most_kept = 0;
     for writes in 0.. {
-        let place = Place::new();
+        // Every block is written at once, so that there are many writes to fail.
+        let place = Place::with(PoolSettings { held_per_torrent: 0, ..PoolSettings::default() });
         let opened = place.open_with(&sample, |o| o.wanted = wanted.clone());
         block_on(opened.disk.prepare()).unwrap();
         place.os.faults.set(Plan { write: Some((writes, Errno::NOSPC)), ..Plan::default() });
@@ -25,12 +27,15 @@ fn full_disk_at_every_write() {
         if failed.is_empty() {
             assert!(!refused);
             assert!(writes > 3, "the plan was never reached");
+            assert!(most_kept > 0, "blocks of unfinished pieces that were written are kept");
             return;
         }
         assert!(matches!(failed[..], [DiskEvent::Failed(Error::DiskFull(_))]), "{failed:?}");
         // What was verified before is durable and right, and the second run takes it from there.
         let saved = closed.unwrap();
         place.os.faults.set(Plan::default());
+        let written: u64 = saved.partial.iter().map(|(_, blocks)| blocks.len() as u64).sum();
+        most_kept = most_kept.max(written);
         let again = place.open_with(&sample, |o| {
             o.wanted = wanted.clone();
             o.trusted = Some(saved.pieces.clone());

@@ -330,3 +330,13 @@ fn damaged_parts_files_are_started_anew() {
     assert_eq!(fs::read(sample.path(&place.root(), 0)).unwrap(), sample.file_bytes(0));
     assert!(!sample.path(&place.root(), 1).exists());
 }
+
+/// A file that we did not want, so did not create, may be somebody else's the next time.
+#[test]
+fn only_files_that_were_wanted_become_ours() {
+    let sample = Sample::new(PIECE, &[(Kind::File, 100_000), (Kind::Pad, 5), (Kind::File, 100_000)]);
+    let place = Place::new();
+    let opened = place.open_with(&sample, |o| o.wanted = vec![true]);
+    assert_eq!(opened.disk.ours(), [true, false, false]);
+    assert_eq!(place.open(&sample).disk.ours(), [true, false, true]);
+}
