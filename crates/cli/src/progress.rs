@@ -78,6 +78,8 @@ impl Reporter {
 
     /// All wanted bytes are verified and durable; the bar, if any, goes on for a torrent that seeds.
     pub(crate) fn finished(&mut self, last: &Snapshot, path: &str, bytes: u64, took: Duration) {
+        // The numbers may be a moment older than the end.
+        let last = &Snapshot { phase: Phase::Seeding, done: last.total, ..*last };
         self.draw(last);
         self.event(last);
         // Milliseconds are as much as means something.

@@ -110,14 +110,14 @@ fn a_failing_source_does_not_stop_the_others() {
 #[test]
 fn an_interrupt_before_the_end_is_130() {
     let place = place();
-    for signal in ["-INT", "-TERM"] {
-        let args = [&["download", "t.torrent", "-o", "got", "--json"][..], &LOOPBACK].concat();
+    for signal in ["INT", "TERM"] {
+        let args = [&["download", "t.torrent", "-o", signal, "--json"][..], &LOOPBACK].concat();
         let mut child = place.command(&args).stderr(Stdio::null()).spawn().unwrap();
         // It listens for signals before it says anything.
         let mut first = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
         assert!(first.contains("progress"), "{first}");
-        kill(&child, signal);
+        kill(&child, &format!("-{signal}"));
         assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
     }
 }
