@@ -1,0 +1,125 @@
+//! Arbitrary bytes from three peers, decoded and fed to a live swarm together with what a driver would answer.
+//! Nothing may panic, and every invariant of the swarm holds after every input.
+#![no_main]
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use libfuzzer_sys::fuzz_target;
+use swarm::{Config, Input, Output, PeerKey, PeerSource, Swarm};
+use types::{Bitfield, BlockRange, Lengths, PeerId, Time};
+use wire::{Decoded, Limits, Reserved, decode};
+
+const PIECES: u32 = 9;
+
+/// A swarm and a driver that does what it is told as the input's bytes please.
+struct Bench {
+    swarm: Swarm,
+    now: Time,
+    asked: Vec<(PeerKey, BlockRange)>,
+    serving: Vec<(PeerKey, BlockRange)>,
+}
+
+impl Bench {
+    fn new(flags: u8) -> Bench {
+        // The last piece and its last block are short.
+        let lengths = Lengths::new(u64::from(PIECES) * 49_152 - 20_000, 49_152).expect("a torrent");
+        let mut have = Bitfield::new(PIECES);
+        for piece in lengths.pieces().take(usize::from(flags >> 4)) {
+            have.insert(piece);
+        }
+        let config = Config { max_peers: 3, upload_slots: 1, reqq: 8, ..Config::default() };
+        let swarm = Swarm::new(config, lengths, have, u64::from(flags), Time::ZERO);
+        Bench { swarm, now: Time::ZERO, asked: Vec::new(), serving: Vec::new() }
+    }
+
+    fn connect(&mut self, n: u8, flags: u8) {
+        let reserved = Reserved::NONE.with_extended();
+        self.input(Input::PeerConnected {
+            peer: PeerKey(u64::from(n)),
+            addr: SocketAddr::from(([10, 0, 0, n], 6881)),
+            outgoing: flags & 2 != 0,
+            peer_id: PeerId([n; 20]),
+            reserved: if flags & 1 != 0 { reserved.with_fast() } else { reserved },
+        });
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.swarm.handle(self.now, input);
+        self.outputs();
+    }
+
+    fn outputs(&mut self) {
+        while let Some(output) = self.swarm.poll_output() {
+            match output {
+                Output::Request { peer, block } => self.asked.push((peer, block)),
+                Output::Serve { peer, block } => self.serving.push((peer, block)),
+                Output::Disconnect { peer, .. } => {
+                    self.asked.retain(|(of, _)| *of != peer);
+                    self.serving.retain(|(to, _)| *to != peer);
+                }
+                _ => {}
+            }
+        }
+        self.swarm.check_invariants();
+    }
+
+    /// One step of the driver.
+    fn drive(&mut self, what: u8, which: u8) {
+        let piece = types::PieceIndex::new(u32::from(which) % (PIECES + 1));
+        match what % 10 {
+            0 | 1 if !self.asked.is_empty() => {
+                let (peer, block) = self.asked.remove(usize::from(which) % self.asked.len());
+                self.input(Input::BlockReceived { peer, block });
+            }
+            2 if !self.asked.is_empty() => {
+                let (peer, block) = self.asked[usize::from(which) % self.asked.len()];
+                self.input(Input::BlockRefused { peer, block });
+            }
+            3 if !self.serving.is_empty() => {
+                let (peer, block) = self.serving.remove(usize::from(which) % self.serving.len());
+                self.input(Input::BlockSent { peer, block });
+            }
+            4 => self.input(Input::PieceVerified { piece }),
+            5 => self.input(Input::PieceFailed { piece, from_disk: which & 0x80 != 0 }),
+            6 => self.connect(which % 4, which >> 4),
+            7 => {
+                self.now += Duration::from_millis(u64::from(which) * 100);
+                self.swarm.handle_timeout(self.now);
+                self.outputs();
+                assert!(self.swarm.poll_timeout().is_none_or(|at| at > self.now), "it would spin");
+            }
+            8 => {
+                let wanted =
+                    Bitfield::from_wire(&[which, which & 0x80], PIECES).expect("two bytes, nine bits");
+                self.input(Input::SetWanted(wanted));
+            }
+            9 => {
+                let addr = SocketAddr::from(([10, 0, 0, which % 8], 6881));
+                match which >> 6 {
+                    0 => self.input(Input::PeersFound { addrs: &[addr], source: PeerSource::Tracker }),
+                    1 => self.input(Input::ConnectFailed { addr }),
+                    2 => self.input(Input::PeerClosed { peer: PeerKey(u64::from(which % 4)) }),
+                    _ => self.input(if which & 1 == 0 { Input::Pause } else { Input::Resume }),
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&flags, mut rest)) = data.split_first() else { return };
+    let mut bench = Bench::new(flags);
+    (1..4).for_each(|n| bench.connect(n, flags >> (n - 1)));
+    let limits = Limits::for_pieces(PIECES);
+    // Two bytes for the driver, one that names a peer, then a message of that peer.
+    while let [what, which, peer, bytes @ ..] = rest {
+        bench.drive(*what, *which);
+        let Ok(Decoded::Message { message, consumed }) = decode(bytes, &limits) else {
+            rest = bytes;
+            continue;
+        };
+        bench.input(Input::Message { peer: PeerKey(u64::from(peer % 4)), message });
+        rest = &bytes[consumed..];
+    }
+});
