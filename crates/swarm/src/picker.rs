@@ -263,8 +263,9 @@ impl Picker {
                 }
                 Receipt::New { asked: 0 }
             }
-            Block::Had(known) => {
-                *state = Block::Had(known.or(from));
+            Block::Had(_) => {
+                // Even if it was nobody's: this copy may be of the next attempt at the piece already.
+                *state = before;
                 Receipt::Known
             }
         }
