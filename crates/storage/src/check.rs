@@ -150,8 +150,7 @@ impl Inner {
         if good && !state.is_begun(piece) {
             state.good(piece);
         } else if !good && was_verified {
-            state.verified.remove(piece);
-            state.unsynced.remove(piece);
+            state.take_back(piece);
             drop(state);
             self.next_epoch();
         }

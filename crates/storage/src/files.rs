@@ -394,8 +394,8 @@ impl Files {
 /// Making ready, and making durable.
 impl Files {
     /// Makes what must be there before the first write; on an error no new file is left behind. `verified` pieces that
-    /// live in slots are dealt out.
-    pub(crate) fn prepare(&self, verified: &Bitfield) -> Result<(), Error> {
+    /// live in slots are dealt out; returned are those that turn out not to be good.
+    pub(crate) fn prepare(&self, verified: &Bitfield) -> Result<Vec<PieceIndex>, Error> {
         self.look();
         if let Some(problem) = self.problem() {
             return Err(problem);
@@ -433,17 +433,24 @@ impl Files {
     }
 
     /// Deals out the good pieces in the parts file, and drops the slots that the present choice of files has no use for.
-    fn empty_slots(&self, verified: &Bitfield) -> Result<(), Error> {
+    /// Returns the pieces of `verified` that are not good.
+    fn empty_slots(&self, verified: &Bitfield) -> Result<Vec<PieceIndex>, Error> {
         let slots = self.parts.pieces();
+        let mut buf = vec![0; READ_RUN as usize];
+        let mut bad = Vec::new();
         for &piece in slots.iter().filter(|piece| verified.contains(**piece)) {
-            self.deal_out(piece)?;
+            if self.is_good(piece, self.place(piece), &mut buf)? {
+                self.deal_out(piece)?;
+            } else {
+                bad.push(piece);
+            }
         }
         let useless: Vec<_> = slots.into_iter().filter(|&piece| !self.touches_unwanted(piece)).collect();
-        if useless.is_empty() {
-            return Ok(());
+        if !useless.is_empty() {
+            self.sync()?; // what is dropped from one place must be durable in the other
+            self.parts.free(self.os(), self.handles(), &useless)?;
         }
-        self.sync()?; // what is dropped from one place must be durable in the other
-        self.parts.free(self.os(), self.handles(), &useless)
+        Ok(bad)
     }
 
     fn uncreate(&self, file: usize) {

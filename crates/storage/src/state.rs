@@ -114,6 +114,12 @@ impl State {
         self.attempts.remove(&piece);
     }
 
+    /// A verified piece turns out not to be good.
+    pub(crate) fn take_back(&mut self, piece: PieceIndex) {
+        self.verified.remove(piece);
+        self.unsynced.remove(piece);
+    }
+
     /// A sync begins, which covers what is verified by now.
     pub(crate) fn begin_sync(&mut self) {
         self.syncing = std::mem::replace(&mut self.unsynced, Bitfield::new(self.verified.len()));

@@ -263,8 +263,9 @@ impl Inner {
 
     fn prepare(&self) -> Result<(), Error> {
         let verified = lock(&self.state).verified.clone();
-        self.files.prepare(&verified)?;
+        let bad = self.files.prepare(&verified)?;
         let mut state = lock(&self.state);
+        bad.into_iter().for_each(|piece| state.take_back(piece));
         match &state.phase {
             Phase::Reading => state.phase = Phase::Writing,
             Phase::Writing => {}

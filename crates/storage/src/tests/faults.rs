@@ -100,12 +100,14 @@ fn a_torrent_that_fails_leaves_others_alone() {
 #[test]
 fn a_failed_sync_takes_back_what_it_was_about() {
     let sample = Sample::one_file(PIECE, 4 * u64::from(PIECE));
-    let place = Place::new();
+    let place = Place::with(PoolSettings { held_per_torrent: 0, ..PoolSettings::default() });
     let opened = place.ready(&sample);
     opened.write_piece(&sample, 2);
     assert_eq!(block_on(opened.disk.sync()).unwrap().pieces, pieces(&sample, &[2]));
+    opened.write(&sample, sample.block(1, 1));
     opened.write_piece(&sample, 0);
     opened.write_piece(&sample, 3);
+    assert_eq!(opened.disk.partial(), [(PieceIndex::new(1), vec![1])]);
     place.os.faults.set(Plan { sync: Some(Errno::IO), ..Plan::default() });
     let failed = block_on(opened.disk.sync()).unwrap_err();
     assert_eq!(failed.not_durable, pieces(&sample, &[0, 3]));
@@ -113,7 +115,8 @@ fn a_failed_sync_takes_back_what_it_was_about() {
     assert!(matches!(opened.event(), DiskEvent::Failed(Error::Io { action: "sync", .. })));
     // The kernel says "fine" the second time; that must not bring the pieces back.
     place.os.faults.set(Plan::default());
-    assert_eq!(block_on(opened.disk.sync()).unwrap().pieces, pieces(&sample, &[2]));
+    let saved = block_on(opened.disk.sync()).unwrap();
+    assert_eq!((saved.pieces, saved.partial), (pieces(&sample, &[2]), vec![]));
     assert_eq!(opened.disk.verified(), pieces(&sample, &[2]));
     assert_eq!(block_on(opened.disk.read_block(sample.block(0, 0))), Err(Error::NotVerified(0)));
     assert!(block_on(opened.disk.read_block(sample.block(2, 0))).is_ok());
@@ -203,4 +206,29 @@ fn folders_that_cannot_be() {
     place.os.faults.set(Plan { create: Some(Errno::ACCESS), ..Plan::default() });
     opened.write(&sample, sample.block(0, 0));
     assert!(matches!(opened.event(), DiskEvent::Failed(Error::PermissionDenied(_))));
+}
+
+/// Bytes leave the parts file only when they are durable where they went.
+#[test]
+fn a_failed_sync_keeps_the_parts_file() {
+    let sample = Sample::new(PIECE, &[(Kind::File, 100_000), (Kind::File, 20_000)]);
+    let place = Place::new();
+    let opened = place.open_with(&sample, |o| o.wanted = vec![true, false]);
+    block_on(opened.disk.prepare()).unwrap();
+    opened.write_piece(&sample, 0);
+    opened.write_piece(&sample, 1);
+    let saved = block_on(opened.disk.close()).unwrap();
+    assert!(saved.pieces.is_full());
+    let again = place.open_with(&sample, |o| {
+        o.trusted = Some(saved.pieces.clone());
+        o.known = saved.ours.clone();
+    });
+    place.os.faults.set(Plan { sync: Some(Errno::IO), ..Plan::default() });
+    assert_eq!(block_on(again.disk.prepare()).unwrap_err().kind(), "io");
+    assert!(place.parts().exists());
+    place.os.faults.set(Plan::default());
+    block_on(again.disk.prepare()).unwrap();
+    assert!(!place.parts().exists());
+    assert!(block_on(again.disk.check(&sample.full(), |_| {})).unwrap().is_full());
+    assert_eq!(std::fs::read(sample.path(&place.root(), 1)).unwrap(), sample.file_bytes(1));
 }

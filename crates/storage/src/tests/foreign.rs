@@ -183,3 +183,23 @@ fn a_complete_unwanted_file_serves_its_bytes() {
     assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
     assert_eq!(fs::read(sample.path(&place.root(), 1)).unwrap(), sample.file_bytes(1));
 }
+
+/// A file that is ours is opened again now and then; by then it may be a link.
+#[test]
+fn nothing_is_reached_through_a_link_that_comes_later() {
+    let sample = Sample::new(PIECE, &[(Kind::File, 4 * u64::from(PIECE)), (Kind::File, 10)]);
+    let place = Place::with(PoolSettings { open_files: 1, ..PoolSettings::default() });
+    let opened = place.ready(&sample);
+    opened.write_piece(&sample, 0);
+    opened.write_piece(&sample, 4); // closes the first file
+    let outside = place.dir.path().join("outside");
+    fs::write(&outside, "precious").unwrap();
+    let path = sample.path(&place.root(), 0);
+    fs::remove_file(&path).unwrap();
+    symlink(&outside, &path).unwrap();
+    for block in sample.blocks(PieceIndex::new(1)) {
+        let _ = block_on(opened.disk.write_block(block, sample.bytes(block)));
+    }
+    assert_eq!(opened.event(), DiskEvent::Failed(Error::SymbolicLink(path)));
+    assert_eq!(fs::read(outside).unwrap(), b"precious");
+}
