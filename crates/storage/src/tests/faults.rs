@@ -208,6 +208,18 @@ fn folders_that_cannot_be() {
     assert!(matches!(opened.event(), DiskEvent::Failed(Error::PermissionDenied(_))));
 }
 
+/// That a piece could be read does not prove that it would survive a power cut.
+#[test]
+fn what_a_check_finds_is_synced_too() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    let place = Place::new();
+    sample.write_files(&place.root());
+    let opened = place.open(&sample);
+    assert!(block_on(opened.disk.check(&sample.full(), |_| {})).unwrap().is_full());
+    place.os.faults.set(Plan { sync: Some(Errno::IO), ..Plan::default() });
+    assert!(block_on(opened.disk.sync()).unwrap_err().not_durable.is_full());
+}
+
 /// Bytes leave the parts file only when they are durable where they went.
 #[test]
 fn a_failed_sync_keeps_the_parts_file() {

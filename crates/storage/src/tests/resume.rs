@@ -349,6 +349,8 @@ fn damaged_parts_files_are_started_anew() {
             "what was in the parts file is not believed"
         );
         assert_eq!(fs::read(sample.path(&place.root(), 0)).unwrap(), sample.file_bytes(0));
+        let claimed = opened.disk.verified();
+        assert_eq!(block_on(opened.disk.check(&claimed, |_| {})).unwrap(), claimed);
         let missing = opened.disk.verified().zeros().filter(|p| p.get() < 2).collect::<Vec<_>>();
         missing.into_iter().for_each(|piece| opened.write_piece(&sample, piece.get()));
         assert_eq!(block_on(opened.disk.close()).unwrap().pieces, pieces(&sample, &[0, 1]));
