@@ -1,9 +1,10 @@
 //! Pieces that are being put together.
 //!
-//! A block is in exactly one of three states: *missing*, *held* in memory, or *written*. Blocks are hashed in the
-//! order of the piece as soon as there is no gap before them, straight from memory; the hashed ones are written when
-//! they are a run worth a write or the piece is complete. Under memory pressure held blocks are written before their
-//! turn, and read back when the hash reaches them: what is hashed is what was written either way.
+//! A block is in exactly one of three states: *missing*, *held* in memory, or *written*. Blocks are hashed in
+//! the order of the piece as soon as there is no gap before them, straight from memory; the hashed ones are
+//! written when they are a run worth a write or the piece is complete. Under memory pressure held blocks are
+//! written before their turn, and read back when the hash reaches them: what is hashed is what was written
+//! either way.
 
 use crate::files::Files;
 use crate::limits::{MAX_WRITE_BLOCKS, READ_RUN, WRITE_RUN};
@@ -78,7 +79,8 @@ impl Assembly {
         self.held
     }
 
-    /// Writes held blocks until no more than `target` bytes are held: the hashed ones, then those of the fullest pieces.
+    /// Writes held blocks until no more than `target` bytes are held: the hashed ones, then those of the
+    /// fullest pieces.
     pub(crate) fn relieve(&mut self, files: &Files, target: usize) -> Result<(), Error> {
         self.write_hashed(files)?;
         while self.held > target {

@@ -18,15 +18,17 @@ enum Unreadable {
 }
 
 impl TorrentDisk {
-    /// Hashes what is on disk of `pieces` and returns those that are good; [`verified`](Self::verified) follows.
+    /// Hashes what is on disk of `pieces` and returns those that are good; [`verified`](Self::verified)
+    /// follows.
     ///
     /// Runs on all work threads; dropping the future cancels it. `progress` is told how many pieces are done.
-    /// Pieces that have blocks but are not complete are passed over (they are not good). A file with a good piece in
-    /// it is the torrent's from here on.
+    /// Pieces that have blocks but are not complete are passed over (they are not good). A file with a good
+    /// piece in it is the torrent's from here on.
     ///
     /// # Errors
     ///
-    /// If something stands in the way of a wanted file or cannot be read; what is missing or too short is no error.
+    /// If something stands in the way of a wanted file or cannot be read; what is missing or too short is no
+    /// error.
     pub async fn check(&self, pieces: &Bitfield, progress: impl FnMut(u32)) -> Result<Bitfield, Error> {
         if let Some(problem) = self.look_again().await? {
             return Err(problem);

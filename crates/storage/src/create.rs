@@ -48,7 +48,8 @@ pub struct WalkedFile {
 ///
 /// # Errors
 ///
-/// For anything that cannot be read, devices and the like, names that are not UTF-8, and a path that holds no bytes.
+/// For anything that cannot be read, devices and the like, names that are not UTF-8, and a path that holds no
+/// bytes.
 pub fn walk(path: &Path) -> Result<Walk, Error> {
     let real = std::fs::canonicalize(path).map_err(|e| Error::io("open", path, &e))?;
     // The name is the one that was given, even if it is a link's; "." and the like have only a real one.

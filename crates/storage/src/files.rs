@@ -1,9 +1,9 @@
 //! A torrent's files: which of them may be written, and where each byte of a piece goes.
 //!
-//! A piece lives in one of two places. One that touches no unwanted file lives in the files. One that does lives, whole,
-//! in a slot of the parts file, so that the unwanted file is never created; when it is verified, its wanted bytes are
-//! *dealt out* to their files. A piece without a slot is read from the files, unwanted ones that happen to be there
-//! included.
+//! A piece lives in one of two places. One that touches no unwanted file lives in the files. One that does
+//! lives, whole, in a slot of the parts file, so that the unwanted file is never created; when it is
+//! verified, its wanted bytes are *dealt out* to their files. A piece without a slot is read from the files,
+//! unwanted ones that happen to be there included.
 
 mod standing;
 
@@ -171,7 +171,8 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// [`Error::Gone`] or [`Error::Shorter`] if they are not there, and whatever the operating system reports.
+    /// [`Error::Gone`] or [`Error::Shorter`] if they are not there, and whatever the operating system
+    /// reports.
     pub(crate) fn read(
         &self,
         piece: PieceIndex,
@@ -267,8 +268,8 @@ impl Files {
         })
     }
 
-    /// A piece was found good. Files in which it lies are the torrent's, and are synced with the next sync, since reading
-    /// does not prove that they are durable.
+    /// A piece was found good. Files in which it lies are the torrent's, and are synced with the next sync,
+    /// since reading does not prove that they are durable.
     pub(crate) fn adopt(&self, piece: PieceIndex, place: Place) {
         let mut dirty = lock(&self.dirty);
         if place != Place::Files {
@@ -319,7 +320,8 @@ impl Files {
         written.map_err(|e| Error::os("write", self.parts.path(), e))
     }
 
-    /// Writes the wanted bytes of a good piece that lives in a slot to their files, where they are not there yet.
+    /// Writes the wanted bytes of a good piece that lives in a slot to their files, where they are not there
+    /// yet.
     pub(crate) fn deal_out(&self, piece: PieceIndex) -> Result<(), Error> {
         let place = self.place(piece);
         if place == Place::Files {
@@ -393,8 +395,8 @@ impl Files {
 
 /// Making ready, and making durable.
 impl Files {
-    /// Makes what must be there before the first write; on an error no new file is left behind. `verified` pieces that
-    /// live in slots are dealt out; returned are those that turn out not to be good.
+    /// Makes what must be there before the first write; on an error no new file is left behind. `verified`
+    /// pieces that live in slots are dealt out; returned are those that turn out not to be good.
     pub(crate) fn prepare(&self, verified: &Bitfield) -> Result<Vec<PieceIndex>, Error> {
         self.look();
         if let Some(problem) = self.problem() {
@@ -432,8 +434,8 @@ impl Files {
         Ok(())
     }
 
-    /// Deals out the good pieces in the parts file, and drops the slots that the present choice of files has no use for.
-    /// Returns the pieces of `verified` that are not good.
+    /// Deals out the good pieces in the parts file, and drops the slots that the present choice of files has
+    /// no use for. Returns the pieces of `verified` that are not good.
     fn empty_slots(&self, verified: &Bitfield) -> Result<Vec<PieceIndex>, Error> {
         let slots = self.parts.pieces();
         let mut buf = vec![0; READ_RUN as usize];

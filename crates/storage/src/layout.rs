@@ -26,8 +26,8 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`Error::NoV1Hashes`] for a v2-only torrent. [`Error::UnsafePath`] never happens with paths that `metainfo` made
-    /// safe; it is checked again here because this is where it would hurt.
+    /// [`Error::NoV1Hashes`] for a v2-only torrent. [`Error::UnsafePath`] never happens with paths that
+    /// `metainfo` made safe; it is checked again here because this is where it would hurt.
     pub fn new(metainfo: Arc<Metainfo>) -> Result<Layout, Error> {
         if metainfo.info_hash().v1().is_none() {
             return Err(Error::NoV1Hashes);
@@ -54,7 +54,8 @@ impl Layout {
         self.metainfo.files()
     }
 
-    /// Whether a file is on disk: pad files (their bytes are zeros) and symbolic links (they have none) are not.
+    /// Whether a file is on disk: pad files (their bytes are zeros) and symbolic links (they have none) are
+    /// not.
     pub(crate) fn is_regular(&self, file: usize) -> bool {
         self.files()[file].is_regular()
     }
@@ -67,7 +68,8 @@ impl Layout {
         self.metainfo.piece_hash(piece)
     }
 
-    /// The files under `len` bytes from `offset` of a piece, in order; pad files are among them, empty files are not.
+    /// The files under `len` bytes from `offset` of a piece, in order; pad files are among them, empty files
+    /// are not.
     pub(crate) fn slices(
         &self,
         piece: PieceIndex,

@@ -1,11 +1,12 @@
 //! Verified bytes on disk: coalesced writes, incremental hashing, recheck, create.
 //!
-//! A [`DiskPool`] owns the threads; a [`TorrentDisk`] is one torrent's files, made from a [`Layout`]. Everything
-//! that may block happens on the pool's threads; the async methods wait for them on any executor.
+//! A [`DiskPool`] owns the threads; a [`TorrentDisk`] is one torrent's files, made from a [`Layout`].
+//! Everything that may block happens on the pool's threads; the async methods wait for them on any executor.
 //!
-//! A block's way in: `state` (is it ours to take?), the torrent's lane in `pool`, `assembly` (hashed in the order of the
-//! piece, held until a run is worth a write), `files` (which file, or a slot of `parts`), `os`. Its way out: a run kept
-//! in memory, or `files` on a reader thread. `check` hashes what is on disk, `create` what is to become a torrent.
+//! A block's way in: `state` (is it ours to take?), the torrent's lane in `pool`, `assembly` (hashed in the
+//! order of the piece, held until a run is worth a write), `files` (which file, or a slot of `parts`), `os`.
+//! Its way out: a run kept in memory, or `files` on a reader thread. `check` hashes what is on disk, `create`
+//! what is to become a torrent.
 //!
 //! [`walk`] and [`hash_files`] need no pool: they make the pieces of a new torrent.
 #![forbid(unsafe_code)]

@@ -1,21 +1,22 @@
 //! Every bound of this crate, and what happens when it is reached.
 
-/// Blocks and other jobs that may wait for one write thread. At the limit [`write_block`](crate::TorrentDisk::write_block)
-/// waits, and so does the peer that sends.
+/// Blocks and other jobs that may wait for one write thread. At the limit
+/// [`write_block`](crate::TorrentDisk::write_block) waits, and so does the peer that sends.
 pub const LANE_QUEUE: usize = 128;
 
 /// Jobs that a write thread takes from its queue at once; they count beside [`LANE_QUEUE`].
 pub const LANE_BATCH: usize = 128;
 
-/// Reads that may wait for the read threads. At the limit [`read_block`](crate::TorrentDisk::read_block) waits.
+/// Reads that may wait for the read threads. At the limit [`read_block`](crate::TorrentDisk::read_block)
+/// waits.
 pub const READ_QUEUE: usize = 1024;
 
 /// Checks, syncs and opens that may wait for the work threads. At the limit the caller waits.
 pub const WORK_QUEUE: usize = 256;
 
-/// Bytes of one torrent's blocks that may be held because they are not hashed or not worth a write yet. Above it
-/// blocks are written out of order, released, and read back to be hashed. (A block that is a slice of a larger buffer
-/// keeps the whole of it alive, but counts with its own length.)
+/// Bytes of one torrent's blocks that may be held because they are not hashed or not worth a write yet. Above
+/// it blocks are written out of order, released, and read back to be hashed. (A block that is a slice of a
+/// larger buffer keeps the whole of it alive, but counts with its own length.)
 pub const HELD_PER_TORRENT: usize = 16 << 20;
 
 /// The same for all torrents of a pool together; the torrent whose block comes next gives way.
@@ -34,7 +35,8 @@ pub const MAX_WRITE_BLOCKS: usize = 64;
 /// Bytes that one read for upload or for hashing asks for.
 pub const READ_RUN: u32 = 256 << 10;
 
-/// Runs kept after a read for upload ([`READ_RUN`] each), over all torrents of a pool. The one used longest ago goes.
+/// Runs kept after a read for upload ([`READ_RUN`] each), over all torrents of a pool. The one used longest
+/// ago goes.
 pub const READ_CACHE_RUNS: usize = 32;
 
 /// Files that a pool keeps open. The one used longest ago is closed and opened again when needed.

@@ -20,8 +20,9 @@ pub struct OpenOptions {
     pub known: Vec<bool>,
     /// Pieces that our own state says are on disk, if it says anything.
     pub trusted: Option<Bitfield>,
-    /// What files looked like when that state was made (an earlier [`Snapshot::files`]); pieces in files that look
-    /// different now are not trusted but [`suspect`](crate::TorrentDisk::suspect). Empty: files are not compared.
+    /// What files looked like when that state was made (an earlier [`Snapshot::files`]); pieces in files that
+    /// look different now are not trusted but [`suspect`](crate::TorrentDisk::suspect). Empty: files are not
+    /// compared.
     pub stamps: Vec<Option<FileStamp>>,
     /// Blocks of unfinished pieces that are on disk from an earlier run (an earlier [`Snapshot::partial`]).
     pub partial: Vec<(PieceIndex, Vec<u32>)>,
@@ -57,7 +58,8 @@ pub enum Allocate {
     /// Room is taken as bytes arrive; a file has its full length from its first byte on.
     #[default]
     Sparse,
-    /// All room is taken by [`prepare`](crate::TorrentDisk::prepare), so that a full disk is found before the download.
+    /// All room is taken by [`prepare`](crate::TorrentDisk::prepare), so that a full disk is found before the
+    /// download.
     Full,
 }
 

@@ -76,7 +76,8 @@ impl Os {
         rustix::io::pwritev(fd, data, offset)
     }
 
-    /// Fills `buf` from `offset` on and returns how much there was: less than asked for only at the end of the file.
+    /// Fills `buf` from `offset` on and returns how much there was: less than asked for only at the end of
+    /// the file.
     pub(crate) fn read(&self, fd: impl AsFd, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
         let mut filled = 0;
         while filled < buf.len() {
@@ -95,8 +96,8 @@ impl Os {
         retry(|| rustix::fs::fdatasync(&fd))
     }
 
-    /// Gives a file room for `len` bytes on disk. Where the file system cannot do that, writes zeros from `there` on,
-    /// up to where bytes may be.
+    /// Gives a file room for `len` bytes on disk. Where the file system cannot do that, writes zeros from
+    /// `there` on, up to where bytes may be.
     pub(crate) fn allocate(&self, fd: impl AsFd, there: u64, len: u64) -> Result<(), Errno> {
         let allocated = retry(|| {
             #[cfg(test)]
@@ -127,7 +128,8 @@ impl Os {
         })
     }
 
-    /// Whether `len` bytes from `offset` are a hole (they read as zeros). `false` where the file system cannot tell.
+    /// Whether `len` bytes from `offset` are a hole (they read as zeros). `false` where the file system
+    /// cannot tell.
     pub(crate) fn is_hole(&self, fd: impl AsFd, offset: u64, len: u64) -> bool {
         match rustix::fs::seek(fd, SeekFrom::Data(offset)) {
             Ok(data) => data >= offset + len,
@@ -204,7 +206,8 @@ impl Os {
             .map_err(|e| Error::os("remove", &root.join(path), e))
     }
 
-    /// Makes `root` and its parents where they are missing and says whether any was; fails if one may not write there.
+    /// Makes `root` and its parents where they are missing and says whether any was; fails if one may not
+    /// write there.
     pub(crate) fn make_root(&self, root: &Path) -> Result<bool, Error> {
         let missing = !root.is_dir();
         match std::fs::create_dir_all(root) {

@@ -1,7 +1,8 @@
 //! The parts file: bytes of unwanted files that share a piece with wanted ones.
 //!
-//! Such bytes are needed to hash the piece and to upload it, but must not create the unwanted file. The parts file
-//! has a *slot* of one piece length for each piece that has any, and a table that says which piece has which slot:
+//! Such bytes are needed to hash the piece and to upload it, but must not create the unwanted file. The parts
+//! file has a *slot* of one piece length for each piece that has any, and a table that says which piece has
+//! which slot:
 //!
 //! ```text
 //! 0    "rawtorrent parts 1", padded with zeros to 24 bytes
@@ -45,8 +46,8 @@ struct Slots {
 }
 
 impl Parts {
-    /// Reads the table of an earlier run. A file that is not one of ours for this torrent counts as empty: what it
-    /// should have held is then missing, and is downloaded again.
+    /// Reads the table of an earlier run. A file that is not one of ours for this torrent counts as empty:
+    /// what it should have held is then missing, and is downloaded again.
     pub(crate) fn open(os: &Os, path: PathBuf, torrent: u64, lengths: Lengths) -> Parts {
         let slots = read_slots(os, &path, lengths).unwrap_or_default();
         Parts { path, key: (torrent, PARTS), lengths, slots: Mutex::new(slots) }

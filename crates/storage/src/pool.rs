@@ -1,7 +1,8 @@
 //! The threads that touch disks, and what they share.
 //!
-//! Three kinds, so that none waits for another: *lanes* write (every torrent stays with one, which is why its pieces
-//! can be hashed in order of arrival), *readers* read for upload, *workers* do what takes long: checks and syncs.
+//! Three kinds, so that none waits for another: *lanes* write (every torrent stays with one, which is why its
+//! pieces can be hashed in order of arrival), *readers* read for upload, *workers* do what takes long: checks
+//! and syncs.
 
 use crate::handles::Handles;
 use crate::lru::Lru;
@@ -18,7 +19,8 @@ use types::PieceIndex;
 /// How many threads and how much memory a pool may use.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolSettings {
-    /// Threads that write (each torrent stays with one), and as many that read for upload, and as many that check.
+    /// Threads that write (each torrent stays with one), and as many that read for upload, and as many that
+    /// check.
     pub threads: usize,
     /// See [`limits::LANE_QUEUE`].
     pub lane_queue: usize,
@@ -68,8 +70,8 @@ pub(crate) struct Shared {
     ended: Receiver<Infallible>,
 }
 
-/// A run of [`limits::READ_RUN`] bytes, by its number within its piece. The epoch is the torrent's: it moves on when
-/// a piece that was verified is so no longer.
+/// A run of [`limits::READ_RUN`] bytes, by its number within its piece. The epoch is the torrent's: it moves
+/// on when a piece that was verified is so no longer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RunKey {
     pub(crate) torrent: u64,
@@ -113,7 +115,8 @@ impl DiskPool {
         let mut lanes = Vec::with_capacity(threads);
         for n in 0..threads {
             let (lane, blocks) = async_channel::bounded(settings.lane_queue.max(1));
-            // A lane takes several blocks at once, so that writers who wait for room wake up for more than one.
+            // A lane takes several blocks at once, so that writers who wait for room wake up for more than
+            // one.
             start(format!("disk-write-{n}"), &alive, blocks, limits::LANE_BATCH, LaneJob::run)?;
             start(format!("disk-read-{n}"), &alive, reads.clone(), 1, |job: Job| job())?;
             start(format!("disk-work-{n}"), &alive, work.clone(), 1, |job: Job| job())?;
@@ -134,8 +137,8 @@ impl DiskPool {
         Ok(DiskPool { shared: Arc::new(shared) })
     }
 
-    /// Gives up this handle and waits until all threads have ended, which needs every other clone and every torrent
-    /// of the pool to be dropped, and every disk to answer: put a deadline on it.
+    /// Gives up this handle and waits until all threads have ended, which needs every other clone and every
+    /// torrent of the pool to be dropped, and every disk to answer: put a deadline on it.
     pub async fn ended(self) {
         let ended = self.shared.ended.clone();
         drop(self);

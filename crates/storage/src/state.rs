@@ -1,4 +1,5 @@
-//! Which pieces are there, and which blocks are on their way: what a block is checked against before it is queued.
+//! Which pieces are there, and which blocks are on their way: what a block is checked against before it is
+//! queued.
 
 use crate::limits::MAX_BEGUN_PIECES;
 use crate::{Error, WriteRefused};

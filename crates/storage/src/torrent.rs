@@ -15,8 +15,8 @@ use types::{Bitfield, BlockRange, PieceIndex};
 /// One torrent's bytes on disk. Cheap to clone; all clones are the same torrent.
 ///
 /// Its life: [`open`](Self::open) only looks; [`check`](Self::check) hashes what cannot be trusted;
-/// [`prepare`](Self::prepare) makes folders and empty files and allows writing (not needed to seed); blocks are
-/// written and read; [`close`](Self::close) makes everything durable and lets go of the files.
+/// [`prepare`](Self::prepare) makes folders and empty files and allows writing (not needed to seed); blocks
+/// are written and read; [`close`](Self::close) makes everything durable and lets go of the files.
 ///
 /// The async methods work on any executor. Their work is done on the pool's own threads.
 #[derive(Clone)]
@@ -60,8 +60,8 @@ impl TorrentDisk {
         }
     }
 
-    /// The files that are the torrent's or will be (see [`Snapshot::ours`]). Save this before the first write, so
-    /// that after a crash the files are known to be ours.
+    /// The files that are the torrent's or will be (see [`Snapshot::ours`]). Save this before the first
+    /// write, so that after a crash the files are known to be ours.
     pub fn ours(&self) -> Vec<bool> {
         self.inner.files.ours()
     }
@@ -71,13 +71,13 @@ impl TorrentDisk {
         self.inner.files.entries.stamps()
     }
 
-    /// Makes ready for writing: the root folder, wanted files of length zero, all room if it is to be allocated, and
-    /// bytes that the parts file holds of files that are wanted now.
+    /// Makes ready for writing: the root folder, wanted files of length zero, all room if it is to be
+    /// allocated, and bytes that the parts file holds of files that are wanted now.
     ///
     /// # Errors
     ///
-    /// [`Error::FileInTheWay`] if a wanted file is somebody else's; a full, read-only or forbidden disk. Files that
-    /// this call created are removed again.
+    /// [`Error::FileInTheWay`] if a wanted file is somebody else's; a full, read-only or forbidden disk.
+    /// Files that this call created are removed again.
     pub async fn prepare(&self) -> Result<(), Error> {
         let inner = self.inner.clone();
         run_on(&self.inner.pool.workers, move || inner.prepare()).await?
@@ -85,8 +85,8 @@ impl TorrentDisk {
 
     /// Takes one block; returns when it is queued (the queue's limit is the back-pressure).
     ///
-    /// The first copy of a block wins, until its piece is verified or fails. Dropping the future gives the block's
-    /// place back.
+    /// The first copy of a block wins, until its piece is verified or fails. Dropping the future gives the
+    /// block's place back.
     ///
     /// # Errors
     ///
@@ -103,8 +103,8 @@ impl TorrentDisk {
 
     /// Reads some bytes of a verified piece.
     ///
-    /// A run of [`READ_RUN`] bytes is read at once and kept for a while, so that most calls in a row cost no system
-    /// call and do not leave the caller's thread. The bytes returned keep their run in memory.
+    /// A run of [`READ_RUN`] bytes is read at once and kept for a while, so that most calls in a row cost no
+    /// system call and do not leave the caller's thread. The bytes returned keep their run in memory.
     ///
     /// # Errors
     ///
@@ -240,7 +240,8 @@ impl Inner {
         }
     }
 
-    /// Takes in blocks of unfinished pieces, where they still are at the place where the rest will be written.
+    /// Takes in blocks of unfinished pieces, where they still are at the place where the rest will be
+    /// written.
     fn restore(&self, partial: &[(PieceIndex, Vec<u32>)]) {
         let lengths = self.files.layout.lengths();
         let mut assembly = lock(&self.assembly);
