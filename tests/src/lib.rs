@@ -1,0 +1,47 @@
+//! Black-box tests of the built binary, and what they are made of.
+//!
+//! Nothing here uses rawtorrent's own crates: what is checked and what checks must not share a mistake. The pieces:
+//!
+//! - [`content`]: sample files, the same on every run, and digests of whole trees
+//! - [`metafile`]: torrents for these files, and the few bytes of bencode that this takes
+//! - [`process`]: child processes with a log, a deadline, signals, and an end
+//! - [`binary`]: the `rawtorrent` binary under test
+//! - [`peer`]: a peer that says what it is told to say
+//! - [`tracker`]: an HTTP tracker that misbehaves as told
+//! - [`interop`]: other people's clients and trackers, and the table of who can talk to whom
+
+pub mod binary;
+pub mod content;
+pub mod interop;
+pub mod metafile;
+pub mod peer;
+pub mod process;
+pub mod tracker;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A loopback address with a port that was free a moment ago.
+///
+/// # Errors
+/// No port is free.
+pub fn free_addr() -> io::Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+/// Asks `probe` every few milliseconds until it has an answer, or until `deadline` has passed. Only for what gives
+/// no event to wait for: files and trackers of other people's programs.
+pub fn poll<T>(deadline: Instant, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
+    const PAUSE: Duration = Duration::from_millis(25);
+    loop {
+        if let Some(answer) = probe() {
+            return Some(answer);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        thread::sleep(PAUSE);
+    }
+}
