@@ -166,7 +166,8 @@ pub(crate) struct Goal {
 /// What download and seed have in common.
 #[derive(Debug, Args)]
 pub(crate) struct Session {
-    /// A peer to connect to, [::1]:6881 for IPv6; may be repeated
+    // Not a doc comment: the brackets of IPv6 would be a link.
+    #[arg(help = "A peer to connect to, [::1]:6881 for IPv6; may be repeated")]
     #[arg(long, value_name = "IP:PORT", value_delimiter = ' ', env = "RAWTORRENT_PEER", value_parser = peer)]
     pub(crate) peer: Vec<SocketAddr>,
     /// Where to listen for peers; may be repeated [default: every address, port 6881 or another that is free]

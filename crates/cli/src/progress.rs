@@ -2,7 +2,7 @@
 
 use crate::console::{Console, Event, Manner};
 use crate::text::printable;
-use crate::units::{Rate, Size, Span, percent};
+use crate::units::{Rate, Size, Span, grouped, percent};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ pub(crate) struct Snapshot {
     pub(crate) rate_down: u64,
     /// Bytes per second.
     pub(crate) rate_up: u64,
-    /// Bytes sent since the start.
+    /// Bytes sent, all runs together.
     pub(crate) uploaded: u64,
     pub(crate) peers: usize,
 }
@@ -74,6 +74,12 @@ impl Reporter {
             self.event(now);
         }
         self.ticks += 1;
+    }
+
+    /// Not all of a torrent is there to be seeded, and no more will come.
+    pub(crate) fn part(&self, have: u32, pieces: u32) {
+        let (have, pieces) = (grouped(have.into()), grouped(pieces.into()));
+        self.say(format_args!("incomplete, seeding the {have} of {pieces} pieces that are good"));
     }
 
     /// All wanted bytes are verified and durable; the bar, if any, goes on for a torrent that seeds.

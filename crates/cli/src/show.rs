@@ -133,20 +133,15 @@ impl Text<'_> {
 
 /// Number, size and path of each file, as `--list` prints them and `--select` counts them.
 pub(crate) fn file_table(files: &[Listed], paint: Paint) -> String {
-    let width = files.len().saturating_sub(1).to_string().len();
+    let width = files.len().saturating_sub(1).to_string().len().max(4);
     let mut table = String::new();
     for (number, file) in files.iter().enumerate() {
-        let number = paint.paint(Look::Dim, format_args!("{number:>width$}")).to_string();
+        let number = paint.paint(Look::Dim, format!("{number:>width$}"));
         let size = Size(file.size);
         table += &match &file.target {
-            None => format!("{number:>4}  {size:>10}  {}\n", printable(&file.path)),
+            None => format!("{number}  {size:>10}  {}\n", printable(&file.path)),
             Some(target) => {
-                format!(
-                    "{number:>4}  {:>10}  {} -> {}\n",
-                    "symlink",
-                    printable(&file.path),
-                    printable(target)
-                )
+                format!("{number}  {:>10}  {} -> {}\n", "symlink", printable(&file.path), printable(target))
             }
         };
     }

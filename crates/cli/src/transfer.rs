@@ -116,6 +116,21 @@ fn exit(outcomes: &[Outcome], seed_only: bool) -> Exit {
     }
 }
 
+/// A torrent that the engine has.
+struct Added {
+    torrent: Torrent,
+    name: String,
+    pieces: u32,
+}
+
+impl Added {
+    fn failure(&self, error: &TorrentError) -> Failure {
+        let (name, option) = (printable(&self.name), option_for(error.kind()));
+        let failure = Failure::new(error.kind(), format_args!("{name}: {error}{option}"));
+        failure.of(&self.torrent.info_hash().to_string())
+    }
+}
+
 struct Transfer {
     plan: Plan,
     engine: Engine,
@@ -147,7 +162,7 @@ impl Transfer {
             () = interrupt.asked() => return Outcome::Interrupted,
         };
         let followed = match added {
-            Ok(Some((torrent, name))) => self.follow(&torrent, &name).await,
+            Ok(Some(added)) => self.follow(&added).await,
             Ok(None) => Ok(Outcome::Done),
             Err(failure) => Err(failure),
         };
@@ -158,23 +173,23 @@ impl Transfer {
     }
 
     /// Loads a source and adds it; `None` if its torrent is there already.
-    async fn add(&self, source: &str) -> Result<Option<(Torrent, String)>, Failure> {
+    async fn add(&self, source: &str) -> Result<Option<Added>, Failure> {
         let torrent = Source::new(source).load(|url| self.engine.fetch(url)).await?;
         let (name, info_hash) = (torrent.name().to_owned(), torrent.info_hash().to_string());
         let in_this = |failure: Failure| {
             let message = format!("{}: {}", printable(&name), failure.message);
             Failure { message, ..failure.of(&info_hash) }
         };
+        let pieces = torrent.lengths().piece_count();
         let no_source = self.plan.peers.is_empty() && (!self.plan.trackers || torrent.trackers().is_empty());
         let add = self.order(torrent).map_err(in_this)?;
         match self.engine.add(add).await {
             Ok(torrent) => {
                 if no_source && !self.plan.seed_only {
-                    let name = printable(&name);
-                    self.console
-                        .note(format_args!("{name}: no trackers, no --peer: waiting for peers to connect"));
+                    let waiting = "no trackers, no --peer: waiting for peers to connect";
+                    self.console.note(format_args!("{}: {waiting}", printable(&name)));
                 }
-                Ok(Some((torrent, name)))
+                Ok(Some(Added { torrent, name, pieces }))
             }
             Err(Error::AlreadyAdded(_)) => {
                 let (name, source) = (printable(&name), printable(source));
@@ -189,11 +204,6 @@ impl Transfer {
     fn order(&self, torrent: Metainfo) -> Result<AddTorrent, Failure> {
         let plan = &self.plan;
         let files = wanted_files(&torrent, &plan.select)?;
-        if plan.peers.is_empty() && (!plan.trackers || torrent.trackers().is_empty()) {
-            let name = printable(torrent.name());
-            self.console
-                .note(format_args!("{name}: no trackers and no --peer: waiting for peers to connect"));
-        }
         Ok(AddTorrent::new(torrent, &plan.dir)
             .files(files)
             .peers(plan.peers.clone())
@@ -206,22 +216,18 @@ impl Transfer {
     }
 
     /// Shows a torrent's progress until it is done, has failed, or is to be interrupted.
-    async fn follow(&self, torrent: &Torrent, name: &str) -> Result<Outcome, Failure> {
-        let info_hash = torrent.info_hash().to_string();
-        let mut reporter = Reporter::new(&self.console, &info_hash, name);
-        let failed = |error: &TorrentError| {
-            let option = option_for(error.kind());
-            Err(Failure::new(error.kind(), format_args!("{}: {error}{option}", printable(name)))
-                .of(&info_hash))
-        };
+    async fn follow(&self, added: &Added) -> Result<Outcome, Failure> {
+        let torrent = &added.torrent;
+        let mut reporter = Reporter::new(&self.console, &torrent.info_hash().to_string(), &added.name);
         match self.watch(torrent, &mut reporter, torrent.wait_finished()).await {
-            Some(Ok(done)) => {
+            Some(Ok(done)) if self.is_whole(added).await => {
                 let path = done.path.display().to_string();
                 reporter.finished(&self.snapshot(torrent), &path, done.bytes, done.elapsed);
             }
-            // What was there was seeded until the goal was reached, complete or not.
+            Some(Ok(_)) => reporter.part(torrent.stats().have_pieces, added.pieces),
+            // What was there was seeded until the goal was reached.
             Some(Err(TorrentError::Stopped)) if self.plan.seed_only => return Ok(Outcome::Done),
-            Some(Err(error)) => return failed(&error),
+            Some(Err(error)) => return Err(added.failure(&error)),
             None => {
                 reporter.interrupted(&self.snapshot(torrent));
                 return Ok(Outcome::Interrupted);
@@ -230,9 +236,21 @@ impl Transfer {
         if self.plan.seed.is_some()
             && let Some(Err(error)) = self.watch(torrent, &mut reporter, torrent.wait_stopped()).await
         {
-            return failed(&error);
+            return Err(added.failure(&error));
         }
         Ok(Outcome::Done)
+    }
+
+    /// Whether nothing is missing; what is only seeded may be a part, which to the engine is as good as all.
+    async fn is_whole(&self, added: &Added) -> bool {
+        if !self.plan.seed_only {
+            return true;
+        }
+        // The numbers follow the news within a moment; a torrent of which nothing is there would have failed.
+        while added.torrent.stats().have_pieces == 0 {
+            time::sleep(TICK).await;
+        }
+        added.torrent.stats().have_pieces == added.pieces
     }
 
     /// Ticks until `end` comes; `None` if an interrupt comes first.

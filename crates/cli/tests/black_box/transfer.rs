@@ -132,6 +132,21 @@ fn seeding_after_completion_ends_with_its_goal() {
 }
 
 #[test]
+fn a_part_can_be_seeded() {
+    let place = place();
+    std::fs::remove_file(place.path("t/b/c")).unwrap();
+    let args = [&["seed", "t.torrent", "--data", ".", "--json"][..], &LOOPBACK].concat();
+    let mut child = place.command(&args).spawn().unwrap();
+    let told = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let line = told.into_iter().find(|line| line.contains("incomplete")).unwrap();
+    assert_eq!(line, "t: incomplete, seeding the 18 of 20 pieces that are good");
+    kill(&child, "-TERM");
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(0));
+    assert!(events(&ran.json_lines(), "finished").is_empty());
+}
+
+#[test]
 fn nothing_to_seed_is_told() {
     let place = place();
     let args = [&["seed", "t.torrent", "--data", "elsewhere"][..], &LOOPBACK].concat();
