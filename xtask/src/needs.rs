@@ -19,19 +19,16 @@ struct Program {
 }
 
 const NAMESPACE: &[Step] = &[Step::Unit, Step::Cli, Step::Interop, Step::Docker];
-const PARTNERS: &[Step] = &[Step::Cli, Step::Interop];
+const PARTNERS: &[Step] = &[Step::Interop];
 
 const PROGRAMS: &[Program] = &[
     program("unshare", "util-linux", NAMESPACE),
     program("ip", "iproute2", NAMESPACE),
     program("transmission-daemon", "transmission-daemon", PARTNERS),
-    program("transmission-remote", "transmission-cli", PARTNERS),
     program("aria2c", "aria2", PARTNERS),
     program("qbittorrent-nox", "qbittorrent-nox", PARTNERS),
     program("rtorrent", "rtorrent", PARTNERS),
     program("opentracker", "opentracker", PARTNERS),
-    program("mktorrent", "mktorrent", PARTNERS),
-    program("script", "bsdutils", PARTNERS),
     program("python3", "python3", PARTNERS),
     program("c++", "g++", &[Step::Fuzz]),
     program("buildah", "buildah", &[Step::Docker]),
