@@ -54,8 +54,9 @@ pub fn set_up(addresses: &[IpAddr], global: IpAddr) -> Result<()> {
     let _ = fs::write("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "0");
     let mut script = String::from("link set lo up\n");
     for address in addresses {
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        script.push_str(&format!("address replace {address}/{bits} dev lo\n"));
+        // Without `nodad`, an IPv6 address may not be bound to until the kernel has made sure that it is alone.
+        let rest = if address.is_ipv4() { "/32 dev lo" } else { "/128 dev lo nodad" };
+        script.push_str(&format!("address replace {address}{rest}\n"));
     }
     script.push_str(&format!("route replace 2000::/3 dev lo src {global}\n"));
     let mut ip = Command::new("ip")
