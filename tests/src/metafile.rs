@@ -1,7 +1,5 @@
 //! Torrents for sample content, and the few bytes of bencode that this takes.
 
-use std::path::Path;
-
 use sha1::{Digest, Sha1};
 
 use crate::content::Sample;
@@ -144,12 +142,6 @@ fn skip(input: &[u8], at: usize) -> Option<usize> {
             return Some(at);
         }
     }
-}
-
-/// The name under which a client stores the torrent that was made of `path`.
-#[must_use]
-pub fn name_of(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

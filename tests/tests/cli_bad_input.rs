@@ -493,10 +493,13 @@ fn ctrl_c_twice_ends_at_once() {
 
 #[test]
 fn ctrl_c_tells_the_tracker() {
-    let tracker = Server::start(Answer::Peers(Vec::new())).unwrap();
-    let home = Home::with_tracker(SMALL, Some(&tracker.url("announce")));
+    let home = Home::new(SMALL);
+    let stalling = FakeSeed::start(Serving { limit: 0, ..home.serving() }).unwrap();
+    let tracker = Server::start(Answer::Peers(vec![stalling.addr])).unwrap();
+    fs::write(&home.torrent, metafile::torrent(&SMALL, Some(&tracker.url("announce")))).unwrap();
     let mut session = start(&mut home.download_with_trackers());
-    assert!(tracker.wait_for("event=started", SOON));
+    // Then the tracker's answer has been heard.
+    assert!(stalling.wait_connected(LIMIT));
     let (code, took) = session.interrupt().unwrap();
     assert_eq!(code, Some(130));
     assert!(took < INTERRUPT_LIMIT, "{took:?}");

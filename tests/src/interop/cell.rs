@@ -113,8 +113,8 @@ impl Cell {
         })
     }
 
-    /// About a quarter of the table, the same on every run: every pair of values is in it, and every partner meets
-    /// every pair of the other values' combinations that so few cells have room for.
+    /// A quarter of the table, the same on every run: every pair of values is in it, and then as many triples as so
+    /// few cells have room for.
     #[must_use]
     pub fn sample() -> Vec<Cell> {
         const SIZE: usize = 20;
