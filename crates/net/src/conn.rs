@@ -8,8 +8,8 @@
 //! - the **writer** turns [`Command`]s into bytes, reads blocks from the [`BlockSource`] a little ahead of the
 //!   socket, and reports each block once its last byte has left.
 //!
-//! Memory is bounded by the constants below: an idle connection holds [`IDLE_BUFFER`] bytes, a busy one
-//! [`READ_CHUNK`] each way beside the blocks that the disk has yet to take.
+//! Memory is bounded by the constants below: an idle connection holds [`IDLE_BUFFER`] bytes, a busy one about
+//! [`READ_CHUNK`] each way. A block that the disk has yet to take keeps the chunk that it came in.
 
 mod reader;
 mod writer;
@@ -45,7 +45,8 @@ const EVENT_BATCH: usize = 256;
 
 /// Takes blocks that were asked for, on their way to the disk.
 pub trait BlockSink: Send + Sync {
-    /// Takes one block, waiting for room; `false` if it is not wanted any more (somebody else brought it first).
+    /// Takes one block, waiting for room, and tells the brain itself; `false` if it does not take it, since somebody
+    /// else brought it first.
     fn write(&self, block: BlockRange, data: Bytes) -> impl Future<Output = bool> + Send;
 }
 
@@ -66,8 +67,6 @@ pub enum Command {
     Cancel(BlockRange),
     /// Read a block and send it.
     Serve(BlockRange),
-    /// Forget one block that was to be served; reported as [`Event::SendFailed`] if it had not been read yet.
-    CancelServe(BlockRange),
     /// Forget all blocks that were to be served; each is reported as [`Event::SendFailed`].
     DropServes,
 }
@@ -77,9 +76,7 @@ pub enum Command {
 pub enum Event {
     /// Any message but `piece`.
     Message(Message<'static>),
-    /// A block that was asked for is with the sink.
-    Block(BlockRange),
-    /// A block that was asked for came, but the sink did not want it any more.
+    /// A block that was asked for came, but the sink did not take it.
     Refused(BlockRange),
     /// A block of so many bytes that nobody asked for.
     Unrequested(u32),

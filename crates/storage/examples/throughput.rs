@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let start = Now::new();
     for block in blocks() {
-        block_on(disk.write_block(block, bytes_of(block)))?;
+        block_on(disk.write_block(block, bytes_of(block), 0))?;
     }
     for _ in lengths.pieces() {
         let DiskEvent::PieceVerified(_) = events.recv()? else {

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use std::path::PathBuf;
-use types::{Bitfield, PieceIndex};
+use types::{Bitfield, BlockRange, PieceIndex};
 
 /// How to open a torrent.
 pub struct OpenOptions {
@@ -66,6 +66,13 @@ pub enum Allocate {
 /// What happens on disk without being asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskEvent {
+    /// A block is in, and counts towards its piece. It always comes before what its piece comes to.
+    BlockTaken {
+        /// Which block.
+        block: BlockRange,
+        /// What [`write_block`](crate::TorrentDisk::write_block) was told of where it came from.
+        from: u64,
+    },
     /// All blocks of a piece are written and its hash is right.
     PieceVerified(PieceIndex),
     /// All blocks of a piece are there and its hash is wrong: its blocks may be written again.

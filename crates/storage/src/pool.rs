@@ -14,7 +14,7 @@ use bytes::Bytes;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use types::PieceIndex;
+use types::{BlockRange, PieceIndex};
 
 /// How many threads and how much memory a pool may use.
 #[derive(Clone, Copy, Debug)]
@@ -84,14 +84,16 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// What a lane does. A block is not boxed: it is the one job that comes by the thousand.
 pub(crate) enum LaneJob {
-    Block { torrent: Arc<Inner>, piece: PieceIndex, block: u32, data: Bytes },
+    Block { torrent: Arc<Inner>, range: BlockRange, block: u32, data: Bytes, from: u64 },
     Run(Job),
 }
 
 impl LaneJob {
     fn run(self) {
         match self {
-            LaneJob::Block { torrent, piece, block, data } => torrent.take_block(piece, block, data),
+            LaneJob::Block { torrent, range, block, data, from } => {
+                torrent.take_block(range, block, data, from);
+            }
             LaneJob::Run(job) => job(),
         }
     }

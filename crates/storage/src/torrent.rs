@@ -85,17 +85,18 @@ impl TorrentDisk {
 
     /// Takes one block; returns when it is queued (the queue's limit is the back-pressure).
     ///
-    /// The first copy of a block wins, until its piece is verified or fails. Dropping the future gives the
+    /// The first copy of a block wins, until its piece is verified or fails, and is told as
+    /// [`DiskEvent::BlockTaken`] with `from`, which means nothing to the disk. Dropping the future gives the
     /// block's place back.
     ///
     /// # Errors
     ///
     /// At once and without harm, see [`WriteRefused`]. Write errors come as [`DiskEvent::Failed`].
-    pub async fn write_block(&self, range: BlockRange, data: Bytes) -> Result<(), WriteRefused> {
+    pub async fn write_block(&self, range: BlockRange, data: Bytes, from: u64) -> Result<(), WriteRefused> {
         let inner = &self.inner;
         let block = lock(&inner.state).claim(inner.files.layout.lengths(), range, &data)?;
         let mut claim = Claim { inner, piece: range.piece, block, kept: false };
-        let job = LaneJob::Block { torrent: inner.clone(), piece: range.piece, block, data };
+        let job = LaneJob::Block { torrent: inner.clone(), range, block, data, from };
         inner.lane.send(job).await.map_err(|_| WriteRefused::Stopped)?;
         claim.kept = true;
         Ok(())
@@ -280,12 +281,14 @@ impl Inner {
 /// Blocks in.
 impl Inner {
     /// Runs on the torrent's lane.
-    pub(crate) fn take_block(&self, piece: PieceIndex, block: u32, data: Bytes) {
+    pub(crate) fn take_block(&self, range: BlockRange, block: u32, data: Bytes, from: u64) {
+        if !matches!(lock(&self.state).phase, Phase::Writing | Phase::Closing) {
+            return;
+        }
+        (self.events)(DiskEvent::BlockTaken { block: range, from });
+        let piece = range.piece;
         let taken = {
             let mut assembly = lock(&self.assembly);
-            if !matches!(lock(&self.state).phase, Phase::Writing | Phase::Closing) {
-                return;
-            }
             let taken = self.with_held(&mut assembly, |assembly| {
                 let verdict = assembly.take(&self.files, piece, block, data)?;
                 self.relieve(assembly)?;

@@ -18,6 +18,9 @@ pub struct Config {
     pub max_half_open: usize,
     /// How many peers are served at once, the optimistic one included; at least 1.
     pub upload_slots: usize,
+    /// The most bytes per second that the driver lets in, if there is a limit: peers together are not asked for more
+    /// than [`LIMITED_WINDOW`](crate::limits::LIMITED_WINDOW) of it at once.
+    pub max_down: Option<u64>,
     /// How many requests of one peer are queued, and told to be (BEP 10, `reqq`).
     pub reqq: u32,
     /// Whether addresses are dialed at all; without, peers must come to us and [`NeedPeers`](crate::Output) is
@@ -34,6 +37,7 @@ impl Default for Config {
             max_peers: 100,
             max_half_open: 20,
             upload_slots: 8,
+            max_down: None,
             reqq: 2048,
             dial: true,
         }

@@ -50,14 +50,16 @@ pub enum Input<'a> {
         /// The message; its numbers are checked here.
         message: Message<'a>,
     },
-    /// A block that had been asked for arrived, and storage took it.
+    /// A block that had been asked for arrived, and storage took it. All blocks of a piece are told before what
+    /// the piece came to.
     BlockReceived {
         /// From whom.
         peer: PeerKey,
         /// Which.
         block: BlockRange,
     },
-    /// A block that had been asked for arrived, and storage has it already.
+    /// A block that had been asked for arrived, but storage did not take it. If it has it from somebody else,
+    /// that is or will be told as [`Input::BlockReceived`].
     BlockRefused {
         /// From whom.
         peer: PeerKey,

@@ -63,6 +63,13 @@ pub const RANDOM_FIRST_PIECES: u32 = 4;
 /// A peer that delivers a whole piece within this is left alone with its pieces: fewer suspects if one is bad.
 pub const WHOLE_PIECE_TIME: Duration = Duration::from_secs(3);
 
+/// Under a limit of our own, for how long ahead peers together are asked for blocks: what is asked for can't be taken
+/// back once it is on its way, and waits at the limit like everything else.
+pub const LIMITED_WINDOW: Duration = Duration::from_millis(500);
+
+/// The fewest requests that a peer has in flight under such a limit.
+pub const LIMITED_REQUESTS: usize = 2;
+
 /// In the end game, a peer is asked for blocks that others were asked for while it has fewer requests than this.
 pub const END_GAME_REQUESTS: usize = 8;
 

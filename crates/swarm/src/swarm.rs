@@ -114,8 +114,8 @@ impl Swarm {
         self.now = self.now.max(now);
         match input {
             Input::Message { peer, message } => self.on_message(peer, message),
-            Input::BlockReceived { peer, block } => self.on_block(peer, block, true),
-            Input::BlockRefused { peer, block } => self.on_block(peer, block, false),
+            Input::BlockReceived { peer, block } => self.on_block(peer, block),
+            Input::BlockRefused { peer, block } => self.on_refused(peer, block),
             Input::BlockSent { peer, block } => self.on_block_sent(peer, block),
             Input::ServeFailed { peer, block } => self.on_serve_failed(peer, block),
             Input::Unrequested { peer, len } => self.on_unrequested(peer, len),

@@ -1,7 +1,7 @@
 //! The half of a connection that listens.
 
 use super::{BlockSink, CloseReason, Context, EVENT_BATCH, Event, Expected, IDLE_BUFFER, Outbox, READ_CHUNK};
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use std::future;
 use std::pin::pin;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -40,7 +40,8 @@ where
     pub(super) async fn run(mut self) -> CloseReason {
         loop {
             self.make_room();
-            let read = match self.stream.read_buf(&mut self.buf).await {
+            let portion = self.context.down.portion();
+            let read = match self.stream.read_buf(&mut (&mut self.buf).limit(portion)).await {
                 Ok(0) => return CloseReason::Theirs,
                 Ok(read) => read,
                 Err(err) => return err.into(),
@@ -110,7 +111,9 @@ where
                 write.await
             }
         };
-        self.events.push(if accepted { Event::Block(block) } else { Event::Refused(block) });
+        if !accepted {
+            self.events.push(Event::Refused(block));
+        }
     }
 
     async fn tell(&mut self) {

@@ -74,6 +74,8 @@ where
                 batch = commands.recv() => match batch {
                     Some(batch) => batch.into_iter().for_each(|command| self.obey(command)),
                     None => {
+                        // Nobody is told any more of what comes.
+                        self.expected.blocks().clear();
                         // What was said last (a reject, a cancel) should still arrive, but nobody waits for it long.
                         let _ = timeout(LAST_WORDS, self.stream.write_all_buf(&mut self.out)).await;
                         return CloseReason::Ours;
@@ -111,12 +113,6 @@ where
                 }
             }
             Command::Serve(block) => self.serves.push_back(block),
-            Command::CancelServe(block) => {
-                if let Some(at) = self.serves.iter().position(|&waiting| waiting == block) {
-                    self.serves.remove(at);
-                    self.events.push(Event::SendFailed(block));
-                }
-            }
             Command::DropServes => {
                 self.events.extend(self.serves.drain(..).map(Event::SendFailed));
                 self.dropped_reads = self.reads.len();
@@ -130,9 +126,11 @@ where
         self.out.extend_from_slice(&self.encoded);
     }
 
-    /// Keeps a few blocks on their way from the disk, each paid for at the limiter first.
+    /// Keeps a few blocks on their way from the disk, each paid for at the limiter first. Where there is a limit, only
+    /// one waits there, so that connections take turns.
     fn read_ahead(&mut self) {
-        while self.reads.len() < READ_AHEAD
+        let ahead = if self.context.up.is_limited() { 1 } else { READ_AHEAD };
+        while self.reads.len() < ahead
             && let Some(block) = self.serves.pop_front()
         {
             let context = self.context;

@@ -19,7 +19,7 @@ fn full_disk_at_every_write() {
         block_on(opened.disk.prepare()).unwrap();
         place.os.faults.set(Plan { write: Some((writes, Errno::NOSPC)), ..Plan::default() });
         let refused = sample.all_blocks().into_iter().any(|block| {
-            block_on(opened.disk.write_block(block, sample.bytes(block))) == Err(WriteRefused::Stopped)
+            block_on(opened.disk.write_block(block, sample.bytes(block), 0)) == Err(WriteRefused::Stopped)
         });
         let closed = block_on(opened.disk.close());
         let events: Vec<_> = std::iter::from_fn(|| opened.events.try_recv().ok()).collect();
@@ -46,7 +46,7 @@ fn full_disk_at_every_write() {
         assert_eq!(block_on(again.disk.check(&saved.pieces, |_| {})).unwrap(), saved.pieces);
         block_on(again.disk.prepare()).unwrap();
         for block in sample.all_blocks() {
-            let _ = block_on(again.disk.write_block(block, sample.bytes(block)));
+            let _ = block_on(again.disk.write_block(block, sample.bytes(block), 0));
         }
         let end = block_on(again.disk.close()).unwrap();
         assert!(end.pieces.is_full(), "{:?}", end.pieces);
@@ -69,13 +69,14 @@ fn the_error_says_what_to_do_and_stays() {
         let opened = place.ready(&sample);
         place.os.faults.set(Plan { write: Some((0, errno)), ..Plan::default() });
         for block in sample.blocks(PieceIndex::new(0)) {
-            let _ = block_on(opened.disk.write_block(block, sample.bytes(block)));
+            let _ = block_on(opened.disk.write_block(block, sample.bytes(block), 0));
         }
         let DiskEvent::Failed(error) = opened.event() else { panic!("not failed") };
         assert_eq!(error.kind(), kind);
         assert!(error.to_string().contains("t/f0"), "{error}");
         assert_eq!(opened.disk.error(), Some(error));
-        let refused = block_on(opened.disk.write_block(sample.block(1, 0), sample.bytes(sample.block(1, 0))));
+        let refused =
+            block_on(opened.disk.write_block(sample.block(1, 0), sample.bytes(sample.block(1, 0)), 0));
         assert_eq!(refused, Err(WriteRefused::Stopped));
         assert!(block_on(opened.disk.prepare()).is_err());
     }
@@ -90,7 +91,7 @@ fn a_torrent_that_fails_leaves_others_alone() {
     block_on(second.disk.prepare()).unwrap();
     std::fs::remove_dir_all(place.root()).unwrap();
     for block in a.blocks(PieceIndex::new(0)) {
-        let _ = block_on(first.disk.write_block(block, a.bytes(block)));
+        let _ = block_on(first.disk.write_block(block, a.bytes(block), 0));
     }
     assert_eq!(first.event(), DiskEvent::Failed(Error::Gone(place.root())));
     second.write_piece(&b, 0);
@@ -161,7 +162,7 @@ fn full_allocation_finds_a_full_disk_before_the_download() {
     place.os.faults.set(Plan { allocate: Some(Errno::NOSPC), ..Plan::default() });
     assert!(matches!(block_on(opened.disk.prepare()), Err(Error::DiskFull(_))));
     assert!(!sample.path(&place.root(), 0).exists(), "nothing new is left behind");
-    let refused = block_on(opened.disk.write_block(sample.block(0, 0), sample.bytes(sample.block(0, 0))));
+    let refused = block_on(opened.disk.write_block(sample.block(0, 0), sample.bytes(sample.block(0, 0)), 0));
     assert_eq!(refused, Err(WriteRefused::Stopped));
     // With room again, and on a file system that cannot allocate, zeros are written instead.
     place.os.faults.set(Plan::default());

@@ -81,7 +81,7 @@ fn a_file_that_appears_before_the_first_write_is_left_alone() {
     let opened = place.ready(&sample);
     let path = plant(&place, &sample, 0, b"mine");
     for block in sample.blocks(PieceIndex::new(0)) {
-        let _ = block_on(opened.disk.write_block(block, sample.bytes(block)));
+        let _ = block_on(opened.disk.write_block(block, sample.bytes(block), 0));
     }
     assert_eq!(opened.event(), DiskEvent::Failed(Error::FileInTheWay(path.clone())));
     assert_eq!(fs::read(path).unwrap(), b"mine");
@@ -126,7 +126,7 @@ fn nothing_is_reached_through_a_link() {
         block_on(opened.disk.prepare()).unwrap();
         symlink(&outside, &folder).unwrap();
         for block in sample.all_blocks() {
-            let _ = block_on(opened.disk.write_block(block, sample.bytes(block)));
+            let _ = block_on(opened.disk.write_block(block, sample.bytes(block), 0));
         }
         let failed = std::iter::from_fn(|| Some(opened.event())).find(|e| matches!(e, DiskEvent::Failed(_)));
         assert_eq!(failed, Some(DiskEvent::Failed(Error::SymbolicLink(folder))));
@@ -198,7 +198,7 @@ fn nothing_is_reached_through_a_link_that_comes_later() {
     fs::remove_file(&path).unwrap();
     symlink(&outside, &path).unwrap();
     for block in sample.blocks(PieceIndex::new(1)) {
-        let _ = block_on(opened.disk.write_block(block, sample.bytes(block)));
+        let _ = block_on(opened.disk.write_block(block, sample.bytes(block), 0));
     }
     assert_eq!(opened.event(), DiskEvent::Failed(Error::SymbolicLink(path)));
     assert_eq!(fs::read(outside).unwrap(), b"precious");

@@ -179,7 +179,7 @@ struct Opened {
 
 impl Opened {
     fn write(&self, sample: &Sample, range: BlockRange) {
-        block_on(self.disk.write_block(range, sample.bytes(range))).unwrap();
+        block_on(self.disk.write_block(range, sample.bytes(range), 0)).unwrap();
     }
 
     fn write_piece(&self, sample: &Sample, piece: u32) {
@@ -189,7 +189,12 @@ impl Opened {
     }
 
     fn event(&self) -> DiskEvent {
-        self.events.recv_blocking().unwrap()
+        loop {
+            let event = self.events.recv_blocking().unwrap();
+            if !matches!(event, DiskEvent::BlockTaken { .. }) {
+                return event;
+            }
+        }
     }
 }
 

@@ -68,7 +68,7 @@ fn download(sample: &Sample, opened: &Opened, wanted: &[bool], case: &Case) {
             if (u64::from(block.offset)..u64::from(block.end())).contains(&bad) {
                 data[bad as usize - block.offset as usize] ^= 1;
             }
-            block_on(opened.disk.write_block(block, data.into())).unwrap();
+            block_on(opened.disk.write_block(block, data.into(), 0)).unwrap();
         }
         assert_eq!(opened.event(), DiskEvent::PieceFailed { piece, from_disk: false });
     }
@@ -76,7 +76,7 @@ fn download(sample: &Sample, opened: &Opened, wanted: &[bool], case: &Case) {
     for (n, &block) in blocks.iter().enumerate() {
         opened.write(sample, block);
         if n % 4 == 0 {
-            let again = block_on(opened.disk.write_block(block, sample.bytes(block)));
+            let again = block_on(opened.disk.write_block(block, sample.bytes(block), 0));
             assert!(matches!(again, Err(WriteRefused::Duplicate | WriteRefused::AlreadyVerified)));
         }
     }

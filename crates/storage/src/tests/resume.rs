@@ -33,7 +33,7 @@ fn unfinished_pieces_go_on() {
     };
     let second = reopen();
     assert_eq!(second.disk.partial(), saved.partial);
-    let again = block_on(second.disk.write_block(sample.block(0, 2), sample.bytes(sample.block(0, 2))));
+    let again = block_on(second.disk.write_block(sample.block(0, 2), sample.bytes(sample.block(0, 2)), 0));
     assert_eq!(again, Err(WriteRefused::Duplicate));
     second.write(&sample, sample.block(0, 1));
     assert_eq!(second.event(), DiskEvent::PieceVerified(PieceIndex::new(0)));
@@ -224,7 +224,7 @@ fn blocks_that_are_refused() {
     let sample = Sample::one_file(PIECE, 200_000);
     let place = Place::new();
     let opened = place.open(&sample);
-    let write = |range, data| block_on(opened.disk.write_block(range, data));
+    let write = |range, data| block_on(opened.disk.write_block(range, data, 0));
     let block = sample.block(0, 0);
     assert_eq!(write(block, sample.bytes(block)), Err(WriteRefused::Stopped), "not prepared");
     block_on(opened.disk.prepare()).unwrap();
@@ -257,9 +257,9 @@ fn a_writer_that_gives_up_leaves_no_claim() {
 
     opened.write(&sample, sample.block(0, 0));
     let block = sample.block(0, 1);
-    let mut waiting = Box::pin(opened.disk.write_block(block, sample.bytes(block)));
+    let mut waiting = Box::pin(opened.disk.write_block(block, sample.bytes(block), 0));
     assert!(matches!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
-    let other = block_on(opened.disk.write_block(block, sample.bytes(block)));
+    let other = block_on(opened.disk.write_block(block, sample.bytes(block), 0));
     assert_eq!(other, Err(WriteRefused::Duplicate));
     drop(waiting);
     hold.close();

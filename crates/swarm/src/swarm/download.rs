@@ -1,7 +1,10 @@
 //! Fetching: requests, blocks, pieces.
 
 use super::{Swarm, send};
-use crate::limits::{END_GAME_REQUESTS, MAX_UNREQUESTED_BYTES, SNUB_TIMEOUT_END_GAME, WHOLE_PIECE_TIME};
+use crate::limits::{
+    END_GAME_REQUESTS, LIMITED_REQUESTS, LIMITED_WINDOW, MAX_UNREQUESTED_BYTES, SNUB_TIMEOUT_END_GAME,
+    WHOLE_PIECE_TIME,
+};
 use crate::peer::{Asked, Peer};
 use crate::picker::{Asker, Picker, Receipt};
 use crate::pieces::Pieces;
@@ -9,39 +12,39 @@ use crate::trust::{Authors, Trust};
 use crate::{BanReason, DisconnectReason, Output, PeerKey};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use types::{Bitfield, BlockRange, Lengths, PieceIndex, Time};
+use types::{BLOCK_LEN, Bitfield, BlockRange, Lengths, PieceIndex, Time};
 use wire::Message;
 
 impl Swarm {
-    /// A block came; `taken` tells whether storage took it or had it already.
-    pub(super) fn on_block(&mut self, key: PeerKey, block: BlockRange, taken: bool) {
+    /// Storage took a block.
+    pub(super) fn on_block(&mut self, key: PeerKey, block: BlockRange) {
         let now = self.now;
+        self.totals.downloaded += u64::from(block.len);
+        self.totals.down.add(now, block.len);
         let Some(peer) = self.peers.get_mut(&key) else {
             // The peer is gone, but its block is in storage.
             self.picker.received(block, None);
             self.cancel_everywhere(block);
             return;
         };
-        peer.last_heard = now;
-        peer.progress = now;
-        peer.snubbed = false;
-        let asked = peer.take_request(block);
-        if let Some(asked) = asked {
-            peer.window.on_block(now, asked.ticket, block.len);
-        }
-        let from = if taken { peer.suspect } else { None };
-        if taken {
-            peer.down.add(now, block.len);
-            self.totals.downloaded += u64::from(block.len);
-            self.totals.down.add(now, block.len);
-        } else {
-            self.totals.wasted += u64::from(block.len);
-        }
+        let asked = heard_block(peer, now, block);
+        peer.down.add(now, block.len);
+        let from = peer.suspect;
         // What storage has is had, whoever was asked for it and whenever.
         if let Receipt::New { asked: copies } = self.picker.received(block, from)
-            && copies > u8::from(asked.is_some())
+            && copies > u8::from(asked)
         {
             self.cancel_everywhere(block);
+        }
+        self.fill(key);
+    }
+
+    /// Storage did not take a block: it has it from somebody else, which is told by itself.
+    pub(super) fn on_refused(&mut self, key: PeerKey, block: BlockRange) {
+        self.totals.wasted += u64::from(block.len);
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        if heard_block(peer, self.now, block) {
+            self.picker.put_back(block);
         }
         self.fill(key);
     }
@@ -242,6 +245,7 @@ impl Swarm {
 
     /// Asks the peer for as much as its window has room for.
     pub(super) fn fill(&mut self, key: PeerKey) {
+        let share = self.share();
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let mut asking = Asking {
             lengths: self.lengths,
@@ -250,6 +254,7 @@ impl Swarm {
             out: &mut self.out,
             now: self.now,
             wake: &mut self.wake,
+            share,
         };
         asking.fill(key, peer);
     }
@@ -273,6 +278,7 @@ impl Swarm {
 
     /// Asks every peer for as much as its window has room for.
     pub(super) fn fill_everybody(&mut self) {
+        let share = self.share();
         let mut asking = Asking {
             lengths: self.lengths,
             picker: &mut self.picker,
@@ -280,10 +286,20 @@ impl Swarm {
             out: &mut self.out,
             now: self.now,
             wake: &mut self.wake,
+            share,
         };
         for (&key, peer) in &mut self.peers {
             asking.fill(key, peer);
         }
+    }
+
+    /// How many requests one peer may have in flight because of a limit of our own.
+    fn share(&self) -> usize {
+        let Some(max_down) = self.config.max_down else { return usize::MAX };
+        let asked = self.peers.values().filter(|peer| peer.am_interested && !peer.peer_choking).count();
+        let ahead = u128::from(max_down) * LIMITED_WINDOW.as_millis() / 1000 / u128::from(BLOCK_LEN);
+        let ahead = usize::try_from(ahead).unwrap_or(usize::MAX);
+        (ahead / asked.max(1)).max(LIMITED_REQUESTS)
     }
 
     /// A block that came is asked for no more.
@@ -327,11 +343,13 @@ struct Asking<'a> {
     out: &'a mut VecDeque<Output>,
     now: Time,
     wake: &'a mut Time,
+    /// See [`Swarm::share`].
+    share: usize,
 }
 
 impl Asking<'_> {
     fn fill(&mut self, key: PeerKey, peer: &mut Peer) {
-        let room = peer.window().saturating_sub(peer.requests.len());
+        let room = peer.window().min(self.share).saturating_sub(peer.requests.len());
         let barred = peer.peer_choking && peer.allowed_fast.is_empty();
         if room == 0 || barred || !peer.am_interested || peer.hold_until > self.now {
             return;
@@ -360,7 +378,7 @@ impl Asking<'_> {
     }
 
     fn ask_again(&mut self, key: PeerKey, peer: &mut Peer, alone: bool) {
-        while peer.requests.len() < END_GAME_REQUESTS.min(peer.window()) {
+        while peer.requests.len() < END_GAME_REQUESTS.min(peer.window()).min(self.share) {
             let asker = asker(key, peer, self.picker.returns(), alone, false);
             let Some(block) = self.picker.pick_again(&asker, |block| peer.is_asked(block)) else { break };
             self.ask(key, peer, block);
@@ -398,4 +416,16 @@ fn tell_interest(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut
         let message = if interested { Message::Interested } else { Message::NotInterested };
         send(out, now, key, peer, message);
     }
+}
+
+/// A peer sent a block; says whether it had been asked for it.
+fn heard_block(peer: &mut Peer, now: Time, block: BlockRange) -> bool {
+    peer.last_heard = now;
+    peer.progress = now;
+    peer.snubbed = false;
+    let asked = peer.take_request(block);
+    if let Some(asked) = &asked {
+        peer.window.on_block(now, asked.ticket, block.len);
+    }
+    asked.is_some()
 }
