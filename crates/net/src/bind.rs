@@ -2,7 +2,7 @@
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 /// How many connections may wait to be accepted; the kernel refuses more.
@@ -26,15 +26,12 @@ pub fn tcp_listener(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Dials `to`, from `local` where one is given (its family must be that of `to`).
+/// Dials `to`.
 ///
 /// # Errors
 /// As the system says; no deadline of its own.
-pub async fn tcp_connect(to: SocketAddr, local: Option<IpAddr>) -> io::Result<TcpStream> {
+pub async fn tcp_connect(to: SocketAddr) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(local) = local.filter(|ip| !ip.is_unspecified() && ip.is_ipv4() == to.is_ipv4()) {
-        socket.bind(SocketAddr::new(local, 0))?;
-    }
     let stream = socket.connect(to).await?;
     stream.set_nodelay(true)?;
     Ok(stream)

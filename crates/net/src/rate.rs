@@ -25,6 +25,14 @@ impl Limiter {
         self.0.is_some()
     }
 
+    /// How many bytes may be taken at once so that those who share the limit take turns: a twentieth of a second's
+    /// worth, but at least 2 KiB and at most 256 KiB. Without a limit: any number.
+    pub fn portion(&self) -> usize {
+        let Some(bucket) = &self.0 else { return usize::MAX };
+        let rate = bucket.lock().unwrap_or_else(PoisonError::into_inner).bytes_per_sec;
+        usize::try_from(rate / 20).unwrap_or(usize::MAX).clamp(2 * 1024, 256 * 1024)
+    }
+
     /// Charges `bytes`, then waits until the charge is paid off.
     pub async fn take(&self, bytes: usize) {
         let Some(bucket) = &self.0 else { return };
@@ -37,6 +45,7 @@ impl Limiter {
 
 #[derive(Debug)]
 struct Bucket {
+    bytes_per_sec: u64,
     rate: f64,
     /// Bytes that may pass now; negative while a charge is being paid off.
     balance: f64,
@@ -46,7 +55,8 @@ struct Bucket {
 impl Bucket {
     fn new(bytes_per_sec: u64, now: Instant) -> Bucket {
         #[allow(clippy::cast_precision_loss)] // a rate of 2^53 bytes/s is not limited by rounding
-        Bucket { rate: bytes_per_sec.max(1) as f64, balance: 0.0, at: now }
+        let rate = bytes_per_sec.max(1) as f64;
+        Bucket { bytes_per_sec, rate, balance: 0.0, at: now }
     }
 
     /// Takes `bytes` from the balance; answers how long until it is no longer negative.
