@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     let arrow = if direction == Direction::Out { "->" } else { "<-" };
                     println!("{at:9.3} {arrow} {peer} {text}");
                 }
-                EventKind::Finished => break,
+                EventKind::Finished | EventKind::Stopped { .. } => break,
                 other => println!("{at:9.3}    {other:?}"),
             }
         }

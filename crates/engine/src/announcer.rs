@@ -75,18 +75,15 @@ impl Announcer {
     }
 
     /// When [`Self::poll`] is to be asked again.
-    pub(crate) fn deadline(&self) -> Option<Time> {
-        Some(self.schedule.poll_timeout())
+    pub(crate) fn deadline(&self) -> Time {
+        self.schedule.poll_timeout()
     }
 
-    /// The next announce that is due; `totals` is what was transferred in all, and how many bytes are missing.
-    pub(crate) fn poll(
-        &mut self,
-        now: Time,
-        totals: impl FnOnce() -> (Counters, u64),
-    ) -> Option<DueAnnounce> {
+    /// The next announce that is due; `run` is what was transferred in this run (each is a new one to trackers), and how
+    /// many bytes are missing.
+    pub(crate) fn poll(&mut self, now: Time, run: impl FnOnce() -> (Counters, u64)) -> Option<DueAnnounce> {
         let due = self.schedule.poll(now)?;
-        let (counters, left) = totals();
+        let (counters, left) = run();
         let announce = Announce {
             info_hash: self.info_hash,
             peer_id: self.peer_id,
@@ -119,10 +116,9 @@ impl Announcer {
         }
     }
 
-    /// The last announces: one to each tracker that lists us.
-    pub(crate) fn stop(&mut self, now: Time, totals: (Counters, u64)) -> Vec<DueAnnounce> {
+    /// From here on only `stopped` is due, once for each tracker that lists us.
+    pub(crate) fn stop(&mut self, now: Time) {
         self.schedule.handle(now, Input::Stop);
-        std::iter::from_fn(|| self.poll(now, || totals)).collect()
     }
 }
 

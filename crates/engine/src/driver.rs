@@ -18,6 +18,7 @@ use crate::{AddTorrent, Error, TorrentError, TorrentState};
 pub(crate) use keeper::Counters;
 use keeper::Keeper;
 use metainfo::Metainfo;
+use std::pin::Pin;
 use std::sync::Arc;
 use storage::{Layout, OpenOptions, Snapshot, TorrentDisk};
 use tokio::sync::{mpsc, watch};
@@ -39,15 +40,26 @@ pub(crate) struct Driver {
     /// Pieces to be hashed before they are believed.
     doubtful: Bitfield,
     status: watch::Sender<Status>,
-    requests: mpsc::Receiver<Request>,
-    guests: mpsc::Receiver<Guest>,
     added: Time,
     _door: OpenDoor,
 }
 
+/// Who may turn to a torrent.
+pub(crate) struct Calls {
+    /// Its owner.
+    requests: mpsc::Receiver<Request>,
+    /// Peers that dialed us.
+    guests: mpsc::Receiver<Guest>,
+    /// The engine, when it shuts down.
+    closed: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
 impl Driver {
     /// Refuses what can be refused, and looks at the files without changing any.
-    pub(crate) async fn open(shared: Arc<Shared>, add: AddTorrent) -> Result<(Driver, Torrent), Error> {
+    pub(crate) async fn open(
+        shared: Arc<Shared>,
+        add: AddTorrent,
+    ) -> Result<(Driver, Calls, Torrent), Error> {
         let metainfo = add.metainfo.clone();
         let torrent = metainfo.info_hash();
         let v1 = torrent.v1().ok_or(Error::V2Only)?;
@@ -60,10 +72,20 @@ impl Driver {
 
         let place = match add.seed_only {
             true => None,
-            false => Some(Place::lock(&shared.settings.state_dir, v1, &add.dir)?),
+            false => Some((shared.settings.state_dir.clone(), add.dir.clone())),
         };
-        let lengths = metainfo.lengths();
-        let record = place.as_ref().and_then(|place| place.load(lengths, metainfo.files().len()));
+        let (lengths, files) = (metainfo.lengths(), metainfo.files().len());
+        let (place, record) = match place {
+            None => (None, None),
+            Some((state_dir, dir)) => {
+                blocking(move || {
+                    let place = Place::lock(&state_dir, v1, &dir)?;
+                    let record = place.load(lengths, files);
+                    Ok((Some(place), record))
+                })
+                .await?
+            }
+        };
         let inbox = Arc::new(Inbox::default());
         let layout = Layout::new(metainfo.clone())?;
         let options = open_options(&shared, &add, place.as_ref(), record.as_ref(), inbox.clone());
@@ -93,34 +115,33 @@ impl Driver {
             keeper,
             doubtful,
             status,
-            requests,
-            guests,
             added,
             _door: door,
         };
-        Ok((driver, handle))
+        let closed = Box::pin(driver.shared.closed());
+        Ok((driver, Calls { requests, guests, closed }, handle))
     }
 
     /// Drives the torrent to its end.
-    pub(crate) async fn run(mut self) {
-        let closed = self.shared.closed();
-        let prepared = tokio::select! {
-            prepared = self.prepare() => prepared,
-            () = closed => Err(TorrentError::Stopped),
-        };
-        let status = self.status.clone();
+    pub(crate) async fn run(mut self, mut calls: Calls) {
+        let (shared, torrent, status) = (self.shared.clone(), self.torrent, self.status.clone());
+        let prepared = self.prepare(&mut calls).await;
         let ended = match prepared {
-            Ok(()) => running::Running::new(self).run().await,
+            Ok(()) => running::Running::new(self, calls).run().await,
+            // Stopping is no failure, and there is nothing to save: the last record holds, or the intent.
+            Err(TorrentError::Stopped) => {
+                drop(self);
+                Ok(())
+            }
             Err(why) => {
+                self.keeper.refrain().await;
                 // Whoever waits for the end may at once add the torrent again.
                 drop(self);
-                match why {
-                    // Stopping is no failure, and there is nothing to save: the last record still holds.
-                    TorrentError::Stopped => Ok(()),
-                    why => Err(why),
-                }
+                Err(why)
             }
         };
+        let error = ended.as_ref().err().map(ToString::to_string);
+        shared.hub.tell(torrent, || EventKind::Stopped { error });
         status.send_modify(|now| {
             now.stats.state = if ended.is_ok() { TorrentState::Stopped } else { TorrentState::Failed };
             now.ended = Some(ended);
@@ -128,31 +149,63 @@ impl Driver {
     }
 
     /// Hashes what cannot be trusted and makes the files ready.
-    async fn prepare(&mut self) -> Result<(), TorrentError> {
+    async fn prepare(&mut self, calls: &mut Calls) -> Result<(), TorrentError> {
         let to_check = self.doubtful.count_ones();
         if to_check > 0 {
             self.shared.hub.tell(self.torrent, || EventKind::Checking { pieces: to_check });
             self.status.send_modify(|now| now.stats.to_check = to_check);
             let status = &self.status;
-            let check = self.disk.check(&self.doubtful, |checked| {
+            let progress = |checked| {
                 status.send_modify(|now| now.stats.checked = checked);
-            });
-            tokio::select! {
-                checked = check => { checked?; }
-                Some(Request::Stop) = self.requests.recv() => return Err(TorrentError::Stopped),
-            }
+            };
+            calls.unless_stopped(self.disk.check(&self.doubtful, progress)).await?;
         }
         if self.add.seed_only {
             let nothing = self.disk.verified().count_ones() == 0;
             return if nothing { Err(TorrentError::NothingToSeed(self.add.dir.clone())) } else { Ok(()) };
         }
-        self.disk.prepare().await?;
-        // From here on files change. A crash must find them known as ours, and bytes that came later untrusted.
-        self.keeper.intend(&self.disk).await.map_err(TorrentError::State)
+        // Not to be broken off: whoever comes next would find the place still locked.
+        self.keeper.intend(&self.disk).await.map_err(TorrentError::State)?;
+        calls.unless_stopped(self.disk.prepare()).await
     }
 }
 
-/// Whether at least one file that has bytes is to be downloaded.
+impl Calls {
+    /// Does some work unless the torrent is told to stop meanwhile.
+    async fn unless_stopped<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, storage::Error>>,
+    ) -> Result<T, TorrentError> {
+        tokio::select! {
+            done = work => Ok(done?),
+            () = self.hear_stop() => Err(TorrentError::Stopped),
+        }
+    }
+
+    /// Waits to be told to stop. Peers that call meanwhile are hung up on: nobody is there to talk to them yet.
+    async fn hear_stop(&mut self) {
+        let mut attended = true;
+        loop {
+            tokio::select! {
+                request = self.requests.recv(), if attended => match request {
+                    Some(Request::Stop) => return,
+                    None => attended = false,
+                },
+                () = &mut self.closed => return,
+                Some(guest) = self.guests.recv() => drop(guest),
+            }
+        }
+    }
+}
+
+/// Runs what may block on a thread for that.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::ShutDown))
+}
+
+/// Whether at least one file is to be downloaded.
 fn selects_something(metainfo: &Metainfo, wanted: &[bool]) -> bool {
     let selected = |index: usize| wanted.is_empty() || wanted.get(index).copied().unwrap_or(false);
     metainfo.files().iter().enumerate().any(|(index, file)| file.is_regular() && selected(index))

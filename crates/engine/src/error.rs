@@ -85,6 +85,9 @@ pub enum TorrentError {
     /// It was stopped first.
     #[error("stopped before it was complete")]
     Stopped,
+    /// A bug.
+    #[error("an internal error ended the torrent: please report it as a bug")]
+    Internal,
 }
 
 impl TorrentError {
@@ -95,6 +98,7 @@ impl TorrentError {
             TorrentError::State(err) => err.kind(),
             TorrentError::NothingToSeed(_) => "nothing_to_seed",
             TorrentError::Stopped => "stopped",
+            TorrentError::Internal => "internal",
         }
     }
 }

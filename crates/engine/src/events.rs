@@ -125,6 +125,11 @@ pub enum EventKind {
     },
     /// All wanted bytes are verified and durable.
     Finished,
+    /// The torrent has ended; nothing follows.
+    Stopped {
+        /// What went wrong, if anything did.
+        error: Option<String>,
+    },
 }
 
 /// A listener's end of the stream of events.

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use storage::DiskEvent;
 use tokio::sync::Notify;
 
-/// Bounded by the torrent itself: a piece is verified once, and fails again only after the task has heard of the first
-/// time and had it fetched anew, so that no more events wait than the torrent has pieces (and one failure).
+/// Bounded by what the brain asks for: there is at most one event for each block that was requested and one for each
+/// piece that was begun, and nothing is asked for again before the brain has heard of the first time.
 #[derive(Default)]
 pub(crate) struct Inbox {
     events: Mutex<VecDeque<DiskEvent>>,

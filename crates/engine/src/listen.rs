@@ -61,7 +61,10 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
                         drop(permit);
                     });
                 }
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                Err(err) => {
+                    tracing::warn!("cannot accept connections: {err}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             },
             () = shared.closed() => return,
         }

@@ -39,11 +39,10 @@ pub(crate) async fn dial(
     let failed = |error: String| {
         shared.hub.tell(torrent, || EventKind::DialFailed { peer: addr, error });
     };
-    let Ok(permit) = shared.connections.clone().try_acquire_owned() else {
-        failed("the limit of connections is reached".into());
-        return None;
-    };
-    let connect = net::bind::tcp_connect(addr, None);
+    // The limit of all torrents together is waited for: the address is not to blame. How many wait is bounded by how
+    // many connections the brain begins at once.
+    let permit = shared.connections.clone().acquire_owned().await.ok()?;
+    let connect = net::bind::tcp_connect(addr);
     let mut stream = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(err)) => {
@@ -71,7 +70,6 @@ pub(crate) async fn dial(
 /// Hears a caller and hands it to its torrent; a caller for whom there is no room or no torrent is hung up on.
 pub(crate) async fn caller(shared: &Arc<Shared>, mut stream: TcpStream, addr: SocketAddr) {
     let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-    let Ok(permit) = shared.connections.clone().try_acquire_owned() else { return };
     let _ = stream.set_nodelay(true);
     let answered = handshake::answer(&mut stream, RESERVED, |info_hash| {
         let door = shared.door(*info_hash)?;
@@ -82,6 +80,7 @@ pub(crate) async fn caller(shared: &Arc<Shared>, mut stream: TcpStream, addr: So
         Ok((door, theirs)) => {
             let ours = Handshake { reserved: RESERVED, info_hash: theirs.info_hash, peer_id: door.peer_id };
             tell_handshakes(shared, door.torrent, addr, &ours, &theirs);
+            let Ok(permit) = shared.connections.clone().try_acquire_owned() else { return };
             // A torrent that has too many callers waiting, or has just ended, does not take this one.
             let _ = door.guests.try_send(Guest { stream, addr, outgoing: false, theirs, permit });
         }

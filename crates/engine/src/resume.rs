@@ -1,22 +1,29 @@
-//! What is remembered of a download between two runs: one locked file per torrent and folder.
+//! What is remembered of a download between two runs: a locked place for each torrent and folder.
 //!
-//! A record is a hint that is verified, never a promise that is believed. It is written whole to a new file which then
-//! takes the old one's name, so that a crash leaves either; a checksum refuses anything else. Pieces in it are durable:
-//! they were synced before the record was written. A record says whether its run ended cleanly: if so, files that look
-//! the way it says are trusted; if not, its pieces are (files may have grown since), and all others are hashed.
+//! A **record** is a hint that is verified, never a promise that is believed. It is written whole to a new file, synced,
+//! and then takes the old one's name, so that a crash leaves either; a checksum refuses anything else. Pieces in it are
+//! durable: they were synced before the record was written. A record says whether its run ended cleanly: if so, files
+//! that look the way it says are trusted; if not, its pieces are (files may have grown since), and all others are hashed.
+//!
+//! A **note** lies beside the record and says which blocks of unfinished pieces were written since. It is not synced, and
+//! counts only together with the very record that it was written after: what a crash makes of it can do no harm.
 
 use crate::Error;
-use bencode::{Value, encode_dict};
+use bencode::{DictEncoder, Value, encode_dict};
 use sha1::{Digest, Sha1};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use storage::{FileStamp, Snapshot};
 use types::{Bitfield, InfoHashV1, Lengths, PieceIndex};
 
-/// How a record begins, followed by the SHA-1 of the rest.
-const MAGIC: &[u8; 20] = b"rawtorrent resume 1\n";
-const HEAD: usize = MAGIC.len() + 20;
+/// How a record and a note begin, followed by the SHA-1 of the rest.
+const RECORD_MAGIC: &[u8; 20] = b"rawtorrent resume 1\n";
+const NOTE_MAGIC: &[u8; 20] = b"rawtorrent blocks 1\n";
+const HEAD: usize = 40;
+
+type Checksum = [u8; 20];
 
 /// What a run leaves to the next one.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,20 +42,21 @@ pub(crate) struct Record {
 #[derive(Debug)]
 pub(crate) struct Place {
     record: PathBuf,
+    note: PathBuf,
     parts: PathBuf,
-    lock_path: PathBuf,
-    /// Unlocked by the system when it is dropped, also when the process is killed.
+    /// Of the record that is there now.
+    checksum: Mutex<Option<Checksum>>,
+    /// Unlocked by the system when it is dropped, also when the process is killed. The file stays: another process
+    /// may be waiting for the lock on it.
     _lock: File,
 }
 
 impl Place {
-    /// Locks the place of the torrent `info_hash` in the folder `dir`.
+    /// Locks the place of the torrent `info_hash` in the folder `dir`, which need not exist yet.
     pub(crate) fn lock(state_dir: &Path, info_hash: InfoHashV1, dir: &Path) -> Result<Place, Error> {
         let folder = state_dir.join("resume");
         fs::create_dir_all(&folder).map_err(state_error(&folder))?;
-        // A folder has one true name, whatever it is called by.
-        let dir_name = fs::canonicalize(dir).or_else(|_| std::path::absolute(dir));
-        let dir_name = dir_name.map_err(state_error(dir))?;
+        let dir_name = true_name(dir).map_err(state_error(dir))?;
         let digest = Sha1::digest(dir_name.as_os_str().as_encoded_bytes());
         let tag = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
         let named = |extension: &str| folder.join(format!("{info_hash}-{tag}.{extension}"));
@@ -60,7 +68,13 @@ impl Place {
             Err(TryLockError::WouldBlock) => return Err(Error::InUse(dir.to_path_buf())),
             Err(TryLockError::Error(err)) => return Err(state_error(&lock_path)(err)),
         }
-        Ok(Place { record: named("resume"), parts: named("parts"), lock_path, _lock: lock })
+        Ok(Place {
+            record: named("resume"),
+            note: named("blocks"),
+            parts: named("parts"),
+            checksum: Mutex::default(),
+            _lock: lock,
+        })
     }
 
     /// Where bytes of unwanted files are kept.
@@ -68,62 +82,104 @@ impl Place {
         &self.parts
     }
 
-    /// The record of the last run. None if there is none, or if it is damaged or of another version: everything is
-    /// hashed again then.
+    /// The record of the last run, with the blocks that were noted after it. None if there is none, or if it is damaged
+    /// or of another version: everything is hashed again then.
     pub(crate) fn load(&self, lengths: Lengths, files: usize) -> Option<Record> {
-        decode(&fs::read(&self.record).ok()?, lengths, files)
+        let bytes = fs::read(&self.record).ok()?;
+        let (checksum, body) = open(RECORD_MAGIC, &bytes)?;
+        let mut record = decode_record(body, lengths, files)?;
+        if let Some(noted) = fs::read(&self.note).ok().and_then(|note| decode_note(&note, checksum, lengths))
+        {
+            record.disk.partial = noted;
+        }
+        self.remember(Some(checksum));
+        Some(record)
     }
 
-    /// Replaces the record; when this returns it is durable if `durable`, and otherwise survives the end of the
-    /// process but not of the system.
-    pub(crate) fn save(&self, record: &Record, durable: bool) -> Result<(), Error> {
-        self.replace(&encode(record), durable).map_err(state_error(&self.record))
+    /// Replaces the record; it is durable when this returns.
+    pub(crate) fn save(&self, record: &Record) -> Result<(), Error> {
+        let (checksum, bytes) = seal(RECORD_MAGIC, &encode_record(record));
+        self.replace(&bytes).map_err(state_error(&self.record))?;
+        self.remember(Some(checksum));
+        Ok(())
     }
 
-    fn replace(&self, bytes: &[u8], durable: bool) -> io::Result<()> {
-        let new = self.record.with_extension("new");
+    /// Notes which blocks of unfinished pieces were written since the record was. Survives the end of the process, but
+    /// not always that of the system.
+    pub(crate) fn note(&self, partial: &[(PieceIndex, Vec<u32>)]) -> Result<(), Error> {
+        let Some(base) = *self.checksum.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
+        let body = encode_dict(|d| {
+            d.bytes("after", base);
+            encode_partial(d, partial);
+        });
+        let new = self.note.with_extension("blocks-new");
+        let write = fs::write(&new, seal(NOTE_MAGIC, &body).1).and_then(|()| fs::rename(&new, &self.note));
+        write.map_err(state_error(&self.note))
+    }
+
+    /// Forgets everything: as if there had been no run.
+    pub(crate) fn forget(&self) {
+        self.remember(None);
+        let _ = fs::remove_file(&self.note);
+        let _ = fs::remove_file(&self.record);
+    }
+
+    fn remember(&self, checksum: Option<Checksum>) {
+        *self.checksum.lock().unwrap_or_else(PoisonError::into_inner) = checksum;
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        let new = self.record.with_extension("resume-new");
         let mut file = File::create(&new)?;
         file.write_all(bytes)?;
-        if durable {
-            file.sync_all()?;
-        }
+        file.sync_all()?;
         fs::rename(&new, &self.record)?;
-        if durable && let Some(folder) = self.record.parent() {
-            File::open(folder)?.sync_all()?;
-        }
-        Ok(())
+        self.record.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     }
 }
 
-impl Drop for Place {
-    /// A place where nothing was ever kept leaves nothing behind.
-    fn drop(&mut self) {
-        if !self.record.exists() {
-            let _ = fs::remove_file(&self.lock_path);
+/// The one name of a folder, whatever it is called by, and whether it exists already or not.
+fn true_name(dir: &Path) -> io::Result<PathBuf> {
+    let mut name = PathBuf::from("/");
+    for part in std::path::absolute(dir)?.components() {
+        match part {
+            Component::ParentDir => {
+                name.pop();
+            }
+            part => name.push(part),
         }
+        // Links count where they stand; what is not there has none.
+        name = fs::canonicalize(&name).unwrap_or(name);
     }
+    Ok(name)
 }
 
 fn state_error(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
     |err| Error::State { path: path.to_path_buf(), reason: err.to_string() }
 }
 
-fn encode(record: &Record) -> Vec<u8> {
+/// Puts the kind and a checksum before a body.
+fn seal(magic: &[u8; 20], body: &[u8]) -> (Checksum, Vec<u8>) {
+    let checksum = Checksum::from(Sha1::digest(body));
+    (checksum, [magic, &checksum[..], body].concat())
+}
+
+/// The checksum and the body, if it is whole and of this kind.
+fn open<'a>(magic: &[u8; 20], bytes: &'a [u8]) -> Option<(Checksum, &'a [u8])> {
+    let body = bytes.get(HEAD..)?;
+    let checksum = Checksum::from(Sha1::digest(body));
+    (bytes[..20] == *magic && bytes[20..HEAD] == checksum).then_some((checksum, body))
+}
+
+fn encode_record(record: &Record) -> Vec<u8> {
     let Snapshot { pieces, partial, ours, files } = &record.disk;
-    let body = encode_dict(|d| {
+    encode_dict(|d| {
         d.int("clean", i64::from(record.clean));
         d.int("downloaded", signed(record.downloaded));
         d.int("uploaded", signed(record.uploaded));
         d.bytes("pieces", pieces.as_bytes());
         d.bytes("ours", ours.iter().map(|&yes| u8::from(yes)).collect::<Vec<u8>>());
-        d.list("partial", |l| {
-            for (piece, blocks) in partial {
-                l.list(|l| {
-                    l.int(piece.get());
-                    blocks.iter().for_each(|&block| l.int(block));
-                });
-            }
-        });
+        encode_partial(d, partial);
         d.list("files", |l| {
             for stamp in files {
                 l.list(|l| {
@@ -135,29 +191,29 @@ fn encode(record: &Record) -> Vec<u8> {
                 });
             }
         });
-    });
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend_from_slice(&Sha1::digest(&body));
-    bytes.extend_from_slice(&body);
-    bytes
+    })
 }
 
-fn decode(bytes: &[u8], lengths: Lengths, files: usize) -> Option<Record> {
-    let body = bytes.get(HEAD..)?;
-    if bytes[..MAGIC.len()] != *MAGIC || bytes[MAGIC.len()..HEAD] != *Sha1::digest(body) {
-        return None;
-    }
+fn encode_partial(d: &mut DictEncoder<'_>, partial: &[(PieceIndex, Vec<u32>)]) {
+    d.list("partial", |l| {
+        for (piece, blocks) in partial {
+            l.list(|l| {
+                l.int(piece.get());
+                blocks.iter().for_each(|&block| l.int(block));
+            });
+        }
+    });
+}
+
+fn decode_record(body: &[u8], lengths: Lengths, files: usize) -> Option<Record> {
     let document = bencode::decode(body).ok()?;
     let root = document.root();
     let int = |key: &str| root.get(key)?.as_int();
-    let ours = root.get("ours")?.as_bytes()?.iter().map(|&byte| byte != 0).collect::<Vec<_>>();
-    let stamps = root.get("files")?.as_list()?.map(stamp).collect::<Option<Vec<_>>>()?;
-    let partial = root.get("partial")?.as_list()?.map(|entry| partial_piece(entry, lengths));
     let disk = Snapshot {
         pieces: Bitfield::from_wire(root.get("pieces")?.as_bytes()?, lengths.piece_count())?,
-        partial: partial.collect::<Option<Vec<_>>>()?,
-        ours,
-        files: stamps,
+        partial: decode_partial(root, lengths)?,
+        ours: root.get("ours")?.as_bytes()?.iter().map(|&byte| byte != 0).collect(),
+        files: root.get("files")?.as_list()?.map(stamp).collect::<Option<Vec<_>>>()?,
     };
     if disk.ours.len() != files || disk.files.len() != files {
         return None;
@@ -169,6 +225,18 @@ fn decode(bytes: &[u8], lengths: Lengths, files: usize) -> Option<Record> {
         downloaded: counter("downloaded")?,
         uploaded: counter("uploaded")?,
     })
+}
+
+/// The blocks in a note, if it was written after the record with this checksum.
+fn decode_note(bytes: &[u8], after: Checksum, lengths: Lengths) -> Option<Vec<(PieceIndex, Vec<u32>)>> {
+    let (_, body) = open(NOTE_MAGIC, bytes)?;
+    let document = bencode::decode(body).ok()?;
+    let root = document.root();
+    (root.get("after")?.as_bytes()? == after).then(|| decode_partial(root, lengths))?
+}
+
+fn decode_partial(root: Value<'_>, lengths: Lengths) -> Option<Vec<(PieceIndex, Vec<u32>)>> {
+    root.get("partial")?.as_list()?.map(|entry| partial_piece(entry, lengths)).collect()
 }
 
 fn stamp(value: Value<'_>) -> Option<Option<FileStamp>> {
@@ -223,17 +291,48 @@ mod tests {
         Place::lock(dir, InfoHashV1([1; 20]), Path::new("."))
     }
 
+    fn decode(bytes: &[u8]) -> Option<Record> {
+        decode_record(open(RECORD_MAGIC, bytes)?.1, lengths(), 2)
+    }
+
+    fn encode(record: &Record) -> Vec<u8> {
+        seal(RECORD_MAGIC, &encode_record(record)).1
+    }
+
     #[test]
     fn comes_back_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
         let here = place(dir.path()).unwrap();
         assert_eq!(here.load(lengths(), 2), None);
-        here.save(&record(), true).unwrap();
-        here.save(&Record { clean: false, ..record() }, false).unwrap();
+        here.save(&record()).unwrap();
+        here.save(&Record { clean: false, ..record() }).unwrap();
         drop(here);
         let again = place(dir.path()).unwrap();
         assert_eq!(again.load(lengths(), 2), Some(Record { clean: false, ..record() }));
         assert_eq!(again.load(lengths(), 3), None, "another number of files");
+        again.forget();
+        assert_eq!(again.load(lengths(), 2), None);
+    }
+
+    #[test]
+    fn a_note_counts_with_its_own_record_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = place(dir.path()).unwrap();
+        let noted = vec![(PieceIndex::new(0), vec![1])];
+        here.note(&noted).unwrap();
+        here.save(&record()).unwrap();
+        assert_eq!(
+            here.load(lengths(), 2).unwrap().disk.partial,
+            record().disk.partial,
+            "a note without a record"
+        );
+        here.note(&noted).unwrap();
+        assert_eq!(here.load(lengths(), 2).unwrap().disk.partial, noted);
+        fs::write(&here.note, b"").unwrap();
+        assert_eq!(here.load(lengths(), 2).unwrap().disk.partial, record().disk.partial, "a damaged note");
+        here.note(&noted).unwrap();
+        here.save(&Record { clean: false, ..record() }).unwrap();
+        assert_eq!(here.load(lengths(), 2).unwrap().disk.partial, record().disk.partial, "an old note");
     }
 
     #[test]
@@ -242,19 +341,30 @@ mod tests {
         let here = place(dir.path()).unwrap();
         assert!(matches!(place(dir.path()), Err(Error::InUse(_))));
         drop(here);
-        assert_eq!(fs::read_dir(dir.path().join("resume")).unwrap().count(), 0, "nothing kept, nothing left");
         assert!(place(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn a_folder_has_one_name_before_and_after_it_exists() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("real")).unwrap();
+        std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
+        let called = dir.path().join("real/../link/./new");
+        let before = true_name(&called).unwrap();
+        fs::create_dir(dir.path().join("real/new")).unwrap();
+        assert_eq!(before, true_name(&called).unwrap());
+        assert_eq!(before, fs::canonicalize(dir.path().join("real/new")).unwrap());
     }
 
     #[test]
     fn damage_is_seen_wherever_it_is() {
         let good = encode(&record());
-        assert!(decode(&good, lengths(), 2).is_some());
+        assert!(decode(&good).is_some());
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 0x20;
-            assert_eq!(decode(&bad, lengths(), 2), None, "byte {at}");
-            assert_eq!(decode(&good[..at], lengths(), 2), None, "cut at {at}");
+            assert_eq!(decode(&bad), None, "byte {at}");
+            assert_eq!(decode(&good[..at]), None, "cut at {at}");
         }
     }
 
@@ -262,8 +372,8 @@ mod tests {
     fn numbers_beyond_the_torrent_are_refused() {
         let mut bad = record();
         bad.disk.partial[0].1.push(2);
-        assert_eq!(decode(&encode(&bad), lengths(), 2), None);
+        assert_eq!(decode(&encode(&bad)), None);
         bad.disk.partial[0] = (PieceIndex::new(4), vec![]);
-        assert_eq!(decode(&encode(&bad), lengths(), 2), None);
+        assert_eq!(decode(&encode(&bad)), None);
     }
 }

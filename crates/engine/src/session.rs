@@ -20,6 +20,10 @@ use types::{InfoHash, InfoHashV1, PeerId, Time};
 /// How long [`Engine::shutdown`] waits for trackers to hear of it and for state to be saved.
 pub(crate) const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(2800);
 
+/// How many bytes of blocks that wait for their turn to be hashed one torrent may hold: little enough that what a killed
+/// process loses (this, what is on its way to the disk, and what was not noted yet) stays below 16 MiB.
+const HELD_PER_TORRENT: usize = 6 * 1024 * 1024;
+
 /// Torrents, the threads that drive them, and the sockets where peers come in.
 ///
 /// Dropping it without [`shutdown`](Engine::shutdown) ends everything at once: trackers are not told, and what was
@@ -77,12 +81,16 @@ impl Engine {
         let listeners = listen::open(&settings.listen)?;
         let addrs = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect::<Vec<_>>();
         let started = Instant::now();
-        let pool = PoolSettings { threads: settings.disk_threads, ..PoolSettings::default() };
+        let pool = PoolSettings {
+            threads: settings.disk_threads,
+            held_per_torrent: HELD_PER_TORRENT,
+            ..PoolSettings::default()
+        };
         let shared = Arc::new(Shared {
             hub: Hub::new(started),
             disk: DiskPool::new(pool)?,
             web: Web::new(&settings.client)?,
-            connections: Arc::new(Semaphore::new(settings.max_peers)),
+            connections: Arc::new(Semaphore::new(settings.max_peers.min(Semaphore::MAX_PERMITS))),
             down: Limiter::new(settings.max_down),
             up: Limiter::new(settings.max_up),
             port: addrs.first().map_or(0, SocketAddr::port),
@@ -104,7 +112,8 @@ impl Engine {
         &self.addrs
     }
 
-    /// Adds a torrent and begins its work. When this returns, its files have been looked at but not yet checked.
+    /// Adds a torrent and begins its work. When this returns, its files have been looked at but not yet checked. If it
+    /// is not waited for, the torrent is added all the same, without a handle on it.
     ///
     /// # Errors
     /// [`Error::V2Only`], [`Error::AlreadyAdded`], [`Error::NothingSelected`], [`Error::InUse`], [`Error::State`], and
@@ -115,10 +124,10 @@ impl Engine {
             if shared.is_closing() {
                 return Err(Error::ShutDown);
             }
-            let (driver, torrent) = Driver::open(shared.clone(), add).await?;
+            let (driver, calls, torrent) = Driver::open(shared.clone(), add).await?;
             let mut torrents = lock(&shared.torrents);
             while torrents.try_join_next().is_some() {}
-            torrents.spawn(driver.run());
+            torrents.spawn(driver.run(calls));
             Ok(torrent)
         })
         .await

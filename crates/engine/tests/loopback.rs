@@ -283,3 +283,66 @@ fn a_port_that_is_taken_is_said() {
     settings.listen = one.listen_addrs().to_vec();
     assert!(matches!(Engine::start(settings), Err(Error::Listen { .. })));
 }
+
+#[test]
+fn a_seed_tells_what_it_uploads() {
+    let source = source(&[("one", 3_000_000)], None);
+    let state = tempfile::tempdir().unwrap();
+    let seeding = engine_with(state.path(), |settings| settings.max_up = Some(3_000_000));
+    let add = AddTorrent::new(source.metainfo.clone(), source.dir.path()).seed_only(true);
+    let seed = block_on(seeding.add(add)).unwrap();
+    block_on(seed.wait_finished()).unwrap();
+    assert_eq!(
+        seed.stats().have_pieces,
+        source.metainfo.lengths().piece_count(),
+        "numbers come with the end"
+    );
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine(state.path());
+    let mut events = leecher.events();
+    let add = AddTorrent::new(source.metainfo.clone(), to.path()).peers(seeding.listen_addrs().to_vec());
+    let torrent = block_on(leecher.add(add)).unwrap();
+    let mut seen = false;
+    while !seen {
+        match block_on(events.next()).unwrap().kind {
+            EventKind::Finished => break,
+            _ => seen = seed.stats().peers == 1 && seed.stats().rate_up > 0,
+        }
+    }
+    assert!(seen, "a peer and a rate are shown while it uploads");
+    block_on(torrent.wait_finished()).unwrap();
+}
+
+#[test]
+fn a_small_limit_slows_and_never_stops() {
+    let source = source(&[("one", 1_500_000)], None);
+    let state = tempfile::tempdir().unwrap();
+    let seeds: Vec<_> = (0..6).map(|_| seeder(&source, state.path())).collect();
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine_with(state.path(), |settings| settings.max_down = Some(500_000));
+    let peers = seeds.iter().map(|(_, addr)| *addr).collect();
+    let torrent =
+        block_on(leecher.add(AddTorrent::new(source.metainfo.clone(), to.path()).peers(peers))).unwrap();
+    let finished = block_on(torrent.wait_finished()).unwrap();
+    assert_same(source.dir.path(), to.path());
+    block_on(torrent.stop()).unwrap();
+    assert!(torrent.stats().wasted < 500_000, "{} bytes in vain", torrent.stats().wasted);
+    assert!(finished.elapsed >= Duration::from_secs(2), "{:?}", finished.elapsed);
+}
+
+#[test]
+fn a_stop_while_it_begins_leaves_nothing_in_its_own_way() {
+    let source = album();
+    let state = tempfile::tempdir().unwrap();
+    let (_seeder, addr) = seeder(&source, state.path());
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine(state.path());
+    let add = || AddTorrent::new(source.metainfo.clone(), to.path()).peers(vec![addr]);
+    for _ in 0..20 {
+        let torrent = block_on(leecher.add(add())).unwrap();
+        block_on(torrent.stop()).unwrap();
+    }
+    let torrent = block_on(leecher.add(add())).unwrap();
+    block_on(torrent.wait_finished()).unwrap();
+    assert_same(source.dir.path(), to.path());
+}

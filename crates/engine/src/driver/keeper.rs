@@ -1,8 +1,8 @@
 //! What survives the end of the process, however it ends.
 //!
-//! Two kinds of records are written while a download runs. A **commit** comes after a sync of the files: its pieces
-//! survive a loss of power. A **hint** between two commits adds which blocks of unfinished pieces are written, so that
-//! a killed process loses few of them; it is not synced, and what it claims is hashed before it is believed.
+//! A **commit** comes after a sync of the files: its pieces survive a loss of power. A **note** between two commits says
+//! which blocks of unfinished pieces are written, so that a killed process loses few of them; it is not synced, and what
+//! it claims is hashed before it is believed.
 
 use crate::Error;
 use crate::resume::{Place, Record};
@@ -15,28 +15,31 @@ use types::{Bitfield, Lengths, Time};
 const COMMIT_BYTES: u64 = 64 * 1024 * 1024;
 /// How long received bytes may stay uncommitted.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(10);
-/// Payload bytes after which a hint is written: what a killed process may have to fetch again, beside what was on its
+/// Payload bytes after which a note is written: what a killed process may have to fetch again, beside what was on its
 /// way to the disk.
-const HINT_BYTES: u64 = 4 * 1024 * 1024;
+const NOTE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Decides when a record is written, and what stands in it.
+/// Decides when what is written down, and what stands in it.
 pub(super) struct Keeper {
     /// `None` for a torrent that only seeds: it keeps nothing.
     place: Option<Arc<Place>>,
-    durable: Snapshot,
+    /// What the last record says.
+    durable: Arc<Snapshot>,
+    /// What the record of the last run was, until this one changes files.
+    earlier: Option<Record>,
     /// Totals of earlier runs.
-    earlier: Counters,
+    earlier_totals: Counters,
     /// Received since the last commit began.
     uncommitted: u64,
     /// When the first of them came.
     uncommitted_since: Option<Time>,
-    /// Received since the last hint or commit.
-    unhinted: u64,
+    /// Received since the last note or commit.
+    unnoted: u64,
     /// A save is under way; one at a time, so that a later record never loses to an earlier one.
     busy: bool,
 }
 
-/// Payload bytes, to be told to trackers and kept over runs.
+/// Payload bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     pub(crate) downloaded: u64,
@@ -46,25 +49,29 @@ pub(crate) struct Counters {
 /// A save that is to be made, as a job of its own.
 pub(super) struct Save {
     place: Option<Arc<Place>>,
-    durable: Snapshot,
+    durable: Arc<Snapshot>,
     totals: Counters,
     kind: Kind,
 }
 
+/// What a save does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Commit,
-    Hint,
+    Note,
+    /// Syncs and commits; `completes` if everything wanted was verified when it was decided.
+    Commit {
+        completes: bool,
+    },
+    /// The last one of a run: after it the record says that the run ended as it should.
     Last,
 }
 
 /// What became of a save.
 #[derive(Debug)]
 pub(super) struct Saved {
-    /// What is durable now.
-    pub(super) durable: Snapshot,
-    /// Whether files were synced: all that was verified before it began is durable.
-    pub(super) committed: bool,
+    durable: Arc<Snapshot>,
+    /// Everything wanted is verified and durable.
+    pub(super) completes: bool,
     pub(super) failure: Option<Failure>,
 }
 
@@ -77,7 +84,7 @@ pub(super) enum Failure {
 
 impl Keeper {
     pub(super) fn new(place: Option<Place>, record: Option<Record>, lengths: Lengths) -> Keeper {
-        let earlier = record
+        let earlier_totals = record
             .as_ref()
             .map_or_else(Counters::default, |r| Counters { downloaded: r.downloaded, uploaded: r.uploaded });
         let nothing = || Snapshot {
@@ -88,43 +95,59 @@ impl Keeper {
         };
         Keeper {
             place: place.map(Arc::new),
-            durable: record.map_or_else(nothing, |record| record.disk),
-            earlier,
+            durable: Arc::new(record.as_ref().map_or_else(nothing, |record| record.disk.clone())),
+            earlier: record,
+            earlier_totals,
             uncommitted: 0,
             uncommitted_since: None,
-            unhinted: 0,
+            unnoted: 0,
             busy: false,
         }
     }
 
-    /// Commits that files are ours and about to change.
+    /// Commits that files are ours and about to change: from here on a crash finds them known as ours, and bytes that
+    /// came later untrusted.
     pub(super) async fn intend(&mut self, disk: &TorrentDisk) -> Result<(), Error> {
-        self.durable.ours = disk.ours();
-        self.durable.files = disk.file_stamps();
-        // Pieces that were in doubt and turned out wrong are not durable; those that a check found may only be in
-        // the page cache: both are left to the next commit.
+        let Some(place) = self.place.clone() else { return Ok(()) };
         let verified = disk.verified();
-        let lost = self.durable.pieces.ones().filter(|&piece| !verified.contains(piece)).collect::<Vec<_>>();
-        for piece in lost {
-            self.durable.pieces.remove(piece);
+        let mut durable = Snapshot {
+            pieces: self.durable.pieces.clone(),
+            partial: disk.partial(),
+            ours: disk.ours(),
+            files: disk.file_stamps(),
+        };
+        // What was in doubt and turned out wrong is not durable. What a check found may only be in the page cache:
+        // that is left to the next commit.
+        for piece in self.durable.pieces.ones().filter(|&piece| !verified.contains(piece)) {
+            durable.pieces.remove(piece);
         }
-        self.durable.partial = disk.partial();
-        let Some(place) = &self.place else { return Ok(()) };
-        write(place.clone(), self.record(self.earlier, false), true).await
+        self.durable = Arc::new(durable);
+        write(place, record(&self.durable, self.earlier_totals, false)).await
+    }
+
+    /// Takes back what was intended: no file was changed.
+    pub(super) async fn refrain(&mut self) {
+        let (Some(place), earlier) = (self.place.clone(), self.earlier.take()) else { return };
+        let undo = move || match earlier {
+            // If this fails, the record of the intent stays: everything is hashed again, nothing is lost.
+            Some(earlier) => drop(place.save(&earlier)),
+            None => place.forget(),
+        };
+        let _ = tokio::task::spawn_blocking(undo).await;
     }
 
     /// What was transferred in all runs, given what was in this one.
     pub(super) fn totals(&self, run: Counters) -> Counters {
         Counters {
-            downloaded: self.earlier.downloaded.saturating_add(run.downloaded),
-            uploaded: self.earlier.uploaded.saturating_add(run.uploaded),
+            downloaded: self.earlier_totals.downloaded.saturating_add(run.downloaded),
+            uploaded: self.earlier_totals.uploaded.saturating_add(run.uploaded),
         }
     }
 
     /// Counts a block that storage took.
     pub(super) fn note_block(&mut self, len: u32, now: Time) {
         self.uncommitted += u64::from(len);
-        self.unhinted += u64::from(len);
+        self.unnoted += u64::from(len);
         self.uncommitted_since.get_or_insert(now);
     }
 
@@ -133,36 +156,32 @@ impl Keeper {
         self.uncommitted_since.filter(|_| !self.busy).map(|since| since + COMMIT_INTERVAL)
     }
 
-    /// The save that is due, if one is and none is under way. `finished` asks for a commit at once.
-    pub(super) fn due(&mut self, now: Time, finished: bool, run: Counters) -> Option<Save> {
-        if self.busy {
+    /// Whether a save is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// The save that is due, if one is and none is under way. `complete` asks for a commit at once.
+    pub(super) fn due(&mut self, now: Time, complete: bool, run: impl FnOnce() -> Counters) -> Option<Save> {
+        let waited = self.uncommitted_since.is_some_and(|since| now - since >= COMMIT_INTERVAL);
+        let commit = complete || waited || self.uncommitted >= COMMIT_BYTES;
+        let note = self.unnoted >= NOTE_BYTES && self.place.is_some();
+        if self.busy || !(commit || note) {
             return None;
         }
-        let commit = finished
-            || self.uncommitted >= COMMIT_BYTES
-            || self.uncommitted_since.is_some_and(|since| now - since >= COMMIT_INTERVAL);
-        let kind = match () {
-            () if commit => Kind::Commit,
-            () if self.unhinted >= HINT_BYTES && self.place.is_some() => Kind::Hint,
-            () => return None,
-        };
+        self.busy = true;
+        self.unnoted = 0;
         if commit {
             self.uncommitted = 0;
             self.uncommitted_since = None;
         }
-        self.unhinted = 0;
-        self.busy = true;
-        Some(self.save(kind, run))
+        let kind = if commit { Kind::Commit { completes: complete } } else { Kind::Note };
+        Some(self.save(kind, run()))
     }
 
-    /// The last save of a run: after it the record says that the run ended as it should.
+    /// The last save of a run.
     pub(super) fn last(&self, run: Counters) -> Save {
         self.save(Kind::Last, run)
-    }
-
-    /// Whether a save is under way.
-    pub(super) fn is_busy(&self) -> bool {
-        self.busy
     }
 
     /// Takes in what became of a save.
@@ -174,55 +193,61 @@ impl Keeper {
     fn save(&self, kind: Kind, run: Counters) -> Save {
         Save { place: self.place.clone(), durable: self.durable.clone(), totals: self.totals(run), kind }
     }
-
-    fn record(&self, totals: Counters, clean: bool) -> Record {
-        record(self.durable.clone(), totals, clean)
-    }
 }
 
 impl Save {
     /// Syncs and writes, as its kind demands.
-    pub(super) async fn make(mut self, disk: TorrentDisk) -> Saved {
-        let synced = match self.kind {
-            Kind::Hint => {
-                let partial = disk.partial();
-                Ok(Snapshot { partial, ..self.durable.clone() })
+    pub(super) async fn make(self, disk: TorrentDisk) -> Saved {
+        match self.kind {
+            Kind::Note => self.note(disk).await,
+            Kind::Commit { .. } => {
+                let synced = disk.sync().await;
+                self.commit(synced).await
             }
-            Kind::Commit => disk.sync().await,
-            Kind::Last => disk.close().await,
-        };
-        let mut failure = None;
-        let mut claims = self.durable.clone();
-        match synced {
-            Ok(snapshot) => claims = snapshot,
+            Kind::Last => {
+                let synced = disk.close().await;
+                self.commit(synced).await
+            }
+        }
+    }
+
+    async fn note(self, disk: TorrentDisk) -> Saved {
+        // Asking what is written waits for the disk.
+        let write = move || self.place.map_or(Ok(()), |place| place.note(&disk.partial()));
+        let written = tokio::task::spawn_blocking(write).await.unwrap_or(Err(Error::ShutDown));
+        Saved { durable: self.durable, completes: false, failure: written.err().map(Failure::State) }
+    }
+
+    async fn commit(self, synced: Result<Snapshot, SyncError>) -> Saved {
+        let (durable, mut failure) = match synced {
+            Ok(durable) => (durable, None),
             Err(err) => {
                 // A sync that failed cannot be repeated: what it was to make durable is given up.
+                let mut durable = Snapshot::clone(&self.durable);
                 for piece in err.not_durable.ones() {
-                    claims.pieces.remove(piece);
+                    durable.pieces.remove(piece);
                 }
-                claims.partial.clear();
-                failure = Some(Failure::Sync(err));
+                durable.partial.clear();
+                (durable, Some(Failure::Sync(err)))
             }
-        }
-        if self.kind != Kind::Hint {
-            self.durable = claims.clone();
-        }
+        };
+        let durable = Arc::new(durable);
         if let Some(place) = self.place {
             let clean = self.kind == Kind::Last && failure.is_none();
-            let record = record(claims, self.totals, clean);
-            if let Err(err) = write(place, record, self.kind != Kind::Hint).await {
+            if let Err(err) = write(place, record(&durable, self.totals, clean)).await {
                 failure.get_or_insert(Failure::State(err));
             }
         }
-        Saved { durable: self.durable, committed: self.kind != Kind::Hint && failure.is_none(), failure }
+        let completes = self.kind == Kind::Commit { completes: true } && failure.is_none();
+        Saved { durable, completes, failure }
     }
 }
 
-fn record(disk: Snapshot, totals: Counters, clean: bool) -> Record {
-    Record { clean, disk, downloaded: totals.downloaded, uploaded: totals.uploaded }
+fn record(disk: &Snapshot, totals: Counters, clean: bool) -> Record {
+    Record { clean, disk: disk.clone(), downloaded: totals.downloaded, uploaded: totals.uploaded }
 }
 
 /// Writes a record on a thread that may block.
-async fn write(place: Arc<Place>, record: Record, durable: bool) -> Result<(), Error> {
-    tokio::task::spawn_blocking(move || place.save(&record, durable)).await.unwrap_or(Err(Error::ShutDown))
+async fn write(place: Arc<Place>, record: Record) -> Result<(), Error> {
+    tokio::task::spawn_blocking(move || place.save(&record)).await.unwrap_or(Err(Error::ShutDown))
 }

@@ -16,7 +16,10 @@ const PEER_QUEUE: usize = 256;
 
 /// The connections of one torrent.
 pub(super) struct Peers {
-    context: Context<Disk>,
+    disk: TorrentDisk,
+    limits: wire::Limits,
+    down: Limiter,
+    up: Limiter,
     open: BTreeMap<PeerKey, Peer>,
     /// Those that have commands waiting.
     touched: Vec<PeerKey>,
@@ -36,7 +39,10 @@ impl Peers {
     pub(super) fn new(disk: TorrentDisk, limits: wire::Limits, down: Limiter, up: Limiter) -> Peers {
         let (sender, receiver) = mpsc::channel(PEER_QUEUE);
         Peers {
-            context: Context { disk: Disk(disk), limits, down, up },
+            disk,
+            limits,
+            down,
+            up,
             open: BTreeMap::new(),
             touched: Vec::new(),
             next_key: 0,
@@ -52,7 +58,13 @@ impl Peers {
         self.next_key += 1;
         let (commands, commands_receiver) = mpsc::channel(conn::COMMAND_QUEUE);
         self.open.insert(key, Peer { addr: guest.addr, commands, waiting: Vec::new() });
-        let talk = conn::run(guest.stream, self.context.clone(), key, commands_receiver, self.sender.clone());
+        let context = Context {
+            disk: Disk { disk: self.disk.clone(), peer: key },
+            limits: self.limits,
+            down: self.down.clone(),
+            up: self.up.clone(),
+        };
+        let talk = conn::run(guest.stream, context, key, commands_receiver, self.sender.clone());
         let permit = guest.permit;
         while self.tasks.try_join_next().is_some() {}
         self.tasks.spawn(async move {
@@ -74,6 +86,11 @@ impl Peers {
     /// A further batch, if one waits.
     pub(super) fn hear_more(&mut self) -> Option<Batch<PeerKey>> {
         self.receiver.try_recv().ok()
+    }
+
+    /// Whether nobody is connected.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
     }
 
     /// The far end of an open connection.
@@ -125,18 +142,25 @@ impl Peers {
     }
 }
 
-/// A torrent's files, as connections see them.
+/// A torrent's files, as one connection sees them.
 #[derive(Clone)]
-struct Disk(TorrentDisk);
+struct Disk {
+    disk: TorrentDisk,
+    peer: PeerKey,
+}
 
 impl conn::BlockSink for Disk {
+    /// What is taken is told by the disk itself, so that it is heard of before what its piece comes to.
     async fn write(&self, block: BlockRange, data: bytes::Bytes) -> bool {
-        self.0.write_block(block, data).await.is_ok()
+        self.disk.write_block(block, data, self.peer.0).await.is_ok()
     }
 }
 
 impl conn::BlockSource for Disk {
     async fn read(&self, block: BlockRange) -> std::io::Result<bytes::Bytes> {
-        self.0.read_block(block).await.map_err(std::io::Error::other)
+        self.disk.read_block(block).await.map_err(|err| {
+            tracing::warn!("cannot serve a block: {err}");
+            std::io::Error::other(err)
+        })
     }
 }

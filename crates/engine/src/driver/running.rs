@@ -1,20 +1,21 @@
 //! The main loop: hear of one thing, tell the brain, do what it says.
 
-use super::Driver;
 use super::keeper::{Counters, Failure, Saved};
 use super::peers::Peers;
-use crate::announcer::{Announced, Announcer};
+use super::{Calls, Driver};
+use crate::announcer::{Announced, Announcer, Web};
 use crate::events::{Direction, EventKind};
 use crate::meet::{self, Guest};
 use crate::stats::Finished;
 use crate::torrent::Request;
 use crate::{TorrentError, TorrentState, TorrentStats};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use net::conn::{Batch, Command, Event};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 use storage::DiskEvent;
-use swarm::{Config, Input, Output, PeerKey, PeerSource, Swarm};
-use tokio::task::JoinSet;
+use swarm::{Config, Input, Output, PeerKey, PeerSource, Stats, Swarm};
+use tokio::task::{JoinError, JoinSet};
 use types::{BlockRange, Time};
 
 /// How many batches are heard before the brain's answer to them is carried out.
@@ -23,20 +24,31 @@ const HEAR_AT_ONCE: usize = 32;
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
 /// How long the last words to trackers and the last sync may take together.
 const END_DEADLINE: Duration = Duration::from_millis(2400);
+/// How long, of that, an announce with an event that is under way is waited for.
+const LAST_ANSWER: Duration = Duration::from_millis(1000);
+/// The upload rate, in bytes per second, that it takes to serve one more peer at a time.
+const RATE_PER_SLOT: u64 = 4 * 1024;
+/// How many peers are served at a time, the rate permitting.
+const SLOTS: std::ops::RangeInclusive<u64> = 2..=8;
+
+/// Shown in place of a peer that is gone already.
+const NOBODY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 
 /// A torrent whose brain is awake.
 pub(super) struct Running {
     driver: Driver,
+    calls: Calls,
     swarm: Swarm,
     peers: Peers,
     announcer: Announcer,
+    /// Announces under way.
+    announces: JoinSet<Announced>,
+    /// Dials and saves under way.
     jobs: JoinSet<Done>,
-    /// The brain has all it wants; [`EventKind::Finished`] follows once that is durable.
-    complete_since: Option<Time>,
-    /// It had from the start: trackers are not told that it was completed.
+    /// The brain had all it wants from the start: trackers are not told that it was completed.
     complete_at_start: bool,
-    /// The commit that makes it durable is under way.
-    finishing: bool,
+    /// The brain has all it wants; [`Finished`] follows with the commit that makes it durable.
+    complete: bool,
     finished_at: Option<Time>,
     publish_at: Time,
     /// Nobody holds a [`crate::Torrent`] any more: no request will come.
@@ -46,15 +58,14 @@ pub(super) struct Running {
 /// What a job of its own came to.
 enum Done {
     Dialed(SocketAddr, Option<Box<Guest>>),
-    Announced(Announced),
-    Saved(Box<Saved>),
+    Saved(Saved),
 }
 
 /// Why the loop ends.
 type End = Result<(), TorrentError>;
 
 impl Running {
-    pub(super) fn new(driver: Driver) -> Running {
+    pub(super) fn new(driver: Driver, calls: Calls) -> Running {
         let shared = driver.shared.clone();
         let now = shared.now();
         let config = Config {
@@ -62,6 +73,8 @@ impl Running {
             client: shared.settings.client.clone(),
             listen_port: Some(shared.port).filter(|&port| port != 0),
             max_peers: shared.settings.max_peers,
+            max_down: shared.settings.max_down,
+            upload_slots: upload_slots(shared.settings.max_up),
             ..Config::default()
         };
         let verified = driver.disk.verified();
@@ -87,13 +100,14 @@ impl Running {
         driver.status.send_modify(|status| status.stats.state = TorrentState::Downloading);
         Running {
             driver,
+            calls,
             swarm,
             peers,
             announcer,
+            announces: JoinSet::new(),
             jobs: JoinSet::new(),
-            complete_since: None,
             complete_at_start,
-            finishing: false,
+            complete: false,
             finished_at: None,
             publish_at: now,
             unattended: false,
@@ -102,8 +116,6 @@ impl Running {
 
     /// Runs until something ends the torrent, then ends it.
     pub(super) async fn run(mut self) -> End {
-        let closed = self.driver.shared.closed();
-        let mut closed = std::pin::pin!(closed);
         let end = loop {
             if let Some(end) = self.carry_out() {
                 break end;
@@ -116,17 +128,18 @@ impl Running {
                         break end;
                     }
                 }
-                Some(guest) = self.driver.guests.recv() => self.welcome(guest),
+                Some(guest) = self.calls.guests.recv() => self.welcome(guest),
                 Some(done) = self.jobs.join_next() => {
-                    if let Some(end) = done.ok().and_then(|done| self.on_done(done)) {
+                    if let Some(end) = self.on_done(done) {
                         break end;
                     }
                 }
-                request = self.driver.requests.recv(), if !self.unattended => match request {
+                Some(Ok(announced)) = self.announces.join_next() => self.on_announced(announced),
+                request = self.calls.requests.recv(), if !self.unattended => match request {
                     Some(Request::Stop) => break Ok(()),
                     None => self.unattended = true,
                 },
-                () = &mut closed => break Ok(()),
+                () = &mut self.calls.closed => break Ok(()),
                 () = tokio::time::sleep_until(wake) => {
                     let now = self.now();
                     self.swarm.handle_timeout(now);
@@ -146,17 +159,18 @@ impl Running {
 
     /// Payload of this run.
     fn counters(&self, now: Time) -> Counters {
-        let stats = self.swarm.stats(now);
-        Counters { downloaded: stats.downloaded, uploaded: stats.uploaded }
+        counters(&self.swarm.stats(now))
     }
 
     /// When to wake up if nothing is heard of.
     fn deadline(&self) -> Time {
         let goal = self.driver.add.seed_goal.time.zip(self.finished_at).map(|(time, since)| since + time);
-        [self.swarm.poll_timeout(), self.announcer.deadline(), self.driver.keeper.deadline(), goal]
+        // A torrent to which nothing happens is looked at again only when something does.
+        let publish = Some(self.publish_at).filter(|_| !self.is_quiet());
+        [self.swarm.poll_timeout(), self.driver.keeper.deadline(), goal, publish]
             .into_iter()
             .flatten()
-            .fold(self.publish_at, Time::min)
+            .fold(self.announcer.deadline(), Time::min)
     }
 }
 
@@ -173,16 +187,14 @@ impl Running {
 
     fn hear_batch(&mut self, now: Time, batch: Batch<PeerKey>) {
         let peer = batch.from;
-        // A connection that we gave up may still have something to say.
-        let Some(addr) = self.peers.addr(peer) else { return };
+        let addr = self.peers.addr(peer);
         for event in batch.events {
-            self.tell_heard(addr, &event);
+            if let Some(addr) = addr {
+                self.tell_heard(addr, &event);
+            }
+            // A connection that we gave up may still have something to say: the brain knows what of it counts.
             let input = match event {
                 Event::Message(message) => Input::Message { peer, message },
-                Event::Block(block) => {
-                    self.driver.keeper.note_block(block.len, now);
-                    Input::BlockReceived { peer, block }
-                }
                 Event::Refused(block) => Input::BlockRefused { peer, block },
                 Event::Unrequested(len) => Input::Unrequested { peer, len },
                 Event::Sent(block) => Input::BlockSent { peer, block },
@@ -200,7 +212,6 @@ impl Running {
         let message = |direction, name, text| EventKind::Message { peer, direction, name, text };
         match event {
             Event::Message(said) => self.tell(|| message(Direction::In, said.name(), said.to_string())),
-            Event::Block(block) => self.tell(|| message(Direction::In, "piece", piece_text(*block))),
             Event::Sent(block) => self.tell(|| message(Direction::Out, "piece", piece_text(*block))),
             Event::Closed(reason) => {
                 self.tell(|| EventKind::Disconnected { peer, reason: reason.to_string() });
@@ -212,6 +223,17 @@ impl Running {
     fn on_disk(&mut self, event: DiskEvent) -> Option<End> {
         let now = self.now();
         match event {
+            DiskEvent::BlockTaken { block, from } => {
+                let peer = PeerKey(from);
+                self.tell(|| EventKind::Message {
+                    peer: self.peers.addr(peer).unwrap_or(NOBODY),
+                    direction: Direction::In,
+                    name: "piece",
+                    text: piece_text(block),
+                });
+                self.driver.keeper.note_block(block.len, now);
+                self.swarm.handle(now, Input::BlockReceived { peer, block });
+            }
             DiskEvent::PieceVerified(piece) => {
                 self.tell(|| EventKind::PieceVerified { piece: piece.get() });
                 self.swarm.handle(now, Input::PieceVerified { piece });
@@ -233,34 +255,34 @@ impl Running {
         self.swarm.handle(now, Input::PeerConnected { peer, addr, outgoing, peer_id, reserved });
     }
 
-    fn on_done(&mut self, done: Done) -> Option<End> {
+    fn on_done(&mut self, done: Result<Done, JoinError>) -> Option<End> {
         let now = self.now();
         match done {
-            Done::Dialed(_, Some(guest)) => self.welcome(*guest),
-            Done::Dialed(addr, None) => self.swarm.handle(now, Input::ConnectFailed { addr }),
-            Done::Announced(announced) => {
-                self.tell(|| announced.event());
-                let peers = self.announcer.note(now, announced);
-                self.swarm.handle(now, Input::PeersFound { addrs: &peers, source: PeerSource::Tracker });
-            }
-            Done::Saved(saved) => return self.on_saved(now, *saved),
+            Ok(Done::Dialed(_, Some(guest))) => self.welcome(*guest),
+            Ok(Done::Dialed(addr, None)) => self.swarm.handle(now, Input::ConnectFailed { addr }),
+            Ok(Done::Saved(saved)) => return self.on_saved(now, saved),
+            Err(_) => return Some(Err(TorrentError::Internal)),
         }
         None
+    }
+
+    fn on_announced(&mut self, announced: Announced) {
+        let now = self.now();
+        self.tell(|| announced.event());
+        let peers = self.announcer.note(now, announced);
+        self.swarm.handle(now, Input::PeersFound { addrs: &peers, source: PeerSource::Tracker });
     }
 
     fn on_saved(&mut self, now: Time, saved: Saved) -> Option<End> {
         self.driver.keeper.note_saved(&saved);
-        match saved.failure {
-            Some(failure) => return Some(Err(failure.into())),
-            None if saved.committed && self.finishing => self.finish(now),
-            None => {}
+        if saved.completes && self.complete {
+            self.finish(now);
         }
-        None
+        saved.failure.map(|failure| Err(failure.into()))
     }
 
     /// All wanted bytes are durable.
     fn finish(&mut self, now: Time) {
-        self.finishing = false;
         self.finished_at = Some(now);
         self.tell(|| EventKind::Finished);
         let finished = Finished {
@@ -268,7 +290,7 @@ impl Running {
             bytes: self.wanted_file_bytes(),
             elapsed: now - self.driver.added,
         };
-        self.publish_at = now;
+        self.publish(now);
         self.driver.status.send_modify(|status| status.finished = Some(finished));
     }
 
@@ -301,7 +323,9 @@ impl Running {
         }
         self.announce(now);
         self.save(now);
-        self.publish(now);
+        if now >= self.publish_at {
+            self.publish(now);
+        }
         self.goal_reached(now).then_some(Ok(()))
     }
 
@@ -338,7 +362,7 @@ impl Running {
     fn tell_said(&self, peer: PeerKey, name: &'static str, text: impl FnOnce() -> String) {
         self.tell(|| EventKind::Message {
             // A peer that is gone hears nothing, but what it would have heard is shown all the same.
-            peer: self.peers.addr(peer).unwrap_or_else(|| ([0; 4], 0).into()),
+            peer: self.peers.addr(peer).unwrap_or(NOBODY),
             direction: Direction::Out,
             name,
             text: text(),
@@ -355,45 +379,45 @@ impl Running {
 
     /// The brain has all it wants. It is durable, and finished, after the next commit.
     fn complete(&mut self, now: Time) {
-        self.complete_since = Some(now);
+        self.complete = true;
         let everything = self.swarm.stats(now).left_bytes == 0;
         if everything && !self.complete_at_start {
             self.announcer.completed(now);
         }
         if self.driver.add.seed_only {
             self.finish(now);
-        } else {
-            self.finishing = true;
         }
     }
 
     fn announce(&mut self, now: Time) {
-        while let Some(announce) = self.announcer.poll(now, || {
-            let stats = self.swarm.stats(now);
-            let run = Counters { downloaded: stats.downloaded, uploaded: stats.uploaded };
-            (self.driver.keeper.totals(run), stats.left_bytes)
-        }) {
+        let swarm = &self.swarm;
+        while let Some(announce) =
+            self.announcer.poll(now, || (counters(&swarm.stats(now)), swarm.stats(now).left_bytes))
+        {
             self.tell(|| announce.event());
             let shared = self.driver.shared.clone();
-            self.jobs.spawn(async move { Done::Announced(announce.make(&shared.web).await) });
+            self.announces.spawn(async move { announce.make(&shared.web).await });
         }
     }
 
     fn save(&mut self, now: Time) {
-        let run = self.counters(now);
-        if let Some(save) = self.driver.keeper.due(now, self.finishing, run) {
+        let finishing = self.complete && self.finished_at.is_none();
+        let swarm = &self.swarm;
+        if let Some(save) = self.driver.keeper.due(now, finishing, || counters(&swarm.stats(now))) {
             let disk = self.driver.disk.clone();
-            self.jobs.spawn(async move { Done::Saved(Box::new(save.make(disk).await)) });
+            self.jobs.spawn(async move { Done::Saved(save.make(disk).await) });
         }
     }
 
+    /// Whether nobody is there and nothing is missing.
+    fn is_quiet(&self) -> bool {
+        self.peers.is_empty() && self.finished_at.is_some()
+    }
+
     fn publish(&mut self, now: Time) {
-        if now < self.publish_at {
-            return;
-        }
+        self.publish_at = now + PUBLISH_INTERVAL;
         let brain = self.swarm.stats(now);
-        let totals =
-            self.driver.keeper.totals(Counters { downloaded: brain.downloaded, uploaded: brain.uploaded });
+        let totals = self.driver.keeper.totals(counters(&brain));
         let state =
             if self.finished_at.is_some() { TorrentState::Seeding } else { TorrentState::Downloading };
         self.driver.status.send_modify(|status| {
@@ -414,9 +438,6 @@ impl Running {
                 ..status.stats
             };
         });
-        // A torrent to which nothing happens is looked at again only when something does.
-        let quiet = brain.peers == 0 && brain.connecting == 0 && self.finished_at.is_some();
-        self.publish_at = if quiet { Time::MAX } else { now + PUBLISH_INTERVAL };
     }
 
     fn goal_reached(&self, now: Time) -> bool {
@@ -439,7 +460,6 @@ impl Running {
     /// Hangs up, tells trackers, saves: all within [`END_DEADLINE`].
     async fn end(mut self, end: End) -> End {
         let now = self.now();
-        self.publish_at = now;
         self.publish(now);
         let run = self.counters(now);
         let left = self.swarm.stats(now).left_bytes;
@@ -449,41 +469,25 @@ impl Running {
                 self.peers.hang_up(peer);
             }
         }
-        // Announces and dials that are under way are of no use any more, but a save is: two must not overlap.
-        let saving = self.driver.keeper.is_busy();
-        let last_words = self.announcer.stop(now, (self.driver.keeper.totals(run), left));
-        let Running { driver, peers, mut jobs, .. } = self;
-        let shared = driver.shared.clone();
-        let trackers = async {
-            let mut announces = JoinSet::new();
-            for announce in last_words {
-                shared.hub.tell(driver.torrent, || announce.event());
-                let shared = shared.clone();
-                announces.spawn(async move { announce.make(&shared.web).await });
-            }
-            while let Some(Ok(announced)) = announces.join_next().await {
-                shared.hub.tell(driver.torrent, || announced.event());
-            }
-        };
-        let mut keeper = driver.keeper;
-        let disk = driver.disk;
+        let Running { driver, peers, announcer, announces, mut jobs, .. } = self;
+        let Driver { shared, torrent, mut keeper, disk, .. } = driver;
+        let tell = |kind| shared.hub.tell(torrent, || kind);
         let save = async {
-            while saving {
-                match jobs.join_next().await {
-                    Some(Ok(Done::Saved(saved))) => {
-                        keeper.note_saved(&saved);
-                        break;
-                    }
-                    Some(_) => {}
-                    None => break,
+            // One that is under way comes first: two must not overlap. Dials are of no use any more.
+            while keeper.is_busy()
+                && let Some(done) = jobs.join_next().await
+            {
+                if let Ok(Done::Saved(saved)) = done {
+                    keeper.note_saved(&saved);
                 }
             }
             keeper.last(run).make(disk).await.failure
         };
+        let farewell = Farewell { web: &shared.web, announcer, announces, run: (run, left) };
         let deadline = tokio::time::Instant::now() + END_DEADLINE;
         let (saved, _, _) = tokio::join!(
             tokio::time::timeout_at(deadline, save),
-            tokio::time::timeout_at(deadline, trackers),
+            tokio::time::timeout_at(deadline, farewell.say(|| shared.now(), tell)),
             tokio::time::timeout_at(deadline, peers.end()),
         );
         end?;
@@ -495,6 +499,41 @@ impl Running {
     }
 }
 
+/// The last words to trackers.
+struct Farewell<'a> {
+    web: &'a Web,
+    announcer: Announcer,
+    announces: JoinSet<Announced>,
+    run: (Counters, u64),
+}
+
+impl Farewell<'_> {
+    /// Lets trackers answer what they were told last (or `stopped` could overtake it), then tells all that list us.
+    async fn say(mut self, now: impl Fn() -> Time, tell: impl Fn(EventKind)) {
+        let answers = async {
+            while let Some(announced) = self.announces.join_next().await {
+                if let Ok(announced) = announced {
+                    tell(announced.event());
+                    self.announcer.note(now(), announced);
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LAST_ANSWER, answers).await;
+        self.announces.abort_all();
+        self.announcer.stop(now());
+        let mut farewells = FuturesUnordered::new();
+        loop {
+            while let Some(announce) = self.announcer.poll(now(), || self.run) {
+                tell(announce.event());
+                farewells.push(announce.make(self.web));
+            }
+            let Some(announced) = farewells.next().await else { return };
+            tell(announced.event());
+            self.announcer.note(now(), announced);
+        }
+    }
+}
+
 impl From<Failure> for TorrentError {
     fn from(failure: Failure) -> TorrentError {
         match failure {
@@ -502,6 +541,17 @@ impl From<Failure> for TorrentError {
             Failure::State(err) => TorrentError::State(err),
         }
     }
+}
+
+fn counters(stats: &Stats) -> Counters {
+    Counters { downloaded: stats.downloaded, uploaded: stats.uploaded }
+}
+
+/// A slow uplink that is shared by many serves none of them well.
+fn upload_slots(max_up: Option<u64>) -> usize {
+    let slots =
+        max_up.map_or(*SLOTS.end(), |rate| (rate / RATE_PER_SLOT).clamp(*SLOTS.start(), *SLOTS.end()));
+    usize::try_from(slots).unwrap_or(usize::MAX)
 }
 
 fn piece_text(block: BlockRange) -> String {
