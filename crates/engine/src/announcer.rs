@@ -4,10 +4,11 @@ use crate::Error;
 use crate::driver::Counters;
 use crate::events::EventKind;
 use net::announce::{AnnounceError, TrackerClient, TrackerSettings, announce};
+use net::bind::LocalAddrs;
 use net::http::{Bounds, HttpClient};
 use std::net::SocketAddr;
 use tracker::schedule::{Due, Input};
-use tracker::{Announce, AnnounceResponse, Event, Schedule, TrackerId, UrlRules, parse_tiers};
+use tracker::{Announce, AnnounceResponse, Event, Refused, Schedule, TrackerId, UrlRules, parse_tiers};
 use types::{InfoHashV1, PeerId, Time};
 
 /// What reaches trackers and web servers, shared by all torrents.
@@ -17,9 +18,10 @@ pub(crate) struct Web {
 }
 
 impl Web {
-    pub(crate) fn new(user_agent: &str) -> Result<Web, Error> {
-        let http = HttpClient::new(user_agent).map_err(|err| Error::Start(err.to_string()))?;
-        let trackers = TrackerClient::new(http.clone(), TrackerSettings::default());
+    pub(crate) fn new(user_agent: &str, local: LocalAddrs) -> Result<Web, Error> {
+        let http = HttpClient::new(user_agent, local).map_err(|err| Error::Start(err.to_string()))?;
+        let settings = TrackerSettings { local, ..TrackerSettings::default() };
+        let trackers = TrackerClient::new(http.clone(), settings);
         Ok(Web { http, trackers })
     }
 
@@ -52,11 +54,18 @@ pub(crate) struct Announced {
 }
 
 impl Announcer {
-    /// Trackers that cannot be used are passed over, each with a line in the log.
-    pub(crate) fn new(tiers: &[Vec<String>], info_hash: InfoHashV1, peer_id: PeerId, port: u16) -> Announcer {
+    /// Trackers that cannot be used are passed over, and told to `refused`.
+    pub(crate) fn new(
+        tiers: &[Vec<String>],
+        info_hash: InfoHashV1,
+        peer_id: PeerId,
+        port: u16,
+        refused: impl Fn(EventKind),
+    ) -> Announcer {
         let tiers = parse_tiers(tiers, UrlRules::default());
-        for refused in &tiers.refused {
-            tracing::warn!("{refused}");
+        for Refused { tier, position, error } in &tiers.refused {
+            let tracker = format!("tracker {} of tier {}", position + 1, tier + 1);
+            refused(EventKind::AnnounceFailed { tracker, error: error.to_string() });
         }
         let schedule = Schedule::new(tiers.usable, fastrand::u64(..));
         Announcer { schedule, info_hash, peer_id, port, key: fastrand::u32(..) }

@@ -194,7 +194,7 @@ mod tests {
         let torrent = InfoHash::V1(InfoHashV1([0; 20]));
         hub.tell(torrent, || unreachable!("nobody listens"));
         let mut events = hub.listen();
-        for piece in 0..EVENT_QUEUE as u32 + 10 {
+        for piece in 0..u32::try_from(EVENT_QUEUE).unwrap() + 10 {
             hub.tell(torrent, || EventKind::PieceVerified { piece });
         }
         let first = pollster::block_on(events.next()).unwrap();

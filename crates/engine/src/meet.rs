@@ -42,7 +42,7 @@ pub(crate) async fn dial(
     // The limit of all torrents together is waited for: the address is not to blame. How many wait is bounded by how
     // many connections the brain begins at once.
     let permit = shared.connections.clone().acquire_owned().await.ok()?;
-    let connect = net::bind::tcp_connect(addr);
+    let connect = net::bind::tcp_connect(addr, shared.local);
     let mut stream = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(err)) => {

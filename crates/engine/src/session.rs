@@ -6,6 +6,7 @@ use crate::events::{Events, Hub};
 use crate::meet::Guest;
 use crate::torrent::Torrent;
 use crate::{AddTorrent, Error, Settings, listen};
+use net::bind::LocalAddrs;
 use net::rate::Limiter;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) down: Limiter,
     pub(crate) up: Limiter,
     pub(crate) port: u16,
+    pub(crate) local: LocalAddrs,
     started: Instant,
     doors: Mutex<BTreeMap<InfoHashV1, Door>>,
     torrents: Mutex<JoinSet<()>>,
@@ -80,6 +82,7 @@ impl Engine {
         let _inside = runtime.enter();
         let listeners = listen::open(&settings.listen)?;
         let addrs = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect::<Vec<_>>();
+        let local = LocalAddrs::of_listeners(&addrs);
         let started = Instant::now();
         let pool = PoolSettings {
             threads: settings.disk_threads,
@@ -89,7 +92,8 @@ impl Engine {
         let shared = Arc::new(Shared {
             hub: Hub::new(started),
             disk: DiskPool::new(pool)?,
-            web: Web::new(&settings.client)?,
+            web: Web::new(&settings.client, local)?,
+            local,
             connections: Arc::new(Semaphore::new(settings.max_peers.min(Semaphore::MAX_PERMITS))),
             down: Limiter::new(settings.max_down),
             up: Limiter::new(settings.max_up),

@@ -1,4 +1,5 @@
 //! Engines on loopback, through the public interface only.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
 
 use engine::create::CreateTorrent;
 use engine::{

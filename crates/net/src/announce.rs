@@ -3,6 +3,7 @@
 //! A tracker that has a name is asked over both families at once, since it knows a peer only by the address from which it
 //! hears it (BEP 7); the answers become one.
 
+use crate::bind::LocalAddrs;
 use crate::http::{Body, Bounds, HttpClient, HttpError, LookupError, TrackerRoute};
 use crate::udp_tracker::{UdpError, UdpTrackers};
 use std::future::Future;
@@ -82,6 +83,8 @@ pub struct TrackerSettings {
     pub bounds: Bounds,
     /// Time-outs for UDP.
     pub retransmit: Retransmit,
+    /// Where UDP packets come from.
+    pub local: LocalAddrs,
 }
 
 impl Default for TrackerSettings {
@@ -90,6 +93,7 @@ impl Default for TrackerSettings {
             rules: UrlRules::default(),
             bounds: Bounds::TRACKER,
             retransmit: Retransmit::default(),
+            local: LocalAddrs::default(),
         }
     }
 }
@@ -105,7 +109,7 @@ pub struct TrackerClient {
 impl TrackerClient {
     /// A client that asks HTTP trackers with `http`.
     pub fn new(http: HttpClient, settings: TrackerSettings) -> TrackerClient {
-        TrackerClient { http, udp: UdpTrackers::new(settings.retransmit), settings }
+        TrackerClient { http, udp: UdpTrackers::new(settings.retransmit, settings.local), settings }
     }
 
     /// Asks `tracker`, whose URL was checked, for an announce or scrape URL that was made from its own.

@@ -2,11 +2,48 @@
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 /// How many connections may wait to be accepted; the kernel refuses more.
 const BACKLOG: i32 = 256;
+
+/// The addresses that what we send comes from, where the owner chose any: trackers then list us, and peers know us,
+/// under the address where we listen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LocalAddrs {
+    /// For IPv4; `None` leaves it to the system.
+    pub v4: Option<Ipv4Addr>,
+    /// For IPv6; `None` leaves it to the system.
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl LocalAddrs {
+    /// The addresses of these listeners: the first of each family, unless that listens on all addresses.
+    pub fn of_listeners(listeners: &[SocketAddr]) -> LocalAddrs {
+        let first = |is_v4: bool| listeners.iter().map(SocketAddr::ip).find(|ip| ip.is_ipv4() == is_v4);
+        let chosen = |ip: Option<IpAddr>| ip.filter(|ip| !ip.is_unspecified());
+        LocalAddrs {
+            v4: match chosen(first(true)) {
+                Some(IpAddr::V4(ip)) => Some(ip),
+                _ => None,
+            },
+            v6: match chosen(first(false)) {
+                Some(IpAddr::V6(ip)) => Some(ip),
+                _ => None,
+            },
+        }
+    }
+
+    /// The address to reach `to` from, if it can be reached from there: a loopback address leads nowhere else.
+    pub fn towards(&self, to: IpAddr) -> Option<IpAddr> {
+        let local = match to {
+            IpAddr::V4(_) => self.v4.map(IpAddr::from),
+            IpAddr::V6(_) => self.v6.map(IpAddr::from),
+        };
+        local.filter(|local| !local.is_loopback() || to.is_loopback())
+    }
+}
 
 /// Listens for TCP connections. A port of 0 lets the system choose; an IPv6 socket takes IPv6 only, so that both
 /// families can listen on one port.
@@ -26,12 +63,15 @@ pub fn tcp_listener(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Dials `to`.
+/// Dials `to`, from one of `local`.
 ///
 /// # Errors
 /// As the system says; no deadline of its own.
-pub async fn tcp_connect(to: SocketAddr) -> io::Result<TcpStream> {
+pub async fn tcp_connect(to: SocketAddr, local: LocalAddrs) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(local) = local.towards(to.ip()) {
+        socket.bind(SocketAddr::new(local, 0))?;
+    }
     let stream = socket.connect(to).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -49,4 +89,30 @@ pub fn udp(addr: SocketAddr) -> io::Result<UdpSocket> {
     socket.bind(&addr.into())?;
     socket.set_nonblocking(true)?;
     UdpSocket::from_std(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_comes_from_where_we_listen() {
+        let local = LocalAddrs::of_listeners(&["10.77.0.2:1".parse().unwrap(), "[::]:1".parse().unwrap()]);
+        assert_eq!(local.towards("10.77.0.1".parse().unwrap()), Some("10.77.0.2".parse().unwrap()));
+        assert_eq!(local.towards("2001:db8::1".parse().unwrap()), None, "all IPv6 addresses");
+        let local =
+            LocalAddrs::of_listeners(&["127.0.0.1:1".parse().unwrap(), "10.0.0.1:1".parse().unwrap()]);
+        assert_eq!(local.towards("127.0.0.2".parse().unwrap()), Some("127.0.0.1".parse().unwrap()));
+        assert_eq!(local.towards("192.0.2.1".parse().unwrap()), None, "loopback leads nowhere else");
+        assert_eq!(LocalAddrs::of_listeners(&[]), LocalAddrs::default());
+    }
+
+    #[tokio::test]
+    async fn a_dial_comes_from_the_chosen_address() {
+        let listener = tcp_listener(([127, 0, 0, 1], 0).into()).unwrap();
+        let to = listener.local_addr().unwrap();
+        let local = LocalAddrs { v4: Some(Ipv4Addr::new(127, 0, 0, 9)), v6: None };
+        let (_stream, accepted) = tokio::join!(tcp_connect(to, local), listener.accept());
+        assert_eq!(accepted.unwrap().1.ip(), Ipv4Addr::new(127, 0, 0, 9));
+    }
 }

@@ -4,6 +4,7 @@
 //! built-in ones of Mozilla where the system has none. No proxy is used, no cookie kept, no connection reused. Errors
 //! never quote a URL's path or query, which may hold a person's private key.
 
+use crate::bind::LocalAddrs;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Response, StatusCode, Url, header};
 use std::error::Error as StdError;
@@ -142,12 +143,13 @@ pub struct TrackerRoute {
 }
 
 impl HttpClient {
-    /// A client that calls itself `user_agent`.
+    /// A client that calls itself `user_agent` and sends from one of `local` (a loopback address is not used, since
+    /// where a name leads is not known before).
     ///
     /// # Errors
     /// Only if the TLS library cannot be set up, or the name is no header value.
-    pub fn new(user_agent: &str) -> Result<HttpClient, HttpError> {
-        let client = |family, guarded| new_client(user_agent, Lookup { family, guarded });
+    pub fn new(user_agent: &str, local: LocalAddrs) -> Result<HttpClient, HttpError> {
+        let client = |family, guarded| new_client(user_agent, local, Lookup { family, guarded });
         Ok(HttpClient {
             any: client(None, false)?,
             v4: client(Some(Family::V4), false)?,
@@ -336,9 +338,15 @@ pub(crate) fn io_text(error: &io::Error) -> String {
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
-fn new_client(user_agent: &str, lookup: Lookup) -> Result<Client, HttpError> {
+fn new_client(user_agent: &str, local: LocalAddrs, lookup: Lookup) -> Result<Client, HttpError> {
     let tls = TLS.as_ref().map_err(|error| HttpError::Unavailable(error.clone()))?;
+    let from = match lookup.family {
+        Some(Family::V4) => local.v4.map(IpAddr::from),
+        Some(Family::V6) => local.v6.map(IpAddr::from),
+        None => None,
+    };
     Client::builder()
+        .local_address(from.filter(|ip| !ip.is_loopback()))
         .user_agent(user_agent)
         .tls_backend_preconfigured(tls.clone())
         .http1_only()

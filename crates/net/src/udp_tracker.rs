@@ -1,11 +1,12 @@
 //! Drives [`tracker::udp::Exchange`] over a socket.
 
 use crate::bind;
+use crate::bind::LocalAddrs;
 use crate::http::{LookupError, io_text, lookup_udp};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -45,13 +46,14 @@ pub enum UdpError {
 pub struct UdpTrackers {
     epoch: Instant,
     retransmit: Retransmit,
+    local: LocalAddrs,
     connections: Mutex<BTreeMap<SocketAddr, Connection>>,
 }
 
 impl UdpTrackers {
-    /// Asks with these time-outs.
-    pub fn new(retransmit: Retransmit) -> UdpTrackers {
-        UdpTrackers { epoch: Instant::now(), retransmit, connections: Mutex::default() }
+    /// Asks with these time-outs, from one of `local`.
+    pub fn new(retransmit: Retransmit, local: LocalAddrs) -> UdpTrackers {
+        UdpTrackers { epoch: Instant::now(), retransmit, local, connections: Mutex::default() }
     }
 
     /// Makes one request over one address family; it ends within [`Retransmit::total`] and ten seconds for the look-up.
@@ -85,8 +87,10 @@ impl UdpTrackers {
         addr: SocketAddr,
         request: Request,
     ) -> io::Result<Result<Reply, tracker::Error>> {
-        let any = if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = bind::udp(SocketAddr::new(any, 0))?;
+        let any: IpAddr =
+            if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let from = self.local.towards(addr.ip()).unwrap_or(any);
+        let socket = bind::udp(SocketAddr::new(from, 0))?;
         // From here on the kernel drops what others send, and tells of a port that is closed.
         socket.connect(addr).await?;
         let known = self.with_connections(|all| all.get(&addr).copied());

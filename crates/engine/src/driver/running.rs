@@ -95,7 +95,10 @@ impl Running {
         let limits = wire::Limits::for_pieces(driver.lengths.piece_count());
         let peers = Peers::new(driver.disk.clone(), limits, shared.down.clone(), shared.up.clone());
         let tiers = if driver.add.trackers { driver.add.metainfo.trackers() } else { &[] };
-        let mut announcer = Announcer::new(tiers, driver.torrent.wire(), driver.peer_id, shared.port);
+        let mut announcer =
+            Announcer::new(tiers, driver.torrent.wire(), driver.peer_id, shared.port, |refused| {
+                shared.hub.tell(driver.torrent, || refused);
+            });
         announcer.start(now);
         driver.status.send_modify(|status| status.stats.state = TorrentState::Downloading);
         Running {

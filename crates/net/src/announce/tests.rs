@@ -10,7 +10,7 @@ fn client() -> TrackerClient {
 }
 
 fn client_with(rules: UrlRules) -> TrackerClient {
-    let http = HttpClient::new("rawtorrent-test/1").unwrap();
+    let http = HttpClient::new("rawtorrent-test/1", LocalAddrs::default()).unwrap();
     TrackerClient::new(http, TrackerSettings { rules, bounds: QUICK, ..TrackerSettings::default() })
 }
 

@@ -111,7 +111,7 @@ pub(crate) const QUICK: Bounds =
     Bounds { body: 1024 * 1024, idle: Duration::from_secs(10), total: Duration::from_secs(10) };
 
 fn client() -> HttpClient {
-    HttpClient::new("rawtorrent-test/1").unwrap()
+    HttpClient::new("rawtorrent-test/1", LocalAddrs::default()).unwrap()
 }
 
 async fn fetch(server: &RawServer, path: &str) -> Result<Vec<u8>, HttpError> {

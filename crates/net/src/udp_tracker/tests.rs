@@ -83,7 +83,7 @@ async fn lost_and_foreign_packets_do_no_harm() {
             ],
         })
         .await;
-        let trackers = UdpTrackers::new(QUICK);
+        let trackers = UdpTrackers::new(QUICK, LocalAddrs::default());
         assert_scraped(fake.scrape(&trackers).await);
         assert_eq!(fake.actions(), [CONNECT, CONNECT, SCRAPE, SCRAPE]);
         assert_scraped(fake.scrape(&trackers).await);
@@ -98,7 +98,7 @@ async fn the_tracker_s_own_words_come_through() {
         _ => vec![packet(ERROR, transaction, b"torrent not\r\nregistered\0")],
     })
     .await;
-    let error = fake.scrape(&UdpTrackers::new(QUICK)).await.unwrap_err();
+    let error = fake.scrape(&UdpTrackers::new(QUICK, LocalAddrs::default())).await.unwrap_err();
     assert_eq!(error.to_string(), "the tracker refuses: torrent not registered");
 }
 
@@ -106,7 +106,7 @@ async fn the_tracker_s_own_words_come_through() {
 async fn silence_ends() {
     let fake = FakeTracker::start("127.0.0.1:0", |_, _, _| vec![]).await;
     let retransmit = Retransmit { first: Duration::from_millis(5), times: 2, ..QUICK };
-    let error = fake.scrape(&UdpTrackers::new(retransmit)).await.unwrap_err();
+    let error = fake.scrape(&UdpTrackers::new(retransmit, LocalAddrs::default())).await.unwrap_err();
     assert_eq!(error.to_string(), "the tracker does not answer");
     assert_eq!(fake.actions(), [CONNECT; 3]);
 }
@@ -114,7 +114,8 @@ async fn silence_ends() {
 #[tokio::test]
 async fn a_closed_port_is_told_at_once() {
     let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let trackers = UdpTrackers::new(Retransmit { first: Duration::from_secs(5), ..QUICK });
+    let trackers =
+        UdpTrackers::new(Retransmit { first: Duration::from_secs(5), ..QUICK }, LocalAddrs::default());
     let request = Request::Scrape(vec![]);
     let error = trackers.ask(&Host::Ip(closed.ip()), closed.port(), Family::V4, &request).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot reach the tracker: connection refused");
@@ -125,7 +126,7 @@ async fn a_closed_port_is_told_at_once() {
 #[tokio::test]
 async fn remembered_connections_are_bounded() {
     let fake = FakeTracker::start("127.0.0.1:0", |_, a, t| vec![right_answer(a, t)]).await;
-    let trackers = UdpTrackers::new(QUICK);
+    let trackers = UdpTrackers::new(QUICK, LocalAddrs::default());
     assert_scraped(fake.scrape(&trackers).await);
     let connection = trackers.with_connections(|all| all[&fake.addr]);
     for port in 1..=u16::try_from(MAX_CONNECTIONS).unwrap() + 9 {
