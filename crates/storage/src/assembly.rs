@@ -121,6 +121,11 @@ impl Assembly {
         self.held = 0;
     }
 
+    /// Forgets one piece.
+    pub(crate) fn forget(&mut self, index: PieceIndex) {
+        self.held -= self.pieces.remove(&index).map_or(0, |piece| piece.held);
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         *self = Assembly::default();

@@ -1,13 +1,13 @@
 //! Hashing what is on disk: for resume, for `verify`, before seeding.
 
-use crate::files::Place;
-use crate::limits::{CHECK_BATCH, READ_RUN};
+use crate::files::{Place, ReadRoom};
+use crate::limits::{CHECK_BATCH, CHECK_BATCH_PIECES};
 use crate::pool::{Job, lock, run_on};
 use crate::state::Phase;
 use crate::torrent::Inner;
 use crate::{Error, FileReport, Report, TorrentDisk};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use types::{Bitfield, PieceIndex};
 
 /// What to do about a file that is there and cannot be read.
@@ -22,8 +22,12 @@ impl TorrentDisk {
     /// follows.
     ///
     /// Runs on all work threads; dropping the future cancels it. `progress` is told how many pieces are done.
-    /// Pieces that have blocks but are not complete are passed over (they are not good). A file with a good
-    /// piece in it is the torrent's from here on.
+    /// What is missing, or a hole in a sparse file, costs next to nothing. A file with a good piece in it is
+    /// the torrent's from here on.
+    ///
+    /// A piece of which an earlier run noted only some blocks may be complete: it is hashed too, and stays as
+    /// it was noted if it is not good. Once writing is allowed, pieces that have blocks but are not complete
+    /// are passed over (they are not good).
     ///
     /// # Errors
     ///
@@ -72,18 +76,17 @@ impl TorrentDisk {
         let cancel = Cancel::default();
         let threads = self.inner.pool.worker_count();
         let (reply, results) = async_channel::bounded(threads);
-        let mut batches = batches(&self.inner, pieces);
+        let todo = Arc::new(Todo::new(pieces));
         let mut good = Bitfield::new(pieces.len());
         let mut running = 0;
         let mut done = 0;
         loop {
-            while running < threads
-                && let Some(batch) = batches.next()
-            {
+            while running < threads && !todo.is_empty() {
                 let (inner, cancelled, reply) = (self.inner.clone(), cancel.0.clone(), reply.clone());
+                let todo = todo.clone();
                 let job: Job = Box::new(move || {
                     // Nobody waits any more if the caller's future was dropped.
-                    let _ = reply.try_send(inner.check_batch(&batch, unreadable, &cancelled));
+                    let _ = reply.try_send(inner.check_batch(&todo, unreadable, &cancelled));
                 });
                 self.inner.pool.workers.send(job).await.map_err(|_| Error::Closed)?;
                 running += 1;
@@ -110,17 +113,18 @@ struct Checked {
 impl Inner {
     fn check_batch(
         &self,
-        batch: &[PieceIndex],
+        todo: &Todo,
         unreadable: Unreadable,
         cancelled: &AtomicBool,
     ) -> Result<Checked, Error> {
-        let mut buf = vec![0; READ_RUN as usize];
+        let mut room = ReadRoom::default();
         let mut checked = Checked { pieces: 0, good: Vec::new() };
-        for &piece in batch {
-            if cancelled.load(Ordering::Relaxed) {
-                break;
-            }
-            match self.check_piece(piece, &mut buf) {
+        while checked.pieces < CHECK_BATCH_PIECES
+            && room.hashed < CHECK_BATCH
+            && !cancelled.load(Ordering::Relaxed)
+            && let Some(piece) = todo.next()
+        {
+            match self.check_piece(piece, &mut room) {
                 Ok(true) => checked.good.push(piece),
                 Err(error) if unreadable == Unreadable::IsAnError => return Err(error),
                 Ok(false) | Err(_) => {}
@@ -130,30 +134,36 @@ impl Inner {
         Ok(checked)
     }
 
-    fn check_piece(&self, piece: PieceIndex, buf: &mut [u8]) -> Result<bool, Error> {
-        let (begun, was_verified) = {
+    fn check_piece(&self, piece: PieceIndex, room: &mut ReadRoom) -> Result<bool, Error> {
+        let (begun, reading, was_verified) = {
             let state = lock(&self.state);
-            (state.is_begun(piece), state.verified.contains(piece))
+            (state.is_begun(piece), state.phase == Phase::Reading, state.verified.contains(piece))
         };
-        if begun {
+        if begun && !reading {
             return Ok(false);
         }
         let place = self.files.place(piece);
-        let good = self.files.is_good(piece, place, buf)?;
+        let good = self.files.is_good(piece, place, room)?;
         if good {
             self.files.adopt(piece, place);
             if place != Place::Files && lock(&self.state).phase == Phase::Writing {
                 self.files.deal_out(piece)?;
             }
         }
+        // A piece that is begun before anything may be written is one that an earlier run has left.
+        let mut assembly = begun.then(|| lock(&self.assembly));
         let mut state = lock(&self.state);
         state.suspect.remove(piece);
         // What began meanwhile has its own verdict.
-        if good && !state.is_begun(piece) {
+        let good = good && (state.phase == Phase::Reading || !state.is_begun(piece));
+        if good {
+            if let Some(assembly) = &mut assembly {
+                self.with_held(assembly, |assembly| assembly.forget(piece));
+            }
             state.good(piece);
-        } else if !good && was_verified {
+        } else if was_verified && !state.is_begun(piece) {
             state.take_back(piece);
-            drop(state);
+            drop((state, assembly));
             self.next_epoch();
         }
         Ok(good)
@@ -183,17 +193,22 @@ fn report(inner: &Inner, file: usize, good: &Bitfield) -> FileReport {
     }
 }
 
-/// Pieces in portions that are small enough for others to have their turn in between.
-fn batches(inner: &Inner, pieces: &Bitfield) -> impl Iterator<Item = Vec<PieceIndex>> + use<> {
-    let piece_length = u64::from(inner.files.layout.lengths().piece_length());
-    let size = usize::try_from(CHECK_BATCH / piece_length).unwrap_or(usize::MAX).max(1);
-    let all: Vec<PieceIndex> = pieces.ones().collect();
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let batch = all[at..].iter().take(size).copied().collect::<Vec<_>>();
-        at += batch.len();
-        (!batch.is_empty()).then_some(batch)
-    })
+/// The pieces that no job has taken yet. A job takes them one by one, since it cannot know before how much
+/// there is to hash.
+struct Todo(Mutex<std::vec::IntoIter<PieceIndex>>);
+
+impl Todo {
+    fn new(pieces: &Bitfield) -> Todo {
+        Todo(Mutex::new(pieces.ones().collect::<Vec<_>>().into_iter()))
+    }
+
+    fn next(&self) -> Option<PieceIndex> {
+        lock(&self.0).next()
+    }
+
+    fn is_empty(&self) -> bool {
+        lock(&self.0).len() == 0
+    }
 }
 
 /// Tells jobs, when it is dropped, that nobody waits for them.

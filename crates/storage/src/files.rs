@@ -5,18 +5,20 @@
 //! verified, its wanted bytes are *dealt out* to their files. A piece without a slot is read from the files,
 //! unwanted ones that happen to be there included.
 
+mod durable;
 mod standing;
 
 use crate::handles::{Handle, Handles};
 use crate::limits::READ_RUN;
-use crate::os::{Access, Found, Os, stamp_of};
+use crate::os::{Access, Os, stamp_of};
 use crate::parts::Parts;
 use crate::pool::{Shared, lock};
 use crate::{Allocate, Error, Layout};
 use bytes::Bytes;
+use durable::Dirty;
+use rustix::fd::OwnedFd;
 use sha1::{Digest, Sha1};
 use standing::{Entries, Standing};
-use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -53,15 +55,12 @@ pub(crate) enum Place {
     Files,
 }
 
-/// What has to be made durable.
+/// Room to read into, made when it is first needed, and what it was used for.
 #[derive(Default)]
-struct Dirty {
-    files: BTreeSet<usize>,
-    /// Folders in which something was created, as paths below the root.
-    dirs: BTreeSet<String>,
-    parts: bool,
-    parts_created: bool,
-    root_created: bool,
+pub(crate) struct ReadRoom {
+    buf: Vec<u8>,
+    /// Bytes that were read and hashed.
+    pub(crate) hashed: u64,
 }
 
 impl Files {
@@ -208,32 +207,40 @@ impl Files {
         Ok(())
     }
 
-    /// Whether what lies at `place` hashes to what the torrent says. `buf` is room to read into.
+    /// Whether what lies at `place` hashes to what the torrent says.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read), but bytes that are not there are just not good.
-    pub(crate) fn is_good(&self, piece: PieceIndex, place: Place, buf: &mut [u8]) -> Result<bool, Error> {
+    pub(crate) fn is_good(
+        &self,
+        piece: PieceIndex,
+        place: Place,
+        room: &mut ReadRoom,
+    ) -> Result<bool, Error> {
         let Some(expected) = self.layout.piece_hash(piece) else { return Ok(false) };
         if !self.may_hold(piece, place) {
             return Ok(false);
         }
-        match self.hash(piece, place, buf) {
+        match self.hash(piece, place, room) {
             Ok(digest) => Ok(digest == expected),
             Err(Error::Gone(_) | Error::Shorter(_)) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    fn hash(&self, piece: PieceIndex, place: Place, buf: &mut [u8]) -> Result<[u8; 20], Error> {
+    fn hash(&self, piece: PieceIndex, place: Place, room: &mut ReadRoom) -> Result<[u8; 20], Error> {
         let len = self.layout.lengths().piece_len(piece);
         if len == self.layout.lengths().piece_length() && place == Place::Files && self.is_hole(piece)? {
-            return Ok(*self.zeros_hash.get_or_init(|| hash_zeros(len, buf)));
+            return Ok(*self.zeros_hash.get_or_init(|| hash_zeros(len)));
         }
+        let buf = &mut room.buf;
+        buf.resize(READ_RUN as usize, 0);
+        room.hashed += u64::from(len);
         let mut sha1 = Sha1::new();
         let mut at = 0;
         while at < len {
-            let n = (buf.len()).min((len - at) as usize);
+            let n = buf.len().min((len - at) as usize);
             self.read(piece, at, place, &mut buf[..n])?;
             sha1.update(&buf[..n]);
             at += u32::try_from(n).expect("no longer than a piece");
@@ -359,18 +366,24 @@ impl Files {
                 let path = self.layout.files()[file].path.as_str();
                 self.handles().get((self.torrent, file), true, || {
                     let fd = self.os().open(&self.root, path, Access::Write)?;
-                    let size = stamp_of(&fd).map_err(|e| Error::os("look at", &self.path(file), e))?.size;
-                    let length = self.layout.files()[file].length;
-                    // A file that is too long keeps its end, unless its owner gave it up.
-                    if size < length || (size > length && self.policy.overwrite) {
-                        self.os()
-                            .set_len(&fd, length)
-                            .map_err(|e| Error::os("write", &self.path(file), e))?;
-                    }
+                    self.fit(file, &fd)?;
                     Ok(fd)
                 })
             }
         }
+    }
+
+    /// Gives a file that is the torrent's the length that the torrent says. What a longer one has at its end
+    /// goes: with it the file would never be the one that the torrent is about.
+    fn fit(&self, file: usize, fd: &OwnedFd) -> Result<(), Error> {
+        let look = || stamp_of(fd).map_err(|e| Error::os("look at", &self.path(file), e));
+        let length = self.layout.files()[file].length;
+        if look()?.size != length {
+            self.os().set_len(fd, length).map_err(|e| Error::os("write", &self.path(file), e))?;
+            self.entries.set_stamp(file, look()?);
+            lock(&self.dirty).files.insert(file);
+        }
+        Ok(())
     }
 
     fn create(&self, file: usize) -> Result<Arc<Handle>, Error> {
@@ -381,19 +394,14 @@ impl Files {
             return Err(Error::os("write", &self.path(file), errno));
         }
         self.entries.created(file, stamp_of(&fd).ok());
-        let mut dirty = lock(&self.dirty);
-        dirty.files.insert(file);
-        // Any of the folders on the way may be new.
-        let path = span.path.as_str();
-        dirty.dirs.insert(String::new());
-        dirty.dirs.extend(path.match_indices('/').map(|(at, _)| path[..at].to_owned()));
+        lock(&self.dirty).created(file, span);
         let handle = Arc::new(Handle { fd, writable: true });
         self.handles().keep((self.torrent, file), &handle);
         Ok(handle)
     }
 }
 
-/// Making ready, and making durable.
+/// Making ready.
 impl Files {
     /// Makes what must be there before the first write; on an error no new file is left behind. `verified`
     /// pieces that live in slots are dealt out; returned are those that turn out not to be good.
@@ -417,17 +425,21 @@ impl Files {
         made
     }
 
-    /// Makes the files that have no bytes, and gives all others their room if that is asked for.
+    /// Makes the files that have no bytes, cuts those that are too long, and gives all others their room if
+    /// that is asked for.
     fn make_files(&self) -> Result<(), Error> {
         for file in self.wanted() {
             let len = self.layout.files()[file].length;
-            if len == 0 {
+            let there = self.entries.stamp(file).map(|stamp| stamp.size);
+            if there.is_some_and(|there| there > len) {
+                self.fit(file, &self.writable(file)?.fd)?;
+            }
+            if len == 0 && there.is_none() {
                 self.writable(file)?;
-            } else if self.policy.allocate == Allocate::Full {
-                let there = self.entries.stamp(file).map_or(0, |stamp| stamp.size);
+            } else if len > 0 && self.policy.allocate == Allocate::Full {
                 let handle = self.writable(file)?;
                 self.os()
-                    .allocate(&handle.fd, there, len)
+                    .allocate(&handle.fd, there.unwrap_or(0), len)
                     .map_err(|e| Error::os("write", &self.path(file), e))?;
             }
         }
@@ -438,10 +450,10 @@ impl Files {
     /// no use for. Returns the pieces of `verified` that are not good.
     fn empty_slots(&self, verified: &Bitfield) -> Result<Vec<PieceIndex>, Error> {
         let slots = self.parts.pieces();
-        let mut buf = vec![0; READ_RUN as usize];
+        let mut room = ReadRoom::default();
         let mut bad = Vec::new();
         for &piece in slots.iter().filter(|piece| verified.contains(**piece)) {
-            if self.is_good(piece, self.place(piece), &mut buf)? {
+            if self.is_good(piece, self.place(piece), &mut room)? {
                 self.deal_out(piece)?;
             } else {
                 bad.push(piece);
@@ -461,43 +473,6 @@ impl Files {
             let _ = self.os().remove(&self.root, self.layout.files()[file].path.as_str());
             lock(&self.dirty).files.remove(&file);
             self.look_at(file);
-        }
-    }
-
-    /// Makes durable what was written by now.
-    pub(crate) fn sync(&self) -> Result<(), Error> {
-        let dirty = std::mem::take(&mut *lock(&self.dirty));
-        if dirty.parts {
-            let handle = self.parts.handle(self.handles())?;
-            self.os().sync_data(&handle.fd).map_err(|e| Error::os("sync", self.parts.path(), e))?;
-        }
-        for &file in &dirty.files {
-            self.sync_file(file)?;
-        }
-        for dir in &dirty.dirs {
-            self.os().sync_dir(&self.root, dir)?;
-        }
-        if dirty.root_created {
-            self.os().sync_parent(&self.root)?;
-        }
-        if dirty.parts_created {
-            self.os().sync_parent(self.parts.path())?;
-        }
-        Ok(())
-    }
-
-    fn sync_file(&self, file: usize) -> Result<(), Error> {
-        let handle = self.readable(file)?;
-        let synced = self.os().sync_data(&handle.fd);
-        synced.map_err(|e| Error::os("sync", &self.path(file), e))?;
-        // The bytes are of use only if the file is still to be found where the torrent has it.
-        let held = stamp_of(&handle.fd).map_err(|e| Error::os("look at", &self.path(file), e))?;
-        match self.os().look(&self.root, self.layout.files()[file].path.as_str())? {
-            Found::File(stamp) if stamp.inode == held.inode => {
-                self.entries.set_stamp(file, stamp);
-                Ok(())
-            }
-            _ => Err(Error::Gone(self.path(file))),
         }
     }
 
@@ -533,13 +508,13 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn hash_zeros(len: u32, buf: &mut [u8]) -> [u8; 20] {
-    buf.fill(0);
+fn hash_zeros(len: u32) -> [u8; 20] {
+    let zeros = vec![0; READ_RUN as usize];
     let mut sha1 = Sha1::new();
     let mut left = len as usize;
     while left > 0 {
-        let n = left.min(buf.len());
-        sha1.update(&buf[..n]);
+        let n = left.min(zeros.len());
+        sha1.update(&zeros[..n]);
         left -= n;
     }
     sha1.finalize().into()

@@ -42,8 +42,20 @@ pub const READ_CACHE_RUNS: usize = 32;
 /// Files that a pool keeps open. The one used longest ago is closed and opened again when needed.
 pub const OPEN_FILES: usize = 256;
 
-/// Bytes that one checking job takes before another torrent may have its turn.
+/// Bytes that one checking job hashes before another torrent may have its turn.
 pub const CHECK_BATCH: u64 = 32 << 20;
+
+/// Pieces that one checking job takes, most of which need no hashing if it takes so many.
+pub const CHECK_BATCH_PIECES: u32 = 4096;
+
+/// Files or folders for which a sync takes one more thread, up to [`SYNC_THREADS`].
+pub const SYNCS_PER_THREAD: usize = 16;
+
+/// Threads that one sync has at most, for as long as it lasts; more files wait for one of them.
+pub const SYNC_THREADS: usize = 32;
+
+/// Files and folders above which a sync first has the whole file system written back at once.
+pub const SYNC_EACH: usize = 1000;
 
 /// Files that a new torrent may have. At the limit [`walk`](crate::walk) gives an error.
 pub const MAX_WALKED_FILES: usize = 1_000_000;

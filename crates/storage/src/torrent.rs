@@ -72,7 +72,7 @@ impl TorrentDisk {
     }
 
     /// Makes ready for writing: the root folder, wanted files of length zero, all room if it is to be
-    /// allocated, and bytes that the parts file holds of files that are wanted now.
+    /// allocated, wanted files of ours that are longer than the torrent says cut to their length, and bytes that the parts file holds of files that are wanted now.
     ///
     /// # Errors
     ///
@@ -322,7 +322,7 @@ impl Inner {
     }
 
     /// Lets `work` change how much is held, and keeps the pool's sum right.
-    fn with_held<T>(&self, assembly: &mut Assembly, work: impl FnOnce(&mut Assembly) -> T) -> T {
+    pub(crate) fn with_held<T>(&self, assembly: &mut Assembly, work: impl FnOnce(&mut Assembly) -> T) -> T {
         self.pool.held.fetch_sub(assembly.held(), Ordering::Relaxed);
         let result = work(assembly);
         self.pool.held.fetch_add(assembly.held(), Ordering::Relaxed);

@@ -221,6 +221,38 @@ fn what_a_check_finds_is_synced_too() {
     assert!(block_on(opened.disk.sync()).unwrap_err().not_durable.is_full());
 }
 
+/// An empty file is durable with its folder.
+#[test]
+fn empty_files_are_not_synced_one_by_one() {
+    let mut files = vec![(Kind::File, 0); 3000];
+    files.push((Kind::File, 1000));
+    let sample = Sample::new(PIECE, &files);
+    let place = Place::new();
+    let opened = place.ready(&sample);
+    opened.write_piece(&sample, 0);
+    let saved = block_on(opened.disk.close()).unwrap();
+    assert_eq!(place.os.faults.get().syncs, 1);
+    assert!(saved.files.iter().all(Option::is_some));
+}
+
+/// More files than the pool keeps open, each synced by itself: one that fails is noticed.
+#[test]
+fn each_of_many_files_is_synced() {
+    let sample = Sample::new(1 << 20, &[(Kind::File, 10); 1500]);
+    let place = Place::new();
+    let opened = place.ready(&sample);
+    opened.write_piece(&sample, 0);
+    assert!(block_on(opened.disk.sync()).unwrap().pieces.is_full());
+    assert_eq!(place.os.faults.get().syncs, 1500);
+    let again = place.open(&sample);
+    assert!(block_on(again.disk.check(&sample.full(), |_| {})).unwrap().is_full());
+    let path = sample.path(&place.root(), 1234);
+    std::fs::remove_file(&path).unwrap();
+    let failed = block_on(again.disk.sync()).unwrap_err();
+    assert_eq!(failed.error, Error::Gone(path));
+    assert!(failed.not_durable.is_full());
+}
+
 /// Bytes leave the parts file only when they are durable where they went.
 #[test]
 fn a_failed_sync_keeps_the_parts_file() {

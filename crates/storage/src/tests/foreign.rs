@@ -25,7 +25,7 @@ fn download(sample: &Sample, opened: &Opened) {
     block_on(opened.disk.close()).unwrap();
     for (file, (_, len)) in sample.files.iter().enumerate() {
         let bytes = fs::read(opened.disk.inner.files.path(file)).unwrap();
-        assert!(bytes.starts_with(sample.file_bytes(file)) && bytes.len() as u64 >= *len);
+        assert!(bytes == sample.file_bytes(file) && bytes.len() as u64 == *len);
     }
 }
 
@@ -45,10 +45,72 @@ fn a_file_in_the_way_is_left_alone() {
 #[test]
 fn a_file_is_ours_if_our_state_names_it() {
     let (place, sample) = (Place::new(), sample());
-    let path = plant(&place, &sample, 1, &[7; 60_000]);
+    plant(&place, &sample, 1, &[7; 60_000]);
     let opened = place.open_with(&sample, |o| o.known = vec![false, true]);
     download(&sample, &opened);
-    assert_eq!(fs::read(path).unwrap()[50_000..], [7; 10_000], "the end of a longer file stays");
+}
+
+/// A file that is longer than the torrent says, by what makes it ours. It is cut even if nothing else is
+/// missing, and not before it is clear that nothing stands in the way.
+#[test]
+fn a_longer_file_of_ours_is_cut() {
+    let sample = sample();
+    let longer = |file| [sample.file_bytes(file), &[7; 10_000]].concat();
+    for (overwrite, known, checked) in [(true, false, false), (false, true, false), (false, false, true)] {
+        let place = Place::new();
+        sample.write_files(&place.root());
+        let path = plant(&place, &sample, 0, &longer(0));
+        plant(&place, &sample, 2, b""); // in the way, unless it is known or may be overwritten
+        let open = |known: Vec<bool>| {
+            let opened = place.open_with(&sample, |o| {
+                o.overwrite = overwrite;
+                o.known = known;
+            });
+            if checked {
+                assert!(block_on(opened.disk.check(&sample.full(), |_| {})).unwrap().is_full());
+            }
+            opened
+        };
+        if !overwrite {
+            assert!(block_on(open(vec![known, known, false]).disk.prepare()).is_err());
+        }
+        assert_eq!(fs::read(&path).unwrap(), longer(0), "untouched so far");
+        let opened = open(vec![known, known, true]);
+        block_on(opened.disk.prepare()).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), sample.file_bytes(0));
+        let report = block_on(opened.disk.verify(|_| {})).unwrap();
+        assert!(report.files.iter().all(|file| *file == FileReport::Good), "{report:?}");
+        let stamps = block_on(opened.disk.close()).unwrap().files;
+        assert_eq!(stamps[0].unwrap().size, 100_000);
+        assert!(place.os.faults.get().syncs > 0, "the cut is made durable");
+    }
+}
+
+#[test]
+fn a_file_that_grows_again_is_cut_by_the_next_prepare() {
+    let (place, sample) = (Place::new(), sample());
+    let opened = place.ready(&sample);
+    opened.write_piece(&sample, 0);
+    let path = sample.path(&place.root(), 0);
+    fs::File::options().write(true).open(&path).unwrap().set_len(200_000).unwrap();
+    block_on(opened.disk.prepare()).unwrap();
+    assert_eq!(fs::metadata(path).unwrap().len(), 100_000);
+}
+
+#[test]
+fn a_longer_unwanted_file_is_not_cut() {
+    let (place, sample) = (Place::new(), sample());
+    let bytes = [sample.file_bytes(0), b"more"].concat();
+    let path = plant(&place, &sample, 0, &bytes);
+    let opened = place.open_with(&sample, |o| {
+        o.wanted = vec![false, true, true];
+        o.known = vec![true];
+    });
+    assert!(block_on(opened.disk.check(&sample.full(), |_| {})).unwrap().count_ones() > 0);
+    block_on(opened.disk.prepare()).unwrap();
+    (3..5).for_each(|piece| opened.write_piece(&sample, piece));
+    block_on(opened.disk.close()).unwrap();
+    assert_eq!(fs::read(path).unwrap(), bytes);
 }
 
 #[test]

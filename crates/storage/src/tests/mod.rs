@@ -59,15 +59,7 @@ impl Sample {
             };
         }
         let pieces: Vec<u8> = content.chunks(piece_length as usize).flat_map(Sha1::digest).collect();
-        let mut torrent = format!(
-            "d4:infod5:filesl{list}e4:name1:t12:piece lengthi{piece_length}e6:pieces{}:",
-            pieces.len()
-        )
-        .into_bytes();
-        torrent.extend(pieces);
-        torrent.extend(b"ee");
-        let metainfo = Metainfo::parse(&torrent).unwrap();
-        Sample { layout: Layout::new(Arc::new(metainfo)).unwrap(), content, files: files.to_vec() }
+        Sample { layout: layout(&list, piece_length, &pieces), content, files: files.to_vec() }
     }
 
     fn one_file(piece_length: u32, len: u64) -> Sample {
@@ -196,6 +188,13 @@ impl Opened {
             }
         }
     }
+}
+
+/// The layout of the torrent "t": bencoded files, and the hashes of all pieces one after the other.
+fn layout(files: &str, piece_length: u32, hashes: &[u8]) -> Layout {
+    let head = format!("d4:infod5:filesl{files}e4:name1:t12:piece lengthi{piece_length}e6:pieces");
+    let torrent = [head.as_bytes(), format!("{}:", hashes.len()).as_bytes(), hashes, b"ee"].concat();
+    Layout::new(Arc::new(Metainfo::parse(&torrent).unwrap())).unwrap()
 }
 
 fn pieces(of: &Sample, list: &[u32]) -> Bitfield {

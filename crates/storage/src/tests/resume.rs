@@ -150,6 +150,72 @@ fn holes_are_checked_without_being_read() {
     );
 }
 
+/// Tens of thousands of large pieces that are not there, or are holes, are a handful of jobs.
+#[test]
+fn pieces_that_need_no_reading_are_checked_many_at_once() {
+    let (count, length) = (20_000_u32, 16_u32 << 20);
+    let len = u64::from(count) * u64::from(length);
+    let mut hashes = vec![0; 20 * count as usize];
+    hashes[20 * 7..20 * 8].copy_from_slice(&Sha1::digest(vec![0; length as usize]));
+    let layout = layout(&format!("d6:lengthi{len}e4:pathl1:fee"), length, &hashes);
+    let sample = Sample { layout, content: Vec::new(), files: vec![(Kind::File, len)] };
+    for sparse in [false, true] {
+        let place = Place::new();
+        if sparse {
+            let path = sample.path(&place.root(), 0);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::File::create(path).unwrap().set_len(len).unwrap();
+        }
+        let opened = place.open(&sample);
+        let (mut calls, mut done) = (0, 0);
+        let progress = |n| (calls, done) = (calls + 1, n);
+        let good = block_on(opened.disk.check(&sample.full(), progress)).unwrap();
+        assert_eq!(good, pieces(&sample, if sparse { &[7] } else { &[] }), "zeros where zeros belong");
+        assert_eq!(done, count);
+        assert!(calls <= 10, "{calls} jobs");
+    }
+}
+
+/// After a crash a piece can be complete of which only some blocks were noted.
+#[test]
+fn a_piece_noted_as_unfinished_may_be_complete() {
+    let sample = Sample::new(PIECE, &[(Kind::File, 200_000), (Kind::File, 20_000)]);
+    for wanted in [[true, true], [true, false]] {
+        let place = Place::new();
+        let first = place.open_with(&sample, |o| o.wanted = wanted.to_vec());
+        block_on(first.disk.prepare()).unwrap();
+        // The last of them touches the second file.
+        [0, 3].into_iter().for_each(|piece| first.write_piece(&sample, piece));
+        first.write(&sample, sample.block(1, 2));
+        let saved = block_on(first.disk.close()).unwrap();
+        drop(first);
+
+        let n = PieceIndex::new;
+        let noted = vec![(n(0), vec![1]), (n(1), vec![2]), (n(3), vec![0])];
+        let opened = place.open_with(&sample, |o| {
+            o.wanted = wanted.to_vec();
+            o.known = saved.ours.clone();
+            o.partial = noted.clone();
+        });
+        assert_eq!(opened.disk.partial(), noted);
+        assert_eq!(
+            block_on(opened.disk.check(&pieces(&sample, &[0, 1]), |_| {})).unwrap(),
+            pieces(&sample, &[0])
+        );
+        assert_eq!(opened.disk.verified(), pieces(&sample, &[0]));
+        assert_eq!(opened.disk.partial(), noted[1..], "not good, or not asked for");
+        assert!(block_on(opened.disk.check(&sample.full(), |_| {})).unwrap().contains(n(3)));
+        block_on(opened.disk.prepare()).unwrap();
+        let write = |block| block_on(opened.disk.write_block(block, sample.bytes(block), 0));
+        assert_eq!(write(sample.block(0, 0)), Err(WriteRefused::AlreadyVerified));
+        assert_eq!(write(sample.block(1, 2)), Err(WriteRefused::Duplicate));
+        [0, 1, 3].into_iter().for_each(|block| opened.write(&sample, sample.block(1, block)));
+        assert_eq!(opened.event(), DiskEvent::PieceVerified(n(1)));
+        opened.write_piece(&sample, 2);
+        assert!(block_on(opened.disk.close()).unwrap().pieces.is_full());
+    }
+}
+
 #[test]
 fn a_check_takes_back_what_is_bad() {
     let sample = Sample::one_file(PIECE, 200_000);
