@@ -202,8 +202,8 @@ fn qbittorrent(job: Job<'_>) -> Result<Command> {
 /// # Errors
 /// Its settings cannot be written.
 pub fn qbittorrent_tracker(party: &Party) -> Result<Command> {
-    // Its own peer port is another one of the same address.
-    let peer = Party { addr: (party.ip(), party.addr.port() - 1).into(), dir: party.dir.clone() };
+    // Its own peer port is none of any cell's: its tracker listens on all addresses, and would meet it there.
+    let peer = Party { addr: (party.ip(), party.addr.port() + 2_500).into(), dir: party.dir.clone() };
     let tracker =
         format!("TrackerEnabled=true\n\n[Preferences]\nAdvanced\\trackerPort={}", party.addr.port());
     qbittorrent_command(&peer, &tracker)
