@@ -2,8 +2,8 @@
 
 use crate::select::Selection;
 use crate::units;
-use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ const AFTER_HELP: &str = "\
 Sizes are bytes: 10M is 10,000,000, 1.5GiB is 1,610,612,736; rates are sizes per second.
 
 Every option can be set in the environment: --max-down 10M is RAWTORRENT_MAX_DOWN=10M; one that can be repeated takes \
-its values there separated by spaces. NO_COLOR turns colours off; RAWTORRENT_LOG is a filter for the log, such as \
+its values there separated by spaces, only RAWTORRENT_SELECT one per line, since names have spaces. A switch takes 1 or \
+0; an empty variable is none. NO_COLOR turns colours off; RAWTORRENT_LOG is a filter for the log, such as \
 engine=debug.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
@@ -43,12 +44,12 @@ pub(crate) enum Command {
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Talk {
     /// Say more: -v what happens, -vv why, -vvv everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, env = "RAWTORRENT_VERBOSE")]
-    #[arg(display_order = 100)]
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "RAWTORRENT_VERBOSE")]
+    #[arg(display_order = 100, value_parser = times)]
     pub(crate) verbose: u8,
     /// Say nothing but errors
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, env = "RAWTORRENT_QUIET")]
-    #[arg(display_order = 101, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "RAWTORRENT_QUIET")]
+    #[arg(display_order = 101, value_parser = times, conflicts_with = "verbose")]
     pub(crate) quiet: u8,
 }
 
@@ -65,18 +66,19 @@ pub(crate) struct Download {
     ///
     /// A glob is compared with the whole path, with the path inside the torrent's folder, and with the file's
     /// name; * also matches /.
-    #[arg(long, value_name = "FILES", env = "RAWTORRENT_SELECT", value_parser = Selection::parse)]
+    #[arg(long, value_name = "FILES", value_delimiter = '\n', env = "RAWTORRENT_SELECT")]
+    #[arg(value_parser = Selection::parse)]
     pub(crate) select: Vec<Selection>,
     /// List the files and their numbers, and download nothing
-    #[arg(long, env = "RAWTORRENT_LIST", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "RAWTORRENT_LIST", value_parser = switch)]
     pub(crate) list: bool,
     /// Go on seeding after completion, until interrupted or a seeding goal is reached
-    #[arg(long, env = "RAWTORRENT_SEED", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "RAWTORRENT_SEED", value_parser = switch)]
     pub(crate) seed: bool,
     #[command(flatten)]
     pub(crate) goal: Goal,
     /// Write into files that stand in the way, even if they hold nothing of the torrent
-    #[arg(long, env = "RAWTORRENT_OVERWRITE", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "RAWTORRENT_OVERWRITE", value_parser = switch)]
     pub(crate) overwrite: bool,
     /// Reserve no disk space ahead, or all of it
     #[arg(long, value_name = "HOW", default_value = "sparse", env = "RAWTORRENT_ALLOCATE")]
@@ -118,7 +120,7 @@ pub(crate) struct Create {
     #[arg(long, value_name = "N", env = "RAWTORRENT_PIECE_LENGTH", value_parser = piece_length)]
     pub(crate) piece_length: Option<u32>,
     /// Ask clients to find peers through the trackers only (BEP 27)
-    #[arg(long, env = "RAWTORRENT_PRIVATE", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "RAWTORRENT_PRIVATE", value_parser = switch)]
     pub(crate) private: bool,
     /// A comment for people
     #[arg(long, value_name = "S", env = "RAWTORRENT_COMMENT")]
@@ -135,7 +137,7 @@ pub(crate) struct Show {
     /// A .torrent file, its http(s) URL, or - for standard input
     pub(crate) torrent: String,
     /// One JSON object instead of text
-    #[arg(long, env = "RAWTORRENT_JSON", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "RAWTORRENT_JSON", value_parser = switch)]
     pub(crate) json: bool,
 }
 
@@ -148,7 +150,7 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "DIR", env = "RAWTORRENT_DATA")]
     pub(crate) data: PathBuf,
     /// One JSON object instead of text
-    #[arg(long, env = "RAWTORRENT_JSON", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "RAWTORRENT_JSON", value_parser = switch)]
     pub(crate) json: bool,
 }
 
@@ -157,6 +159,7 @@ pub(crate) struct Verify {
 pub(crate) struct Goal {
     /// Seed until this many times the torrent's size is uploaded
     #[arg(long, value_name = "R", env = "RAWTORRENT_SEED_RATIO", value_parser = ratio)]
+    #[arg(allow_negative_numbers = true)] // refused with a better line
     pub(crate) seed_ratio: Option<f64>,
     /// Seed for this long: 90s, 30m, 1h30m
     #[arg(long, value_name = "TIME", env = "RAWTORRENT_SEED_TIME", value_parser = units::parse_duration)]
@@ -185,10 +188,10 @@ pub(crate) struct Session {
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_peers: Option<u16>,
     /// Ask no trackers
-    #[arg(long, env = "RAWTORRENT_NO_TRACKERS", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "RAWTORRENT_NO_TRACKERS", value_parser = switch)]
     pub(crate) no_trackers: bool,
     /// Events as JSON on stdout, one object per line
-    #[arg(long, env = "RAWTORRENT_JSON", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "RAWTORRENT_JSON", value_parser = switch)]
     pub(crate) json: bool,
     /// Where to keep what is needed to resume [default: $XDG_STATE_HOME/rawtorrent or ~/.local/state/rawtorrent]
     #[arg(long, value_name = "DIR", env = "RAWTORRENT_STATE_DIR")]
@@ -208,6 +211,24 @@ pub(crate) fn default_state_dir(env: impl Fn(&str) -> Option<OsString>) -> Optio
     let dir = |name| env(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
     let state = dir("XDG_STATE_HOME").or_else(|| Some(dir("HOME")?.join(".local/state")))?;
     Some(state.join("rawtorrent"))
+}
+
+impl CommandLine {
+    /// Reads the command line and the environment.
+    pub(crate) fn read() -> Result<CommandLine, clap::Error> {
+        let command = CommandLine::command()
+            .mut_args(without_unset_variable)
+            .mut_subcommands(|command| command.mut_args(without_unset_variable));
+        CommandLine::from_arg_matches(&command.try_get_matches()?)
+    }
+}
+
+/// To clap an empty variable is a value, and a switch that is off there is one that was given.
+fn without_unset_variable(arg: Arg) -> Arg {
+    let Some(value) = arg.get_env().and_then(std::env::var_os) else { return arg };
+    let is_switch = matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::Count);
+    let is_off = || value.to_str().is_some_and(|text| switch(text) == Ok(false));
+    if value.is_empty() || is_switch && is_off() { arg.env(Resettable::Reset) } else { arg }
 }
 
 /// A usage error of clap's on one line, with what it suggests in brackets and where to read more.
@@ -256,6 +277,20 @@ impl Session {
 /// Whether a path on the command line means standard input or output.
 pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
+}
+
+/// What a switch may be set to in the environment.
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("write 1 or 0, yes or no, true or false, on or off".into()),
+    }
+}
+
+/// A switch that may be given several times.
+fn times(text: &str) -> Result<u8, String> {
+    text.parse().or_else(|_| switch(text).map(u8::from))
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
@@ -315,7 +350,6 @@ fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn parse(line: &[&str]) -> Result<Command, clap::Error> {
         CommandLine::try_parse_from([&["rawtorrent"], line].concat()).map(|line| line.command)
@@ -391,7 +425,8 @@ mod tests {
             (&["download", "x", "--max-down", "fast"], "'fast' is not a size"),
             (&["download", "x", "--max-peers", "0"], "0 is not in 1..=65535"),
             (&["download", "x", "--seed-ratio", "NaN"], "not a ratio"),
-            (&["download", "x", "--seed-time", "30"], "30m"),
+            (&["download", "x", "--seed-ratio", "-1"], "'-1' is not a ratio; write 1 or 2.5"),
+            (&["download", "x", "--seed-time", "30"], "'30' has no unit; write 30s, 30m, 30h or 30d"),
             (&["download", "x", "--select", "5-3"], "5-3"),
             (&["create", "x", "--piece-length", "256K"], "256KiB would be 262144"),
             (&["create", "x", "--piece-length", "18"], "from 16KiB to 64MiB"),

@@ -1,34 +1,138 @@
 //! What the engine reports, a line each: what trackers complain of, with `-v` all that happens, with `-vv` every
 //! message to and from peers and every piece as well.
 
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::text::{counted, printable};
-use engine::{Direction, EventKind, Events};
+use engine::{Direction, Event, EventKind, Events, InfoHash};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Complaints that are remembered, so that each is told once; those beyond are not told.
+const MAX_COMPLAINTS: usize = 1000;
 
 /// Tells people until the engine has shut down.
 ///
-/// Without `-v` only until there is a peer: until then the question is why nothing happens, afterwards reporting would
-/// take time from the download.
-pub(crate) async fn pass_on(mut events: Events, console: Console) {
+/// Without `-v` only until every torrent has met a peer: until then the question is why nothing happens, afterwards
+/// reporting would take time from the download.
+pub(crate) async fn pass_on(mut events: Events, console: Console, roll: Arc<Roll>) {
+    let verbose = console.verbose().max(console::logged_events());
+    let mut told = BTreeSet::new();
     let mut lost = 0;
     while let Some(event) = events.next().await {
         if events.lost() > lost {
             console.note(format_args!("({} left out)", counted(events.lost() - lost, "event")));
             lost = events.lost();
         }
-        if console.verbose() == 0 {
-            if matches!(event.kind, EventKind::Handshake { .. }) {
-                return;
+        if verbose > 0 {
+            if let Some(text) = line(&event.kind, verbose) {
+                // As long as git's short hashes: enough to tell a handful of torrents apart.
+                let torrent: String = event.torrent.to_string().chars().take(8).collect();
+                console.note(format_args!("{torrent} {:>9.3} {}", event.at.as_secs_f64(), printable(&text)));
             }
-            if let Some(text) = complaint(&event.kind) {
-                console.note(printable(&text));
-            }
-        } else if let Some(text) = line(&event.kind, console.verbose()) {
-            // As long as git's short hashes: enough to tell a handful of torrents apart.
-            let torrent: String = event.torrent.to_string().chars().take(8).collect();
-            console.note(format_args!("{torrent} {:>9.3} {}", event.at.as_secs_f64(), printable(&text)));
+        } else if let Some(text) = complaint(&event.kind)
+            && told.len() < MAX_COMPLAINTS
+            && told.insert((event.torrent, text.clone()))
+        {
+            console.note(printable(&text));
+        }
+        if let Some(complaint) = roll.hear(&event) {
+            console.note(complaint);
+        }
+        if verbose == 0 && roll.everyone_met() {
+            return;
         }
     }
+}
+
+/// The torrents that are to be heard of, and what is known of each.
+pub(crate) struct Roll(Mutex<Entries>);
+
+#[derive(Default)]
+struct Entries {
+    /// Sources of which it is not known yet what torrent they are.
+    expected: usize,
+    torrents: BTreeMap<InfoHash, Entry>,
+}
+
+#[derive(Default)]
+struct Entry {
+    /// Once the torrent was entered: what is said of it if no tracker can be used.
+    if_alone: Option<Alone>,
+    /// Trackers that cannot be used.
+    refused: usize,
+    /// It has had a peer, or has ended.
+    met: bool,
+}
+
+struct Alone {
+    name: String,
+    trackers: usize,
+}
+
+impl Roll {
+    pub(crate) fn new(sources: usize) -> Roll {
+        Roll(Mutex::new(Entries { expected: sources, ..Entries::default() }))
+    }
+
+    /// A source turned out to be a torrent with so many trackers; `waits` if nobody but them tells of peers. Returns
+    /// what is to be told.
+    pub(crate) fn enter(
+        &self,
+        torrent: InfoHash,
+        name: &str,
+        trackers: usize,
+        waits: bool,
+    ) -> Option<String> {
+        let mut entries = self.entries();
+        entries.expected = entries.expected.saturating_sub(1);
+        let entry = entries.torrents.entry(torrent).or_default();
+        entry.if_alone = waits.then(|| Alone { name: printable(name).into_owned(), trackers });
+        entry.complaint()
+    }
+
+    /// A source came to nothing.
+    pub(crate) fn strike(&self) {
+        let mut entries = self.entries();
+        entries.expected = entries.expected.saturating_sub(1);
+    }
+
+    /// Takes in an event, which may come before its torrent is entered. Returns what is to be told.
+    fn hear(&self, event: &Event) -> Option<String> {
+        let mut entries = self.entries();
+        let entry = entries.torrents.entry(event.torrent).or_default();
+        match &event.kind {
+            EventKind::Handshake { .. } | EventKind::Stopped { .. } => entry.met = true,
+            EventKind::AnnounceFailed { tracker, .. } if is_refused(tracker) => {
+                entry.refused += 1;
+                return entry.complaint();
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn everyone_met(&self) -> bool {
+        let entries = self.entries();
+        entries.expected == 0 && entries.torrents.values().all(|entry| entry.met)
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// Said once, when it is known that no tracker is of use and nobody else is.
+    fn complaint(&mut self) -> Option<String> {
+        let Alone { name, trackers } = self.if_alone.take_if(|alone| alone.trackers <= self.refused)?;
+        let none = if trackers == 0 { "no trackers" } else { "no usable trackers" };
+        Some(format!("{name}: {none}, no --peer: waiting for peers to connect"))
+    }
+}
+
+/// A tracker that will not be asked is named by its place: its text could not be read, or is private.
+fn is_refused(tracker: &str) -> bool {
+    tracker.starts_with("tracker ")
 }
 
 /// What keeps trackers from helping.
@@ -49,6 +153,9 @@ fn line(event: &EventKind, verbose: u8) -> Option<String> {
         }
         EventKind::Announced { tracker, peers, warning: Some(warning) } => {
             format!("{tracker} tells {} and warns: {warning}", counted(*peers as u64, "peer"))
+        }
+        EventKind::AnnounceFailed { tracker, error } if is_refused(tracker) => {
+            format!("{tracker} cannot be used: {error}")
         }
         EventKind::AnnounceFailed { tracker, error } => format!("{tracker} failed: {error}"),
         EventKind::Dialing { peer } => format!("connecting to {peer}"),
@@ -73,6 +180,7 @@ fn line(event: &EventKind, verbose: u8) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn messages_are_for_the_very_curious() {
@@ -85,5 +193,50 @@ mod tests {
         assert_eq!(line(&failed, 1), complaint(&failed));
         assert_eq!(complaint(&failed).unwrap(), "udp://t:1 failed: no answer");
         assert_eq!(complaint(&EventKind::PieceVerified { piece: 0 }), None);
+    }
+    fn event(torrent: u8, kind: EventKind) -> Event {
+        Event { at: Duration::ZERO, torrent: torrent_of(torrent), kind }
+    }
+
+    fn torrent_of(number: u8) -> InfoHash {
+        let torrent = metainfo::create::Builder::file("x", 1).piece_length(16384).pieces(vec![number; 20]);
+        metainfo::Metainfo::parse(&torrent.build().unwrap()).unwrap().info_hash()
+    }
+
+    #[test]
+    fn who_is_left_alone_is_told_once() {
+        let refused = |n: u8| {
+            let tracker = format!("tracker {n} of tier 1");
+            event(1, EventKind::AnnounceFailed { tracker, error: "wss trackers are not supported".into() })
+        };
+        let hint = Some("t: no usable trackers, no --peer: waiting for peers to connect".to_owned());
+        assert_eq!(
+            line(&refused(1).kind, 0).unwrap(),
+            "tracker 1 of tier 1 cannot be used: wss trackers are not supported"
+        );
+        // Whichever comes first, the torrent or what is said of it.
+        let roll = Roll::new(1);
+        assert_eq!((roll.hear(&refused(1)), roll.hear(&refused(2))), (None, None));
+        assert_eq!(roll.enter(torrent_of(1), "t", 2, true), hint);
+        let roll = Roll::new(1);
+        assert_eq!(roll.enter(torrent_of(1), "t", 2, true), None);
+        assert_eq!((roll.hear(&refused(1)), roll.hear(&refused(2))), (None, hint));
+        assert_eq!(roll.hear(&refused(1)), None);
+        // Who has a peer to call, or only seeds, is told nothing.
+        assert_eq!(Roll::new(1).enter(torrent_of(1), "t", 0, false), None);
+        assert!(Roll::new(1).enter(torrent_of(1), "t", 0, true).unwrap().starts_with("t: no trackers, "));
+    }
+
+    #[test]
+    fn complaints_are_heard_until_everyone_has_met_a_peer() {
+        let roll = Roll::new(3);
+        assert!(!roll.everyone_met());
+        roll.strike();
+        roll.enter(torrent_of(1), "one", 1, true);
+        roll.enter(torrent_of(2), "two", 1, true);
+        roll.hear(&event(1, EventKind::Stopped { error: None }));
+        assert!(!roll.everyone_met());
+        roll.hear(&event(2, EventKind::Stopped { error: None }));
+        assert!(roll.everyone_met());
     }
 }

@@ -11,6 +11,16 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// What may filter the log, in the environment.
+const LOG_VARIABLE: &str = "RAWTORRENT_LOG";
+/// How long an end waits for the bars to be cleared from a terminal that may take nothing.
+const CLEARING_TAKES: Duration = Duration::from_millis(200);
 
 /// Shared by everything that has something to say.
 #[derive(Clone)]
@@ -21,6 +31,8 @@ pub(crate) struct Console {
     json: bool,
     /// Set when stdout turned out to be closed or broken: the work goes on without it.
     stdout_gone: Arc<AtomicBool>,
+    /// Set when somebody wanted events and could not get them.
+    output_lost: Arc<AtomicBool>,
 }
 
 /// How progress is shown to people.
@@ -28,7 +40,7 @@ pub(crate) struct Console {
 pub(crate) enum Manner {
     /// Bars that are redrawn: stderr is a terminal.
     Bars,
-    /// A line now and then: stderr is a file or a pipe.
+    /// A line now and then: stderr is a file or a pipe, or events on stdout would tear the bars.
     Lines,
     /// Not at all.
     Quiet,
@@ -49,7 +61,7 @@ pub(crate) enum Event<'a> {
 impl Console {
     pub(crate) fn new(talk: Talk, json: bool) -> Console {
         let smart = io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let manner = match (talk.quiet, smart) {
+        let manner = match (talk.quiet, smart && !json) {
             (1.., _) => Manner::Quiet,
             (0, true) => Manner::Bars,
             (0, false) => Manner::Lines,
@@ -57,7 +69,14 @@ impl Console {
         let target =
             if manner == Manner::Bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
-        Console { bars, manner, verbose: talk.verbose, json, stdout_gone: Arc::default() }
+        Console {
+            bars,
+            manner,
+            verbose: talk.verbose,
+            json,
+            stdout_gone: Arc::default(),
+            output_lost: Arc::default(),
+        }
     }
 
     pub(crate) fn manner(&self) -> Manner {
@@ -74,6 +93,28 @@ impl Console {
         &self.bars
     }
 
+    /// Takes the bars away for good, so that an end at once leaves no half line.
+    pub(crate) fn put_away_bars(&self) {
+        if self.manner != Manner::Bars {
+            return;
+        }
+        let (bars, (done, cleared)) = (self.bars.clone(), mpsc::channel());
+        let clear = move || {
+            let _ = bars.clear();
+            bars.set_draw_target(ProgressDrawTarget::hidden());
+            let _ = done.send(());
+        };
+        // Where there is no thread to be had, the bars stay.
+        if thread::Builder::new().name("clear bars".into()).spawn(clear).is_ok() {
+            let _ = cleared.recv_timeout(CLEARING_TAKES);
+        }
+    }
+
+    /// Whether events could not be written although somebody wanted them.
+    pub(crate) fn is_output_lost(&self) -> bool {
+        self.output_lost.load(Ordering::Relaxed)
+    }
+
     /// Tells people something, unless they asked for quiet.
     pub(crate) fn note(&self, text: impl Display) {
         if self.manner != Manner::Quiet {
@@ -83,12 +124,17 @@ impl Console {
 
     /// Tells people, and with `--json` programs, what went wrong.
     pub(crate) fn failure(&self, failure: &Failure) {
-        self.stderr(&format!("rawtorrent: {}\n", printable(&failure.message)));
+        self.error(failure);
         self.event(&Event::Error {
             info_hash: failure.info_hash.as_deref(),
             kind: failure.kind,
             message: &failure.message,
         });
+    }
+
+    /// Tells people what went wrong, however quiet it is to be.
+    pub(crate) fn error(&self, failure: &Failure) {
+        self.stderr(&format!("rawtorrent: {}\n", printable(&failure.message)));
     }
 
     /// Writes one event for programs, if they asked for events; a line goes out at once and whole.
@@ -98,7 +144,8 @@ impl Console {
         }
         if let Err(failure) = self.print(json_line(event)) {
             self.stdout_gone.store(true, Ordering::Relaxed);
-            self.stderr(&format!("rawtorrent: {failure}\n"));
+            self.output_lost.store(true, Ordering::Relaxed);
+            self.error(&failure);
         }
     }
 
@@ -129,9 +176,10 @@ pub(crate) fn json_line(value: &impl Serialize) -> String {
     line
 }
 
-/// Sends what libraries log to stderr, above the bars; `RAWTORRENT_LOG` is a filter in `tracing`'s language.
-pub(crate) fn start_logging(console: &Console, talk: Talk) {
-    use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+/// Sends what libraries log to stderr, above the bars; `RAWTORRENT_LOG` is a filter in `tracing`'s language, and an
+/// error if it makes no sense.
+pub(crate) fn start_logging(console: &Console, talk: Talk) -> Result<(), String> {
+    use tracing_subscriber::fmt::MakeWriter;
 
     #[derive(Clone)]
     struct Above(Console);
@@ -162,7 +210,10 @@ pub(crate) fn start_logging(console: &Console, talk: Talk) {
         (0, 2) => "warn,engine=debug,net=debug,storage=debug",
         (0, 3..) => "trace",
     };
-    let filter = EnvFilter::try_from_env("RAWTORRENT_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = match std::env::var_os(LOG_VARIABLE).filter(|value| !value.is_empty()) {
+        None => EnvFilter::new(level),
+        Some(value) => log_filter(&value.to_string_lossy())?,
+    };
     let colours = crate::paint::Paint::of_stderr().is_on();
     // Only a second start could fail: then the first one's manner stays.
     let _ = tracing_subscriber::fmt()
@@ -171,11 +222,44 @@ pub(crate) fn start_logging(console: &Console, talk: Talk) {
         .with_ansi(colours)
         .without_time()
         .try_init();
+    Ok(())
+}
+
+/// A filter for the log. What is no level must be a target with one, lest a mistyped level silence everything.
+fn log_filter(text: &str) -> Result<EnvFilter, String> {
+    let wrong = || {
+        format!("{LOG_VARIABLE}: '{text}' is not a filter for the log; write debug or engine=debug,net=trace")
+    };
+    let mut parts = text.split(',').map(str::trim);
+    if !parts.all(|part| part.contains(['=', '[']) || part.parse::<LevelFilter>().is_ok()) {
+        return Err(wrong());
+    }
+    EnvFilter::try_new(text).map_err(|_| wrong())
+}
+
+/// How much of the engine's events the log is to tell, as a number of `-v`.
+pub(crate) fn logged_events() -> u8 {
+    match () {
+        () if tracing::enabled!(target: "engine", tracing::Level::DEBUG) => 2,
+        () if tracing::enabled!(target: "engine", tracing::Level::INFO) => 1,
+        () => 0,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters_that_make_no_sense_are_told() {
+        for good in ["debug", "engine=debug", "WARN,net=trace", "off", "engine[span]=info"] {
+            assert!(log_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["loud", "engine=loud", "!!", "engine=debug,what"] {
+            let said = log_filter(bad).unwrap_err();
+            assert!(said.starts_with(&format!("RAWTORRENT_LOG: '{bad}' is not")), "{said}");
+        }
+    }
 
     #[test]
     fn events_have_exactly_the_fields_of_the_contract() {

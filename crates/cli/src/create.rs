@@ -20,7 +20,7 @@ const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 const PROGRAM: &str = concat!("rawtorrent ", env!("CARGO_PKG_VERSION"));
 
 pub(crate) fn run(args: &Create, console: &Console) -> Result<Exit, Failure> {
-    interrupt::immediate()?;
+    interrupt::immediate(console)?;
     let path = resolved(&args.path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let output = Output::choose(args.output.as_deref(), &path, &name)?;
@@ -121,8 +121,8 @@ impl Output {
         let Some(target) = target else {
             return refuse(format!("{shown} is a folder; give the name of a file with -o"));
         };
-        let content =
-            fs::canonicalize(content).or_fail(kind::STORAGE, format_args!("cannot read {shown}"))?;
+        let content = fs::canonicalize(content)
+            .or_fail(kind::STORAGE, format_args!("cannot read {}", content.display()))?;
         if target.starts_with(&content) {
             return refuse(format!("{shown} would be part of what is shared; give another place with -o"));
         }

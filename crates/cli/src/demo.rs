@@ -12,6 +12,7 @@ use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::interrupt::{self, Interrupt};
 use crate::paint::Paint;
 use crate::runtime;
+use crate::terminal;
 use crate::text::counted;
 use crate::units::{Rate, Size};
 use engine::create::CreateTorrent;
@@ -32,7 +33,7 @@ const PIECE_LENGTH: u32 = 128 << 10;
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(console: &Console) -> Result<Exit, Failure> {
-    let interrupt = interrupt::graceful()?;
+    let interrupt = interrupt::graceful(console)?;
     let scratch = Scratch::new().or_fail(kind::STORAGE, "cannot make a temporary folder")?;
     runtime()?.block_on(async {
         tokio::select! {
@@ -96,7 +97,7 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn print(&self, text: &str) -> Result<(), Failure> {
-        self.console.print(format!("{text}\n"))
+        self.console.print(format!("{}\n", terminal::fitted(text, terminal::columns_of_stdout())))
     }
 
     fn say(&mut self, who: Who, what: &str, text: &str) -> Result<(), Failure> {

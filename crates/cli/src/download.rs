@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Download, console: &Console) -> Result<Exit, Failure> {
 
 /// `--list`: what each source holds, numbered as `--select` counts; with `--json`, what `show --json` prints.
 fn list(args: &Download, console: &Console) -> Result<Exit, Failure> {
-    interrupt::immediate()?;
+    interrupt::immediate(console)?;
     let runtime = runtime()?;
     let paint = Paint::of_stdout();
     let mut exit = Exit::Done;

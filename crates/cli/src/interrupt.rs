@@ -2,6 +2,7 @@
 //!
 //! A thread of its own listens, so that no work can keep a second Ctrl-C waiting.
 
+use crate::console::Console;
 use crate::failure::{Exit, Failure, OrFail, kind};
 use std::io;
 use std::thread;
@@ -20,27 +21,29 @@ impl Interrupt {
             std::future::pending::<()>().await;
         }
     }
-
-    pub(crate) fn is_asked(&self) -> bool {
-        *self.0.borrow()
-    }
 }
 
 /// Listens from now on; the caller stops cleanly when asked to.
-pub(crate) fn graceful() -> Result<Interrupt, Failure> {
+pub(crate) fn graceful(console: &Console) -> Result<Interrupt, Failure> {
     let (asked, interrupt) = watch::channel(false);
+    let console = console.clone();
     listen(move |times| match times {
         1 => drop(asked.send_replace(true)),
-        _ => std::process::exit(Exit::Interrupted.code()),
+        _ => end(&console),
     })
     .or_fail(kind::STARTUP, "cannot listen for Ctrl-C")?;
     Ok(Interrupt(interrupt))
 }
 
 /// Listens from now on; for work that leaves nothing half done, the first Ctrl-C ends the program.
-pub(crate) fn immediate() -> Result<(), Failure> {
-    listen(|_| std::process::exit(Exit::Interrupted.code()))
-        .or_fail(kind::STARTUP, "cannot listen for Ctrl-C")
+pub(crate) fn immediate(console: &Console) -> Result<(), Failure> {
+    let console = console.clone();
+    listen(move |_| end(&console)).or_fail(kind::STARTUP, "cannot listen for Ctrl-C")
+}
+
+fn end(console: &Console) -> ! {
+    console.put_away_bars();
+    std::process::exit(Exit::Interrupted.code())
 }
 
 /// Calls `heard` with 1, 2, and so on, from a thread of its own.

@@ -19,19 +19,19 @@ mod seed;
 mod select;
 mod show;
 mod source;
+mod terminal;
 mod text;
 mod transfer;
 mod units;
 mod verify;
 
+use crate::console::Console;
 use args::{Command, CommandLine};
-use clap::Parser;
 use clap::error::ErrorKind;
-use console::Console;
 use failure::{Exit, Failure, OrFail, kind};
 
 fn main() {
-    let exit = match CommandLine::try_parse() {
+    let exit = match CommandLine::read() {
         Ok(line) => run(&line),
         Err(error) => usage(&error),
     };
@@ -40,7 +40,9 @@ fn main() {
 
 fn run(line: &CommandLine) -> Exit {
     let console = Console::new(line.talk, line.command.wants_json());
-    console::start_logging(&console, line.talk);
+    if let Err(wrong) = crate::console::start_logging(&console, line.talk) {
+        return wrong_usage(&format!("{wrong}; see 'rawtorrent --help'"));
+    }
     let result = match &line.command {
         Command::Download(args) => download::run(args, &console),
         Command::Seed(args) => seed::run(args, &console),
@@ -49,10 +51,12 @@ fn run(line: &CommandLine) -> Exit {
         Command::Verify(args) => verify::run(args, &console),
         Command::Demo => demo::run(&console),
     };
-    result.unwrap_or_else(|failure| {
+    let exit = result.unwrap_or_else(|failure| {
         console.failure(&failure);
         Exit::Failed
-    })
+    });
+    // Events that could not be written are missed by whoever wanted them.
+    if exit == Exit::Done && console.is_output_lost() { Exit::Failed } else { exit }
 }
 
 /// Help and version were asked for and go to stdout; everything else is a mistake, told on one line.
@@ -63,13 +67,15 @@ fn usage(error: &clap::Error) -> Exit {
             let _ = error.print();
             Exit::Done
         }
-        _ => {
-            use std::io::Write;
-            // Nobody is left to hear of an error here.
-            let _ = writeln!(std::io::stderr(), "rawtorrent: {}", args::usage_line(error));
-            Exit::Usage
-        }
+        _ => wrong_usage(&args::usage_line(error)),
     }
+}
+
+fn wrong_usage(line: &str) -> Exit {
+    use std::io::Write;
+    // Nobody is left to hear of an error here.
+    let _ = writeln!(std::io::stderr(), "rawtorrent: {line}");
+    Exit::Usage
 }
 
 /// What a command's async part runs on; the engine has threads of its own.

@@ -1,9 +1,11 @@
 //! How far things are, shown as a bar, as a line now and then, or as JSON events.
 
 use crate::console::{Console, Event, Manner};
+use crate::terminal;
 use crate::text::printable;
 use crate::units::{Rate, Size, Span, grouped, percent};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,6 +53,8 @@ pub(crate) struct Reporter {
     info_hash: String,
     name: String,
     bar: Option<ProgressBar>,
+    /// How the bar's line is shared out at present.
+    layout: Option<Layout>,
     ticks: u64,
 }
 
@@ -58,10 +62,11 @@ impl Reporter {
     pub(crate) fn new(console: &Console, info_hash: &str, name: &str) -> Reporter {
         let name = printable(name).into_owned();
         let bar = (console.manner() == Manner::Bars).then(|| {
-            let bar = console.bars().add(ProgressBar::new(0)).with_style(torrent_style());
+            let bar = console.bars().add(ProgressBar::new(0)).with_style(Layout::default().style(""));
             bar.with_prefix(name.clone())
         });
-        Reporter { console: console.clone(), info_hash: info_hash.to_owned(), name, bar, ticks: 0 }
+        let info_hash = info_hash.to_owned();
+        Reporter { console: console.clone(), info_hash, name, bar, layout: None, ticks: 0 }
     }
 
     /// To be called every [`TICK`].
@@ -107,15 +112,22 @@ impl Reporter {
         self.console.note(format_args!("{}: {text}", self.name));
     }
 
-    fn draw(&self, now: &Snapshot) {
+    fn draw(&mut self, now: &Snapshot) {
         let Some(bar) = &self.bar else { return };
         let (done, total) = match now.phase {
             Phase::Checking { done, total } => (done.into(), total.into()),
             Phase::Downloading | Phase::Seeding => (now.done, now.total),
         };
+        let mut rests = now.beside_a_bar();
+        let widths: Vec<_> = rests.iter().map(|rest| rest.chars().count()).collect();
+        let (chosen, layout) = Layout::choose(terminal::columns_of_stderr(), &widths);
+        let rest = chosen.map(|at| rests.swap_remove(at)).unwrap_or_default();
+        if self.layout.replace(layout) != Some(layout) {
+            bar.set_style(layout.style("{msg}"));
+        }
+        bar.set_message(rest);
         bar.set_length(total);
         bar.set_position(done);
-        bar.set_message(now.beside_a_bar());
     }
 
     fn event(&self, now: &Snapshot) {
@@ -159,21 +171,28 @@ impl Snapshot {
         }
     }
 
-    /// Like a line, without what the bar shows, in columns that do not jump.
-    fn beside_a_bar(&self) -> String {
+    /// Like a line, without what the bar shows, in columns that do not jump; what says most first, for wide terminals.
+    fn beside_a_bar(&self) -> Vec<String> {
+        let (down, up) = (Rate(self.rate_down), Rate(self.rate_up));
+        let (total, sent) = (Size(self.total), Size(self.uploaded));
+        let peers = format!("{:>3} {:<5}", self.peers, if self.peers == 1 { "peer" } else { "peers" });
         match self.phase {
-            Phase::Checking { .. } => format!("of {} checking what is there", Size(self.total)),
+            Phase::Checking { .. } => vec![format!("of {total} checking what is there"), "checking".into()],
             Phase::Downloading => {
                 let left = self.time_left().map_or("-".into(), |left| Span(left).to_string());
-                let (down, up) = (Rate(self.rate_down), Rate(self.rate_up));
-                let total = Size(self.total);
-                format!("of {total:>10} {down:>12} down {up:>12} up {:>3} peers {left:>7} left", self.peers)
+                vec![
+                    format!("of {total:>10} {down:>12} down {up:>12} up {peers} {left:>7} left"),
+                    format!("{total:>10} {down:>12} {peers} {left:>7} left"),
+                    format!("{down:>12} {left:>7} left"),
+                    format!("{down:>12}"),
+                ]
             }
-            Phase::Seeding => {
-                let (up, sent) = (Rate(self.rate_up), Size(self.uploaded));
-                let total = Size(self.total);
-                format!("of {total:>10} {up:>12} up {sent:>10} sent {:>3} peers, seeding", self.peers)
-            }
+            Phase::Seeding => vec![
+                format!("of {total:>10} {up:>12} up {sent:>10} sent {peers} seeding"),
+                format!("{up:>12} up {peers} seeding"),
+                format!("{up:>12} up"),
+                "seeding".into(),
+            ],
         }
     }
 
@@ -192,8 +211,11 @@ pub(crate) struct Hashing {
 }
 
 enum Face {
-    Bar(ProgressBar),
-    Lines { last: Mutex<Instant> },
+    /// With the width of the terminal that it is laid out for.
+    Bar(ProgressBar, AtomicUsize),
+    Lines {
+        last: Mutex<Instant>,
+    },
 }
 
 impl Hashing {
@@ -202,8 +224,9 @@ impl Hashing {
         let what = printable(what).into_owned();
         let face = match console.manner() {
             Manner::Bars => {
-                let bar = console.bars().add(ProgressBar::new(0)).with_style(hashing_style());
-                Face::Bar(bar.with_prefix(what.clone()))
+                let columns = terminal::columns_of_stderr();
+                let bar = console.bars().add(ProgressBar::new(0)).with_style(hashing_style(columns));
+                Face::Bar(bar.with_prefix(what.clone()), columns.into())
             }
             Manner::Lines | Manner::Quiet => Face::Lines { last: Mutex::new(Instant::now()) },
         };
@@ -213,7 +236,11 @@ impl Hashing {
     /// So many bytes of all are hashed by now; may be called from several threads.
     pub(crate) fn at(&self, done: u64, total: u64) {
         match &self.face {
-            Face::Bar(bar) => {
+            Face::Bar(bar, laid_out_for) => {
+                let columns = terminal::columns_of_stderr();
+                if laid_out_for.swap(columns, Ordering::Relaxed) != columns {
+                    bar.set_style(hashing_style(columns));
+                }
                 bar.set_length(total);
                 bar.set_position(done);
             }
@@ -231,25 +258,74 @@ impl Hashing {
 
 impl Drop for Hashing {
     fn drop(&mut self) {
-        if let Face::Bar(bar) = &self.face {
+        if let Face::Bar(bar, _) = &self.face {
             bar.finish_and_clear();
             self.console.bars().remove(bar);
         }
     }
 }
 
-fn torrent_style() -> ProgressStyle {
-    style("{prefix:24!} {bar:24.cyan/dim} {percent:>3}% {msg}")
+/// How a bar's line is shared out over the width of the terminal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Layout {
+    /// Columns for the name; 0 leaves it out, as with the others.
+    name: usize,
+    /// Columns for the bar itself.
+    bar: usize,
+    has_percent: bool,
+    has_rest: bool,
 }
 
-fn hashing_style() -> ProgressStyle {
-    style(
-        "{prefix:24!} {bar:24.cyan/dim} {percent:>3}% of {binary_total_bytes:>10} {binary_bytes_per_sec:>12} {eta:>4} left",
-    )
+impl Layout {
+    /// Columns that stay free: a terminal writes `^C` behind the bar, and a line that wraps cannot be taken back.
+    const MARGIN: usize = 3;
+    /// `100%`
+    const PERCENT: usize = 4;
+    const NAME: std::ops::RangeInclusive<usize> = 12..=24;
+    const BAR: std::ops::RangeInclusive<usize> = 8..=24;
+
+    /// The first of the `rests`, given by their widths, beside which name and bar fit, and their share; without a rest
+    /// where none fits.
+    fn choose(columns: usize, rests: &[usize]) -> (Option<usize>, Layout) {
+        let room = columns.saturating_sub(Layout::MARGIN);
+        let full = rests.iter().enumerate().find_map(|(at, rest)| {
+            let spare = room.checked_sub(Layout::PERCENT + 1 + rest + 2)?;
+            let bar_gets = |spare: usize| (spare * 2 / 5).clamp(*Layout::BAR.start(), *Layout::BAR.end());
+            let (bar, least) = (bar_gets(spare), Layout::NAME.start() + Layout::BAR.start());
+            let name = spare.saturating_sub(bar).min(*Layout::NAME.end());
+            (spare >= least).then_some((Some(at), Layout { name, bar, has_percent: true, has_rest: true }))
+        });
+        full.unwrap_or_else(|| {
+            let has_percent = room >= Layout::PERCENT;
+            // A name of less than a few letters tells nothing.
+            let spare = room.saturating_sub(Layout::PERCENT + 1);
+            let name = if spare < 4 { 0 } else { spare.min(*Layout::NAME.end()) };
+            (None, Layout { name, bar: 0, has_percent, has_rest: false })
+        })
+    }
+
+    /// For indicatif; `rest` is the template of what stands behind the percentage.
+    fn style(self, rest: &str) -> ProgressStyle {
+        let part = |width: usize, template: String| if width > 0 { template } else { String::new() };
+        let mut template = part(self.name, format!("{{prefix:{}!}} ", self.name));
+        template += &part(self.bar, format!("{{bar:{}.cyan/dim}} ", self.bar));
+        template += if self.has_percent { "{percent:>3}%" } else { "" };
+        if self.has_rest {
+            template = template + " " + rest;
+        }
+        ProgressStyle::with_template(&template).expect("the templates are tested").progress_chars("━━─")
+    }
 }
 
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the templates are tested").progress_chars("━━─")
+/// What stands behind the percentage of a hashing bar, with its width.
+const HASHING_RESTS: [(&str, usize); 2] = [
+    ("of {binary_total_bytes:>11} {binary_bytes_per_sec:>13} {eta:>4} left", 3 + 11 + 1 + 13 + 1 + 4 + 5),
+    ("{eta:>4} left", 4 + 5),
+];
+
+fn hashing_style(columns: usize) -> ProgressStyle {
+    let (chosen, layout) = Layout::choose(columns, &HASHING_RESTS.map(|(_, width)| width));
+    layout.style(chosen.map_or("", |at| HASHING_RESTS[at].0))
 }
 
 #[cfg(test)]
@@ -281,15 +357,41 @@ mod tests {
     fn columns_do_not_jump() {
         let widths = [0, 999, 1 << 20, 1023 << 30].map(|rate_down| {
             let now = Snapshot { rate_down, done: NOW.total, ..NOW };
-            now.beside_a_bar().chars().count()
+            now.beside_a_bar().iter().map(|rest| rest.chars().count()).collect::<Vec<_>>()
         });
-        assert!(widths.iter().all(|&width| width == widths[0]), "{widths:?}");
+        assert!(widths.iter().all(|width| *width == widths[0]), "{widths:?}");
+        let peers = |peers| Snapshot { peers, ..NOW }.beside_a_bar().remove(0);
+        assert!(peers(1).contains("  1 peer  ") && peers(2).contains("  2 peers "), "{}", peers(1));
+        assert_eq!(peers(1).len(), peers(2).len());
     }
 
     #[test]
-    fn templates_are_valid() {
-        torrent_style();
-        hashing_style();
+    fn bars_fit_every_terminal() {
+        let phases = [Phase::Downloading, Phase::Seeding, Phase::Checking { done: 1, total: 2 }];
+        for columns in 0..300 {
+            for phase in phases {
+                let rests =
+                    Snapshot { phase, ..NOW }.beside_a_bar().iter().map(String::len).collect::<Vec<_>>();
+                let (chosen, layout) = Layout::choose(columns, &rests);
+                let with_space = |width: usize| if width == 0 { 0 } else { width + 1 };
+                let rest = chosen.map_or(0, |at| 1 + rests[at]);
+                let percent = if layout.has_percent { 4 } else { 0 };
+                let width = with_space(layout.name) + with_space(layout.bar) + percent + rest;
+                assert!(width <= columns.saturating_sub(Layout::MARGIN), "{width} on {columns}: {layout:?}");
+                layout.style("{msg}");
+            }
+            hashing_style(columns);
+        }
+    }
+
+    #[test]
+    fn the_usual_terminal_shows_what_matters() {
+        let rests = NOW.beside_a_bar();
+        let widths: Vec<_> = rests.iter().map(String::len).collect();
+        let shown = |columns| Layout::choose(columns, &widths).0.map_or("", |at| &rests[at]);
+        assert_eq!(shown(80), " 100.0 MiB    3.0 MiB/s   1 peer      30s left");
+        assert_eq!(shown(140), rests[0]);
+        assert_eq!((shown(50), shown(20)), ("   3.0 MiB/s", ""));
     }
 
     #[test]

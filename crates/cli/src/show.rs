@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::fmt::{self, Display};
 
 pub(crate) fn run(args: &Show, console: &Console) -> Result<Exit, Failure> {
-    interrupt::immediate()?;
+    interrupt::immediate(console)?;
     let torrent = runtime()?.block_on(Source::new(&args.torrent).load(transfer::fetch_alone))?;
     let files = listing::list(&torrent);
     let shown = Shown::new(&torrent, &files);

@@ -3,6 +3,7 @@
 //! Each source is a task of its own, so that one that fails or is slow holds up no other.
 
 use crate::args::{Goal, Session};
+use crate::chatter::{self, Roll};
 use crate::console::Console;
 use crate::failure::{Exit, Failure, kind};
 use crate::interrupt::{self, Interrupt};
@@ -10,13 +11,13 @@ use crate::progress::{Phase, Reporter, Snapshot, TICK};
 use crate::select::{self, Selection};
 use crate::source::Source;
 use crate::text::printable;
-use crate::{chatter, listing, runtime};
+use crate::{listing, runtime};
 use engine::{
     AddTorrent, Allocate, Engine, Error, Metainfo, SeedGoal, Settings, Torrent, TorrentError, TorrentState,
 };
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Once};
 use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior};
 
@@ -50,7 +51,7 @@ pub(crate) fn run(
     settings: Settings,
     console: &Console,
 ) -> Result<Exit, Failure> {
-    let interrupt = interrupt::graceful()?;
+    let interrupt = interrupt::graceful(console)?;
     let engine = Engine::start(settings).map_err(|error| engine_failure(&error))?;
     let runtime = runtime()?;
     let seed_only = plan.seed_only;
@@ -58,8 +59,10 @@ pub(crate) fn run(
         let addrs = engine.listen_addrs().iter().map(ToString::to_string).collect::<Vec<_>>();
         console.note(format_args!("listening on {}", addrs.join(", ")));
     }
-    runtime.spawn(chatter::pass_on(engine.events(), console.clone()));
-    let transfer = Arc::new(Transfer { plan, engine, console: console.clone(), interrupt });
+    let roll = Arc::new(Roll::new(sources.len()));
+    runtime.spawn(chatter::pass_on(engine.events(), console.clone(), roll.clone()));
+    let stopping = Once::new();
+    let transfer = Arc::new(Transfer { plan, engine, console: console.clone(), interrupt, stopping, roll });
     let outcomes = runtime.block_on(transfer.all(sources));
     // Standard input may still be waited for: nobody waits for that.
     runtime.shutdown_background();
@@ -121,6 +124,8 @@ struct Added {
     torrent: Torrent,
     name: String,
     pieces: u32,
+    /// Bytes of the whole torrent.
+    total: u64,
 }
 
 impl Added {
@@ -136,6 +141,9 @@ struct Transfer {
     engine: Engine,
     console: Console,
     interrupt: Interrupt,
+    /// That it is stopping is told once, before anything that follows from it.
+    stopping: Once,
+    roll: Arc<Roll>,
 }
 
 impl Transfer {
@@ -146,9 +154,6 @@ impl Transfer {
             tasks.spawn(async move { transfer.one(&source).await });
         }
         let outcomes = tasks.join_all().await;
-        if self.interrupt.is_asked() {
-            self.console.note("stopping; press Ctrl-C again to stop at once");
-        }
         let transfer = Arc::into_inner(self).expect("every task that shared it has ended");
         transfer.engine.shutdown().await;
         outcomes
@@ -159,8 +164,14 @@ impl Transfer {
         let mut interrupt = self.interrupt.clone();
         let added = tokio::select! {
             added = self.add(source) => added,
-            () = interrupt.asked() => return Outcome::Interrupted,
+            () = interrupt.asked() => {
+                self.tell_of_stopping();
+                return Outcome::Interrupted;
+            }
         };
+        if !matches!(added, Ok(Some(_))) {
+            self.roll.strike();
+        }
         let followed = match added {
             Ok(Some(added)) => self.follow(&added).await,
             Ok(None) => Ok(Outcome::Done),
@@ -180,16 +191,16 @@ impl Transfer {
             let message = format!("{}: {}", printable(&name), failure.message);
             Failure { message, ..failure.of(&info_hash) }
         };
-        let pieces = torrent.lengths().piece_count();
-        let no_source = self.plan.peers.is_empty() && (!self.plan.trackers || torrent.trackers().is_empty());
+        let (pieces, total) = (torrent.lengths().piece_count(), torrent.lengths().total());
+        let trackers = if self.plan.trackers { torrent.trackers().iter().flatten().count() } else { 0 };
+        let waits = self.plan.peers.is_empty() && !self.plan.seed_only;
         let add = self.order(torrent).map_err(in_this)?;
         match self.engine.add(add).await {
             Ok(torrent) => {
-                if no_source && !self.plan.seed_only {
-                    let waiting = "no trackers, no --peer: waiting for peers to connect";
-                    self.console.note(format_args!("{}: {waiting}", printable(&name)));
+                if let Some(complaint) = self.roll.enter(torrent.info_hash(), &name, trackers, waits) {
+                    self.console.note(complaint);
                 }
-                Ok(Some(Added { torrent, name, pieces }))
+                Ok(Some(Added { torrent, name, pieces, total }))
             }
             Err(Error::AlreadyAdded(_)) => {
                 let (name, source) = (printable(&name), printable(source));
@@ -219,22 +230,22 @@ impl Transfer {
     async fn follow(&self, added: &Added) -> Result<Outcome, Failure> {
         let torrent = &added.torrent;
         let mut reporter = Reporter::new(&self.console, &torrent.info_hash().to_string(), &added.name);
-        match self.watch(torrent, &mut reporter, torrent.wait_finished()).await {
+        match self.watch(added, &mut reporter, torrent.wait_finished()).await {
             Some(Ok(done)) if self.is_whole(added).await => {
-                let path = done.path.display().to_string();
-                reporter.finished(&self.snapshot(torrent), &path, done.bytes, done.elapsed);
+                let path = without_dot(&done.path).display().to_string();
+                reporter.finished(&self.snapshot(added), &path, done.bytes, done.elapsed);
             }
             Some(Ok(_)) => reporter.part(torrent.stats().have_pieces, added.pieces),
             // What was there was seeded until the goal was reached.
             Some(Err(TorrentError::Stopped)) if self.plan.seed_only => return Ok(Outcome::Done),
             Some(Err(error)) => return Err(added.failure(&error)),
             None => {
-                reporter.interrupted(&self.snapshot(torrent));
+                reporter.interrupted(&self.snapshot(added));
                 return Ok(Outcome::Interrupted);
             }
         }
         if self.plan.seed.is_some()
-            && let Some(Err(error)) = self.watch(torrent, &mut reporter, torrent.wait_stopped()).await
+            && let Some(Err(error)) = self.watch(added, &mut reporter, torrent.wait_stopped()).await
         {
             return Err(added.failure(&error));
         }
@@ -256,7 +267,7 @@ impl Transfer {
     /// Ticks until `end` comes; `None` if an interrupt comes first.
     async fn watch<T>(
         &self,
-        torrent: &Torrent,
+        added: &Added,
         reporter: &mut Reporter,
         end: impl Future<Output = T>,
     ) -> Option<T> {
@@ -268,14 +279,21 @@ impl Transfer {
             tokio::select! {
                 biased;
                 ended = &mut end => return Some(ended),
-                () = interrupt.asked() => return None,
-                _ = ticks.tick() => reporter.tick(&self.snapshot(torrent)),
+                () = interrupt.asked() => {
+                    self.tell_of_stopping();
+                    return None;
+                }
+                _ = ticks.tick() => reporter.tick(&self.snapshot(added)),
             }
         }
     }
 
-    fn snapshot(&self, torrent: &Torrent) -> Snapshot {
-        let stats = torrent.stats();
+    fn tell_of_stopping(&self) {
+        self.stopping.call_once(|| self.console.note("stopping; press Ctrl-C again to stop at once"));
+    }
+
+    fn snapshot(&self, added: &Added) -> Snapshot {
+        let stats = added.torrent.stats();
         let phase = match stats.state {
             TorrentState::Checking => Phase::Checking { done: stats.checked, total: stats.to_check },
             _ if self.plan.seed_only => Phase::Seeding,
@@ -285,13 +303,19 @@ impl Transfer {
         Snapshot {
             phase,
             done: stats.done,
-            total: stats.total,
+            // To who only seeds, the engine counts what is there as all that is wanted.
+            total: if self.plan.seed_only { added.total } else { stats.total },
             rate_down: stats.rate_down,
             rate_up: stats.rate_up,
             uploaded: stats.uploaded,
             peers: stats.peers,
         }
     }
+}
+
+/// A path in the default folder as people write it.
+fn without_dot(path: &Path) -> &Path {
+    path.strip_prefix(".").unwrap_or(path)
 }
 
 /// For each of the torrent's files whether it is wanted, by its index there; nothing selected is everything.

@@ -33,6 +33,9 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     if rest.is_empty() {
         return Err(wrong());
     }
+    if rest.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("'{rest}' has no unit; write {rest}s, {rest}m, {rest}h or {rest}d"));
+    }
     while !rest.is_empty() {
         let unit_at = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let count: u64 = rest[..unit_at].parse().map_err(|_| wrong())?;

@@ -2,7 +2,7 @@
 
 use crate::args::Verify;
 use crate::console::{Console, json_line};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::paint::{Look, Paint};
 use crate::progress::Hashing;
 use crate::source::Source;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::fmt::Write;
 
 pub(crate) fn run(args: &Verify, console: &Console) -> Result<Exit, Failure> {
-    interrupt::immediate()?;
+    interrupt::immediate(console)?;
     let runtime = runtime()?;
     let torrent = runtime.block_on(Source::new(&args.torrent).load(transfer::fetch_alone))?;
     let lengths = torrent.lengths();
@@ -27,9 +27,16 @@ pub(crate) fn run(args: &Verify, console: &Console) -> Result<Exit, Failure> {
         .map_err(|error| transfer::engine_failure(&error).of(&torrent.info_hash().to_string()))?;
     drop(hashing);
     let found = Found::new(&torrent, &report);
+    // Of a folder that cannot be looked into, there is one thing to say, not one for each file.
+    let folder = std::fs::metadata(args.data.join("."))
+        .or_fail(kind::STORAGE, format_args!("cannot read {}", args.data.display()));
     if args.json {
         console.print(json_line(&found))?;
+        if let Err(failure) = folder {
+            console.error(&failure);
+        }
     } else {
+        folder?;
         console.print(found.to_text(Paint::of_stdout()))?;
     }
     Ok(if found.is_all_good() { Exit::Done } else { Exit::Failed })

@@ -33,6 +33,17 @@ fn a_full_disk_is_an_error() {
 }
 
 #[test]
+fn events_that_nobody_can_have_are_an_error() {
+    let place = Place::new();
+    place.write("x", "x");
+    let torrent = place.torrent("x");
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let args = ["download", &torrent, "--json", "--listen", "127.0.0.1:0", "--no-trackers"];
+    let ran = Ran::from(place.command(&args).stdout(Stdio::from(full)).output().unwrap());
+    ran.failed(&["standard output", "No space left on device"]);
+}
+
+#[test]
 fn no_colour_where_there_is_no_terminal() {
     let place = Place::new();
     place.write("x", "x");

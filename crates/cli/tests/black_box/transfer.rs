@@ -73,7 +73,7 @@ fn a_torrent_arrives_and_the_seeder_ends_well() {
     assert_eq!(finished.len(), 1);
     assert_eq!(all.last(), Some(finished[0]));
     assert_eq!((&finished[0]["info_hash"], &finished[0]["bytes"]), (&info_hash, &json!(320_000)));
-    assert!(finished[0]["path"].as_str().unwrap().ends_with("got/t"));
+    assert_eq!(finished[0]["path"], "got/t");
     assert!(finished[0]["seconds"].is_number());
     let last = events(&all, "progress").pop().unwrap();
     assert_eq!(
@@ -143,7 +143,61 @@ fn a_part_can_be_seeded() {
     kill(&child, "-TERM");
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(0));
-    assert!(events(&ran.json_lines(), "finished").is_empty());
+    let all = ran.json_lines();
+    assert!(events(&all, "finished").is_empty());
+    let last = events(&all, "progress").pop().unwrap();
+    assert_eq!((&last["done"], &last["total"]), (&json!(18 * 16384), &json!(320_000)));
+}
+
+#[test]
+fn what_is_finished_here_is_called_by_its_name() {
+    let place = place();
+    let args = [&["seed", "t.torrent", "--data", ".", "--json", "--seed-time", "0s"][..], &LOOPBACK].concat();
+    let all = place.run(&args).done().json_lines();
+    assert_eq!(events(&all, "finished")[0]["path"], "t");
+}
+
+#[test]
+fn several_files_can_be_selected_by_the_environment() {
+    let place = place();
+    let list = |select: &str, args: &[&str]| {
+        let seeder = Seeder::start(&place, "t.torrent", &[]);
+        let more = [args, &["--peer", &seeder.addr], &LOOPBACK[..]].concat();
+        let ran = Ran::from(place.command(&more).env("RAWTORRENT_SELECT", select).output().unwrap());
+        ran.done();
+    };
+    list("1\nd", &["download", "t.torrent", "-o", "got"]);
+    assert!(same(&place.path("t/b/c"), &place.path("got/t/b/c")) && place.path("got/t/d").exists());
+    assert!(!place.path("got/t/a").exists());
+}
+
+#[test]
+fn trackers_of_no_use_are_told() {
+    let place = place();
+    let announce = "ws://a.example:80/ http://127.0.0.1:9/x";
+    let create = ["create", "t", "-a", announce, "-o", "u.torrent"];
+    place.run(&create).done();
+    let args = ["download", "u.torrent", "-o", "got", "--listen", "127.0.0.1:0"];
+    let mut child = place.command(&args).spawn().unwrap();
+    let told = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut lines = Vec::new();
+    for line in told {
+        let is_last = line.contains("no usable trackers");
+        lines.push(line);
+        if is_last {
+            kill(&child, "-TERM");
+        }
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    for part in [
+        "tracker 1 of tier 1 cannot be used: ws trackers are not supported",
+        "tracker 1 of tier 2 cannot be used: a tracker on this machine must",
+        "t: no usable trackers, no --peer: waiting for peers to connect",
+    ] {
+        assert_eq!(lines.iter().filter(|line| line.contains(part)).count(), 1, "{part}: {lines:#?}");
+    }
+    let at = |part: &str| lines.iter().position(|line| line.contains(part)).unwrap();
+    assert!(at("stopping; press Ctrl-C again") < at("interrupted at 0.0%"), "{lines:#?}");
 }
 
 #[test]

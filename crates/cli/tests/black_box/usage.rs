@@ -61,11 +61,67 @@ fn options_come_from_the_environment_too() {
 }
 
 #[test]
+fn variables_are_read_as_people_write_them() {
+    let place = Place::new();
+    place.write("x", "x");
+    let torrent = place.torrent("x");
+    let run = |args: &[&str], vars: &[(&str, &str)]| {
+        Ran::from(place.command(args).envs(vars.iter().copied()).output().unwrap())
+    };
+    let show = ["show", &torrent];
+    for on in ["1", "true", "YES", "on"] {
+        run(&show, &[("RAWTORRENT_JSON", on)]).done().json();
+    }
+    for off in ["0", "false", "No", "off", ""] {
+        assert!(run(&show, &[("RAWTORRENT_JSON", off)]).done().text().starts_with("name "), "{off}");
+        // What is off conflicts with nothing.
+        run(&["show", &torrent, "-v"], &[("RAWTORRENT_QUIET", off)]).done();
+    }
+    let ran = run(&show, &[("RAWTORRENT_JSON", "maybe")]);
+    assert_eq!((ran.code, ran.stderr.lines().count()), (Some(2), 1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("'maybe' for '--json'"), "{}", ran.stderr);
+    run(&show, &[("RAWTORRENT_VERBOSE", "true")]).done();
+    run(&show, &[("RAWTORRENT_VERBOSE", "3")]).done();
+    assert_eq!(run(&show, &[("RAWTORRENT_VERBOSE", "much")]).code, Some(2));
+
+    let empty =
+        ["PEER", "LISTEN", "MAX_DOWN", "MAX_PEERS", "SELECT", "SEED_RATIO", "SEED_TIME", "ALLOCATE", "DIR"]
+            .map(|name| format!("RAWTORRENT_{name}"));
+    let empty: Vec<_> = empty.iter().map(|name| (name.as_str(), "")).collect();
+    run(&["download", "--list", &torrent], &empty).done();
+    let empty = ["ANNOUNCE", "WEB_SEED", "PIECE_LENGTH", "OUTPUT", "COMMENT"];
+    let empty: Vec<_> = empty.map(|name| format!("RAWTORRENT_{name}")).into();
+    let empty: Vec<_> = empty.iter().map(|name| (name.as_str(), "")).collect();
+    run(&["create", "x"], &empty).done();
+    assert_eq!(place.show("x.torrent")["comment"], serde_json::Value::Null);
+    assert_eq!(run(&["verify", &torrent], &[("RAWTORRENT_DATA", "")]).code, Some(2));
+}
+
+#[test]
+fn the_log_is_filtered_as_asked() {
+    let place = Place::new();
+    place.write("x", "x");
+    let torrent = place.torrent("x");
+    let args =
+        ["seed", &torrent, "--data", ".", "--listen", "127.0.0.1:0", "--no-trackers", "--seed-time", "0s"];
+    let run = |filter: &str| Ran::from(place.command(&args).env("RAWTORRENT_LOG", filter).output().unwrap());
+    for (filter, told) in [("", false), ("error", false), ("debug", true), ("engine=info", true)] {
+        let ran = run(filter).done();
+        assert_eq!(ran.stderr.contains("checking 1 piece"), told, "{filter}: {}", ran.stderr);
+    }
+    for filter in ["loud", "engine=loud"] {
+        let ran = run(filter);
+        assert_eq!((ran.code, ran.stderr.lines().count()), (Some(2), 1), "{}", ran.stderr);
+        assert!(ran.stderr.contains("RAWTORRENT_LOG") && ran.stderr.contains(filter), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn quiet_is_quiet() {
     let place = Place::new();
     place.write("x", "x");
     let ran = place.run(&["-q", "create", "x"]).done();
     assert_eq!((ran.stderr.as_str(), ran.text()), ("", ""));
-    let ran = place.run(&["create", "missing", "--quiet"]).failed(&["missing"]);
+    let ran = place.run(&["create", "missing", "--quiet"]).failed(&["cannot read missing: No such file"]);
     assert_eq!(ran.stderr.lines().count(), 1);
 }

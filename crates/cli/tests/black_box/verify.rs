@@ -73,6 +73,10 @@ fn nothing_is_there_and_nothing_is_made() {
     let ran = place.run(&["verify", "t.torrent", "--data", "elsewhere", "--json"]);
     assert_eq!(ran.code, Some(1));
     assert_eq!(ran.json()["bad_pieces"], json!([0, 1, 2, 3]));
+    assert_eq!(ran.stderr, "rawtorrent: cannot read elsewhere: No such file or directory\n");
+    let ran = place.run(&["verify", "t.torrent", "--data", "elsewhere"]).failed(&["cannot read elsewhere"]);
+    assert_eq!(ran.text(), "");
+    place.run(&["verify", "t.torrent", "--data", "t.torrent"]).failed(&["Not a directory"]);
     assert!(!place.path("elsewhere").exists());
     assert_eq!(place.names(), ["data", "t.torrent"]);
 }
