@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers outside of `#[test]` functions
 
 use bencode::{DictEncoder, ListEncoder};
+use metainfo::create::Builder;
 use metainfo::{Error, FileKind, Limits, Metainfo, Version};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -377,6 +378,23 @@ fn what_stands_beside_info_is_read_if_it_can_be() {
     assert_eq!(metainfo.web_seeds(), ["http://w/a%20b"]);
     assert_eq!(metainfo.dht_nodes(), [("::1".to_owned(), 6881)]);
     assert!(metainfo.is_private());
+}
+
+#[test]
+fn web_seeds_of_folders_end_as_folders_unless_they_are_questions() {
+    let urls = ["http://w/t", "http://w/t/", "http://w/get?t=1", "http://w/#t"];
+    let folder = |files| {
+        let builder = Builder::folder("t", files).piece_length(16384).pieces(vec![0; 20]);
+        urls.iter().fold(builder, |builder, url| builder.web_seed(url)).build().unwrap()
+    };
+    let torrent = folder(vec![(vec!["a".into()], 1), (vec!["b".into()], 1)]);
+    let web_seeds = Metainfo::parse(&torrent).unwrap();
+    assert_eq!(web_seeds.web_seeds(), ["http://w/t/", "http://w/get?t=1", "http://w/#t"]);
+    // What is written is what was given.
+    for url in urls {
+        let written = format!("{}:{url}", url.len());
+        assert!(torrent.windows(written.len()).any(|bytes| bytes == written.as_bytes()), "{url}");
+    }
 }
 
 #[test]

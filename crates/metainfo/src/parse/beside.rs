@@ -26,13 +26,14 @@ pub(super) fn trackers(root: Value<'_>) -> Vec<Vec<String>> {
     root.get("announce").map(strings).filter(|tier| !tier.is_empty()).into_iter().collect()
 }
 
-/// The URLs of `url-list` (BEP 19), each once. Where there is more than one file, a URL is a folder's.
+/// The URLs of `url-list` (BEP 19), each once. Where there is more than one file, a URL is a folder's,
+/// unless it asks a program for them.
 pub(super) fn web_seeds(root: Value<'_>, are_folders: bool) -> Vec<String> {
     let mut seeds = Vec::new();
     let mut seen = alloc::collections::BTreeSet::new();
     for url in root.get("url-list").map(strings).unwrap_or_default() {
         let mut url = escaped(&url);
-        if are_folders && !url.ends_with('/') {
+        if are_folders && !url.ends_with('/') && !url.contains(['?', '#']) {
             url.push('/');
         }
         if seen.insert(url.clone()) {
