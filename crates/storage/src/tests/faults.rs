@@ -30,9 +30,9 @@ fn full_disk_at_every_write() {
             assert!(most_kept > 0, "blocks of unfinished pieces that were written are kept");
             return;
         }
-        assert!(matches!(failed[..], [DiskEvent::Failed(Error::DiskFull(_))]), "{failed:?}");
+        assert!(matches!(failed[..], [DiskEvent::Failed(Error::DiskFull(_))]), "{writes} writes: {failed:?}");
         // What was verified before is durable and right, and the second run takes it from there.
-        let saved = closed.unwrap();
+        let saved = closed.unwrap_or_else(|error| panic!("{writes} writes: {error:?}"));
         place.os.faults.set(Plan::default());
         let written: u64 = saved.partial.iter().map(|(_, blocks)| blocks.len() as u64).sum();
         most_kept = most_kept.max(written);
@@ -42,14 +42,14 @@ fn full_disk_at_every_write() {
             o.known = saved.ours.clone();
             o.partial = saved.partial.clone();
         });
-        assert_eq!(again.disk.verified(), saved.pieces);
+        assert_eq!(again.disk.verified(), saved.pieces, "{writes} writes");
         assert_eq!(block_on(again.disk.check(&saved.pieces, |_| {})).unwrap(), saved.pieces);
         block_on(again.disk.prepare()).unwrap();
         for block in sample.all_blocks() {
             let _ = block_on(again.disk.write_block(block, sample.bytes(block), 0));
         }
         let end = block_on(again.disk.close()).unwrap();
-        assert!(end.pieces.is_full(), "{:?}", end.pieces);
+        assert!(end.pieces.is_full(), "{writes} writes: {:?}", end.pieces);
         assert_eq!(std::fs::read(sample.path(&place.root(), 0)).unwrap(), sample.file_bytes(0));
         assert_eq!(std::fs::read(sample.path(&place.root(), 2)).unwrap(), sample.file_bytes(2));
     }
