@@ -4,6 +4,8 @@
 
 use crate::args::Talk;
 use crate::failure::{Failure, OrFail, kind};
+use crate::paint::Paint;
+use crate::terminal::BarTerminal;
 use crate::text::printable;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde::Serialize;
@@ -66,8 +68,7 @@ impl Console {
             (0, true) => Manner::Bars,
             (0, false) => Manner::Lines,
         };
-        let target =
-            if manner == Manner::Bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if manner == Manner::Bars { bar_target() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
         Console {
             bars,
@@ -169,6 +170,15 @@ impl Console {
     }
 }
 
+/// Where bars are drawn when they are.
+fn bar_target() -> ProgressDrawTarget {
+    /// As often as indicatif draws of itself.
+    const PER_SECOND: u8 = 20;
+    // Bars are all that is painted by that crate, which else would look at stdout.
+    ::console::set_colors_enabled(Paint::of_stderr().is_on());
+    ProgressDrawTarget::term_like_with_hz(Box::new(BarTerminal::new()), PER_SECOND)
+}
+
 /// A value as JSON on a line of its own.
 pub(crate) fn json_line(value: &impl Serialize) -> String {
     let mut line = serde_json::to_string(value).expect("our types are plain structs of strings and numbers");
@@ -214,7 +224,7 @@ pub(crate) fn start_logging(console: &Console, talk: Talk) -> Result<(), String>
         None => EnvFilter::new(level),
         Some(value) => log_filter(&value.to_string_lossy())?,
     };
-    let colours = crate::paint::Paint::of_stderr().is_on();
+    let colours = Paint::of_stderr().is_on();
     // Only a second start could fail: then the first one's manner stays.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -82,7 +82,9 @@ impl Reporter {
     }
 
     /// Not all of a torrent is there to be seeded, and no more will come.
-    pub(crate) fn part(&self, have: u32, pieces: u32) {
+    pub(crate) fn part(&mut self, last: &Snapshot, have: u32, pieces: u32) {
+        self.draw(last);
+        self.event(last);
         let (have, pieces) = (grouped(have.into()), grouped(pieces.into()));
         self.say(format_args!("incomplete, seeding the {have} of {pieces} pieces that are good"));
     }
@@ -120,7 +122,7 @@ impl Reporter {
         };
         let mut rests = now.beside_a_bar();
         let widths: Vec<_> = rests.iter().map(|rest| rest.chars().count()).collect();
-        let (chosen, layout) = Layout::choose(terminal::columns_of_stderr(), &widths);
+        let (chosen, layout) = Layout::choose(terminal::columns_for_bars(), &widths);
         let rest = chosen.map(|at| rests.swap_remove(at)).unwrap_or_default();
         if self.layout.replace(layout) != Some(layout) {
             bar.set_style(layout.style("{msg}"));
@@ -224,7 +226,7 @@ impl Hashing {
         let what = printable(what).into_owned();
         let face = match console.manner() {
             Manner::Bars => {
-                let columns = terminal::columns_of_stderr();
+                let columns = terminal::columns_for_bars();
                 let bar = console.bars().add(ProgressBar::new(0)).with_style(hashing_style(columns));
                 Face::Bar(bar.with_prefix(what.clone()), columns.into())
             }
@@ -237,7 +239,7 @@ impl Hashing {
     pub(crate) fn at(&self, done: u64, total: u64) {
         match &self.face {
             Face::Bar(bar, laid_out_for) => {
-                let columns = terminal::columns_of_stderr();
+                let columns = terminal::columns_for_bars();
                 if laid_out_for.swap(columns, Ordering::Relaxed) != columns {
                     bar.set_style(hashing_style(columns));
                 }
@@ -277,17 +279,14 @@ struct Layout {
 }
 
 impl Layout {
-    /// Columns that stay free: a terminal writes `^C` behind the bar, and a line that wraps cannot be taken back.
-    const MARGIN: usize = 3;
     /// `100%`
     const PERCENT: usize = 4;
-    const NAME: std::ops::RangeInclusive<usize> = 12..=24;
-    const BAR: std::ops::RangeInclusive<usize> = 8..=24;
+    const NAME: std::ops::RangeInclusive<usize> = 8..=24;
+    const BAR: std::ops::RangeInclusive<usize> = 6..=24;
 
     /// The first of the `rests`, given by their widths, beside which name and bar fit, and their share; without a rest
     /// where none fits.
-    fn choose(columns: usize, rests: &[usize]) -> (Option<usize>, Layout) {
-        let room = columns.saturating_sub(Layout::MARGIN);
+    fn choose(room: usize, rests: &[usize]) -> (Option<usize>, Layout) {
         let full = rests.iter().enumerate().find_map(|(at, rest)| {
             let spare = room.checked_sub(Layout::PERCENT + 1 + rest + 2)?;
             let bar_gets = |spare: usize| (spare * 2 / 5).clamp(*Layout::BAR.start(), *Layout::BAR.end());
@@ -377,7 +376,7 @@ mod tests {
                 let rest = chosen.map_or(0, |at| 1 + rests[at]);
                 let percent = if layout.has_percent { 4 } else { 0 };
                 let width = with_space(layout.name) + with_space(layout.bar) + percent + rest;
-                assert!(width <= columns.saturating_sub(Layout::MARGIN), "{width} on {columns}: {layout:?}");
+                assert!(width <= columns, "{width} on {columns}: {layout:?}");
                 layout.style("{msg}");
             }
             hashing_style(columns);
@@ -389,9 +388,9 @@ mod tests {
         let rests = NOW.beside_a_bar();
         let widths: Vec<_> = rests.iter().map(String::len).collect();
         let shown = |columns| Layout::choose(columns, &widths).0.map_or("", |at| &rests[at]);
-        assert_eq!(shown(80), " 100.0 MiB    3.0 MiB/s   1 peer      30s left");
+        assert_eq!(shown(77), " 100.0 MiB    3.0 MiB/s   1 peer      30s left");
         assert_eq!(shown(140), rests[0]);
-        assert_eq!((shown(50), shown(20)), ("   3.0 MiB/s", ""));
+        assert_eq!((shown(37), shown(20)), ("   3.0 MiB/s", ""));
     }
 
     #[test]

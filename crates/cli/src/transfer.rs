@@ -235,7 +235,9 @@ impl Transfer {
                 let path = without_dot(&done.path).display().to_string();
                 reporter.finished(&self.snapshot(added), &path, done.bytes, done.elapsed);
             }
-            Some(Ok(_)) => reporter.part(torrent.stats().have_pieces, added.pieces),
+            Some(Ok(_)) => {
+                reporter.part(&self.snapshot(added), torrent.stats().have_pieces, added.pieces);
+            }
             // What was there was seeded until the goal was reached.
             Some(Err(TorrentError::Stopped)) if self.plan.seed_only => return Ok(Outcome::Done),
             Some(Err(error)) => return Err(added.failure(&error)),
