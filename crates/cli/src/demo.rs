@@ -110,7 +110,7 @@ impl Stage<'_> {
         let (size, piece) = (Size(torrent.payload_len()), Size(PIECE_LENGTH.into()));
         let (files, counted_pieces) = (counted(files, "file"), counted(pieces.into(), "piece"));
         self.say(Who::Demo, "content", &format!("'{}': {files}, {size}", torrent.name()))?;
-        self.say(Who::Demo, "torrent", &format!("{counted_pieces} of {piece}, each with its SHA-1"))?;
+        self.say(Who::Demo, "torrent", &format!("{counted_pieces} of {piece}, a SHA-1 for each"))?;
         self.say(Who::Demo, "info hash", &torrent.info_hash().to_string())?;
         self.say(Who::Tracker, "listens", &format!("at {announce}"))?;
         self.narrator.expect_pieces(pieces);
@@ -194,12 +194,15 @@ impl Stage<'_> {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let rate = Rate((same.bytes as f64 / seconds.max(0.001)) as u64);
         let (files, size) = (counted(same.files, "file"), Size(same.bytes));
-        self.say(Who::Demo, "compared", &format!("{files}, {size}: every byte is the same as the original"))?;
+        self.say(Who::Demo, "compared", &format!("{files}, {size}: every byte is the same"))?;
         let counts = self.narrator.counts();
-        let pace = format!("{size} in {seconds:.1} s, {rate} (the seeder is held back for the show)");
-        self.say(Who::Demo, "summary", &pace)?;
+        self.say(Who::Demo, "summary", &format!("{size} in {seconds:.1} s, {rate}"))?;
+        self.print(&self.narrator.aside("the seeder is held back for the show"))?;
         let wasted = Size(down.wasted);
-        self.say(Who::Demo, "", &format!("{counts}, {} sent, {wasted} in vain", Size(sent)))
+        for count in counts {
+            self.say(Who::Demo, "", &count)?;
+        }
+        self.say(Who::Demo, "", &format!("{} sent, {wasted} in vain", Size(sent)))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::text::{counted, printable};
 use crate::units::grouped;
 use engine::{Direction, EventKind};
 use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::time::{Duration, Instant};
 
 /// How many requests, blocks and verified pieces are told in full before they are only counted.
@@ -13,11 +13,11 @@ const IN_FULL: u64 = 3;
 /// How often, afterwards, the map of pieces is shown.
 const MAPS: u64 = 8;
 
-/// Where the text of a line begins.
-const TEXT_COLUMN: usize = 7 + 2 + 10 + 2 + 1 + 1 + 14 + 2;
+/// Where what a line is about begins, and remarks on it; all of it is to fit into 80 columns.
+const ASIDE_COLUMN: usize = 7 + 2 + 10 + 2 + 1 + 1;
 
 /// Said where the messages begin, since it is the one thing that no message says.
-const BEGINNING: &str = "and so is the seeder: at first nobody answers requests, nobody is interested";
+const BEGINNING: &str = "at first nobody answers requests, nobody is interested";
 
 /// Who acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Narrator {
     pub(super) fn next_steps(&self) -> String {
         let mut text = format!("\n{}\n", self.paint.paint(Look::Bold, "The same with files of your own:"));
         for (command, what) in [
-            ("rawtorrent create PATH -a URL", "makes PATH.torrent, to be found through the tracker at URL"),
+            ("rawtorrent create PATH -a URL", "makes a torrent for the tracker at URL"),
             ("rawtorrent seed X.torrent --data DIR", "offers what is in DIR"),
             ("rawtorrent download X.torrent -o DIR", "gets it"),
         ] {
@@ -89,10 +89,10 @@ impl Narrator {
     }
 
     /// What was too much to be told one by one.
-    pub(super) fn counts(&self) -> String {
+    pub(super) fn counts(&self) -> [String; 2] {
         let verified = counted(self.verified, "verified piece");
         let (requests, blocks) = (counted(self.requests, "request"), counted(self.blocks, "block"));
-        format!("{requests}, {blocks}, {verified}, {} bad", grouped(self.failed))
+        [format!("{requests}, {blocks}"), format!("{verified}, {} bad", grouped(self.failed))]
     }
 
     /// One line: the time, who, what, and the rest.
@@ -122,16 +122,13 @@ impl Narrator {
             }
             EventKind::Handshake { direction, peer_id, client, extensions, .. } => {
                 let client = client.as_deref().unwrap_or("a client that does not tell its name");
-                let said = self.spoken(
-                    who,
-                    *direction,
-                    "handshake",
-                    &format!("{client}, {peer_id}, knows: {extensions}"),
-                );
-                match direction {
-                    Direction::Out => said,
-                    Direction::In => format!("{said}\n{}", self.line(who, "is choked", BEGINNING)),
+                let mut said = self.spoken(who, *direction, "handshake", &format!("{client}, {peer_id}"));
+                said = said + "\n" + &self.aside(format_args!("can do: {extensions}"));
+                if *direction == Direction::In {
+                    let choked = self.line(who, "is choked", "and so is the seeder");
+                    said = said + "\n" + &choked + "\n" + &self.aside(BEGINNING);
                 }
+                said
             }
             EventKind::Message { direction, name, text, .. } => {
                 return self.message(who, *direction, name, text);
@@ -144,7 +141,7 @@ impl Narrator {
             EventKind::Disconnected { reason, .. } => self.line(who, "hangs up", reason),
             EventKind::Banned { peer, reason } => self.line(who, "bans", &format!("{peer}: {reason}")),
             EventKind::Finished => {
-                let all = self.paint.paint(Look::Green, "every piece is verified and safely on disk");
+                let all = self.paint.paint(Look::Green, "every piece is verified and on disk");
                 self.line(who, "finished", &all.to_string())
             }
             _ => return None,
@@ -178,7 +175,7 @@ impl Narrator {
             _ => text.strip_prefix(name).unwrap_or(text).trim_start(),
         };
         if told > IN_FULL {
-            return Some(self.spoken(who, direction, name, "… and so on, many at once; counted from here"));
+            return Some(self.spoken(who, direction, name, "… and so on; counted from here"));
         }
         Some(self.spoken(who, direction, name, text))
     }
@@ -219,14 +216,15 @@ impl Narrator {
     fn explained(&mut self, line: String, name: &'static str) -> String {
         match meaning(name) {
             Some(meaning) if self.explained.insert(name) => {
-                format!(
-                    "{line}\n{:TEXT_COLUMN$}{}",
-                    "",
-                    self.paint.paint(Look::Dim, format_args!("({meaning})"))
-                )
+                format!("{line}\n{}", self.aside(meaning))
             }
             _ => line,
         }
+    }
+
+    /// A remark on the line before.
+    pub(super) fn aside(&self, remark: impl Display) -> String {
+        format!("{:ASIDE_COLUMN$}{}", "", self.paint.paint(Look::Dim, format_args!("({remark})")))
     }
 
     fn arranged(&self, who: Who, arrow: char, what: &str, text: &str) -> String {
@@ -250,7 +248,7 @@ fn map(pieces: impl Iterator<Item = bool>) -> String {
 fn meaning(name: &str) -> Option<&'static str> {
     Some(match name {
         "handshake" => "I speak BitTorrent, and mean this info hash",
-        "extended" => "the extensions that I know, and how many requests I hold",
+        "extended" => "the extensions that I know, how many requests I hold",
         "bitfield" => "what I have, one bit per piece",
         "have all" => "I have every piece; short for a bitfield of ones",
         "have none" => "I have no piece yet; short for a bitfield of zeros",
@@ -292,7 +290,7 @@ mod tests {
         assert_eq!(
             untimed(&tell(message(Direction::In, "bitfield", "bitfield with 8 pieces"))),
             format!(
-                "downloader  ← bitfield        with 8 pieces\n{:TEXT_COLUMN$}(what I have, one bit per piece)",
+                "downloader  ← bitfield        with 8 pieces\n{:ASIDE_COLUMN$}(what I have, one bit per piece)",
                 ""
             )
         );
@@ -302,7 +300,7 @@ mod tests {
         );
         assert_eq!(
             untimed(&tell(message(Direction::Out, "interested", "interested"))),
-            format!("downloader  → interested\n{:TEXT_COLUMN$}(you have something that I want)", "")
+            format!("downloader  → interested\n{:ASIDE_COLUMN$}(you have something that I want)", "")
         );
         assert_eq!(
             untimed(&tell(message(Direction::Out, "keep-alive", "keep-alive"))),
@@ -318,7 +316,7 @@ mod tests {
         assert_eq!(told.len() as u64, IN_FULL + 1);
         assert!(told[3].contains("counted from here"));
         assert!(narrator.tell(Who::Seeder, &message(Direction::In, "request", "request")).is_none());
-        assert!(narrator.counts().starts_with("50 requests, 0 blocks"));
+        assert!(narrator.counts()[0].starts_with("50 requests, 0 blocks"));
     }
 
     #[test]
@@ -331,7 +329,7 @@ mod tests {
         assert_eq!(maps, MAPS);
         assert!(lines[0].contains("✓ piece 0\n") && lines[0].contains("(its SHA-1"));
         assert!(lines.last().unwrap().ends_with("16 of 16        ████████████████"));
-        assert!(narrator.counts().contains("16 verified pieces, 0 bad"));
+        assert!(narrator.counts()[1].contains("16 verified pieces, 0 bad"));
         // A piece that the torrent does not have changes nothing on the map.
         narrator.tell(Who::Downloader, &EventKind::PieceVerified { piece: 99 });
     }

@@ -239,6 +239,8 @@ fn the_demo_shows_and_proves_it() {
         assert!(ran.text().contains(part), "'{part}' is not in:\n{}", ran.text());
     }
     assert!(!ran.text().contains('\x1b'));
+    let longest = ran.text().lines().max_by_key(|line| line.chars().count()).unwrap();
+    assert!(longest.chars().count() <= 80, "{longest}");
     assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0);
     assert!(place.names() == ["scratch"], "{:?}", place.names());
 }
