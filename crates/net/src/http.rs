@@ -76,7 +76,7 @@ pub enum HttpError {
     #[error("the answer is HTTP status {0}")]
     Status(StatusCode),
     /// More than [`Bounds::body`].
-    #[error("the answer is larger than {0} bytes")]
+    #[error("the answer is larger than {} MiB", .0 >> 20)]
     TooLarge(usize),
     /// A redirect to where we have been.
     #[error("it redirects in a circle")]

@@ -86,8 +86,8 @@ async fn every_lie_is_one_clear_line() {
             "inside",
             "redirected to http://127.0.0.1:1: a tracker on this machine must have a path that begins with /announce",
         ),
-        ("gibibyte", "the answer is larger than 1048576 bytes"),
-        ("bomb", "the answer is larger than 1048576 bytes"),
+        ("gibibyte", "the answer is larger than 1 MiB"),
+        ("bomb", "the answer is larger than 1 MiB"),
     ] {
         assert_eq!(
             error_line(&server.url(&format!("/announce/hunter2?{case}&hunter2"))).await,

@@ -188,7 +188,7 @@ async fn stops_reading_at_the_bound() {
     assert_eq!(fetch(&server, "/length").await.unwrap().len(), QUICK.body, "exactly at the bound");
     for path in ["/gibibyte", "/endless", "/bomb"] {
         server.sent.store(0, Ordering::Relaxed);
-        assert_eq!(error_line(&server, path).await, "the answer is larger than 1048576 bytes", "{path}");
+        assert_eq!(error_line(&server, path).await, "the answer is larger than 1 MiB", "{path}");
         assert!(server.sent.load(Ordering::Relaxed) < 32 * QUICK.body, "{path}: what buffers hold, not more");
     }
     let line = error_line(&server, "/endless-head").await;
