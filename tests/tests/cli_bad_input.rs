@@ -15,8 +15,7 @@ use common::{
 };
 use rawtorrent_tests::content::Sample;
 use rawtorrent_tests::metafile::{self, PIECE_LEN, Value};
-use rawtorrent_tests::peer::FakeSeed;
-use rawtorrent_tests::peer::Serving;
+use rawtorrent_tests::peer::{FAST, FakeSeed, RawPeer, Serving};
 use rawtorrent_tests::tracker::{Answer, SOON, Server};
 use rawtorrent_tests::{binary, free_addr};
 use rustix::process::Signal;
@@ -550,13 +549,10 @@ fn seeding_ends_by_itself_after_its_time() {
     assert_eq!(done.code(), Some(0), "{}", done.stderr);
 }
 
-/// The first block, once somebody listens at `addr`.
+/// The first block, once somebody at `addr` has checked its files and serves.
 fn fetch_from(home: &Home, addr: std::net::SocketAddr) -> Vec<u8> {
-    let deadline = Instant::now() + LIMIT;
-    let connect =
-        || rawtorrent_tests::peer::RawPeer::connect(addr, rawtorrent_tests::peer::FAST, home.info_hash).ok();
-    let mut peer = rawtorrent_tests::poll(deadline, connect).expect("nobody listens");
-    peer.fetch(0, 0, 16_384).unwrap()
+    let fetch = || RawPeer::connect(addr, FAST, home.info_hash).ok()?.fetch(0, 0, 16_384).ok();
+    rawtorrent_tests::poll(Instant::now() + LIMIT, fetch).expect("nobody serves")
 }
 
 #[test]

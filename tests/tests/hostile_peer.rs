@@ -44,8 +44,7 @@ impl Seeding {
         let addr = free_addr().unwrap();
         let session = start(&mut home.seed_at(addr));
         let seeding = Seeding { home, addr, session };
-        let deadline = Instant::now() + LIMIT;
-        rawtorrent_tests::poll(deadline, || seeding.connect(PLAIN).ok()).expect("nobody listens");
+        wait_until_ready(addr, seeding.home.info_hash);
         seeding
     }
 
@@ -59,6 +58,12 @@ impl Seeding {
         let mut peer = self.connect(FAST).unwrap();
         assert_eq!(peer.fetch(19, 0, 17).unwrap(), SMALL.stream()[19 * PIECE_LEN..]);
     }
+}
+
+/// Waits until somebody at `addr` says what it has: while it still checks its files, it hangs up after the handshake.
+fn wait_until_ready(addr: SocketAddr, info_hash: [u8; 20]) {
+    let hears = || RawPeer::connect(addr, FAST, info_hash).ok()?.read().ok()?;
+    rawtorrent_tests::poll(Instant::now() + LIMIT, hears).expect("nobody listens");
 }
 
 // The corpus: what a peer sends after the handshake, and what is expected of the other side.
@@ -123,8 +128,7 @@ impl Downloading {
         command.arg("download").arg(&home.torrent).arg("-o").arg(home.out());
         let session = start(command.args(["--no-trackers", "--json", "--listen", &addr.to_string()]));
         let downloading = Downloading { home, addr, session };
-        let connect = || RawPeer::connect(addr, PLAIN, downloading.home.info_hash).ok();
-        rawtorrent_tests::poll(Instant::now() + LIMIT, connect).expect("nobody listens");
+        wait_until_ready(addr, downloading.home.info_hash);
         downloading
     }
 
