@@ -1,8 +1,8 @@
 //! One torrent's announces: the schedule decides, jobs of their own carry them out.
 
 use crate::Error;
-use crate::driver::Counters;
 use crate::events::EventKind;
+use crate::stats::Counters;
 use net::announce::{AnnounceError, TrackerClient, TrackerSettings, announce};
 use net::bind::LocalAddrs;
 use net::http::{Bounds, HttpClient};

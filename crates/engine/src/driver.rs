@@ -10,12 +10,10 @@ mod running;
 
 use crate::events::EventKind;
 use crate::inbox::Inbox;
-use crate::meet::Guest;
 use crate::resume::{Place, Record};
-use crate::session::{OpenDoor, Shared};
+use crate::shared::{Guest, OpenDoor, Shared};
 use crate::torrent::{Request, Status, Torrent};
 use crate::{AddTorrent, Error, TorrentError, TorrentState};
-pub(crate) use keeper::Counters;
 use keeper::Keeper;
 use metainfo::Metainfo;
 use std::pin::Pin;

@@ -34,6 +34,7 @@ mod meet;
 mod resume;
 mod session;
 mod settings;
+mod shared;
 mod stats;
 mod torrent;
 mod tracker_server;

@@ -2,8 +2,8 @@
 
 use crate::Error;
 use crate::meet;
-use crate::session::Shared;
 use crate::settings::CUSTOMARY_PORTS;
+use crate::shared::Shared;
 use net::bind::tcp_listener;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,13 +1,12 @@
 //! From an address or a caller to a peer that has said hello.
 
 use crate::events::{Direction, EventKind};
-use crate::session::Shared;
+use crate::shared::{Guest, Shared};
 use net::handshake;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use types::{InfoHash, PeerId};
 use wire::{Handshake, Reserved};
 
@@ -16,17 +15,6 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What we offer in every handshake: the fast extension (BEP 6) and the extension protocol (BEP 10).
 pub(crate) const RESERVED: Reserved = Reserved::NONE.with_fast().with_extended();
-
-/// A peer on a fresh connection, both handshakes exchanged.
-#[derive(Debug)]
-pub(crate) struct Guest {
-    pub(crate) stream: TcpStream,
-    pub(crate) addr: SocketAddr,
-    pub(crate) outgoing: bool,
-    pub(crate) theirs: Handshake,
-    /// This connection's share of the engine's limit.
-    pub(crate) permit: OwnedSemaphorePermit,
-}
 
 /// Dials a peer and greets it.
 pub(crate) async fn dial(

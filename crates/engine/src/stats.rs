@@ -64,3 +64,10 @@ pub struct Finished {
     /// How long it took since it was added.
     pub elapsed: Duration,
 }
+
+/// Payload bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    pub(crate) downloaded: u64,
+    pub(crate) uploaded: u64,
+}

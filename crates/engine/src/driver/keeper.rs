@@ -6,6 +6,7 @@
 
 use crate::Error;
 use crate::resume::{Place, Record};
+use crate::stats::Counters;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::{Snapshot, SyncError, TorrentDisk};
@@ -37,13 +38,6 @@ pub(super) struct Keeper {
     unnoted: u64,
     /// A save is under way; one at a time, so that a later record never loses to an earlier one.
     busy: bool,
-}
-
-/// Payload bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counters {
-    pub(crate) downloaded: u64,
-    pub(crate) uploaded: u64,
 }
 
 /// A save that is to be made, as a job of its own.

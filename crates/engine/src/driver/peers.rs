@@ -1,6 +1,6 @@
 //! The connections of one torrent: a task each, and a queue of commands to each.
 
-use crate::meet::Guest;
+use crate::shared::Guest;
 use net::conn::{self, Batch, Command, Context};
 use net::rate::Limiter;
 use std::collections::BTreeMap;

@@ -1,11 +1,13 @@
 //! The main loop: hear of one thing, tell the brain, do what it says.
 
-use super::keeper::{Counters, Failure, Saved};
+use super::keeper::{Failure, Saved};
 use super::peers::Peers;
 use super::{Calls, Driver};
 use crate::announcer::{Announced, Announcer, Web};
 use crate::events::{Direction, EventKind};
-use crate::meet::{self, Guest};
+use crate::meet;
+use crate::shared::Guest;
+use crate::stats::Counters;
 use crate::stats::Finished;
 use crate::torrent::Request;
 use crate::{TorrentError, TorrentState, TorrentStats};

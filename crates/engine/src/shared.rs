@@ -1,0 +1,168 @@
+//! What the torrents of an engine, its listeners and its owner share.
+
+use crate::announcer::Web;
+use crate::events::Hub;
+use crate::{Error, Settings};
+use net::bind::LocalAddrs;
+use net::rate::Limiter;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use storage::{DiskPool, PoolSettings};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use types::{InfoHash, InfoHashV1, PeerId, Time};
+use wire::Handshake;
+
+/// How many bytes of blocks that wait for their turn to be hashed one torrent may hold: little enough that what a killed
+/// process loses (this, what is on its way to the disk, and what was not noted yet) stays below 16 MiB.
+const HELD_PER_TORRENT: usize = 6 * 1024 * 1024;
+
+/// What torrents, listeners and the engine's owner share.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) hub: Hub,
+    pub(crate) disk: DiskPool,
+    pub(crate) web: Web,
+    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) down: Limiter,
+    pub(crate) up: Limiter,
+    pub(crate) port: u16,
+    pub(crate) local: LocalAddrs,
+    started: Instant,
+    doors: Mutex<BTreeMap<InfoHashV1, Door>>,
+    torrents: Mutex<JoinSet<()>>,
+    closing: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Where callers for one torrent are sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    pub(crate) torrent: InfoHash,
+    pub(crate) peer_id: PeerId,
+    pub(crate) guests: mpsc::Sender<Guest>,
+}
+
+/// A peer on a fresh connection, both handshakes exchanged.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    pub(crate) stream: TcpStream,
+    pub(crate) addr: SocketAddr,
+    pub(crate) outgoing: bool,
+    pub(crate) theirs: Handshake,
+    /// This connection's share of the engine's limit.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+impl Shared {
+    /// Starts the disk threads and what reaches trackers; `addrs` is where we listen.
+    pub(crate) fn new(settings: Settings, addrs: &[SocketAddr]) -> Result<Shared, Error> {
+        let local = LocalAddrs::of_listeners(addrs);
+        let started = Instant::now();
+        let pool = PoolSettings {
+            threads: settings.disk_threads,
+            held_per_torrent: HELD_PER_TORRENT,
+            ..PoolSettings::default()
+        };
+        Ok(Shared {
+            hub: Hub::new(started),
+            disk: DiskPool::new(pool)?,
+            web: Web::new(&settings.client, local)?,
+            local,
+            connections: Arc::new(Semaphore::new(settings.max_peers.min(Semaphore::MAX_PERMITS))),
+            down: Limiter::new(settings.max_down),
+            up: Limiter::new(settings.max_up),
+            port: addrs.first().map_or(0, SocketAddr::port),
+            settings,
+            started,
+            doors: Mutex::default(),
+            torrents: Mutex::default(),
+            closing: watch::Sender::new(false),
+        })
+    }
+
+    /// Runs a torrent's task until it ends.
+    pub(crate) fn spawn(&self, torrent: impl Future<Output = ()> + Send + 'static) {
+        let mut torrents = lock(&self.torrents);
+        while torrents.try_join_next().is_some() {}
+        torrents.spawn(torrent);
+    }
+
+    /// The torrents' tasks, to be waited for.
+    pub(crate) fn take_tasks(&self) -> JoinSet<()> {
+        std::mem::take(&mut *lock(&self.torrents))
+    }
+
+    /// Tells everybody to end.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// The brains' clock.
+    pub(crate) fn now(&self) -> Time {
+        Time::ZERO + self.started.elapsed()
+    }
+
+    /// When that is on tokio's clock.
+    pub(crate) fn instant(&self, at: Time) -> tokio::time::Instant {
+        (self.started + (at - Time::ZERO)).into()
+    }
+
+    /// Where callers for a torrent are sent, if it is here.
+    pub(crate) fn door(&self, info_hash: InfoHashV1) -> Option<Door> {
+        lock(&self.doors).get(&info_hash).cloned()
+    }
+
+    /// Opens the door for callers of a torrent; closed when the answer is dropped.
+    pub(crate) fn open_door(
+        self: &Arc<Self>,
+        torrent: InfoHash,
+        peer_id: PeerId,
+        guests: mpsc::Sender<Guest>,
+    ) -> Result<OpenDoor, Error> {
+        let mut doors = lock(&self.doors);
+        if doors.contains_key(&torrent.wire()) {
+            return Err(Error::AlreadyAdded(torrent));
+        }
+        doors.insert(torrent.wire(), Door { torrent, peer_id, guests });
+        Ok(OpenDoor { shared: self.clone(), info_hash: torrent.wire() })
+    }
+
+    /// Ends when the engine shuts down.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let mut closing = self.closing.subscribe();
+        async move {
+            let _ = closing.wait_for(|&closing| closing).await;
+        }
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+}
+
+/// Keeps a door open.
+#[derive(Debug)]
+pub(crate) struct OpenDoor {
+    shared: Arc<Shared>,
+    info_hash: InfoHashV1,
+}
+
+impl Drop for OpenDoor {
+    fn drop(&mut self) {
+        lock(&self.shared.doors).remove(&self.info_hash);
+    }
+}
+
+/// A lock that is held for a few instructions and never across an await; a panic elsewhere does not spread.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
