@@ -180,7 +180,17 @@ pub(crate) fn in_namespace(root: &Path, program: impl Into<OsString>) -> Command
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let words = [program].into_iter().chain(command.get_args());
-    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
+}
+
+/// A word that a shell takes as it is.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// Where programs are looked for.
@@ -198,6 +208,13 @@ pub(crate) fn is_root() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_can_be_typed() {
+        let mut command = Command::new("/usr/bin/pip");
+        command.args(["install", "libtorrent>=2.0.9", "a b", "it's", "--target=/x"]);
+        assert_eq!(shown(&command), r"pip install 'libtorrent>=2.0.9' 'a b' 'it'\''s' --target=/x");
+    }
 
     const SOON: Duration = Duration::from_secs(60);
 
