@@ -1,6 +1,6 @@
 //! What a torrent is added with.
 
-use metainfo::Metainfo;
+use metainfo::{File, Metainfo};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,6 +47,13 @@ impl AddTorrent {
             stop_when_finished: false,
             seed_goal: SeedGoal::default(),
         }
+    }
+
+    /// The files that are to be downloaded; pad files and links are none.
+    pub(crate) fn wanted_files(&self) -> impl Iterator<Item = &File> {
+        let wanted = |index: usize| self.files.is_empty() || self.files.get(index).copied().unwrap_or(false);
+        let files = self.metainfo.files().iter().enumerate();
+        files.filter(move |(index, file)| file.is_regular() && wanted(*index)).map(|(_, file)| file)
     }
 
     /// Downloads only the files (by their index in the torrent) that are `true`; files beyond the end are not.

@@ -61,7 +61,7 @@ impl Driver {
         let metainfo = add.metainfo.clone();
         let torrent = metainfo.info_hash();
         let v1 = torrent.v1().ok_or(Error::V2Only)?;
-        if !selects_something(&metainfo, &add.files) {
+        if add.wanted_files().next().is_none() {
             return Err(Error::NothingSelected);
         }
         let peer_id = PeerId::ours(std::array::from_fn(|_| fastrand::u8(..)));
@@ -201,12 +201,6 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::ShutDown))
-}
-
-/// Whether at least one file is to be downloaded.
-fn selects_something(metainfo: &Metainfo, wanted: &[bool]) -> bool {
-    let selected = |index: usize| wanted.is_empty() || wanted.get(index).copied().unwrap_or(false);
-    metainfo.files().iter().enumerate().any(|(index, file)| file.is_regular() && selected(index))
 }
 
 /// The bytes of all pieces that are to be downloaded.

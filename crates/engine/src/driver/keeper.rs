@@ -4,6 +4,7 @@
 //! which blocks of unfinished pieces are written, so that a killed process loses few of them; it is not synced, and what
 //! it claims is hashed before it is believed.
 
+use super::blocking;
 use crate::Error;
 use crate::resume::{Place, Record};
 use crate::stats::Counters;
@@ -208,7 +209,7 @@ impl Save {
     async fn note(self, disk: TorrentDisk) -> Saved {
         // Asking what is written waits for the disk.
         let write = move || self.place.map_or(Ok(()), |place| place.note(&disk.partial()));
-        let written = tokio::task::spawn_blocking(write).await.unwrap_or(Err(Error::ShutDown));
+        let written = blocking(write).await;
         Saved { durable: self.durable, completes: false, failure: written.err().map(Failure::State) }
     }
 
@@ -243,5 +244,5 @@ fn record(disk: &Snapshot, totals: Counters, clean: bool) -> Record {
 
 /// Writes a record on a thread that may block.
 async fn write(place: Arc<Place>, record: Record) -> Result<(), Error> {
-    tokio::task::spawn_blocking(move || place.save(&record)).await.unwrap_or(Err(Error::ShutDown))
+    blocking(move || place.save(&record)).await
 }

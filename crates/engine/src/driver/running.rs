@@ -7,8 +7,7 @@ use crate::announcer::{Announced, Announcer, Web};
 use crate::events::{Direction, EventKind};
 use crate::meet;
 use crate::shared::Guest;
-use crate::stats::Counters;
-use crate::stats::Finished;
+use crate::stats::{Counters, Finished};
 use crate::torrent::Request;
 use crate::{TorrentError, TorrentState, TorrentStats};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -162,11 +161,6 @@ impl Running {
         self.driver.shared.hub.tell(self.driver.torrent, kind);
     }
 
-    /// Payload of this run.
-    fn counters(&self, now: Time) -> Counters {
-        counters(&self.swarm.stats(now))
-    }
-
     /// When to wake up if nothing is heard of.
     fn deadline(&self) -> Time {
         let goal = self.driver.add.seed_goal.time.zip(self.finished_at).map(|(time, since)| since + time);
@@ -292,19 +286,11 @@ impl Running {
         self.tell(|| EventKind::Finished);
         let finished = Finished {
             path: self.driver.add.dir.join(self.driver.add.metainfo.name()),
-            bytes: self.wanted_file_bytes(),
+            bytes: self.driver.add.wanted_files().map(|file| file.length).sum(),
             elapsed: now - self.driver.added,
         };
         self.publish(now);
         self.driver.status.send_modify(|status| status.finished = Some(finished));
-    }
-
-    fn wanted_file_bytes(&self) -> u64 {
-        let wanted = &self.driver.add.files;
-        let files = self.driver.add.metainfo.files().iter().enumerate();
-        let selected =
-            files.filter(|(index, _)| wanted.is_empty() || wanted.get(*index).copied().unwrap_or(false));
-        selected.filter(|(_, file)| file.is_regular()).map(|(_, file)| file.length).sum()
     }
 }
 
@@ -396,9 +382,7 @@ impl Running {
 
     fn announce(&mut self, now: Time) {
         let swarm = &self.swarm;
-        while let Some(announce) =
-            self.announcer.poll(now, || (counters(&swarm.stats(now)), swarm.stats(now).left_bytes))
-        {
+        while let Some(announce) = self.announcer.poll(now, || told_to_trackers(&swarm.stats(now))) {
             self.tell(|| announce.event());
             let shared = self.driver.shared.clone();
             self.announces.spawn(async move { announce.make(&shared.web).await });
@@ -451,7 +435,7 @@ impl Running {
         let long_enough = goal.time.is_some_and(|time| now - finished_at >= time);
         let enough = goal.ratio.is_some_and(|ratio| {
             let stats = self.swarm.stats(now);
-            let uploaded = self.driver.keeper.totals(self.counters(now)).uploaded;
+            let uploaded = self.driver.keeper.totals(counters(&stats)).uploaded;
             #[allow(clippy::cast_precision_loss)] // a ratio needs no more than 53 bits
             let reached = uploaded as f64 >= ratio * stats.wanted_bytes as f64;
             reached
@@ -466,8 +450,7 @@ impl Running {
     async fn end(mut self, end: End) -> End {
         let now = self.now();
         self.publish(now);
-        let run = self.counters(now);
-        let left = self.swarm.stats(now).left_bytes;
+        let last = self.swarm.stats(now);
         self.swarm.handle(now, Input::Pause);
         while let Some(output) = self.swarm.poll_output() {
             if let Output::Disconnect { peer, .. } = output {
@@ -486,9 +469,9 @@ impl Running {
                     keeper.note_saved(&saved);
                 }
             }
-            keeper.last(run).make(disk).await.failure
+            keeper.last(counters(&last)).make(disk).await.failure
         };
-        let farewell = Farewell { web: &shared.web, announcer, announces, run: (run, left) };
+        let farewell = Farewell { web: &shared.web, announcer, announces, run: told_to_trackers(&last) };
         let deadline = tokio::time::Instant::now() + END_DEADLINE;
         let (saved, _, _) = tokio::join!(
             tokio::time::timeout_at(deadline, save),
@@ -548,8 +531,14 @@ impl From<Failure> for TorrentError {
     }
 }
 
+/// Payload of this run.
 fn counters(stats: &Stats) -> Counters {
     Counters { downloaded: stats.downloaded, uploaded: stats.uploaded }
+}
+
+/// Payload of this run, and how many bytes are missing.
+fn told_to_trackers(stats: &Stats) -> (Counters, u64) {
+    (counters(stats), stats.left_bytes)
 }
 
 /// A slow uplink that is shared by many serves none of them well.
