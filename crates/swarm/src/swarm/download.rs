@@ -10,7 +10,7 @@ use crate::picker::{Asker, Picker, Receipt};
 use crate::pieces::Pieces;
 use crate::trust::{Authors, Trust};
 use crate::{BanReason, DisconnectReason, Output, PeerKey};
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use types::{BLOCK_LEN, Bitfield, BlockRange, Lengths, PieceIndex, Time};
 use wire::Message;
@@ -245,18 +245,10 @@ impl Swarm {
 
     /// Asks the peer for as much as its window has room for.
     pub(super) fn fill(&mut self, key: PeerKey) {
-        let share = self.share();
-        let Some(peer) = self.peers.get_mut(&key) else { return };
-        let mut asking = Asking {
-            lengths: self.lengths,
-            picker: &mut self.picker,
-            trust: &self.trust,
-            out: &mut self.out,
-            now: self.now,
-            wake: &mut self.wake,
-            share,
-        };
-        asking.fill(key, peer);
+        let (mut asking, peers) = self.asking();
+        if let Some(peer) = peers.get_mut(&key) {
+            asking.fill(key, peer);
+        }
     }
 
     /// If there is something to ask for again, asks everybody who has room.
@@ -278,8 +270,16 @@ impl Swarm {
 
     /// Asks every peer for as much as its window has room for.
     pub(super) fn fill_everybody(&mut self) {
+        let (mut asking, peers) = self.asking();
+        for (&key, peer) in peers {
+            asking.fill(key, peer);
+        }
+    }
+
+    /// What asking takes, apart from the peers that are asked.
+    fn asking(&mut self) -> (Asking<'_>, &mut BTreeMap<PeerKey, Peer>) {
         let share = self.share();
-        let mut asking = Asking {
+        let asking = Asking {
             lengths: self.lengths,
             picker: &mut self.picker,
             trust: &self.trust,
@@ -288,9 +288,7 @@ impl Swarm {
             wake: &mut self.wake,
             share,
         };
-        for (&key, peer) in &mut self.peers {
-            asking.fill(key, peer);
-        }
+        (asking, &mut self.peers)
     }
 
     /// How many requests one peer may have in flight because of a limit of our own.
