@@ -132,7 +132,7 @@ pub enum Input<'a> {
 }
 
 /// What the driver is to do. After each input, take outputs until there are none: they are in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Output {
     /// Send a message.
     Send {
@@ -197,7 +197,7 @@ pub enum Output {
 }
 
 /// Why the swarm closes a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 pub enum DisconnectReason {
     /// The peer id is our own.
     #[error("it is ourselves")]
@@ -250,7 +250,7 @@ pub enum DisconnectReason {
 }
 
 /// Why an address is banned, with the evidence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 pub enum BanReason {
     /// It alone sent every block of a piece whose hash was wrong.
     #[error("all of piece {0} came from it and was wrong")]

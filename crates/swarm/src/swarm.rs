@@ -192,6 +192,11 @@ impl Swarm {
         self.picker.have()
     }
 
+    /// Whether everything that can be asked for is asked for, so that blocks are asked for more than once.
+    pub fn in_end_game(&self) -> bool {
+        self.picker.in_end_game()
+    }
+
     /// What follows from any input: deadlines, idle peers, free connections.
     fn settle(&mut self) {
         if self.now >= self.wake {

@@ -7,7 +7,7 @@ use core::fmt;
 use types::BlockRange;
 
 /// One message of the peer wire protocol. Its numbers are as they came: the swarm checks them against the torrent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message<'a> {
     /// Nothing, so that the connection is not taken for dead (BEP 3).
     KeepAlive,

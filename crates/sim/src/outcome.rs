@@ -1,0 +1,63 @@
+//! What came of a run.
+
+use crate::spec::Role;
+use std::time::Duration;
+use swarm::Stats;
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Peer by peer, in the order of the spec.
+    pub peers: Vec<PeerOutcome>,
+    /// How long it took, in virtual time.
+    pub took: Duration,
+    /// How many events happened.
+    pub events: u64,
+    /// Of everything that every brain said, and when.
+    pub digest: u64,
+    /// Payload bytes that the seeds had sent when every piece was out, if that came about.
+    pub sent_when_out: Option<u64>,
+}
+
+/// What came of a peer.
+#[derive(Clone, Debug)]
+pub struct PeerOutcome {
+    /// What it was there for.
+    pub role: Role,
+    /// How long after its start it was complete.
+    pub finished: Option<Duration>,
+    /// Payload bytes that its line carried away.
+    pub sent: u64,
+    /// Payload bytes that its brain counted as downloaded.
+    pub downloaded: u64,
+    /// Payload bytes that its brain counted as uploaded.
+    pub uploaded: u64,
+    /// Payload bytes that came in vain.
+    pub wasted: u64,
+    /// Peers that lied and were banned.
+    pub banned_liars: u32,
+    /// Peers that were honest and were banned.
+    pub banned_honest: u32,
+}
+
+impl PeerOutcome {
+    pub(crate) fn new(role: Role) -> PeerOutcome {
+        PeerOutcome {
+            role,
+            finished: None,
+            sent: 0,
+            downloaded: 0,
+            uploaded: 0,
+            wasted: 0,
+            banned_liars: 0,
+            banned_honest: 0,
+        }
+    }
+
+    /// What a brain counted in its life.
+    pub(crate) fn add(&mut self, stats: &Stats) {
+        self.downloaded += stats.downloaded;
+        self.uploaded += stats.uploaded;
+        self.wasted += stats.wasted;
+    }
+}

@@ -1,0 +1,113 @@
+//! What every brain's outputs have to obey, checked from outside: the brain is not asked.
+
+use super::{World, end_of};
+use crate::spec::Checks;
+use swarm::{Output, PeerKey};
+use types::BlockRange;
+use wire::Message;
+
+impl World<'_> {
+    /// Before it is done.
+    pub(super) fn audit(&mut self, node: u32, output: &Output) {
+        match output {
+            Output::Send { peer, message } => self.audit_message(node, *peer, message),
+            Output::Request { peer, block } => self.audit_request(node, *peer, *block),
+            Output::Serve { peer, block } => self.audit_serve(node, *peer, *block),
+            _ => {}
+        }
+    }
+
+    /// What a peer hears that is of the rules' concern.
+    pub(super) fn note_heard(&mut self, to: u32, message: &Message<'_>) {
+        let lengths = self.lengths;
+        let end = &mut self.ends[to as usize];
+        match message {
+            Message::Choke => end.choked = true,
+            Message::Unchoke => end.choked = false,
+            Message::AllowedFast(piece) => end.allowed[0].push(*piece),
+            Message::Reject(request) => {
+                if let Some(block) = lengths.block_range(request.index, request.begin, request.length) {
+                    end.asked.retain(|&asked| asked != block);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn audit_message(&mut self, node: u32, peer: PeerKey, message: &Message<'_>) {
+        let end = &mut self.ends[end_of(peer) as usize];
+        assert_eq!(end.node, node, "a connection of somebody else");
+        match message {
+            Message::Choke => {
+                assert!(!end.choking, "choked twice");
+                end.choking = true;
+            }
+            Message::Unchoke => {
+                assert!(end.choking, "unchoked twice");
+                end.choking = false;
+            }
+            Message::AllowedFast(piece) => end.allowed[1].push(*piece),
+            _ => {}
+        }
+    }
+
+    fn audit_request(&mut self, node: u32, peer: PeerKey, block: BlockRange) {
+        let end = &self.ends[end_of(peer) as usize];
+        assert!(end.open, "a request to a peer that is gone");
+        let allowed = || end.allowed[0].contains(&block.piece.get());
+        assert!(!end.choked || allowed(), "a request to {peer:?}, who chokes us");
+        assert!(!self.nodes[node as usize].disk.holds(block), "a request for {block:?}, which is there");
+        if self.fully_checked() {
+            self.audit_twice(node, peer, block);
+        }
+    }
+
+    /// Nothing is requested twice outside the end game.
+    fn audit_twice(&self, node: u32, peer: PeerKey, block: BlockRange) {
+        let this = &self.nodes[node as usize];
+        let asked_of = |end: u32| self.ends[end as usize].asked.contains(&block);
+        let fast = this.spec.fast;
+        assert!(!fast || !asked_of(end_of(peer)), "asked {peer:?} twice for {block:?}");
+        if !this.links.iter().any(|&end| end != end_of(peer) && asked_of(end)) {
+            return;
+        }
+        // Then there is nothing left that nobody was asked for.
+        for piece in self.lengths.pieces().filter(|&piece| !this.disk.have().contains(piece)) {
+            let someone_has = this.links.iter().any(|&end| {
+                let other = self.ends[(end ^ 1) as usize].node;
+                self.nodes[other as usize].disk.have().contains(piece)
+            });
+            let blocks = (0..self.lengths.block_count(piece)).filter_map(|n| self.lengths.block(piece, n));
+            for other in blocks.filter(|&other| someone_has && other != block && !this.disk.holds(other)) {
+                let asked = this.links.iter().any(|&end| self.ends[end as usize].asked.contains(&other));
+                let announced = this.swarm.in_end_game();
+                assert!(asked || announced, "asked twice for {block:?} though {other:?} was not asked for");
+            }
+        }
+    }
+
+    fn audit_serve(&mut self, node: u32, peer: PeerKey, block: BlockRange) {
+        let end = &self.ends[end_of(peer) as usize];
+        assert!(end.open, "serves a peer that is gone");
+        assert!(
+            !end.choking || end.allowed[1].contains(&block.piece.get()),
+            "serves {peer:?}, whom it chokes"
+        );
+        assert!(self.nodes[node as usize].disk.have().contains(block.piece), "serves what it does not have");
+    }
+
+    fn fully_checked(&self) -> bool {
+        matches!(self.spec.checks, Checks::Every)
+    }
+
+    /// After each step of a brain: what it counts is recounted.
+    pub(super) fn check(&mut self, node: u32) {
+        let due = match self.spec.checks {
+            Checks::Every => true,
+            Checks::Sampled(one_in) => self.queue.count().is_multiple_of(one_in),
+        };
+        if due {
+            self.nodes[node as usize].swarm.check_invariants();
+        }
+    }
+}
