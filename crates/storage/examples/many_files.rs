@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         while left > 0 {
             match events.recv()? {
                 DiskEvent::BlockTaken { .. } => {}
-                DiskEvent::PieceVerified(_) => left -= 1,
+                DiskEvent::PieceVerified { .. } => left -= 1,
                 other => return Err(format!("{other:?}").into()),
             }
         }

@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     while left > 0 {
         match events.recv()? {
             DiskEvent::BlockTaken { .. } => {}
-            DiskEvent::PieceVerified(_) => left -= 1,
+            DiskEvent::PieceVerified { .. } => left -= 1,
             other => return Err(format!("a piece was not verified: {other:?}").into()),
         }
     }

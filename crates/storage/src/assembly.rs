@@ -6,35 +6,49 @@
 //! written before their turn, and read back when the hash reaches them: what is hashed is what was written
 //! either way.
 
+use crate::digest::DigestKey;
 use crate::files::Files;
 use crate::limits::{MAX_WRITE_BLOCKS, READ_RUN, WRITE_RUN};
 use crate::{Error, Layout};
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 use std::collections::HashMap;
-use types::{BLOCK_LEN, PieceIndex};
+use std::ops::Range;
+use types::{BLOCK_LEN, Bitfield, BlockDigest, PieceIndex};
 
 /// The begun pieces of one torrent.
-#[derive(Default)]
 pub(crate) struct Assembly {
     pieces: HashMap<PieceIndex, Piece>,
     /// Bytes in memory.
     held: usize,
+    /// Pieces that failed once: from then on their blocks get digests.
+    failed: Bitfield,
+    key: DigestKey,
 }
 
 /// What a block meant for its piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Incomplete,
-    Good,
-    Bad { from_disk: bool },
+    /// See [`DiskEvent::PieceVerified`](crate::DiskEvent).
+    Good {
+        digests: Vec<BlockDigest>,
+    },
+    /// See [`DiskEvent::PieceFailed`](crate::DiskEvent).
+    Bad {
+        from_disk: bool,
+        digests: Vec<Option<BlockDigest>>,
+    },
 }
 
 impl Assembly {
+    /// Of a torrent of so many pieces.
+    pub(crate) fn new(pieces: u32) -> Assembly {
+        Assembly { pieces: HashMap::new(), held: 0, failed: Bitfield::new(pieces), key: DigestKey::random() }
+    }
+
     /// Blocks that an earlier run has written.
     pub(crate) fn restore(&mut self, layout: &Layout, index: PieceIndex, blocks: &[u32]) {
         let piece = self.pieces.entry(index).or_insert_with(|| Piece::new(layout, index));
-        piece.from_disk = true;
         for &block in blocks {
             piece.blocks[block as usize] = Block::Written;
         }
@@ -48,11 +62,14 @@ impl Assembly {
         block: u32,
         data: Bytes,
     ) -> Result<Verdict, Error> {
-        let piece = self.pieces.entry(index).or_insert_with(|| Piece::new(&files.layout, index));
+        let piece = self.pieces.entry(index).or_insert_with(|| Piece {
+            digests: self.failed.contains(index).then(Vec::new),
+            ..Piece::new(&files.layout, index)
+        });
         self.held += data.len();
         piece.held += data.len();
         piece.blocks[block as usize] = Block::Held(data);
-        piece.hash(files, index)?;
+        piece.hash(files, index, &self.key)?;
         if piece.hashed == piece.blocks.len() {
             return self.finish(files, index);
         }
@@ -65,13 +82,15 @@ impl Assembly {
     fn finish(&mut self, files: &Files, index: PieceIndex) -> Result<Verdict, Error> {
         let mut piece = self.pieces.remove(&index).expect("the caller had it");
         self.held -= piece.held;
-        let digest: [u8; 20] = std::mem::take(&mut piece.sha1).finalize().into();
-        if files.layout.piece_hash(index) != Some(digest) {
-            return Ok(Verdict::Bad { from_disk: piece.from_disk });
+        let hash: [u8; 20] = std::mem::take(&mut piece.sha1).finalize().into();
+        if files.layout.piece_hash(index) != Some(hash) {
+            self.failed.insert(index);
+            let from_disk = !piece.reread.is_empty();
+            return Ok(Verdict::Bad { from_disk, digests: piece.evidence(files, index, &self.key, hash) });
         }
         piece.write_hashed(files, index)?;
         files.deal_out(index)?;
-        Ok(Verdict::Good)
+        Ok(Verdict::Good { digests: piece.digests.unwrap_or_default() })
     }
 
     /// Bytes of blocks in memory.
@@ -128,7 +147,8 @@ impl Assembly {
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        *self = Assembly::default();
+        self.pieces.clear();
+        self.held = 0;
     }
 }
 
@@ -141,8 +161,10 @@ struct Piece {
     flushed: usize,
     /// Bytes in memory.
     held: usize,
-    /// Whether some blocks are from an earlier run.
-    from_disk: bool,
+    /// Blocks that were read from disk to be hashed.
+    reread: Vec<Range<usize>>,
+    /// Of each block that is hashed; only if the piece failed before.
+    digests: Option<Vec<BlockDigest>>,
 }
 
 enum Block {
@@ -160,36 +182,93 @@ impl Piece {
             hashed: 0,
             flushed: 0,
             held: 0,
-            from_disk: false,
+            reread: Vec::new(),
+            digests: None,
         }
     }
 
     /// Hashes on, up to the first missing block.
-    fn hash(&mut self, files: &Files, index: PieceIndex) -> Result<(), Error> {
+    fn hash(&mut self, files: &Files, index: PieceIndex, key: &DigestKey) -> Result<(), Error> {
         while let Some(block) = self.blocks.get(self.hashed) {
             match block {
                 Block::Missing => break,
                 Block::Held(data) => {
                     self.sha1.update(data);
+                    if let Some(digests) = &mut self.digests {
+                        digests.push(key.digest(data));
+                    }
                     self.hashed += 1;
                 }
-                Block::Written => self.hash_written(files, index)?,
+                Block::Written => self.hash_written(files, index, key)?,
             }
         }
         Ok(())
     }
 
     /// Reads back a run of written blocks and hashes it.
-    fn hash_written(&mut self, files: &Files, index: PieceIndex) -> Result<(), Error> {
-        let run = self.blocks[self.hashed..].iter().take_while(|block| matches!(block, Block::Written));
+    fn hash_written(&mut self, files: &Files, index: PieceIndex, key: &DigestKey) -> Result<(), Error> {
+        let run = self.read_written(files, index, self.hashed)?;
+        self.sha1.update(&run);
+        let blocks = run.chunks(BLOCK_LEN as usize);
+        let hashed = self.hashed + blocks.len();
+        if let Some(digests) = &mut self.digests {
+            digests.extend(blocks.map(|block| key.digest(block)));
+        }
+        self.reread.push(self.hashed..hashed);
+        self.hashed = hashed;
+        Ok(())
+    }
+
+    /// Reads written blocks, of which `from` is one: as many as one read takes.
+    fn read_written(&self, files: &Files, index: PieceIndex, from: usize) -> Result<Vec<u8>, Error> {
+        let run = self.blocks[from..].iter().take_while(|block| matches!(block, Block::Written));
         let count = run.take((READ_RUN / BLOCK_LEN) as usize).count();
-        let start = block_offset(self.hashed);
-        let end = block_offset(self.hashed + count).min(files.layout.lengths().piece_len(index));
+        let start = block_offset(from);
+        let end = block_offset(from + count).min(files.layout.lengths().piece_len(index));
         let mut buf = vec![0; (end - start) as usize];
         files.read(index, start, files.place(index), &mut buf)?;
-        self.sha1.update(&buf);
-        self.hashed += count;
-        Ok(())
+        Ok(buf)
+    }
+
+    /// What can be said of the blocks of a bad piece, whose hash came to `hash`.
+    fn evidence(
+        &mut self,
+        files: &Files,
+        index: PieceIndex,
+        key: &DigestKey,
+        hash: [u8; 20],
+    ) -> Vec<Option<BlockDigest>> {
+        let known = self.digests.take().or_else(|| self.digest_again(files, index, key, hash));
+        let mut evidence: Vec<_> = known.unwrap_or_default().into_iter().map(Some).collect();
+        if !evidence.is_empty() {
+            self.reread.iter().for_each(|blocks| evidence[blocks.clone()].fill(None));
+        }
+        evidence
+    }
+
+    /// The digests of the blocks of a piece that nobody suspected. Some have to be read back; that they are still what
+    /// was hashed shows in their hash. If not, an honest peer could be blamed for what the disk did.
+    fn digest_again(
+        &self,
+        files: &Files,
+        index: PieceIndex,
+        key: &DigestKey,
+        hash: [u8; 20],
+    ) -> Option<Vec<BlockDigest>> {
+        let mut sha1 = Sha1::new();
+        let mut digests = Vec::with_capacity(self.blocks.len());
+        while let Some(block) = self.blocks.get(digests.len()) {
+            if let Block::Held(data) = block {
+                sha1.update(data);
+                digests.push(key.digest(data));
+            } else {
+                let run = self.read_written(files, index, digests.len()).ok()?;
+                sha1.update(&run);
+                digests.extend(run.chunks(BLOCK_LEN as usize).map(|block| key.digest(block)));
+            }
+        }
+        let again: [u8; 20] = sha1.finalize().into();
+        (again == hash).then_some(digests)
     }
 
     /// Writes the hashed blocks; returns how many bytes that released.

@@ -14,6 +14,7 @@
 mod assembly;
 mod check;
 mod create;
+mod digest;
 mod error;
 mod files;
 mod handles;

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use std::path::PathBuf;
-use types::{Bitfield, BlockRange, PieceIndex};
+use types::{Bitfield, BlockDigest, BlockRange, PieceIndex};
 
 /// How to open a torrent.
 pub struct OpenOptions {
@@ -74,13 +74,23 @@ pub enum DiskEvent {
         from: u64,
     },
     /// All blocks of a piece are written and its hash is right.
-    PieceVerified(PieceIndex),
+    PieceVerified {
+        /// Which piece.
+        piece: PieceIndex,
+        /// If it had failed before: the digest of each of its blocks, in order. Else empty.
+        digests: Vec<BlockDigest>,
+    },
     /// All blocks of a piece are there and its hash is wrong: its blocks may be written again.
     PieceFailed {
         /// Which piece.
         piece: PieceIndex,
-        /// Whether some of its blocks came from an earlier run, so that nobody in this one can be blamed.
+        /// Whether some of its blocks were read from disk to be hashed, since they came from an earlier run or there
+        /// was no room to keep them until then. The disk may have spoiled them: that the piece is bad proves nothing
+        /// against anybody.
         from_disk: bool,
+        /// The digest of each of its blocks as it was hashed, in order; `None` for those that were read from disk.
+        /// Empty if it can't be told any more.
+        digests: Vec<Option<BlockDigest>>,
     },
     /// Writing has stopped for good: every block from here on is refused. What is verified can still be read.
     Failed(Error),

@@ -206,7 +206,7 @@ impl Inner {
             files: Files::new(layout, id, pool.clone(), root, parts_path, policy),
             pool,
             state: Mutex::new(State::new(lengths.piece_count())),
-            assembly: Mutex::default(),
+            assembly: Mutex::new(Assembly::new(lengths.piece_count())),
             syncing: Mutex::default(),
             lane,
             epoch: AtomicU64::new(0),
@@ -296,7 +296,7 @@ impl Inner {
             });
             let mut state = lock(&self.state);
             match taken {
-                Ok(Verdict::Good) => state.good(piece),
+                Ok(Verdict::Good { .. }) => state.good(piece),
                 Ok(Verdict::Bad { .. }) => state.bad(piece),
                 _ => {}
             }
@@ -304,8 +304,10 @@ impl Inner {
         };
         match taken {
             Ok(Verdict::Incomplete) => {}
-            Ok(Verdict::Good) => (self.events)(DiskEvent::PieceVerified(piece)),
-            Ok(Verdict::Bad { from_disk }) => (self.events)(DiskEvent::PieceFailed { piece, from_disk }),
+            Ok(Verdict::Good { digests }) => (self.events)(DiskEvent::PieceVerified { piece, digests }),
+            Ok(Verdict::Bad { from_disk, digests }) => {
+                (self.events)(DiskEvent::PieceFailed { piece, from_disk, digests });
+            }
             Err(error) => self.fail(error),
         }
     }

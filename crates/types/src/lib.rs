@@ -14,5 +14,5 @@ mod time;
 
 pub use bitfield::Bitfield;
 pub use id::{InfoHash, InfoHashV1, InfoHashV2, ParseHashError, PeerId};
-pub use piece::{BLOCK_LEN, BlockRange, Lengths, LengthsError, MAX_PIECES, PieceIndex};
+pub use piece::{BLOCK_LEN, BlockDigest, BlockRange, Lengths, LengthsError, MAX_PIECES, PieceIndex};
 pub use time::Time;

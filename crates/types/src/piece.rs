@@ -69,6 +69,20 @@ impl fmt::Debug for BlockRange {
     }
 }
 
+/// A short name for the bytes of one block: of two copies of a block, the same digest means the same bytes.
+///
+/// It is what storage makes of the bytes and of a key that it tells nobody and makes anew for each run. So nobody can
+/// prepare two versions of a block that have one digest, as could be done for a hash that everybody can compute
+/// (ready-made pairs for SHA-1 can be had from the web); and digests of two runs can't be compared.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockDigest(pub [u8; 16]);
+
+impl fmt::Debug for BlockDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
 /// Why a total size and a piece length do not make a torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LengthsError {

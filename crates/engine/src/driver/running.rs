@@ -233,11 +233,11 @@ impl Running {
                 self.driver.keeper.note_block(block.len, now);
                 self.swarm.handle(now, Input::BlockReceived { peer, block });
             }
-            DiskEvent::PieceVerified(piece) => {
+            DiskEvent::PieceVerified { piece, .. } => {
                 self.tell(|| EventKind::PieceVerified { piece: piece.get() });
                 self.swarm.handle(now, Input::PieceVerified { piece });
             }
-            DiskEvent::PieceFailed { piece, from_disk } => {
+            DiskEvent::PieceFailed { piece, from_disk, .. } => {
                 self.tell(|| EventKind::PieceFailed { piece: piece.get() });
                 self.swarm.handle(now, Input::PieceFailed { piece, from_disk });
             }

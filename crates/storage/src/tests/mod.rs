@@ -1,6 +1,7 @@
 //! Whole torrents on real files. The model is one flat run of bytes.
 #![allow(clippy::cast_possible_truncation)] // samples are small
 
+mod digests;
 mod faults;
 mod foreign;
 mod model;
@@ -16,7 +17,7 @@ use sha1::{Digest, Sha1};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
-use types::{Bitfield, BlockRange, PieceIndex};
+use types::{Bitfield, BlockDigest, BlockRange, PieceIndex};
 
 /// What a file of a test's torrent is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +178,25 @@ impl Opened {
     fn write_piece(&self, sample: &Sample, piece: u32) {
         let piece = PieceIndex::new(piece);
         sample.blocks(piece).for_each(|block| self.write(sample, block));
-        assert_eq!(self.event(), DiskEvent::PieceVerified(piece));
+        self.verified(piece);
+    }
+
+    /// Waits until the piece is verified; returns the digests of its blocks.
+    fn verified(&self, piece: PieceIndex) -> Vec<BlockDigest> {
+        match self.event() {
+            DiskEvent::PieceVerified { piece: other, digests } if other == piece => digests,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until the piece fails; returns whether the disk may be to blame, and the digests of its blocks.
+    fn failed(&self, piece: PieceIndex) -> (bool, Vec<Option<BlockDigest>>) {
+        match self.event() {
+            DiskEvent::PieceFailed { piece: other, from_disk, digests } if other == piece => {
+                (from_disk, digests)
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     fn event(&self) -> DiskEvent {

@@ -70,7 +70,7 @@ fn download(sample: &Sample, opened: &Opened, wanted: &[bool], case: &Case) {
             }
             block_on(opened.disk.write_block(block, data.into(), 0)).unwrap();
         }
-        assert_eq!(opened.event(), DiskEvent::PieceFailed { piece, from_disk: false });
+        opened.failed(piece);
     }
     let mut left = expected;
     for (n, &block) in blocks.iter().enumerate() {
@@ -81,7 +81,7 @@ fn download(sample: &Sample, opened: &Opened, wanted: &[bool], case: &Case) {
         }
     }
     while !left.is_empty() {
-        let DiskEvent::PieceVerified(piece) = opened.event() else { panic!("not verified") };
+        let DiskEvent::PieceVerified { piece, .. } = opened.event() else { panic!("not verified") };
         assert!(left.remove(&piece));
     }
     assert!(!needed.has_any_not_in(&opened.disk.verified()));
