@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use swarm::{Config, Input, Output, PeerKey, PeerSource, Swarm};
-use types::{Bitfield, BlockRange, Lengths, PeerId, Time};
+use types::{Bitfield, BlockDigest, BlockRange, Lengths, PeerId, Time};
 use wire::{Decoded, Limits, Reserved, decode};
 
 const PIECES: u32 = 9;
@@ -63,6 +63,18 @@ impl Bench {
         self.swarm.check_invariants();
     }
 
+    /// A piece came to this. A block has one of two digests, which are right or wrong as the bits of `which` say.
+    fn hashed(&mut self, good: bool, piece: types::PieceIndex, which: u8) {
+        if good {
+            let digests = [BlockDigest([0; 16]); 3];
+            return self.input(Input::PieceVerified { piece, digests: &digests[..usize::from(which >> 6)] });
+        }
+        let digests: [_; 3] =
+            core::array::from_fn(|n| (which >> n & 16 == 0).then_some(BlockDigest([which >> n & 4; 16])));
+        let count = if which & 1 == 0 { 3 } else { 2 };
+        self.input(Input::PieceFailed { piece, from_disk: which & 0x80 != 0, digests: &digests[..count] });
+    }
+
     /// One step of the driver.
     fn drive(&mut self, what: u8, which: u8) {
         let piece = types::PieceIndex::new(u32::from(which) % (PIECES + 1));
@@ -79,8 +91,7 @@ impl Bench {
                 let (peer, block) = self.serving.remove(usize::from(which) % self.serving.len());
                 self.input(Input::BlockSent { peer, block });
             }
-            4 => self.input(Input::PieceVerified { piece }),
-            5 => self.input(Input::PieceFailed { piece, from_disk: which & 0x80 != 0 }),
+            4 | 5 => self.hashed(what % 10 == 4, piece, which),
             6 => self.connect(which % 4, which >> 4),
             7 => {
                 self.now += Duration::from_millis(u64::from(which) * 100);

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 use thiserror::Error;
-use types::{Bitfield, BlockRange, PeerId, PieceIndex};
+use types::{Bitfield, BlockDigest, BlockRange, PeerId, PieceIndex};
 use wire::{Message, Reserved};
 
 /// One connection. The driver chooses the number and never uses it twice for one swarm.
@@ -94,13 +94,20 @@ pub enum Input<'a> {
     PieceVerified {
         /// Which.
         piece: PieceIndex,
+        /// The digest of each of its blocks, in order: needed only if the piece failed before, and may be empty even
+        /// then, but then nobody who spoiled it is found.
+        digests: &'a [BlockDigest],
     },
     /// Storage hashed a piece, it is wrong, and its blocks are gone.
     PieceFailed {
         /// Which.
         piece: PieceIndex,
-        /// Some of its blocks came from an earlier run: nobody is to blame.
+        /// Some of its blocks were read from disk to be hashed, where they may have been spoiled: that the piece is
+        /// bad proves nothing against anybody.
         from_disk: bool,
+        /// The digest of each of its blocks, in order, made like those of [`Input::PieceVerified`]; `None` where what
+        /// was hashed need not be what the peer sent. Empty if unknown.
+        digests: &'a [Option<BlockDigest>],
     },
     /// A block that [`Output::Serve`] named was written to the socket.
     BlockSent {
@@ -255,4 +262,20 @@ pub enum BanReason {
     /// It alone sent every block of a piece whose hash was wrong.
     #[error("all of piece {0} came from it and was wrong")]
     SpoiledPiece(PieceIndex),
+    /// It sent a block of a piece whose hash was wrong, and another one is in its place now that the hash is right.
+    #[error("block {block} of piece {piece} came from it and was wrong")]
+    WrongBlock {
+        /// Which piece.
+        piece: PieceIndex,
+        /// The block's number within it.
+        block: u32,
+    },
+    /// It sent the same block twice, for two attempts at a piece, and not the same bytes.
+    #[error("two versions of block {block} of piece {piece} came from it")]
+    TwoVersions {
+        /// Which piece.
+        piece: PieceIndex,
+        /// The block's number within it.
+        block: u32,
+    },
 }

@@ -6,11 +6,21 @@ use core::time::Duration;
 /// gave); if there is none, the new one is dropped.
 pub const MAX_KNOWN_PEERS: usize = 3000;
 
-/// Addresses whose conduct is remembered. At the limit the oldest that is neither connected nor on parole is
-/// forgotten; if there is none, the blocks of a new peer are nobody's.
+/// Hosts whose conduct is remembered. At the limit the oldest that is neither connected nor on parole is forgotten,
+/// then the oldest that is not connected and on parole for what will never be cleared up; if there is none, the blocks
+/// of a new peer are nobody's.
 pub const MAX_SUSPECTS: usize = 4096;
 
-/// Banned addresses. At the limit a liar is still disconnected, but may come back.
+/// Blocks of failed pieces of which sender and digest are kept until their pieces are verified (24 bytes each): more
+/// than fit into 60 pieces of 16 MiB. At the limit the piece that failed first is not cleared up any more: who sent
+/// some of it stays on parole.
+pub const MAX_EVIDENCE_BLOCKS: usize = 65_536;
+
+/// Connections that are gone and whose blocks are still told apart when they come out of storage's queue. At the limit
+/// the oldest is forgotten, and what still comes from it is nobody's.
+pub const MAX_DEPARTED: usize = 256;
+
+/// Banned hosts. At the limit a liar is still disconnected, but may come back.
 pub const MAX_BANS: usize = 4096;
 
 /// Our requests in flight to one peer, whatever it offers: 256 MiB, twice what 10 Gbit/s at 100 ms needs.

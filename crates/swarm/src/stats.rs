@@ -37,7 +37,7 @@ pub struct Stats {
     pub connecting: usize,
     /// Addresses in the book.
     pub known: usize,
-    /// Banned addresses.
+    /// Banned hosts.
     pub banned: usize,
     /// Pieces begun and not verified.
     pub partial_pieces: usize,
@@ -72,7 +72,7 @@ pub struct PeerView<'a> {
     pub peer_interested: bool,
     /// It let our requests wait for too long.
     pub snubbed: bool,
-    /// It took part in a piece that failed: it gets whole pieces until one is right.
+    /// It took part in a piece that failed, and it is not known yet whose fault that was: it gets whole pieces.
     pub on_parole: bool,
     /// How many pieces it has.
     pub pieces: u32,

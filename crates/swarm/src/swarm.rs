@@ -119,8 +119,10 @@ impl Swarm {
             Input::BlockSent { peer, block } => self.on_block_sent(peer, block),
             Input::ServeFailed { peer, block } => self.on_serve_failed(peer, block),
             Input::Unrequested { peer, len } => self.on_unrequested(peer, len),
-            Input::PieceVerified { piece } => self.on_piece_verified(piece),
-            Input::PieceFailed { piece, from_disk } => self.on_piece_failed(piece, from_disk),
+            Input::PieceVerified { piece, digests } => self.on_piece_verified(piece, digests),
+            Input::PieceFailed { piece, from_disk, digests } => {
+                self.on_piece_failed(piece, from_disk, digests);
+            }
             Input::PeerConnected { peer, addr, outgoing, peer_id, reserved } => {
                 self.on_connected(peer, addr, outgoing, peer_id, reserved);
             }
@@ -425,7 +427,7 @@ impl Swarm {
             self.picker.put_back(asked.block);
         }
         self.picker.peer_went(key, &peer.pieces);
-        self.trust.closed(peer.suspect);
+        self.trust.closed(key, peer.suspect);
         if let Some(addr) = peer.listens {
             let useful = self.paused || peer.down.total + peer.up.total > 0;
             self.book.closed(addr, self.now, useful);

@@ -1,66 +1,107 @@
 //! Who sent bad data.
 //!
-//! Every block is attributed to the address that sent it. When a piece fails and one address alone sent all of it,
-//! that address is banned. When several did, all are put on parole: each then gets whole pieces to itself, so that
-//! the next failure has one author, and the first good piece clears the name. Whoever might be innocent is never
-//! banned: blocks of unknown origin (an earlier run, a forgotten address) make a piece nobody's.
+//! Every block is attributed to the host that sent it, and every host that sent a block of a failed piece is
+//! suspected. A host is banned on proof, never on suspicion:
+//!
+//! - it alone sent all of a piece that failed;
+//! - it sent a block of a piece that failed, and when the piece was good at last, its block had been another;
+//! - it sent two versions of the same block.
+//!
+//! Until a failed piece is verified, all who sent some of it are on parole: each gets whole pieces to itself, so that
+//! the next failure has one author. The good piece then proves some guilty and clears the others. Where there was
+//! nothing to compare (storage could not tell, the record was full), parole lasts until the first good piece that the
+//! suspect alone sent. Blocks of unknown origin (an earlier run, a forgotten host) are nobody's, and a piece that was
+//! read from disk to be hashed may have been spoiled there: its blocks are held against their senders one by one only.
 
-use crate::limits::{MAX_BANS, MAX_SUSPECTS};
-use alloc::collections::{BTreeMap, BTreeSet};
+mod evidence;
+
+use crate::limits::{MAX_BANS, MAX_DEPARTED, MAX_SUSPECTS};
+use crate::{BanReason, PeerKey};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::num::NonZeroU32;
+use evidence::{Attempt, Evidence, Verdict};
+use types::{BlockDigest, PieceIndex};
 
-/// An address whose conduct is remembered; never given to another one.
+/// A host whose conduct is remembered; the number is never given to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Suspect(NonZeroU32);
 
 /// Who sent the blocks of a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Authors {
-    /// Each address once, in order.
-    pub(crate) known: Vec<Suspect>,
-    /// Some blocks are nobody's.
-    pub(crate) unknown: bool,
+    /// Of each block, in order; `None` if it is nobody's.
+    blocks: Vec<Option<Suspect>>,
+}
+
+/// What is to be made known of a host that is banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ban {
+    pub(crate) addr: SocketAddr,
+    pub(crate) reason: BanReason,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Trust {
     records: BTreeMap<Suspect, Record>,
-    by_addr: BTreeMap<SocketAddr, Suspect>,
-    bans: BTreeSet<BanKey>,
+    by_host: BTreeMap<Host, Suspect>,
+    bans: BTreeSet<Host>,
+    evidence: Evidence,
+    /// The last connections that ended, and whose they were: blocks of theirs may still be on their way out of
+    /// storage's queue.
+    departed: VecDeque<(PeerKey, Suspect)>,
+    /// Hosts that are connected and on parole.
+    suspected: usize,
     last: u32,
 }
 
 #[derive(Debug)]
 struct Record {
+    /// Where it was seen last.
     addr: SocketAddr,
     connections: u32,
-    parole: bool,
+    /// Failed attempts on record in which it took part.
+    cases: u32,
+    /// It took part in one that will never be cleared up.
+    doubt: bool,
 }
 
-/// An address is banned whatever its port; but on a loopback address it is the port that tells hosts apart.
-type BanKey = (IpAddr, u16);
+/// A host is known by its address, whatever the port (that of an incoming connection is another one each time); but
+/// on a loopback address it is the port that tells hosts apart.
+type Host = (IpAddr, u16);
 
 impl Trust {
     /// A peer connected from `addr`. `None` if there is no room to remember it.
     pub(crate) fn connected(&mut self, addr: SocketAddr) -> Option<Suspect> {
-        let suspect = match self.by_addr.get(&addr) {
+        let suspect = match self.by_host.get(&host(addr)) {
             Some(&known) => known,
             None => self.remember(addr)?,
         };
-        self.records.get_mut(&suspect)?.connections += 1;
+        self.change(suspect, |record| {
+            record.connections += 1;
+            record.addr = addr;
+        });
         Some(suspect)
     }
 
-    pub(crate) fn closed(&mut self, suspect: Option<Suspect>) {
-        if let Some(record) = suspect.and_then(|suspect| self.records.get_mut(&suspect)) {
-            record.connections = record.connections.saturating_sub(1);
+    /// A connection ended.
+    pub(crate) fn closed(&mut self, peer: PeerKey, suspect: Option<Suspect>) {
+        let Some(suspect) = suspect else { return };
+        self.change(suspect, |record| record.connections = record.connections.saturating_sub(1));
+        if self.departed.len() >= MAX_DEPARTED {
+            self.departed.pop_front();
         }
+        self.departed.push_back((peer, suspect));
+    }
+
+    /// Whose a connection was that is gone.
+    pub(crate) fn departed(&self, peer: PeerKey) -> Option<Suspect> {
+        self.departed.iter().find(|(key, _)| *key == peer).map(|&(_, suspect)| suspect)
     }
 
     pub(crate) fn is_banned(&self, addr: SocketAddr) -> bool {
-        self.bans.contains(&ban_key(addr))
+        self.bans.contains(&host(addr))
     }
 
     pub(crate) fn banned(&self) -> usize {
@@ -68,161 +109,172 @@ impl Trust {
     }
 
     pub(crate) fn on_parole(&self, suspect: Option<Suspect>) -> bool {
-        suspect.and_then(|suspect| self.records.get(&suspect)).is_some_and(|record| record.parole)
+        suspect.and_then(|suspect| self.records.get(&suspect)).is_some_and(Record::on_parole)
     }
 
-    /// A good piece clears the one who sent all of it.
-    pub(crate) fn piece_verified(&mut self, authors: &Authors) {
-        if let Some(record) = authors.sole().and_then(|suspect| self.records.get_mut(&suspect)) {
-            record.parole = false;
+    /// A good piece, with the digests of its blocks if it failed before: it says who was to blame then, and clears
+    /// the one who sent all of it.
+    pub(crate) fn piece_verified(
+        &mut self,
+        piece: PieceIndex,
+        authors: &Authors,
+        digests: &[BlockDigest],
+    ) -> Vec<Ban> {
+        let mut bans = Vec::new();
+        for attempt in self.evidence.take(piece) {
+            for suspect in attempt.suspects() {
+                let verdict = attempt.verdict(suspect, digests);
+                self.close_case(suspect, verdict == Verdict::Unclear);
+                if let Verdict::Guilty(block) = verdict {
+                    bans.extend(self.ban(suspect, BanReason::WrongBlock { piece, block }));
+                }
+            }
         }
+        if let Some(sole) = authors.sole() {
+            self.change(sole, |record| record.doubt = false);
+        }
+        bans
     }
 
-    /// A bad piece: the address to ban, if there is proof.
-    pub(crate) fn piece_failed(&mut self, authors: &Authors) -> Option<SocketAddr> {
-        if let Some(guilty) = authors.sole() {
-            let addr = self.records.get(&guilty)?.addr;
-            if self.bans.len() < MAX_BANS {
-                self.bans.insert(ban_key(addr));
-            }
-            return Some(addr);
+    /// A bad piece, with the digests of its blocks as far as they are known. `from_disk`: the disk may have spoiled
+    /// it.
+    pub(crate) fn piece_failed(
+        &mut self,
+        piece: PieceIndex,
+        authors: &Authors,
+        digests: &[Option<BlockDigest>],
+        from_disk: bool,
+    ) -> Vec<Ban> {
+        if let Some(guilty) = authors.sole().filter(|_| !from_disk) {
+            return self.ban(guilty, BanReason::SpoiledPiece(piece)).into_iter().collect();
         }
-        for suspect in &authors.known {
-            if let Some(record) = self.records.get_mut(suspect) {
-                record.parole = true;
-            }
+        let attempt = Attempt::new(authors, digests);
+        let liars = self.evidence.two_versions(piece, &attempt).into_iter();
+        let bans = liars
+            .filter_map(|(liar, block)| self.ban(liar, BanReason::TwoVersions { piece, block }))
+            .collect();
+        for suspect in attempt.suspects() {
+            self.change(suspect, |record| record.cases += 1);
         }
-        None
+        let gone = self.evidence.add(piece, attempt);
+        self.leave_open(&gone);
+        bans
+    }
+
+    /// Pieces for which this is true are not fetched any more.
+    pub(crate) fn give_up(&mut self, hopeless: impl Fn(PieceIndex) -> bool) {
+        let hopeless: Vec<_> = self.evidence.pieces().filter(|&piece| hopeless(piece)).collect();
+        for piece in hopeless {
+            let gone = self.evidence.take(piece);
+            self.leave_open(&gone);
+        }
     }
 
     /// Whether a ban of one of the addresses is a ban of the other.
     pub(crate) fn same_host(a: SocketAddr, b: SocketAddr) -> bool {
-        ban_key(a) == ban_key(b)
+        host(a) == host(b)
+    }
+
+    /// These attempts will never be cleared up.
+    fn leave_open(&mut self, attempts: &[Attempt]) {
+        for suspect in attempts.iter().flat_map(Attempt::suspects) {
+            self.close_case(suspect, true);
+        }
+    }
+
+    fn close_case(&mut self, suspect: Suspect, doubt: bool) {
+        self.change(suspect, |record| {
+            record.cases = record.cases.saturating_sub(1);
+            record.doubt |= doubt;
+        });
+    }
+
+    /// Bans a host; `None` if it is banned already.
+    fn ban(&mut self, suspect: Suspect, reason: BanReason) -> Option<Ban> {
+        let addr = self.records.get(&suspect)?.addr;
+        if self.is_banned(addr) {
+            return None;
+        }
+        if self.bans.len() < MAX_BANS {
+            self.bans.insert(host(addr));
+        }
+        Some(Ban { addr, reason })
+    }
+
+    /// Changes a record, if it is still there; the count of suspected hosts follows.
+    fn change(&mut self, suspect: Suspect, how: impl FnOnce(&mut Record)) {
+        let Some(record) = self.records.get_mut(&suspect) else { return };
+        self.suspected -= usize::from(record.counts());
+        how(record);
+        self.suspected += usize::from(record.counts());
     }
 
     fn remember(&mut self, addr: SocketAddr) -> Option<Suspect> {
         if self.records.len() >= MAX_SUSPECTS {
-            let idle = self.records.iter().find(|(_, record)| record.connections == 0 && !record.parole);
-            let (&oldest, record) = idle?;
-            self.by_addr.remove(&record.addr);
+            let idle = || self.records.iter().filter(|(_, record)| record.connections == 0);
+            let oldest = idle()
+                .find(|(_, record)| !record.on_parole())
+                .or_else(|| idle().find(|(_, record)| record.cases == 0))?;
+            let (&oldest, record) = oldest;
+            self.by_host.remove(&host(record.addr));
             self.records.remove(&oldest);
         }
         self.last = self.last.checked_add(1)?;
         let suspect = Suspect(NonZeroU32::new(self.last)?);
-        self.records.insert(suspect, Record { addr, connections: 0, parole: false });
-        self.by_addr.insert(addr, suspect);
+        self.records.insert(suspect, Record { addr, connections: 0, cases: 0, doubt: false });
+        self.by_host.insert(host(addr), suspect);
         Some(suspect)
+    }
+
+    /// Recounts everything. `there`: the pieces that are verified.
+    ///
+    /// # Panics
+    /// If a count is wrong or a limit is passed.
+    pub(crate) fn check(&self, there: impl Fn(PieceIndex) -> bool) {
+        let mut cases: BTreeMap<Suspect, u32> = BTreeMap::new();
+        for suspect in self.evidence.check().flat_map(Attempt::suspects) {
+            *cases.entry(suspect).or_default() += 1;
+        }
+        assert!(!self.evidence.pieces().any(there), "evidence is kept until the piece is there");
+        assert!(self.records.len() <= MAX_SUSPECTS && self.bans.len() <= MAX_BANS);
+        assert!(self.departed.len() <= MAX_DEPARTED);
+        assert_eq!(self.by_host.len(), self.records.len());
+        for (suspect, record) in &self.records {
+            assert_eq!(self.by_host.get(&host(record.addr)), Some(suspect));
+            assert_eq!(record.cases, cases.remove(suspect).unwrap_or(0), "cases of {}", record.addr);
+        }
+        assert!(cases.is_empty(), "who is on record is not forgotten");
+        assert_eq!(self.suspected, self.records.values().filter(|record| record.counts()).count());
+    }
+}
+
+impl Record {
+    fn on_parole(&self) -> bool {
+        self.cases > 0 || self.doubt
+    }
+
+    /// Whether it is one of the [`Trust::suspected`].
+    fn counts(&self) -> bool {
+        self.connections > 0 && self.on_parole()
     }
 }
 
 impl Authors {
-    /// Of all blocks, from the sender of each.
+    /// Of all blocks, in order, the sender of each.
     pub(crate) fn of(blocks: impl Iterator<Item = Option<Suspect>>) -> Authors {
-        let mut authors = Authors { known: Vec::new(), unknown: false };
-        for sender in blocks {
-            match sender {
-                None => authors.unknown = true,
-                Some(sender) => {
-                    if let Err(at) = authors.known.binary_search(&sender) {
-                        authors.known.insert(at, sender);
-                    }
-                }
-            }
-        }
-        authors
+        Authors { blocks: blocks.collect() }
     }
 
     fn sole(&self) -> Option<Suspect> {
-        match self.known[..] {
-            [sole] if !self.unknown => Some(sole),
-            _ => None,
-        }
+        let (first, others) = self.blocks.split_first()?;
+        first.filter(|_| others.iter().all(|other| other == first))
     }
 }
 
-fn ban_key(addr: SocketAddr) -> BanKey {
+fn host(addr: SocketAddr) -> Host {
     let ip = addr.ip().to_canonical();
     (ip, if ip.is_loopback() { addr.port() } else { 0 })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn addr(n: u16) -> SocketAddr {
-        let [high, low] = n.to_be_bytes();
-        SocketAddr::from(([10, 0, high, low], 6881))
-    }
-
-    fn authors(senders: &[Option<Suspect>]) -> Authors {
-        Authors::of(senders.iter().copied())
-    }
-
-    #[test]
-    fn one_alone_is_banned_on_every_port() {
-        let mut trust = Trust::default();
-        let liar = trust.connected(addr(1));
-        assert_eq!(trust.piece_failed(&authors(&[liar, liar])), Some(addr(1)));
-        assert!(trust.is_banned(SocketAddr::new(addr(1).ip(), 1)));
-        assert!(trust.is_banned("[::ffff:10.0.0.1]:9".parse().unwrap()));
-        assert!(!trust.is_banned(addr(2)));
-    }
-
-    #[test]
-    fn on_loopback_the_port_is_the_host() {
-        let mut trust = Trust::default();
-        let liar = trust.connected("127.0.0.1:1000".parse().unwrap());
-        trust.piece_failed(&authors(&[liar]));
-        assert!(trust.is_banned("127.0.0.1:1000".parse().unwrap()));
-        assert!(!trust.is_banned("127.0.0.1:1001".parse().unwrap()));
-    }
-
-    #[test]
-    fn several_go_on_parole_and_are_told_apart() {
-        let mut trust = Trust::default();
-        let (honest, liar) = (trust.connected(addr(1)), trust.connected(addr(2)));
-        assert_eq!(trust.piece_failed(&authors(&[honest, liar, honest])), None);
-        assert!(trust.on_parole(honest) && trust.on_parole(liar));
-        trust.piece_verified(&authors(&[honest, liar]));
-        assert!(trust.on_parole(honest), "a shared piece clears nobody");
-        trust.piece_verified(&authors(&[honest, honest]));
-        assert!(!trust.on_parole(honest) && trust.on_parole(liar));
-        trust.closed(liar);
-        assert!(trust.on_parole(trust.by_addr.get(&addr(2)).copied()), "leaving does not clear a name");
-        assert_eq!(trust.piece_failed(&authors(&[liar])), Some(addr(2)));
-    }
-
-    #[test]
-    fn blocks_of_unknown_origin_ban_nobody() {
-        let mut trust = Trust::default();
-        let peer = trust.connected(addr(1));
-        assert_eq!(trust.piece_failed(&authors(&[peer, None])), None);
-        assert_eq!(trust.piece_failed(&authors(&[None])), None);
-        assert_eq!(trust.banned(), 0);
-    }
-
-    #[test]
-    fn remembers_a_bounded_number() {
-        let mut trust = Trust::default();
-        let first = trust.connected(addr(0));
-        trust.closed(first);
-        for n in 1..=u16::try_from(MAX_SUSPECTS).unwrap() {
-            assert!(trust.connected(addr(n)).is_some());
-        }
-        assert_eq!(trust.piece_failed(&authors(&[first])), None, "forgotten, so not banned");
-        assert_eq!(trust.connected(addr(9999)), None, "everybody else is connected");
-        assert_eq!(trust.records.len(), MAX_SUSPECTS);
-        assert_eq!(trust.by_addr.len(), MAX_SUSPECTS);
-    }
-
-    #[test]
-    fn bans_are_bounded() {
-        let mut trust = Trust::default();
-        for n in 0..=u16::try_from(MAX_BANS).unwrap() {
-            let liar = trust.connected(addr(n));
-            assert_eq!(trust.piece_failed(&authors(&[liar])), Some(addr(n)));
-            trust.closed(liar);
-        }
-        assert_eq!(trust.banned(), MAX_BANS);
-    }
-}
+mod tests;

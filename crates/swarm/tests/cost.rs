@@ -71,7 +71,7 @@ impl Load {
         let left = &mut self.blocks_left[block.piece.index()];
         *left -= 1;
         if *left == 0 {
-            self.input(Input::PieceVerified { piece: block.piece });
+            self.input(Input::PieceVerified { piece: block.piece, digests: &[] });
         }
     }
 }

@@ -233,13 +233,13 @@ impl Running {
                 self.driver.keeper.note_block(block.len, now);
                 self.swarm.handle(now, Input::BlockReceived { peer, block });
             }
-            DiskEvent::PieceVerified { piece, .. } => {
+            DiskEvent::PieceVerified { piece, digests } => {
                 self.tell(|| EventKind::PieceVerified { piece: piece.get() });
-                self.swarm.handle(now, Input::PieceVerified { piece });
+                self.swarm.handle(now, Input::PieceVerified { piece, digests: &digests });
             }
-            DiskEvent::PieceFailed { piece, from_disk, .. } => {
+            DiskEvent::PieceFailed { piece, from_disk, digests } => {
                 self.tell(|| EventKind::PieceFailed { piece: piece.get() });
-                self.swarm.handle(now, Input::PieceFailed { piece, from_disk });
+                self.swarm.handle(now, Input::PieceFailed { piece, from_disk, digests: &digests });
             }
             DiskEvent::Failed(err) => return Some(Err(err.into())),
         }

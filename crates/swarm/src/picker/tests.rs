@@ -124,7 +124,7 @@ impl Model {
         self.next += 1;
         let pieces = Pieces::from(bits(pieces));
         self.picker.peer_came(&pieces);
-        let suspect = self.trust.connected(SocketAddr::from(([10, 0, 0, 1], self.next)));
+        let suspect = self.trust.connected(SocketAddr::from(([127, 0, 0, 1], self.next)));
         let key = PeerKey(u64::from(self.next));
         self.peers.push(ModelPeer { key, pieces, requests: Vec::new(), suspect, whole, alone });
     }

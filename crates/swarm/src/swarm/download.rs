@@ -8,11 +8,11 @@ use crate::limits::{
 use crate::peer::{Asked, Peer};
 use crate::picker::{Asker, Picker, Receipt};
 use crate::pieces::Pieces;
-use crate::trust::{Authors, Trust};
-use crate::{BanReason, DisconnectReason, Output, PeerKey};
+use crate::trust::{Ban, Trust};
+use crate::{DisconnectReason, Output, PeerKey};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use types::{BLOCK_LEN, Bitfield, BlockRange, Lengths, PieceIndex, Time};
+use types::{BLOCK_LEN, Bitfield, BlockDigest, BlockRange, Lengths, PieceIndex, Time};
 use wire::Message;
 
 impl Swarm {
@@ -23,7 +23,7 @@ impl Swarm {
         self.totals.down.add(now, block.len);
         let Some(peer) = self.peers.get_mut(&key) else {
             // The peer is gone, but its block is in storage.
-            self.picker.received(block, None);
+            self.picker.received(block, self.trust.departed(key));
             self.cancel_everywhere(block);
             return;
         };
@@ -59,13 +59,13 @@ impl Swarm {
         }
     }
 
-    pub(super) fn on_piece_verified(&mut self, piece: PieceIndex) {
+    pub(super) fn on_piece_verified(&mut self, piece: PieceIndex, digests: &[BlockDigest]) {
         if self.lengths.piece(piece.get()).is_none() || self.picker.have().contains(piece) {
             return;
         }
         let wanted = self.picker.missing().contains(piece);
         let (authors, still_asked) = self.picker.verified(piece);
-        self.trust.piece_verified(&authors);
+        let bans = self.trust.piece_verified(piece, &authors, digests);
         let len = u64::from(self.lengths.piece_len(piece));
         self.totals.left_bytes -= len;
         if wanted {
@@ -74,6 +74,7 @@ impl Swarm {
         if still_asked {
             self.cancel_piece(piece);
         }
+        self.carry_out(bans);
         for (&key, peer) in &mut self.peers {
             send(&mut self.out, self.now, key, peer, Message::Have(piece.get()));
             if wanted && peer.pieces.contains(piece) {
@@ -84,7 +85,12 @@ impl Swarm {
         self.check_finished();
     }
 
-    pub(super) fn on_piece_failed(&mut self, piece: PieceIndex, from_disk: bool) {
+    pub(super) fn on_piece_failed(
+        &mut self,
+        piece: PieceIndex,
+        from_disk: bool,
+        digests: &[Option<BlockDigest>],
+    ) {
         if self.lengths.piece(piece.get()).is_none() || self.picker.have().contains(piece) {
             return;
         }
@@ -94,18 +100,21 @@ impl Swarm {
         if still_asked {
             self.cancel_piece(piece);
         }
-        if !from_disk {
-            self.blame(piece, &authors);
+        let bans = self.trust.piece_failed(piece, &authors, digests, from_disk);
+        if !self.picker.missing().contains(piece) {
+            self.trust.give_up(|other| other == piece);
         }
+        self.carry_out(bans);
     }
 
-    fn blame(&mut self, piece: PieceIndex, authors: &Authors) {
-        let Some(addr) = self.trust.piece_failed(authors) else { return };
-        let same = self.peers.iter().filter(|(_, peer)| Trust::same_host(peer.addr, addr));
-        for key in same.map(|(&key, _)| key).collect::<Vec<_>>() {
-            self.disconnect(key, DisconnectReason::Banned);
+    fn carry_out(&mut self, bans: Vec<Ban>) {
+        for Ban { addr, reason } in bans {
+            let same = self.peers.iter().filter(|(_, peer)| Trust::same_host(peer.addr, addr));
+            for key in same.map(|(&key, _)| key).collect::<Vec<_>>() {
+                self.disconnect(key, DisconnectReason::Banned);
+            }
+            self.out.push_back(Output::Banned { addr, reason });
         }
-        self.out.push_back(Output::Banned { addr, reason: BanReason::SpoiledPiece(piece) });
     }
 
     pub(super) fn on_set_wanted(&mut self, wanted: Bitfield) {
@@ -113,6 +122,7 @@ impl Swarm {
             return;
         }
         self.picker.set_wanted(wanted);
+        self.trust.give_up(|piece| !self.picker.missing().contains(piece));
         self.recount_bytes();
         self.cancel_where(|picker, block| !picker.missing().contains(block.piece));
         for (&key, peer) in &mut self.peers {

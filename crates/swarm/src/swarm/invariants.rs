@@ -26,6 +26,7 @@ impl Swarm {
         assert!(self.peers.len() <= self.config.max_peers);
         assert!(self.book.len() <= MAX_KNOWN_PEERS);
         assert_eq!(self.finished, self.picker.missing().count_ones() == 0);
+        self.trust.check(|piece| self.picker.have().contains(piece));
         self.check_totals();
     }
 

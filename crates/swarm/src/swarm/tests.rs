@@ -7,7 +7,7 @@ use crate::{BanReason, PeerSource};
 use alloc::borrow::Cow;
 use alloc::vec;
 use core::time::Duration;
-use types::{BLOCK_LEN, BlockRange, PieceIndex};
+use types::{BLOCK_LEN, BlockDigest, BlockRange, PieceIndex};
 use wire::Request;
 
 mod corpus;
@@ -253,7 +253,7 @@ fn finished_is_said_once_and_again_when_more_was_wanted() {
     wanted.insert(PieceIndex::new(0));
     assert_eq!(bench.input(Input::SetWanted(wanted.clone())), []);
     let finish = |bench: &mut Bench, piece| {
-        let out = bench.input(Input::PieceVerified { piece: PieceIndex::new(piece) });
+        let out = bench.input(Input::PieceVerified { piece: PieceIndex::new(piece), digests: &[] });
         out.contains(&Output::Finished)
     };
     assert!(finish(&mut bench, 0));
@@ -271,8 +271,11 @@ fn interest_is_exact() {
     assert_eq!(sent(&bench.says(PEER, Message::HaveNone)), []);
     assert_eq!(sent(&bench.says(PEER, Message::Have(4))), [Message::Interested]);
     assert_eq!(sent(&bench.says(PEER, Message::Have(5))), []);
-    assert_eq!(sent(&bench.input(Input::PieceVerified { piece: PieceIndex::new(4) })), [Message::Have(4)]);
-    let out = sent(&bench.input(Input::PieceVerified { piece: PieceIndex::new(5) }));
+    assert_eq!(
+        sent(&bench.input(Input::PieceVerified { piece: PieceIndex::new(4), digests: &[] })),
+        [Message::Have(4)]
+    );
+    let out = sent(&bench.input(Input::PieceVerified { piece: PieceIndex::new(5), digests: &[] }));
     assert_eq!(out, [Message::Have(5), Message::NotInterested]);
     let mut wanted = Bitfield::full(PIECES);
     assert_eq!(sent(&bench.says(PEER, Message::Have(6))), [Message::Interested]);
@@ -380,7 +383,7 @@ fn who_alone_spoils_a_piece_is_banned() {
     let asked = bench.connect_seed(PEER, FAST);
     let piece = asked[0].piece;
     (0..BLOCKS).for_each(|n| drop(bench.receive(PEER, block(piece.get(), n))));
-    let out = bench.input(Input::PieceFailed { piece, from_disk: false });
+    let out = bench.input(Input::PieceFailed { piece, from_disk: false, digests: &[] });
     assert_eq!(closed(&out), Some(DisconnectReason::Banned));
     assert_eq!(out.last(), Some(&Output::Banned { addr: addr(1), reason: BanReason::SpoiledPiece(piece) }));
     assert_eq!(closed(&bench.connect(PEER, FAST)), Some(DisconnectReason::Banned));
@@ -396,7 +399,7 @@ fn blocks_from_disk_blame_nobody() {
         bench.input(Input::SetPartial { piece: PieceIndex::new(0), blocks: &[3] });
         bench.connect_seed(PEER, FAST);
         (0..3).for_each(|n| drop(bench.receive(PEER, block(0, n))));
-        let out = bench.input(Input::PieceFailed { piece: PieceIndex::new(0), from_disk });
+        let out = bench.input(Input::PieceFailed { piece: PieceIndex::new(0), from_disk, digests: &[] });
         assert_eq!(closed(&out), None);
     }
 }
@@ -409,16 +412,78 @@ fn several_suspects_get_whole_pieces_until_they_are_told_apart() {
     bench.connect_seed(PeerKey(2), FAST);
     let piece = asked[0].piece;
     (0..BLOCKS).for_each(|n| drop(bench.receive(PeerKey(u64::from(n % 2) + 1), block(piece.get(), n))));
-    assert_eq!(closed(&bench.input(Input::PieceFailed { piece, from_disk: false })), None);
+    assert_eq!(closed(&bench.input(Input::PieceFailed { piece, from_disk: false, digests: &[] })), None);
     assert!(bench.swarm.peers(bench.now).all(|peer| peer.on_parole));
     // The honest one sends a good piece, the liar a bad one.
     let whole = requests(&bench.says(PEER, Message::Unchoke));
     for n in 0..BLOCKS {
         bench.receive(PEER, block(whole[0].piece.get(), n));
     }
-    bench.input(Input::PieceVerified { piece: whole[0].piece });
+    bench.input(Input::PieceVerified { piece: whole[0].piece, digests: &[] });
     let parole: Vec<bool> = bench.swarm.peers(bench.now).map(|peer| peer.on_parole).collect();
     assert_eq!(parole, [false, true]);
+}
+
+/// Digests of a piece whose blocks in `bad` are wrong.
+fn digests(bad: &[u8]) -> Vec<BlockDigest> {
+    (0..u8::try_from(BLOCKS).unwrap())
+        .map(|n| BlockDigest([n + 100 * u8::from(bad.contains(&n)); 16]))
+        .collect()
+}
+
+fn failed(bad: &[u8]) -> Vec<Option<BlockDigest>> {
+    digests(bad).into_iter().map(Some).collect()
+}
+
+#[test]
+fn who_sent_the_block_that_differs_is_banned_with_the_evidence() {
+    let mut bench = Bench::leecher();
+    (1..=3).for_each(|n| drop(bench.connect_seed(PeerKey(n), FAST)));
+    let piece = PieceIndex::new(6);
+    let send = |bench: &mut Bench, senders: [u64; BLOCKS as usize]| {
+        (0..).zip(senders).for_each(|(n, peer)| drop(bench.receive(PeerKey(peer), block(6, n))));
+    };
+    send(&mut bench, [1, 2, 3, 1]);
+    let blocks = failed(&[1]);
+    let out = bench.input(Input::PieceFailed { piece, from_disk: false, digests: &blocks });
+    assert_eq!(closed(&out), None, "nobody knows who it was");
+    assert!(bench.swarm.peers(bench.now).all(|peer| peer.on_parole));
+    // Its last block is still in storage's queue when it goes.
+    bench.input(Input::PeerClosed { peer: PeerKey(3) });
+    send(&mut bench, [1, 1, 1, 3]);
+    let blocks = failed(&[3]);
+    bench.input(Input::PieceFailed { piece, from_disk: false, digests: &blocks });
+    send(&mut bench, [1; 4]);
+    let out = bench.input(Input::PieceVerified { piece, digests: &digests(&[]) });
+    let bans: Vec<_> = out.iter().filter(|o| matches!(o, Output::Banned { .. })).collect();
+    let ban = |n, block| Output::Banned { addr: addr(n), reason: BanReason::WrongBlock { piece, block } };
+    assert_eq!(bans, [&ban(2, 1), &ban(3, 3)]);
+    assert_eq!(closed(&out), Some(DisconnectReason::Banned));
+    let left: Vec<_> = bench.swarm.peers(bench.now).map(|peer| (peer.peer, peer.on_parole)).collect();
+    assert_eq!(left, [(PEER, false)], "the honest one stays and is cleared");
+    assert_eq!(closed(&bench.connect(PeerKey(3), FAST)), Some(DisconnectReason::Banned));
+}
+
+#[test]
+fn what_is_not_fetched_again_keeps_nobody_on_parole_for_ever() {
+    for deselected_first in [true, false] {
+        let mut bench = Bench::leecher();
+        (1..=2).for_each(|n| drop(bench.connect_seed(PeerKey(n), FAST)));
+        let mut wanted = Bitfield::full(PIECES);
+        wanted.remove(PieceIndex::new(6));
+        (0..BLOCKS).for_each(|n| drop(bench.receive(PeerKey(u64::from(n % 2) + 1), block(6, n))));
+        let piece = PieceIndex::new(6);
+        let blocks = failed(&[1]);
+        let fail = Input::PieceFailed { piece, from_disk: false, digests: &blocks };
+        let inputs = [fail, Input::SetWanted(wanted)];
+        let order = if deselected_first { [1, 0] } else { [0, 1] };
+        order.into_iter().for_each(|n: usize| drop(bench.input(inputs[n].clone())));
+        assert!(bench.swarm.peers(bench.now).all(|peer| peer.on_parole));
+        (0..BLOCKS).for_each(|n| drop(bench.receive(PEER, block(7, n))));
+        bench.input(Input::PieceVerified { piece: PieceIndex::new(7), digests: &[] });
+        let parole: Vec<bool> = bench.swarm.peers(bench.now).map(|peer| peer.on_parole).collect();
+        assert_eq!(parole, [false, true]);
+    }
 }
 
 #[test]
@@ -639,9 +704,9 @@ fn inputs_about_strangers_and_nonsense_are_harmless() {
         }
         bench.input(Input::PeerClosed { peer });
         bench.input(Input::ConnectFailed { addr: addr(7) });
-        bench.input(Input::PieceVerified { piece: PieceIndex::new(PIECES) });
-        bench.input(Input::PieceFailed { piece: PieceIndex::new(PIECES), from_disk: false });
-        bench.input(Input::PieceFailed { piece: PieceIndex::new(1), from_disk: false });
+        bench.input(Input::PieceVerified { piece: PieceIndex::new(PIECES), digests: &[] });
+        bench.input(Input::PieceFailed { piece: PieceIndex::new(PIECES), from_disk: false, digests: &[] });
+        bench.input(Input::PieceFailed { piece: PieceIndex::new(1), from_disk: false, digests: &[] });
         bench.input(Input::SetWanted(Bitfield::new(PIECES + 1)));
         bench.connect(PeerKey(2), FAST);
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 use swarm::{Config, Input, Output, PeerKey, PeerSource, Swarm};
-use types::{Bitfield, BlockRange, Lengths, PeerId, PieceIndex, Time};
+use types::{Bitfield, BlockDigest, BlockRange, Lengths, PeerId, PieceIndex, Time};
 use wire::{Message, Reserved};
 
 pub(crate) type Rng = fastrand::Rng;
@@ -36,13 +36,29 @@ pub(crate) struct Node {
     pub(crate) addr: SocketAddr,
     pub(crate) finished: u32,
     pub(crate) banned: Vec<SocketAddr>,
-    setup: Setup,
-    disk: BTreeMap<PieceIndex, BTreeMap<u32, bool>>,
+    pub(crate) setup: Setup,
+    disk: Disk,
+    /// How many pieces of its own each node spoiled, by the number of the node.
+    pub(crate) spoiled: BTreeMap<usize, u32>,
     /// The far end of each connection, and what was asked of it.
     links: BTreeMap<PeerKey, Link>,
     uplink: VecDeque<(PeerKey, BlockRange)>,
     sending: bool,
     timer: Option<Time>,
+}
+
+/// The blocks of unfinished pieces, by their offset, and the pieces that failed.
+#[derive(Default)]
+struct Disk {
+    pieces: BTreeMap<PieceIndex, BTreeMap<u32, Stored>>,
+    failed: BTreeSet<PieceIndex>,
+}
+
+#[derive(Clone, Copy)]
+struct Stored {
+    from: usize,
+    bad: bool,
+    digest: BlockDigest,
 }
 
 struct Link {
@@ -119,7 +135,8 @@ impl Net {
             finished: 0,
             banned: Vec::new(),
             setup: setup.clone(),
-            disk: BTreeMap::new(),
+            disk: Disk::default(),
+            spoiled: BTreeMap::new(),
             links: BTreeMap::new(),
             uplink: VecDeque::new(),
             sending: false,
@@ -341,12 +358,15 @@ impl Net {
         if !link.asked.remove(&block) {
             return self.input(to, Input::Unrequested { peer: key, len: block.len });
         }
-        let piece = node.disk.entry(block.piece).or_default();
+        let piece = node.disk.pieces.entry(block.piece).or_default();
         let there = node.swarm.have().contains(block.piece) || piece.contains_key(&block.offset);
         if there {
             return self.input(to, Input::BlockRefused { peer: key, block });
         }
-        piece.insert(block.offset, bad);
+        // The good version of a block is one and the same, bad ones are all different.
+        let digest = if bad { self.rng.u128(1..) } else { 0 };
+        let stored = Stored { from: link.node, bad, digest: BlockDigest(digest.to_be_bytes()) };
+        piece.insert(block.offset, stored);
         if piece.len() == self.lengths.block_count(block.piece) as usize {
             self.at(self.now + Duration::from_millis(2), Event::Hashed { node: to, piece: block.piece });
         }
@@ -354,12 +374,21 @@ impl Net {
     }
 
     fn hashed(&mut self, node: usize, piece: PieceIndex) {
-        let blocks = self.nodes[node].disk.remove(&piece).unwrap_or_default();
-        if blocks.values().any(|bad| *bad) {
-            self.input(node, Input::PieceFailed { piece, from_disk: false });
-        } else {
-            self.input(node, Input::PieceVerified { piece });
+        let victim = &mut self.nodes[node];
+        let blocks = victim.disk.pieces.remove(&piece).unwrap_or_default();
+        let liars: BTreeSet<usize> =
+            blocks.values().filter(|block| block.bad).map(|block| block.from).collect();
+        if liars.is_empty() {
+            let failed = victim.disk.failed.contains(&piece);
+            let digests: Vec<_> = blocks.values().filter(|_| failed).map(|block| block.digest).collect();
+            return self.input(node, Input::PieceVerified { piece, digests: &digests });
         }
+        victim.disk.failed.insert(piece);
+        for liar in liars {
+            *victim.spoiled.entry(liar).or_default() += 1;
+        }
+        let digests: Vec<_> = blocks.values().map(|block| Some(block.digest)).collect();
+        self.input(node, Input::PieceFailed { piece, from_disk: false, digests: &digests });
     }
 
     fn at(&mut self, at: Time, event: Event) {
