@@ -594,6 +594,17 @@ fn a_slot_that_gets_free_is_given_away_at_once() {
 }
 
 #[test]
+fn a_slot_that_was_given_away_is_not_there_any_more() {
+    let mut bench = Bench::new(Bitfield::full(PIECES), Config { upload_slots: 1, ..Config::default() });
+    bench.connect_leecher(PEER, FAST);
+    bench.connect(PeerKey(2), FAST);
+    bench.says(PeerKey(2), Message::Interested);
+    bench.says(PEER, Message::NotInterested);
+    let out = bench.says(PEER, Message::Interested);
+    assert_eq!(out, [Output::Send { peer: PEER, message: Message::Choke }]);
+}
+
+#[test]
 fn an_idle_connection_is_kept_alive_and_then_closed() {
     let mut bench = Bench::leecher();
     bench.connect(PEER, FAST);

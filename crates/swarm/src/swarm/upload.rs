@@ -105,6 +105,12 @@ impl Swarm {
         }
         peer.peer_interested = true;
         self.wake_by(self.choker.next_round());
+        if self.slots_used() > self.choker.slots()
+            && let Some(peer) = self.peers.get_mut(&key)
+        {
+            // It was not choked for not being interested, but its slot was given away.
+            choke(&mut self.out, self.now, key, peer);
+        }
         self.fill_slots();
     }
 
@@ -136,8 +142,7 @@ impl Swarm {
 
     /// Slots that nobody uses go to peers that wait, without waiting for the next round.
     pub(super) fn fill_slots(&mut self) {
-        let used = self.peers.values().filter(|peer| !peer.am_choking && peer.peer_interested).count();
-        let free = self.choker.slots().saturating_sub(used);
+        let free = self.choker.slots().saturating_sub(self.slots_used());
         if free == 0 {
             return;
         }
@@ -147,6 +152,10 @@ impl Swarm {
         for candidate in waiting.into_iter().take(free) {
             self.unchoke(candidate.peer);
         }
+    }
+
+    fn slots_used(&self) -> usize {
+        self.peers.values().filter(|peer| !peer.am_choking && peer.peer_interested).count()
     }
 
     fn candidates(&self, which: impl Fn(&Peer) -> bool) -> Vec<Candidate> {
