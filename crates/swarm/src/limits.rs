@@ -16,6 +16,10 @@ pub const MAX_SUSPECTS: usize = 4096;
 /// some of it stays on parole.
 pub const MAX_EVIDENCE_BLOCKS: usize = 65_536;
 
+/// Failed pieces that are fetched again before all others, each from one peer that nobody suspects. At the limit one
+/// more is open like any other.
+pub const MAX_SPOILED_PIECES: usize = 256;
+
 /// Connections that are gone and whose blocks are still told apart when they come out of storage's queue. At the limit
 /// the oldest is forgotten, and what still comes from it is nobody's.
 pub const MAX_DEPARTED: usize = 256;
@@ -72,6 +76,10 @@ pub const RANDOM_FIRST_PIECES: u32 = 4;
 
 /// A peer that delivers a whole piece within this is left alone with its pieces: fewer suspects if one is bad.
 pub const WHOLE_PIECE_TIME: Duration = Duration::from_secs(3);
+
+/// A peer that delivers a whole piece within this can keep others from a piece that is to have one author, even if they
+/// idle; a slower one would hold up everything.
+pub const PAROLE_PIECE_TIME: Duration = Duration::from_secs(30);
 
 /// Under a limit of our own, for how long ahead peers together are asked for blocks: what is asked for can't be taken
 /// back once it is on its way, and waits at the limit like everything else.

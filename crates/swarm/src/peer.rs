@@ -11,6 +11,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 use types::{BlockRange, PeerId, PieceIndex, Time};
 
 #[derive(Debug)]
@@ -150,6 +151,11 @@ impl Peer {
         let millis = u64::try_from(SERVE_TIME.as_millis()).unwrap_or(u64::MAX);
         let bytes = self.up.rate.per_sec(now).saturating_mul(millis) / 1000;
         bytes.clamp(SERVE_BYTES.0, SERVE_BYTES.1)
+    }
+
+    /// Whether it sends so many bytes within this time.
+    pub(crate) fn delivers(&self, bytes: u32, within: Duration) -> bool {
+        u128::from(self.window.rate()) * within.as_millis() / 1000 >= u128::from(bytes)
     }
 
     /// When it is closed unless it says something.

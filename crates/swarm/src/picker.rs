@@ -4,8 +4,9 @@
 //! **begun** (some block is asked for or there), **there** (verified). A block of a begun piece is **missing**,
 //! **asked** (of one peer; of several in the end game) or **had**; when all are had the piece waits for its hash.
 //!
-//! The order of preference: the piece that the peer is busy with; a begun piece; the rarest open piece (the first
-//! few at random); a begun piece that was left to another peer. The end game begins when nothing is missing or open
+//! The order of preference: the piece that the peer is busy with; an open piece that failed before, so that it is known
+//! soon who spoiled it; a begun piece; the rarest open piece (the first few at random); a begun piece that was left to
+//! another peer. The end game begins when nothing is missing or open
 //! that anybody has: then blocks that are asked for are asked for again of others.
 
 mod invariants;
@@ -14,7 +15,7 @@ mod tests;
 
 use crate::PeerKey;
 use crate::availability::Availability;
-use crate::limits::{END_GAME_COPIES, MAX_PARTIAL_PIECES, RANDOM_FIRST_PIECES};
+use crate::limits::{END_GAME_COPIES, MAX_PARTIAL_PIECES, MAX_SPOILED_PIECES, RANDOM_FIRST_PIECES};
 use crate::pieces::Pieces;
 use crate::trust::{Authors, Suspect};
 use alloc::collections::BTreeMap;
@@ -34,6 +35,8 @@ pub(crate) struct Picker {
     begun: BTreeMap<PieceIndex, Begun>,
     /// Wanted begun pieces with a missing block, in the order in which they became so.
     hungry: Vec<PieceIndex>,
+    /// Pieces that failed and are not verified yet.
+    spoiled: Vec<PieceIndex>,
     /// Grows whenever a block that nobody could be asked for can be asked for again.
     returns: u64,
     rng: Rng,
@@ -48,10 +51,14 @@ pub(crate) struct Asker<'a> {
     pub(crate) current: Option<PieceIndex>,
     /// Nothing but its current piece has anything for it: do not search.
     pub(crate) dry: bool,
-    /// It is on parole: no piece of its is to be shared.
+    /// It is on parole: it is to share no piece while there is something else.
     pub(crate) alone: bool,
+    /// It is to fetch what failed: nobody suspects it, or there is nobody better.
+    pub(crate) trusted: bool,
     /// It is fast enough to be left alone with a piece.
     pub(crate) whole: bool,
+    /// It is fast enough that others, even if they idle, can be kept from a piece that is to have one author.
+    pub(crate) quick: bool,
     /// Only these pieces (it chokes us).
     pub(crate) only: Option<&'a [PieceIndex]>,
 }
@@ -100,6 +107,7 @@ impl Picker {
             availability: Availability::new(count),
             begun: BTreeMap::new(),
             hungry: Vec::new(),
+            spoiled: Vec::new(),
             returns: 0,
             rng,
         };
@@ -173,9 +181,10 @@ impl Picker {
         let piece = self.choose(asker)?;
         if self.availability.is_open(piece) {
             self.begin(piece);
+            let one_author = asker.alone || self.spoiled.contains(&piece);
             let begun = self.begun.get_mut(&piece)?;
-            begun.alone = asker.alone.then_some(asker.peer);
-            begun.leader = asker.whole.then_some(asker.peer);
+            begun.alone = (one_author && asker.quick).then_some(asker.peer);
+            begun.leader = (one_author || asker.whole).then_some(asker.peer);
         }
         self.take_missing(piece)
     }
@@ -187,7 +196,7 @@ impl Picker {
         asker: &Asker<'_>,
         asked: impl Fn(BlockRange) -> bool,
     ) -> Option<BlockRange> {
-        if asker.alone {
+        if !asker.trusted {
             return None;
         }
         let (mut best, mut fewest, mut equals) = (None, END_GAME_COPIES, 0);
@@ -286,6 +295,7 @@ impl Picker {
         self.missing.remove(piece);
         self.availability.close(piece);
         self.sated(piece);
+        self.spoiled.retain(|&other| other != piece);
         if self.begun.len() >= MAX_PARTIAL_PIECES {
             self.returns += 1;
         }
@@ -302,6 +312,9 @@ impl Picker {
         let told = (begun.authors(), begun.has_asked());
         self.reopen(piece);
         self.returns += 1;
+        if self.spoiled.len() < MAX_SPOILED_PIECES && !self.spoiled.contains(&piece) {
+            self.spoiled.push(piece);
+        }
         told
     }
 
@@ -334,7 +347,8 @@ impl Picker {
         if asker.dry {
             return None;
         }
-        self.find_hungry(asker, Share::Free)
+        self.find_spoiled(asker)
+            .or_else(|| self.find_hungry(asker, Share::Free))
             .or_else(|| self.find_open(asker))
             .or_else(|| self.find_hungry(asker, Share::Any))
     }
@@ -359,6 +373,13 @@ impl Picker {
         self.hungry.iter().copied().find(|&piece| {
             self.may_ask(asker, piece) && self.begun.get(&piece).is_some_and(|b| b.is_for(asker, share))
         })
+    }
+
+    /// An open piece that failed before.
+    fn find_spoiled(&self, asker: &Asker<'_>) -> Option<PieceIndex> {
+        let may_begin = |piece: &PieceIndex| self.availability.is_open(*piece) && self.may_ask(asker, *piece);
+        let room = self.begun.len() < MAX_PARTIAL_PIECES;
+        self.spoiled.iter().copied().find(may_begin).filter(|_| room && asker.trusted)
     }
 
     fn find_open(&mut self, asker: &Asker<'_>) -> Option<PieceIndex> {
@@ -435,8 +456,8 @@ impl Begun {
     fn is_for(&self, asker: &Asker<'_>, share: Share) -> bool {
         let mine = |owner: Option<PeerKey>| owner.is_none_or(|owner| owner == asker.peer);
         // A peer on parole shares a piece only if it would have to idle otherwise.
-        let shares = !asker.alone || self.alone.is_some() || share == Share::Any;
-        mine(self.alone) && shares && (share == Share::Any || mine(self.leader))
+        let shares = !asker.alone || self.leader.is_some();
+        mine(self.alone) && (share == Share::Any || mine(self.leader) && shares)
     }
 
     fn authors(&self) -> Authors {

@@ -241,6 +241,7 @@ impl Swarm {
         self.close_idle();
         self.send_keepalives();
         self.snub_silent();
+        self.release_slow();
         if self.now >= self.choker.next_round() && self.anybody_to_choke() {
             self.choke_round();
         }

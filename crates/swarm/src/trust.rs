@@ -7,8 +7,8 @@
 //! - it sent a block of a piece that failed, and when the piece was good at last, its block had been another;
 //! - it sent two versions of the same block.
 //!
-//! Until a failed piece is verified, all who sent some of it are on parole: each gets whole pieces to itself, so that
-//! the next failure has one author. The good piece then proves some guilty and clears the others. Where there was
+//! Until a failed piece is verified, all who sent some of it are on parole: each gets whole pieces to itself (unless it
+//! is so slow that others have to help), so that the next failure has one author. The good piece then proves some guilty and clears the others. Where there was
 //! nothing to compare (storage could not tell, the record was full), parole lasts until the first good piece that the
 //! suspect alone sent. Blocks of unknown origin (an earlier run, a forgotten host) are nobody's, and a piece that was
 //! read from disk to be hashed may have been spoiled there: its blocks are held against their senders one by one only.
@@ -106,6 +106,11 @@ impl Trust {
 
     pub(crate) fn banned(&self) -> usize {
         self.bans.len()
+    }
+
+    /// Whether any host is connected and on parole.
+    pub(crate) fn suspects_anybody(&self) -> bool {
+        self.suspected > 0
     }
 
     pub(crate) fn on_parole(&self, suspect: Option<Suspect>) -> bool {

@@ -2,7 +2,7 @@
 
 use super::{Asker, Block, Picker, Share};
 use crate::PeerKey;
-use crate::limits::END_GAME_COPIES;
+use crate::limits::{END_GAME_COPIES, MAX_SPOILED_PIECES};
 use crate::pieces::Pieces;
 use alloc::collections::BTreeMap;
 use types::BlockRange;
@@ -41,12 +41,24 @@ impl Picker {
                 assert_eq!(copies.remove(&block).unwrap_or(0), expected, "requests for {block:?}, {state:?}");
             }
         }
+        assert!(self.spoiled.len() <= MAX_SPOILED_PIECES);
+        assert!(!self.spoiled.iter().any(|&piece| self.have.contains(piece)), "there, though spoiled");
         assert!(copies.is_empty(), "asked for, but not begun: {copies:?}");
     }
 
-    /// Whether a peer that is not on parole could be asked for something that nobody else was asked for.
+    /// Whether a peer could be asked for something that nobody else was asked for.
     pub(crate) fn has_for(&self, peer: PeerKey, pieces: &Pieces) -> bool {
-        let asker = Asker { peer, pieces, current: None, dry: false, alone: false, whole: false, only: None };
+        let asker = Asker {
+            peer,
+            pieces,
+            current: None,
+            dry: false,
+            alone: false,
+            trusted: true,
+            whole: false,
+            quick: false,
+            only: None,
+        };
         self.find_hungry(&asker, Share::Any).is_some()
             || self.availability.rarest_first().any(|piece| pieces.contains(piece))
                 && self.begun.len() < crate::limits::MAX_PARTIAL_PIECES

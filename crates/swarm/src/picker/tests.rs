@@ -18,7 +18,7 @@ fn lengths() -> Lengths {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Come { pieces: Vec<bool>, whole: bool, alone: bool },
+    Come { pieces: Vec<bool>, whole: bool, quick: bool, alone: bool },
     Go(usize),
     Have(usize, u32),
     Pick(usize, u32),
@@ -38,8 +38,8 @@ fn set() -> impl Strategy<Value = Vec<bool>> {
 fn op() -> impl Strategy<Value = Op> {
     let peer = 0usize..5;
     prop_oneof![
-        2 => (set(), any::<bool>(), proptest::bool::weighted(0.2))
-            .prop_map(|(pieces, whole, alone)| Op::Come { pieces, whole, alone }),
+        2 => (set(), any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2))
+            .prop_map(|(pieces, whole, quick, alone)| Op::Come { pieces, whole, quick, alone }),
         1 => peer.clone().prop_map(Op::Go),
         4 => (peer.clone(), 0..PIECES).prop_map(|(peer, piece)| Op::Have(peer, piece)),
         8 => (peer.clone(), 1u32..6).prop_map(|(peer, count)| Op::Pick(peer, count)),
@@ -58,6 +58,7 @@ struct ModelPeer {
     requests: Vec<BlockRange>,
     suspect: Option<Suspect>,
     whole: bool,
+    quick: bool,
     alone: bool,
 }
 
@@ -65,6 +66,7 @@ struct Model {
     picker: Picker,
     peers: Vec<ModelPeer>,
     had: BTreeSet<BlockRange>,
+    spoiled: BTreeSet<PieceIndex>,
     have: Bitfield,
     wanted: Bitfield,
     trust: Trust,
@@ -77,6 +79,7 @@ impl Model {
             picker: Picker::new(lengths(), Bitfield::new(PIECES), Rng::with_seed(seed)),
             peers: Vec::new(),
             had: BTreeSet::new(),
+            spoiled: BTreeSet::new(),
             have: Bitfield::new(PIECES),
             wanted: Bitfield::full(PIECES),
             trust: Trust::default(),
@@ -86,7 +89,7 @@ impl Model {
 
     fn apply(&mut self, op: &Op) {
         match op {
-            Op::Come { pieces, whole, alone } => self.come(pieces, *whole, *alone),
+            Op::Come { pieces, whole, quick, alone } => self.come(pieces, *whole, *quick, *alone),
             Op::Want(pieces) => self.want(bits(pieces)),
             Op::Hash { nth, good } => self.hash(*nth, *good),
             Op::Go(n) | Op::Have(n, _) | Op::Pick(n, _) | Op::PickAgain(n) if *n >= self.peers.len() => {}
@@ -120,13 +123,13 @@ impl Model {
         assert_eq!((self.picker.have(), self.picker.wanted()), (&self.have, &self.wanted));
     }
 
-    fn come(&mut self, pieces: &[bool], whole: bool, alone: bool) {
+    fn come(&mut self, pieces: &[bool], whole: bool, quick: bool, alone: bool) {
         self.next += 1;
         let pieces = Pieces::from(bits(pieces));
         self.picker.peer_came(&pieces);
         let suspect = self.trust.connected(SocketAddr::from(([127, 0, 0, 1], self.next)));
         let key = PeerKey(u64::from(self.next));
-        self.peers.push(ModelPeer { key, pieces, requests: Vec::new(), suspect, whole, alone });
+        self.peers.push(ModelPeer { key, pieces, requests: Vec::new(), suspect, whole, quick, alone });
     }
 
     fn pick(&mut self, n: usize) {
@@ -150,13 +153,20 @@ impl Model {
             .iter()
             .any(|block| !open.contains(&block.piece) && !reserved(block.piece) && !led(block.piece));
         let rarest = open.iter().map(|&piece| self.count(piece)).min();
+        let again = open.iter().any(|piece| self.spoiled.contains(piece));
         let asker = asker(peer);
         let random = self.have.count_ones() < RANDOM_FIRST_PIECES;
         let Some(block) = self.picker.pick(&asker) else {
             return assert_eq!(free, 0, "there was something to ask for");
         };
         assert!(candidates.contains(&block), "asked for twice, unwanted, there, or not to be had: {block:?}");
-        if open.contains(&block.piece) {
+        let goes_on = asker.current == Some(block.piece);
+        if asker.trusted && again && !goes_on {
+            assert!(
+                open.contains(&block.piece) && self.spoiled.contains(&block.piece),
+                "what failed is first"
+            );
+        } else if open.contains(&block.piece) {
             assert!(peer.alone || !shared_first, "a begun piece comes first");
             assert!(random || Some(self.count(block.piece)) == rarest, "not the rarest");
         }
@@ -207,8 +217,10 @@ impl Model {
         if good {
             self.picker.verified(piece);
             self.have.insert(piece);
+            self.spoiled.remove(&piece);
         } else {
             self.picker.failed(piece);
+            self.spoiled.insert(piece);
             self.had.retain(|block| block.piece != piece);
         }
     }
@@ -247,7 +259,19 @@ impl Model {
 fn asker(peer: &ModelPeer) -> Asker<'_> {
     let current = peer.requests.last().map(|block| block.piece);
     let (alone, whole) = (peer.alone, peer.whole);
-    Asker { peer: peer.key, pieces: &peer.pieces, current, dry: false, alone, whole, only: None }
+    let trusted = !alone;
+    let quick = peer.quick;
+    Asker {
+        peer: peer.key,
+        pieces: &peer.pieces,
+        current,
+        dry: false,
+        alone,
+        trusted,
+        whole,
+        quick,
+        only: None,
+    }
 }
 
 fn blocks(piece: PieceIndex) -> impl Iterator<Item = BlockRange> {
@@ -281,7 +305,9 @@ fn with_seed_peer() -> (Picker, Pieces) {
 
 fn anybody(pieces: &Pieces, key: u64) -> Asker<'_> {
     let peer = PeerKey(key);
-    Asker { peer, pieces, current: None, dry: false, alone: false, whole: false, only: None }
+    let (current, only) = (None, None);
+    let (alone, whole, quick) = (false, false, true);
+    Asker { peer, pieces, current, dry: false, alone, trusted: true, whole, quick, only }
 }
 
 #[test]
@@ -330,6 +356,67 @@ fn who_is_on_parole_shares_no_piece() {
     assert!(!picker.in_end_game());
     picker.release(PeerKey(2));
     assert_eq!(picker.pick(&anybody(&pieces, 1)).unwrap().piece, own);
+}
+
+#[test]
+fn what_failed_is_fetched_again_first_and_from_one_peer() {
+    let (mut picker, pieces) = with_seed_peer();
+    let fail = |picker: &mut Picker, piece| {
+        for block in blocks(piece) {
+            picker.received(block, None);
+        }
+        picker.failed(piece);
+    };
+    let bad = PieceIndex::new(7);
+    let busy = picker.pick(&anybody(&pieces, 1)).unwrap().piece;
+    let suspect = Asker { alone: true, trusted: false, ..anybody(&pieces, 2) };
+    let own = picker.pick(&suspect).unwrap().piece;
+    fail(&mut picker, bad);
+    assert_eq!(picker.pick(&suspect).unwrap().piece, own, "not a suspect's");
+    let current = Asker { current: Some(busy), ..anybody(&pieces, 1) };
+    assert_eq!(picker.pick(&current).unwrap().piece, busy, "what it is busy with comes before");
+    assert_eq!(picker.pick(&anybody(&pieces, 3)).unwrap().piece, bad);
+    let others = [(); 40].map(|()| picker.pick(&anybody(&pieces, 1)));
+    assert!(others.iter().flatten().all(|block| block.piece != bad), "it has one author");
+    assert!(others.last().unwrap().is_none(), "others idle rather");
+    fail(&mut picker, bad);
+    let pieces_of = |asker: Asker<'_>, picker: &mut Picker| picker.pick(&asker).map(|block| block.piece);
+    assert_eq!(pieces_of(Asker { quick: false, ..anybody(&pieces, 3) }, &mut picker), Some(bad));
+    assert_eq!(pieces_of(anybody(&pieces, 1), &mut picker), Some(bad), "one who is slow is helped");
+    picker.verified(bad);
+    assert_eq!(pieces_of(anybody(&pieces, 1), &mut picker), None);
+}
+
+#[test]
+fn a_slow_peer_on_parole_is_helped() {
+    let (mut picker, pieces) = with_seed_peer();
+    let suspect = Asker { alone: true, quick: false, ..anybody(&pieces, 2) };
+    let own = picker.pick(&suspect).unwrap().piece;
+    let others: Vec<_> = core::iter::from_fn(|| picker.pick(&anybody(&pieces, 1))).collect();
+    assert!(others[..others.len() - 2].iter().all(|block| block.piece != own), "last of all");
+    assert!(others[others.len() - 2..].iter().all(|block| block.piece == own));
+    assert!(picker.in_end_game());
+    let untrusted = Asker { trusted: false, ..anybody(&pieces, 3) };
+    assert_eq!(picker.pick_again(&untrusted, |_| false), None);
+    assert!(picker.pick_again(&Asker { trusted: true, ..untrusted }, |_| false).is_some());
+}
+
+#[test]
+fn failed_pieces_that_come_first_are_bounded() {
+    let count = u32::try_from(MAX_SPOILED_PIECES).unwrap() + 2;
+    let lengths = Lengths::new(u64::from(count) * u64::from(BLOCK_LEN), BLOCK_LEN).unwrap();
+    let mut picker = Picker::new(lengths, Bitfield::new(count), Rng::with_seed(1));
+    picker.peer_came(&Pieces::All(count));
+    for piece in lengths.pieces().chain([PieceIndex::new(0)]) {
+        picker.received(lengths.block(piece, 0).unwrap(), None);
+        picker.failed(piece);
+        picker.check(&[&Pieces::All(count)], &[]);
+    }
+    assert_eq!(picker.spoiled.len(), MAX_SPOILED_PIECES);
+    let all: BTreeSet<_> = core::iter::from_fn(|| picker.pick(&anybody(&Pieces::All(count), 1)))
+        .map(|block| block.piece)
+        .collect();
+    assert_eq!(all.len(), count as usize, "the others are open all the same");
 }
 
 #[test]

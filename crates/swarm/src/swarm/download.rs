@@ -2,8 +2,8 @@
 
 use super::{Swarm, send};
 use crate::limits::{
-    END_GAME_REQUESTS, LIMITED_REQUESTS, LIMITED_WINDOW, MAX_UNREQUESTED_BYTES, SNUB_TIMEOUT_END_GAME,
-    WHOLE_PIECE_TIME,
+    END_GAME_REQUESTS, LIMITED_REQUESTS, LIMITED_WINDOW, MAX_UNREQUESTED_BYTES, PAROLE_PIECE_TIME,
+    SNUB_TIMEOUT_END_GAME, WHOLE_PIECE_TIME,
 };
 use crate::peer::{Asked, Peer};
 use crate::picker::{Asker, Picker, Receipt};
@@ -253,6 +253,13 @@ impl Swarm {
         }
     }
 
+    /// Who has become slow keeps nobody from its pieces any more.
+    pub(super) fn release_slow(&mut self) {
+        let len = self.lengths.piece_length();
+        let slow = self.peers.iter().filter(|(_, peer)| !peer.delivers(len, PAROLE_PIECE_TIME));
+        slow.for_each(|(&key, _)| self.picker.release(key));
+    }
+
     /// Asks the peer for as much as its window has room for.
     pub(super) fn fill(&mut self, key: PeerKey) {
         let (mut asking, peers) = self.asking();
@@ -281,14 +288,20 @@ impl Swarm {
     /// Asks every peer for as much as its window has room for.
     pub(super) fn fill_everybody(&mut self) {
         let (mut asking, peers) = self.asking();
-        for (&key, peer) in peers {
-            asking.fill(key, peer);
+        // Who is not suspected chooses first: what failed is to be fetched from them.
+        for suspects in [false, true] {
+            for (&key, peer) in &mut *peers {
+                if asking.trust.on_parole(peer.suspect) == suspects {
+                    asking.fill(key, peer);
+                }
+            }
         }
     }
 
     /// What asking takes, apart from the peers that are asked.
     fn asking(&mut self) -> (Asking<'_>, &mut BTreeMap<PeerKey, Peer>) {
         let share = self.share();
+        let trusted_around = self.trusts_anybody();
         let asking = Asking {
             lengths: self.lengths,
             picker: &mut self.picker,
@@ -297,6 +310,7 @@ impl Swarm {
             now: self.now,
             wake: &mut self.wake,
             share,
+            trusted_around,
         };
         (asking, &mut self.peers)
     }
@@ -308,6 +322,15 @@ impl Swarm {
         let ahead = u128::from(max_down) * LIMITED_WINDOW.as_millis() / 1000 / u128::from(BLOCK_LEN);
         let ahead = usize::try_from(ahead).unwrap_or(usize::MAX);
         (ahead / asked.max(1)).max(LIMITED_REQUESTS)
+    }
+
+    /// Whether somebody that nobody suspects can be asked for something.
+    fn trusts_anybody(&self) -> bool {
+        let is_trusted = |peer: &Peer| {
+            peer.am_interested && !peer.peer_choking && !peer.snubbed && !self.trust.on_parole(peer.suspect)
+        };
+        // Nearly always nobody is suspected: no need to look at everybody for each block.
+        !self.trust.suspects_anybody() || self.peers.values().any(is_trusted)
     }
 
     /// A block that came is asked for no more.
@@ -353,6 +376,8 @@ struct Asking<'a> {
     wake: &'a mut Time,
     /// See [`Swarm::share`].
     share: usize,
+    /// See [`Swarm::trusts_anybody`].
+    trusted_around: bool,
 }
 
 impl Asking<'_> {
@@ -363,9 +388,14 @@ impl Asking<'_> {
             return;
         }
         let alone = self.trust.on_parole(peer.suspect);
-        let whole = self.leads(peer);
+        let standing = Standing {
+            alone,
+            trusted: !alone && !peer.snubbed || !self.trusted_around,
+            whole: peer.delivers(self.lengths.piece_length(), WHOLE_PIECE_TIME),
+            quick: peer.delivers(self.lengths.piece_length(), PAROLE_PIECE_TIME),
+        };
         for _ in 0..room {
-            let asker = asker(key, peer, self.picker.returns(), alone, whole);
+            let asker = asker(key, peer, self.picker.returns(), standing);
             let Some(block) = self.picker.pick(&asker) else {
                 peer.current = None;
                 peer.dry = Some(self.picker.returns());
@@ -375,19 +405,13 @@ impl Asking<'_> {
             self.ask(key, peer, block);
         }
         if peer.dry.is_some() && self.picker.in_end_game() && !peer.snubbed {
-            self.ask_again(key, peer, alone);
+            self.ask_again(key, peer, Standing { whole: false, ..standing });
         }
     }
 
-    /// Whether the peer is so fast that it is best left alone with its pieces.
-    fn leads(&self, peer: &Peer) -> bool {
-        let in_time = u128::from(peer.window.rate()) * WHOLE_PIECE_TIME.as_millis() / 1000;
-        in_time >= u128::from(self.lengths.piece_length())
-    }
-
-    fn ask_again(&mut self, key: PeerKey, peer: &mut Peer, alone: bool) {
+    fn ask_again(&mut self, key: PeerKey, peer: &mut Peer, standing: Standing) {
         while peer.requests.len() < END_GAME_REQUESTS.min(peer.window()).min(self.share) {
-            let asker = asker(key, peer, self.picker.returns(), alone, false);
+            let asker = asker(key, peer, self.picker.returns(), standing);
             let Some(block) = self.picker.pick_again(&asker, |block| peer.is_asked(block)) else { break };
             self.ask(key, peer, block);
         }
@@ -404,14 +428,26 @@ impl Asking<'_> {
     }
 }
 
-fn asker(key: PeerKey, peer: &Peer, returns: u64, alone: bool, whole: bool) -> Asker<'_> {
+/// What a peer has earned; see [`Asker`].
+#[derive(Clone, Copy)]
+struct Standing {
+    alone: bool,
+    trusted: bool,
+    whole: bool,
+    quick: bool,
+}
+
+fn asker(key: PeerKey, peer: &Peer, returns: u64, standing: Standing) -> Asker<'_> {
+    let Standing { alone, trusted, whole, quick } = standing;
     Asker {
         peer: key,
         pieces: &peer.pieces,
         current: peer.current,
         dry: peer.dry == Some(returns),
         alone,
+        trusted,
         whole,
+        quick,
         only: peer.peer_choking.then_some(&peer.allowed_fast),
     }
 }

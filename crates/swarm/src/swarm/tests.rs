@@ -464,6 +464,48 @@ fn who_sent_the_block_that_differs_is_banned_with_the_evidence() {
     assert_eq!(closed(&bench.connect(PeerKey(3), FAST)), Some(DisconnectReason::Banned));
 }
 
+/// Peers that have everything, of which 1 and 2 have just spoiled piece 6 together, and what was asked for then.
+fn spoiled(peers: u64, wanted: Bitfield) -> (Bench, Vec<Output>) {
+    let mut bench = Bench::leecher();
+    bench.input(Input::SetWanted(wanted));
+    (1..=peers).for_each(|n| drop(bench.connect_seed(PeerKey(n), FAST)));
+    bench.now += Duration::from_millis(1);
+    (0..BLOCKS).for_each(|n| drop(bench.receive(PeerKey(u64::from(n % 2) + 1), block(6, n))));
+    let fail = Input::PieceFailed { piece: PieceIndex::new(6), from_disk: false, digests: &failed(&[1]) };
+    let out = bench.input(fail);
+    (bench, out)
+}
+
+fn only(piece: u32) -> Bitfield {
+    let mut wanted = Bitfield::new(PIECES);
+    wanted.insert(PieceIndex::new(piece));
+    wanted
+}
+
+fn asked_of(out: &[Output]) -> Vec<(PeerKey, BlockRange)> {
+    let request =
+        |o: &Output| if let Output::Request { peer, block } = o { Some((*peer, *block)) } else { None };
+    out.iter().filter_map(request).collect()
+}
+
+#[test]
+fn what_failed_is_fetched_from_whom_nobody_suspects() {
+    let (_, out) = spoiled(3, Bitfield::full(PIECES));
+    let again: Vec<_> = asked_of(&out).into_iter().filter(|(_, block)| block.piece.get() == 6).collect();
+    assert_eq!(again, (0..BLOCKS).map(|n| (PeerKey(3), block(6, n))).collect::<Vec<_>>());
+}
+
+#[test]
+fn if_only_suspects_are_left_they_go_on() {
+    let (mut bench, out) = spoiled(2, only(6));
+    assert_eq!(asked_of(&out), (0..BLOCKS).map(|n| (PEER, block(6, n))).collect::<Vec<_>>(), "one alone");
+    // It was fast enough for that; now it hardly moves.
+    bench.swarm.peers.get_mut(&PEER).unwrap().window = crate::window::Window::new();
+    let out = bench.pass(SNUB_TIMEOUT - Duration::from_secs(1));
+    let (peer, first) = asked_of(&out)[0];
+    assert_eq!((peer, first.piece.get()), (PeerKey(2), 6), "the other one helps");
+}
+
 #[test]
 fn what_is_not_fetched_again_keeps_nobody_on_parole_for_ever() {
     for deselected_first in [true, false] {
