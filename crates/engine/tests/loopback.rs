@@ -211,6 +211,44 @@ fn an_interrupted_download_goes_on_where_it_was() {
     assert_eq!(torrent.stats().downloaded, 8_000_000, "counters go on, and no byte came twice");
 }
 
+/// Both send some of one large piece: who lied is known when the piece is right at last.
+#[test]
+fn a_liar_that_shares_a_piece_is_banned_and_the_honest_peer_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let content = noise(4 << 20, 1);
+    fs::write(dir.path().join("one"), &content).unwrap();
+    let create = CreateTorrent::new(dir.path().join("one")).piece_length(4 << 20);
+    let metainfo = Metainfo::parse(&create.make(|_, _| {}).unwrap().bytes).unwrap();
+    let source = Source { dir, metainfo };
+    let liars = Source { dir: tempfile::tempdir().unwrap(), metainfo: source.metainfo.clone() };
+    let lies = liars.dir.path().join("one");
+    fs::write(&lies, &content).unwrap();
+    let states = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let (_honest, honest) = seeder(&source, states[0].path());
+    let (_liar, liar) = seeder(&liars, states[1].path());
+    // It was checked already. Every block of it is wrong now.
+    fs::write(&lies, content.iter().map(|byte| !byte).collect::<Vec<u8>>()).unwrap();
+
+    let to = tempfile::tempdir().unwrap();
+    // Slow enough that one has not sent everything before the other is there.
+    let leecher = engine_with(states[2].path(), |settings| settings.max_down = Some(8_000_000));
+    let mut events = leecher.events();
+    let add = AddTorrent::new(source.metainfo.clone(), to.path()).peers(vec![honest, liar]);
+    let torrent = block_on(leecher.add(add)).unwrap();
+    block_on(torrent.wait_finished()).unwrap();
+    block_on(leecher.shutdown());
+    assert!(fs::read(to.path().join("one")).unwrap() == content);
+    let mut bans = Vec::new();
+    while let Some(event) = block_on(events.next()) {
+        if let EventKind::Banned { peer, reason } = event.kind {
+            bans.push((peer, reason));
+        }
+    }
+    let [(banned, reason)] = &bans[..] else { panic!("{bans:?}") };
+    assert_eq!(*banned, liar);
+    assert!(reason.contains("of piece 0 came from it and was wrong"), "{reason}");
+}
+
 #[test]
 fn two_hands_on_one_download_are_refused() {
     let source = album();
