@@ -36,6 +36,7 @@ pub(crate) enum Command {
     Create(Create),
     Show(Show),
     Verify(Verify),
+    Sim(Box<Sim>),
     /// Watch a torrent arrive, message by message: three sessions on this machine, no network, a few seconds
     Demo,
 }
@@ -154,6 +155,77 @@ pub(crate) struct Verify {
     pub(crate) json: bool,
 }
 
+/// Simulate a swarm: real piece-and-peer logic, virtual lines and time, one seed
+///
+/// Scenarios: flash-crowd, steady, slow-seed, heterogeneous, free-riders, poisoned, partition, streaming, chaos.
+#[derive(Debug, Args)]
+pub(crate) struct Sim {
+    /// What kind of swarm
+    #[arg(default_value = "flash-crowd", value_parser = scenario, env = "RAWTORRENT_SCENARIO")]
+    pub(crate) scenario: ::sim::Scenario,
+    /// A swarm from a file (JSON) instead
+    #[arg(long, value_name = "FILE", env = "RAWTORRENT_FILE")]
+    #[arg(conflicts_with_all = ["scenario", "peers", "seeds", "size", "up", "down"])]
+    pub(crate) file: Option<PathBuf>,
+    /// Peers that begin with nothing [default: 100, fewer in some scenarios]
+    #[arg(long, value_name = "N", env = "RAWTORRENT_PEERS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) peers: Option<u32>,
+    /// Peers that have everything [default: 1]
+    #[arg(long, value_name = "N", env = "RAWTORRENT_SEEDS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) seeds: Option<u32>,
+    /// The content [default: 100MiB, less in some scenarios]
+    #[arg(long, value_name = "SIZE", env = "RAWTORRENT_SIZE", value_parser = units::parse_size)]
+    pub(crate) size: Option<u64>,
+    /// Bytes per piece, a power of two [default: 256KiB]
+    #[arg(long, value_name = "N", env = "RAWTORRENT_PIECE_LENGTH", value_parser = piece_length)]
+    pub(crate) piece_length: Option<u32>,
+    /// What a peer can send [default: 1M]
+    #[arg(long, value_name = "RATE", env = "RAWTORRENT_UP", value_parser = units::parse_rate)]
+    pub(crate) up: Option<u64>,
+    /// What a peer can receive [default: four times --up]
+    #[arg(long, value_name = "RATE", env = "RAWTORRENT_DOWN", value_parser = units::parse_rate)]
+    pub(crate) down: Option<u64>,
+    /// Connections of a peer at most [default: 50]
+    #[arg(long, value_name = "N", env = "RAWTORRENT_NEIGHBOURS", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) neighbours: Option<u32>,
+    /// The shortest and the longest round trip between two peers [default: 40-200ms]
+    #[arg(long, value_name = "MIN-MAXms", env = "RAWTORRENT_RTT", value_parser = round_trips)]
+    pub(crate) rtt: Option<(Duration, Duration)>,
+    /// Of a hundred peers, how many crash or leave in a minute, to come back later
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, env = "RAWTORRENT_CHURN")]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub(crate) churn: u32,
+    /// Of a thousand packets, how many are lost
+    #[arg(long, value_name = "PERMILLE", default_value_t = 0, env = "RAWTORRENT_LOSS")]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=500))]
+    pub(crate) loss: u32,
+    /// Peers that send wrong blocks, in the scenario poisoned [default: 5]
+    #[arg(long, value_name = "N", env = "RAWTORRENT_LIARS")]
+    pub(crate) liars: Option<u32>,
+    /// Seeds reveal their pieces one by one (BEP 16)
+    #[arg(long, env = "RAWTORRENT_SUPER_SEED", value_parser = switch)]
+    pub(crate) super_seed: bool,
+    /// The seed of the first run
+    #[arg(long, value_name = "S", default_value_t = 1, env = "RAWTORRENT_SEED_NUMBER")]
+    pub(crate) seed: u64,
+    /// How many runs, each with the next seed; medians are shown
+    #[arg(long, value_name = "N", default_value_t = 1, env = "RAWTORRENT_RUNS")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) runs: u32,
+    /// Run every seed twice and fail unless both do the same
+    #[arg(long, env = "RAWTORRENT_TWICE", value_parser = switch)]
+    pub(crate) twice: bool,
+    /// Recount everything after every step in swarms of more than 100 peers too
+    #[arg(long, env = "RAWTORRENT_CHECK", value_parser = switch)]
+    pub(crate) check: bool,
+    /// Draw who was complete when, as SVG
+    #[arg(long, value_name = "FILE", env = "RAWTORRENT_PLOT")]
+    pub(crate) plot: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long, env = "RAWTORRENT_JSON", value_parser = switch)]
+    pub(crate) json: bool,
+}
+
 /// When to stop seeding; where both are given, what comes first.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Goal {
@@ -262,6 +334,7 @@ impl Command {
             Command::Seed(args) => args.session.json,
             Command::Show(args) => args.json,
             Command::Verify(args) => args.json,
+            Command::Sim(args) => args.json,
             Command::Create(_) | Command::Demo => false,
         }
     }
@@ -291,6 +364,26 @@ fn switch(text: &str) -> Result<bool, String> {
 /// A switch that may be given several times.
 fn times(text: &str) -> Result<u8, String> {
     text.parse().or_else(|_| switch(text).map(u8::from))
+}
+
+fn scenario(text: &str) -> Result<::sim::Scenario, String> {
+    let found = ::sim::Scenario::ALL.iter().find(|(name, _)| *name == text);
+    found.map(|&(_, scenario)| scenario).ok_or_else(|| {
+        let names: Vec<&str> = ::sim::Scenario::ALL.iter().map(|(name, _)| *name).collect();
+        format!("there are {}", names.join(", "))
+    })
+}
+
+/// `40-200ms`, or one number for both.
+fn round_trips(text: &str) -> Result<(Duration, Duration), String> {
+    let numbers = text.strip_suffix("ms").unwrap_or(text);
+    let (least, most) = numbers.split_once('-').unwrap_or((numbers, numbers));
+    match (least.trim().parse(), most.trim().parse()) {
+        (Ok(least), Ok(most)) if least <= most && most <= 60_000 => {
+            Ok((Duration::from_millis(least), Duration::from_millis(most)))
+        }
+        _ => Err(format!("'{text}' is not MIN-MAXms, of at most 60000; write 40-200ms")),
+    }
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {

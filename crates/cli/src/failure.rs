@@ -52,6 +52,8 @@ pub(crate) mod kind {
     pub(crate) const STORAGE: &str = "storage";
     /// The engine, a clock or a signal handler could not be started.
     pub(crate) const STARTUP: &str = "startup";
+    /// A simulated swarm broke a rule or did not complete.
+    pub(crate) const SIMULATION: &str = "simulation";
     /// Standard output could not be written to.
     pub(crate) const OUTPUT: &str = "output";
 }

@@ -18,6 +18,7 @@ mod progress;
 mod seed;
 mod select;
 mod show;
+mod sim;
 mod source;
 mod terminal;
 mod text;
@@ -49,6 +50,7 @@ fn run(line: &CommandLine) -> Exit {
         Command::Create(args) => create::run(args, &console),
         Command::Show(args) => show::run(args, &console),
         Command::Verify(args) => verify::run(args, &console),
+        Command::Sim(args) => crate::sim::run(args, &console),
         Command::Demo => demo::run(&console),
     };
     let exit = result.unwrap_or_else(|failure| {

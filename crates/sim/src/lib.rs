@@ -7,20 +7,28 @@
 
 mod disk;
 mod outcome;
+mod plot;
 mod queue;
+mod report;
+mod scenario;
 mod spec;
 mod world;
 
 pub use outcome::{Outcome, PeerOutcome};
-pub use spec::{Checks, DiskSpec, Fault, PeerSpec, Role, Skew, Spec};
+pub use plot::{PlotError, completion_curve};
+pub use report::{Report, Summary};
+pub use scenario::{Options, Scenario};
+pub use spec::{Checks, DiskSpec, Fault, FileError, PeerSpec, Role, Skew, Spec};
 
-/// Runs a swarm.
+/// Runs a swarm. The same spec and seed give the same outcome.
 ///
 /// # Errors
-/// If a peer does not complete in time: what it waited for.
-///
-/// # Panics
-/// If a brain breaks a rule.
+/// If a peer does not complete in time (what it waited for), or if a brain breaks a rule (which).
 pub fn run(spec: &Spec, seed: u64) -> Result<Outcome, String> {
-    world::World::new(spec, seed).run()
+    let world = || world::World::new(spec, seed).run();
+    std::panic::catch_unwind(world).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+        Err(format!("a rule is broken: {}", text.unwrap_or("a panic without words")))
+    })
 }

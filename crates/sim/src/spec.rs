@@ -1,8 +1,9 @@
 //! What a swarm is made of: its content, its peers, its network, what befalls it.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use types::Lengths;
+use thiserror::Error;
+use types::{Lengths, LengthsError};
 
 /// A swarm to be simulated. With a seed it is everything that a run depends on.
 #[derive(Clone, Debug)]
@@ -54,6 +55,8 @@ pub struct PeerSpec {
     pub super_seed: bool,
     /// It plays the content while it downloads, at so many bytes per second.
     pub playback: Option<u64>,
+    /// How long it stays once it is complete; for good if not told.
+    pub stays: Option<Duration>,
 }
 
 impl Default for PeerSpec {
@@ -72,12 +75,13 @@ impl Default for PeerSpec {
             disk: DiskSpec::default(),
             super_seed: false,
             playback: None,
+            stays: None,
         }
     }
 }
 
 /// What a peer does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// It has everything from the start.
@@ -105,13 +109,11 @@ pub struct DiskSpec {
     pub delay: Duration,
     /// Of a thousand reads, how many fail.
     pub read_failures_permille: u32,
-    /// Of a thousand pieces, how many are damaged on their way to the hash, though every block was good.
-    pub damage_permille: u32,
 }
 
 impl Default for DiskSpec {
     fn default() -> DiskSpec {
-        DiskSpec { delay: Duration::from_millis(2), read_failures_permille: 0, damage_permille: 0 }
+        DiskSpec { delay: Duration::from_millis(2), read_failures_permille: 0 }
     }
 }
 
@@ -139,6 +141,7 @@ pub enum Checks {
 
 /// A swarm as a file tells it: what the lab with real clients reads too.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct File {
     name: Option<String>,
     size: u64,
@@ -147,6 +150,7 @@ struct File {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct FilePeer {
     role: Role,
     up: u64,
@@ -154,4 +158,64 @@ struct FilePeer {
     latency_ms: f64,
     #[serde(default)]
     start_s: f64,
+}
+
+/// Why a file is no swarm.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// It is not JSON, or has other fields.
+    #[error("it is not a swarm: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Its content cannot be.
+    #[error("its content cannot be: {0}")]
+    Lengths(#[from] LengthsError),
+    /// Nobody has the content.
+    #[error("it needs a peer whose role is \"seed\" and one whose role is \"leecher\"")]
+    Roles,
+    /// A time that is negative, or no time at all.
+    #[error("latency_ms and start_s are from 0 to 86400000")]
+    Time,
+}
+
+impl Spec {
+    /// Reads a swarm from JSON: `{"size": BYTES, "piece_length": BYTES, "peers": [{"role": "seed" | "leecher" |
+    /// "free-rider", "up": BYTES_PER_SEC, "down": BYTES_PER_SEC, "latency_ms": HALF_OF_ONE_WAY, "start_s": SECS}]}`.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn from_json(text: &str) -> Result<Spec, FileError> {
+        let file: File = serde_json::from_str(text)?;
+        let has = |role| file.peers.iter().any(|peer| peer.role == role);
+        if !has(Role::Seed) || !has(Role::Leecher) {
+            return Err(FileError::Roles);
+        }
+        let peers = file.peers.iter().map(FilePeer::spec).collect::<Result<Vec<_>, _>>()?;
+        Ok(Spec {
+            name: file.name.unwrap_or_default(),
+            lengths: Lengths::new(file.size, file.piece_length)?,
+            neighbours: peers.len(),
+            peers,
+            faults: Vec::new(),
+            deadline: Duration::from_secs(24 * 3600),
+            checks: Checks::Every,
+            buggify: false,
+        })
+    }
+}
+
+impl FilePeer {
+    fn spec(&self) -> Result<PeerSpec, FileError> {
+        let time = |millis: f64| match Duration::try_from_secs_f64(millis / 1000.0) {
+            Ok(time) if time <= Duration::from_secs(86_400) => Ok(time),
+            _ => Err(FileError::Time),
+        };
+        Ok(PeerSpec {
+            role: self.role,
+            up: self.up,
+            down: self.down,
+            latency: time(self.latency_ms)?,
+            start: time(self.start_s * 1000.0)?,
+            ..PeerSpec::default()
+        })
+    }
 }

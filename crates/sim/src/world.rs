@@ -106,6 +106,7 @@ enum Event {
     Tracker { node: u32, life: u32 },
     Start { node: u32 },
     Fault { number: usize },
+    Gone { node: u32, life: u32 },
     Heal,
 }
 
@@ -228,11 +229,13 @@ impl<'a> World<'a> {
             Event::Tracker { node, life } if self.lives(node, life) => self.track(node),
             Event::Start { node } => self.start(node),
             Event::Fault { number } => self.befall(number),
+            Event::Gone { node, life } if self.lives(node, life) => self.end(node as usize, None, false),
             Event::Heal => self.heal(),
             Event::LineFree { .. }
             | Event::Dialed { .. }
             | Event::Hashed { .. }
             | Event::Timer { .. }
+            | Event::Gone { .. }
             | Event::Tracker { .. } => {}
         }
     }
@@ -280,9 +283,9 @@ impl<'a> World<'a> {
             if this.spec.role != Role::Seed && self.out.insert(piece) && self.out.is_full() {
                 self.note_all_out();
             }
-            self.tell(node, Input::PieceVerified { piece });
+            self.tell(node, Input::PieceVerified { piece, digests: &[] });
         } else {
-            self.tell(node, Input::PieceFailed { piece, from_disk: false });
+            self.tell(node, Input::PieceFailed { piece, from_disk: false, digests: &[] });
         }
     }
 
@@ -408,6 +411,10 @@ impl World<'_> {
         if this.spec.role != Role::Seed && this.finished.is_none() {
             this.finished = Some(self.now);
             self.waiting -= 1;
+            if let Some(time) = this.spec.stays {
+                let life = this.life;
+                self.queue.put(self.now + time, Event::Gone { node, life });
+            }
         }
     }
 

@@ -32,7 +32,7 @@ impl World<'_> {
     }
 
     /// A peer ends, and starts again after a while or never.
-    fn end(&mut self, peer: usize, back: Option<Duration>, crash: bool) {
+    pub(super) fn end(&mut self, peer: usize, back: Option<Duration>, crash: bool) {
         let Some(this) = self.nodes.get_mut(peer).filter(|node| node.alive) else { return };
         this.alive = false;
         this.life += 1;
