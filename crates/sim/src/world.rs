@@ -69,6 +69,8 @@ struct Node {
 struct End {
     node: u32,
     open: bool,
+    /// Both sides speak BEP 6.
+    fast: bool,
     /// What its brain asked for.
     asked: Vec<BlockRange>,
     /// What waits to be sent.
@@ -84,6 +86,8 @@ struct End {
     choking: bool,
     /// Pieces that the other end may ask for though it is choked, and those that it may (BEP 6).
     allowed: [Vec<u32>; 2],
+    /// The pieces that its owner was told the other end has; kept only where everything is checked.
+    told: Bitfield,
 }
 
 /// The network is in two parts.

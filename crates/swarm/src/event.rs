@@ -224,6 +224,10 @@ pub enum DisconnectReason {
     /// No message for [`IDLE_TIMEOUT`](crate::limits::IDLE_TIMEOUT).
     #[error("silent for too long")]
     Idle,
+    /// It sent nothing for [`TURNOVER_INTERVAL`](crate::limits::TURNOVER_INTERVAL), every connection is taken, and
+    /// others wait.
+    #[error("gives nothing, and others wait")]
+    Useless,
     /// [`Input::Pause`].
     #[error("the torrent is paused")]
     Paused,

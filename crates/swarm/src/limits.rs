@@ -125,6 +125,10 @@ pub const SNUB_TIMEOUT_KNOWN: Duration = Duration::from_secs(20);
 /// The same in the end game, where a slow peer holds up everything.
 pub const SNUB_TIMEOUT_END_GAME: Duration = Duration::from_secs(4);
 
+/// When every connection is taken and addresses wait, how long a peer that chokes us may send nothing before it makes
+/// room for one of them (libtorrent's turnover is as long).
+pub const TURNOVER_INTERVAL: Duration = Duration::from_secs(300);
+
 /// [`Output::NeedPeers`](crate::Output::NeedPeers) is said at most this often.
 pub const NEED_PEERS_INTERVAL: Duration = Duration::from_secs(30);
 

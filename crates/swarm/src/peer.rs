@@ -32,6 +32,8 @@ pub(crate) struct Peer {
     pub(crate) upload_only: bool,
     pub(crate) last_heard: Time,
     pub(crate) last_sent: Time,
+    /// When its last block came; when it came itself, if none did.
+    pub(crate) gave: Time,
 
     pub(crate) pieces: Pieces,
     /// How many of its pieces are wanted and not there.
@@ -105,6 +107,7 @@ impl Peer {
             upload_only: false,
             last_heard: now,
             last_sent: now,
+            gave: now,
             pieces: Pieces::none(piece_count),
             useful: 0,
             am_interested: false,

@@ -8,6 +8,7 @@ mod invariants;
 mod messages;
 #[cfg(test)]
 mod tests;
+mod turnover;
 mod upload;
 
 use crate::book::Book;
@@ -239,6 +240,7 @@ impl Swarm {
     /// Looks at every deadline, and finds the next.
     fn on_deadline(&mut self) {
         self.close_idle();
+        self.turn_over();
         self.send_keepalives();
         self.snub_silent();
         self.release_slow();
@@ -257,6 +259,9 @@ impl Swarm {
                 first = first.min(peer.hold_until);
             }
             self.wake = self.wake.min(first);
+        }
+        if let Some(at) = self.turnover_at() {
+            self.wake_by(at);
         }
         if self.anybody_to_choke() {
             self.wake = self.wake.min(self.choker.next_round());

@@ -3,7 +3,7 @@
 use super::{World, end_of};
 use crate::spec::Checks;
 use swarm::{Output, PeerKey};
-use types::BlockRange;
+use types::{Bitfield, BlockRange, PieceIndex};
 use wire::Message;
 
 impl World<'_> {
@@ -29,6 +29,33 @@ impl World<'_> {
                 if let Some(block) = lengths.block_range(request.index, request.begin, request.length) {
                     end.asked.retain(|&asked| asked != block);
                 }
+            }
+            Message::Have(_) | Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => {
+                self.note_pieces(to, message)
+            }
+            _ => {}
+        }
+    }
+
+    /// At first a peer has nothing.
+    pub(super) fn nothing_told(&self) -> Bitfield {
+        Bitfield::new(if self.fully_checked() { self.lengths.piece_count() } else { 0 })
+    }
+
+    fn note_pieces(&mut self, to: u32, message: &Message<'_>) {
+        let count = self.lengths.piece_count();
+        let told = &mut self.ends[to as usize].told;
+        if told.len() < count {
+            return;
+        }
+        match message {
+            Message::Have(index) => {
+                told.insert(PieceIndex::new(*index));
+            }
+            Message::HaveAll => *told = Bitfield::full(count),
+            Message::HaveNone => *told = Bitfield::new(count),
+            Message::Bitfield(bytes) => {
+                *told = Bitfield::from_wire(bytes, count).expect("brains send good ones")
             }
             _ => {}
         }
@@ -65,18 +92,18 @@ impl World<'_> {
     /// Nothing is requested twice outside the end game.
     fn audit_twice(&self, node: u32, peer: PeerKey, block: BlockRange) {
         let this = &self.nodes[node as usize];
-        let asked_of = |end: u32| self.ends[end as usize].asked.contains(&block);
-        let fast = this.spec.fast;
-        assert!(!fast || !asked_of(end_of(peer)), "asked {peer:?} twice for {block:?}");
+        // Without BEP 6 a choke makes both sides forget, though late answers are still taken.
+        let asked_of = |end: u32| {
+            let end = &self.ends[end as usize];
+            end.fast && end.asked.contains(&block)
+        };
+        assert!(!asked_of(end_of(peer)), "asked {peer:?} twice for {block:?}");
         if !this.links.iter().any(|&end| end != end_of(peer) && asked_of(end)) {
             return;
         }
         // Then there is nothing left that nobody was asked for.
         for piece in self.lengths.pieces().filter(|&piece| !this.disk.have().contains(piece)) {
-            let someone_has = this.links.iter().any(|&end| {
-                let other = self.ends[(end ^ 1) as usize].node;
-                self.nodes[other as usize].disk.have().contains(piece)
-            });
+            let someone_has = this.links.iter().any(|&end| self.ends[end as usize].told.contains(piece));
             let blocks = (0..self.lengths.block_count(piece)).filter_map(|n| self.lengths.block(piece, n));
             for other in blocks.filter(|&other| someone_has && other != block && !this.disk.holds(other)) {
                 let asked = this.links.iter().any(|&end| self.ends[end as usize].asked.contains(&other));

@@ -35,10 +35,12 @@ impl World<'_> {
         let one_way = self.one_way(from, other);
         let here = u32::try_from(self.ends.len()).expect("fewer than 2^31 connections");
         let sides = [from, other];
+        let fast = sides.iter().all(|&node| self.nodes[node as usize].spec.fast);
         for node in sides {
             self.ends.push(End {
                 node,
                 open: true,
+                fast,
                 asked: Vec::new(),
                 out: VecDeque::new(),
                 queued: false,
@@ -47,13 +49,13 @@ impl World<'_> {
                 choked: true,
                 choking: true,
                 allowed: [Vec::new(), Vec::new()],
+                told: self.nothing_told(),
             });
         }
         self.nodes[from as usize].links.push(here);
         self.nodes[other as usize].links.push(here + 1);
         let port = 20_000 + u16::try_from(here % 40_000).expect("small");
         let seen = SocketAddr::new(self.nodes[from as usize].addr.ip(), port);
-        let fast = sides.iter().all(|&node| self.nodes[node as usize].spec.fast);
         let reserved = Reserved::NONE.with_extended();
         let reserved = if fast { reserved.with_fast() } else { reserved };
         for (end, node, twin, addr) in [(here, from, other, to), (here + 1, other, from, seen)] {

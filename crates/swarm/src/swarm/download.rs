@@ -466,6 +466,7 @@ fn tell_interest(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut
 fn heard_block(peer: &mut Peer, now: Time, block: BlockRange) -> bool {
     peer.last_heard = now;
     peer.progress = now;
+    peer.gave = now;
     peer.snubbed = false;
     let asked = peer.take_request(block);
     if let Some(asked) = &asked {
