@@ -1,0 +1,16 @@
+//! A wide-area network on this machine.
+//!
+//! Every peer has a network namespace with one TUN device in it. All packets go to one thread, the [`router`], which
+//! holds them back as lines of a given rate, queue and delay would: kernels don't always have `netem`, but every one
+//! has TUN. Nothing is routed out of the namespaces, so no packet leaves the machine.
+//!
+//! - [`scenario`]: who takes part, and what their lines are like; the simulator reads the same files
+//! - [`lab`]: the namespaces, made and unmade
+//! - [`router`]: rates, queues and delays
+//! - [`selftest`]: whether the lines are what they are said to be
+
+pub mod lab;
+pub mod router;
+pub mod scenario;
+pub mod selftest;
+mod tun;
