@@ -9,7 +9,7 @@
 //! - [`peer`]: a peer that says what it is told to say
 //! - [`tracker`]: an HTTP tracker that misbehaves as told
 //! - [`interop`]: other people's clients and trackers, and the table of who can talk to whom
-//! - [`wan`]: a wide-area network on this machine
+//! - [`wan`]: a wide-area network on this machine, and swarms of the binary that trade over it
 
 pub mod binary;
 pub mod content;
