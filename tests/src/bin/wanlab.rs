@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use rawtorrent_tests::process;
+use rawtorrent_tests::wan::lab::Sysctl;
 use rawtorrent_tests::wan::run::{self, Outcome, Times};
 use rawtorrent_tests::wan::scenario::{Role, Scenario};
 use rawtorrent_tests::wan::selftest;
@@ -23,9 +24,9 @@ const TOLERANCE: f64 = 0.10;
 /// Needs root: every peer has a network namespace, from which nothing leaves the machine.
 #[derive(Parser)]
 struct Options {
-    /// TCP's congestion control, one that the kernel allows in namespaces; without it, the system's own
-    #[arg(long, global = true)]
-    congestion: Option<String>,
+    /// A kernel setting of every peer's namespace, such as net.ipv4.tcp_congestion_control=reno; may be repeated
+    #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = Sysctl::parse)]
+    sysctl: Vec<Sysctl>,
     #[command(subcommand)]
     command: Task,
 }
@@ -77,18 +78,18 @@ fn perform(options: &Options) -> Result<bool> {
     // it may make no namespaces either.
     rustix::process::setpriority_process(None, -10)?;
     match &options.command {
-        Task::Selftest => measure(options.congestion.as_deref()),
+        Task::Selftest => measure(&options.sysctl),
         Task::Run { file, under_test } => {
-            let outcome = run_real(&Scenario::read(file)?, under_test, options.congestion.as_deref())?;
+            let outcome = run_real(&Scenario::read(file)?, under_test, &options.sysctl)?;
             println!("{}", serde_json::to_string(&outcome)?);
             Ok(true)
         }
-        Task::Compare { files, under_test } => compare(files, under_test, options.congestion.as_deref()),
+        Task::Compare { files, under_test } => compare(files, under_test, &options.sysctl),
     }
 }
 
-fn measure(congestion: Option<&str>) -> Result<bool> {
-    let checks = selftest::run(congestion)?;
+fn measure(sysctls: &[Sysctl]) -> Result<bool> {
+    let checks = selftest::run(sysctls)?;
     for check in &checks {
         println!("{} {}", if check.good { "ok  " } else { "BAD " }, check.what);
     }
@@ -96,7 +97,7 @@ fn measure(congestion: Option<&str>) -> Result<bool> {
     Ok(checks.iter().all(|check| check.good))
 }
 
-fn compare(files: &[PathBuf], under_test: &UnderTest, congestion: Option<&str>) -> Result<bool> {
+fn compare(files: &[PathBuf], under_test: &UnderTest, sysctls: &[Sysctl]) -> Result<bool> {
     println!(
         "{:<14} {:>28} {:>28} {:>15} {:>6} {:>6}",
         "", "simulated first/median/last", "real first/median/last", "ratios", "late", "load"
@@ -105,7 +106,7 @@ fn compare(files: &[PathBuf], under_test: &UnderTest, congestion: Option<&str>) 
     for file in files {
         let scenario = Scenario::read(file)?;
         let simulated = simulate(file, &scenario, &under_test.binary)?;
-        let outcome = run_real(&scenario, under_test, congestion)?;
+        let outcome = run_real(&scenario, under_test, sysctls)?;
         let ratios = [outcome.median / simulated.median, outcome.last / simulated.last];
         let good = ratios.iter().all(|ratio| (ratio - 1.0).abs() <= TOLERANCE);
         println!("{}{}", row(&simulated, &outcome, ratios), if good { "" } else { "  OFF" });
@@ -145,11 +146,11 @@ fn simulated_times(stdout: &str, scenario: &Scenario) -> Result<Times> {
     Times::of(times.into_iter()).context("no leechers")
 }
 
-fn run_real(scenario: &Scenario, under_test: &UnderTest, congestion: Option<&str>) -> Result<Outcome> {
+fn run_real(scenario: &Scenario, under_test: &UnderTest, sysctls: &[Sysctl]) -> Result<Outcome> {
     let path = &under_test.binary;
     let binary = path.canonicalize().with_context(|| path.display().to_string())?;
     match &under_test.keep {
-        Some(dir) => run::run(scenario, &binary, &dir.join(&scenario.name), congestion),
-        None => run::run(scenario, &binary, TempDir::new()?.path(), congestion),
+        Some(dir) => run::run(scenario, &binary, &dir.join(&scenario.name), sysctls),
+        None => run::run(scenario, &binary, TempDir::new()?.path(), sysctls),
     }
 }

@@ -37,19 +37,18 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Makes it; waits while another process has one. `congestion` is TCP's congestion control, if not the system's.
+    /// Makes it; waits while another process has one. `sysctls` are set in every namespace.
     ///
     /// # Errors
     /// Not root, no `ip`, no TUN devices.
-    pub fn new(nodes: &[Node], congestion: Option<&str>) -> Result<Lab> {
+    pub fn new(nodes: &[Node], sysctls: &[Sysctl]) -> Result<Lab> {
         ensure!(rustix::process::geteuid().is_root(), "only root can make network namespaces");
         let lock = File::create(env::temp_dir().join("rt-lab.lock")).context("the lab's lock")?;
         lock.lock()?;
         remove_leftovers()?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut lab = Lab { namespaces: Vec::new(), stop, router: None, _lock: lock };
-        let devices =
-            (0..nodes.len()).map(|node| lab.add_node(node, congestion)).collect::<Result<Vec<_>>>()?;
+        let devices = (0..nodes.len()).map(|node| lab.add_node(node, sysctls)).collect::<Result<Vec<_>>>()?;
         let (nodes, stop) = (nodes.to_owned(), Arc::clone(&lab.stop));
         lab.router = Some(thread::Builder::new().name("router".to_owned()).spawn(move || {
             run_before_others()?;
@@ -58,17 +57,13 @@ impl Lab {
         Ok(lab)
     }
 
-    fn add_node(&mut self, node: usize, congestion: Option<&str>) -> Result<OwnedFd> {
+    fn add_node(&mut self, node: usize, sysctls: &[Sysctl]) -> Result<OwnedFd> {
         let number = u8::try_from(node)?;
         let name = format!("{PREFIX}{}", number + 1);
         ip(&["netns", "add", &name])?;
         self.namespaces.push(name.clone());
         let device = inside(&name, || -> Result<OwnedFd> {
-            // Networking under `/proc/sys` is that of the thread that looks.
-            if let Some(name) = congestion {
-                fs::write("/proc/sys/net/ipv4/tcp_congestion_control", name)
-                    .with_context(|| format!("congestion control {name}"))?;
-            }
+            sysctls.iter().try_for_each(Sysctl::set)?;
             tun::open(DEVICE).context("cannot make a TUN device")
         })??;
         let address = format!("{}/24", router::address(number));
@@ -107,6 +102,34 @@ impl Lab {
         self.stop.store(true, Ordering::Relaxed);
         let router = self.router.take().context("it runs until the end")?;
         router.join().map_err(|_| anyhow!("the router has panicked"))?
+    }
+}
+
+/// A kernel setting of a network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sysctl {
+    /// Its name, `net.ipv4.…`
+    pub name: String,
+    /// What it shall be.
+    pub value: String,
+}
+
+impl Sysctl {
+    /// Reads `NAME=VALUE`. Only names of `net.` are taken: others are the whole machine's.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn parse(text: &str) -> Result<Sysctl> {
+        let (name, value) = text.split_once('=').context("not NAME=VALUE")?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        ensure!(name.starts_with("net.") && name.bytes().all(plain), "not the name of a network's setting");
+        Ok(Sysctl { name: name.to_owned(), value: value.to_owned() })
+    }
+
+    /// Sets it in the namespace of this thread, which is the one that `/proc/sys/net` shows to it.
+    fn set(&self) -> Result<()> {
+        let path = Path::new("/proc/sys").join(self.name.replace('.', "/"));
+        fs::write(path, &self.value).with_context(|| format!("cannot set {}", self.name))
     }
 }
 
@@ -161,4 +184,21 @@ fn ip(args: &[&str]) -> Result<()> {
     let done = process::run(Command::new("ip").args(args), IP_LIMIT).context("Debian package iproute2")?;
     ensure!(done.code() == Some(0), "`ip {}`: {}", args.join(" "), done.stderr.trim());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_settings_of_a_network_are_taken() {
+        let setting = Sysctl::parse("net.ipv4.tcp_congestion_control=reno").unwrap();
+        assert_eq!(
+            (setting.name.as_str(), setting.value.as_str()),
+            ("net.ipv4.tcp_congestion_control", "reno")
+        );
+        for other in ["net.ipv4.tcp_sack", "kernel.panic=1", "net.../kernel/panic=1", "=1"] {
+            assert!(Sysctl::parse(other).is_err(), "{other}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use serde::Serialize;
 
-use super::lab::Lab;
+use super::lab::{Lab, Sysctl};
 use super::router::{self, Counters};
 use super::scenario::{Role, Scenario};
 use crate::process::Proc;
@@ -61,11 +61,11 @@ pub struct PeerOutcome {
 ///
 /// # Errors
 /// The lab cannot be made; a peer ends by itself, is not complete in time, or has other bytes than the seed.
-pub fn run(scenario: &Scenario, binary: &Path, dir: &Path, congestion: Option<&str>) -> Result<Outcome> {
+pub fn run(scenario: &Scenario, binary: &Path, dir: &Path, sysctls: &[Sysctl]) -> Result<Outcome> {
     let swarm = Swarm { scenario, binary, dir };
     swarm.prepare()?;
     // Declared before the peers, so that it goes after them, also in a panic.
-    let lab = Lab::new(&scenario.nodes(), congestion)?;
+    let lab = Lab::new(&scenario.nodes(), sysctls)?;
     let mut peers = swarm.start_seeds(&lab)?;
     let finished = swarm.trade(&lab, &mut peers)?;
     let load = load_average();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use super::lab::Lab;
+use super::lab::{Lab, Sysctl};
 use super::router;
 use super::scenario::{Peer, Role};
 
@@ -37,11 +37,11 @@ pub struct Check {
 ///
 /// # Errors
 /// The lab cannot be made, or nothing passes.
-pub fn run(congestion: Option<&str>) -> Result<Vec<Check>> {
+pub fn run(sysctls: &[Sysctl]) -> Result<Vec<Check>> {
     let line = |up, down, latency_ms| Peer { role: Role::Leecher, up, down, latency_ms, start_s: 0.0 };
     let peers =
         [line(1_000_000, 4_000_000, 20.0), line(500_000, 4_000_000, 40.0), line(5_000_000, 2_000_000, 5.0)];
-    let lab = Lab::new(&peers.map(|peer| peer.node()), congestion)?;
+    let lab = Lab::new(&peers.map(|peer| peer.node()), sysctls)?;
     let mut checks = Vec::new();
     for (from, to) in [(0, 1), (1, 2), (2, 0)] {
         let expected = 2.0 * (peers[from].latency_ms + peers[to].latency_ms);
