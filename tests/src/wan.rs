@@ -4,6 +4,13 @@
 //! holds them back as lines of a given rate, queue and delay would: kernels don't always have `netem`, but every one
 //! has TUN. Nothing is routed out of the namespaces, so no packet leaves the machine.
 //!
+//! As root, after `cargo build --release -p rawtorrent -p rawtorrent-tests`:
+//!
+//! ```text
+//! target/release/wanlab selftest
+//! target/release/wanlab compare tests/scenarios/*.json --binary target/release/rawtorrent
+//! ```
+//!
 //! - [`scenario`]: who takes part, and what their lines are like; the simulator reads the same files
 //! - [`lab`]: the namespaces, made and unmade
 //! - [`router`]: rates, queues and delays
