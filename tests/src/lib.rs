@@ -9,6 +9,7 @@
 //! - [`peer`]: a peer that says what it is told to say
 //! - [`tracker`]: an HTTP tracker that misbehaves as told
 //! - [`interop`]: other people's clients and trackers, and the table of who can talk to whom
+//! - [`wan`]: a wide-area network on this machine, and swarms of the binary that trade over it
 
 pub mod binary;
 pub mod content;
@@ -17,6 +18,7 @@ pub mod metafile;
 pub mod peer;
 pub mod process;
 pub mod tracker;
+pub mod wan;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
