@@ -23,6 +23,9 @@ pub struct Config {
     pub max_down: Option<u64>,
     /// How many requests of one peer are queued, and told to be (BEP 10, `reqq`).
     pub reqq: u32,
+    /// Whether to begin as a super seed (BEP 16), if every piece is there: pieces are shown to peers one by one, until
+    /// each has been seen at another peer.
+    pub super_seed: bool,
     /// Whether addresses are dialed at all; without, peers must come to us and [`NeedPeers`](crate::Output) is
     /// never said.
     pub dial: bool,
@@ -39,6 +42,7 @@ impl Default for Config {
             upload_slots: 8,
             max_down: None,
             reqq: 2048,
+            super_seed: false,
             dial: true,
         }
     }

@@ -132,6 +132,9 @@ pub enum Input<'a> {
         /// Numbers of its blocks ([`Lengths::block`](types::Lengths::block)).
         blocks: &'a [u32],
     },
+    /// Super seed (BEP 16) from now on, or no more. To begin, every piece must be there; peers that are connected know
+    /// what we have and stay so. It ends by itself when each piece has been seen at another peer.
+    SetSuperSeed(bool),
     /// Close every connection and make no new one.
     Pause,
     /// Go on.

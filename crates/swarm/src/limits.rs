@@ -139,3 +139,28 @@ pub const RETRY_MAX_USER: Duration = Duration::from_secs(60);
 
 /// Failures in a row after which an address is forgotten (not one that the user gave).
 pub const MAX_FAILURES: u32 = 8;
+
+/// As a seed, how many of the rarest pieces are looked through for one that a peer does not have. If it has them all,
+/// it is offered none.
+pub const OFFER_SCAN: usize = 256;
+
+/// Suggestions (BEP 6) of ours that a peer has not followed yet, and suggestions of one peer that are remembered. At
+/// the limit we make no other; of a peer's, the oldest is forgotten.
+pub const MAX_SUGGESTED: usize = 32;
+
+/// As a seed, how long a piece is left to a peer that does not ask for it; then it is offered to others.
+pub const OFFER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Super seeding, pieces that one peer was shown and that nobody else has yet. At the limit it is shown no other.
+pub const MAX_SHOWN_TO_ONE: usize = 32;
+
+/// Super seeding, how long a peer may do nothing with a piece that it was shown, or keep it to itself, before it
+/// or somebody else is shown another one.
+pub const SHOW_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Super seeding, how long we idle before a peer is shown a piece though it has not passed on the one before.
+pub const SHOW_IDLE: Duration = Duration::from_secs(1);
+
+/// When super seeding ends, a peer is told what we have in single messages if it is no more than this; else all at
+/// once, late (other clients take that, but BEP 3 and 6 do not have it so).
+pub const MAX_SINGLE_HAVES: u32 = 1000;

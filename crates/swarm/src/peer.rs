@@ -12,7 +12,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
-use types::{BlockRange, PeerId, PieceIndex, Time};
+use types::{Bitfield, BlockRange, PeerId, PieceIndex, Time};
 
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -40,6 +40,8 @@ pub(crate) struct Peer {
     pub(crate) peer_choking: bool,
     /// What it lets us ask for though it chokes us (BEP 6).
     pub(crate) allowed_fast: Vec<PieceIndex>,
+    /// What it suggested since it last choked us (BEP 6), the latest last.
+    pub(crate) suggested: Vec<PieceIndex>,
     pub(crate) snubbed: bool,
     pub(crate) window: Window,
     /// Our requests, in the order in which they were sent.
@@ -66,6 +68,11 @@ pub(crate) struct Peer {
     pub(crate) serving: VecDeque<BlockRange>,
     pub(crate) serving_bytes: u64,
     pub(crate) bad_requests: u32,
+    /// What we suggested and it has not asked for yet (BEP 6).
+    pub(crate) suggested_to: Vec<PieceIndex>,
+    /// What we showed it (BEP 16); `None`: everything that we have.
+    pub(crate) shown: Option<Bitfield>,
+    pub(crate) shown_at: Time,
     pub(crate) up: Flow,
 }
 
@@ -110,6 +117,7 @@ impl Peer {
             am_interested: false,
             peer_choking: true,
             allowed_fast: Vec::new(),
+            suggested: Vec::new(),
             snubbed: false,
             window: Window::new(),
             requests: VecDeque::new(),
@@ -127,6 +135,9 @@ impl Peer {
             serving: VecDeque::new(),
             serving_bytes: 0,
             bad_requests: 0,
+            suggested_to: Vec::new(),
+            shown: None,
+            shown_at: now,
             up: Flow { total: 0, rate: Rate::new() },
         }
     }
@@ -144,6 +155,11 @@ impl Peer {
     pub(crate) fn take_request(&mut self, block: BlockRange) -> Option<Asked> {
         let at = self.requests.iter().position(|asked| asked.block == block)?;
         self.requests.remove(at)
+    }
+
+    /// Whether we told it that we have the piece, if we have it.
+    pub(crate) fn knows_of(&self, piece: PieceIndex) -> bool {
+        self.shown.as_ref().is_none_or(|shown| shown.contains(piece))
     }
 
     /// How many bytes the driver may be given to send to it at once.

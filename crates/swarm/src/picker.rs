@@ -61,6 +61,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) quick: bool,
     /// Only these pieces (it chokes us).
     pub(crate) only: Option<&'a [PieceIndex]>,
+    /// What it suggests, the latest last (BEP 6).
+    pub(crate) suggested: &'a [PieceIndex],
 }
 
 /// What came of a block that arrived.
@@ -391,11 +393,24 @@ impl Picker {
             return open.min_by_key(|&piece| self.availability.of(piece));
         }
         if self.have.count_ones() < RANDOM_FIRST_PIECES {
+            if let Some(suggested) = self.find_suggested(asker, u32::MAX) {
+                return Some(suggested);
+            }
             let start = self.rng.u32(0..self.lengths.piece_count());
             let mut all = (start..self.lengths.piece_count()).chain(0..start).map(PieceIndex::new);
             return all.find(|&piece| self.may_begin(asker, piece));
         }
-        self.availability.rarest_first().find(|&piece| asker.pieces.contains(piece))
+        let rarest = self.availability.rarest_first().find(|&piece| asker.pieces.contains(piece))?;
+        self.find_suggested(asker, self.availability.of(rarest)).or(Some(rarest))
+    }
+
+    /// A suggestion chooses among equals only: the piece must be as rare as the rarest that the peer has. What many have
+    /// can wait, whoever says otherwise.
+    fn find_suggested(&self, asker: &Asker<'_>, rarity: u32) -> Option<PieceIndex> {
+        let latest_first = asker.suggested.iter().rev().copied();
+        latest_first
+            .into_iter()
+            .find(|&piece| self.may_begin(asker, piece) && self.availability.of(piece) <= rarity)
     }
 
     fn may_begin(&self, asker: &Asker<'_>, piece: PieceIndex) -> bool {

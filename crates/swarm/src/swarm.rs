@@ -1,21 +1,24 @@
 //! The brain: every input comes in here, every output leaves from here.
 //!
 //! This file holds the state, the connections and the deadlines; what peers say is in `messages`, fetching in
-//! `download`, serving in `upload`.
+//! `download`, serving in `upload`, what a seed gives to whom in `seeding`.
 
 mod download;
 mod invariants;
 mod messages;
+mod seeding;
 #[cfg(test)]
 mod tests;
 mod upload;
 
 use crate::book::Book;
 use crate::choker::Choker;
-use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE};
+use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE, SHOW_IDLE};
 use crate::peer::Peer;
 use crate::picker::Picker;
 use crate::rate::Rate;
+use crate::spread::Spread;
+use crate::super_seed::SuperSeed;
 use crate::trust::Trust;
 use crate::{Config, DisconnectReason, Input, Output, PeerKey, PeerSource, PeerView, Stats};
 use alloc::collections::{BTreeMap, VecDeque};
@@ -38,6 +41,10 @@ pub struct Swarm {
     choker: Choker,
     book: Book,
     trust: Trust,
+    /// While we want nothing: what is given to whom.
+    spread: Option<Spread>,
+    /// While we super seed (BEP 16).
+    super_seed: Option<SuperSeed>,
     totals: Totals,
     paused: bool,
     /// Every wanted piece is there, and that was said.
@@ -86,6 +93,8 @@ impl Swarm {
             out: VecDeque::new(),
             peers: BTreeMap::new(),
             trust: Trust::default(),
+            spread: None,
+            super_seed: None,
             totals: Totals {
                 wanted_bytes: 0,
                 done_bytes: 0,
@@ -106,6 +115,9 @@ impl Swarm {
         };
         swarm.recount_bytes();
         swarm.check_finished();
+        if swarm.config.super_seed {
+            swarm.on_set_super_seed(true);
+        }
         swarm
     }
 
@@ -131,6 +143,7 @@ impl Swarm {
             Input::PeersFound { addrs, source } => self.on_peers_found(addrs, source),
             Input::SetWanted(wanted) => self.on_set_wanted(wanted),
             Input::SetPartial { piece, blocks } => self.picker.set_partial(piece, blocks),
+            Input::SetSuperSeed(on) => self.on_set_super_seed(on),
             Input::Pause => self.on_pause(),
             Input::Resume => self.paused = false,
         }
@@ -180,6 +193,7 @@ impl Swarm {
             partial_pieces: self.picker.begun(),
             failed_pieces: self.totals.failed_pieces,
             finished: self.finished,
+            super_seeding: self.super_seed.is_some(),
             paused: self.paused,
         }
     }
@@ -205,6 +219,7 @@ impl Swarm {
             self.on_deadline();
         }
         self.fill_idle();
+        self.show_pieces();
         while self.may_dial()
             && let Some(addr) = self.book.next(self.now)
         {
@@ -242,6 +257,7 @@ impl Swarm {
         self.send_keepalives();
         self.snub_silent();
         self.release_slow();
+        self.withdraw_stale();
         if self.now >= self.choker.next_round() && self.anybody_to_choke() {
             self.choke_round();
         }
@@ -257,6 +273,9 @@ impl Swarm {
                 first = first.min(peer.hold_until);
             }
             self.wake = self.wake.min(first);
+        }
+        if self.super_seed.is_some() && !self.peers.is_empty() {
+            self.wake = self.wake.min(self.now + SHOW_IDLE);
         }
         if self.anybody_to_choke() {
             self.wake = self.wake.min(self.choker.next_round());
@@ -317,6 +336,7 @@ impl Swarm {
         peer.listens = listens;
         peer.suspect = self.trust.connected(addr);
         self.picker.peer_came(&peer.pieces);
+        self.note_came(&mut peer);
         self.introduce(key, &mut peer, reserved);
         self.wake_by(peer.keepalive_at());
         self.peers.insert(key, peer);
@@ -359,7 +379,8 @@ impl Swarm {
 
     /// What we have, before anything else (BEP 3, 6), then the extension handshake (BEP 10).
     fn introduce(&mut self, key: PeerKey, peer: &mut Peer, reserved: Reserved) {
-        let have = self.picker.have();
+        let nothing = Bitfield::new(self.lengths.piece_count());
+        let have = if self.super_seed.is_some() { &nothing } else { self.picker.have() };
         let message = if peer.fast && have.is_full() {
             Some(Message::HaveAll)
         } else if peer.fast && have.count_ones() == 0 {
@@ -385,7 +406,7 @@ impl Swarm {
             port: self.config.listen_port,
             reqq: Some(self.config.reqq),
             yourip: Some(peer.addr.ip().to_canonical()),
-            upload_only: self.finished,
+            upload_only: self.finished && self.super_seed.is_none(),
             ..ext::Handshake::default()
         };
         let message = Message::Extended { id: 0, payload: handshake.encode().into() };
@@ -428,6 +449,7 @@ impl Swarm {
             self.picker.put_back(asked.block);
         }
         self.picker.peer_went(key, &peer.pieces);
+        self.note_went(key, &peer.pieces);
         self.trust.closed(key, peer.suspect);
         if let Some(addr) = peer.listens {
             let useful = self.paused || peer.down.total + peer.up.total > 0;

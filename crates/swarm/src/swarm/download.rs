@@ -82,6 +82,9 @@ impl Swarm {
             }
             tell_interest(&mut self.out, self.now, key, peer);
         }
+        if let Some(spread) = &mut self.spread {
+            spread.set_free(piece);
+        }
         self.check_finished();
     }
 
@@ -131,6 +134,7 @@ impl Swarm {
         }
         if self.finished && self.picker.missing().count_ones() > 0 {
             self.finished = false;
+            self.stop_seeding();
             self.book.unpark(self.now);
             self.tell_upload_only();
         }
@@ -156,6 +160,7 @@ impl Swarm {
             return;
         }
         self.finished = true;
+        self.begin_seeding();
         self.out.push_back(Output::Finished);
         let useless = self.peers.iter().filter(|(_, peer)| self.is_useless(peer)).map(|(&key, _)| key);
         for key in useless.collect::<Vec<_>>() {
@@ -180,10 +185,11 @@ impl Swarm {
     pub(super) fn replace_pieces(&mut self, key: PeerKey, pieces: Pieces) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         self.picker.pieces_replaced(&peer.pieces, &pieces);
-        peer.pieces = pieces;
+        let before = core::mem::replace(&mut peer.pieces, pieces);
         peer.useful = peer.pieces.count_in(self.picker.missing());
         peer.dry = None;
         tell_interest(&mut self.out, self.now, key, peer);
+        self.note_replaced(key, &before);
         self.fill(key);
         self.close_if_useless(key);
     }
@@ -209,6 +215,7 @@ impl Swarm {
             tell_interest(&mut self.out, self.now, key, peer);
             self.fill(key);
         }
+        self.note_gained(key, piece);
         self.close_if_useless(key);
     }
 
@@ -449,6 +456,7 @@ fn asker(key: PeerKey, peer: &Peer, returns: u64, standing: Standing) -> Asker<'
         whole,
         quick,
         only: peer.peer_choking.then_some(&peer.allowed_fast),
+        suggested: &peer.suggested,
     }
 }
 

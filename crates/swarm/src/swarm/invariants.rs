@@ -1,7 +1,9 @@
 //! What is true of a swarm after every input.
 
 use super::Swarm;
-use crate::limits::{MAX_ALLOWED_FAST, MAX_KNOWN_PEERS, MAX_REQUESTS_WITHOUT_FAST, MAX_WINDOW};
+use crate::limits::{
+    MAX_ALLOWED_FAST, MAX_KNOWN_PEERS, MAX_REQUESTS_WITHOUT_FAST, MAX_SUGGESTED, MAX_WINDOW,
+};
 use crate::peer::Peer;
 use alloc::vec::Vec;
 
@@ -29,6 +31,7 @@ impl Swarm {
         assert!(self.book.len() <= MAX_KNOWN_PEERS);
         assert_eq!(self.finished, self.picker.missing().count_ones() == 0);
         self.trust.check(|piece| self.picker.have().contains(piece));
+        self.check_seeding();
         self.check_totals();
     }
 
@@ -46,6 +49,22 @@ impl Swarm {
         assert!(peer.queue.len() + peer.serving.len() <= reqq.max(MAX_REQUESTS_WITHOUT_FAST));
         assert_eq!(peer.serving_bytes, peer.serving.iter().map(|block| u64::from(block.len)).sum::<u64>());
         assert!(peer.serving.iter().chain(&peer.queue).all(|block| self.picker.have().contains(block.piece)));
+    }
+
+    fn check_seeding(&self) {
+        assert_eq!(self.spread.is_some(), self.finished);
+        assert!(self.super_seed.is_none() || self.picker.have().is_full());
+        if let Some(spread) = &self.spread {
+            let peers: Vec<_> = self.peers.iter().map(|(&key, peer)| (key, &peer.pieces)).collect();
+            spread.check(self.picker.have(), &peers);
+        }
+        for peer in self.peers.values() {
+            assert!(peer.suggested.len() <= MAX_SUGGESTED && peer.suggested_to.len() <= MAX_SUGGESTED);
+            assert!(
+                peer.shown.is_none() || self.super_seed.is_some(),
+                "it is shown pieces, though we hide none"
+            );
+        }
     }
 
     fn check_totals(&self) {

@@ -1,7 +1,7 @@
 //! What peers say.
 
 use super::Swarm;
-use crate::limits::MAX_ALLOWED_FAST;
+use crate::limits::{MAX_ALLOWED_FAST, MAX_SUGGESTED};
 use crate::pieces::Pieces;
 use crate::{DisconnectReason, PeerKey, PeerSource};
 use core::net::SocketAddr;
@@ -17,8 +17,9 @@ impl Swarm {
         }
         let count = self.lengths.piece_count();
         match message {
-            // What we have for a DHT node (BEP 5) is not here; suggestions (BEP 6) are only that.
-            Message::KeepAlive | Message::Port(_) | Message::Suggest(_) => {}
+            // What we have for a DHT node (BEP 5) is not here.
+            Message::KeepAlive | Message::Port(_) => {}
+            Message::Suggest(index) => self.on_suggest(key, index),
             Message::Choke => self.on_choke(key),
             Message::Unchoke => self.on_unchoke(key),
             Message::Interested => self.on_interested(key),
@@ -51,6 +52,7 @@ impl Swarm {
     fn on_choke(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.peer_choking = true;
+        peer.suggested.clear();
         peer.dry = None;
         if peer.fast {
             self.picker.release(key);
@@ -66,6 +68,16 @@ impl Swarm {
         peer.dry = None;
         peer.progress = self.now;
         self.fill(key);
+    }
+
+    /// Remembers a suggestion; what it is worth is the picker's to say.
+    fn on_suggest(&mut self, key: PeerKey, index: u32) {
+        let (Some(piece), Some(peer)) = (self.lengths.piece(index), self.peers.get_mut(&key)) else { return };
+        peer.suggested.retain(|&other| other != piece);
+        if peer.suggested.len() >= MAX_SUGGESTED {
+            peer.suggested.remove(0);
+        }
+        peer.suggested.push(piece);
     }
 
     fn on_allowed_fast(&mut self, key: PeerKey, index: u32) {

@@ -11,6 +11,7 @@ use types::{BLOCK_LEN, BlockDigest, BlockRange, PieceIndex};
 use wire::Request;
 
 mod corpus;
+mod seeding;
 
 const PIECES: u32 = 20;
 const BLOCKS: u32 = 4;
@@ -622,12 +623,12 @@ fn a_choke_answers_every_request() {
 #[test]
 fn a_slot_that_gets_free_is_given_away_at_once() {
     let mut bench = Bench::new(Bitfield::full(PIECES), Config { upload_slots: 1, ..Config::default() });
-    bench.connect_leecher(PEER, FAST);
-    bench.connect(PeerKey(2), FAST);
+    bench.connect_leecher(PEER, Reserved::NONE);
+    bench.connect(PeerKey(2), Reserved::NONE);
     assert_eq!(sent(&bench.says(PeerKey(2), Message::Interested)), []);
     let out = bench.says(PEER, Message::NotInterested);
     assert_eq!(out, [Output::Send { peer: PeerKey(2), message: Message::Unchoke }]);
-    bench.connect(PeerKey(3), FAST);
+    bench.connect(PeerKey(3), Reserved::NONE);
     bench.says(PeerKey(3), Message::Interested);
     let out = bench.input(Input::PeerClosed { peer: PeerKey(2) });
     assert_eq!(out, [Output::Send { peer: PeerKey(3), message: Message::Unchoke }]);

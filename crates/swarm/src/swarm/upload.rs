@@ -1,5 +1,6 @@
 //! Serving: who is unchoked, and what they asked for.
 
+use super::seeding::note_choked;
 use super::{Swarm, send};
 use crate::choker::Candidate;
 use crate::limits::{CHOKE_GRACE, MAX_BAD_REQUESTS, MAX_REQUEST_LEN, MAX_REQUESTS_WITHOUT_FAST};
@@ -29,6 +30,8 @@ impl Swarm {
         let reason = match answer {
             Answer::Queue(block) => {
                 peer.queue.push_back(block);
+                self.note_request(key, block);
+                let Some(peer) = self.peers.get_mut(&key) else { return };
                 return pump(&mut self.out, self.now, key, peer);
             }
             Answer::TooLate | Answer::Refuse => None,
@@ -53,7 +56,7 @@ impl Swarm {
         if peer.am_choking && peer.ever_unchoked && self.now.since(peer.choke_changed) < CHOKE_GRACE {
             return Answer::TooLate;
         }
-        if peer.am_choking || !self.picker.have().contains(block.piece) {
+        if peer.am_choking || !self.picker.have().contains(block.piece) || !peer.knows_of(block.piece) {
             return Answer::Refuse;
         }
         let reqq = usize::try_from(self.config.reqq).unwrap_or(usize::MAX);
@@ -78,6 +81,7 @@ impl Swarm {
     pub(super) fn on_block_sent(&mut self, key: PeerKey, block: BlockRange) {
         self.totals.uploaded += u64::from(block.len);
         self.totals.up.add(self.now, block.len);
+        self.note_sent(key, block);
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.last_sent = self.now;
         peer.up.add(self.now, block.len);
@@ -110,6 +114,7 @@ impl Swarm {
         {
             // It was not choked for not being interested, but its slot was given away.
             choke(&mut self.out, self.now, key, peer);
+            note_choked(self.spread.as_mut(), key, peer);
         }
         self.fill_slots();
     }
@@ -133,6 +138,7 @@ impl Swarm {
         for (&key, peer) in &mut self.peers {
             if !peer.am_choking && !chosen.contains(&key) {
                 choke(&mut self.out, self.now, key, peer);
+                note_choked(self.spread.as_mut(), key, peer);
             }
         }
         for key in chosen {
@@ -164,6 +170,7 @@ impl Swarm {
     }
 
     fn unchoke(&mut self, key: PeerKey) {
+        self.suggest_first(key);
         let Some(peer) = self.peers.get_mut(&key).filter(|peer| peer.am_choking) else { return };
         peer.am_choking = false;
         peer.ever_unchoked = true;
