@@ -1,13 +1,15 @@
 //! What the owner of a swarm decides.
 
 use alloc::string::String;
-use types::PeerId;
+use types::{InfoHashV1, PeerId};
 
 /// Settings of one swarm; they do not change while it lives.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Our own id in this swarm: a peer that greets with it is ourselves.
     pub peer_id: PeerId,
+    /// The torrent's name in handshakes: which pieces a choked peer may have hangs on it (BEP 6).
+    pub info_hash: InfoHashV1,
     /// The client name that the extension handshake tells (BEP 10, `v`); empty tells none.
     pub client: String,
     /// The TCP port that the extension handshake tells (BEP 10, `p`).
@@ -35,6 +37,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             peer_id: PeerId::ours([0; 12]),
+            info_hash: InfoHashV1([0; 20]),
             client: String::new(),
             listen_port: None,
             max_peers: 100,

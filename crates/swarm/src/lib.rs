@@ -26,6 +26,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod allowed_fast;
 mod availability;
 mod book;
 mod choker;

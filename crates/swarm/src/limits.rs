@@ -60,6 +60,12 @@ pub const MAX_UNREQUESTED_BYTES: u64 = 64 << 20;
 /// Pieces that one peer may allow while it chokes us (BEP 6); more are ignored.
 pub const MAX_ALLOWED_FAST: usize = 64;
 
+/// Pieces that a peer with no more than this may have from us while it is choked: the `k` of BEP 6.
+pub const ALLOWED_FAST_PIECES: usize = 10;
+
+/// Bytes that one peer may have while it is choked. Beyond it, its requests for allowed pieces are rejected too.
+pub const MAX_FAST_BYTES: u64 = 2 << 20;
+
 /// Pieces begun and not verified. At the limit no other piece is begun; those begun go on.
 pub const MAX_PARTIAL_PIECES: usize = 4096;
 

@@ -1,5 +1,6 @@
 //! What is known of one connection.
 
+use crate::limits::{ALLOWED_FAST_PIECES, MAX_FAST_BYTES};
 use crate::limits::{IDLE_TIMEOUT, KEEPALIVE_INTERVAL, SERVE_BYTES, SERVE_TIME};
 use crate::limits::{SNUB_TIMEOUT, SNUB_TIMEOUT_END_GAME, SNUB_TIMEOUT_KNOWN};
 use crate::pieces::Pieces;
@@ -68,6 +69,12 @@ pub(crate) struct Peer {
     pub(crate) serving: VecDeque<BlockRange>,
     pub(crate) serving_bytes: u64,
     pub(crate) bad_requests: u32,
+    /// It said what it has, if only that it has nothing.
+    pub(crate) greeted: bool,
+    /// What it may have while we choke it (BEP 6).
+    pub(crate) allowed_to: Vec<PieceIndex>,
+    /// Bytes that it asked for and got while we choked it.
+    pub(crate) fast_bytes: u64,
     /// What we suggested and it has not asked for yet (BEP 6).
     pub(crate) suggested_to: Vec<PieceIndex>,
     /// What we showed it (BEP 16); `None`: everything that we have.
@@ -135,6 +142,9 @@ impl Peer {
             serving: VecDeque::new(),
             serving_bytes: 0,
             bad_requests: 0,
+            greeted: false,
+            allowed_to: Vec::new(),
+            fast_bytes: 0,
             suggested_to: Vec::new(),
             shown: None,
             shown_at: now,
@@ -155,6 +165,14 @@ impl Peer {
     pub(crate) fn take_request(&mut self, block: BlockRange) -> Option<Asked> {
         let at = self.requests.iter().position(|asked| asked.block == block)?;
         self.requests.remove(at)
+    }
+
+    /// Whether a request is met though we choke the peer: it is new here, and has not had too much already (BEP 6).
+    pub(crate) fn may_have_fast(&self, block: BlockRange) -> bool {
+        self.allowed_to.contains(&block.piece)
+            && !self.pieces.contains(block.piece)
+            && usize::try_from(self.pieces.count()).is_ok_and(|count| count <= ALLOWED_FAST_PIECES)
+            && self.fast_bytes + u64::from(block.len) <= MAX_FAST_BYTES
     }
 
     /// Whether we told it that we have the piece, if we have it.

@@ -1,6 +1,7 @@
 //! What is true of a swarm after every input.
 
 use super::Swarm;
+use crate::limits::{ALLOWED_FAST_PIECES, MAX_FAST_BYTES};
 use crate::limits::{
     MAX_ALLOWED_FAST, MAX_KNOWN_PEERS, MAX_REQUESTS_WITHOUT_FAST, MAX_SUGGESTED, MAX_WINDOW,
 };
@@ -44,7 +45,9 @@ impl Swarm {
         assert!(asked.windows(2).all(|pair| pair[0] != pair[1]), "asked twice for the same block");
         assert!(peer.allowed_fast.len() <= MAX_ALLOWED_FAST);
         assert!(peer.fast || !peer.peer_choking || peer.requests.is_empty(), "a choke drops requests");
-        assert!(!peer.am_choking || peer.queue.is_empty(), "who is choked is not served");
+        let fast = peer.queue.iter().all(|block| peer.allowed_to.contains(&block.piece));
+        assert!(!peer.am_choking || fast, "who is choked is not served");
+        assert!(peer.allowed_to.len() <= ALLOWED_FAST_PIECES && peer.fast_bytes <= MAX_FAST_BYTES);
         let reqq = usize::try_from(self.config.reqq).expect("32 bits");
         assert!(peer.queue.len() + peer.serving.len() <= reqq.max(MAX_REQUESTS_WITHOUT_FAST));
         assert_eq!(peer.serving_bytes, peer.serving.iter().map(|block| u64::from(block.len)).sum::<u64>());

@@ -27,11 +27,11 @@ impl Swarm {
             Message::Have(index) => self.on_have(key, index),
             // Late, twice, or one after another: the last one holds.
             Message::Bitfield(bytes) => match Bitfield::from_wire(&bytes, count) {
-                Some(bits) => self.replace_pieces(key, Pieces::from(bits)),
+                Some(bits) => self.on_pieces(key, Pieces::from(bits)),
                 None => self.disconnect(key, DisconnectReason::BadBitfield),
             },
-            Message::HaveAll => self.replace_pieces(key, Pieces::All(count)),
-            Message::HaveNone => self.replace_pieces(key, Pieces::none(count)),
+            Message::HaveAll => self.on_pieces(key, Pieces::All(count)),
+            Message::HaveNone => self.on_pieces(key, Pieces::none(count)),
             Message::Request(request) => self.on_request(key, request),
             Message::Cancel(request) => self.on_cancel(key, request),
             Message::Reject(request) => self.on_reject(key, request),
@@ -46,6 +46,11 @@ impl Swarm {
                 self.disconnect(key, DisconnectReason::UnexpectedHashes);
             }
         }
+    }
+
+    fn on_pieces(&mut self, key: PeerKey, pieces: Pieces) {
+        self.replace_pieces(key, pieces);
+        self.greet(key);
     }
 
     /// Without BEP 6 a choke drops our requests; with it each is still answered or rejected.

@@ -11,6 +11,7 @@ use types::{BLOCK_LEN, BlockDigest, BlockRange, PieceIndex};
 use wire::Request;
 
 mod corpus;
+mod fast;
 mod seeding;
 
 const PIECES: u32 = 20;

@@ -2,12 +2,15 @@
 
 use super::seeding::note_choked;
 use super::{Swarm, send};
+use crate::allowed_fast::allowed_fast;
 use crate::choker::Candidate;
+use crate::limits::ALLOWED_FAST_PIECES;
 use crate::limits::{CHOKE_GRACE, MAX_BAD_REQUESTS, MAX_REQUEST_LEN, MAX_REQUESTS_WITHOUT_FAST};
 use crate::peer::Peer;
 use crate::{DisconnectReason, Output, PeerKey};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use types::{BlockRange, Time};
 use wire::{Message, Request};
 
@@ -29,6 +32,9 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let reason = match answer {
             Answer::Queue(block) => {
+                if peer.am_choking {
+                    peer.fast_bytes += u64::from(block.len);
+                }
                 peer.queue.push_back(block);
                 self.note_request(key, block);
                 let Some(peer) = self.peers.get_mut(&key) else { return };
@@ -53,10 +59,11 @@ impl Swarm {
         let Some(block) = block.filter(|block| block.len <= MAX_REQUEST_LEN) else {
             return Answer::Bad(DisconnectReason::BadRequest);
         };
-        if peer.am_choking && peer.ever_unchoked && self.now.since(peer.choke_changed) < CHOKE_GRACE {
+        let barred = peer.am_choking && !peer.may_have_fast(block);
+        if barred && peer.ever_unchoked && self.now.since(peer.choke_changed) < CHOKE_GRACE {
             return Answer::TooLate;
         }
-        if peer.am_choking || !self.picker.have().contains(block.piece) || !peer.knows_of(block.piece) {
+        if barred || !self.picker.have().contains(block.piece) || !peer.knows_of(block.piece) {
             return Answer::Refuse;
         }
         let reqq = usize::try_from(self.config.reqq).unwrap_or(usize::MAX);
@@ -65,6 +72,29 @@ impl Swarm {
             return if peer.fast { Answer::Refuse } else { Answer::Bad(DisconnectReason::TooManyRequests) };
         }
         Answer::Queue(block)
+    }
+
+    /// The peer said what it has. If it has little to trade yet, it is told which pieces it gets though it is choked
+    /// (BEP 6). Of a seed only those that others have too: first copies go to peers that pass them on, and not each to
+    /// everybody who comes. The set is of IPv4 addresses; other peers get none.
+    pub(super) fn greet(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let first = !core::mem::replace(&mut peer.greeted, true);
+        let few = usize::try_from(peer.pieces.count()).is_ok_and(|count| count <= ALLOWED_FAST_PIECES);
+        let IpAddr::V4(ip) = peer.addr.ip().to_canonical() else { return };
+        if !first || !few || !peer.fast || self.super_seed.is_some() {
+            return;
+        }
+        let count = self.lengths.piece_count();
+        let set = allowed_fast(ip, &self.config.info_hash, count, ALLOWED_FAST_PIECES);
+        let (have, spread) = (self.picker.have(), &self.spread);
+        let spare = |piece| spread.as_ref().is_none_or(|spread| spread.copies(piece) > 0);
+        for piece in set.into_iter().filter(|&piece| have.contains(piece) && spare(piece)) {
+            if !peer.pieces.contains(piece) {
+                peer.allowed_to.push(piece);
+                send(&mut self.out, self.now, key, peer, Message::AllowedFast(piece.get()));
+            }
+        }
     }
 
     /// What the driver is at already is sent nevertheless; with BEP 6 everything else is rejected.
@@ -179,7 +209,8 @@ impl Swarm {
     }
 }
 
-/// Chokes. Without BEP 6 that drops all of the peer's requests; with it those that are not under way are rejected.
+/// Chokes. Without BEP 6 that drops all of the peer's requests; with it those that are not under way are rejected, but
+/// for pieces that the peer may have all the same.
 fn choke(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
     peer.am_choking = true;
     peer.choke_changed = now;
@@ -187,7 +218,12 @@ fn choke(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
     let queue = core::mem::take(&mut peer.queue);
     if peer.fast {
         for block in queue {
-            send(out, now, key, peer, Message::Reject(block.into()));
+            if peer.may_have_fast(block) {
+                peer.fast_bytes += u64::from(block.len);
+                peer.queue.push_back(block);
+            } else {
+                send(out, now, key, peer, Message::Reject(block.into()));
+            }
         }
     } else {
         peer.serving.clear();
