@@ -98,6 +98,11 @@ pub enum Input<'a> {
         /// then, but then nobody who spoiled it is found.
         digests: &'a [BlockDigest],
     },
+    /// A piece that was verified is not in storage any more: it is wanted again, if it ever was.
+    PieceLost {
+        /// Which.
+        piece: PieceIndex,
+    },
     /// Storage hashed a piece, it is wrong, and its blocks are gone.
     PieceFailed {
         /// Which.
@@ -236,6 +241,9 @@ pub enum DisconnectReason {
     /// A `have` for a piece that the torrent does not have.
     #[error("has a piece that the torrent does not have")]
     BadHave,
+    /// More than [`MAX_SEED_LOSSES`](crate::limits::MAX_SEED_LOSSES) times it had everything and then had not.
+    #[error("has everything and has not, again and again")]
+    Fickle,
     /// A request outside of the torrent or longer than a block may be, from a peer that knows no `reject`.
     #[error("asked for bytes that are not there")]
     BadRequest,

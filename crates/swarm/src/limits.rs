@@ -57,6 +57,10 @@ pub const CHOKE_GRACE: Duration = Duration::from_secs(30);
 /// usefully. Cancelled and given-up blocks may still arrive, so it is not zero.
 pub const MAX_UNREQUESTED_BYTES: u64 = 64 << 20;
 
+/// Times that one peer may lose a piece (BEP 54) of a full set: each costs a pass over all pieces. Beyond it, it is
+/// disconnected.
+pub const MAX_SEED_LOSSES: u32 = 100;
+
 /// Pieces that one peer may allow while it chokes us (BEP 6); more are ignored.
 pub const MAX_ALLOWED_FAST: usize = 64;
 

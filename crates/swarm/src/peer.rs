@@ -24,6 +24,8 @@ pub(crate) struct Peer {
     pub(crate) fast: bool,
     /// Both sides speak BEP 10.
     pub(crate) extended: bool,
+    /// The number of its `lt_donthave` messages, if it knows them (BEP 54).
+    pub(crate) dont_have: Option<u8>,
     /// Its address in the book, if it is known where it listens.
     pub(crate) listens: Option<SocketAddr>,
     /// Under which name its blocks are attributed.
@@ -35,6 +37,8 @@ pub(crate) struct Peer {
     pub(crate) last_sent: Time,
 
     pub(crate) pieces: Pieces,
+    /// How often it lost a piece when it had all.
+    pub(crate) seed_losses: u32,
     /// How many of its pieces are wanted and not there.
     pub(crate) useful: u32,
     pub(crate) am_interested: bool,
@@ -113,6 +117,7 @@ impl Peer {
             peer_id,
             fast: false,
             extended: false,
+            dont_have: None,
             listens: None,
             suspect: None,
             client: None,
@@ -120,6 +125,7 @@ impl Peer {
             last_heard: now,
             last_sent: now,
             pieces: Pieces::none(piece_count),
+            seed_losses: 0,
             useful: 0,
             am_interested: false,
             peer_choking: true,

@@ -159,6 +159,11 @@ impl Picker {
         self.availability.gained(piece, after, &mut self.rng);
     }
 
+    /// A peer, that had all if it `was_all`, has one piece less (BEP 54).
+    pub(crate) fn peer_lost(&mut self, piece: PieceIndex, was_all: bool) {
+        self.availability.lost(piece, was_all, &mut self.rng);
+    }
+
     /// A peer said anew what it has.
     pub(crate) fn pieces_replaced(&mut self, before: &Pieces, after: &Pieces) {
         self.availability.remove(before, &mut self.rng);
@@ -318,6 +323,16 @@ impl Picker {
             self.spoiled.push(piece);
         }
         told
+    }
+
+    /// The piece was there and is gone.
+    pub(crate) fn lost(&mut self, piece: PieceIndex) {
+        self.have.remove(piece);
+        if self.wanted.contains(piece) {
+            self.missing.insert(piece);
+            self.availability.open(piece, &mut self.rng);
+            self.returns += 1;
+        }
     }
 
     /// From now on these pieces are wanted. Requests for others are to be taken back by the caller.

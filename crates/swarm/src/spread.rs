@@ -73,6 +73,17 @@ impl Spread {
         offered
     }
 
+    /// A peer, that had all if it `was_all`, has one piece less.
+    pub(crate) fn peer_lost(&mut self, piece: PieceIndex, was_all: bool) {
+        self.copies.lost(piece, was_all, &mut self.rng);
+    }
+
+    /// We have a piece less.
+    pub(crate) fn set_gone(&mut self, piece: PieceIndex) {
+        self.withdraw(piece);
+        self.copies.close(piece);
+    }
+
     /// We have a piece more.
     pub(crate) fn set_free(&mut self, piece: PieceIndex) {
         if !self.offers.contains_key(&piece) {
@@ -179,6 +190,7 @@ mod tests {
     use fastrand::Rng;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
+    use std::vec;
 
     const PIECES: u32 = 12;
 
@@ -187,6 +199,9 @@ mod tests {
         Come(Vec<u32>),
         Go(usize),
         Have(usize, u32),
+        Lose(usize, u32),
+        Gone(u32),
+        Back(u32),
         Replace(usize, Vec<u32>),
         Offer(usize),
         Sent(usize, u32),
@@ -200,6 +215,9 @@ mod tests {
             1 => pieces().prop_map(Op::Come),
             1 => (0usize..5).prop_map(Op::Go),
             6 => (0usize..5, 0..PIECES).prop_map(|(peer, piece)| Op::Have(peer, piece)),
+            2 => (0usize..5, 0..PIECES).prop_map(|(peer, piece)| Op::Lose(peer, piece)),
+            1 => (0..PIECES).prop_map(Op::Gone),
+            2 => (0..PIECES).prop_map(Op::Back),
             1 => (0usize..5, pieces()).prop_map(|(peer, pieces)| Op::Replace(peer, pieces)),
             6 => (0usize..5).prop_map(Op::Offer),
             3 => (0usize..5, 0..PIECES).prop_map(|(peer, piece)| Op::Sent(peer, piece)),
@@ -220,6 +238,7 @@ mod tests {
 
     struct Model {
         spread: Spread,
+        have: Bitfield,
         peers: Vec<(PeerKey, Pieces)>,
         now: Time,
         next: u64,
@@ -245,6 +264,24 @@ mod tests {
                     if pieces.insert(piece) {
                         let offered = spread.is_offered(piece, *key);
                         assert_eq!(spread.peer_gained(*key, piece, pieces), offered);
+                    }
+                }
+                Op::Lose(n, piece) => {
+                    let piece = PieceIndex::new(piece);
+                    let Some((_, pieces)) = self.peers.get_mut(n) else { return };
+                    let was_all = matches!(pieces, Pieces::All(_));
+                    if pieces.remove(piece) {
+                        spread.peer_lost(piece, was_all);
+                    }
+                }
+                Op::Gone(piece) => {
+                    if self.have.remove(PieceIndex::new(piece)) {
+                        spread.set_gone(PieceIndex::new(piece));
+                    }
+                }
+                Op::Back(piece) => {
+                    if self.have.insert(PieceIndex::new(piece)) {
+                        spread.set_free(PieceIndex::new(piece));
                     }
                 }
                 Op::Replace(n, list) => {
@@ -282,15 +319,15 @@ mod tests {
         fn equals_a_recount(ops in proptest::collection::vec(op(), 1..150), seed: u64) {
             let have = Bitfield::full(PIECES);
             let spread = Spread::new(&have, core::iter::empty(), Rng::with_seed(seed));
-            let mut model = Model { spread, peers: Vec::new(), now: Time::ZERO, next: 1 };
+            let mut model = Model { spread, have, peers: Vec::new(), now: Time::ZERO, next: 1 };
             for op in ops {
                 model.step(op);
                 let peers: Vec<_> = model.peers.iter().map(|(key, pieces)| (*key, pieces)).collect();
-                model.spread.check(&have, &peers);
+                model.spread.check(&model.have, &peers);
                 let out: BTreeSet<_> = peers.iter().flat_map(|(_, pieces)| {
                     (0..PIECES).filter(|&n| pieces.contains(PieceIndex::new(n))).collect::<Vec<_>>()
                 }).collect();
-                prop_assert_eq!(model.spread.all_out(), out.len() == PIECES as usize);
+                prop_assert_eq!(model.spread.all_out(), model.have.ones().all(|piece| out.contains(&piece.get())));
                 prop_assert!(model.spread.stale(model.now, PATIENCE).is_empty());
             }
         }

@@ -71,6 +71,13 @@ impl SuperSeed {
         self.watched.retain(|&piece, watch| watch.peer == at || !pieces.contains(piece));
     }
 
+    /// A peer does not have the piece any more.
+    pub(crate) fn lost(&mut self, piece: PieceIndex, at: PeerKey) {
+        if self.watched.get(&piece).is_some_and(|watch| watch.peer == at) {
+            self.watched.remove(&piece);
+        }
+    }
+
     pub(crate) fn peer_went(&mut self, peer: PeerKey) {
         self.watched.retain(|_, watch| watch.peer != peer);
     }

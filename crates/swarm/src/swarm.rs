@@ -5,6 +5,7 @@
 
 mod download;
 mod invariants;
+mod lost;
 mod messages;
 mod seeding;
 #[cfg(test)]
@@ -72,6 +73,9 @@ struct Totals {
     up: Rate<5>,
 }
 
+/// The number that `lt_donthave` messages to us carry (BEP 54, 10): libtorrent's.
+const DONT_HAVE_ID: u8 = 7;
+
 /// The connections that are worth asking for more addresses.
 const ENOUGH_PEERS: usize = 30;
 
@@ -135,6 +139,7 @@ impl Swarm {
             Input::PieceFailed { piece, from_disk, digests } => {
                 self.on_piece_failed(piece, from_disk, digests);
             }
+            Input::PieceLost { piece } => self.on_piece_lost(piece),
             Input::PeerConnected { peer, addr, outgoing, peer_id, reserved } => {
                 self.on_connected(peer, addr, outgoing, peer_id, reserved);
             }
@@ -402,6 +407,7 @@ impl Swarm {
     fn send_extension_handshake(&mut self, key: PeerKey, peer: &mut Peer) {
         let client = Some(&self.config.client).filter(|name| !name.is_empty()).cloned();
         let handshake = ext::Handshake {
+            m: [(ext::LT_DONTHAVE.into(), DONT_HAVE_ID)].into(),
             client,
             port: self.config.listen_port,
             reqq: Some(self.config.reqq),

@@ -133,12 +133,17 @@ impl Swarm {
             tell_interest(&mut self.out, self.now, key, peer);
         }
         if self.finished && self.picker.missing().count_ones() > 0 {
-            self.finished = false;
-            self.stop_seeding();
-            self.book.unpark(self.now);
-            self.tell_upload_only();
+            self.unfinish();
         }
         self.check_finished();
+    }
+
+    /// Something is wanted again.
+    pub(super) fn unfinish(&mut self) {
+        self.finished = false;
+        self.stop_seeding();
+        self.book.unpark(self.now);
+        self.tell_upload_only();
     }
 
     /// Sums up, over all pieces, what is wanted and what is there.
@@ -461,7 +466,7 @@ fn asker(key: PeerKey, peer: &Peer, returns: u64, standing: Standing) -> Asker<'
 }
 
 /// Interest is exact: told as soon as it changes (BEP 3).
-fn tell_interest(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
+pub(super) fn tell_interest(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
     let interested = peer.useful > 0;
     if peer.am_interested != interested {
         peer.am_interested = interested;

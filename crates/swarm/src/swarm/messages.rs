@@ -1,6 +1,6 @@
 //! What peers say.
 
-use super::Swarm;
+use super::{DONT_HAVE_ID, Swarm};
 use crate::limits::{MAX_ALLOWED_FAST, MAX_SUGGESTED};
 use crate::pieces::Pieces;
 use crate::{DisconnectReason, PeerKey, PeerSource};
@@ -37,7 +37,8 @@ impl Swarm {
             Message::Reject(request) => self.on_reject(key, request),
             Message::AllowedFast(index) => self.on_allowed_fast(key, index),
             Message::Extended { id: 0, payload } => self.on_extension_handshake(key, &payload),
-            // We offer no extension, so no other number means anything.
+            Message::Extended { id: DONT_HAVE_ID, payload } => self.on_dont_have(key, &payload),
+            // No other number means anything.
             Message::Extended { .. } => {}
             Message::Piece { data, .. } => {
                 self.on_unrequested(key, u32::try_from(data.len()).unwrap_or(u32::MAX));
@@ -104,6 +105,9 @@ impl Swarm {
         }
         if let Some(client) = handshake.client {
             peer.client = Some(client);
+        }
+        if let Some(&id) = handshake.m.get(ext::LT_DONTHAVE) {
+            peer.dont_have = Some(id).filter(|&id| id != 0);
         }
         peer.upload_only = handshake.upload_only;
         if let Some(port) = handshake.port

@@ -72,6 +72,17 @@ impl Swarm {
         self.end_if_all_out();
     }
 
+    /// The peer has one piece less.
+    pub(super) fn note_lost(&mut self, key: PeerKey, piece: PieceIndex, was_all: bool) {
+        if let Some(spread) = &mut self.spread {
+            spread.peer_lost(piece, was_all);
+        }
+        if let Some(super_seed) = &mut self.super_seed {
+            super_seed.lost(piece, key);
+            super_seed.stir();
+        }
+    }
+
     /// The peer said anew what it has.
     pub(super) fn note_replaced(&mut self, key: PeerKey, before: &Pieces) {
         let (Some(spread), Some(peer)) = (&mut self.spread, self.peers.get_mut(&key)) else { return };
@@ -207,7 +218,7 @@ impl Swarm {
         }
     }
 
-    fn end_super_seeding(&mut self) {
+    pub(super) fn end_super_seeding(&mut self) {
         if self.super_seed.take().is_none() {
             return;
         }

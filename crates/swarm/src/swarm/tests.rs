@@ -12,6 +12,7 @@ use wire::Request;
 
 mod corpus;
 mod fast;
+mod lost;
 mod seeding;
 
 const PIECES: u32 = 20;
