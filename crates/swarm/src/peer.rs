@@ -173,6 +173,11 @@ impl Peer {
         self.requests.remove(at)
     }
 
+    /// Whether it wants something of us: it says so, and does not say that it wants nothing of anybody (BEP 21).
+    pub(crate) fn wants(&self) -> bool {
+        self.peer_interested && !self.upload_only
+    }
+
     /// Whether a request is met though we choke the peer: it is new here, and has not had too much already (BEP 6).
     pub(crate) fn may_have_fast(&self, block: BlockRange) -> bool {
         self.allowed_to.contains(&block.piece)

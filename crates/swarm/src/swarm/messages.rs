@@ -109,7 +109,6 @@ impl Swarm {
         if let Some(&id) = handshake.m.get(ext::LT_DONTHAVE) {
             peer.dont_have = Some(id).filter(|&id| id != 0);
         }
-        peer.upload_only = handshake.upload_only;
         if let Some(port) = handshake.port
             && peer.listens.is_none()
         {
@@ -119,6 +118,7 @@ impl Swarm {
             self.book.add(addr, PeerSource::Peer, self.now);
             self.book.connected(addr);
         }
+        self.on_upload_only(key, handshake.upload_only);
         self.fill(key);
         self.close_if_useless(key);
     }

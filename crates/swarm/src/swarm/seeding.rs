@@ -270,5 +270,5 @@ fn lacks_something(peer: &Peer) -> bool {
 /// Whether it would have the piece, if we sent it.
 fn waits_for(peer: &Peer, piece: PieceIndex) -> bool {
     let asked = peer.queue.iter().chain(&peer.serving).any(|block| block.piece == piece);
-    asked || (peer.shown.is_some() && peer.peer_interested && peer.am_choking)
+    asked || (peer.shown.is_some() && peer.wants() && peer.am_choking)
 }

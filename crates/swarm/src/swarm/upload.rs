@@ -138,6 +138,13 @@ impl Swarm {
             return;
         }
         peer.peer_interested = true;
+        if peer.wants() {
+            self.on_wants(key);
+        }
+    }
+
+    /// The peer wants something now.
+    fn on_wants(&mut self, key: PeerKey) {
         self.wake_by(self.choker.next_round());
         if self.slots_used() > self.choker.slots()
             && let Some(peer) = self.peers.get_mut(&key)
@@ -152,13 +159,31 @@ impl Swarm {
     pub(super) fn on_not_interested(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.peer_interested = false;
+        self.on_wants_nothing(key);
+    }
+
+    /// The peer says whether it wants anything of anybody (BEP 21).
+    pub(super) fn on_upload_only(&mut self, key: PeerKey, upload_only: bool) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let wanted = peer.wants();
+        peer.upload_only = upload_only;
+        match (wanted, peer.wants()) {
+            (false, true) => self.on_wants(key),
+            (true, false) => self.on_wants_nothing(key),
+            _ => {}
+        }
+    }
+
+    /// Its slot, if it has one, is somebody else's.
+    fn on_wants_nothing(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get(&key) else { return };
         if !peer.am_choking {
             self.fill_slots();
         }
     }
 
     pub(super) fn anybody_to_choke(&self) -> bool {
-        self.peers.values().any(|peer| peer.peer_interested || !peer.am_choking)
+        self.peers.values().any(|peer| peer.wants() || !peer.am_choking)
     }
 
     /// The choker decides anew.
@@ -191,11 +216,11 @@ impl Swarm {
     }
 
     fn slots_used(&self) -> usize {
-        self.peers.values().filter(|peer| !peer.am_choking && peer.peer_interested).count()
+        self.peers.values().filter(|peer| !peer.am_choking && peer.wants()).count()
     }
 
     fn candidates(&self, which: impl Fn(&Peer) -> bool) -> Vec<Candidate> {
-        let interested = self.peers.iter().filter(|(_, peer)| peer.peer_interested && which(peer));
+        let interested = self.peers.iter().filter(|(_, peer)| peer.wants() && which(peer));
         interested.map(|(&key, peer)| candidate(key, peer, self.now)).collect()
     }
 
