@@ -1,6 +1,8 @@
 //! What the owner of a swarm decides.
 
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 use types::{InfoHashV1, PeerId};
 
 /// Settings of one swarm; they do not change while it lives.
@@ -14,7 +16,7 @@ pub struct Config {
     pub client: String,
     /// The TCP port that the extension handshake tells (BEP 10, `p`).
     pub listen_port: Option<u16>,
-    /// The most connections at once, both ways; one more is refused.
+    /// The most connections at once, both ways; one more is refused, or takes the place of one of lower priority (BEP 40).
     pub max_peers: usize,
     /// The most connection attempts under way at once.
     pub max_half_open: usize,
@@ -23,6 +25,9 @@ pub struct Config {
     /// The most bytes per second that the driver lets in, if there is a limit: peers together are not asked for more
     /// than [`LIMITED_WINDOW`](crate::limits::LIMITED_WINDOW) of it at once.
     pub max_down: Option<u64>,
+    /// The addresses under which others see us, if they are known; else what most peers say is taken. They decide which
+    /// peers are dialed first and kept (BEP 40).
+    pub external: Vec<IpAddr>,
     /// How many requests of one peer are queued, and told to be (BEP 10, `reqq`).
     pub reqq: u32,
     /// Whether to begin as a super seed (BEP 16), if every piece is there: pieces are shown to peers one by one, until
@@ -44,6 +49,7 @@ impl Default for Config {
             max_half_open: 20,
             upload_slots: 8,
             max_down: None,
+            external: Vec::new(),
             reqq: 2048,
             super_seed: false,
             dial: true,

@@ -223,6 +223,9 @@ pub enum DisconnectReason {
     /// [`Config::max_peers`](crate::Config::max_peers) is reached.
     #[error("too many peers")]
     TooManyPeers,
+    /// [`Config::max_peers`](crate::Config::max_peers) is reached, and a peer of higher priority came (BEP 40).
+    #[error("made room for a peer of higher priority")]
+    Outranked,
     /// See [`Output::Banned`].
     #[error("banned for bad data")]
     Banned,

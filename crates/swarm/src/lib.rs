@@ -36,6 +36,7 @@ pub mod limits;
 mod peer;
 mod picker;
 mod pieces;
+mod priority;
 mod rate;
 mod spread;
 mod stats;

@@ -70,6 +70,16 @@ pub const ALLOWED_FAST_PIECES: usize = 10;
 /// Bytes that one peer may have while it is choked. Beyond it, its requests for allowed pieces are rejected too.
 pub const MAX_FAST_BYTES: u64 = 2 << 20;
 
+/// What peers say about our address, for each family: the latest voices of so many hosts. At the limit the oldest is
+/// forgotten.
+pub const MAX_EXTERNAL_VOTES: usize = 16;
+
+/// Hosts that must say the same about our address before it is believed.
+pub const EXTERNAL_QUORUM: usize = 3;
+
+/// How long a connection is safe from one of higher priority (BEP 40). One that is used is safe as long as it is.
+pub const REPLACE_AFTER: Duration = Duration::from_secs(60);
+
 /// Pieces begun and not verified. At the limit no other piece is begun; those begun go on.
 pub const MAX_PARTIAL_PIECES: usize = 4096;
 

@@ -33,6 +33,7 @@ pub(crate) struct Peer {
     pub(crate) client: Option<String>,
     /// It wants nothing, though it may not have everything (BEP 21).
     pub(crate) upload_only: bool,
+    pub(crate) came: Time,
     pub(crate) last_heard: Time,
     pub(crate) last_sent: Time,
 
@@ -122,6 +123,7 @@ impl Peer {
             suspect: None,
             client: None,
             upload_only: false,
+            came: now,
             last_heard: now,
             last_sent: now,
             pieces: Pieces::none(piece_count),
@@ -176,6 +178,13 @@ impl Peer {
     /// Whether it wants something of us: it says so, and does not say that it wants nothing of anybody (BEP 21).
     pub(crate) fn wants(&self) -> bool {
         self.peer_interested && !self.upload_only
+    }
+
+    /// Whether the connection is of use to one of us, or both let the other ask.
+    pub(crate) fn is_in_use(&self, now: Time) -> bool {
+        let asked = !self.requests.is_empty() || !self.queue.is_empty() || !self.serving.is_empty();
+        let moves = self.down.rate.per_sec(now) > 0 || self.up.rate.per_sec(now) > 0;
+        asked || moves || !(self.am_choking || self.peer_choking)
     }
 
     /// Whether a request is met though we choke the peer: it is new here, and has not had too much already (BEP 6).

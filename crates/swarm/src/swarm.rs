@@ -14,9 +14,10 @@ mod upload;
 
 use crate::book::Book;
 use crate::choker::Choker;
-use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE, SHOW_IDLE};
+use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE, REPLACE_AFTER, SHOW_IDLE};
 use crate::peer::Peer;
 use crate::picker::Picker;
+use crate::priority::External;
 use crate::rate::Rate;
 use crate::spread::Spread;
 use crate::super_seed::SuperSeed;
@@ -42,6 +43,7 @@ pub struct Swarm {
     choker: Choker,
     book: Book,
     trust: Trust,
+    external: External,
     /// While we want nothing: what is given to whom.
     spread: Option<Spread>,
     /// While we super seed (BEP 16).
@@ -90,6 +92,7 @@ impl Swarm {
             choker: Choker::new(config.upload_slots, now),
             picker: Picker::new(lengths, have, rng.fork()),
             book: Book::new(rng.fork()),
+            external: External::new(&config.external, config.listen_port),
             config,
             lengths,
             now,
@@ -117,6 +120,7 @@ impl Swarm {
             wake: Time::MAX,
             next_need: now + NEED_PEERS_INTERVAL,
         };
+        swarm.book.set_ours(swarm.external.ours());
         swarm.recount_bytes();
         swarm.check_finished();
         if swarm.config.super_seed {
@@ -377,9 +381,25 @@ impl Swarm {
             self.disconnect(key, DisconnectReason::Duplicate);
         }
         if self.peers.len() >= self.config.max_peers {
-            return Err(DisconnectReason::TooManyPeers);
+            let worse = self.outranked(listens.unwrap_or(addr)).ok_or(DisconnectReason::TooManyPeers)?;
+            self.disconnect(worse, DisconnectReason::Outranked);
         }
         Ok(())
+    }
+
+    /// The connection of lowest priority (BEP 40), if one with `addr` has a higher one: of those that have lasted for a
+    /// while, are of no use, and are not the user's wish.
+    fn outranked(&self, addr: SocketAddr) -> Option<PeerKey> {
+        let ours = self.external.ours();
+        let mine = ours.priority(addr)?;
+        let idle = self.peers.iter().filter(|(_, peer)| {
+            self.now.since(peer.came) >= REPLACE_AFTER
+                && !peer.is_in_use(self.now)
+                && !peer.listens.is_some_and(|addr| self.book.is_users(addr))
+        });
+        let ranked =
+            idle.filter_map(|(&key, peer)| Some((ours.priority(peer.listens.unwrap_or(peer.addr))?, key)));
+        ranked.min().filter(|&(lowest, _)| lowest < mine).map(|(_, key)| key)
     }
 
     /// What we have, before anything else (BEP 3, 6), then the extension handshake (BEP 10).

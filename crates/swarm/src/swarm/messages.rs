@@ -106,6 +106,14 @@ impl Swarm {
         if let Some(client) = handshake.client {
             peer.client = Some(client);
         }
+        if let Some(seen) = handshake.yourip {
+            let before = self.external.ours();
+            self.external.vote(peer.addr.ip(), seen);
+            let ours = self.external.ours();
+            if ours != before {
+                self.book.set_ours(ours);
+            }
+        }
         if let Some(&id) = handshake.m.get(ext::LT_DONTHAVE) {
             peer.dont_have = Some(id).filter(|&id| id != 0);
         }

@@ -13,6 +13,7 @@ use wire::Request;
 mod corpus;
 mod fast;
 mod lost;
+mod priority;
 mod seeding;
 
 const PIECES: u32 = 20;

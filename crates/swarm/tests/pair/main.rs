@@ -180,6 +180,6 @@ fn the_same_seed_gives_the_same_outputs() {
     };
     assert_eq!(run(7), run(7));
     // On every machine. A change of what the brain decides changes this number, and nothing else does.
-    assert_eq!(run(7), 0x418c_d63d_cc89_47aa, "{:#x}", run(7));
+    assert_eq!(run(7), 0x2933_a2c8_a2cf_ae32, "{:#x}", run(7));
     assert_ne!(run(7), run(8));
 }

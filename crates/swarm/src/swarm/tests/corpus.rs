@@ -165,6 +165,19 @@ fn allowed_fast_sets_are_those_of_the_corpus() {
 }
 
 #[test]
+fn priorities_are_those_of_the_corpus() {
+    let cases = vectors("bep40_peer_priority.json");
+    for case in &cases {
+        let addr =
+            |ip, port| SocketAddr::new(value(case, ip).parse().unwrap(), value(case, port).parse().unwrap());
+        let expected = u32::from_str_radix(value(case, "priority_hex"), 16).unwrap();
+        let found = crate::priority::priority(addr("a", "a_port"), addr("b", "b_port"));
+        assert_eq!(found, Some(expected), "{case}");
+    }
+    println!("corpus bep40_peer_priority: {0} of {0} agree", cases.len());
+}
+
+#[test]
 fn the_last_of_several_bitfields_holds() {
     let mut bench = Bench::leecher();
     bench.connect(PEER, FAST);
