@@ -84,6 +84,16 @@ impl Availability {
         }
     }
 
+    /// A peer has one piece less. Whether it `was_all`, [`Pieces::All`], before: then it costs a pass over all pieces.
+    pub(crate) fn lost(&mut self, piece: PieceIndex, was_all: bool, rng: &mut Rng) {
+        if !was_all {
+            return self.step(piece, -1, rng);
+        }
+        self.seeds -= 1;
+        let all = (0u32..).take(self.counts.len()).map(PieceIndex::new);
+        all.filter(|&other| other != piece).for_each(|other| self.step(other, 1, rng));
+    }
+
     /// The piece may be begun from now on.
     pub(crate) fn open(&mut self, piece: PieceIndex, rng: &mut Rng) {
         if !self.is_open(piece) {
@@ -156,6 +166,7 @@ mod tests {
         Come(Vec<bool>),
         Go(usize),
         Have(usize, u32),
+        Lose(usize, u32),
         Open(u32),
         Close(u32),
     }
@@ -168,6 +179,7 @@ mod tests {
             ].prop_map(Op::Come),
             1 => (0usize..9).prop_map(Op::Go),
             6 => (0usize..9, 0..PIECES).prop_map(|(peer, piece)| Op::Have(peer, piece)),
+            2 => (0usize..9, 0..PIECES).prop_map(|(peer, piece)| Op::Lose(peer, piece)),
             3 => (0..PIECES).prop_map(Op::Open),
             1 => (0..PIECES).prop_map(Op::Close),
         ]
@@ -203,6 +215,12 @@ mod tests {
                             availability.gained(piece, &peers[peer], &mut rng);
                         }
                     }
+                    Op::Lose(peer, n) if peer < peers.len() => {
+                        let (piece, was_all) = (PieceIndex::new(n), matches!(peers[peer], Pieces::All(_)));
+                        if peers[peer].remove(piece) {
+                            availability.lost(piece, was_all, &mut rng);
+                        }
+                    }
                     Op::Open(n) => {
                         open[n as usize] = true;
                         availability.open(PieceIndex::new(n), &mut rng);
@@ -211,7 +229,7 @@ mod tests {
                         open[n as usize] = false;
                         availability.close(PieceIndex::new(n));
                     }
-                    Op::Go(_) | Op::Have(..) => {}
+                    Op::Go(_) | Op::Have(..) | Op::Lose(..) => {}
                 }
             }
             let recount = |piece| u32::try_from(peers.iter().filter(|p| p.contains(piece)).count()).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::PeerSource;
 use crate::limits::{MAX_FAILURES, MAX_KNOWN_PEERS, RETRY_MAX, RETRY_MAX_USER, RETRY_MIN};
+use crate::priority::Ours;
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -13,6 +14,9 @@ pub(crate) struct Book {
     known: BTreeMap<SocketAddr, Known>,
     /// Those that wait, by when they may be dialed; the number shuffles equals.
     queue: BTreeSet<(Time, u32, SocketAddr)>,
+    /// Those whose time has come, by their priority (BEP 40), or by chance as long as that is not known.
+    due: BTreeSet<(u32, SocketAddr)>,
+    ours: Ours,
     dialing: usize,
     rng: Rng,
 }
@@ -30,6 +34,8 @@ struct Known {
 enum State {
     /// To be dialed at this time; it stands in the queue with this number.
     Waiting(Time, u32),
+    /// To be dialed now; it stands among those that are due with this number.
+    Due(u32),
     Dialing,
     Connected,
     /// A seed that we want nothing from, for now.
@@ -40,7 +46,8 @@ enum State {
 
 impl Book {
     pub(crate) fn new(rng: Rng) -> Book {
-        Book { known: BTreeMap::new(), queue: BTreeSet::new(), dialing: 0, rng }
+        let (known, queue, due) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Book { known, queue, due, ours: Ours::default(), dialing: 0, rng }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -52,8 +59,11 @@ impl Book {
         self.dialing
     }
 
-    /// When the next address may be dialed.
+    /// When the next address may be dialed; long ago if it may be now.
     pub(crate) fn next_due(&self) -> Option<Time> {
+        if !self.due.is_empty() {
+            return Some(Time::ZERO);
+        }
         self.queue.first().map(|&(due, ..)| due)
     }
 
@@ -72,12 +82,27 @@ impl Book {
 
     /// An address to dial now.
     pub(crate) fn next(&mut self, now: Time) -> Option<SocketAddr> {
-        let &(due, _, addr) = self.queue.first()?;
-        if due > now {
-            return None;
+        while let Some(&(due, _, addr)) = self.queue.first()
+            && due <= now
+        {
+            self.set(addr, State::Due(0));
         }
+        let &(_, addr) = self.due.last()?;
         self.set(addr, State::Dialing);
         Some(addr)
+    }
+
+    /// We know how others see us, or other than before.
+    pub(crate) fn set_ours(&mut self, ours: Ours) {
+        self.ours = ours;
+        for (_, addr) in core::mem::take(&mut self.due) {
+            self.set(addr, State::Due(0));
+        }
+    }
+
+    /// Whether the user gave the address.
+    pub(crate) fn is_users(&self, addr: SocketAddr) -> bool {
+        self.known.get(&addr).is_some_and(|known| known.source == PeerSource::User)
     }
 
     /// There is a connection with the address, whoever dialed.
@@ -144,6 +169,9 @@ impl Book {
             State::Waiting(due, number) => {
                 self.queue.remove(&(due, number, addr));
             }
+            State::Due(number) => {
+                self.due.remove(&(number, addr));
+            }
             State::Dialing => self.dialing -= 1,
             State::Connected | State::Parked | State::Never => {}
         }
@@ -153,6 +181,10 @@ impl Book {
                 *number = self.rng.u32(..);
                 self.queue.insert((*due, *number, addr));
             }
+            State::Due(number) => {
+                *number = self.ours.priority(addr).unwrap_or_else(|| self.rng.u32(..));
+                self.due.insert((*number, addr));
+            }
             State::Dialing => self.dialing += 1,
             State::Connected | State::Parked | State::Never => {}
         }
@@ -161,7 +193,7 @@ impl Book {
     /// Makes room: the address that failed most often goes.
     fn forget_one(&mut self) -> bool {
         let idle = self.known.iter().filter(|(_, known)| {
-            matches!(known.state, State::Waiting(..))
+            matches!(known.state, State::Waiting(..) | State::Due(_))
                 && known.failures > 0
                 && known.source != PeerSource::User
         });
@@ -181,6 +213,8 @@ fn can_be_dialed(addr: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::priority::External;
+    use core::cmp::Reverse;
     use std::vec::Vec;
 
     fn addr(n: u32) -> SocketAddr {
@@ -203,6 +237,23 @@ mod tests {
         assert_eq!(book.dialing(), 100);
         book.add(addr(5), PeerSource::Tracker, Time::ZERO);
         assert_eq!(book.next(Time::ZERO), None);
+    }
+
+    #[test]
+    fn those_that_are_due_are_dialed_by_priority_as_soon_as_it_is_known() {
+        let mut book = book_of(50);
+        let first = book.next(Time::ZERO).unwrap();
+        let mut external = External::new(&[[99, 1, 2, 3].into()], Some(1));
+        book.set_ours(external.ours());
+        let order: Vec<_> = core::iter::from_fn(|| book.next(Time::ZERO)).collect();
+        assert_eq!(order.len(), 49);
+        assert!(order.is_sorted_by_key(|&addr| Reverse(external.ours().priority(addr))));
+        book.failed(first, Time::ZERO);
+        external = External::default();
+        book.set_ours(external.ours());
+        let due = book.next_due().unwrap();
+        assert!(due >= Time::ZERO + RETRY_MIN, "who waits still waits");
+        assert_eq!((book.next(Time::ZERO), book.next(due)), (None, Some(first)));
     }
 
     #[test]

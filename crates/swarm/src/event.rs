@@ -98,6 +98,11 @@ pub enum Input<'a> {
         /// then, but then nobody who spoiled it is found.
         digests: &'a [BlockDigest],
     },
+    /// A piece that was verified is not in storage any more: it is wanted again, if it ever was.
+    PieceLost {
+        /// Which.
+        piece: PieceIndex,
+    },
     /// Storage hashed a piece, it is wrong, and its blocks are gone.
     PieceFailed {
         /// Which.
@@ -132,6 +137,9 @@ pub enum Input<'a> {
         /// Numbers of its blocks ([`Lengths::block`](types::Lengths::block)).
         blocks: &'a [u32],
     },
+    /// Super seed (BEP 16) from now on, or no more. To begin, every piece must be there; peers that are connected know
+    /// what we have and stay so. It ends by itself when each piece has been seen at another peer.
+    SetSuperSeed(bool),
     /// Close every connection and make no new one.
     Pause,
     /// Go on.
@@ -215,6 +223,9 @@ pub enum DisconnectReason {
     /// [`Config::max_peers`](crate::Config::max_peers) is reached.
     #[error("too many peers")]
     TooManyPeers,
+    /// [`Config::max_peers`](crate::Config::max_peers) is reached, and a peer of higher priority came (BEP 40).
+    #[error("made room for a peer of higher priority")]
+    Outranked,
     /// See [`Output::Banned`].
     #[error("banned for bad data")]
     Banned,
@@ -237,6 +248,9 @@ pub enum DisconnectReason {
     /// A `have` for a piece that the torrent does not have.
     #[error("has a piece that the torrent does not have")]
     BadHave,
+    /// More than [`MAX_SEED_LOSSES`](crate::limits::MAX_SEED_LOSSES) times it had everything and then had not.
+    #[error("has everything and has not, again and again")]
+    Fickle,
     /// A request outside of the torrent or longer than a block may be, from a peer that knows no `reject`.
     #[error("asked for bytes that are not there")]
     BadRequest,

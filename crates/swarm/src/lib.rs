@@ -26,6 +26,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod allowed_fast;
 mod availability;
 mod book;
 mod choker;
@@ -35,8 +36,11 @@ pub mod limits;
 mod peer;
 mod picker;
 mod pieces;
+mod priority;
 mod rate;
+mod spread;
 mod stats;
+mod super_seed;
 mod swarm;
 mod trust;
 mod window;

@@ -57,8 +57,28 @@ pub const CHOKE_GRACE: Duration = Duration::from_secs(30);
 /// usefully. Cancelled and given-up blocks may still arrive, so it is not zero.
 pub const MAX_UNREQUESTED_BYTES: u64 = 64 << 20;
 
+/// Times that one peer may lose a piece (BEP 54) of a full set: each costs a pass over all pieces. Beyond it, it is
+/// disconnected.
+pub const MAX_SEED_LOSSES: u32 = 100;
+
 /// Pieces that one peer may allow while it chokes us (BEP 6); more are ignored.
 pub const MAX_ALLOWED_FAST: usize = 64;
+
+/// Pieces that a peer with no more than this may have from us while it is choked: the `k` of BEP 6.
+pub const ALLOWED_FAST_PIECES: usize = 10;
+
+/// Bytes that one peer may have while it is choked. Beyond it, its requests for allowed pieces are rejected too.
+pub const MAX_FAST_BYTES: u64 = 2 << 20;
+
+/// What peers say about our address, for each family: the latest voices of so many hosts. At the limit the oldest is
+/// forgotten.
+pub const MAX_EXTERNAL_VOTES: usize = 16;
+
+/// Hosts that must say the same about our address before it is believed.
+pub const EXTERNAL_QUORUM: usize = 3;
+
+/// How long a connection is safe from one of higher priority (BEP 40). One that is used is safe as long as it is.
+pub const REPLACE_AFTER: Duration = Duration::from_secs(60);
 
 /// Pieces begun and not verified. At the limit no other piece is begun; those begun go on.
 pub const MAX_PARTIAL_PIECES: usize = 4096;
@@ -143,3 +163,28 @@ pub const RETRY_MAX_USER: Duration = Duration::from_secs(60);
 
 /// Failures in a row after which an address is forgotten (not one that the user gave).
 pub const MAX_FAILURES: u32 = 8;
+
+/// As a seed, how many of the rarest pieces are looked through for one that a peer does not have. If it has them all,
+/// it is offered none.
+pub const OFFER_SCAN: usize = 256;
+
+/// Suggestions (BEP 6) of ours that a peer has not followed yet, and suggestions of one peer that are remembered. At
+/// the limit we make no other; of a peer's, the oldest is forgotten.
+pub const MAX_SUGGESTED: usize = 32;
+
+/// As a seed, how long a piece is left to a peer that does not ask for it; then it is offered to others.
+pub const OFFER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Super seeding, pieces that one peer was shown and that nobody else has yet. At the limit it is shown no other.
+pub const MAX_SHOWN_TO_ONE: usize = 32;
+
+/// Super seeding, how long a peer may do nothing with a piece that it was shown, or keep it to itself, before it
+/// or somebody else is shown another one.
+pub const SHOW_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Super seeding, how long we idle before a peer is shown a piece though it has not passed on the one before.
+pub const SHOW_IDLE: Duration = Duration::from_secs(1);
+
+/// When super seeding ends, a peer is told what we have in single messages if it is no more than this; else all at
+/// once, late (other clients take that, but BEP 3 and 6 do not have it so).
+pub const MAX_SINGLE_HAVES: u32 = 1000;

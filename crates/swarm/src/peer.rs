@@ -1,5 +1,6 @@
 //! What is known of one connection.
 
+use crate::limits::{ALLOWED_FAST_PIECES, MAX_FAST_BYTES};
 use crate::limits::{IDLE_TIMEOUT, KEEPALIVE_INTERVAL, SERVE_BYTES, SERVE_TIME};
 use crate::limits::{SNUB_TIMEOUT, SNUB_TIMEOUT_END_GAME, SNUB_TIMEOUT_KNOWN};
 use crate::pieces::Pieces;
@@ -12,7 +13,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
-use types::{BlockRange, PeerId, PieceIndex, Time};
+use types::{Bitfield, BlockRange, PeerId, PieceIndex, Time};
 
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -23,6 +24,8 @@ pub(crate) struct Peer {
     pub(crate) fast: bool,
     /// Both sides speak BEP 10.
     pub(crate) extended: bool,
+    /// The number of its `lt_donthave` messages, if it knows them (BEP 54).
+    pub(crate) dont_have: Option<u8>,
     /// Its address in the book, if it is known where it listens.
     pub(crate) listens: Option<SocketAddr>,
     /// Under which name its blocks are attributed.
@@ -30,18 +33,23 @@ pub(crate) struct Peer {
     pub(crate) client: Option<String>,
     /// It wants nothing, though it may not have everything (BEP 21).
     pub(crate) upload_only: bool,
+    pub(crate) came: Time,
     pub(crate) last_heard: Time,
     pub(crate) last_sent: Time,
     /// When its last block came; when it came itself, if none did.
     pub(crate) gave: Time,
 
     pub(crate) pieces: Pieces,
+    /// How often it lost a piece when it had all.
+    pub(crate) seed_losses: u32,
     /// How many of its pieces are wanted and not there.
     pub(crate) useful: u32,
     pub(crate) am_interested: bool,
     pub(crate) peer_choking: bool,
     /// What it lets us ask for though it chokes us (BEP 6).
     pub(crate) allowed_fast: Vec<PieceIndex>,
+    /// What it suggested since it last choked us (BEP 6), the latest last.
+    pub(crate) suggested: Vec<PieceIndex>,
     pub(crate) snubbed: bool,
     pub(crate) window: Window,
     /// Our requests, in the order in which they were sent.
@@ -68,6 +76,17 @@ pub(crate) struct Peer {
     pub(crate) serving: VecDeque<BlockRange>,
     pub(crate) serving_bytes: u64,
     pub(crate) bad_requests: u32,
+    /// It said what it has, if only that it has nothing.
+    pub(crate) greeted: bool,
+    /// What it may have while we choke it (BEP 6).
+    pub(crate) allowed_to: Vec<PieceIndex>,
+    /// Bytes that it asked for and got while we choked it.
+    pub(crate) fast_bytes: u64,
+    /// What we suggested and it has not asked for yet (BEP 6).
+    pub(crate) suggested_to: Vec<PieceIndex>,
+    /// What we showed it (BEP 16); `None`: everything that we have.
+    pub(crate) shown: Option<Bitfield>,
+    pub(crate) shown_at: Time,
     pub(crate) up: Flow,
 }
 
@@ -101,18 +120,22 @@ impl Peer {
             peer_id,
             fast: false,
             extended: false,
+            dont_have: None,
             listens: None,
             suspect: None,
             client: None,
             upload_only: false,
+            came: now,
             last_heard: now,
             last_sent: now,
             gave: now,
             pieces: Pieces::none(piece_count),
+            seed_losses: 0,
             useful: 0,
             am_interested: false,
             peer_choking: true,
             allowed_fast: Vec::new(),
+            suggested: Vec::new(),
             snubbed: false,
             window: Window::new(),
             requests: VecDeque::new(),
@@ -130,6 +153,12 @@ impl Peer {
             serving: VecDeque::new(),
             serving_bytes: 0,
             bad_requests: 0,
+            greeted: false,
+            allowed_to: Vec::new(),
+            fast_bytes: 0,
+            suggested_to: Vec::new(),
+            shown: None,
+            shown_at: now,
             up: Flow { total: 0, rate: Rate::new() },
         }
     }
@@ -147,6 +176,31 @@ impl Peer {
     pub(crate) fn take_request(&mut self, block: BlockRange) -> Option<Asked> {
         let at = self.requests.iter().position(|asked| asked.block == block)?;
         self.requests.remove(at)
+    }
+
+    /// Whether it wants something of us: it says so, and does not say that it wants nothing of anybody (BEP 21).
+    pub(crate) fn wants(&self) -> bool {
+        self.peer_interested && !self.upload_only
+    }
+
+    /// Whether the connection is of use to one of us, or both let the other ask.
+    pub(crate) fn is_in_use(&self, now: Time) -> bool {
+        let asked = !self.requests.is_empty() || !self.queue.is_empty() || !self.serving.is_empty();
+        let moves = self.down.rate.per_sec(now) > 0 || self.up.rate.per_sec(now) > 0;
+        asked || moves || !(self.am_choking || self.peer_choking)
+    }
+
+    /// Whether a request is met though we choke the peer: it is new here, and has not had too much already (BEP 6).
+    pub(crate) fn may_have_fast(&self, block: BlockRange) -> bool {
+        self.allowed_to.contains(&block.piece)
+            && !self.pieces.contains(block.piece)
+            && usize::try_from(self.pieces.count()).is_ok_and(|count| count <= ALLOWED_FAST_PIECES)
+            && self.fast_bytes + u64::from(block.len) <= MAX_FAST_BYTES
+    }
+
+    /// Whether we told it that we have the piece, if we have it.
+    pub(crate) fn knows_of(&self, piece: PieceIndex) -> bool {
+        self.shown.as_ref().is_none_or(|shown| shown.contains(piece))
     }
 
     /// How many bytes the driver may be given to send to it at once.

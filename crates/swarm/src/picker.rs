@@ -61,6 +61,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) quick: bool,
     /// Only these pieces (it chokes us).
     pub(crate) only: Option<&'a [PieceIndex]>,
+    /// What it suggests, the latest last (BEP 6).
+    pub(crate) suggested: &'a [PieceIndex],
 }
 
 /// What came of a block that arrived.
@@ -155,6 +157,11 @@ impl Picker {
 
     pub(crate) fn peer_gained(&mut self, piece: PieceIndex, after: &Pieces) {
         self.availability.gained(piece, after, &mut self.rng);
+    }
+
+    /// A peer, that had all if it `was_all`, has one piece less (BEP 54).
+    pub(crate) fn peer_lost(&mut self, piece: PieceIndex, was_all: bool) {
+        self.availability.lost(piece, was_all, &mut self.rng);
     }
 
     /// A peer said anew what it has.
@@ -318,6 +325,16 @@ impl Picker {
         told
     }
 
+    /// The piece was there and is gone.
+    pub(crate) fn lost(&mut self, piece: PieceIndex) {
+        self.have.remove(piece);
+        if self.wanted.contains(piece) {
+            self.missing.insert(piece);
+            self.availability.open(piece, &mut self.rng);
+            self.returns += 1;
+        }
+    }
+
     /// From now on these pieces are wanted. Requests for others are to be taken back by the caller.
     pub(crate) fn set_wanted(&mut self, wanted: Bitfield) {
         for piece in self.lengths.pieces() {
@@ -391,11 +408,24 @@ impl Picker {
             return open.min_by_key(|&piece| self.availability.of(piece));
         }
         if self.have.count_ones() < RANDOM_FIRST_PIECES {
+            if let Some(suggested) = self.find_suggested(asker, u32::MAX) {
+                return Some(suggested);
+            }
             let start = self.rng.u32(0..self.lengths.piece_count());
             let mut all = (start..self.lengths.piece_count()).chain(0..start).map(PieceIndex::new);
             return all.find(|&piece| self.may_begin(asker, piece));
         }
-        self.availability.rarest_first().find(|&piece| asker.pieces.contains(piece))
+        let rarest = self.availability.rarest_first().find(|&piece| asker.pieces.contains(piece))?;
+        self.find_suggested(asker, self.availability.of(rarest)).or(Some(rarest))
+    }
+
+    /// A suggestion chooses among equals only: the piece must be as rare as the rarest that the peer has. What many have
+    /// can wait, whoever says otherwise.
+    fn find_suggested(&self, asker: &Asker<'_>, rarity: u32) -> Option<PieceIndex> {
+        let latest_first = asker.suggested.iter().rev().copied();
+        latest_first
+            .into_iter()
+            .find(|&piece| self.may_begin(asker, piece) && self.availability.of(piece) <= rarity)
     }
 
     fn may_begin(&self, asker: &Asker<'_>, piece: PieceIndex) -> bool {

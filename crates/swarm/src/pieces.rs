@@ -44,6 +44,20 @@ impl Pieces {
         new
     }
 
+    /// Takes a piece away; `true` if it was there.
+    pub(crate) fn remove(&mut self, piece: PieceIndex) -> bool {
+        if let Pieces::All(len) = *self {
+            if piece.get() >= len {
+                return false;
+            }
+            *self = Pieces::Some(Bitfield::full(len));
+        }
+        match self {
+            Pieces::All(_) => false,
+            Pieces::Some(bits) => bits.remove(piece),
+        }
+    }
+
     /// How many of its pieces are in `set`, which is of the same torrent.
     pub(crate) fn count_in(&self, set: &Bitfield) -> u32 {
         match self {
@@ -78,6 +92,16 @@ mod tests {
             pieces.is_all() && pieces.contains(PieceIndex::new(8)) && !pieces.contains(PieceIndex::new(9))
         );
         assert!(!pieces.insert(PieceIndex::new(9)));
+    }
+
+    #[test]
+    fn a_seed_that_loses_a_piece_is_none() {
+        let mut pieces = Pieces::All(9);
+        assert!(!pieces.remove(PieceIndex::new(9)) && pieces.is_all());
+        assert!(pieces.remove(PieceIndex::new(3)) && !pieces.is_all());
+        assert!(!pieces.remove(PieceIndex::new(3)));
+        assert_eq!(pieces.count(), 8);
+        assert!(pieces.insert(PieceIndex::new(3)) && pieces.is_all());
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct Stats {
     pub failed_pieces: u64,
     /// Whether every wanted piece is verified.
     pub finished: bool,
+    /// Whether we super seed (BEP 16).
+    pub super_seeding: bool,
     /// Whether the swarm is paused.
     pub paused: bool,
 }

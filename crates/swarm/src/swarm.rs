@@ -1,11 +1,13 @@
 //! The brain: every input comes in here, every output leaves from here.
 //!
 //! This file holds the state, the connections and the deadlines; what peers say is in `messages`, fetching in
-//! `download`, serving in `upload`.
+//! `download`, serving in `upload`, what a seed gives to whom in `seeding`.
 
 mod download;
 mod invariants;
+mod lost;
 mod messages;
+mod seeding;
 #[cfg(test)]
 mod tests;
 mod turnover;
@@ -13,10 +15,13 @@ mod upload;
 
 use crate::book::Book;
 use crate::choker::Choker;
-use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE};
+use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE, REPLACE_AFTER, SHOW_IDLE};
 use crate::peer::Peer;
 use crate::picker::Picker;
+use crate::priority::External;
 use crate::rate::Rate;
+use crate::spread::Spread;
+use crate::super_seed::SuperSeed;
 use crate::trust::Trust;
 use crate::{Config, DisconnectReason, Input, Output, PeerKey, PeerSource, PeerView, Stats};
 use alloc::collections::{BTreeMap, VecDeque};
@@ -39,6 +44,11 @@ pub struct Swarm {
     choker: Choker,
     book: Book,
     trust: Trust,
+    external: External,
+    /// While we want nothing: what is given to whom.
+    spread: Option<Spread>,
+    /// While we super seed (BEP 16).
+    super_seed: Option<SuperSeed>,
     totals: Totals,
     paused: bool,
     /// Every wanted piece is there, and that was said.
@@ -66,6 +76,9 @@ struct Totals {
     up: Rate<5>,
 }
 
+/// The number that `lt_donthave` messages to us carry (BEP 54, 10): libtorrent's.
+const DONT_HAVE_ID: u8 = 7;
+
 /// The connections that are worth asking for more addresses.
 const ENOUGH_PEERS: usize = 30;
 
@@ -80,6 +93,7 @@ impl Swarm {
             choker: Choker::new(config.upload_slots, now),
             picker: Picker::new(lengths, have, rng.fork()),
             book: Book::new(rng.fork()),
+            external: External::new(&config.external, config.listen_port),
             config,
             lengths,
             now,
@@ -87,6 +101,8 @@ impl Swarm {
             out: VecDeque::new(),
             peers: BTreeMap::new(),
             trust: Trust::default(),
+            spread: None,
+            super_seed: None,
             totals: Totals {
                 wanted_bytes: 0,
                 done_bytes: 0,
@@ -105,8 +121,12 @@ impl Swarm {
             wake: Time::MAX,
             next_need: now + NEED_PEERS_INTERVAL,
         };
+        swarm.book.set_ours(swarm.external.ours());
         swarm.recount_bytes();
         swarm.check_finished();
+        if swarm.config.super_seed {
+            swarm.on_set_super_seed(true);
+        }
         swarm
     }
 
@@ -124,6 +144,7 @@ impl Swarm {
             Input::PieceFailed { piece, from_disk, digests } => {
                 self.on_piece_failed(piece, from_disk, digests);
             }
+            Input::PieceLost { piece } => self.on_piece_lost(piece),
             Input::PeerConnected { peer, addr, outgoing, peer_id, reserved } => {
                 self.on_connected(peer, addr, outgoing, peer_id, reserved);
             }
@@ -132,6 +153,7 @@ impl Swarm {
             Input::PeersFound { addrs, source } => self.on_peers_found(addrs, source),
             Input::SetWanted(wanted) => self.on_set_wanted(wanted),
             Input::SetPartial { piece, blocks } => self.picker.set_partial(piece, blocks),
+            Input::SetSuperSeed(on) => self.on_set_super_seed(on),
             Input::Pause => self.on_pause(),
             Input::Resume => self.paused = false,
         }
@@ -181,6 +203,7 @@ impl Swarm {
             partial_pieces: self.picker.begun(),
             failed_pieces: self.totals.failed_pieces,
             finished: self.finished,
+            super_seeding: self.super_seed.is_some(),
             paused: self.paused,
         }
     }
@@ -206,6 +229,7 @@ impl Swarm {
             self.on_deadline();
         }
         self.fill_idle();
+        self.show_pieces();
         while self.may_dial()
             && let Some(addr) = self.book.next(self.now)
         {
@@ -244,6 +268,7 @@ impl Swarm {
         self.send_keepalives();
         self.snub_silent();
         self.release_slow();
+        self.withdraw_stale();
         if self.now >= self.choker.next_round() && self.anybody_to_choke() {
             self.choke_round();
         }
@@ -262,6 +287,9 @@ impl Swarm {
         }
         if let Some(at) = self.turnover_at() {
             self.wake_by(at);
+        }
+        if self.super_seed.is_some() && !self.peers.is_empty() {
+            self.wake = self.wake.min(self.now + SHOW_IDLE);
         }
         if self.anybody_to_choke() {
             self.wake = self.wake.min(self.choker.next_round());
@@ -322,6 +350,7 @@ impl Swarm {
         peer.listens = listens;
         peer.suspect = self.trust.connected(addr);
         self.picker.peer_came(&peer.pieces);
+        self.note_came(&mut peer);
         self.introduce(key, &mut peer, reserved);
         self.wake_by(peer.keepalive_at());
         self.peers.insert(key, peer);
@@ -357,14 +386,31 @@ impl Swarm {
             self.disconnect(key, DisconnectReason::Duplicate);
         }
         if self.peers.len() >= self.config.max_peers {
-            return Err(DisconnectReason::TooManyPeers);
+            let worse = self.outranked(listens.unwrap_or(addr)).ok_or(DisconnectReason::TooManyPeers)?;
+            self.disconnect(worse, DisconnectReason::Outranked);
         }
         Ok(())
     }
 
+    /// The connection of lowest priority (BEP 40), if one with `addr` has a higher one: of those that have lasted for a
+    /// while, are of no use, and are not the user's wish.
+    fn outranked(&self, addr: SocketAddr) -> Option<PeerKey> {
+        let ours = self.external.ours();
+        let mine = ours.priority(addr)?;
+        let idle = self.peers.iter().filter(|(_, peer)| {
+            self.now.since(peer.came) >= REPLACE_AFTER
+                && !peer.is_in_use(self.now)
+                && !peer.listens.is_some_and(|addr| self.book.is_users(addr))
+        });
+        let ranked =
+            idle.filter_map(|(&key, peer)| Some((ours.priority(peer.listens.unwrap_or(peer.addr))?, key)));
+        ranked.min().filter(|&(lowest, _)| lowest < mine).map(|(_, key)| key)
+    }
+
     /// What we have, before anything else (BEP 3, 6), then the extension handshake (BEP 10).
     fn introduce(&mut self, key: PeerKey, peer: &mut Peer, reserved: Reserved) {
-        let have = self.picker.have();
+        let nothing = Bitfield::new(self.lengths.piece_count());
+        let have = if self.super_seed.is_some() { &nothing } else { self.picker.have() };
         let message = if peer.fast && have.is_full() {
             Some(Message::HaveAll)
         } else if peer.fast && have.count_ones() == 0 {
@@ -386,11 +432,12 @@ impl Swarm {
     fn send_extension_handshake(&mut self, key: PeerKey, peer: &mut Peer) {
         let client = Some(&self.config.client).filter(|name| !name.is_empty()).cloned();
         let handshake = ext::Handshake {
+            m: [(ext::LT_DONTHAVE.into(), DONT_HAVE_ID)].into(),
             client,
             port: self.config.listen_port,
             reqq: Some(self.config.reqq),
             yourip: Some(peer.addr.ip().to_canonical()),
-            upload_only: self.finished,
+            upload_only: self.finished && self.super_seed.is_none(),
             ..ext::Handshake::default()
         };
         let message = Message::Extended { id: 0, payload: handshake.encode().into() };
@@ -433,6 +480,7 @@ impl Swarm {
             self.picker.put_back(asked.block);
         }
         self.picker.peer_went(key, &peer.pieces);
+        self.note_went(key, &peer.pieces);
         self.trust.closed(key, peer.suspect);
         if let Some(addr) = peer.listens {
             let useful = self.paused || peer.down.total + peer.up.total > 0;

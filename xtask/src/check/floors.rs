@@ -39,7 +39,8 @@ const ROWS: &[Row] = &[
     brain("tracker", 2, &["types", "bencode"], &["fastrand", "thiserror"]),
     brain("dht", 2, &["types", "hash", "bencode"], &["fastrand", "thiserror"]),
     brain("utp", 2, &["types"], &["fastrand", "thiserror"]),
-    brain("swarm", 3, &["types", "hash", "metainfo", "wire"], &["fastrand", "thiserror"]),
+    // SHA-1 for the allowed fast set (BEP 6), CRC-32C for the priority of peers (BEP 40).
+    brain("swarm", 3, &["types", "hash", "metainfo", "wire"], &["crc", "fastrand", "sha1", "thiserror"]),
     brain("session", 3, &["types", "swarm"], &["fastrand", "thiserror"]),
     driver("buf", 4, MayUse::These(&[])),
     driver("storage", 4, MayUse::These(&["types", "hash", "metainfo", "buf"])),

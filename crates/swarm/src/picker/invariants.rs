@@ -58,6 +58,7 @@ impl Picker {
             whole: false,
             quick: false,
             only: None,
+            suggested: &[],
         };
         self.find_hungry(&asker, Share::Any).is_some()
             || self.availability.rarest_first().any(|piece| pieces.contains(piece))

@@ -271,6 +271,7 @@ fn asker(peer: &ModelPeer) -> Asker<'_> {
         whole,
         quick,
         only: None,
+        suggested: &[],
     }
 }
 
@@ -307,7 +308,7 @@ fn anybody(pieces: &Pieces, key: u64) -> Asker<'_> {
     let peer = PeerKey(key);
     let (current, only) = (None, None);
     let (alone, whole, quick) = (false, false, true);
-    Asker { peer, pieces, current, dry: false, alone, trusted: true, whole, quick, only }
+    Asker { peer, pieces, current, dry: false, alone, trusted: true, whole, quick, only, suggested: &[] }
 }
 
 #[test]

@@ -82,6 +82,9 @@ impl Swarm {
             }
             tell_interest(&mut self.out, self.now, key, peer);
         }
+        if let Some(spread) = &mut self.spread {
+            spread.set_free(piece);
+        }
         self.check_finished();
     }
 
@@ -130,11 +133,17 @@ impl Swarm {
             tell_interest(&mut self.out, self.now, key, peer);
         }
         if self.finished && self.picker.missing().count_ones() > 0 {
-            self.finished = false;
-            self.book.unpark(self.now);
-            self.tell_upload_only();
+            self.unfinish();
         }
         self.check_finished();
+    }
+
+    /// Something is wanted again.
+    pub(super) fn unfinish(&mut self) {
+        self.finished = false;
+        self.stop_seeding();
+        self.book.unpark(self.now);
+        self.tell_upload_only();
     }
 
     /// Sums up, over all pieces, what is wanted and what is there.
@@ -156,6 +165,7 @@ impl Swarm {
             return;
         }
         self.finished = true;
+        self.begin_seeding();
         self.out.push_back(Output::Finished);
         let useless = self.peers.iter().filter(|(_, peer)| self.is_useless(peer)).map(|(&key, _)| key);
         for key in useless.collect::<Vec<_>>() {
@@ -180,10 +190,11 @@ impl Swarm {
     pub(super) fn replace_pieces(&mut self, key: PeerKey, pieces: Pieces) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         self.picker.pieces_replaced(&peer.pieces, &pieces);
-        peer.pieces = pieces;
+        let before = core::mem::replace(&mut peer.pieces, pieces);
         peer.useful = peer.pieces.count_in(self.picker.missing());
         peer.dry = None;
         tell_interest(&mut self.out, self.now, key, peer);
+        self.note_replaced(key, &before);
         self.fill(key);
         self.close_if_useless(key);
     }
@@ -209,6 +220,7 @@ impl Swarm {
             tell_interest(&mut self.out, self.now, key, peer);
             self.fill(key);
         }
+        self.note_gained(key, piece);
         self.close_if_useless(key);
     }
 
@@ -449,11 +461,12 @@ fn asker(key: PeerKey, peer: &Peer, returns: u64, standing: Standing) -> Asker<'
         whole,
         quick,
         only: peer.peer_choking.then_some(&peer.allowed_fast),
+        suggested: &peer.suggested,
     }
 }
 
 /// Interest is exact: told as soon as it changes (BEP 3).
-fn tell_interest(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
+pub(super) fn tell_interest(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
     let interested = peer.useful > 0;
     if peer.am_interested != interested {
         peer.am_interested = interested;

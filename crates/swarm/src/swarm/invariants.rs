@@ -1,7 +1,10 @@
 //! What is true of a swarm after every input.
 
 use super::Swarm;
-use crate::limits::{MAX_ALLOWED_FAST, MAX_KNOWN_PEERS, MAX_REQUESTS_WITHOUT_FAST, MAX_WINDOW};
+use crate::limits::{ALLOWED_FAST_PIECES, MAX_FAST_BYTES};
+use crate::limits::{
+    MAX_ALLOWED_FAST, MAX_KNOWN_PEERS, MAX_REQUESTS_WITHOUT_FAST, MAX_SUGGESTED, MAX_WINDOW,
+};
 use crate::peer::Peer;
 use alloc::vec::Vec;
 
@@ -23,12 +26,13 @@ impl Swarm {
                 "{key:?} idles in vain"
             );
         }
-        let served = self.peers.values().filter(|peer| !peer.am_choking && peer.peer_interested).count();
+        let served = self.peers.values().filter(|peer| !peer.am_choking && peer.wants()).count();
         assert!(served <= self.choker.slots(), "more peers are served than there are slots");
         assert!(self.peers.len() <= self.config.max_peers);
         assert!(self.book.len() <= MAX_KNOWN_PEERS);
         assert_eq!(self.finished, self.picker.missing().count_ones() == 0);
         self.trust.check(|piece| self.picker.have().contains(piece));
+        self.check_seeding();
         self.check_totals();
     }
 
@@ -41,11 +45,30 @@ impl Swarm {
         assert!(asked.windows(2).all(|pair| pair[0] != pair[1]), "asked twice for the same block");
         assert!(peer.allowed_fast.len() <= MAX_ALLOWED_FAST);
         assert!(peer.fast || !peer.peer_choking || peer.requests.is_empty(), "a choke drops requests");
-        assert!(!peer.am_choking || peer.queue.is_empty(), "who is choked is not served");
+        let fast = peer.queue.iter().all(|block| peer.allowed_to.contains(&block.piece));
+        assert!(!peer.am_choking || fast, "who is choked is not served");
+        assert!(peer.allowed_to.len() <= ALLOWED_FAST_PIECES && peer.fast_bytes <= MAX_FAST_BYTES);
         let reqq = usize::try_from(self.config.reqq).expect("32 bits");
         assert!(peer.queue.len() + peer.serving.len() <= reqq.max(MAX_REQUESTS_WITHOUT_FAST));
         assert_eq!(peer.serving_bytes, peer.serving.iter().map(|block| u64::from(block.len)).sum::<u64>());
-        assert!(peer.serving.iter().chain(&peer.queue).all(|block| self.picker.have().contains(block.piece)));
+        // What is being served may be lost meanwhile.
+        assert!(peer.queue.iter().all(|block| self.picker.have().contains(block.piece)));
+    }
+
+    fn check_seeding(&self) {
+        assert_eq!(self.spread.is_some(), self.finished);
+        assert!(self.super_seed.is_none() || self.picker.have().is_full());
+        if let Some(spread) = &self.spread {
+            let peers: Vec<_> = self.peers.iter().map(|(&key, peer)| (key, &peer.pieces)).collect();
+            spread.check(self.picker.have(), &peers);
+        }
+        for peer in self.peers.values() {
+            assert!(peer.suggested.len() <= MAX_SUGGESTED && peer.suggested_to.len() <= MAX_SUGGESTED);
+            assert!(
+                peer.shown.is_none() || self.super_seed.is_some(),
+                "it is shown pieces, though we hide none"
+            );
+        }
     }
 
     fn check_totals(&self) {

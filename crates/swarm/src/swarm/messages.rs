@@ -1,7 +1,7 @@
 //! What peers say.
 
-use super::Swarm;
-use crate::limits::MAX_ALLOWED_FAST;
+use super::{DONT_HAVE_ID, Swarm};
+use crate::limits::{MAX_ALLOWED_FAST, MAX_SUGGESTED};
 use crate::pieces::Pieces;
 use crate::{DisconnectReason, PeerKey, PeerSource};
 use core::net::SocketAddr;
@@ -17,8 +17,9 @@ impl Swarm {
         }
         let count = self.lengths.piece_count();
         match message {
-            // What we have for a DHT node (BEP 5) is not here; suggestions (BEP 6) are only that.
-            Message::KeepAlive | Message::Port(_) | Message::Suggest(_) => {}
+            // What we have for a DHT node (BEP 5) is not here.
+            Message::KeepAlive | Message::Port(_) => {}
+            Message::Suggest(index) => self.on_suggest(key, index),
             Message::Choke => self.on_choke(key),
             Message::Unchoke => self.on_unchoke(key),
             Message::Interested => self.on_interested(key),
@@ -26,17 +27,18 @@ impl Swarm {
             Message::Have(index) => self.on_have(key, index),
             // Late, twice, or one after another: the last one holds.
             Message::Bitfield(bytes) => match Bitfield::from_wire(&bytes, count) {
-                Some(bits) => self.replace_pieces(key, Pieces::from(bits)),
+                Some(bits) => self.on_pieces(key, Pieces::from(bits)),
                 None => self.disconnect(key, DisconnectReason::BadBitfield),
             },
-            Message::HaveAll => self.replace_pieces(key, Pieces::All(count)),
-            Message::HaveNone => self.replace_pieces(key, Pieces::none(count)),
+            Message::HaveAll => self.on_pieces(key, Pieces::All(count)),
+            Message::HaveNone => self.on_pieces(key, Pieces::none(count)),
             Message::Request(request) => self.on_request(key, request),
             Message::Cancel(request) => self.on_cancel(key, request),
             Message::Reject(request) => self.on_reject(key, request),
             Message::AllowedFast(index) => self.on_allowed_fast(key, index),
             Message::Extended { id: 0, payload } => self.on_extension_handshake(key, &payload),
-            // We offer no extension, so no other number means anything.
+            Message::Extended { id: DONT_HAVE_ID, payload } => self.on_dont_have(key, &payload),
+            // No other number means anything.
             Message::Extended { .. } => {}
             Message::Piece { data, .. } => {
                 self.on_unrequested(key, u32::try_from(data.len()).unwrap_or(u32::MAX));
@@ -47,10 +49,16 @@ impl Swarm {
         }
     }
 
+    fn on_pieces(&mut self, key: PeerKey, pieces: Pieces) {
+        self.replace_pieces(key, pieces);
+        self.greet(key);
+    }
+
     /// Without BEP 6 a choke drops our requests; with it each is still answered or rejected.
     fn on_choke(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.peer_choking = true;
+        peer.suggested.clear();
         peer.dry = None;
         if peer.fast {
             self.picker.release(key);
@@ -66,6 +74,16 @@ impl Swarm {
         peer.dry = None;
         peer.progress = self.now;
         self.fill(key);
+    }
+
+    /// Remembers a suggestion; what it is worth is the picker's to say.
+    fn on_suggest(&mut self, key: PeerKey, index: u32) {
+        let (Some(piece), Some(peer)) = (self.lengths.piece(index), self.peers.get_mut(&key)) else { return };
+        peer.suggested.retain(|&other| other != piece);
+        if peer.suggested.len() >= MAX_SUGGESTED {
+            peer.suggested.remove(0);
+        }
+        peer.suggested.push(piece);
     }
 
     fn on_allowed_fast(&mut self, key: PeerKey, index: u32) {
@@ -88,7 +106,17 @@ impl Swarm {
         if let Some(client) = handshake.client {
             peer.client = Some(client);
         }
-        peer.upload_only = handshake.upload_only;
+        if let Some(seen) = handshake.yourip {
+            let before = self.external.ours();
+            self.external.vote(peer.addr.ip(), seen);
+            let ours = self.external.ours();
+            if ours != before {
+                self.book.set_ours(ours);
+            }
+        }
+        if let Some(&id) = handshake.m.get(ext::LT_DONTHAVE) {
+            peer.dont_have = Some(id).filter(|&id| id != 0);
+        }
         if let Some(port) = handshake.port
             && peer.listens.is_none()
         {
@@ -98,6 +126,7 @@ impl Swarm {
             self.book.add(addr, PeerSource::Peer, self.now);
             self.book.connected(addr);
         }
+        self.on_upload_only(key, handshake.upload_only);
         self.fill(key);
         self.close_if_useless(key);
     }

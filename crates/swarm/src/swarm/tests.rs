@@ -11,6 +11,10 @@ use types::{BLOCK_LEN, BlockDigest, BlockRange, PieceIndex};
 use wire::Request;
 
 mod corpus;
+mod fast;
+mod lost;
+mod priority;
+mod seeding;
 
 const PIECES: u32 = 20;
 const BLOCKS: u32 = 4;
@@ -622,12 +626,12 @@ fn a_choke_answers_every_request() {
 #[test]
 fn a_slot_that_gets_free_is_given_away_at_once() {
     let mut bench = Bench::new(Bitfield::full(PIECES), Config { upload_slots: 1, ..Config::default() });
-    bench.connect_leecher(PEER, FAST);
-    bench.connect(PeerKey(2), FAST);
+    bench.connect_leecher(PEER, Reserved::NONE);
+    bench.connect(PeerKey(2), Reserved::NONE);
     assert_eq!(sent(&bench.says(PeerKey(2), Message::Interested)), []);
     let out = bench.says(PEER, Message::NotInterested);
     assert_eq!(out, [Output::Send { peer: PeerKey(2), message: Message::Unchoke }]);
-    bench.connect(PeerKey(3), FAST);
+    bench.connect(PeerKey(3), Reserved::NONE);
     bench.says(PeerKey(3), Message::Interested);
     let out = bench.input(Input::PeerClosed { peer: PeerKey(2) });
     assert_eq!(out, [Output::Send { peer: PeerKey(3), message: Message::Unchoke }]);
@@ -716,8 +720,7 @@ fn seeds_part_and_are_dialed_again_when_more_is_wanted() {
     assert_eq!(closed(&bench.says(PEER, Message::HaveAll)), Some(DisconnectReason::BothSeeds));
     assert_eq!(bench.pass(Duration::from_secs(1000)), []);
     bench.connect(PeerKey(2), FAST);
-    let hello = ext::Handshake { upload_only: true, ..ext::Handshake::default() };
-    let out = bench.says(PeerKey(2), Message::Extended { id: 0, payload: hello.encode().into() });
+    let out = bench.says(PeerKey(2), upload_only(true));
     assert_eq!(closed(&out), Some(DisconnectReason::BothSeeds), "it wants nothing either");
 }
 
@@ -725,13 +728,49 @@ fn seeds_part_and_are_dialed_again_when_more_is_wanted() {
 fn a_partial_seed_says_that_it_wants_nothing() {
     let mut bench = Bench::leecher();
     bench.connect(PEER, FAST);
-    let mut upload_only = |wanted| {
+    let mut said = |wanted| {
         let out = sent(&bench.input(Input::SetWanted(wanted)));
         let Some(Message::Extended { payload, .. }) = out.last().cloned() else { panic!("{out:?}") };
         ext::Handshake::decode(&payload).unwrap().upload_only
     };
-    assert!(upload_only(Bitfield::new(PIECES)));
-    assert!(!upload_only(Bitfield::full(PIECES)));
+    assert!(said(Bitfield::new(PIECES)));
+    assert!(!said(Bitfield::full(PIECES)));
+}
+
+/// An extension handshake that says whether its sender wants anything (BEP 21).
+fn upload_only(upload_only: bool) -> Message<'static> {
+    let hello = ext::Handshake { upload_only, ..ext::Handshake::default() };
+    Message::Extended { id: 0, payload: hello.encode().into() }
+}
+
+#[test]
+fn a_partial_seed_gets_no_slot() {
+    let mut bench = Bench::new(Bitfield::new(PIECES), Config { upload_slots: 1, ..Config::default() });
+    bench.connect_leecher(PEER, FAST);
+    bench.connect(PeerKey(2), FAST);
+    assert_eq!(bench.says(PeerKey(2), Message::Interested), []);
+    let out = bench.says(PEER, upload_only(true));
+    assert_eq!(out, [send_to(PeerKey(2), Message::Unchoke)], "the slot goes to who can use it");
+    assert!(bench.pass(CHOKE_INTERVAL).contains(&send_to(PEER, Message::Choke)));
+    bench.input(Input::PeerClosed { peer: PeerKey(2) });
+    assert_eq!(sent(&bench.pass(CHOKE_INTERVAL)), [], "it wants nothing");
+    assert_eq!(sent(&bench.says(PEER, upload_only(false))), [Message::Unchoke], "it is interested after all");
+    bench.connect(PeerKey(3), FAST);
+    bench.says(PeerKey(3), upload_only(true));
+    bench.says(PEER, Message::NotInterested);
+    assert_eq!(sent(&bench.says(PeerKey(3), Message::Interested)), []);
+}
+
+#[test]
+fn partial_seeds_part_only_if_neither_has_anything_for_the_other() {
+    let mut half = Bitfield::new(PIECES);
+    half.insert(PieceIndex::new(0));
+    let mut bench = Bench::new(half.clone(), Config::default());
+    bench.connect(PEER, FAST);
+    bench.says(PEER, Message::Have(1));
+    assert_eq!(closed(&bench.says(PEER, upload_only(true))), None, "it has what we want");
+    assert_eq!(requests(&bench.says(PEER, Message::Unchoke)).len(), BLOCKS as usize);
+    assert_eq!(closed(&bench.input(Input::SetWanted(half))), Some(DisconnectReason::BothSeeds));
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! Serving: who is unchoked, and what they asked for.
 
+use super::seeding::note_choked;
 use super::{Swarm, send};
+use crate::allowed_fast::allowed_fast;
 use crate::choker::Candidate;
+use crate::limits::ALLOWED_FAST_PIECES;
 use crate::limits::{CHOKE_GRACE, MAX_BAD_REQUESTS, MAX_REQUEST_LEN, MAX_REQUESTS_WITHOUT_FAST};
 use crate::peer::Peer;
 use crate::{DisconnectReason, Output, PeerKey};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use types::{BlockRange, Time};
 use wire::{Message, Request};
 
@@ -28,7 +32,12 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let reason = match answer {
             Answer::Queue(block) => {
+                if peer.am_choking {
+                    peer.fast_bytes += u64::from(block.len);
+                }
                 peer.queue.push_back(block);
+                self.note_request(key, block);
+                let Some(peer) = self.peers.get_mut(&key) else { return };
                 return pump(&mut self.out, self.now, key, peer);
             }
             Answer::TooLate | Answer::Refuse => None,
@@ -50,10 +59,11 @@ impl Swarm {
         let Some(block) = block.filter(|block| block.len <= MAX_REQUEST_LEN) else {
             return Answer::Bad(DisconnectReason::BadRequest);
         };
-        if peer.am_choking && peer.ever_unchoked && self.now.since(peer.choke_changed) < CHOKE_GRACE {
+        let barred = peer.am_choking && !peer.may_have_fast(block);
+        if barred && peer.ever_unchoked && self.now.since(peer.choke_changed) < CHOKE_GRACE {
             return Answer::TooLate;
         }
-        if peer.am_choking || !self.picker.have().contains(block.piece) {
+        if barred || !self.picker.have().contains(block.piece) || !peer.knows_of(block.piece) {
             return Answer::Refuse;
         }
         let reqq = usize::try_from(self.config.reqq).unwrap_or(usize::MAX);
@@ -62,6 +72,29 @@ impl Swarm {
             return if peer.fast { Answer::Refuse } else { Answer::Bad(DisconnectReason::TooManyRequests) };
         }
         Answer::Queue(block)
+    }
+
+    /// The peer said what it has. If it has little to trade yet, it is told which pieces it gets though it is choked
+    /// (BEP 6). Of a seed only those that others have too: first copies go to peers that pass them on, and not each to
+    /// everybody who comes. The set is of IPv4 addresses; other peers get none.
+    pub(super) fn greet(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let first = !core::mem::replace(&mut peer.greeted, true);
+        let few = usize::try_from(peer.pieces.count()).is_ok_and(|count| count <= ALLOWED_FAST_PIECES);
+        let IpAddr::V4(ip) = peer.addr.ip().to_canonical() else { return };
+        if !first || !few || !peer.fast || self.super_seed.is_some() {
+            return;
+        }
+        let count = self.lengths.piece_count();
+        let set = allowed_fast(ip, &self.config.info_hash, count, ALLOWED_FAST_PIECES);
+        let (have, spread) = (self.picker.have(), &self.spread);
+        let spare = |piece| spread.as_ref().is_none_or(|spread| spread.copies(piece) > 0);
+        for piece in set.into_iter().filter(|&piece| have.contains(piece) && spare(piece)) {
+            if !peer.pieces.contains(piece) {
+                peer.allowed_to.push(piece);
+                send(&mut self.out, self.now, key, peer, Message::AllowedFast(piece.get()));
+            }
+        }
     }
 
     /// What the driver is at already is sent nevertheless; with BEP 6 everything else is rejected.
@@ -78,6 +111,7 @@ impl Swarm {
     pub(super) fn on_block_sent(&mut self, key: PeerKey, block: BlockRange) {
         self.totals.uploaded += u64::from(block.len);
         self.totals.up.add(self.now, block.len);
+        self.note_sent(key, block);
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.last_sent = self.now;
         peer.up.add(self.now, block.len);
@@ -104,12 +138,20 @@ impl Swarm {
             return;
         }
         peer.peer_interested = true;
+        if peer.wants() {
+            self.on_wants(key);
+        }
+    }
+
+    /// The peer wants something now.
+    fn on_wants(&mut self, key: PeerKey) {
         self.wake_by(self.choker.next_round());
         if self.slots_used() > self.choker.slots()
             && let Some(peer) = self.peers.get_mut(&key)
         {
             // It was not choked for not being interested, but its slot was given away.
             choke(&mut self.out, self.now, key, peer);
+            note_choked(self.spread.as_mut(), key, peer);
         }
         self.fill_slots();
     }
@@ -117,13 +159,31 @@ impl Swarm {
     pub(super) fn on_not_interested(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.peer_interested = false;
+        self.on_wants_nothing(key);
+    }
+
+    /// The peer says whether it wants anything of anybody (BEP 21).
+    pub(super) fn on_upload_only(&mut self, key: PeerKey, upload_only: bool) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let wanted = peer.wants();
+        peer.upload_only = upload_only;
+        match (wanted, peer.wants()) {
+            (false, true) => self.on_wants(key),
+            (true, false) => self.on_wants_nothing(key),
+            _ => {}
+        }
+    }
+
+    /// Its slot, if it has one, is somebody else's.
+    fn on_wants_nothing(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get(&key) else { return };
         if !peer.am_choking {
             self.fill_slots();
         }
     }
 
     pub(super) fn anybody_to_choke(&self) -> bool {
-        self.peers.values().any(|peer| peer.peer_interested || !peer.am_choking)
+        self.peers.values().any(|peer| peer.wants() || !peer.am_choking)
     }
 
     /// The choker decides anew.
@@ -133,6 +193,7 @@ impl Swarm {
         for (&key, peer) in &mut self.peers {
             if !peer.am_choking && !chosen.contains(&key) {
                 choke(&mut self.out, self.now, key, peer);
+                note_choked(self.spread.as_mut(), key, peer);
             }
         }
         for key in chosen {
@@ -155,15 +216,16 @@ impl Swarm {
     }
 
     fn slots_used(&self) -> usize {
-        self.peers.values().filter(|peer| !peer.am_choking && peer.peer_interested).count()
+        self.peers.values().filter(|peer| !peer.am_choking && peer.wants()).count()
     }
 
     fn candidates(&self, which: impl Fn(&Peer) -> bool) -> Vec<Candidate> {
-        let interested = self.peers.iter().filter(|(_, peer)| peer.peer_interested && which(peer));
+        let interested = self.peers.iter().filter(|(_, peer)| peer.wants() && which(peer));
         interested.map(|(&key, peer)| candidate(key, peer, self.now)).collect()
     }
 
     fn unchoke(&mut self, key: PeerKey) {
+        self.suggest_first(key);
         let Some(peer) = self.peers.get_mut(&key).filter(|peer| peer.am_choking) else { return };
         peer.am_choking = false;
         peer.ever_unchoked = true;
@@ -172,7 +234,8 @@ impl Swarm {
     }
 }
 
-/// Chokes. Without BEP 6 that drops all of the peer's requests; with it those that are not under way are rejected.
+/// Chokes. Without BEP 6 that drops all of the peer's requests; with it those that are not under way are rejected, but
+/// for pieces that the peer may have all the same.
 fn choke(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
     peer.am_choking = true;
     peer.choke_changed = now;
@@ -180,7 +243,12 @@ fn choke(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
     let queue = core::mem::take(&mut peer.queue);
     if peer.fast {
         for block in queue {
-            send(out, now, key, peer, Message::Reject(block.into()));
+            if peer.may_have_fast(block) {
+                peer.fast_bytes += u64::from(block.len);
+                peer.queue.push_back(block);
+            } else {
+                send(out, now, key, peer, Message::Reject(block.into()));
+            }
         }
     } else {
         peer.serving.clear();

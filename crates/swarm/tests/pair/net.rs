@@ -23,11 +23,20 @@ pub(crate) struct Setup {
     pub(crate) poison_permille: u32,
     pub(crate) slots: usize,
     pub(crate) wanted: Option<Bitfield>,
+    pub(crate) super_seed: bool,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { seed: false, up: 1_000_000, fast: true, poison_permille: 0, slots: 4, wanted: None }
+        Setup {
+            seed: false,
+            up: 1_000_000,
+            fast: true,
+            poison_permille: 0,
+            slots: 4,
+            wanted: None,
+            super_seed: false,
+        }
     }
 }
 
@@ -86,6 +95,10 @@ pub(crate) struct Net {
     pub(crate) rng: Rng,
     pub(crate) lengths: Lengths,
     pub(crate) latency: Duration,
+    /// What the nodes that began without it have by now, taken together.
+    pub(crate) out: Bitfield,
+    /// The nodes' invariants are checked once in so many events.
+    pub(crate) check_every: u64,
     events: BTreeMap<(Time, u64), Event>,
     sequence: u64,
     next_key: u64,
@@ -100,6 +113,8 @@ impl Net {
             rng: Rng::with_seed(seed),
             lengths,
             latency: Duration::from_millis(20),
+            out: Bitfield::new(lengths.piece_count()),
+            check_every: 7,
             events: BTreeMap::new(),
             sequence: 0,
             next_key: 0,
@@ -126,6 +141,7 @@ impl Net {
             client: format!("node {number}"),
             listen_port: Some(6881),
             upload_slots: setup.slots,
+            super_seed: setup.super_seed,
             ..Config::default()
         };
         let swarm = Swarm::new(config, self.lengths, have, self.rng.u64(..), self.now);
@@ -151,9 +167,20 @@ impl Net {
     ///
     /// `chaos` is called before each event.
     pub(crate) fn run(&mut self, deadline: Duration, mut chaos: impl FnMut(&mut Net)) -> Duration {
+        self.run_until(deadline, |net| {
+            chaos(net);
+            net.nodes.iter().all(|node| node.finished > 0)
+        })
+    }
+
+    /// Runs until something is true; returns when that was.
+    pub(crate) fn run_until(
+        &mut self,
+        deadline: Duration,
+        mut done: impl FnMut(&mut Net) -> bool,
+    ) -> Duration {
         let start = self.now;
-        while !self.nodes.iter().all(|node| node.finished > 0) {
-            chaos(self);
+        while !done(self) {
             let Some(((at, _), event)) = self.events.pop_first() else {
                 panic!("{}", self.report("stalled"))
             };
@@ -193,6 +220,21 @@ impl Net {
         let keys: Vec<PeerKey> = self.nodes[node].links.keys().copied().collect();
         if let Some(&key) = self.rng.choice(&keys) {
             self.input(node, Input::Message { peer: key, message });
+        }
+    }
+
+    /// Tells everybody the truth about who chokes it: after lies, nobody may ever say so again.
+    pub(crate) fn tell_chokes(&mut self) {
+        for node in 0..self.nodes.len() {
+            for key in self.nodes[node].links.keys().copied().collect::<Vec<_>>() {
+                let Some(link) = self.nodes[node].links.get(&key) else { continue };
+                let far = self.nodes[link.node].swarm.peers(self.now).find(|peer| peer.peer == link.key);
+                let message = match far {
+                    Some(far) if !far.am_choking => Message::Unchoke,
+                    _ => Message::Choke,
+                };
+                self.input(node, Input::Message { peer: key, message });
+            }
         }
     }
 
@@ -249,7 +291,7 @@ impl Net {
             self.output(node, output);
         }
         // They take peers x pieces: every few events, each time other ones.
-        if self.sequence.is_multiple_of(7) {
+        if self.sequence.is_multiple_of(self.check_every) {
             self.nodes[node].swarm.check_invariants();
         }
         let due = self.nodes[node].swarm.poll_timeout();
@@ -379,6 +421,7 @@ impl Net {
         let liars: BTreeSet<usize> =
             blocks.values().filter(|block| block.bad).map(|block| block.from).collect();
         if liars.is_empty() {
+            self.out.insert(piece);
             let failed = victim.disk.failed.contains(&piece);
             let digests: Vec<_> = blocks.values().filter(|_| failed).map(|block| block.digest).collect();
             return self.input(node, Input::PieceVerified { piece, digests: &digests });

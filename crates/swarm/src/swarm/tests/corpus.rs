@@ -22,10 +22,10 @@ const DEVIATIONS: &[(&str, &str)] = &[
     ("ut_metadata_request_out_of_range", "we do not offer ut_metadata yet, so its messages are ignored"),
 ];
 
-fn path() -> PathBuf {
+fn path(name: &str) -> PathBuf {
     let default = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpus"));
     let root = std::env::var_os("RAWTORRENT_CORPUS").map_or_else(default, PathBuf::from);
-    root.join("vectors/peer_wire_illegal.json")
+    root.join("vectors").join(name)
 }
 
 fn bits(bytes: &[u8]) -> Message<'static> {
@@ -97,7 +97,9 @@ fn outcome(messages: &[Message<'static>]) -> Verdict {
 
 #[test]
 fn agrees_with_the_corpus() {
-    let Ok(text) = std::fs::read_to_string(path()) else { return println!("corpus: not found, 0 cases") };
+    let Ok(text) = std::fs::read_to_string(path("peer_wire_illegal.json")) else {
+        return println!("corpus: not found, 0 cases");
+    };
     let ids: Vec<String> = text
         .lines()
         .filter_map(|line| Some(line.trim().strip_prefix("\"id\": \"")?.split_once('"')?.0.into()))
@@ -119,6 +121,60 @@ fn agrees_with_the_corpus() {
     }
     let (all, deviations) = (ids.len(), ids.len() - agree);
     println!("corpus peer_wire: {agree} of {all} agree, {deviations} deviations (docs/corpus.md)");
+}
+
+/// The cases of a file of vectors, each as its text; none without the corpus.
+fn vectors(name: &str) -> Vec<String> {
+    let Ok(text) = std::fs::read_to_string(path(name)) else {
+        println!("corpus {name}: not found, 0 cases");
+        return Vec::new();
+    };
+    let (_, cases) = text.split_once("\"cases\": [").expect("the corpus has another form now");
+    let cases: Vec<String> = cases.split('{').skip(1).map(String::from).collect();
+    assert!(!cases.is_empty(), "the corpus has another form now");
+    cases
+}
+
+/// The value of a key: a number, the text of a string, or the inside of a list.
+fn value<'a>(case: &'a str, key: &str) -> &'a str {
+    let quoted = std::format!("\"{key}\": ");
+    let rest = case.split_once(&quoted).unwrap_or_else(|| panic!("no {key} in {case}")).1;
+    match rest.as_bytes()[0] {
+        b'"' => rest[1..].split_once('"').unwrap().0,
+        b'[' => rest[1..].split_once(']').unwrap().0,
+        _ => rest.split(|c: char| !c.is_ascii_digit()).next().unwrap(),
+    }
+}
+
+#[test]
+fn allowed_fast_sets_are_those_of_the_corpus() {
+    let cases = vectors("bep6_allowed_fast.json");
+    for case in &cases {
+        let hash = value(case, "info_hash");
+        let byte = |n: usize| u8::from_str_radix(&hash[2 * n..2 * n + 2], 16).unwrap();
+        let info_hash = types::InfoHashV1(core::array::from_fn(byte));
+        let ip = value(case, "ip").parse().unwrap();
+        let k = value(case, "k").parse().unwrap();
+        let set =
+            crate::allowed_fast::allowed_fast(ip, &info_hash, value(case, "pieces").parse().unwrap(), k);
+        let expected: Vec<u32> =
+            value(case, "expected").split(',').map(|n| n.trim().parse().unwrap()).collect();
+        assert_eq!(set.into_iter().map(PieceIndex::get).collect::<Vec<_>>(), expected);
+    }
+    println!("corpus bep6_allowed_fast: {0} of {0} agree", cases.len());
+}
+
+#[test]
+fn priorities_are_those_of_the_corpus() {
+    let cases = vectors("bep40_peer_priority.json");
+    for case in &cases {
+        let addr =
+            |ip, port| SocketAddr::new(value(case, ip).parse().unwrap(), value(case, port).parse().unwrap());
+        let expected = u32::from_str_radix(value(case, "priority_hex"), 16).unwrap();
+        let found = crate::priority::priority(addr("a", "a_port"), addr("b", "b_port"));
+        assert_eq!(found, Some(expected), "{case}");
+    }
+    println!("corpus bep40_peer_priority: {0} of {0} agree", cases.len());
 }
 
 #[test]

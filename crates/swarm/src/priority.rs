@@ -1,0 +1,175 @@
+//! Which peers belong together (BEP 40): both ends of a connection compute the same number for it, without asking.
+//!
+//! If everybody prefers connections with high numbers, a swarm is well mixed, newcomers find room in it, and whoever
+//! comes from few networks cannot fill it.
+
+use crate::limits::{EXTERNAL_QUORUM, MAX_EXTERNAL_VOTES};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use crc::{CRC_32_ISCSI, Crc, Table};
+
+static CRC_32C: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
+
+/// The priority of a connection between two addresses, whichever is ours; `None` if they are of different families.
+///
+/// Of IPv6 addresses that share 40 bits or more, one byte more is taken than BEP 40 says: libtorrent does, and its
+/// peers are who must agree with us.
+pub(crate) fn priority(a: SocketAddr, b: SocketAddr) -> Option<u32> {
+    match (a.ip().to_canonical(), b.ip().to_canonical()) {
+        (x, y) if x == y => Some(hash(a.port().to_be_bytes(), b.port().to_be_bytes())),
+        (IpAddr::V4(x), IpAddr::V4(y)) => {
+            let (x, y) = (x.octets(), y.octets());
+            let whole = (shared(&x, &y) + 1).max(2);
+            Some(hash(masked(x, whole), masked(y, whole)))
+        }
+        (IpAddr::V6(x), IpAddr::V6(y)) => {
+            let (x, y) = (x.octets(), y.octets());
+            let whole = (shared(&x, &y) + 2).max(6);
+            Some(hash(masked(x, whole), masked(y, whole)))
+        }
+        _ => None,
+    }
+}
+
+/// How many bytes they have in common at the beginning.
+fn shared(x: &[u8], y: &[u8]) -> usize {
+    x.iter().zip(y).take_while(|(x, y)| x == y).count()
+}
+
+/// So many bytes whole, and every other bit of the rest.
+fn masked<const N: usize>(mut bytes: [u8; N], whole: usize) -> [u8; N] {
+    bytes.iter_mut().skip(whole).for_each(|byte| *byte &= 0x55);
+    bytes
+}
+
+fn hash<const N: usize>(x: [u8; N], y: [u8; N]) -> u32 {
+    let mut digest = CRC_32C.digest();
+    digest.update(&x.min(y));
+    digest.update(&x.max(y));
+    digest.finalize()
+}
+
+/// The addresses under which others see us: what the owner says, else what most of the peers say that told us last
+/// (BEP 10, `yourip`).
+#[derive(Debug, Default)]
+pub(crate) struct External {
+    given: Vec<IpAddr>,
+    port: u16,
+    /// Who said what, for IPv4 and IPv6, the latest last. Each host has one voice.
+    votes: [VecDeque<(IpAddr, IpAddr)>; 2],
+}
+
+/// Our own addresses, as far as they are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ours {
+    v4: Option<SocketAddr>,
+    v6: Option<SocketAddr>,
+}
+
+impl External {
+    /// What the owner says, and the port at which we listen.
+    pub(crate) fn new(given: &[IpAddr], port: Option<u16>) -> External {
+        let given = given.iter().map(IpAddr::to_canonical).collect();
+        External { given, port: port.unwrap_or_default(), votes: Default::default() }
+    }
+
+    /// A peer says under which address it sees us.
+    pub(crate) fn vote(&mut self, voter: IpAddr, seen: IpAddr) {
+        let (voter, seen) = (voter.to_canonical(), seen.to_canonical());
+        if seen.is_unspecified() || seen.is_multicast() {
+            return;
+        }
+        let votes = &mut self.votes[usize::from(seen.is_ipv6())];
+        votes.retain(|&(other, _)| other != voter);
+        if votes.len() >= MAX_EXTERNAL_VOTES {
+            votes.pop_front();
+        }
+        votes.push_back((voter, seen));
+    }
+
+    pub(crate) fn ours(&self) -> Ours {
+        let addr = |ip: IpAddr| SocketAddr::new(ip, self.port);
+        let of = |v6: bool| {
+            let given = self.given.iter().copied().find(|ip| ip.is_ipv6() == v6);
+            given.or_else(|| elected(&self.votes[usize::from(v6)])).map(addr)
+        };
+        Ours { v4: of(false), v6: of(true) }
+    }
+}
+
+/// What more than half of them say, if they are enough.
+fn elected(votes: &VecDeque<(IpAddr, IpAddr)>) -> Option<IpAddr> {
+    let count = |seen: IpAddr| votes.iter().filter(|&&(_, other)| other == seen).count();
+    let &(_, seen) = votes.iter().max_by_key(|&&(_, seen)| count(seen))?;
+    (count(seen) >= EXTERNAL_QUORUM && 2 * count(seen) > votes.len()).then_some(seen)
+}
+
+impl Ours {
+    /// The priority of a connection with the peer; `None` as long as we do not know how it sees us.
+    pub(crate) fn priority(&self, peer: SocketAddr) -> Option<u32> {
+        let ours = if peer.ip().to_canonical().is_ipv4() { self.v4 } else { self.v6 };
+        priority(ours?, peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ip(n: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, n])
+    }
+
+    #[test]
+    fn examples_of_bep_40() {
+        let of = |a: &str, b: &str| priority(a.parse().unwrap(), b.parse().unwrap());
+        assert_eq!(of("123.213.32.10:1", "98.76.54.32:2"), Some(0xec2d_7224));
+        assert_eq!(of("123.213.32.10:1", "123.213.32.234:2"), Some(0x9956_8189));
+        assert_eq!(of("[::ffff:123.213.32.10]:1", "98.76.54.32:2"), Some(0xec2d_7224), "mapped");
+        assert_eq!(of("123.213.32.10:1", "[2001:db8::1]:2"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn both_ends_agree(a: [u8; 4], b: [u8; 4], x: [u8; 16], y: [u8; 16], same in 0usize..17, ports: (u16, u16)) {
+            let mut z = x;
+            z[same..].copy_from_slice(&y[same..]);
+            for (one, other) in [(IpAddr::from(a), IpAddr::from(b)), (x.into(), y.into()), (x.into(), z.into())] {
+                let (one, other) = (SocketAddr::new(one, ports.0), SocketAddr::new(other, ports.1));
+                prop_assert_eq!(priority(one, other), priority(other, one));
+            }
+        }
+    }
+
+    #[test]
+    fn most_voices_of_enough_count() {
+        let mut external = External::new(&[], Some(6881));
+        let peer = SocketAddr::new(ip(200), 5);
+        for n in 1..EXTERNAL_QUORUM {
+            external.vote(ip(u8::try_from(n).unwrap()), ip(100));
+        }
+        assert_eq!(external.ours().priority(peer), None, "too few");
+        external.vote(ip(1), ip(100));
+        assert_eq!(external.ours().priority(peer), None, "it said that before");
+        external.vote(ip(50), ip(100));
+        assert_eq!(external.ours().priority(peer), priority(SocketAddr::new(ip(100), 6881), peer));
+        (60..63).for_each(|n| external.vote(ip(n), ip(101)));
+        assert_eq!(external.ours(), Ours::default(), "half is not more than half");
+        external.vote(ip(63), IpAddr::from([0, 0, 0, 0]));
+        external.vote(ip(64), "2001:db8::1".parse().unwrap());
+        assert_eq!(external.ours(), Ours::default(), "neither counts");
+        let mut given = External::new(&[ip(7)], None);
+        (60..70).for_each(|n| given.vote(ip(n), ip(101)));
+        assert_eq!(given.ours().v4, Some(SocketAddr::new(ip(7), 0)));
+    }
+
+    #[test]
+    fn voices_are_bounded_and_the_latest_count() {
+        let mut external = External::default();
+        (0..200).for_each(|n| external.vote(ip(n), ip(if n < 150 { 1 } else { 2 })));
+        assert_eq!(external.votes[0].len(), MAX_EXTERNAL_VOTES);
+        assert_eq!(external.ours().v4, Some(SocketAddr::new(ip(2), 0)));
+    }
+}
