@@ -1,5 +1,6 @@
 //! What a swarm is told and what it wants done.
 
+use crate::Limits;
 use core::fmt;
 use core::net::SocketAddr;
 use thiserror::Error;
@@ -132,6 +133,8 @@ pub enum Input<'a> {
         /// Numbers of its blocks ([`Lengths::block`](types::Lengths::block)).
         blocks: &'a [u32],
     },
+    /// From now on these limits hold, in place of those in [`Config`](crate::Config).
+    SetLimits(Limits),
     /// Close every connection and make no new one.
     Pause,
     /// Go on.

@@ -29,7 +29,7 @@ impl Swarm {
         let reason = match answer {
             Answer::Queue(block) => {
                 peer.queue.push_back(block);
-                return pump(&mut self.out, self.now, key, peer);
+                return self.pump(key);
             }
             Answer::TooLate | Answer::Refuse => None,
             Answer::Bad(reason) => Some(reason),
@@ -82,7 +82,7 @@ impl Swarm {
         peer.last_sent = self.now;
         peer.up.add(self.now, block.len);
         if finish_serving(peer, block) {
-            pump(&mut self.out, self.now, key, peer);
+            self.pump(key);
         }
     }
 
@@ -94,7 +94,17 @@ impl Swarm {
         if peer.fast {
             send(&mut self.out, self.now, key, peer, Message::Reject(block.into()));
         }
-        pump(&mut self.out, self.now, key, peer);
+        self.pump(key);
+    }
+
+    /// Hands the driver as many of the peer's requests as it may be at; under a limit, of whoever's turn it is.
+    pub(super) fn pump(&mut self, key: PeerKey) {
+        if self.up.is_limited() {
+            return self.serve_in_turn();
+        }
+        let Some(peer) = self.peers.get_mut(&key).filter(|peer| !peer.queue.is_empty()) else { return };
+        let budget = peer.serve_budget(self.now);
+        while peer.serving_bytes < budget && serve(&mut self.out, key, peer) {}
     }
 
     /// A free slot goes to whoever comes first.
@@ -154,7 +164,8 @@ impl Swarm {
         }
     }
 
-    fn slots_used(&self) -> usize {
+    /// How many slots are in use.
+    pub(super) fn slots_used(&self) -> usize {
         self.peers.values().filter(|peer| !peer.am_choking && peer.peer_interested).count()
     }
 
@@ -189,19 +200,13 @@ fn choke(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
     }
 }
 
-/// Hands the driver as many of the peer's requests as it may be at.
-fn pump(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
-    if peer.queue.is_empty() {
-        return;
-    }
-    let budget = peer.serve_budget(now);
-    while peer.serving_bytes < budget
-        && let Some(block) = peer.queue.pop_front()
-    {
-        peer.serving_bytes += u64::from(block.len);
-        peer.serving.push_back(block);
-        out.push_back(Output::Serve { peer: key, block });
-    }
+/// Hands the driver the first of the peer's requests that wait, if any does.
+pub(super) fn serve(out: &mut VecDeque<Output>, key: PeerKey, peer: &mut Peer) -> bool {
+    let Some(block) = peer.queue.pop_front() else { return false };
+    peer.serving_bytes += u64::from(block.len);
+    peer.serving.push_back(block);
+    out.push_back(Output::Serve { peer: key, block });
+    true
 }
 
 /// The driver is done with a block; `false` if it was not at it.
