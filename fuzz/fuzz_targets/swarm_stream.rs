@@ -110,12 +110,22 @@ impl Bench {
                     0 => self.input(Input::PeersFound { addrs: &[addr], source: PeerSource::Tracker }),
                     1 => self.input(Input::ConnectFailed { addr }),
                     2 => self.input(Input::PeerClosed { peer: PeerKey(u64::from(which % 4)) }),
-                    _ => self.input(if which & 1 == 0 { Input::Pause } else { Input::Resume }),
+                    _ => self.input(match which & 3 {
+                        0 => Input::Pause,
+                        1 => Input::Resume,
+                        _ => Input::SetLimits(limits(which >> 2 & 15)),
+                    }),
                 }
             }
             _ => {}
         }
     }
+}
+
+fn limits(bits: u8) -> swarm::Limits {
+    let rate = |bit| (bits & bit != 0).then_some(40_000);
+    let count = usize::from(bits & 3) + 1;
+    swarm::Limits { up: rate(4), down: rate(8), upload_slots: count, max_peers: count }
 }
 
 fuzz_target!(|data: &[u8]| {

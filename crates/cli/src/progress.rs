@@ -43,6 +43,8 @@ pub(crate) enum Phase {
         done: u32,
         total: u32,
     },
+    /// It is another torrent's turn.
+    Waiting,
     Downloading,
     Seeding,
 }
@@ -118,7 +120,7 @@ impl Reporter {
         let Some(bar) = &self.bar else { return };
         let (done, total) = match now.phase {
             Phase::Checking { done, total } => (done.into(), total.into()),
-            Phase::Downloading | Phase::Seeding => (now.done, now.total),
+            Phase::Waiting | Phase::Downloading | Phase::Seeding => (now.done, now.total),
         };
         let mut rests = now.beside_a_bar();
         let widths: Vec<_> = rests.iter().map(|rest| rest.chars().count()).collect();
@@ -162,6 +164,7 @@ impl Snapshot {
             Phase::Checking { done, total } => {
                 format!("checking what is there, {}", percent(done.into(), total.into()))
             }
+            Phase::Waiting => format!("{share} of {total}, waiting for its turn"),
             Phase::Downloading => {
                 let left = self.time_left().map(|left| format!(", {} left", Span(left))).unwrap_or_default();
                 let (down, up) = (Rate(self.rate_down), Rate(self.rate_up));
@@ -180,6 +183,7 @@ impl Snapshot {
         let peers = format!("{:>3} {:<5}", self.peers, if self.peers == 1 { "peer" } else { "peers" });
         match self.phase {
             Phase::Checking { .. } => vec![format!("of {total} checking what is there"), "checking".into()],
+            Phase::Waiting => vec![format!("of {total} waiting for its turn"), "waiting".into()],
             Phase::Downloading => {
                 let left = self.time_left().map_or("-".into(), |left| Span(left).to_string());
                 vec![
@@ -348,6 +352,8 @@ mod tests {
         assert_eq!(stalled.as_a_line(), "10.0% of 100.0 MiB, 0 B/s down, 0 B/s up, 0 peers");
         let checking = Snapshot { phase: Phase::Checking { done: 1, total: 3 }, ..NOW };
         assert_eq!(checking.as_a_line(), "checking what is there, 33.3%");
+        let waiting = Snapshot { phase: Phase::Waiting, ..NOW };
+        assert_eq!(waiting.as_a_line(), "10.0% of 100.0 MiB, waiting for its turn");
         let seeding = Snapshot { phase: Phase::Seeding, rate_up: 1 << 20, ..NOW };
         assert_eq!(seeding.as_a_line(), "seeding, 1.0 MiB/s up, 5.0 MiB sent so far, 1 peer");
     }
@@ -366,7 +372,8 @@ mod tests {
 
     #[test]
     fn bars_fit_every_terminal() {
-        let phases = [Phase::Downloading, Phase::Seeding, Phase::Checking { done: 1, total: 2 }];
+        let phases =
+            [Phase::Waiting, Phase::Downloading, Phase::Seeding, Phase::Checking { done: 1, total: 2 }];
         for columns in 0..300 {
             for phase in phases {
                 let rests =

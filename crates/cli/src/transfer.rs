@@ -298,6 +298,7 @@ impl Transfer {
         let stats = added.torrent.stats();
         let phase = match stats.state {
             TorrentState::Checking => Phase::Checking { done: stats.checked, total: stats.to_check },
+            TorrentState::Queued => Phase::Waiting,
             _ if self.plan.seed_only => Phase::Seeding,
             TorrentState::Downloading => Phase::Downloading,
             TorrentState::Seeding | TorrentState::Stopped | TorrentState::Failed => Phase::Seeding,

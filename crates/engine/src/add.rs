@@ -20,6 +20,8 @@ pub struct AddTorrent {
     pub(crate) seed_only: bool,
     pub(crate) stop_when_finished: bool,
     pub(crate) seed_goal: SeedGoal,
+    pub(crate) max_down: Option<u64>,
+    pub(crate) max_up: Option<u64>,
 }
 
 /// When seeding is enough: as soon as either is reached. The default is never.
@@ -46,6 +48,8 @@ impl AddTorrent {
             seed_only: false,
             stop_when_finished: false,
             seed_goal: SeedGoal::default(),
+            max_down: None,
+            max_up: None,
         }
     }
 
@@ -109,6 +113,14 @@ impl AddTorrent {
     #[must_use]
     pub fn seed_goal(mut self, goal: SeedGoal) -> AddTorrent {
         self.seed_goal = goal;
+        self
+    }
+
+    /// Limits of its own, in bytes per second and counted as [`Settings::max_down`](crate::Settings::max_down) does,
+    /// within those that all torrents share.
+    #[must_use]
+    pub fn max_rates(mut self, down: Option<u64>, up: Option<u64>) -> AddTorrent {
+        (self.max_down, self.max_up) = (down, up);
         self
     }
 }

@@ -19,6 +19,16 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
+    /// Bytes of the blocks that the disk took and that nobody has heard of. Nothing waits any more after this.
+    pub(crate) fn unheard(&self) -> u64 {
+        let waiting = std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner));
+        let taken = waiting.iter().map(|event| match event {
+            DiskEvent::BlockTaken { block, .. } => u64::from(block.len),
+            _ => 0,
+        });
+        taken.sum()
+    }
+
     /// Everything that waits; waits for the first. Safe to cancel: nothing is taken before it is returned.
     pub(crate) async fn take(&self) -> VecDeque<DiskEvent> {
         loop {

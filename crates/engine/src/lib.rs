@@ -19,7 +19,8 @@
 //! ```
 //!
 //! Inside, one task drives one torrent: it feeds the sans-IO brain (`swarm`) with what connections, disk and trackers
-//! report, and does what the brain says. No rule of the protocol is decided here.
+//! report, and does what the brain says. A brain above them (`session`) decides which torrents run and what each may
+//! take. No rule of the protocol is decided here.
 #![forbid(unsafe_code)]
 
 mod add;
@@ -36,6 +37,7 @@ mod session;
 mod settings;
 mod shared;
 mod stats;
+mod steward;
 mod torrent;
 mod tracker_server;
 pub mod verify;

@@ -4,7 +4,7 @@ use crate::driver::Driver;
 use crate::events::Events;
 use crate::shared::Shared;
 use crate::torrent::Torrent;
-use crate::{AddTorrent, Error, Settings, listen};
+use crate::{AddTorrent, Error, Settings, listen, steward};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,7 @@ impl Engine {
         for listener in listeners {
             runtime.spawn(listen::run(listener, shared.clone()));
         }
+        runtime.spawn(steward::run(shared.clone()));
         drop(_inside);
         Ok(Engine { shared, addrs, runtime: Some(runtime) })
     }

@@ -14,12 +14,23 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Where state is kept that lets an interrupted download go on; created when needed.
     pub state_dir: PathBuf,
-    /// The most connections of all torrents together.
+    /// The most connections of all torrents together. Those that run get as many as they use, and each one at least.
     pub max_peers: usize,
-    /// The most bytes per second that are received, protocol included.
+    /// The most bytes per second that all torrents together receive from peers: payload, messages, and an estimate of the
+    /// headers of TCP and IP. They share it fairly; what one does not use the others get.
     pub max_down: Option<u64>,
-    /// The most payload bytes per second that are sent.
+    /// The most bytes per second that all torrents together send to peers, counted and shared likewise.
     pub max_up: Option<u64>,
+    /// How many peers all torrents together serve at a time, at least one each. `None`: two to eight for each torrent, as
+    /// `max_up` allows.
+    pub upload_slots: Option<usize>,
+    /// The most downloads that run at once; further ones wait for their turn in the order in which they were added. One
+    /// that receives next to nothing for two minutes goes to the end if another waits. 0 is taken as 1, here and below.
+    pub max_active_downloads: Option<usize>,
+    /// The most torrents that seed at once; further ones take turns.
+    pub max_active_seeds: Option<usize>,
+    /// The most torrents that run at once; downloads come first.
+    pub max_active: Option<usize>,
     /// Disk threads of each kind (writing, reading for upload, checking).
     pub disk_threads: usize,
     /// What peers and trackers are told that we are.
@@ -27,7 +38,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults, with state under `state_dir`: 200 connections, no rate limits.
+    /// The defaults, with state under `state_dir`: 200 connections, no other limits.
     pub fn new(state_dir: impl Into<PathBuf>) -> Settings {
         Settings {
             listen: Vec::new(),
@@ -35,6 +46,10 @@ impl Settings {
             max_peers: 200,
             max_down: None,
             max_up: None,
+            upload_slots: None,
+            max_active_downloads: None,
+            max_active_seeds: None,
+            max_active: None,
             disk_threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             client: concat!("rawtorrent ", env!("CARGO_PKG_VERSION")).into(),
         }

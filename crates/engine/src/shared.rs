@@ -2,9 +2,9 @@
 
 use crate::announcer::Web;
 use crate::events::Hub;
+use crate::steward::Steward;
 use crate::{Error, Settings};
 use net::bind::LocalAddrs;
-use net::rate::Limiter;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,8 +27,7 @@ pub(crate) struct Shared {
     pub(crate) disk: DiskPool,
     pub(crate) web: Web,
     pub(crate) connections: Arc<Semaphore>,
-    pub(crate) down: Limiter,
-    pub(crate) up: Limiter,
+    pub(crate) steward: Steward,
     pub(crate) port: u16,
     pub(crate) local: LocalAddrs,
     started: Instant,
@@ -78,8 +77,7 @@ impl Shared {
             web: Web::new(&settings.client, local)?,
             local,
             connections: Arc::new(Semaphore::new(settings.max_peers.min(Semaphore::MAX_PERMITS))),
-            down: Limiter::new(settings.max_down),
-            up: Limiter::new(settings.max_up),
+            steward: Steward::new(&settings, Time::ZERO),
             port: addrs.first().map_or(0, SocketAddr::port),
             settings,
             started,

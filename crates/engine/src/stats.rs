@@ -9,6 +9,8 @@ pub enum TorrentState {
     /// What is on disk is being hashed.
     #[default]
     Checking,
+    /// It waits for its turn: as many torrents run as may.
+    Queued,
     /// Wanted pieces are missing and are being asked for.
     Downloading,
     /// All wanted bytes are verified and durable, and are offered to others.

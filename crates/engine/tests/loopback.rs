@@ -3,7 +3,7 @@
 
 use engine::create::CreateTorrent;
 use engine::{
-    AddTorrent, Engine, Error, EventKind, Metainfo, SeedGoal, Settings, TorrentState, TrackerServer,
+    AddTorrent, Engine, Error, EventKind, Metainfo, SeedGoal, Settings, Torrent, TorrentState, TrackerServer,
 };
 use pollster::block_on;
 use std::fs;
@@ -384,4 +384,188 @@ fn a_stop_while_it_begins_leaves_nothing_in_its_own_way() {
     let torrent = block_on(leecher.add(add())).unwrap();
     block_on(torrent.wait_finished()).unwrap();
     assert_same(source.dir.path(), to.path());
+}
+
+/// Two torrents, and an engine that seeds both.
+fn two_seeded(len: usize, state: &Path) -> ([Source; 2], Engine) {
+    let sources = ["one", "two"].map(|name| source(&[(name, len)], None));
+    let seeding = engine(state);
+    for source in &sources {
+        let add = AddTorrent::new(source.metainfo.clone(), source.dir.path()).seed_only(true);
+        block_on(async { seeding.add(add).await.unwrap().wait_finished().await }).unwrap();
+    }
+    (sources, seeding)
+}
+
+/// Downloads both from `seeding`, each into a folder of its own below `to`.
+fn download_both(leecher: &Engine, sources: &[Source; 2], seeding: &Engine, to: &Path) -> [Torrent; 2] {
+    [0, 1].map(|at| {
+        let add = AddTorrent::new(sources[at].metainfo.clone(), to.join(at.to_string()));
+        block_on(leecher.add(add.peers(seeding.listen_addrs().to_vec()))).unwrap()
+    })
+}
+
+#[test]
+fn torrents_share_a_limit_fairly() {
+    let state = tempfile::tempdir().unwrap();
+    let (sources, seeding) = two_seeded(1_200_000, state.path());
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine_with(state.path(), |settings| settings.max_down = Some(800_000));
+    let mut events = leecher.events();
+    let torrents = download_both(&leecher, &sources, &seeding, to.path());
+    let pieces = sources[0].metainfo.lengths().piece_count();
+    let mut verified = [0, 0];
+    let first = loop {
+        let event = block_on(events.next()).unwrap();
+        let at = usize::from(event.torrent == torrents[1].info_hash());
+        match event.kind {
+            EventKind::PieceVerified { .. } => verified[at] += 1,
+            EventKind::Finished => break event.at,
+            _ => {}
+        }
+    };
+    assert!(verified.iter().all(|&verified| verified * 4 >= pieces * 3), "{verified:?} of {pieces}");
+    // Both at the same time: it takes as long as both take, not as one alone.
+    assert!(first >= Duration::from_millis(2_200), "{first:?}");
+    let ends = torrents.each_ref().map(|torrent| block_on(torrent.wait_finished()).unwrap().elapsed);
+    assert!(ends.iter().max().unwrap() >= &Duration::from_millis(2_900), "{ends:?}");
+    assert!(ends.iter().max().unwrap() < &Duration::from_secs(6), "{ends:?}");
+    for (at, source) in sources.iter().enumerate() {
+        assert_same(source.dir.path(), &to.path().join(at.to_string()));
+    }
+}
+
+#[test]
+fn a_limit_of_its_own_leaves_the_rest_to_others() {
+    let state = tempfile::tempdir().unwrap();
+    let (sources, seeding) = two_seeded(1_000_000, state.path());
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine_with(state.path(), |settings| settings.max_down = Some(1_000_000));
+    let [slow, fast] = [0, 1].map(|at| {
+        let add = AddTorrent::new(sources[at].metainfo.clone(), to.path().join(at.to_string()));
+        let own = (at == 0).then_some(100_000);
+        let add = add.peers(seeding.listen_addrs().to_vec()).max_rates(own, None);
+        block_on(leecher.add(add)).unwrap()
+    });
+    let elapsed = block_on(fast.wait_finished()).unwrap().elapsed;
+    assert!(slow.stats().done < 500_000, "{}", slow.stats().done);
+    assert!(elapsed < Duration::from_secs(4), "{elapsed:?}");
+}
+
+#[test]
+fn downloads_wait_for_their_turn() {
+    let state = tempfile::tempdir().unwrap();
+    let (sources, seeding) = two_seeded(1_000_000, state.path());
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine_with(state.path(), |settings| {
+        settings.max_active_downloads = Some(1);
+        settings.max_down = Some(2_000_000);
+    });
+    let mut events = leecher.events();
+    let torrents = download_both(&leecher, &sources, &seeding, to.path());
+    let pieces = sources[0].metainfo.lengths().piece_count();
+    let [mut finished, mut verified, mut seen] = [0, 0, 0];
+    let mut first = None;
+    while finished < 2 {
+        let event = block_on(events.next()).unwrap();
+        match event.kind {
+            EventKind::Dialing { .. } | EventKind::PieceVerified { .. } => {
+                // Whichever was ready first goes first; the other does nothing until all of it is there.
+                assert!(verified >= pieces || event.torrent == *first.get_or_insert(event.torrent));
+                verified += u32::from(matches!(event.kind, EventKind::PieceVerified { .. }));
+                let waits = torrents.iter().find(|torrent| torrent.info_hash() != event.torrent).unwrap();
+                if verified < pieces && waits.stats().state == TorrentState::Queued {
+                    assert_eq!(waits.stats().peers, 0);
+                    seen += 1;
+                }
+            }
+            EventKind::Finished => finished += 1,
+            _ => {}
+        }
+    }
+    assert!(seen > 0, "that it waits is shown");
+    for (at, source) in sources.iter().enumerate() {
+        assert_same(source.dir.path(), &to.path().join(at.to_string()));
+    }
+}
+
+#[test]
+fn a_seed_that_waits_is_not_announced() {
+    let tracker = TrackerServer::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let sources = ["one", "two"].map(|name| source(&[(name, 100_000)], Some(&tracker.announce_url())));
+    let seeding = engine_with(state.path(), |settings| settings.max_active_seeds = Some(1));
+    let mut events = seeding.events();
+    let torrents = sources.each_ref().map(|source| {
+        let add = AddTorrent::new(source.metainfo.clone(), source.dir.path()).seed_only(true);
+        let torrent = block_on(seeding.add(add)).unwrap();
+        block_on(torrent.wait_finished()).unwrap();
+        torrent
+    });
+    let mut announced = || loop {
+        let event = block_on(events.next()).unwrap();
+        if matches!(event.kind, EventKind::Announced { .. }) {
+            break event.torrent;
+        }
+    };
+    assert_eq!(announced(), torrents[0].info_hash());
+    block_on(torrents[0].stop()).unwrap();
+    assert_eq!(announced(), torrents[0].info_hash(), "that it stops");
+    assert_eq!(announced(), torrents[1].info_hash());
+}
+
+#[test]
+fn what_one_does_not_use_another_gets() {
+    let state = tempfile::tempdir().unwrap();
+    let (sources, seeding) = two_seeded(2_000_000, state.path());
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine_with(state.path(), |settings| settings.max_down = Some(1_000_000));
+    let lonely = AddTorrent::new(sources[0].metainfo.clone(), to.path().join("lonely"));
+    let lonely = block_on(leecher.add(lonely)).unwrap();
+    let add = AddTorrent::new(sources[1].metainfo.clone(), to.path().join("busy"));
+    let busy = block_on(leecher.add(add.peers(seeding.listen_addrs().to_vec()))).unwrap();
+    let elapsed = block_on(busy.wait_finished()).unwrap().elapsed;
+    assert_eq!(lonely.stats().state, TorrentState::Downloading);
+    assert!(elapsed >= Duration::from_millis(1_900), "{elapsed:?}");
+    // With half of the limit it would take four.
+    assert!(elapsed < Duration::from_secs(3), "{elapsed:?}");
+}
+
+#[test]
+fn a_finished_download_waits_for_room_to_seed() {
+    let tracker = TrackerServer::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let wanted = source(&[("one", 1_000_000)], Some(&tracker.announce_url()));
+    let (_seeder, _) = seeder(&wanted, state.path());
+    let other = album();
+    let engine = engine_with(state.path(), |settings| {
+        settings.max_active_seeds = Some(1);
+        settings.max_down = Some(600_000);
+    });
+    let mut events = engine.events();
+    let seed = AddTorrent::new(other.metainfo.clone(), other.dir.path()).seed_only(true);
+    let seed = block_on(engine.add(seed)).unwrap();
+    block_on(seed.wait_finished()).unwrap();
+    let to = tempfile::tempdir().unwrap();
+    let torrent = block_on(engine.add(AddTorrent::new(wanted.metainfo.clone(), to.path()))).unwrap();
+    // Somebody who still wants something of it when it is complete.
+    let slow = engine_with(state.path(), |settings| settings.max_down = Some(50_000));
+    let (slow_to, peers) = (tempfile::tempdir().unwrap(), engine.listen_addrs().to_vec());
+    let add = AddTorrent::new(wanted.metainfo.clone(), slow_to.path()).trackers(false).peers(peers);
+    let slowly = block_on(slow.add(add)).unwrap();
+    block_on(torrent.wait_finished()).unwrap();
+    assert_same(wanted.dir.path(), to.path());
+    assert_eq!((slowly.stats().state, slowly.stats().done < 500_000), (TorrentState::Downloading, true));
+    let mut announcing = |wanted: &'static str| loop {
+        match block_on(events.next()).unwrap().kind {
+            EventKind::Announcing { event: Some(event), .. } if event == wanted => break,
+            _ => {}
+        }
+    };
+    announcing("started");
+    announcing("stopped");
+    assert_eq!((torrent.stats().state, torrent.stats().peers), (TorrentState::Queued, 0));
+    block_on(seed.stop()).unwrap();
+    announcing("started");
+    block_on(torrent.stop()).unwrap();
 }

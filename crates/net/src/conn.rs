@@ -14,7 +14,6 @@
 mod reader;
 mod writer;
 
-use crate::rate::Limiter;
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::io;
@@ -124,10 +123,6 @@ pub struct Context<D> {
     pub disk: D,
     /// How large a message may be.
     pub limits: Limits,
-    /// The limit on what is received.
-    pub down: Limiter,
-    /// The limit on what is served.
-    pub up: Limiter,
 }
 
 /// Runs one connection until either side ends it, and reports all of it, [`Event::Closed`] last, to `events`.

@@ -3,7 +3,6 @@
 //! | room | what it does |
 //! |---|---|
 //! | [`bind`] | makes every socket in the program |
-//! | [`rate`] | one token bucket for many connections |
 //! | [`handshake`] | says hello on a fresh connection, either way round, within a deadline |
 //! | [`conn`] | carries one peer's messages and payload between the socket, the disk and the torrent's brain |
 //! | [`http`] | one bounded `GET` at a time, for trackers and `.torrent` files |
@@ -19,6 +18,5 @@ pub mod bind;
 pub mod conn;
 pub mod handshake;
 pub mod http;
-pub mod rate;
 pub mod tracker_server;
 pub mod udp_tracker;

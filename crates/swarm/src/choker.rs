@@ -47,6 +47,11 @@ impl Choker {
         }
     }
 
+    /// From the next round on, so many peers may be served at once.
+    pub(crate) fn set_slots(&mut self, slots: usize) {
+        self.slots = slots.max(1);
+    }
+
     /// How many peers may be served at once.
     pub(crate) fn slots(&self) -> usize {
         self.slots

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use types::{InfoHashV1, PeerId};
 
-/// Settings of one swarm; they do not change while it lives.
+/// Settings of one swarm; while it lives, [`Input::SetLimits`](crate::Input::SetLimits) changes its limits.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Our own id in this swarm: a peer that greets with it is ourselves.
@@ -22,12 +22,13 @@ pub struct Config {
     pub max_half_open: usize,
     /// How many peers are served at once, the optimistic one included; at least 1.
     pub upload_slots: usize,
-    /// The most bytes per second that the driver lets in, if there is a limit: peers together are not asked for more
-    /// than [`LIMITED_WINDOW`](crate::limits::LIMITED_WINDOW) of it at once.
+    /// See [`Limits::down`].
     pub max_down: Option<u64>,
     /// The addresses under which others see us, if they are known; else what most peers say is taken. They decide which
     /// peers are dialed first and kept (BEP 40).
     pub external: Vec<IpAddr>,
+    /// See [`Limits::up`].
+    pub max_up: Option<u64>,
     /// How many requests of one peer are queued, and told to be (BEP 10, `reqq`).
     pub reqq: u32,
     /// Whether to begin as a super seed (BEP 16), if every piece is there: pieces are shown to peers one by one, until
@@ -36,6 +37,31 @@ pub struct Config {
     /// Whether addresses are dialed at all; without, peers must come to us and [`NeedPeers`](crate::Output) is
     /// never said.
     pub dial: bool,
+}
+
+/// What a swarm may take of what it shares with others.
+///
+/// Rates are of all that goes over the line: every message, and an estimate of the headers of TCP and IPv4
+/// ([`SEGMENT_HEADERS`](crate::limits::SEGMENT_HEADERS)). They hold in the long run; over shorter times a burst of
+/// [`BURST_TIME`](crate::limits::BURST_TIME) may pass, and what was asked for may come late and all at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most bytes per second that are sent, 0 being taken as 1. Messages are not held back, blocks are.
+    pub up: Option<u64>,
+    /// The most bytes per second that come in, 0 being taken as 1: no more than that is asked for.
+    pub down: Option<u64>,
+    /// How many peers are served at once, the optimistic one included; at least 1.
+    pub upload_slots: usize,
+    /// The most connections at once; those over it are closed, the least useful first.
+    pub max_peers: usize,
+}
+
+impl Config {
+    /// The limits among the settings.
+    pub fn limits(&self) -> Limits {
+        let Config { max_up, max_down, upload_slots, max_peers, .. } = *self;
+        Limits { up: max_up, down: max_down, upload_slots, max_peers }
+    }
 }
 
 impl Default for Config {
@@ -50,6 +76,7 @@ impl Default for Config {
             upload_slots: 8,
             max_down: None,
             external: Vec::new(),
+            max_up: None,
             reqq: 2048,
             super_seed: false,
             dial: true,

@@ -1,5 +1,6 @@
 //! What a swarm is told and what it wants done.
 
+use crate::Limits;
 use core::fmt;
 use core::net::SocketAddr;
 use thiserror::Error;
@@ -140,6 +141,8 @@ pub enum Input<'a> {
     /// Super seed (BEP 16) from now on, or no more. To begin, every piece must be there; peers that are connected know
     /// what we have and stay so. It ends by itself when each piece has been seen at another peer.
     SetSuperSeed(bool),
+    /// From now on these limits hold, in place of those in [`Config`](crate::Config).
+    SetLimits(Limits),
     /// Close every connection and make no new one.
     Pause,
     /// Go on.

@@ -18,7 +18,7 @@
 //!
 //! One owner calls it with `&mut self`; there is no lock, channel or `Arc` inside. Its parts know nothing of each
 //! other: the picker (which block next), the window (how many at once), the choker (whom to serve), the address
-//! book (whom to dial), trust (who spoiled what); [`Swarm`] makes them talk.
+//! book (whom to dial), trust (who spoiled what), two buckets (how much may pass); [`Swarm`] makes them talk.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -29,10 +29,12 @@ extern crate std;
 mod allowed_fast;
 mod availability;
 mod book;
+mod bucket;
 mod choker;
 mod config;
 mod event;
 pub mod limits;
+mod line;
 mod peer;
 mod picker;
 mod pieces;
@@ -45,7 +47,7 @@ mod swarm;
 mod trust;
 mod window;
 
-pub use config::Config;
+pub use config::{Config, Limits};
 pub use event::{BanReason, DisconnectReason, Input, Output, PeerKey, PeerSource};
 pub use stats::{PeerView, Stats};
 pub use swarm::Swarm;

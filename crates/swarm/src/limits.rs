@@ -101,12 +101,34 @@ pub const WHOLE_PIECE_TIME: Duration = Duration::from_secs(3);
 /// idle; a slower one would hold up everything.
 pub const PAROLE_PIECE_TIME: Duration = Duration::from_secs(30);
 
-/// Under a limit of our own, for how long ahead peers together are asked for blocks: what is asked for can't be taken
-/// back once it is on its way, and waits at the limit like everything else.
+/// Under a limit of our own, for how long ahead peers together are asked for blocks, and each for what it brings in
+/// twice that time: what is asked for can't be taken back once it is on its way, and a peer that stops holds up no more.
 pub const LIMITED_WINDOW: Duration = Duration::from_millis(500);
 
-/// The fewest requests that a peer has in flight under such a limit.
+/// The fewest requests that a peer may have in flight under such a limit.
 pub const LIMITED_REQUESTS: usize = 2;
+
+/// Allowance that a limit keeps when less passes than it lets: so many seconds' worth, or [`BURST_BYTES`].
+pub const BURST_TIME: Duration = Duration::from_millis(100);
+
+/// See [`BURST_TIME`]: a block and its headers, or a slow limit would lose what it keeps.
+pub const BURST_BYTES: u64 = 17 << 10;
+
+/// The deepest debt that a limit remembers, in seconds' worth (at least [`BURST_BYTES`]): more passes than was asked for
+/// only when peers send what nobody wants, and that must not stop a download for ever.
+pub const DEBT_TIME: Duration = Duration::from_secs(60);
+
+/// Where there was no limit and now is one, how long what is on its way already may keep more from being asked for.
+pub const SWITCH_TIME: Duration = Duration::from_secs(2);
+
+/// A limit that lets nothing pass is asked again after this at the earliest: a hundred times a second is often enough.
+pub const LIMIT_TICK: Duration = Duration::from_millis(10);
+
+/// Payload of a full TCP segment, in bytes: Ethernet's 1,500 without IPv4 and TCP headers and TCP's timestamps.
+pub const SEGMENT_PAYLOAD: u64 = 1448;
+
+/// IPv4 and TCP headers of a segment with timestamps, in bytes.
+pub const SEGMENT_HEADERS: u64 = 52;
 
 /// In the end game, a peer is asked for blocks that others were asked for while it has fewer requests than this.
 pub const END_GAME_REQUESTS: usize = 8;

@@ -27,8 +27,18 @@ pub struct Stats {
     pub rate_down: u64,
     /// Payload bytes sent per second, of late.
     pub rate_up: u64,
+    /// Bytes that came over the line, the estimated headers of TCP and IP included: what a limit counts.
+    pub line_down: u64,
+    /// Bytes that were sent over it, counted likewise.
+    pub line_up: u64,
+    /// More would be asked for at once if the limit allowed.
+    pub held_down: bool,
+    /// More would be sent at once if the limit allowed.
+    pub held_up: bool,
     /// Connections.
     pub peers: usize,
+    /// Connections with peers that want something of ours.
+    pub interested: usize,
     /// Connections with peers that have every piece.
     pub seeds: usize,
     /// Peers that we serve.

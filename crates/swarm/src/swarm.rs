@@ -1,12 +1,13 @@
 //! The brain: every input comes in here, every output leaves from here.
 //!
 //! This file holds the state, the connections and the deadlines; what peers say is in `messages`, fetching in
-//! `download`, serving in `upload`, what a seed gives to whom in `seeding`.
+//! `download`, serving in `upload`, what a seed gives to whom in `seeding`, limits in `pace`.
 
 mod download;
 mod invariants;
 mod lost;
 mod messages;
+mod pace;
 mod seeding;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use fastrand::Rng;
+use pace::Line;
 use types::{Bitfield, Lengths, PeerId, Time};
 use wire::{Message, Reserved, ext};
 
@@ -50,6 +52,8 @@ pub struct Swarm {
     /// While we super seed (BEP 16).
     super_seed: Option<SuperSeed>,
     totals: Totals,
+    down: Line,
+    up: Line,
     paused: bool,
     /// Every wanted piece is there, and that was said.
     finished: bool,
@@ -94,6 +98,8 @@ impl Swarm {
             picker: Picker::new(lengths, have, rng.fork()),
             book: Book::new(rng.fork()),
             external: External::new(&config.external, config.listen_port),
+            down: Line::new(config.max_down, now),
+            up: Line::new(config.max_up, now),
             config,
             lengths,
             now,
@@ -133,6 +139,7 @@ impl Swarm {
     /// Tells what happened at `now`, which must not run backwards.
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
         self.now = self.now.max(now);
+        self.note_passed(&input);
         match input {
             Input::Message { peer, message } => self.on_message(peer, message),
             Input::BlockReceived { peer, block } => self.on_block(peer, block),
@@ -154,6 +161,7 @@ impl Swarm {
             Input::SetWanted(wanted) => self.on_set_wanted(wanted),
             Input::SetPartial { piece, blocks } => self.picker.set_partial(piece, blocks),
             Input::SetSuperSeed(on) => self.on_set_super_seed(on),
+            Input::SetLimits(limits) => self.on_set_limits(limits),
             Input::Pause => self.on_pause(),
             Input::Resume => self.paused = false,
         }
@@ -168,14 +176,17 @@ impl Swarm {
 
     /// The next thing to do. To be asked until `None` after each `handle` and `handle_timeout`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.out.pop_front()
+        let output = self.out.pop_front()?;
+        self.note_said(&output);
+        Some(output)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) if nothing happens before; `None`: never.
     pub fn poll_timeout(&self) -> Option<Time> {
         let dial = self.may_dial().then(|| self.book.next_due()).flatten();
         let need = self.needs_peers().then_some(self.next_need);
-        let wake = [Some(self.wake), dial, need].into_iter().flatten().min();
+        let wake =
+            [Some(self.wake), dial, need, self.down.held(), self.up.held()].into_iter().flatten().min();
         wake.filter(|&at| at != Time::MAX)
     }
 
@@ -194,7 +205,12 @@ impl Swarm {
             wasted: self.totals.wasted,
             rate_down: self.totals.down.per_sec(now),
             rate_up: self.totals.up.per_sec(now),
+            line_down: self.down.passed(),
+            line_up: self.up.passed(),
+            held_down: self.down.held().is_some(),
+            held_up: self.up.held().is_some(),
             peers: self.peers.len(),
+            interested: self.peers.values().filter(|peer| peer.peer_interested).count(),
             seeds: self.peers.values().filter(|peer| peer.pieces.is_all()).count(),
             unchoked: self.peers.values().filter(|peer| !peer.am_choking).count(),
             connecting: self.book.dialing(),
@@ -228,6 +244,7 @@ impl Swarm {
         if self.now >= self.wake {
             self.on_deadline();
         }
+        self.go_on_if_due();
         self.fill_idle();
         self.show_pieces();
         while self.may_dial()

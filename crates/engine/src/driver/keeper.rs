@@ -6,6 +6,7 @@
 
 use super::blocking;
 use crate::Error;
+use crate::inbox::Inbox;
 use crate::resume::{Place, Record};
 use crate::stats::Counters;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub(super) struct Save {
     place: Option<Arc<Place>>,
     durable: Arc<Snapshot>,
     totals: Counters,
+    /// Where blocks are told of that come too late to be counted; for the last save of a run.
+    late: Option<Arc<Inbox>>,
     kind: Kind,
 }
 
@@ -174,9 +177,9 @@ impl Keeper {
         Some(self.save(kind, run()))
     }
 
-    /// The last save of a run.
-    pub(super) fn last(&self, run: Counters) -> Save {
-        self.save(Kind::Last, run)
+    /// The last save of a run. Blocks that the disk takes in until then are counted too.
+    pub(super) fn last(&self, run: Counters, inbox: Arc<Inbox>) -> Save {
+        Save { late: Some(inbox), ..self.save(Kind::Last, run) }
     }
 
     /// Takes in what became of a save.
@@ -186,13 +189,14 @@ impl Keeper {
     }
 
     fn save(&self, kind: Kind, run: Counters) -> Save {
-        Save { place: self.place.clone(), durable: self.durable.clone(), totals: self.totals(run), kind }
+        let (place, durable, totals) = (self.place.clone(), self.durable.clone(), self.totals(run));
+        Save { place, durable, totals, late: None, kind }
     }
 }
 
 impl Save {
     /// Syncs and writes, as its kind demands.
-    pub(super) async fn make(self, disk: TorrentDisk) -> Saved {
+    pub(super) async fn make(mut self, disk: TorrentDisk) -> Saved {
         match self.kind {
             Kind::Note => self.note(disk).await,
             Kind::Commit { .. } => {
@@ -201,6 +205,8 @@ impl Save {
             }
             Kind::Last => {
                 let synced = disk.close().await;
+                let late = self.late.as_ref().map_or(0, |inbox| inbox.unheard());
+                self.totals.downloaded = self.totals.downloaded.saturating_add(late);
                 self.commit(synced).await
             }
         }

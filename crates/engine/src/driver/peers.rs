@@ -2,7 +2,6 @@
 
 use crate::shared::Guest;
 use net::conn::{self, Batch, Command, Context};
-use net::rate::Limiter;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use storage::TorrentDisk;
@@ -18,8 +17,6 @@ const PEER_QUEUE: usize = 256;
 pub(super) struct Peers {
     disk: TorrentDisk,
     limits: wire::Limits,
-    down: Limiter,
-    up: Limiter,
     open: BTreeMap<PeerKey, Peer>,
     /// Those that have commands waiting.
     touched: Vec<PeerKey>,
@@ -36,13 +33,11 @@ struct Peer {
 }
 
 impl Peers {
-    pub(super) fn new(disk: TorrentDisk, limits: wire::Limits, down: Limiter, up: Limiter) -> Peers {
+    pub(super) fn new(disk: TorrentDisk, limits: wire::Limits) -> Peers {
         let (sender, receiver) = mpsc::channel(PEER_QUEUE);
         Peers {
             disk,
             limits,
-            down,
-            up,
             open: BTreeMap::new(),
             touched: Vec::new(),
             next_key: 0,
@@ -58,12 +53,7 @@ impl Peers {
         self.next_key += 1;
         let (commands, commands_receiver) = mpsc::channel(conn::COMMAND_QUEUE);
         self.open.insert(key, Peer { addr: guest.addr, commands, waiting: Vec::new() });
-        let context = Context {
-            disk: Disk { disk: self.disk.clone(), peer: key },
-            limits: self.limits,
-            down: self.down.clone(),
-            up: self.up.clone(),
-        };
+        let context = Context { disk: Disk { disk: self.disk.clone(), peer: key }, limits: self.limits };
         let talk = conn::run(guest.stream, context, key, commands_receiver, self.sender.clone());
         let permit = guest.permit;
         while self.tasks.try_join_next().is_some() {}

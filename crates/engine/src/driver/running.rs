@@ -8,10 +8,12 @@ use crate::events::{Direction, EventKind};
 use crate::meet;
 use crate::shared::Guest;
 use crate::stats::{Counters, Finished};
+use crate::steward::Seat;
 use crate::torrent::Request;
-use crate::{TorrentError, TorrentState, TorrentStats};
+use crate::{AddTorrent, TorrentError, TorrentState, TorrentStats};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use net::conn::{Batch, Command, Event};
+use session::{Report, Torrent, Wants};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 use storage::DiskEvent;
@@ -27,10 +29,6 @@ const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
 const END_DEADLINE: Duration = Duration::from_millis(2400);
 /// How long, of that, an announce with an event that is under way is waited for.
 const LAST_ANSWER: Duration = Duration::from_millis(1000);
-/// The upload rate, in bytes per second, that it takes to serve one more peer at a time.
-const RATE_PER_SLOT: u64 = 4 * 1024;
-/// How many peers are served at a time, the rate permitting.
-const SLOTS: std::ops::RangeInclusive<u64> = 2..=8;
 
 /// Shown in place of a peer that is gone already.
 const NOBODY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
@@ -40,6 +38,10 @@ pub(super) struct Running {
     driver: Driver,
     calls: Calls,
     swarm: Swarm,
+    /// Where it says whether it is this torrent's turn, and what it may take.
+    seat: Seat,
+    /// It is its turn.
+    awake: bool,
     peers: Peers,
     announcer: Announcer,
     /// Announces under way.
@@ -73,13 +75,12 @@ impl Running {
             peer_id: driver.peer_id,
             client: shared.settings.client.clone(),
             listen_port: Some(shared.port).filter(|&port| port != 0),
-            max_peers: shared.settings.max_peers,
-            max_down: shared.settings.max_down,
-            upload_slots: upload_slots(shared.settings.max_up),
             ..Config::default()
         };
         let verified = driver.disk.verified();
         let mut swarm = Swarm::new(config, driver.lengths, verified, fastrand::u64(..), now);
+        // Until it is its turn.
+        swarm.handle(now, Input::Pause);
         if !driver.add.files.is_empty() {
             swarm.handle(now, Input::SetWanted(driver.add.metainfo.pieces_for_files(&driver.add.files)));
         }
@@ -94,18 +95,19 @@ impl Running {
         let complete_at_start = swarm.stats(now).finished;
 
         let limits = wire::Limits::for_pieces(driver.lengths.piece_count());
-        let peers = Peers::new(driver.disk.clone(), limits, shared.down.clone(), shared.up.clone());
+        let peers = Peers::new(driver.disk.clone(), limits);
         let tiers = if driver.add.trackers { driver.add.metainfo.trackers() } else { &[] };
-        let mut announcer =
+        let announcer =
             Announcer::new(tiers, driver.torrent.wire(), driver.peer_id, shared.port, |refused| {
                 shared.hub.tell(driver.torrent, || refused);
             });
-        announcer.start(now);
-        driver.status.send_modify(|status| status.stats.state = TorrentState::Downloading);
-        Running {
+        let seat = Seat::take(shared, torrent(&driver.add, complete_at_start));
+        let mut running = Running {
             driver,
             calls,
             swarm,
+            seat,
+            awake: false,
             peers,
             announcer,
             announces: JoinSet::new(),
@@ -115,7 +117,9 @@ impl Running {
             finished_at: None,
             publish_at: now,
             unattended: false,
-        }
+        };
+        running.follow_orders();
+        running
     }
 
     /// Runs until something ends the torrent, then ends it.
@@ -144,6 +148,7 @@ impl Running {
                     None => self.unattended = true,
                 },
                 () = &mut self.calls.closed => break Ok(()),
+                () = self.seat.changed() => self.follow_orders(),
                 () = tokio::time::sleep_until(wake) => {
                     let now = self.now();
                     self.swarm.handle_timeout(now);
@@ -280,6 +285,28 @@ impl Running {
         saved.failure.map(|failure| Err(failure.into()))
     }
 
+    /// Whether it is its turn, and what it may take.
+    fn follow_orders(&mut self) {
+        let (now, orders) = (self.now(), self.seat.orders());
+        if orders.run {
+            self.swarm.handle(now, Input::SetLimits(orders.limits));
+        }
+        if orders.run == self.awake {
+            return;
+        }
+        self.awake = orders.run;
+        // What trackers still answer to what was said before is of no interest.
+        self.announces = JoinSet::new();
+        if self.awake {
+            self.swarm.handle(now, Input::Resume);
+            self.announcer.start(now);
+        } else {
+            self.swarm.handle(now, Input::Pause);
+            self.announcer.stop(now);
+        }
+        self.publish(now);
+    }
+
     /// All wanted bytes are durable.
     fn finish(&mut self, now: Time) {
         self.finished_at = Some(now);
@@ -371,6 +398,7 @@ impl Running {
     /// The brain has all it wants. It is durable, and finished, after the next commit.
     fn complete(&mut self, now: Time) {
         self.complete = true;
+        self.seat.wants(now, Wants::Seed);
         let everything = self.swarm.stats(now).left_bytes == 0;
         if everything && !self.complete_at_start {
             self.announcer.completed(now);
@@ -398,17 +426,25 @@ impl Running {
         }
     }
 
-    /// Whether nobody is there and nothing is missing.
+    /// Whether nobody is there, and nothing is missing or it is another's turn.
     fn is_quiet(&self) -> bool {
-        self.peers.is_empty() && self.finished_at.is_some()
+        self.peers.is_empty() && (self.finished_at.is_some() || !self.awake)
+    }
+
+    fn state(&self) -> TorrentState {
+        match (self.awake, self.finished_at) {
+            (false, _) => TorrentState::Queued,
+            (true, None) => TorrentState::Downloading,
+            (true, Some(_)) => TorrentState::Seeding,
+        }
     }
 
     fn publish(&mut self, now: Time) {
         self.publish_at = now + PUBLISH_INTERVAL;
         let brain = self.swarm.stats(now);
         let totals = self.driver.keeper.totals(counters(&brain));
-        let state =
-            if self.finished_at.is_some() { TorrentState::Seeding } else { TorrentState::Downloading };
+        self.seat.report(now, report(&brain));
+        let state = self.state();
         self.driver.status.send_modify(|status| {
             status.stats = TorrentStats {
                 state,
@@ -458,7 +494,7 @@ impl Running {
             }
         }
         let Running { driver, peers, announcer, announces, mut jobs, .. } = self;
-        let Driver { shared, torrent, mut keeper, disk, .. } = driver;
+        let Driver { shared, torrent, mut keeper, disk, inbox, .. } = driver;
         let tell = |kind| shared.hub.tell(torrent, || kind);
         let save = async {
             // One that is under way comes first: two must not overlap. Dials are of no use any more.
@@ -469,7 +505,7 @@ impl Running {
                     keeper.note_saved(&saved);
                 }
             }
-            keeper.last(counters(&last)).make(disk).await.failure
+            keeper.last(counters(&last), inbox).make(disk).await.failure
         };
         let farewell = Farewell { web: &shared.web, announcer, announces, run: told_to_trackers(&last) };
         let deadline = tokio::time::Instant::now() + END_DEADLINE;
@@ -541,11 +577,21 @@ fn told_to_trackers(stats: &Stats) -> (Counters, u64) {
     (counters(stats), stats.left_bytes)
 }
 
-/// A slow uplink that is shared by many serves none of them well.
-fn upload_slots(max_up: Option<u64>) -> usize {
-    let slots =
-        max_up.map_or(*SLOTS.end(), |rate| (rate / RATE_PER_SLOT).clamp(*SLOTS.start(), *SLOTS.end()));
-    usize::try_from(slots).unwrap_or(usize::MAX)
+/// A torrent as the brain above knows it.
+fn torrent(add: &AddTorrent, complete: bool) -> Torrent {
+    let wants = if complete { Wants::Seed } else { Wants::Download };
+    Torrent { max_up: add.max_up, max_down: add.max_down, ..Torrent::new(wants) }
+}
+
+fn report(stats: &Stats) -> Report {
+    Report {
+        line_down: stats.line_down,
+        line_up: stats.line_up,
+        held_down: stats.held_down,
+        held_up: stats.held_up,
+        peers: stats.peers + stats.connecting,
+        interested: stats.interested,
+    }
 }
 
 fn piece_text(block: BlockRange) -> String {

@@ -1,7 +1,7 @@
 //! The half of a connection that listens.
 
 use super::{BlockSink, CloseReason, Context, EVENT_BATCH, Event, Expected, IDLE_BUFFER, Outbox, READ_CHUNK};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use std::future;
 use std::pin::pin;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -40,18 +40,16 @@ where
     pub(super) async fn run(mut self) -> CloseReason {
         loop {
             self.make_room();
-            let portion = self.context.down.portion();
-            let read = match self.stream.read_buf(&mut (&mut self.buf).limit(portion)).await {
+            match self.stream.read_buf(&mut self.buf).await {
                 Ok(0) => return CloseReason::Theirs,
-                Ok(read) => read,
+                Ok(_) => {}
                 Err(err) => return err.into(),
-            };
+            }
             let parsed = self.take_messages().await;
             self.tell().await;
             if let Err(err) = parsed {
                 return err.into();
             }
-            self.context.down.take(read).await;
         }
     }
 

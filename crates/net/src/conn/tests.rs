@@ -41,12 +41,7 @@ fn scene(room: usize) -> Scene {
     let disk = Arc::new(Disk { room: Semaphore::new(room), blocks: Mutex::default() });
     let (commands, commands_rx) = mpsc::channel(COMMAND_QUEUE);
     let (events, batches) = mpsc::channel(8);
-    let context = Context {
-        disk: disk.clone(),
-        limits: Limits::for_pieces(100),
-        down: Limiter::default(),
-        up: Limiter::default(),
-    };
+    let context = Context { disk: disk.clone(), limits: Limits::for_pieces(100) };
     tokio::spawn(run(ours, context, 7u8, commands_rx, events));
     Scene { peer, disk, commands, batches, waiting: Default::default() }
 }
@@ -205,32 +200,4 @@ async fn a_block_that_the_sink_has_already_is_reported() {
     s.peer_hears().await;
     s.peer_sends(&piece_message(block(3, 1), 9)).await;
     assert!(matches!(s.event().await, Event::Refused(b) if b == block(3, 1)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn under_a_small_limit_connections_take_turns() {
-    let disk = Arc::new(Disk { room: Semaphore::new(0), blocks: Mutex::default() });
-    let up = Limiter::new(Some(16_384));
-    let mut peers = Vec::new();
-    for _ in 0..4 {
-        let (ours, peer) = duplex(1 << 20);
-        let (commands, commands_rx) = mpsc::channel(COMMAND_QUEUE);
-        let (events, batches) = mpsc::channel(100);
-        let limits = Limits::for_pieces(100);
-        let context = Context { disk: disk.clone(), limits, down: Limiter::default(), up: up.clone() };
-        tokio::spawn(run(ours, context, 7u8, commands_rx, events));
-        let blocks = (0..20).map(|n| block(2, n));
-        disk.blocks.lock().unwrap().extend(blocks.clone().map(|b| (b, Bytes::from(vec![3; 16384]))));
-        commands.send(blocks.map(Command::Serve).collect()).await.unwrap();
-        peers.push((peer, commands, batches));
-    }
-    // A block a second for all together: after 21 seconds each has had its share of about five.
-    tokio::time::sleep(Duration::from_secs(21)).await;
-    for (_, _, batches) in &mut peers {
-        let mut sent = 0;
-        while let Ok(batch) = batches.try_recv() {
-            sent += batch.events.iter().filter(|event| matches!(event, Event::Sent(_))).count();
-        }
-        assert!((4..=7).contains(&sent), "{sent} blocks");
-    }
 }

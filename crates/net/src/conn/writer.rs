@@ -126,18 +126,13 @@ where
         self.out.extend_from_slice(&self.encoded);
     }
 
-    /// Keeps a few blocks on their way from the disk, each paid for at the limiter first. Where there is a limit, only
-    /// one waits there, so that connections take turns.
+    /// Keeps a few blocks on their way from the disk.
     fn read_ahead(&mut self) {
-        let ahead = if self.context.up.is_limited() { 1 } else { READ_AHEAD };
-        while self.reads.len() < ahead
+        while self.reads.len() < READ_AHEAD
             && let Some(block) = self.serves.pop_front()
         {
             let context = self.context;
-            self.reads.push_back(Box::pin(async move {
-                context.up.take(block.len as usize).await;
-                (block, context.disk.read(block).await)
-            }));
+            self.reads.push_back(Box::pin(async move { (block, context.disk.read(block).await) }));
         }
     }
 

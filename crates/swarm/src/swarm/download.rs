@@ -2,8 +2,8 @@
 
 use super::{Swarm, send};
 use crate::limits::{
-    END_GAME_REQUESTS, LIMITED_REQUESTS, LIMITED_WINDOW, MAX_UNREQUESTED_BYTES, PAROLE_PIECE_TIME,
-    SNUB_TIMEOUT_END_GAME, WHOLE_PIECE_TIME,
+    END_GAME_REQUESTS, LIMITED_WINDOW, MAX_UNREQUESTED_BYTES, PAROLE_PIECE_TIME, SNUB_TIMEOUT_END_GAME,
+    WHOLE_PIECE_TIME,
 };
 use crate::peer::{Asked, Peer};
 use crate::picker::{Asker, Picker, Receipt};
@@ -12,6 +12,7 @@ use crate::trust::{Ban, Trust};
 use crate::{DisconnectReason, Output, PeerKey};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 use types::{BLOCK_LEN, Bitfield, BlockDigest, BlockRange, Lengths, PieceIndex, Time};
 use wire::Message;
 
@@ -272,11 +273,14 @@ impl Swarm {
         slow.for_each(|(&key, _)| self.picker.release(key));
     }
 
-    /// Asks the peer for as much as its window has room for.
+    /// Asks the peer for as much as its window has room for; under a limit, whoever's turn it is.
     pub(super) fn fill(&mut self, key: PeerKey) {
+        if self.down.is_limited() {
+            return self.ask_in_turn();
+        }
         let (mut asking, peers) = self.asking();
         if let Some(peer) = peers.get_mut(&key) {
-            asking.fill(key, peer);
+            asking.fill(key, peer, usize::MAX);
         }
     }
 
@@ -297,21 +301,24 @@ impl Swarm {
         self.end_game = self.picker.in_end_game();
     }
 
-    /// Asks every peer for as much as its window has room for.
+    /// Asks every peer for as much as its window has room for, and the limit allows.
     pub(super) fn fill_everybody(&mut self) {
+        if self.down.is_limited() {
+            return self.ask_in_turn();
+        }
         let (mut asking, peers) = self.asking();
         // Who is not suspected chooses first: what failed is to be fetched from them.
         for suspects in [false, true] {
             for (&key, peer) in &mut *peers {
                 if asking.trust.on_parole(peer.suspect) == suspects {
-                    asking.fill(key, peer);
+                    asking.fill(key, peer, usize::MAX);
                 }
             }
         }
     }
 
     /// What asking takes, apart from the peers that are asked.
-    fn asking(&mut self) -> (Asking<'_>, &mut BTreeMap<PeerKey, Peer>) {
+    pub(super) fn asking(&mut self) -> (Asking<'_>, &mut BTreeMap<PeerKey, Peer>) {
         let share = self.share();
         let trusted_around = self.trusts_anybody();
         let asking = Asking {
@@ -325,15 +332,6 @@ impl Swarm {
             trusted_around,
         };
         (asking, &mut self.peers)
-    }
-
-    /// How many requests one peer may have in flight because of a limit of our own.
-    fn share(&self) -> usize {
-        let Some(max_down) = self.config.max_down else { return usize::MAX };
-        let asked = self.peers.values().filter(|peer| peer.am_interested && !peer.peer_choking).count();
-        let ahead = u128::from(max_down) * LIMITED_WINDOW.as_millis() / 1000 / u128::from(BLOCK_LEN);
-        let ahead = usize::try_from(ahead).unwrap_or(usize::MAX);
-        (ahead / asked.max(1)).max(LIMITED_REQUESTS)
     }
 
     /// Whether somebody that nobody suspects can be asked for something.
@@ -379,7 +377,7 @@ impl Swarm {
 }
 
 /// The parts of a swarm that asking takes.
-struct Asking<'a> {
+pub(super) struct Asking<'a> {
     lengths: Lengths,
     picker: &'a mut Picker,
     trust: &'a Trust,
@@ -387,17 +385,17 @@ struct Asking<'a> {
     now: Time,
     wake: &'a mut Time,
     /// See [`Swarm::share`].
-    share: usize,
+    share: Option<usize>,
     /// See [`Swarm::trusts_anybody`].
     trusted_around: bool,
 }
 
 impl Asking<'_> {
-    fn fill(&mut self, key: PeerKey, peer: &mut Peer) {
-        let room = peer.window().min(self.share).saturating_sub(peer.requests.len());
-        let barred = peer.peer_choking && peer.allowed_fast.is_empty();
-        if room == 0 || barred || !peer.am_interested || peer.hold_until > self.now {
-            return;
+    /// Asks the peer for as much as it has room for, but for no more than `most` blocks; says for how many.
+    pub(super) fn fill(&mut self, key: PeerKey, peer: &mut Peer, most: usize) -> usize {
+        let room = self.room(peer).min(most);
+        if room == 0 {
+            return 0;
         }
         let alone = self.trust.on_parole(peer.suspect);
         let standing = Standing {
@@ -406,7 +404,8 @@ impl Asking<'_> {
             whole: peer.delivers(self.lengths.piece_length(), WHOLE_PIECE_TIME),
             quick: peer.delivers(self.lengths.piece_length(), PAROLE_PIECE_TIME),
         };
-        for _ in 0..room {
+        let mut asked = 0;
+        while asked < room {
             let asker = asker(key, peer, self.picker.returns(), standing);
             let Some(block) = self.picker.pick(&asker) else {
                 peer.current = None;
@@ -415,18 +414,47 @@ impl Asking<'_> {
             };
             peer.current = Some(block.piece);
             self.ask(key, peer, block);
+            asked += 1;
         }
         if peer.dry.is_some() && self.picker.in_end_game() && !peer.snubbed {
-            self.ask_again(key, peer, Standing { whole: false, ..standing });
+            let standing = Standing { whole: false, ..standing };
+            asked += self.ask_again(key, peer, standing, most - asked);
         }
+        asked
     }
 
-    fn ask_again(&mut self, key: PeerKey, peer: &mut Peer, standing: Standing) {
-        while peer.requests.len() < END_GAME_REQUESTS.min(peer.window()).min(self.share) {
+    /// For how many more blocks the peer may be asked.
+    fn room(&self, peer: &Peer) -> usize {
+        let barred = peer.peer_choking && peer.allowed_fast.is_empty();
+        if barred || !peer.am_interested || peer.hold_until > self.now {
+            return 0;
+        }
+        self.window(peer).saturating_sub(peer.requests.len())
+    }
+
+    /// How many requests the peer may have at once. Under a limit of our own that is its share, or what it was seen to
+    /// bring in twice [`LIMITED_WINDOW`], if that is more: others may not use theirs.
+    fn window(&self, peer: &Peer) -> usize {
+        let Some(share) = self.share else { return peer.window() };
+        let brings = blocks_in(peer.down.rate.per_sec(self.now), LIMITED_WINDOW * 2);
+        peer.window().min(share.max(brings))
+    }
+
+    /// Whether the peer would be asked for more if the limit allowed.
+    pub(super) fn has_use_for(&self, peer: &Peer) -> bool {
+        let nothing = peer.dry == Some(self.picker.returns()) && peer.current.is_none();
+        self.room(peer) > 0 && (!nothing || self.picker.in_end_game())
+    }
+
+    fn ask_again(&mut self, key: PeerKey, peer: &mut Peer, standing: Standing, most: usize) -> usize {
+        let mut asked = 0;
+        while asked < most && peer.requests.len() < END_GAME_REQUESTS.min(self.window(peer)) {
             let asker = asker(key, peer, self.picker.returns(), standing);
             let Some(block) = self.picker.pick_again(&asker, |block| peer.is_asked(block)) else { break };
             self.ask(key, peer, block);
+            asked += 1;
         }
+        asked
     }
 
     fn ask(&mut self, key: PeerKey, peer: &mut Peer, block: BlockRange) {
@@ -463,6 +491,12 @@ fn asker(key: PeerKey, peer: &Peer, returns: u64, standing: Standing) -> Asker<'
         only: peer.peer_choking.then_some(&peer.allowed_fast),
         suggested: &peer.suggested,
     }
+}
+
+/// Whole blocks in so much time at this rate.
+pub(super) fn blocks_in(bytes_per_sec: u64, time: Duration) -> usize {
+    let bytes = u128::from(bytes_per_sec) * time.as_millis() / 1000;
+    usize::try_from(bytes / u128::from(BLOCK_LEN)).unwrap_or(usize::MAX)
 }
 
 /// Interest is exact: told as soon as it changes (BEP 3).

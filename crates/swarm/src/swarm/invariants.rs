@@ -26,8 +26,7 @@ impl Swarm {
                 "{key:?} idles in vain"
             );
         }
-        let served = self.peers.values().filter(|peer| !peer.am_choking && peer.wants()).count();
-        assert!(served <= self.choker.slots(), "more peers are served than there are slots");
+        assert!(self.slots_used() <= self.choker.slots(), "more peers are served than there are slots");
         assert!(self.peers.len() <= self.config.max_peers);
         assert!(self.book.len() <= MAX_KNOWN_PEERS);
         assert_eq!(self.finished, self.picker.missing().count_ones() == 0);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::limits::{
-    CHOKE_INTERVAL, DEFAULT_REQQ, IDLE_TIMEOUT, INITIAL_WINDOW, KEEPALIVE_INTERVAL, LIMITED_REQUESTS,
-    MAX_ALLOWED_FAST, MAX_BAD_REQUESTS, MAX_REQUESTS_WITHOUT_FAST, MAX_UNREQUESTED_BYTES, SNUB_TIMEOUT,
+    CHOKE_INTERVAL, DEFAULT_REQQ, IDLE_TIMEOUT, INITIAL_WINDOW, KEEPALIVE_INTERVAL, MAX_ALLOWED_FAST,
+    MAX_BAD_REQUESTS, MAX_REQUESTS_WITHOUT_FAST, MAX_UNREQUESTED_BYTES, SNUB_TIMEOUT,
 };
 use crate::{BanReason, PeerSource};
 use alloc::borrow::Cow;
@@ -13,6 +13,7 @@ use wire::Request;
 mod corpus;
 mod fast;
 mod lost;
+mod pace;
 mod priority;
 mod seeding;
 
@@ -179,18 +180,6 @@ fn a_told_queue_length_bounds_the_window() {
     bench.says(PEER, Message::HaveAll);
     assert_eq!(requests(&bench.says(PEER, Message::Unchoke)).len(), 5);
     const { assert!(INITIAL_WINDOW <= DEFAULT_REQQ) };
-}
-
-#[test]
-fn a_limit_of_our_own_bounds_what_peers_are_asked_for() {
-    let max_down = Some(16 * u64::from(BLOCK_LEN));
-    let mut bench = Bench::new(Bitfield::new(PIECES), Config { max_down, ..Config::default() });
-    assert_eq!(bench.connect_seed(PEER, FAST).len(), 8, "half a second of the limit");
-    assert_eq!(bench.connect_seed(PeerKey(2), FAST).len(), 4, "shared by two");
-    for peer in 3..10 {
-        let asked = bench.connect_seed(PeerKey(peer), FAST).len();
-        assert!(asked >= LIMITED_REQUESTS, "{asked} of peer {peer}");
-    }
 }
 
 #[test]

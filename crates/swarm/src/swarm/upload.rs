@@ -37,8 +37,7 @@ impl Swarm {
                 }
                 peer.queue.push_back(block);
                 self.note_request(key, block);
-                let Some(peer) = self.peers.get_mut(&key) else { return };
-                return pump(&mut self.out, self.now, key, peer);
+                return self.pump(key);
             }
             Answer::TooLate | Answer::Refuse => None,
             Answer::Bad(reason) => Some(reason),
@@ -116,7 +115,7 @@ impl Swarm {
         peer.last_sent = self.now;
         peer.up.add(self.now, block.len);
         if finish_serving(peer, block) {
-            pump(&mut self.out, self.now, key, peer);
+            self.pump(key);
         }
     }
 
@@ -128,7 +127,17 @@ impl Swarm {
         if peer.fast {
             send(&mut self.out, self.now, key, peer, Message::Reject(block.into()));
         }
-        pump(&mut self.out, self.now, key, peer);
+        self.pump(key);
+    }
+
+    /// Hands the driver as many of the peer's requests as it may be at; under a limit, of whoever's turn it is.
+    pub(super) fn pump(&mut self, key: PeerKey) {
+        if self.up.is_limited() {
+            return self.serve_in_turn();
+        }
+        let Some(peer) = self.peers.get_mut(&key).filter(|peer| !peer.queue.is_empty()) else { return };
+        let budget = peer.serve_budget(self.now);
+        while peer.serving_bytes < budget && serve(&mut self.out, key, peer) {}
     }
 
     /// A free slot goes to whoever comes first.
@@ -215,7 +224,8 @@ impl Swarm {
         }
     }
 
-    fn slots_used(&self) -> usize {
+    /// How many slots are in use.
+    pub(super) fn slots_used(&self) -> usize {
         self.peers.values().filter(|peer| !peer.am_choking && peer.wants()).count()
     }
 
@@ -257,19 +267,13 @@ fn choke(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
     }
 }
 
-/// Hands the driver as many of the peer's requests as it may be at.
-fn pump(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
-    if peer.queue.is_empty() {
-        return;
-    }
-    let budget = peer.serve_budget(now);
-    while peer.serving_bytes < budget
-        && let Some(block) = peer.queue.pop_front()
-    {
-        peer.serving_bytes += u64::from(block.len);
-        peer.serving.push_back(block);
-        out.push_back(Output::Serve { peer: key, block });
-    }
+/// Hands the driver the first of the peer's requests that wait, if any does.
+pub(super) fn serve(out: &mut VecDeque<Output>, key: PeerKey, peer: &mut Peer) -> bool {
+    let Some(block) = peer.queue.pop_front() else { return false };
+    peer.serving_bytes += u64::from(block.len);
+    peer.serving.push_back(block);
+    out.push_back(Output::Serve { peer: key, block });
+    true
 }
 
 /// The driver is done with a block; `false` if it was not at it.

@@ -1,0 +1,160 @@
+//! The brain above torrents, and the way from it to them: each torrent has a seat, where its orders lie.
+//!
+//! Torrents report whenever they publish their numbers, and find what follows from it for them at their seat; a timer
+//! lets the brain's deadlines pass. The lock is held for as long as the brain takes, and never across an await.
+
+use crate::Settings;
+use crate::shared::Shared;
+use session::{Input, Output, Report, Session, Torrent, TorrentId, Wants};
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use swarm::Limits;
+use tokio::sync::{Notify, watch};
+use types::Time;
+
+/// Decides which torrents run and what each may take.
+pub(crate) struct Steward {
+    room: Mutex<Room>,
+    /// The timer is to look at the brain's deadline again.
+    earlier: Notify,
+}
+
+struct Room {
+    session: Session,
+    /// Where each torrent's orders are put; as many as there are torrents.
+    seats: BTreeMap<TorrentId, watch::Sender<Orders>>,
+    next_id: u64,
+}
+
+/// What one torrent is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Orders {
+    /// Whether it is its turn.
+    pub(crate) run: bool,
+    /// What it may take, if it is.
+    pub(crate) limits: Limits,
+}
+
+/// Until it is said otherwise.
+const WAIT: Orders =
+    Orders { run: false, limits: Limits { up: None, down: None, upload_slots: 1, max_peers: 1 } };
+
+impl Steward {
+    pub(crate) fn new(settings: &Settings, now: Time) -> Steward {
+        let settings = session::Settings {
+            max_up: settings.max_up,
+            max_down: settings.max_down,
+            max_peers: settings.max_peers,
+            upload_slots: settings.upload_slots,
+            max_active_downloads: settings.max_active_downloads,
+            max_active_seeds: settings.max_active_seeds,
+            max_active: settings.max_active,
+        };
+        let room = Room { session: Session::new(settings, now), seats: BTreeMap::new(), next_id: 0 };
+        Steward { room: Mutex::new(room), earlier: Notify::new() }
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, now: Time, input: Input) {
+        let mut room = self.room();
+        let before = room.session.poll_timeout();
+        room.session.handle(now, input);
+        room.give_orders();
+        if room.session.poll_timeout() != before {
+            self.earlier.notify_one();
+        }
+    }
+
+    fn pass(&self, now: Time) {
+        let mut room = self.room();
+        room.session.handle_timeout(now);
+        room.give_orders();
+    }
+}
+
+impl Room {
+    fn give_orders(&mut self) {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Start(id) => self.order(id, |orders| orders.run = true),
+                Output::Stop(id) => self.order(id, |orders| orders.run = false),
+                Output::SetLimits(id, limits) => self.order(id, |orders| orders.limits = limits),
+                Output::Refused(_) => tracing::warn!("too many torrents: one more waits for ever"),
+            }
+        }
+    }
+
+    fn order(&self, id: TorrentId, change: impl FnOnce(&mut Orders)) {
+        if let Some(seat) = self.seats.get(&id) {
+            seat.send_modify(change);
+        }
+    }
+}
+
+/// Lets the brain's deadlines pass until the engine shuts down.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut closed = pin!(shared.closed());
+    loop {
+        let deadline = shared.steward.room().session.poll_timeout();
+        let wake = shared.instant(deadline.unwrap_or(Time::MAX));
+        tokio::select! {
+            () = tokio::time::sleep_until(wake) => shared.steward.pass(shared.now()),
+            () = shared.steward.earlier.notified() => {}
+            () = &mut closed => return,
+        }
+    }
+}
+
+/// One torrent's place; who leaves it is forgotten, and makes room for another.
+pub(crate) struct Seat {
+    shared: Arc<Shared>,
+    id: TorrentId,
+    orders: watch::Receiver<Orders>,
+}
+
+impl Seat {
+    pub(crate) fn take(shared: Arc<Shared>, torrent: Torrent) -> Seat {
+        let (sender, orders) = watch::channel(WAIT);
+        let id = {
+            let mut room = shared.steward.room();
+            let id = TorrentId(room.next_id);
+            room.next_id += 1;
+            room.seats.insert(id, sender);
+            id
+        };
+        shared.steward.tell(shared.now(), Input::Added { id, torrent });
+        Seat { shared, id, orders }
+    }
+
+    /// What is to be done now.
+    pub(crate) fn orders(&mut self) -> Orders {
+        *self.orders.borrow_and_update()
+    }
+
+    /// Waits for other orders.
+    pub(crate) async fn changed(&mut self) {
+        if self.orders.changed().await.is_err() {
+            // Not reached: the sender is kept as long as the seat.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    pub(crate) fn report(&self, now: Time, report: Report) {
+        self.shared.steward.tell(now, Input::Reported { id: self.id, report });
+    }
+
+    pub(crate) fn wants(&self, now: Time, wants: Wants) {
+        self.shared.steward.tell(now, Input::SetWants { id: self.id, wants });
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shared.steward.room().seats.remove(&self.id);
+        self.shared.steward.tell(self.shared.now(), Input::Removed { id: self.id });
+    }
+}
