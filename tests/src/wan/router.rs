@@ -44,8 +44,10 @@ pub struct Node {
 }
 
 /// What the router did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
+    /// Bytes of IP that each node's line carried away from it: headers, acknowledgements and repetitions too.
+    pub sent_bytes: Vec<u64>,
     /// Packets that arrived.
     pub delivered: u64,
     /// Packets that a full queue lost.
@@ -153,8 +155,9 @@ impl Network {
             down: Line::new(node.down_bytes_per_sec),
             latency: node.latency,
         };
+        let counters = Counters { sent_bytes: vec![0; nodes.len()], ..Counters::default() };
         let nodes = nodes.iter().map(lines).collect();
-        Network { nodes, on_the_way: BinaryHeap::new(), sent: 0, counters: Counters::default() }
+        Network { nodes, on_the_way: BinaryHeap::new(), sent: 0, counters }
     }
 
     /// A node sends a packet. One that isn't for a node is nobody's: multicasts of IPv6, mostly.
@@ -167,6 +170,7 @@ impl Network {
         };
         let (at, number) = (sent_at + delay, self.sent);
         self.sent += 1;
+        self.counters.sent_bytes[from] += bytes.len() as u64;
         self.on_the_way.push(Reverse(Packet {
             at,
             number,
@@ -312,7 +316,9 @@ mod tests {
         network.send(0, &packet(1, 1), Duration::ZERO);
         network.send(0, &packet(1, 2), 100 * MILLI);
         assert!(network.next(90 * MILLI).is_some());
-        assert_eq!(network.counters, Counters { delivered: 1, dropped: 0, late: 1, latest_micros: 68_000 });
+        let expected =
+            Counters { sent_bytes: vec![2_000, 0], delivered: 1, dropped: 0, late: 1, latest_micros: 68_000 };
+        assert_eq!(network.counters, expected);
         assert_eq!(network.next_at(), Some(121 * MILLI));
     }
 
