@@ -5,11 +5,12 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use libfuzzer_sys::fuzz_target;
-use swarm::{Config, Input, Output, PeerKey, PeerSource, Swarm};
+use swarm::{Config, Input, Output, PeerKey, PeerSource, Priority, Swarm};
 use types::{Bitfield, BlockRange, Lengths, PeerId, Time};
 use wire::{Decoded, Limits, Reserved, decode};
 
 const PIECES: u32 = 9;
+const PRIORITIES: [Priority; 4] = [Priority::Normal, Priority::Skip, Priority::Low, Priority::High];
 
 /// A swarm and a driver that does what it is told as the input's bytes please.
 struct Bench {
@@ -89,9 +90,10 @@ impl Bench {
                 assert!(self.swarm.poll_timeout().is_none_or(|at| at > self.now), "it would spin");
             }
             8 => {
-                let wanted =
-                    Bitfield::from_wire(&[which, which & 0x80], PIECES).expect("two bytes, nine bits");
-                self.input(Input::SetWanted(wanted));
+                // One piece more than there is, now and then.
+                let priority = |n| PRIORITIES[usize::from(which >> (n % 5)) % PRIORITIES.len()];
+                let priorities: Vec<_> = (0..PIECES + u32::from(which == 0xff)).map(priority).collect();
+                self.input(Input::SetPriorities(&priorities));
             }
             9 => {
                 let addr = SocketAddr::from(([10, 0, 0, which % 8], 6881));

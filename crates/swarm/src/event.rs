@@ -1,9 +1,10 @@
 //! What a swarm is told and what it wants done.
 
+use crate::Priority;
 use core::fmt;
 use core::net::SocketAddr;
 use thiserror::Error;
-use types::{Bitfield, BlockRange, PeerId, PieceIndex};
+use types::{BlockRange, PeerId, PieceIndex};
 use wire::{Message, Reserved};
 
 /// One connection. The driver chooses the number and never uses it twice for one swarm.
@@ -116,8 +117,9 @@ pub enum Input<'a> {
         /// Which.
         block: BlockRange,
     },
-    /// From now on these pieces are wanted; a set of another torrent's length is ignored. At first all are.
-    SetWanted(Bitfield),
+    /// From now on pieces are wanted so much, the first one first; a list that does not have one priority for each
+    /// piece is ignored. At first all are [`Priority::Normal`].
+    SetPriorities(&'a [Priority]),
     /// Blocks of a piece that an earlier run left in storage, by number. To be told before any peer.
     SetPartial {
         /// Which piece.

@@ -40,8 +40,10 @@ mod stats;
 mod swarm;
 mod trust;
 mod window;
+mod wish;
 
 pub use config::Config;
 pub use event::{BanReason, DisconnectReason, Input, Output, PeerKey, PeerSource};
 pub use stats::{PeerView, Stats};
 pub use swarm::Swarm;
+pub use wish::Priority;

@@ -49,6 +49,17 @@ pub const MAX_ALLOWED_FAST: usize = 64;
 /// Pieces begun and not verified. At the limit no other piece is begun; those begun go on.
 pub const MAX_PARTIAL_PIECES: usize = 4096;
 
+/// How many begun pieces of one priority are looked at for one that other peers have not been left with. When none of
+/// them is, an open piece is taken; when there is no such piece, all of them are looked at.
+pub const BEGUN_SCAN: usize = 128;
+
+/// How many open pieces of one priority are looked at, rarest first, for one that a peer has. When it has none of
+/// them, it gets the rarest of [`OPEN_SAMPLE`] of its pieces.
+pub const RAREST_SCAN: usize = 1024;
+
+/// See [`RAREST_SCAN`].
+pub const OPEN_SAMPLE: usize = 64;
+
 /// Bytes that the driver reads and sends for one peer at a time: at least and at most; between them, what the peer
 /// takes in [`SERVE_TIME`]. The rest of its requests wait in the swarm, where a cancel can reach them.
 pub const SERVE_BYTES: (u64, u64) = (256 << 10, 4 << 20);

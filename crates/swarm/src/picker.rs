@@ -4,20 +4,22 @@
 //! **begun** (some block is asked for or there), **there** (verified). A block of a begun piece is **missing**,
 //! **asked** (of one peer; of several in the end game) or **had**; when all are had the piece waits for its hash.
 //!
-//! The order of preference: the piece that the peer is busy with; a begun piece; the rarest open piece (the first
-//! few at random); a begun piece that was left to another peer. The end game begins when nothing is missing or open
-//! that anybody has: then blocks that are asked for are asked for again of others.
+//! The order of preference: the piece that the peer is busy with; then, one priority after the other, a begun piece
+//! and the rarest open piece (the first few at random); a begun piece that was left to another peer. The end game
+//! begins when nothing is missing or open that anybody has: then blocks that are asked for are asked for again of
+//! others.
 
+mod choose;
 mod invariants;
 #[cfg(test)]
 mod tests;
 
-use crate::PeerKey;
 use crate::availability::Availability;
-use crate::limits::{END_GAME_COPIES, MAX_PARTIAL_PIECES, RANDOM_FIRST_PIECES};
+use crate::limits::{END_GAME_COPIES, MAX_PARTIAL_PIECES};
 use crate::pieces::Pieces;
 use crate::trust::{Authors, Suspect};
-use alloc::collections::BTreeMap;
+use crate::{PeerKey, Priority};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 use fastrand::Rng;
@@ -32,8 +34,12 @@ pub(crate) struct Picker {
     missing: Bitfield,
     availability: Availability,
     begun: BTreeMap<PieceIndex, Begun>,
-    /// Wanted begun pieces with a missing block, in the order in which they became so.
-    hungry: Vec<PieceIndex>,
+    /// Wanted begun pieces with a missing block.
+    hungry: BTreeMap<Rank, PieceIndex>,
+    /// The begun pieces that are left to one peer, by peer.
+    left_to: BTreeSet<(PeerKey, PieceIndex)>,
+    /// How many pieces have become hungry.
+    ranked: u64,
     /// Grows whenever a block that nobody could be asked for can be asked for again.
     returns: u64,
     rng: Rng,
@@ -79,6 +85,16 @@ struct Begun {
     alone: Option<PeerKey>,
     /// Others leave it to this peer as long as they find something else.
     leader: Option<PeerKey>,
+    /// Its place among the hungry.
+    rank: Option<Rank>,
+}
+
+/// The order of hungry pieces: by priority, those left to one peer last, then in the order in which they became so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    class: usize,
+    left: bool,
+    number: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,11 +115,13 @@ impl Picker {
             missing: Bitfield::new(count),
             availability: Availability::new(count),
             begun: BTreeMap::new(),
-            hungry: Vec::new(),
+            hungry: BTreeMap::new(),
+            left_to: BTreeSet::new(),
+            ranked: 0,
             returns: 0,
             rng,
         };
-        picker.set_wanted(Bitfield::full(count));
+        picker.set_priorities(&vec![Priority::default(); count as usize]);
         picker
     }
 
@@ -145,8 +163,8 @@ impl Picker {
         self.release(peer);
     }
 
-    pub(crate) fn peer_gained(&mut self, piece: PieceIndex, after: &Pieces) {
-        self.availability.gained(piece, after, &mut self.rng);
+    pub(crate) fn peer_gained(&mut self, piece: PieceIndex) {
+        self.availability.gained(piece, &mut self.rng);
     }
 
     /// A peer said anew what it has.
@@ -157,25 +175,26 @@ impl Picker {
 
     /// Pieces that were reserved for the peer are anybody's again.
     pub(crate) fn release(&mut self, peer: PeerKey) {
-        for begun in self.begun.values_mut() {
-            if begun.leader == Some(peer) {
-                begun.leader = None;
-            }
-            if begun.alone == Some(peer) {
-                begun.alone = None;
+        let first = (peer, PieceIndex::new(0));
+        while let Some(&(owner, piece)) = self.left_to.range(first..).next()
+            && owner == peer
+        {
+            self.left_to.remove(&(owner, piece));
+            let Some(begun) = self.begun.get_mut(&piece) else { continue };
+            begun.leader = None;
+            if begun.alone.take().is_some() {
                 self.returns += 1;
             }
+            self.place(piece);
         }
     }
 
     /// The next block to ask the peer for, now marked as asked.
     pub(crate) fn pick(&mut self, asker: &Asker<'_>) -> Option<BlockRange> {
         let piece = self.choose(asker)?;
-        if self.availability.is_open(piece) {
-            self.begin(piece);
-            let begun = self.begun.get_mut(&piece)?;
-            begun.alone = asker.alone.then_some(asker.peer);
-            begun.leader = asker.whole.then_some(asker.peer);
+        if !self.begun.contains_key(&piece) {
+            let owner = |is: bool| is.then_some(asker.peer);
+            self.begin(piece, owner(asker.alone), owner(asker.whole));
         }
         self.take_missing(piece)
     }
@@ -233,8 +252,8 @@ impl Picker {
         self.returns += 1;
         if missing == blocks {
             self.reopen(block.piece);
-        } else if missing == 1 && self.wanted.contains(block.piece) {
-            self.hungry.push(block.piece);
+        } else if missing == 1 {
+            self.place(block.piece);
         }
     }
 
@@ -245,7 +264,7 @@ impl Picker {
             return Receipt::Known;
         }
         if !self.begun.contains_key(&block.piece) {
-            self.begin(block.piece);
+            self.begin(block.piece, None, None);
         }
         let begun = self.begun.get_mut(&block.piece).expect("just begun");
         let state = &mut begun.blocks[number as usize];
@@ -259,7 +278,7 @@ impl Picker {
                 begun.had += 1;
                 begun.missing -= 1;
                 if begun.missing == 0 {
-                    self.sated(block.piece);
+                    self.place(block.piece);
                 }
                 Receipt::New { asked: 0 }
             }
@@ -284,12 +303,12 @@ impl Picker {
     pub(crate) fn verified(&mut self, piece: PieceIndex) -> (Authors, bool) {
         self.have.insert(piece);
         self.missing.remove(piece);
-        self.availability.close(piece);
-        self.sated(piece);
         if self.begun.len() >= MAX_PARTIAL_PIECES {
             self.returns += 1;
         }
-        match self.begun.remove(&piece) {
+        let begun = self.drop_begun(piece);
+        self.place(piece);
+        match begun {
             Some(begun) => (begun.authors(), begun.has_asked()),
             None => (Authors::of(core::iter::empty()), false),
         }
@@ -305,100 +324,74 @@ impl Picker {
         told
     }
 
-    /// From now on these pieces are wanted. Requests for others are to be taken back by the caller.
-    pub(crate) fn set_wanted(&mut self, wanted: Bitfield) {
-        for piece in self.lengths.pieces() {
-            if wanted.contains(piece) && !self.have.contains(piece) {
-                self.missing.insert(piece);
-                if !self.begun.contains_key(&piece) {
-                    self.availability.open(piece, &mut self.rng);
-                }
-            } else {
+    /// From now on pieces are wanted so much; there is one priority for each. Requests for those that are not wanted
+    /// are to be taken back by the caller.
+    pub(crate) fn set_priorities(&mut self, priorities: &[Priority]) {
+        for (piece, &priority) in self.lengths.pieces().zip(priorities) {
+            self.availability.set_priority(piece, priority, &mut self.rng);
+            if priority == Priority::Skip {
+                self.wanted.remove(piece);
                 self.missing.remove(piece);
-                self.availability.close(piece);
+            } else {
+                self.wanted.insert(piece);
+                if !self.have.contains(piece) {
+                    self.missing.insert(piece);
+                }
             }
+            self.place(piece);
         }
-        self.hungry =
-            self.begun.iter().filter(|(_, begun)| begun.missing > 0).map(|(&piece, _)| piece).collect();
-        self.hungry.retain(|&piece| wanted.contains(piece));
-        self.wanted = wanted;
         self.returns += 1;
     }
 
-    fn choose(&mut self, asker: &Asker<'_>) -> Option<PieceIndex> {
-        if let Some(piece) = asker.current
-            && self.may_go_on(asker, piece)
-        {
-            return Some(piece);
-        }
-        if asker.dry {
-            return None;
-        }
-        self.find_hungry(asker, Share::Free)
-            .or_else(|| self.find_open(asker))
-            .or_else(|| self.find_hungry(asker, Share::Any))
-    }
-
-    /// Whether the piece is the peer's to go on with, or (told by its `have`) to begin.
-    fn may_go_on(&self, asker: &Asker<'_>, piece: PieceIndex) -> bool {
-        let share = if asker.dry { Share::Any } else { Share::Free };
-        self.may_ask(asker, piece)
-            && match self.begun.get(&piece) {
-                Some(begun) => begun.missing > 0 && begun.is_for(asker, share),
-                None => self.availability.is_open(piece) && self.begun.len() < MAX_PARTIAL_PIECES,
-            }
-    }
-
-    fn may_ask(&self, asker: &Asker<'_>, piece: PieceIndex) -> bool {
-        self.missing.contains(piece)
-            && asker.pieces.contains(piece)
-            && asker.only.is_none_or(|only| only.contains(&piece))
-    }
-
-    fn find_hungry(&self, asker: &Asker<'_>, share: Share) -> Option<PieceIndex> {
-        self.hungry.iter().copied().find(|&piece| {
-            self.may_ask(asker, piece) && self.begun.get(&piece).is_some_and(|b| b.is_for(asker, share))
-        })
-    }
-
-    fn find_open(&mut self, asker: &Asker<'_>) -> Option<PieceIndex> {
-        if self.begun.len() >= MAX_PARTIAL_PIECES {
-            return None;
-        }
-        if let Some(only) = asker.only {
-            let open = only.iter().copied().filter(|&piece| self.may_begin(asker, piece));
-            return open.min_by_key(|&piece| self.availability.of(piece));
-        }
-        if self.have.count_ones() < RANDOM_FIRST_PIECES {
-            let start = self.rng.u32(0..self.lengths.piece_count());
-            let mut all = (start..self.lengths.piece_count()).chain(0..start).map(PieceIndex::new);
-            return all.find(|&piece| self.may_begin(asker, piece));
-        }
-        self.availability.rarest_first().find(|&piece| asker.pieces.contains(piece))
-    }
-
-    fn may_begin(&self, asker: &Asker<'_>, piece: PieceIndex) -> bool {
-        piece.get() < self.lengths.piece_count()
-            && self.availability.is_open(piece)
-            && asker.pieces.contains(piece)
-    }
-
-    fn begin(&mut self, piece: PieceIndex) {
-        self.availability.close(piece);
+    fn begin(&mut self, piece: PieceIndex, alone: Option<PeerKey>, leader: Option<PeerKey>) {
         let count = self.lengths.block_count(piece);
         let blocks = vec![Block::Missing; count as usize];
-        let begun = Begun { blocks, missing: count, had: 0, cursor: 0, alone: None, leader: None };
+        let begun = Begun { blocks, missing: count, had: 0, cursor: 0, alone, leader, rank: None };
+        self.left_to.extend(alone.or(leader).map(|owner| (owner, piece)));
         self.begun.insert(piece, begun);
-        if self.wanted.contains(piece) {
-            self.hungry.push(piece);
-        }
+        self.place(piece);
     }
 
     fn reopen(&mut self, piece: PieceIndex) {
-        self.begun.remove(&piece);
-        self.sated(piece);
-        if self.missing.contains(piece) {
-            self.availability.open(piece, &mut self.rng);
+        self.drop_begun(piece);
+        self.place(piece);
+    }
+
+    fn drop_begun(&mut self, piece: PieceIndex) -> Option<Begun> {
+        let begun = self.begun.remove(&piece)?;
+        if let Some(rank) = begun.rank {
+            self.hungry.remove(&rank);
+        }
+        if let Some(owner) = begun.owner() {
+            self.left_to.remove(&(owner, piece));
+        }
+        Some(begun)
+    }
+
+    /// Puts a piece where its state demands: among the open ones, among the hungry ones, or nowhere.
+    fn place(&mut self, piece: PieceIndex) {
+        let missing = self.missing.contains(piece);
+        let Some(begun) = self.begun.get_mut(&piece) else {
+            match missing {
+                true => self.availability.open(piece, &mut self.rng),
+                false => self.availability.close(piece),
+            }
+            return;
+        };
+        self.availability.close(piece);
+        let (class, left) = (self.availability.priority(piece).class(), begun.owner().is_some());
+        let hungry = missing && begun.missing > 0;
+        if begun.rank.map(|rank| (rank.class, rank.left)) == hungry.then_some((class, left)) {
+            return;
+        }
+        if let Some(rank) = begun.rank.take() {
+            self.hungry.remove(&rank);
+        }
+        if hungry {
+            let rank = Rank { class, left, number: self.ranked };
+            self.ranked += 1;
+            begun.rank = Some(rank);
+            self.hungry.insert(rank, piece);
         }
     }
 
@@ -411,32 +404,16 @@ impl Picker {
         begun.cursor = number + 1;
         begun.missing -= 1;
         if begun.missing == 0 {
-            self.sated(piece);
+            self.place(piece);
         }
         self.lengths.block(piece, number)
     }
-
-    /// None of the piece's blocks is missing any more, or none is to be asked for.
-    fn sated(&mut self, piece: PieceIndex) {
-        self.hungry.retain(|&other| other != piece);
-    }
-}
-
-/// Which begun pieces are considered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Share {
-    /// Those that were not left to another peer.
-    Free,
-    /// Those too: there is nothing else.
-    Any,
 }
 
 impl Begun {
-    fn is_for(&self, asker: &Asker<'_>, share: Share) -> bool {
-        let mine = |owner: Option<PeerKey>| owner.is_none_or(|owner| owner == asker.peer);
-        // A peer on parole shares a piece only if it would have to idle otherwise.
-        let shares = !asker.alone || self.alone.is_some() || share == Share::Any;
-        mine(self.alone) && shares && (share == Share::Any || mine(self.leader))
+    /// The one peer that it is left to.
+    fn owner(&self) -> Option<PeerKey> {
+        self.alone.or(self.leader)
     }
 
     fn authors(&self) -> Authors {

@@ -127,7 +127,7 @@ impl Swarm {
             Input::PeerClosed { peer } => self.forget(peer),
             Input::ConnectFailed { addr } => self.book.failed(addr, self.now),
             Input::PeersFound { addrs, source } => self.on_peers_found(addrs, source),
-            Input::SetWanted(wanted) => self.on_set_wanted(wanted),
+            Input::SetPriorities(priorities) => self.on_set_priorities(priorities),
             Input::SetPartial { piece, blocks } => self.picker.set_partial(piece, blocks),
             Input::Pause => self.on_pause(),
             Input::Resume => self.paused = false,

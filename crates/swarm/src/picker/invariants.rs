@@ -1,10 +1,10 @@
 //! What is true of a picker at any time.
 
-use super::{Asker, Block, Picker, Share};
-use crate::PeerKey;
-use crate::limits::END_GAME_COPIES;
+use super::{Asker, Block, Picker};
+use crate::limits::{END_GAME_COPIES, MAX_PARTIAL_PIECES};
 use crate::pieces::Pieces;
-use alloc::collections::BTreeMap;
+use crate::{PeerKey, Priority};
+use alloc::collections::{BTreeMap, BTreeSet};
 use types::BlockRange;
 
 impl Picker {
@@ -23,10 +23,19 @@ impl Picker {
             let begun = self.begun.get(&piece);
             assert_eq!(self.availability.is_open(piece), missing && begun.is_none(), "{piece:?} open");
             assert!(begun.is_none() || !self.have.contains(piece), "{piece:?} is there and begun");
-            let hungry = self.hungry.iter().filter(|&&other| other == piece).count();
-            let expected = missing && begun.is_some_and(|begun| begun.missing > 0);
-            assert_eq!(hungry, usize::from(expected), "{piece:?} hungry");
+            let priority = self.availability.priority(piece);
+            assert_eq!(self.wanted.contains(piece), priority > Priority::Skip);
+            let rank = begun.and_then(|begun| begun.rank);
+            assert_eq!(
+                rank.is_some(),
+                missing && begun.is_some_and(|begun| begun.missing > 0),
+                "{piece:?} hungry"
+            );
+            assert!(rank.is_none_or(|rank| self.hungry[&rank] == piece && rank.class == priority.class()));
         }
+        assert_eq!(self.hungry.len(), self.begun.values().filter(|begun| begun.rank.is_some()).count());
+        let left_to = self.begun.iter().filter_map(|(&piece, begun)| Some((begun.owner()?, piece)));
+        assert_eq!(self.left_to, left_to.collect::<BTreeSet<_>>());
         for (&piece, begun) in &self.begun {
             let count = |which: fn(&Block) -> bool| begun.blocks.iter().filter(|b| which(b)).count();
             assert_eq!(begun.blocks.len(), self.lengths.block_count(piece) as usize);
@@ -47,8 +56,8 @@ impl Picker {
     /// Whether a peer that is not on parole could be asked for something that nobody else was asked for.
     pub(crate) fn has_for(&self, peer: PeerKey, pieces: &Pieces) -> bool {
         let asker = Asker { peer, pieces, current: None, dry: false, alone: false, whole: false, only: None };
-        self.find_hungry(&asker, Share::Any).is_some()
-            || self.availability.rarest_first().any(|piece| pieces.contains(piece))
-                && self.begun.len() < crate::limits::MAX_PARTIAL_PIECES
+        let any = |priority| pieces.shared_from(self.availability.open_of(priority), 0).next().is_some();
+        self.find_hungry(&asker).is_some()
+            || self.begun.len() < MAX_PARTIAL_PIECES && Priority::WANTED.into_iter().any(any)
     }
 }

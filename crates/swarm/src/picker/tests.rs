@@ -1,6 +1,7 @@
 //! The picker against a model that knows nothing but the rules and recounts everything each time.
 
 use super::*;
+use crate::limits::{BEGUN_SCAN, OPEN_SAMPLE, RANDOM_FIRST_PIECES, RAREST_SCAN};
 use crate::trust::Trust;
 use alloc::collections::BTreeSet;
 use fastrand::Rng;
@@ -26,13 +27,19 @@ enum Op {
     Receive(usize, usize),
     Return(usize, usize),
     Hash { nth: usize, good: bool },
-    Want(Vec<bool>),
+    Prioritize(Vec<Priority>),
     Release(usize),
 }
 
 fn set() -> impl Strategy<Value = Vec<bool>> {
     let some = proptest::collection::vec(any::<bool>(), PIECES as usize);
     prop_oneof![1 => Just(vec![true; PIECES as usize]), 2 => some]
+}
+
+fn priorities() -> impl Strategy<Value = Vec<Priority>> {
+    let all = vec![Priority::Skip, Priority::Low, Priority::Normal, Priority::High];
+    let some = proptest::collection::vec(proptest::sample::select(all), PIECES as usize);
+    prop_oneof![1 => Just(vec![Priority::Normal; PIECES as usize]), 2 => some]
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -47,7 +54,7 @@ fn op() -> impl Strategy<Value = Op> {
         10 => (peer.clone(), 0usize..10).prop_map(|(peer, nth)| Op::Receive(peer, nth)),
         2 => (peer.clone(), 0usize..10).prop_map(|(peer, nth)| Op::Return(peer, nth)),
         5 => (0usize..5, proptest::bool::weighted(0.7)).prop_map(|(nth, good)| Op::Hash { nth, good }),
-        1 => set().prop_map(Op::Want),
+        1 => priorities().prop_map(Op::Prioritize),
         1 => peer.prop_map(Op::Release),
     ]
 }
@@ -66,7 +73,7 @@ struct Model {
     peers: Vec<ModelPeer>,
     had: BTreeSet<BlockRange>,
     have: Bitfield,
-    wanted: Bitfield,
+    priorities: Vec<Priority>,
     trust: Trust,
     next: u16,
 }
@@ -78,7 +85,7 @@ impl Model {
             peers: Vec::new(),
             had: BTreeSet::new(),
             have: Bitfield::new(PIECES),
-            wanted: Bitfield::full(PIECES),
+            priorities: vec![Priority::Normal; PIECES as usize],
             trust: Trust::default(),
             next: 0,
         }
@@ -87,7 +94,7 @@ impl Model {
     fn apply(&mut self, op: &Op) {
         match op {
             Op::Come { pieces, whole, alone } => self.come(pieces, *whole, *alone),
-            Op::Want(pieces) => self.want(bits(pieces)),
+            Op::Prioritize(priorities) => self.prioritize(priorities),
             Op::Hash { nth, good } => self.hash(*nth, *good),
             Op::Go(n) | Op::Have(n, _) | Op::Pick(n, _) | Op::PickAgain(n) if *n >= self.peers.len() => {}
             Op::Receive(n, _) | Op::Return(n, _) | Op::Release(n) if *n >= self.peers.len() => {}
@@ -99,7 +106,7 @@ impl Model {
             Op::Have(n, piece) => {
                 let (peer, piece) = (&mut self.peers[*n], PieceIndex::new(*piece));
                 if peer.pieces.insert(piece) {
-                    self.picker.peer_gained(piece, &peer.pieces);
+                    self.picker.peer_gained(piece);
                 }
             }
             Op::Pick(n, count) => (0..*count).for_each(|_| self.pick(*n)),
@@ -117,7 +124,10 @@ impl Model {
         let asked: Vec<_> = self.peers.iter().flat_map(|peer| peer.requests.clone()).collect();
         let pieces: Vec<_> = self.peers.iter().map(|peer| &peer.pieces).collect();
         self.picker.check(&pieces, &asked);
-        assert_eq!((self.picker.have(), self.picker.wanted()), (&self.have, &self.wanted));
+        assert_eq!(self.picker.have(), &self.have);
+        assert!(
+            lengths().pieces().all(|piece| self.picker.wanted().contains(piece) == self.is_wanted(piece))
+        );
     }
 
     fn come(&mut self, pieces: &[bool], whole: bool, alone: bool) {
@@ -133,32 +143,37 @@ impl Model {
         let peer = &self.peers[n];
         let candidates: Vec<BlockRange> =
             self.missing_blocks().into_iter().filter(|block| peer.pieces.contains(block.piece)).collect();
-        let open: BTreeSet<PieceIndex> =
-            candidates.iter().map(|block| block.piece).filter(|&piece| self.is_untouched(piece)).collect();
-        let reserved = |piece: PieceIndex| {
-            self.picker.begun.get(&piece).and_then(|begun| begun.alone).is_some_and(|owner| owner != peer.key)
-        };
-        let led = |piece: PieceIndex| {
-            self.picker
-                .begun
-                .get(&piece)
-                .and_then(|begun| begun.leader)
-                .is_some_and(|owner| owner != peer.key)
-        };
-        let free = candidates.iter().filter(|block| !reserved(block.piece)).count();
-        let shared_first = candidates
-            .iter()
-            .any(|block| !open.contains(&block.piece) && !reserved(block.piece) && !led(block.piece));
-        let rarest = open.iter().map(|&piece| self.count(piece)).min();
+        let begun = |piece| self.picker.begun.get(&piece);
+        let reserved =
+            |piece| begun(piece).and_then(|begun| begun.alone).is_some_and(|owner| owner != peer.key);
+        let led = |piece| begun(piece).and_then(|begun| begun.leader).is_some_and(|owner| owner != peer.key);
+        let shared = |piece| begun(piece).is_some_and(|begun| begun.alone.is_none());
+        let denied_to_it = |piece| reserved(piece) || led(piece) || peer.alone && shared(piece);
+        let free: BTreeSet<PieceIndex> =
+            candidates.iter().map(|block| block.piece).filter(|&piece| !denied_to_it(piece)).collect();
+        let denied = candidates.iter().all(|block| reserved(block.piece));
         let asker = asker(peer);
-        let random = self.have.count_ones() < RANDOM_FIRST_PIECES;
+        let current = asker.current;
         let Some(block) = self.picker.pick(&asker) else {
-            return assert_eq!(free, 0, "there was something to ask for");
+            return assert!(denied, "there was something to ask for");
         };
+        let picked = block.piece;
         assert!(candidates.contains(&block), "asked for twice, unwanted, there, or not to be had: {block:?}");
-        if open.contains(&block.piece) {
-            assert!(peer.alone || !shared_first, "a begun piece comes first");
-            assert!(random || Some(self.count(block.piece)) == rarest, "not the rarest");
+        let best = free.iter().map(|&piece| self.priority(piece)).max();
+        let open = |piece: &&PieceIndex| self.is_untouched(**piece);
+        let equals = || free.iter().filter(|&&piece| Some(self.priority(piece)) == best);
+        if current == Some(picked) {
+            // It goes on with what it is busy with.
+        } else if !free.contains(&picked) {
+            assert_eq!(best, None, "shared though there was something else");
+        } else {
+            assert_eq!(Some(self.priority(picked)), best, "another piece is wanted more");
+            if self.is_untouched(picked) {
+                assert!(equals().all(|piece| open(&piece)), "a begun piece comes first");
+                let rarest = equals().map(|&piece| self.count(piece)).min();
+                let random = self.have.count_ones() < RANDOM_FIRST_PIECES;
+                assert!(random || Some(self.count(picked)) == rarest, "not the rarest");
+            }
         }
         self.peers[n].requests.push(block);
     }
@@ -213,21 +228,29 @@ impl Model {
         }
     }
 
-    fn want(&mut self, wanted: Bitfield) {
-        self.picker.set_wanted(wanted.clone());
+    fn prioritize(&mut self, priorities: &[Priority]) {
+        self.picker.set_priorities(priorities);
+        self.priorities = priorities.to_vec();
+        let is_wanted = |block: &BlockRange| priorities[block.piece.index()] > Priority::Skip;
         for peer in &mut self.peers {
-            let (keep, drop) = peer.requests.iter().partition(|block| wanted.contains(block.piece));
+            let (keep, drop) = peer.requests.iter().partition(|block| is_wanted(block));
             peer.requests = keep;
             let drop: Vec<BlockRange> = drop;
             drop.into_iter().for_each(|block| self.picker.put_back(block));
         }
-        self.wanted = wanted;
+    }
+
+    fn priority(&self, piece: PieceIndex) -> Priority {
+        self.priorities[piece.index()]
+    }
+
+    fn is_wanted(&self, piece: PieceIndex) -> bool {
+        self.priority(piece) > Priority::Skip
     }
 
     /// Wanted, not there, not asked for.
     fn missing_blocks(&self) -> Vec<BlockRange> {
-        let wanted =
-            lengths().pieces().filter(|&piece| self.wanted.contains(piece) && !self.have.contains(piece));
+        let wanted = lengths().pieces().filter(|&piece| self.is_wanted(piece) && !self.have.contains(piece));
         wanted.flat_map(blocks).filter(|block| !self.had.contains(block) && !self.is_asked(*block)).collect()
     }
 
@@ -350,4 +373,75 @@ fn pieces_begun_are_bounded() {
     let returns = picker.returns();
     picker.verified(next.piece);
     assert!(picker.returns() > returns, "there is room again: peers that idle are told");
+}
+
+/// A picker whose random first pieces are over: some pieces that nobody wants are there already.
+fn trading(pieces: u32, blocks: u32) -> Picker {
+    let count = pieces + RANDOM_FIRST_PIECES;
+    let lengths = Lengths::new(u64::from(count * blocks * BLOCK_LEN), blocks * BLOCK_LEN).unwrap();
+    let mut have = Bitfield::new(count);
+    (pieces..count).for_each(|n| {
+        have.insert(PieceIndex::new(n));
+    });
+    Picker::new(lengths, have, Rng::with_seed(1))
+}
+
+#[test]
+fn higher_priorities_come_first_and_begun_pieces_among_equals() {
+    let (mut picker, pieces) = with_seed_peer();
+    let mut priorities = [Priority::Low; PIECES as usize];
+    picker.set_priorities(&priorities);
+    let low = picker.pick(&anybody(&pieces, 1)).unwrap().piece;
+    priorities[low.index()] = Priority::High;
+    priorities[(low.index() + 3) % 12] = Priority::High;
+    priorities[(low.index() + 4) % 12] = Priority::Normal;
+    priorities[(low.index() + 5) % 12] = Priority::Skip;
+    picker.set_priorities(&priorities);
+    let order: Vec<PieceIndex> =
+        core::iter::from_fn(|| picker.pick(&anybody(&pieces, 2))).map(|block| block.piece).collect();
+    let first: Vec<_> = order.iter().take(2).collect();
+    assert_eq!(first, [&low; 2], "the begun piece of the highest priority");
+    let order: Vec<_> = order.iter().map(|piece| priorities[piece.index()]).collect();
+    assert!(order.is_sorted_by(|a, b| a >= b) && !order.contains(&Priority::Skip), "{order:?}");
+}
+
+#[test]
+fn few_begun_pieces_are_looked_at_before_an_open_one_is_taken() {
+    let begun = u32::try_from(BEGUN_SCAN).unwrap() + 1;
+    let mut picker = trading(begun + 1, 2);
+    let everything = Pieces::All(picker.lengths.piece_count());
+    picker.peer_came(&everything);
+    for n in 0..begun {
+        picker.pick(&Asker { only: Some(&[PieceIndex::new(n)]), ..anybody(&everything, 1) }).unwrap();
+    }
+    // It has the last one of these, and the one that is not begun.
+    let mut pieces = Pieces::none(picker.lengths.piece_count());
+    pieces.insert(PieceIndex::new(begun - 1));
+    pieces.insert(PieceIndex::new(begun));
+    let first = picker.pick(&anybody(&pieces, 2)).unwrap().piece.get();
+    assert_eq!(first, begun, "the open one");
+    let next = [(); 2].map(|()| picker.pick(&anybody(&pieces, 2)).unwrap().piece.get());
+    assert_eq!(next, [begun - 1, begun], "when there is no open one, all are looked at");
+}
+
+#[test]
+fn beyond_the_rarest_the_rarest_of_a_sample_is_taken() {
+    let rare = u32::try_from(RAREST_SCAN).unwrap();
+    let mut picker = trading(rare + 200, 1);
+    let count = picker.lengths.piece_count();
+    let mut common = Bitfield::new(count);
+    (rare..rare + 200).for_each(|n| {
+        common.insert(PieceIndex::new(n));
+    });
+    picker.peer_came(&Pieces::All(count));
+    // Two peers have the same 200 pieces, all but one of which a third one has too.
+    let some = Pieces::from(common.clone());
+    picker.peer_came(&some);
+    picker.peer_came(&some);
+    common.remove(PieceIndex::new(rare + 100));
+    picker.peer_came(&Pieces::from(common));
+    let picked: Vec<u32> = (0..100).map(|_| picker.pick(&anybody(&some, 1)).unwrap().piece.get()).collect();
+    assert!(picked.iter().all(|&n| n >= rare), "it has no other");
+    let at = picked.iter().position(|&n| n == rare + 100).unwrap();
+    assert!((1..100).contains(&at), "as soon as it is in a sample of {OPEN_SAMPLE}: {at}");
 }

@@ -9,10 +9,10 @@ use crate::peer::{Asked, Peer};
 use crate::picker::{Asker, Picker, Receipt};
 use crate::pieces::Pieces;
 use crate::trust::{Authors, Trust};
-use crate::{BanReason, DisconnectReason, Output, PeerKey};
+use crate::{BanReason, DisconnectReason, Output, PeerKey, Priority};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use types::{BLOCK_LEN, Bitfield, BlockRange, Lengths, PieceIndex, Time};
+use types::{BLOCK_LEN, BlockRange, Lengths, PieceIndex, Time};
 use wire::Message;
 
 impl Swarm {
@@ -108,15 +108,17 @@ impl Swarm {
         self.out.push_back(Output::Banned { addr, reason: BanReason::SpoiledPiece(piece) });
     }
 
-    pub(super) fn on_set_wanted(&mut self, wanted: Bitfield) {
-        if wanted.len() != self.lengths.piece_count() {
+    pub(super) fn on_set_priorities(&mut self, priorities: &[Priority]) {
+        if priorities.len() != self.lengths.piece_count() as usize {
             return;
         }
-        self.picker.set_wanted(wanted);
+        self.picker.set_priorities(priorities);
         self.recount_bytes();
         self.cancel_where(|picker, block| !picker.missing().contains(block.piece));
         for (&key, peer) in &mut self.peers {
             peer.useful = peer.pieces.count_in(self.picker.missing());
+            // What it is busy with may not be what is wanted most any more.
+            peer.current = None;
             tell_interest(&mut self.out, self.now, key, peer);
         }
         if self.finished && self.picker.missing().count_ones() > 0 {
@@ -187,7 +189,7 @@ impl Swarm {
         if !peer.pieces.insert(piece) {
             return;
         }
-        self.picker.peer_gained(piece, &peer.pieces);
+        self.picker.peer_gained(piece);
         if self.picker.missing().contains(piece) {
             peer.useful += 1;
             // If it had nothing for us, it has this now and nothing else: no search is needed.

@@ -3,7 +3,7 @@ use crate::limits::{
     CHOKE_INTERVAL, DEFAULT_REQQ, IDLE_TIMEOUT, INITIAL_WINDOW, KEEPALIVE_INTERVAL, LIMITED_REQUESTS,
     MAX_ALLOWED_FAST, MAX_BAD_REQUESTS, MAX_REQUESTS_WITHOUT_FAST, MAX_UNREQUESTED_BYTES, SNUB_TIMEOUT,
 };
-use crate::{BanReason, PeerSource};
+use crate::{BanReason, PeerSource, Priority};
 use alloc::borrow::Cow;
 use alloc::vec;
 use core::time::Duration;
@@ -95,6 +95,13 @@ impl Bench {
         self.connect(key, reserved);
         let out = self.says(key, Message::Interested);
         assert!(out.contains(&Output::Send { peer: key, message: Message::Unchoke }));
+    }
+
+    /// Wants these pieces and no others.
+    fn want(&mut self, wanted: &Bitfield) -> Vec<Output> {
+        let priority = |piece| if wanted.contains(piece) { Priority::Normal } else { Priority::Skip };
+        let priorities: Vec<_> = lengths().pieces().map(priority).collect();
+        self.input(Input::SetPriorities(&priorities))
     }
 
     fn receive(&mut self, key: PeerKey, block: BlockRange) -> Vec<Output> {
@@ -251,7 +258,7 @@ fn finished_is_said_once_and_again_when_more_was_wanted() {
     let mut bench = Bench::leecher();
     let mut wanted = Bitfield::new(PIECES);
     wanted.insert(PieceIndex::new(0));
-    assert_eq!(bench.input(Input::SetWanted(wanted.clone())), []);
+    assert_eq!(bench.want(&wanted), []);
     let finish = |bench: &mut Bench, piece| {
         let out = bench.input(Input::PieceVerified { piece: PieceIndex::new(piece) });
         out.contains(&Output::Finished)
@@ -259,7 +266,7 @@ fn finished_is_said_once_and_again_when_more_was_wanted() {
     assert!(finish(&mut bench, 0));
     assert!(!finish(&mut bench, 0) && !finish(&mut bench, 1));
     wanted.insert(PieceIndex::new(2));
-    assert_eq!(bench.input(Input::SetWanted(wanted)), []);
+    assert_eq!(bench.want(&wanted), []);
     assert!(!finish(&mut bench, 3) && finish(&mut bench, 2));
     assert!(Bench::seed().outputs().contains(&Output::Finished));
 }
@@ -277,14 +284,14 @@ fn interest_is_exact() {
     let mut wanted = Bitfield::full(PIECES);
     assert_eq!(sent(&bench.says(PEER, Message::Have(6))), [Message::Interested]);
     wanted.remove(PieceIndex::new(6));
-    assert_eq!(sent(&bench.input(Input::SetWanted(wanted))), [Message::NotInterested]);
+    assert_eq!(sent(&bench.want(&wanted)), [Message::NotInterested]);
 }
 
 #[test]
 fn unwanted_requests_are_cancelled() {
     let mut bench = Bench::leecher();
     let asked = bench.connect_seed(PEER, FAST);
-    let out = bench.input(Input::SetWanted(Bitfield::new(PIECES)));
+    let out = bench.want(&Bitfield::new(PIECES));
     let cancels = out.iter().filter(|o| matches!(o, Output::Cancel { .. })).count();
     assert_eq!(cancels, asked.len());
     assert!(out.contains(&Output::Finished));
@@ -608,7 +615,7 @@ fn a_partial_seed_says_that_it_wants_nothing() {
     let mut bench = Bench::leecher();
     bench.connect(PEER, FAST);
     let mut upload_only = |wanted| {
-        let out = sent(&bench.input(Input::SetWanted(wanted)));
+        let out = sent(&bench.want(&wanted));
         let Some(Message::Extended { payload, .. }) = out.last().cloned() else { panic!("{out:?}") };
         ext::Handshake::decode(&payload).unwrap().upload_only
     };
@@ -642,7 +649,7 @@ fn inputs_about_strangers_and_nonsense_are_harmless() {
         bench.input(Input::PieceVerified { piece: PieceIndex::new(PIECES) });
         bench.input(Input::PieceFailed { piece: PieceIndex::new(PIECES), from_disk: false });
         bench.input(Input::PieceFailed { piece: PieceIndex::new(1), from_disk: false });
-        bench.input(Input::SetWanted(Bitfield::new(PIECES + 1)));
+        bench.input(Input::SetPriorities(&[Priority::Skip; PIECES as usize + 1]));
         bench.connect(PeerKey(2), FAST);
     }
 }

@@ -146,6 +146,6 @@ fn the_same_seed_gives_the_same_outputs() {
     };
     assert_eq!(run(7), run(7));
     // On every machine. A change of what the brain decides changes this number, and nothing else does.
-    assert_eq!(run(7), 0x47ee_53b0_4357_8c2a, "{:#x}", run(7));
+    assert_eq!(run(7), 0xbed1_cd13_3292_ad8a, "{:#x}", run(7));
     assert_ne!(run(7), run(8));
 }

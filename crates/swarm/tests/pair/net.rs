@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
-use swarm::{Config, Input, Output, PeerKey, PeerSource, Swarm};
+use swarm::{Config, Input, Output, PeerKey, PeerSource, Priority, Swarm};
 use types::{Bitfield, BlockRange, Lengths, PeerId, PieceIndex, Time};
 use wire::{Message, Reserved};
 
@@ -126,7 +126,9 @@ impl Net {
             timer: None,
         });
         if let Some(wanted) = setup.wanted {
-            self.input(self.nodes.len() - 1, Input::SetWanted(wanted));
+            let priority = |piece| if wanted.contains(piece) { Priority::Normal } else { Priority::Skip };
+            let priorities: Vec<_> = self.lengths.pieces().map(priority).collect();
+            self.input(self.nodes.len() - 1, Input::SetPriorities(&priorities));
         }
     }
 

@@ -1,0 +1,123 @@
+//! Which piece the next block is to be of.
+
+use super::{Asker, Begun, Picker, Rank};
+use crate::limits::{BEGUN_SCAN, MAX_PARTIAL_PIECES, OPEN_SAMPLE, RANDOM_FIRST_PIECES, RAREST_SCAN};
+use crate::{PeerKey, Priority};
+use core::cmp::Reverse;
+use types::PieceIndex;
+
+/// Which begun pieces are considered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// Those that were not left to another peer.
+    Free,
+    /// Those too: there is nothing else.
+    Any,
+}
+
+impl Picker {
+    pub(super) fn choose(&mut self, asker: &Asker<'_>) -> Option<PieceIndex> {
+        if let Some(piece) = asker.current
+            && self.may_go_on(asker, piece)
+        {
+            return Some(piece);
+        }
+        if asker.dry {
+            return None;
+        }
+        if let Some(only) = asker.only {
+            return self.choose_among(asker, only);
+        }
+        for priority in Priority::WANTED {
+            let found = self.find_free(asker, priority).or_else(|| self.find_open(asker, priority));
+            if found.is_some() {
+                return found;
+            }
+        }
+        self.find_hungry(asker)
+    }
+
+    /// Whether the piece is the peer's to go on with, or (told by its `have`) to begin.
+    fn may_go_on(&self, asker: &Asker<'_>, piece: PieceIndex) -> bool {
+        let share = if asker.dry { Share::Any } else { Share::Free };
+        self.may_ask(asker, piece)
+            && match self.begun.get(&piece) {
+                Some(begun) => begun.missing > 0 && begun.is_for(asker, share),
+                None => self.begun.len() < MAX_PARTIAL_PIECES,
+            }
+    }
+
+    pub(super) fn may_ask(&self, asker: &Asker<'_>, piece: PieceIndex) -> bool {
+        self.missing.contains(piece)
+            && asker.pieces.contains(piece)
+            && asker.only.is_none_or(|only| only.contains(&piece))
+    }
+
+    /// The best of a few pieces, in the order in which all are looked for.
+    fn choose_among(&self, asker: &Asker<'_>, pieces: &[PieceIndex]) -> Option<PieceIndex> {
+        let judged = pieces.iter().filter(|&&piece| self.may_ask(asker, piece)).filter_map(|&piece| {
+            let begun = self.begun.get(&piece);
+            let possible = match begun {
+                Some(begun) => begun.missing > 0 && begun.is_for(asker, Share::Any),
+                None => self.begun.len() < MAX_PARTIAL_PIECES,
+            };
+            let left_to_another = begun.is_some_and(|begun| !begun.is_for(asker, Share::Free));
+            let priority = Reverse(self.availability.priority(piece));
+            let rank = (left_to_another, priority, begun.is_none(), self.availability.of(piece), piece);
+            possible.then_some(rank)
+        });
+        judged.min().map(|(.., piece)| piece)
+    }
+
+    /// A begun piece that was not left to another peer: one that was left to this one, or to nobody.
+    fn find_free(&self, asker: &Asker<'_>, priority: Priority) -> Option<PieceIndex> {
+        let class = priority.class();
+        let rank = |number| Rank { class, left: false, number };
+        let own =
+            self.left_to.range((asker.peer, PieceIndex::new(0))..=(asker.peer, PieceIndex::new(u32::MAX)));
+        let own = own.map(|&(_, piece)| piece).filter(|&piece| self.availability.priority(piece) == priority);
+        let shared = self.hungry.range(rank(0)..=rank(u64::MAX)).map(|(_, &piece)| piece);
+        own.chain(shared.filter(|_| !asker.alone))
+            .take(BEGUN_SCAN)
+            .find(|&piece| self.may_share(asker, piece, Share::Free))
+    }
+
+    /// Any begun piece that is not denied to the peer.
+    pub(super) fn find_hungry(&self, asker: &Asker<'_>) -> Option<PieceIndex> {
+        self.hungry.values().copied().find(|&piece| self.may_share(asker, piece, Share::Any))
+    }
+
+    fn may_share(&self, asker: &Asker<'_>, piece: PieceIndex, share: Share) -> bool {
+        self.may_ask(asker, piece)
+            && self.begun.get(&piece).is_some_and(|begun| begun.missing > 0 && begun.is_for(asker, share))
+    }
+
+    /// An open piece of this priority.
+    fn find_open(&mut self, asker: &Asker<'_>, priority: Priority) -> Option<PieceIndex> {
+        let open = self.availability.open_of(priority);
+        if open.count_ones() == 0 || self.begun.len() >= MAX_PARTIAL_PIECES {
+            return None;
+        }
+        if self.have.count_ones() < RANDOM_FIRST_PIECES {
+            let start = self.rng.u32(0..self.lengths.piece_count());
+            return asker.pieces.shared_from(open, start).next();
+        }
+        let mut rarest = self.availability.rarest_first(priority).take(RAREST_SCAN);
+        let found = rarest.find(|&piece| asker.pieces.contains(piece));
+        if found.is_some() || open.count_ones() as usize <= RAREST_SCAN {
+            return found;
+        }
+        let start = self.rng.u32(0..self.lengths.piece_count());
+        let sample = asker.pieces.shared_from(open, start).take(OPEN_SAMPLE);
+        sample.min_by_key(|&piece| self.availability.of(piece))
+    }
+}
+
+impl Begun {
+    fn is_for(&self, asker: &Asker<'_>, share: Share) -> bool {
+        let mine = |owner: Option<PeerKey>| owner.is_none_or(|owner| owner == asker.peer);
+        // A peer on parole shares a piece only if it would have to idle otherwise.
+        let shares = !asker.alone || self.alone.is_some() || share == Share::Any;
+        mine(self.alone) && shares && (share == Share::Any || mine(self.leader))
+    }
+}
