@@ -5,7 +5,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use libfuzzer_sys::fuzz_target;
-use swarm::{Config, Input, Output, PeerKey, PeerSource, Priority, Swarm};
+use swarm::{Config, Input, Order, Output, PeerKey, PeerSource, Priority, Swarm};
 use types::{Bitfield, BlockRange, Lengths, PeerId, Time};
 use wire::{Decoded, Limits, Reserved, decode};
 
@@ -67,7 +67,7 @@ impl Bench {
     /// One step of the driver.
     fn drive(&mut self, what: u8, which: u8) {
         let piece = types::PieceIndex::new(u32::from(which) % (PIECES + 1));
-        match what % 10 {
+        match what % 11 {
             0 | 1 if !self.asked.is_empty() => {
                 let (peer, block) = self.asked.remove(usize::from(which) % self.asked.len());
                 self.input(Input::BlockReceived { peer, block });
@@ -104,6 +104,10 @@ impl Bench {
                     _ => self.input(if which & 1 == 0 { Input::Pause } else { Input::Resume }),
                 }
             }
+            10 => self.input(Input::SetOrder(match which & 1 {
+                0 => Order::Sequential,
+                _ => Order::RarestFirst,
+            })),
             _ => {}
         }
     }

@@ -15,6 +15,7 @@ pub struct AddTorrent {
     pub(crate) dir: PathBuf,
     /// One for each file; all are alike if there is none.
     pub(crate) priorities: Vec<Priority>,
+    pub(crate) sequential: bool,
     pub(crate) peers: Vec<SocketAddr>,
     pub(crate) trackers: bool,
     pub(crate) allocate: Allocate,
@@ -41,6 +42,7 @@ impl AddTorrent {
             metainfo: metainfo.into(),
             dir: dir.into(),
             priorities: Vec::new(),
+            sequential: false,
             peers: Vec::new(),
             trackers: true,
             allocate: Allocate::Sparse,
@@ -85,6 +87,14 @@ impl AddTorrent {
     #[must_use]
     pub fn priorities(mut self, priorities: Vec<Priority>) -> AddTorrent {
         self.priorities = priorities;
+        self
+    }
+
+    /// Whether pieces of the same priority are fetched from the first to the last, as who looks at a file while it
+    /// comes wants them, instead of the rarest first, which is faster and better for the swarm.
+    #[must_use]
+    pub fn sequential(mut self, sequential: bool) -> AddTorrent {
+        self.sequential = sequential;
         self
     }
 

@@ -374,3 +374,25 @@ fn a_stop_while_it_begins_leaves_nothing_in_its_own_way() {
     block_on(torrent.wait_finished()).unwrap();
     assert_same(source.dir.path(), to.path());
 }
+
+#[test]
+fn in_order_the_first_pieces_come_first() {
+    let source = source(&[("one", 2_000_000)], None);
+    let state = tempfile::tempdir().unwrap();
+    let (_seeder, addr) = seeder(&source, state.path());
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine(state.path());
+    let mut events = leecher.events();
+    let add = AddTorrent::new(source.metainfo.clone(), to.path()).peers(vec![addr]).sequential(true);
+    let torrent = block_on(leecher.add(add)).unwrap();
+    block_on(torrent.wait_finished()).unwrap();
+    block_on(leecher.shutdown());
+    let mut verified = Vec::new();
+    while let Some(event) = block_on(events.next()) {
+        if let EventKind::PieceVerified { piece } = event.kind {
+            verified.push(piece);
+        }
+    }
+    assert_eq!(verified.len() as u32, source.metainfo.lengths().piece_count());
+    assert!(verified.is_sorted(), "{verified:?}");
+}

@@ -1,6 +1,6 @@
 //! What a swarm is told and what it wants done.
 
-use crate::Priority;
+use crate::{Order, Priority};
 use core::fmt;
 use core::net::SocketAddr;
 use thiserror::Error;
@@ -120,6 +120,8 @@ pub enum Input<'a> {
     /// From now on pieces are wanted so much, the first one first; a list that does not have one priority for each
     /// piece is ignored. At first all are [`Priority::Normal`].
     SetPriorities(&'a [Priority]),
+    /// From now on pieces are fetched in this order. At first it is [`Order::RarestFirst`].
+    SetOrder(Order),
     /// Blocks of a piece that an earlier run left in storage, by number. To be told before any peer.
     SetPartial {
         /// Which piece.

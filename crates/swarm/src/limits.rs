@@ -67,6 +67,13 @@ pub const SERVE_BYTES: (u64, u64) = (256 << 10, 4 << 20);
 /// See [`SERVE_BYTES`].
 pub const SERVE_TIME: Duration = Duration::from_millis(250);
 
+/// When pieces are fetched in order, a peer whose next block should take twice as long as the quickest peer's, and
+/// this much more, is slow: it takes pieces that are so far back that it holds up nobody.
+pub const SLOW_MARGIN: Duration = Duration::from_millis(500);
+
+/// How old what is known of the peers' pace may be.
+pub const PACE_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Pieces that are chosen at random before the rarest come first: something to trade is needed soon, and rare
 /// pieces are slow.
 pub const RANDOM_FIRST_PIECES: u32 = 4;

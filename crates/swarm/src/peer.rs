@@ -11,6 +11,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 use types::{BlockRange, PeerId, PieceIndex, Time};
 
 #[derive(Debug)]
@@ -143,6 +144,19 @@ impl Peer {
     pub(crate) fn take_request(&mut self, block: BlockRange) -> Option<Asked> {
         let at = self.requests.iter().position(|asked| asked.block == block)?;
         self.requests.remove(at)
+    }
+
+    /// Whether it can be asked for what it has, and is worth it.
+    pub(crate) fn is_of_use(&self, now: Time) -> bool {
+        self.am_interested && !self.peer_choking && !self.snubbed && self.hold_until <= now
+    }
+
+    /// How long the next block that it is asked for should take; `None` until one came. A peer that is silent for longer
+    /// than that is expected to be so once more.
+    pub(crate) fn eta(&self, now: Time) -> Option<Duration> {
+        let expected = self.window.expected(self.requests.len() + 1)?;
+        let silent = if self.requests.is_empty() { Duration::ZERO } else { now.since(self.progress) };
+        Some(expected.max(silent))
     }
 
     /// How many bytes the driver may be given to send to it at once.

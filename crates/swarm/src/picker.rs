@@ -7,7 +7,7 @@
 //! The order of preference: the piece that the peer is busy with; then, one priority after the other, a begun piece
 //! and the rarest open piece (the first few at random); a begun piece that was left to another peer. The end game
 //! begins when nothing is missing or open that anybody has: then blocks that are asked for are asked for again of
-//! others.
+//! others. A snubbed peer goes the other way round: it gets what everybody else has and wants last.
 
 mod choose;
 mod invariants;
@@ -18,7 +18,7 @@ use crate::availability::Availability;
 use crate::limits::{END_GAME_COPIES, MAX_PARTIAL_PIECES};
 use crate::pieces::Pieces;
 use crate::trust::{Authors, Suspect};
-use crate::{PeerKey, Priority};
+use crate::{Order, PeerKey, Priority};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -40,6 +40,9 @@ pub(crate) struct Picker {
     left_to: BTreeSet<(PeerKey, PieceIndex)>,
     /// How many pieces have become hungry.
     ranked: u64,
+    order: Order,
+    /// No piece before this one is missing.
+    front: u32,
     /// Grows whenever a block that nobody could be asked for can be asked for again.
     returns: u64,
     rng: Rng,
@@ -58,6 +61,10 @@ pub(crate) struct Asker<'a> {
     pub(crate) alone: bool,
     /// It is fast enough to be left alone with a piece.
     pub(crate) whole: bool,
+    /// It let requests wait for too long.
+    pub(crate) snubbed: bool,
+    /// When pieces are fetched in order: how many pieces behind the front it stays, so as not to hold it up.
+    pub(crate) behind: u32,
     /// Only these pieces (it chokes us).
     pub(crate) only: Option<&'a [PieceIndex]>,
 }
@@ -89,7 +96,8 @@ struct Begun {
     rank: Option<Rank>,
 }
 
-/// The order of hungry pieces: by priority, those left to one peer last, then in the order in which they became so.
+/// The order of hungry pieces: by priority, those left to one peer last, then in the order in which they became so or,
+/// if pieces are fetched in order, lie in the torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     class: usize,
@@ -118,6 +126,8 @@ impl Picker {
             hungry: BTreeMap::new(),
             left_to: BTreeSet::new(),
             ranked: 0,
+            order: Order::default(),
+            front: 0,
             returns: 0,
             rng,
         };
@@ -340,6 +350,24 @@ impl Picker {
             }
             self.place(piece);
         }
+        self.front = 0;
+        self.returns += 1;
+    }
+
+    pub(crate) fn order(&self) -> Order {
+        self.order
+    }
+
+    /// From now on pieces of the same priority are fetched in this order.
+    pub(crate) fn set_order(&mut self, order: Order) {
+        self.order = order;
+        self.hungry.clear();
+        for piece in self.begun.keys().copied().collect::<Vec<_>>() {
+            if let Some(begun) = self.begun.get_mut(&piece) {
+                begun.rank = None;
+            }
+            self.place(piece);
+        }
         self.returns += 1;
     }
 
@@ -388,7 +416,11 @@ impl Picker {
             self.hungry.remove(&rank);
         }
         if hungry {
-            let rank = Rank { class, left, number: self.ranked };
+            let number = match self.order {
+                Order::RarestFirst => self.ranked,
+                Order::Sequential => u64::from(piece.get()),
+            };
+            let rank = Rank { class, left, number };
             self.ranked += 1;
             begun.rank = Some(rank);
             self.hungry.insert(rank, piece);

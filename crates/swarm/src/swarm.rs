@@ -9,10 +9,12 @@ mod messages;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod wishes;
 
 use crate::book::Book;
 use crate::choker::Choker;
 use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE};
+use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::picker::Picker;
 use crate::rate::Rate;
@@ -46,6 +48,10 @@ pub struct Swarm {
     end_game: bool,
     /// What the picker's `returns` were then.
     returns: u64,
+    /// Of the peers that we could ask for something, when that was last looked at.
+    pace: Pace,
+    /// When it is to be looked at again.
+    pace_at: Time,
     /// When deadlines of peers and of the choker are to be looked at next; never later than the first of them.
     wake: Time,
     next_need: Time,
@@ -101,6 +107,8 @@ impl Swarm {
             finished: false,
             end_game: false,
             returns: 0,
+            pace: Pace::default(),
+            pace_at: Time::ZERO,
             wake: Time::MAX,
             next_need: now + NEED_PEERS_INTERVAL,
         };
@@ -112,6 +120,7 @@ impl Swarm {
     /// Tells what happened at `now`, which must not run backwards.
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
         self.now = self.now.max(now);
+        self.look_at_pace();
         match input {
             Input::Message { peer, message } => self.on_message(peer, message),
             Input::BlockReceived { peer, block } => self.on_block(peer, block),
@@ -128,6 +137,7 @@ impl Swarm {
             Input::ConnectFailed { addr } => self.book.failed(addr, self.now),
             Input::PeersFound { addrs, source } => self.on_peers_found(addrs, source),
             Input::SetPriorities(priorities) => self.on_set_priorities(priorities),
+            Input::SetOrder(order) => self.on_set_order(order),
             Input::SetPartial { piece, blocks } => self.picker.set_partial(piece, blocks),
             Input::Pause => self.on_pause(),
             Input::Resume => self.paused = false,

@@ -14,6 +14,16 @@ pub enum Priority {
     High,
 }
 
+/// In which order pieces of the same priority are fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Those that fewest peers have: best for the swarm, and the fastest.
+    #[default]
+    RarestFirst,
+    /// From the first to the last. Peers that are slow take pieces further back, so that they hold up none in front.
+    Sequential,
+}
+
 impl Priority {
     /// The priorities of pieces that are wanted, in the order in which pieces are fetched.
     pub(crate) const WANTED: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];

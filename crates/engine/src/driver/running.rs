@@ -15,7 +15,7 @@ use net::conn::{Batch, Command, Event};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 use storage::DiskEvent;
-use swarm::{Config, Input, Output, PeerKey, PeerSource, Priority, Stats, Swarm};
+use swarm::{Config, Input, Order, Output, PeerKey, PeerSource, Priority, Stats, Swarm};
 use tokio::task::{JoinError, JoinSet};
 use types::{BlockRange, Time};
 
@@ -88,6 +88,9 @@ impl Running {
             swarm.handle(now, Input::SetPriorities(&priorities));
         } else if let Some(priorities) = driver.add.piece_priorities() {
             swarm.handle(now, Input::SetPriorities(&priorities));
+        }
+        if driver.add.sequential {
+            swarm.handle(now, Input::SetOrder(Order::Sequential));
         }
         for (piece, blocks) in driver.disk.partial() {
             swarm.handle(now, Input::SetPartial { piece, blocks: &blocks });

@@ -2,7 +2,7 @@
 
 use super::{Asker, Begun, Picker, Rank};
 use crate::limits::{BEGUN_SCAN, MAX_PARTIAL_PIECES, OPEN_SAMPLE, RANDOM_FIRST_PIECES, RAREST_SCAN};
-use crate::{PeerKey, Priority};
+use crate::{Order, PeerKey, Priority};
 use core::cmp::Reverse;
 use types::PieceIndex;
 
@@ -19,6 +19,7 @@ impl Picker {
     pub(super) fn choose(&mut self, asker: &Asker<'_>) -> Option<PieceIndex> {
         if let Some(piece) = asker.current
             && self.may_go_on(asker, piece)
+            && (asker.behind == 0 || piece.get() >= self.start(asker))
         {
             return Some(piece);
         }
@@ -27,6 +28,12 @@ impl Picker {
         }
         if let Some(only) = asker.only {
             return self.choose_among(asker, only);
+        }
+        if asker.snubbed {
+            let mut last_first = Priority::WANTED.into_iter().rev();
+            return last_first
+                .find_map(|priority| self.find_open(asker, priority))
+                .or_else(|| self.find_hungry(asker));
         }
         for priority in Priority::WANTED {
             let found = self.find_free(asker, priority).or_else(|| self.find_open(asker, priority));
@@ -70,13 +77,14 @@ impl Picker {
     }
 
     /// A begun piece that was not left to another peer: one that was left to this one, or to nobody.
-    fn find_free(&self, asker: &Asker<'_>, priority: Priority) -> Option<PieceIndex> {
+    fn find_free(&mut self, asker: &Asker<'_>, priority: Priority) -> Option<PieceIndex> {
         let class = priority.class();
         let rank = |number| Rank { class, left: false, number };
+        let from = if self.order == Order::Sequential { u64::from(self.start(asker)) } else { 0 };
         let own =
             self.left_to.range((asker.peer, PieceIndex::new(0))..=(asker.peer, PieceIndex::new(u32::MAX)));
         let own = own.map(|&(_, piece)| piece).filter(|&piece| self.availability.priority(piece) == priority);
-        let shared = self.hungry.range(rank(0)..=rank(u64::MAX)).map(|(_, &piece)| piece);
+        let shared = self.hungry.range(rank(from)..=rank(u64::MAX)).map(|(_, &piece)| piece);
         own.chain(shared.filter(|_| !asker.alone))
             .take(BEGUN_SCAN)
             .find(|&piece| self.may_share(asker, piece, Share::Free))
@@ -84,7 +92,9 @@ impl Picker {
 
     /// Any begun piece that is not denied to the peer.
     pub(super) fn find_hungry(&self, asker: &Asker<'_>) -> Option<PieceIndex> {
-        self.hungry.values().copied().find(|&piece| self.may_share(asker, piece, Share::Any))
+        let mut hungry = self.hungry.values().copied();
+        let may_share = |piece: &PieceIndex| self.may_share(asker, *piece, Share::Any);
+        if asker.snubbed { hungry.rfind(may_share) } else { hungry.find(may_share) }
     }
 
     fn may_share(&self, asker: &Asker<'_>, piece: PieceIndex, share: Share) -> bool {
@@ -94,22 +104,41 @@ impl Picker {
 
     /// An open piece of this priority.
     fn find_open(&mut self, asker: &Asker<'_>, priority: Priority) -> Option<PieceIndex> {
-        let open = self.availability.open_of(priority);
-        if open.count_ones() == 0 || self.begun.len() >= MAX_PARTIAL_PIECES {
+        let count = self.availability.open_of(priority).count_ones() as usize;
+        if count == 0 || self.begun.len() >= MAX_PARTIAL_PIECES {
             return None;
         }
-        if self.have.count_ones() < RANDOM_FIRST_PIECES {
-            let start = self.rng.u32(0..self.lengths.piece_count());
-            return asker.pieces.shared_from(open, start).next();
+        if self.order == Order::Sequential {
+            let start = self.start(asker);
+            return asker.pieces.shared_from(self.availability.open_of(priority), start).next();
         }
-        let mut rarest = self.availability.rarest_first(priority).take(RAREST_SCAN);
-        let found = rarest.find(|&piece| asker.pieces.contains(piece));
-        if found.is_some() || open.count_ones() as usize <= RAREST_SCAN {
+        let random = self.rng.u32(0..self.lengths.piece_count());
+        let mut from_random = asker.pieces.shared_from(self.availability.open_of(priority), random);
+        if self.have.count_ones() < RANDOM_FIRST_PIECES && !asker.snubbed {
+            return from_random.next();
+        }
+        let has = |piece: &PieceIndex| asker.pieces.contains(*piece);
+        let order = self.availability.rarest_first(priority);
+        let found = match asker.snubbed {
+            false => order.take(RAREST_SCAN).find(has),
+            true => order.rev().take(RAREST_SCAN).find(has),
+        };
+        if found.is_some() || count <= RAREST_SCAN {
             return found;
         }
-        let start = self.rng.u32(0..self.lengths.piece_count());
-        let sample = asker.pieces.shared_from(open, start).take(OPEN_SAMPLE);
-        sample.min_by_key(|&piece| self.availability.of(piece))
+        let sample = from_random.take(OPEN_SAMPLE).map(|piece| (self.availability.of(piece), piece));
+        let best = if asker.snubbed { sample.max() } else { sample.min() };
+        best.map(|(_, piece)| piece)
+    }
+
+    /// When pieces are fetched in order: where a peer is to begin. It is never sent past half of what is left.
+    fn start(&mut self, asker: &Asker<'_>) -> u32 {
+        let count = self.lengths.piece_count();
+        while self.front < count && !self.missing.contains(PieceIndex::new(self.front)) {
+            self.front += 1;
+        }
+        let behind = if asker.snubbed { u32::MAX } else { asker.behind };
+        self.front + behind.min((count - self.front) / 2)
     }
 }
 

@@ -7,6 +7,23 @@ use crate::{PeerKey, Priority};
 use alloc::collections::{BTreeMap, BTreeSet};
 use types::BlockRange;
 
+impl<'a> Asker<'a> {
+    /// A peer of which nothing special is known.
+    pub(super) fn anybody(peer: PeerKey, pieces: &'a Pieces) -> Asker<'a> {
+        Asker {
+            peer,
+            pieces,
+            current: None,
+            dry: false,
+            alone: false,
+            whole: false,
+            snubbed: false,
+            behind: 0,
+            only: None,
+        }
+    }
+}
+
 impl Picker {
     /// Recounts everything, given the pieces of every peer and every outstanding request.
     ///
@@ -55,7 +72,7 @@ impl Picker {
 
     /// Whether a peer that is not on parole could be asked for something that nobody else was asked for.
     pub(crate) fn has_for(&self, peer: PeerKey, pieces: &Pieces) -> bool {
-        let asker = Asker { peer, pieces, current: None, dry: false, alone: false, whole: false, only: None };
+        let asker = Asker::anybody(peer, pieces);
         let any = |priority| pieces.shared_from(self.availability.open_of(priority), 0).next().is_some();
         self.find_hungry(&asker).is_some()
             || self.begun.len() < MAX_PARTIAL_PIECES && Priority::WANTED.into_iter().any(any)

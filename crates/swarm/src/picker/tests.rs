@@ -19,7 +19,8 @@ fn lengths() -> Lengths {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Come { pieces: Vec<bool>, whole: bool, alone: bool },
+    Come { pieces: Vec<bool>, whole: bool, alone: bool, snubbed: bool, behind: u32 },
+    Sequential(bool),
     Go(usize),
     Have(usize, u32),
     Pick(usize, u32),
@@ -42,11 +43,19 @@ fn priorities() -> impl Strategy<Value = Vec<Priority>> {
     prop_oneof![1 => Just(vec![Priority::Normal; PIECES as usize]), 2 => some]
 }
 
+fn come() -> impl Strategy<Value = Op> {
+    let rarely = proptest::bool::weighted(0.2);
+    let behind = prop_oneof![2 => Just(0), 1 => 1..PIECES];
+    (set(), any::<bool>(), rarely, rarely, behind).prop_map(|(pieces, whole, alone, snubbed, behind)| {
+        Op::Come { pieces, whole, alone, snubbed, behind }
+    })
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let peer = 0usize..5;
     prop_oneof![
-        2 => (set(), any::<bool>(), proptest::bool::weighted(0.2))
-            .prop_map(|(pieces, whole, alone)| Op::Come { pieces, whole, alone }),
+        2 => come(),
+        1 => any::<bool>().prop_map(Op::Sequential),
         1 => peer.clone().prop_map(Op::Go),
         4 => (peer.clone(), 0..PIECES).prop_map(|(peer, piece)| Op::Have(peer, piece)),
         8 => (peer.clone(), 1u32..6).prop_map(|(peer, count)| Op::Pick(peer, count)),
@@ -66,6 +75,8 @@ struct ModelPeer {
     suspect: Option<Suspect>,
     whole: bool,
     alone: bool,
+    snubbed: bool,
+    behind: u32,
 }
 
 struct Model {
@@ -74,6 +85,7 @@ struct Model {
     had: BTreeSet<BlockRange>,
     have: Bitfield,
     priorities: Vec<Priority>,
+    sequential: bool,
     trust: Trust,
     next: u16,
 }
@@ -86,6 +98,7 @@ impl Model {
             had: BTreeSet::new(),
             have: Bitfield::new(PIECES),
             priorities: vec![Priority::Normal; PIECES as usize],
+            sequential: false,
             trust: Trust::default(),
             next: 0,
         }
@@ -93,7 +106,11 @@ impl Model {
 
     fn apply(&mut self, op: &Op) {
         match op {
-            Op::Come { pieces, whole, alone } => self.come(pieces, *whole, *alone),
+            Op::Come { .. } => self.come(op),
+            Op::Sequential(sequential) => {
+                self.sequential = *sequential;
+                self.picker.set_order(if *sequential { Order::Sequential } else { Order::RarestFirst });
+            }
             Op::Prioritize(priorities) => self.prioritize(priorities),
             Op::Hash { nth, good } => self.hash(*nth, *good),
             Op::Go(n) | Op::Have(n, _) | Op::Pick(n, _) | Op::PickAgain(n) if *n >= self.peers.len() => {}
@@ -130,52 +147,101 @@ impl Model {
         );
     }
 
-    fn come(&mut self, pieces: &[bool], whole: bool, alone: bool) {
+    fn come(&mut self, op: &Op) {
+        let Op::Come { pieces, whole, alone, snubbed, behind } = op else { return };
         self.next += 1;
         let pieces = Pieces::from(bits(pieces));
         self.picker.peer_came(&pieces);
         let suspect = self.trust.connected(SocketAddr::from(([10, 0, 0, 1], self.next)));
         let key = PeerKey(u64::from(self.next));
-        self.peers.push(ModelPeer { key, pieces, requests: Vec::new(), suspect, whole, alone });
+        let (whole, alone, snubbed, behind) = (*whole, *alone, *snubbed, *behind);
+        self.peers.push(ModelPeer {
+            key,
+            pieces,
+            requests: Vec::new(),
+            suspect,
+            whole,
+            alone,
+            snubbed,
+            behind,
+        });
     }
 
     fn pick(&mut self, n: usize) {
-        let peer = &self.peers[n];
-        let candidates: Vec<BlockRange> =
-            self.missing_blocks().into_iter().filter(|block| peer.pieces.contains(block.piece)).collect();
-        let begun = |piece| self.picker.begun.get(&piece);
-        let reserved =
-            |piece| begun(piece).and_then(|begun| begun.alone).is_some_and(|owner| owner != peer.key);
-        let led = |piece| begun(piece).and_then(|begun| begun.leader).is_some_and(|owner| owner != peer.key);
-        let shared = |piece| begun(piece).is_some_and(|begun| begun.alone.is_none());
-        let denied_to_it = |piece| reserved(piece) || led(piece) || peer.alone && shared(piece);
-        let free: BTreeSet<PieceIndex> =
-            candidates.iter().map(|block| block.piece).filter(|&piece| !denied_to_it(piece)).collect();
-        let denied = candidates.iter().all(|block| reserved(block.piece));
-        let asker = asker(peer);
-        let current = asker.current;
-        let Some(block) = self.picker.pick(&asker) else {
-            return assert!(denied, "there was something to ask for");
-        };
-        let picked = block.piece;
-        assert!(candidates.contains(&block), "asked for twice, unwanted, there, or not to be had: {block:?}");
-        let best = free.iter().map(|&piece| self.priority(piece)).max();
-        let open = |piece: &&PieceIndex| self.is_untouched(**piece);
-        let equals = || free.iter().filter(|&&piece| Some(self.priority(piece)) == best);
-        if current == Some(picked) {
-            // It goes on with what it is busy with.
-        } else if !free.contains(&picked) {
-            assert_eq!(best, None, "shared though there was something else");
-        } else {
-            assert_eq!(Some(self.priority(picked)), best, "another piece is wanted more");
-            if self.is_untouched(picked) {
-                assert!(equals().all(|piece| open(&piece)), "a begun piece comes first");
-                let rarest = equals().map(|&piece| self.count(piece)).min();
-                let random = self.have.count_ones() < RANDOM_FIRST_PIECES;
-                assert!(random || Some(self.count(picked)) == rarest, "not the rarest");
+        let allowed = self.allowed(&self.peers[n]);
+        let missing = self.missing_blocks();
+        match self.picker.pick(&asker(&self.peers[n])) {
+            None => assert_eq!(allowed, [], "there was something to ask for"),
+            Some(block) => {
+                assert!(missing.contains(&block), "asked for twice, unwanted, or there: {block:?}");
+                assert!(allowed.contains(&block.piece), "{:?} instead of {allowed:?}", block.piece);
+                self.peers[n].requests.push(block);
             }
         }
-        self.peers[n].requests.push(block);
+    }
+
+    /// The pieces of which the peer may be asked for a block; what is random, or a matter of time, is left open.
+    fn allowed(&self, peer: &ModelPeer) -> Vec<PieceIndex> {
+        let owner = |piece| self.picker.begun.get(&piece).and_then(|begun| begun.alone.or(begun.leader));
+        let reserved = |piece| {
+            self.picker.begun.get(&piece).and_then(|begun| begun.alone).is_some_and(|owner| owner != peer.key)
+        };
+        let some: BTreeSet<_> = self.missing_blocks().into_iter().map(|block| block.piece).collect();
+        let some: Vec<_> = some.into_iter().filter(|&p| peer.pieces.contains(p) && !reserved(p)).collect();
+        let (open, begun): (Vec<_>, Vec<_>) = some.into_iter().partition(|&piece| self.is_untouched(piece));
+        let is_mine = |piece: &PieceIndex| owner(*piece) == Some(peer.key);
+        let is_free = |piece: &PieceIndex| is_mine(piece) || owner(*piece).is_none() && !peer.alone;
+        let start = self.start(peer);
+        let current = asker(peer).current;
+        let goes_on = |piece: &PieceIndex| is_free(piece) && (peer.behind == 0 || piece.get() >= start);
+        if let Some(current) = current.filter(|current| begun.contains(current) && goes_on(current)) {
+            return vec![current];
+        }
+        let of = |pieces: &[PieceIndex], priority| {
+            pieces.iter().copied().filter(|&piece| self.priority(piece) == priority).collect::<Vec<_>>()
+        };
+        let best = |open: Vec<PieceIndex>| self.best_open(peer, open);
+        if peer.snubbed {
+            let classes = [Priority::Low, Priority::Normal, Priority::High];
+            let found = classes.iter().map(|&priority| best(of(&open, priority)));
+            let last = classes.iter().map(|&priority| of(&begun, priority));
+            return found.chain(last).find(|pieces| !pieces.is_empty()).unwrap_or_default();
+        }
+        let classes = Priority::WANTED.into_iter();
+        let found = classes.clone().flat_map(|priority| {
+            let begun = of(&begun, priority);
+            let in_front = |piece: &&PieceIndex| self.sequential && piece.get() < start;
+            let mine: Vec<_> = begun.iter().filter(|piece| is_mine(piece)).copied().collect();
+            let mut free = begun.iter().filter(|piece| is_free(piece) && !in_front(piece)).copied();
+            let free = if self.sequential { free.next().into_iter().collect() } else { free.collect() };
+            [mine, free, best(of(&open, priority))]
+        });
+        let last = classes.map(|priority| of(&begun, priority));
+        found.chain(last).find(|pieces| !pieces.is_empty()).unwrap_or_default()
+    }
+
+    /// Among open pieces of the same priority.
+    fn best_open(&self, peer: &ModelPeer, open: Vec<PieceIndex>) -> Vec<PieceIndex> {
+        if self.sequential {
+            let start = self.start(peer);
+            let first = open.iter().find(|piece| piece.get() >= start).or(open.first());
+            return first.into_iter().copied().collect();
+        }
+        let counts = open.iter().map(|&piece| self.count(piece));
+        let best = match peer.snubbed {
+            true => counts.max(),
+            false if self.have.count_ones() < RANDOM_FIRST_PIECES => return open,
+            false => counts.min(),
+        };
+        open.into_iter().filter(|&piece| Some(self.count(piece)) == best).collect()
+    }
+
+    /// Where a peer is to begin when pieces are fetched in order.
+    fn start(&self, peer: &ModelPeer) -> u32 {
+        let is_missing = |&piece: &PieceIndex| self.is_wanted(piece) && !self.have.contains(piece);
+        let front = lengths().pieces().find(is_missing).map_or(PIECES, PieceIndex::get);
+        let behind = if peer.snubbed { PIECES } else { peer.behind };
+        front + behind.min((PIECES - front) / 2)
     }
 
     fn pick_again(&mut self, n: usize) {
@@ -269,8 +335,14 @@ impl Model {
 
 fn asker(peer: &ModelPeer) -> Asker<'_> {
     let current = peer.requests.last().map(|block| block.piece);
-    let (alone, whole) = (peer.alone, peer.whole);
-    Asker { peer: peer.key, pieces: &peer.pieces, current, dry: false, alone, whole, only: None }
+    Asker {
+        current,
+        alone: peer.alone,
+        whole: peer.whole,
+        snubbed: peer.snubbed,
+        behind: peer.behind,
+        ..Asker::anybody(peer.key, &peer.pieces)
+    }
 }
 
 fn blocks(piece: PieceIndex) -> impl Iterator<Item = BlockRange> {
@@ -303,8 +375,7 @@ fn with_seed_peer() -> (Picker, Pieces) {
 }
 
 fn anybody(pieces: &Pieces, key: u64) -> Asker<'_> {
-    let peer = PeerKey(key);
-    Asker { peer, pieces, current: None, dry: false, alone: false, whole: false, only: None }
+    Asker::anybody(PeerKey(key), pieces)
 }
 
 #[test]

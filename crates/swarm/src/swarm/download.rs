@@ -5,11 +5,12 @@ use crate::limits::{
     END_GAME_REQUESTS, LIMITED_REQUESTS, LIMITED_WINDOW, MAX_UNREQUESTED_BYTES, SNUB_TIMEOUT_END_GAME,
     WHOLE_PIECE_TIME,
 };
+use crate::pace::Pace;
 use crate::peer::{Asked, Peer};
 use crate::picker::{Asker, Picker, Receipt};
 use crate::pieces::Pieces;
 use crate::trust::{Authors, Trust};
-use crate::{BanReason, DisconnectReason, Output, PeerKey, Priority};
+use crate::{BanReason, DisconnectReason, Order, Output, PeerKey, Priority};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use types::{BLOCK_LEN, BlockRange, Lengths, PieceIndex, Time};
@@ -237,6 +238,8 @@ impl Swarm {
         for key in silent.map(|(&key, _)| key).collect::<Vec<_>>() {
             let Some(peer) = self.peers.get_mut(&key) else { continue };
             peer.snubbed = true;
+            // Others are to finish it.
+            peer.current = None;
             let cancels = peer.requests.iter().map(|asked| Output::Cancel { peer: key, block: asked.block });
             self.out.extend(cancels);
             peer.last_sent = now;
@@ -289,6 +292,7 @@ impl Swarm {
             now: self.now,
             wake: &mut self.wake,
             share,
+            pace: self.pace,
         };
         (asking, &mut self.peers)
     }
@@ -345,6 +349,7 @@ struct Asking<'a> {
     wake: &'a mut Time,
     /// See [`Swarm::share`].
     share: usize,
+    pace: Pace,
 }
 
 impl Asking<'_> {
@@ -356,8 +361,10 @@ impl Asking<'_> {
         }
         let alone = self.trust.on_parole(peer.suspect);
         let whole = self.leads(peer);
+        let sequential = self.picker.order() == Order::Sequential;
+        let behind = if sequential { self.pace.behind(peer, self.lengths, self.now) } else { 0 };
         for _ in 0..room {
-            let asker = asker(key, peer, self.picker.returns(), alone, whole);
+            let asker = Asker { behind, ..asker(key, peer, self.picker.returns(), alone, whole) };
             let Some(block) = self.picker.pick(&asker) else {
                 peer.current = None;
                 peer.dry = Some(self.picker.returns());
@@ -404,6 +411,8 @@ fn asker(key: PeerKey, peer: &Peer, returns: u64, alone: bool, whole: bool) -> A
         dry: peer.dry == Some(returns),
         alone,
         whole,
+        snubbed: peer.snubbed,
+        behind: 0,
         only: peer.peer_choking.then_some(&peer.allowed_fast),
     }
 }

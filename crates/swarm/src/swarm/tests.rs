@@ -11,6 +11,7 @@ use types::{BLOCK_LEN, BlockRange, PieceIndex};
 use wire::Request;
 
 mod corpus;
+mod wishes;
 
 const PIECES: u32 = 20;
 const BLOCKS: u32 = 4;

@@ -181,6 +181,21 @@ impl Net {
         }
     }
 
+    /// Tells everybody the truth about who chokes it: after lies, nobody may ever say so again.
+    pub(crate) fn tell_chokes(&mut self) {
+        for node in 0..self.nodes.len() {
+            for key in self.nodes[node].links.keys().copied().collect::<Vec<_>>() {
+                let Some(link) = self.nodes[node].links.get(&key) else { continue };
+                let far = self.nodes[link.node].swarm.peers(self.now).find(|peer| peer.peer == link.key);
+                let message = match far {
+                    Some(far) if !far.am_choking => Message::Unchoke,
+                    _ => Message::Choke,
+                };
+                self.input(node, Input::Message { peer: key, message });
+            }
+        }
+    }
+
     pub(crate) fn wasted(&self) -> u64 {
         self.nodes.iter().map(|node| node.swarm.stats(self.now).wasted).sum()
     }
