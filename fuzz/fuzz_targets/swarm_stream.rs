@@ -67,7 +67,7 @@ impl Bench {
     /// One step of the driver.
     fn drive(&mut self, what: u8, which: u8) {
         let piece = types::PieceIndex::new(u32::from(which) % (PIECES + 1));
-        match what % 11 {
+        match what % 12 {
             0 | 1 if !self.asked.is_empty() => {
                 let (peer, block) = self.asked.remove(usize::from(which) % self.asked.len());
                 self.input(Input::BlockReceived { peer, block });
@@ -104,7 +104,12 @@ impl Bench {
                     _ => self.input(if which & 1 == 0 { Input::Pause } else { Input::Resume }),
                 }
             }
-            10 => self.input(Input::SetOrder(match which & 1 {
+            10 => {
+                let after = Duration::from_millis(u64::from(which) * 25);
+                let at = (which & 3 != 0).then(|| self.now + after);
+                self.input(Input::SetDeadline { piece, at });
+            }
+            11 => self.input(Input::SetOrder(match which & 1 {
                 0 => Order::Sequential,
                 _ => Order::RarestFirst,
             })),

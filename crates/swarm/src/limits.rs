@@ -67,6 +67,21 @@ pub const SERVE_BYTES: (u64, u64) = (256 << 10, 4 << 20);
 /// See [`SERVE_BYTES`].
 pub const SERVE_TIME: Duration = Duration::from_millis(250);
 
+/// Pieces with a deadline. At the limit the latest makes room for an earlier one; a later one is not taken.
+pub const MAX_DEADLINES: usize = 256;
+
+/// How many peers are asked for the same block of a piece whose deadline is near, outside the end game.
+pub const DEADLINE_COPIES: u8 = 3;
+
+/// How near a deadline is when other peers are asked too, if who was asked is late or will be.
+pub const DEADLINE_NEAR: Duration = Duration::from_secs(2);
+
+/// How long a peer of which nothing is known yet is taken to need for a block.
+pub const UNKNOWN_ETA: Duration = Duration::from_secs(1);
+
+/// While pieces have a deadline, how many requests all peers have together in flight at least, though each has one.
+pub const DEADLINE_REQUESTS: usize = 32;
+
 /// When pieces are fetched in order, a peer whose next block should take twice as long as the quickest peer's, and
 /// this much more, is slow: it takes pieces that are so far back that it holds up nobody.
 pub const SLOW_MARGIN: Duration = Duration::from_millis(500);
@@ -97,6 +112,9 @@ pub const END_GAME_COPIES: u8 = 3;
 /// Time added to two round trips when a request window is sized: what a peer or its disk may pause without the
 /// connection running dry.
 pub const WINDOW_HEADROOM: Duration = Duration::from_millis(500);
+
+/// The same while pieces have a deadline, added to one round trip.
+pub const DEADLINE_HEADROOM: Duration = Duration::from_millis(100);
 
 /// After a `reject` while not choked, how long the peer is asked for nothing.
 pub const REJECT_PAUSE: Duration = Duration::from_secs(1);

@@ -2,14 +2,16 @@
 //!
 //! A piece is in exactly one of these states: **unwanted**, **open** (wanted, none of its blocks asked for),
 //! **begun** (some block is asked for or there), **there** (verified). A block of a begun piece is **missing**,
-//! **asked** (of one peer; of several in the end game) or **had**; when all are had the piece waits for its hash.
+//! **asked** (of one peer; of several in the end game or near a deadline) or **had**; when all are had the piece waits
+//! for its hash.
 //!
-//! The order of preference: the piece that the peer is busy with; then, one priority after the other, a begun piece
+//! The order of preference: a piece with a deadline; the piece that the peer is busy with; then, one priority after the other, a begun piece
 //! and the rarest open piece (the first few at random); a begun piece that was left to another peer. The end game
 //! begins when nothing is missing or open that anybody has: then blocks that are asked for are asked for again of
 //! others. A snubbed peer goes the other way round: it gets what everybody else has and wants last.
 
 mod choose;
+mod deadlines;
 mod invariants;
 #[cfg(test)]
 mod tests;
@@ -22,8 +24,11 @@ use crate::{Order, PeerKey, Priority};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
+use choose::Share;
+use core::time::Duration;
+use deadlines::Deadline;
 use fastrand::Rng;
-use types::{Bitfield, BlockRange, Lengths, PieceIndex};
+use types::{Bitfield, BlockRange, Lengths, PieceIndex, Time};
 
 #[derive(Debug)]
 pub(crate) struct Picker {
@@ -36,6 +41,8 @@ pub(crate) struct Picker {
     begun: BTreeMap<PieceIndex, Begun>,
     /// Wanted begun pieces with a missing block.
     hungry: BTreeMap<Rank, PieceIndex>,
+    /// The earliest first. These pieces are neither open nor hungry.
+    deadlines: Vec<Deadline>,
     /// The begun pieces that are left to one peer, by peer.
     left_to: BTreeSet<(PeerKey, PieceIndex)>,
     /// How many pieces have become hungry.
@@ -63,6 +70,12 @@ pub(crate) struct Asker<'a> {
     pub(crate) whole: bool,
     /// It let requests wait for too long.
     pub(crate) snubbed: bool,
+    /// What time it is.
+    pub(crate) now: Time,
+    /// How long its next block should take; needed for deadlines only.
+    pub(crate) eta: Duration,
+    /// The shortest time that it took for one; `None` if it delivered none, and the other is a guess.
+    pub(crate) quickest: Option<Duration>,
     /// When pieces are fetched in order: how many pieces behind the front it stays, so as not to hold it up.
     pub(crate) behind: u32,
     /// Only these pieces (it chokes us).
@@ -94,6 +107,10 @@ struct Begun {
     leader: Option<PeerKey>,
     /// Its place among the hungry.
     rank: Option<Rank>,
+    /// Some block was asked of several peers because it was late.
+    late: bool,
+    /// The same in the end game.
+    again: bool,
 }
 
 /// The order of hungry pieces: by priority, those left to one peer last, then in the order in which they became so or,
@@ -124,6 +141,7 @@ impl Picker {
             availability: Availability::new(count),
             begun: BTreeMap::new(),
             hungry: BTreeMap::new(),
+            deadlines: Vec::new(),
             left_to: BTreeSet::new(),
             ranked: 0,
             order: Order::default(),
@@ -160,7 +178,10 @@ impl Picker {
 
     /// Everything that can be asked for is asked for.
     pub(crate) fn in_end_game(&self) -> bool {
-        self.hungry.is_empty() && !self.begun.is_empty() && !self.availability.any_open()
+        self.hungry.is_empty()
+            && !self.begun.is_empty()
+            && !self.availability.any_open()
+            && !self.any_urgent()
     }
 
     pub(crate) fn peer_came(&mut self, pieces: &Pieces) {
@@ -204,9 +225,10 @@ impl Picker {
         let piece = self.choose(asker)?;
         if !self.begun.contains_key(&piece) {
             let owner = |is: bool| is.then_some(asker.peer);
-            self.begin(piece, owner(asker.alone), owner(asker.whole));
+            let whole = asker.whole && !self.has_deadline(piece);
+            self.begin(piece, owner(asker.alone), owner(whole));
         }
-        self.take_missing(piece)
+        self.take_missing(piece, asker)
     }
 
     /// In the end game: a block that others were asked for, now marked as asked once more. `asked` tells which
@@ -239,7 +261,9 @@ impl Picker {
             }
         }
         let (range, number) = best?;
-        self.begun.get_mut(&range.piece)?.blocks[number as usize] = Block::Asked(fewest + 1);
+        let begun = self.begun.get_mut(&range.piece)?;
+        begun.blocks[number as usize] = Block::Asked(fewest + 1);
+        begun.again = true;
         Some(range)
     }
 
@@ -252,7 +276,7 @@ impl Picker {
             Block::Asked(1) => *state = Block::Missing,
             Block::Asked(copies) => {
                 *state = Block::Asked(copies - 1);
-                return;
+                return self.reconsider(block.piece, number);
             }
             Block::Missing | Block::Had(_) => return,
         }
@@ -317,6 +341,7 @@ impl Picker {
             self.returns += 1;
         }
         let begun = self.drop_begun(piece);
+        self.drop_deadline(piece);
         self.place(piece);
         match begun {
             Some(begun) => (begun.authors(), begun.has_asked()),
@@ -337,6 +362,7 @@ impl Picker {
     /// From now on pieces are wanted so much; there is one priority for each. Requests for those that are not wanted
     /// are to be taken back by the caller.
     pub(crate) fn set_priorities(&mut self, priorities: &[Priority]) {
+        self.deadlines.retain(|deadline| priorities.get(deadline.piece.index()) > Some(&Priority::Skip));
         for (piece, &priority) in self.lengths.pieces().zip(priorities) {
             self.availability.set_priority(piece, priority, &mut self.rng);
             if priority == Priority::Skip {
@@ -374,7 +400,17 @@ impl Picker {
     fn begin(&mut self, piece: PieceIndex, alone: Option<PeerKey>, leader: Option<PeerKey>) {
         let count = self.lengths.block_count(piece);
         let blocks = vec![Block::Missing; count as usize];
-        let begun = Begun { blocks, missing: count, had: 0, cursor: 0, alone, leader, rank: None };
+        let begun = Begun {
+            blocks,
+            missing: count,
+            had: 0,
+            cursor: 0,
+            alone,
+            leader,
+            rank: None,
+            late: false,
+            again: false,
+        };
         self.left_to.extend(alone.or(leader).map(|owner| (owner, piece)));
         self.begun.insert(piece, begun);
         self.place(piece);
@@ -396,11 +432,11 @@ impl Picker {
         Some(begun)
     }
 
-    /// Puts a piece where its state demands: among the open ones, among the hungry ones, or nowhere.
+    /// Puts a piece where its state demands: among the urgent, the open, or the hungry ones, or nowhere.
     fn place(&mut self, piece: PieceIndex) {
-        let missing = self.missing.contains(piece);
+        let elsewhere = self.place_urgent(piece) || !self.missing.contains(piece);
         let Some(begun) = self.begun.get_mut(&piece) else {
-            match missing {
+            match !elsewhere {
                 true => self.availability.open(piece, &mut self.rng),
                 false => self.availability.close(piece),
             }
@@ -408,7 +444,7 @@ impl Picker {
         };
         self.availability.close(piece);
         let (class, left) = (self.availability.priority(piece).class(), begun.owner().is_some());
-        let hungry = missing && begun.missing > 0;
+        let hungry = !elsewhere && begun.missing > 0;
         if begun.rank.map(|rank| (rank.class, rank.left)) == hungry.then_some((class, left)) {
             return;
         }
@@ -427,7 +463,7 @@ impl Picker {
         }
     }
 
-    fn take_missing(&mut self, piece: PieceIndex) -> Option<BlockRange> {
+    fn take_missing(&mut self, piece: PieceIndex, asker: &Asker<'_>) -> Option<BlockRange> {
         let begun = self.begun.get_mut(&piece)?;
         let rest = begun.blocks.iter().skip(begun.cursor as usize);
         let ahead = rest.zip(0..).find(|(block, _)| **block == Block::Missing).map(|(_, ahead)| ahead)?;
@@ -438,6 +474,7 @@ impl Picker {
         if begun.missing == 0 {
             self.place(piece);
         }
+        self.promised(piece, number, asker);
         self.lengths.block(piece, number)
     }
 }

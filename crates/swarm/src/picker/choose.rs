@@ -17,37 +17,49 @@ pub(super) enum Share {
 
 impl Picker {
     pub(super) fn choose(&mut self, asker: &Asker<'_>) -> Option<PieceIndex> {
+        if !asker.alone
+            && let Some(urgent) = self.find_urgent(asker)
+        {
+            return Some(urgent);
+        }
         if let Some(piece) = asker.current
             && self.may_go_on(asker, piece)
-            && (asker.behind == 0 || piece.get() >= self.start(asker))
+            && (asker.behind == 0 || asker.dry || piece.get() >= self.start(asker))
         {
             return Some(piece);
         }
         if asker.dry {
             return None;
         }
-        if let Some(only) = asker.only {
-            return self.choose_among(asker, only);
-        }
-        if asker.snubbed {
-            let mut last_first = Priority::WANTED.into_iter().rev();
-            return last_first
-                .find_map(|priority| self.find_open(asker, priority))
-                .or_else(|| self.find_hungry(asker));
-        }
-        for priority in Priority::WANTED {
-            let found = self.find_free(asker, priority).or_else(|| self.find_open(asker, priority));
-            if found.is_some() {
-                return found;
-            }
-        }
-        self.find_hungry(asker)
+        let found = match asker.only {
+            Some(only) => self.choose_among(asker, only),
+            None if asker.snubbed => self.choose_last(asker),
+            None => self.choose_first(asker),
+        };
+        // Who is on parole would not share an urgent piece: it gets one only if it has to idle otherwise.
+        if asker.alone && found.is_none() { self.find_urgent(asker) } else { found }
+    }
+
+    /// What is wanted most.
+    fn choose_first(&mut self, asker: &Asker<'_>) -> Option<PieceIndex> {
+        let open = Priority::WANTED
+            .into_iter()
+            .find_map(|priority| self.find_free(asker, priority).or_else(|| self.find_open(asker, priority)));
+        open.or_else(|| self.find_hungry(asker))
+    }
+
+    /// What is wanted least, and what others wait for last of all.
+    fn choose_last(&mut self, asker: &Asker<'_>) -> Option<PieceIndex> {
+        let mut last_first = Priority::WANTED.into_iter().rev();
+        let open = last_first.find_map(|priority| self.find_open(asker, priority));
+        open.or_else(|| self.find_hungry(asker))
     }
 
     /// Whether the piece is the peer's to go on with, or (told by its `have`) to begin.
     fn may_go_on(&self, asker: &Asker<'_>, piece: PieceIndex) -> bool {
         let share = if asker.dry { Share::Any } else { Share::Free };
         self.may_ask(asker, piece)
+            && (asker.alone || !self.has_deadline(piece))
             && match self.begun.get(&piece) {
                 Some(begun) => begun.missing > 0 && begun.is_for(asker, share),
                 None => self.begun.len() < MAX_PARTIAL_PIECES,
@@ -62,17 +74,20 @@ impl Picker {
 
     /// The best of a few pieces, in the order in which all are looked for.
     fn choose_among(&self, asker: &Asker<'_>, pieces: &[PieceIndex]) -> Option<PieceIndex> {
-        let judged = pieces.iter().filter(|&&piece| self.may_ask(asker, piece)).filter_map(|&piece| {
-            let begun = self.begun.get(&piece);
-            let possible = match begun {
-                Some(begun) => begun.missing > 0 && begun.is_for(asker, Share::Any),
-                None => self.begun.len() < MAX_PARTIAL_PIECES,
-            };
-            let left_to_another = begun.is_some_and(|begun| !begun.is_for(asker, Share::Free));
-            let priority = Reverse(self.availability.priority(piece));
-            let rank = (left_to_another, priority, begun.is_none(), self.availability.of(piece), piece);
-            possible.then_some(rank)
-        });
+        let judged = pieces
+            .iter()
+            .filter(|&&piece| self.may_ask(asker, piece) && !self.has_deadline(piece))
+            .filter_map(|&piece| {
+                let begun = self.begun.get(&piece);
+                let possible = match begun {
+                    Some(begun) => begun.missing > 0 && begun.is_for(asker, Share::Any),
+                    None => self.begun.len() < MAX_PARTIAL_PIECES,
+                };
+                let left_to_another = begun.is_some_and(|begun| !begun.is_for(asker, Share::Free));
+                let priority = Reverse(self.availability.priority(piece));
+                let rank = (left_to_another, priority, begun.is_none(), self.availability.of(piece), piece);
+                possible.then_some(rank)
+            });
         judged.min().map(|(.., piece)| piece)
     }
 
@@ -143,7 +158,7 @@ impl Picker {
 }
 
 impl Begun {
-    fn is_for(&self, asker: &Asker<'_>, share: Share) -> bool {
+    pub(super) fn is_for(&self, asker: &Asker<'_>, share: Share) -> bool {
         let mine = |owner: Option<PeerKey>| owner.is_none_or(|owner| owner == asker.peer);
         // A peer on parole shares a piece only if it would have to idle otherwise.
         let shares = !asker.alone || self.alone.is_some() || share == Share::Any;

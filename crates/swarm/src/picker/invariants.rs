@@ -1,11 +1,13 @@
 //! What is true of a picker at any time.
 
 use super::{Asker, Block, Picker};
-use crate::limits::{END_GAME_COPIES, MAX_PARTIAL_PIECES};
+use crate::limits::{DEADLINE_COPIES, END_GAME_COPIES, MAX_DEADLINES, MAX_PARTIAL_PIECES};
 use crate::pieces::Pieces;
 use crate::{PeerKey, Priority};
 use alloc::collections::{BTreeMap, BTreeSet};
-use types::BlockRange;
+use alloc::vec::Vec;
+use core::time::Duration;
+use types::{BlockRange, Time};
 
 impl<'a> Asker<'a> {
     /// A peer of which nothing special is known.
@@ -18,6 +20,9 @@ impl<'a> Asker<'a> {
             alone: false,
             whole: false,
             snubbed: false,
+            now: Time::ZERO,
+            eta: Duration::ZERO,
+            quickest: None,
             behind: 0,
             only: None,
         }
@@ -38,18 +43,24 @@ impl Picker {
             let missing = self.wanted.contains(piece) && !self.have.contains(piece);
             assert_eq!(self.missing.contains(piece), missing);
             let begun = self.begun.get(&piece);
-            assert_eq!(self.availability.is_open(piece), missing && begun.is_none(), "{piece:?} open");
+            let urgent = self.has_deadline(piece);
+            assert_eq!(
+                self.availability.is_open(piece),
+                missing && begun.is_none() && !urgent,
+                "{piece:?} open"
+            );
             assert!(begun.is_none() || !self.have.contains(piece), "{piece:?} is there and begun");
             let priority = self.availability.priority(piece);
             assert_eq!(self.wanted.contains(piece), priority > Priority::Skip);
             let rank = begun.and_then(|begun| begun.rank);
             assert_eq!(
                 rank.is_some(),
-                missing && begun.is_some_and(|begun| begun.missing > 0),
+                missing && !urgent && begun.is_some_and(|begun| begun.missing > 0),
                 "{piece:?} hungry"
             );
             assert!(rank.is_none_or(|rank| self.hungry[&rank] == piece && rank.class == priority.class()));
         }
+        self.check_deadlines();
         assert_eq!(self.hungry.len(), self.begun.values().filter(|begun| begun.rank.is_some()).count());
         let left_to = self.begun.iter().filter_map(|(&piece, begun)| Some((begun.owner()?, piece)));
         assert_eq!(self.left_to, left_to.collect::<BTreeSet<_>>());
@@ -63,14 +74,34 @@ impl Picker {
             for (state, number) in begun.blocks.iter().zip(0..) {
                 let block = self.lengths.block(piece, number).expect("in range");
                 let expected = if let Block::Asked(n) = *state { n } else { 0 };
-                assert!(expected <= END_GAME_COPIES);
+                // Asked of several: in the end game, or near a deadline, and for no other reason.
+                let late = if begun.late { DEADLINE_COPIES } else { 1 };
+                let most = if begun.again { END_GAME_COPIES } else { late };
+                assert!(expected <= most, "{block:?} is asked of {expected} peers");
                 assert_eq!(copies.remove(&block).unwrap_or(0), expected, "requests for {block:?}, {state:?}");
             }
         }
         assert!(copies.is_empty(), "asked for, but not begun: {copies:?}");
     }
 
-    /// Whether a peer that is not on parole could be asked for something that nobody else was asked for.
+    fn check_deadlines(&self) {
+        assert!(self.deadlines.len() <= MAX_DEADLINES);
+        let order: Vec<_> = self.deadlines.iter().map(|deadline| (deadline.at, deadline.piece)).collect();
+        assert!(order.is_sorted(), "{order:?}");
+        assert_eq!(order.iter().map(|(_, piece)| piece).collect::<BTreeSet<_>>().len(), order.len(), "twice");
+        for deadline in &self.deadlines {
+            assert!(self.missing.contains(deadline.piece), "a deadline of {:?}", deadline.piece);
+            let begun = self.begun.get(&deadline.piece);
+            assert_eq!(deadline.hungry, begun.is_none_or(|begun| begun.missing > 0));
+            assert!(
+                begun.is_none_or(|begun| begun.alone.is_some() || begun.leader.is_none()),
+                "left to one peer"
+            );
+        }
+    }
+
+    /// Whether a peer that is not on parole could be asked for something that nobody else was asked for, and that has
+    /// no deadline: who is slow leaves that to others.
     pub(crate) fn has_for(&self, peer: PeerKey, pieces: &Pieces) -> bool {
         let asker = Asker::anybody(peer, pieces);
         let any = |priority| pieces.shared_from(self.availability.open_of(priority), 0).next().is_some();

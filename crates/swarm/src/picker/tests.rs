@@ -1,13 +1,18 @@
 //! The picker against a model that knows nothing but the rules and recounts everything each time.
 
 use super::*;
-use crate::limits::{BEGUN_SCAN, OPEN_SAMPLE, RANDOM_FIRST_PIECES, RAREST_SCAN};
+use crate::limits::{
+    BEGUN_SCAN, DEADLINE_COPIES, DEADLINE_NEAR, OPEN_SAMPLE, RANDOM_FIRST_PIECES, RAREST_SCAN,
+};
+use crate::pace::Pace;
 use crate::trust::Trust;
 use alloc::collections::BTreeSet;
 use fastrand::Rng;
 use proptest::prelude::*;
 use std::net::SocketAddr;
 use types::BLOCK_LEN;
+
+mod deadlines;
 
 const PIECES: u32 = 12;
 const BLOCKS: u32 = 3;
@@ -19,7 +24,11 @@ fn lengths() -> Lengths {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Come { pieces: Vec<bool>, whole: bool, alone: bool, snubbed: bool, behind: u32 },
+    Come(Newcomer),
+    Deadline(u32, Option<u64>),
+    PickLate(usize),
+    Look,
+    Wait(u64),
     Sequential(bool),
     Go(usize),
     Have(usize, u32),
@@ -43,12 +52,25 @@ fn priorities() -> impl Strategy<Value = Vec<Priority>> {
     prop_oneof![1 => Just(vec![Priority::Normal; PIECES as usize]), 2 => some]
 }
 
+#[derive(Clone, Debug)]
+struct Newcomer {
+    pieces: Vec<bool>,
+    whole: bool,
+    alone: bool,
+    snubbed: bool,
+    behind: u32,
+    eta: u64,
+    known: bool,
+}
+
 fn come() -> impl Strategy<Value = Op> {
     let rarely = proptest::bool::weighted(0.2);
     let behind = prop_oneof![2 => Just(0), 1 => 1..PIECES];
-    (set(), any::<bool>(), rarely, rarely, behind).prop_map(|(pieces, whole, alone, snubbed, behind)| {
-        Op::Come { pieces, whole, alone, snubbed, behind }
-    })
+    (set(), any::<bool>(), rarely, rarely, behind, 1u64..2000, proptest::bool::weighted(0.8)).prop_map(
+        |(pieces, whole, alone, snubbed, behind, eta, known)| {
+            Op::Come(Newcomer { pieces, whole, alone, snubbed, behind, eta, known })
+        },
+    )
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -56,6 +78,10 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         2 => come(),
         1 => any::<bool>().prop_map(Op::Sequential),
+        2 => (0..PIECES, proptest::option::weighted(0.9, 0u64..6000)).prop_map(|(n, at)| Op::Deadline(n, at)),
+        4 => peer.clone().prop_map(Op::PickLate),
+        2 => Just(Op::Look),
+        3 => (0u64..2000).prop_map(Op::Wait),
         1 => peer.clone().prop_map(Op::Go),
         4 => (peer.clone(), 0..PIECES).prop_map(|(peer, piece)| Op::Have(peer, piece)),
         8 => (peer.clone(), 1u32..6).prop_map(|(peer, count)| Op::Pick(peer, count)),
@@ -77,6 +103,16 @@ struct ModelPeer {
     alone: bool,
     snubbed: bool,
     behind: u32,
+    eta: Duration,
+    known: bool,
+}
+
+/// What the model knows of a piece with a deadline.
+struct ModelDeadline {
+    at: Time,
+    pace: Pace,
+    /// For each of its blocks when it was last asked for and how long that should take, if that is known.
+    promises: BTreeMap<BlockRange, (Time, Option<Duration>)>,
 }
 
 struct Model {
@@ -86,6 +122,8 @@ struct Model {
     have: Bitfield,
     priorities: Vec<Priority>,
     sequential: bool,
+    deadlines: BTreeMap<PieceIndex, ModelDeadline>,
+    now: Time,
     trust: Trust,
     next: u16,
 }
@@ -99,6 +137,8 @@ impl Model {
             have: Bitfield::new(PIECES),
             priorities: vec![Priority::Normal; PIECES as usize],
             sequential: false,
+            deadlines: BTreeMap::new(),
+            now: Time::from_secs(100),
             trust: Trust::default(),
             next: 0,
         }
@@ -106,7 +146,10 @@ impl Model {
 
     fn apply(&mut self, op: &Op) {
         match op {
-            Op::Come { .. } => self.come(op),
+            Op::Come(newcomer) => self.come(newcomer),
+            Op::Deadline(n, at) => self.set_deadline(PieceIndex::new(*n), *at),
+            Op::Look => self.look(),
+            Op::Wait(millis) => self.now += Duration::from_millis(*millis),
             Op::Sequential(sequential) => {
                 self.sequential = *sequential;
                 self.picker.set_order(if *sequential { Order::Sequential } else { Order::RarestFirst });
@@ -114,7 +157,8 @@ impl Model {
             Op::Prioritize(priorities) => self.prioritize(priorities),
             Op::Hash { nth, good } => self.hash(*nth, *good),
             Op::Go(n) | Op::Have(n, _) | Op::Pick(n, _) | Op::PickAgain(n) if *n >= self.peers.len() => {}
-            Op::Receive(n, _) | Op::Return(n, _) | Op::Release(n) if *n >= self.peers.len() => {}
+            Op::Receive(n, _) | Op::Return(n, _) | Op::Release(n) | Op::PickLate(n)
+                if *n >= self.peers.len() => {}
             Op::Go(n) => {
                 let peer = self.peers.remove(*n);
                 peer.requests.iter().for_each(|block| self.picker.put_back(*block));
@@ -128,6 +172,7 @@ impl Model {
             }
             Op::Pick(n, count) => (0..*count).for_each(|_| self.pick(*n)),
             Op::PickAgain(n) => self.pick_again(*n),
+            Op::PickLate(n) => self.pick_late(*n),
             Op::Receive(n, nth) => self.receive(*n, *nth),
             Op::Return(n, nth) => {
                 let requests = &mut self.peers[*n].requests;
@@ -147,34 +192,129 @@ impl Model {
         );
     }
 
-    fn come(&mut self, op: &Op) {
-        let Op::Come { pieces, whole, alone, snubbed, behind } = op else { return };
+    fn come(&mut self, newcomer: &Newcomer) {
         self.next += 1;
-        let pieces = Pieces::from(bits(pieces));
+        let pieces = Pieces::from(bits(&newcomer.pieces));
         self.picker.peer_came(&pieces);
-        let suspect = self.trust.connected(SocketAddr::from(([10, 0, 0, 1], self.next)));
-        let key = PeerKey(u64::from(self.next));
-        let (whole, alone, snubbed, behind) = (*whole, *alone, *snubbed, *behind);
         self.peers.push(ModelPeer {
-            key,
+            key: PeerKey(u64::from(self.next)),
             pieces,
             requests: Vec::new(),
-            suspect,
-            whole,
-            alone,
-            snubbed,
-            behind,
+            suspect: self.trust.connected(SocketAddr::from(([10, 0, 0, 1], self.next))),
+            whole: newcomer.whole,
+            alone: newcomer.alone,
+            snubbed: newcomer.snubbed,
+            behind: newcomer.behind,
+            eta: Duration::from_millis(newcomer.eta),
+            known: newcomer.known,
         });
+    }
+
+    fn set_deadline(&mut self, piece: PieceIndex, at: Option<u64>) {
+        let at = at.map(|millis| self.now + Duration::from_millis(millis));
+        self.picker.set_deadline(piece, at, self.now);
+        let old = self.deadlines.remove(&piece);
+        if let Some(at) = at.filter(|_| self.is_wanted(piece) && !self.have.contains(piece)) {
+            let promises = || blocks(piece).map(|block| (block, (self.now, None))).collect();
+            let new =
+                old.unwrap_or_else(|| ModelDeadline { at, pace: Pace::default(), promises: promises() });
+            self.deadlines.insert(piece, ModelDeadline { at, ..new });
+        }
+    }
+
+    fn look(&mut self) {
+        let known = |peer: &ModelPeer| peer.known.then_some(peer.eta);
+        let of_use: Vec<_> = self.peers.iter().map(|peer| (&peer.pieces, known(peer), 50_000)).collect();
+        self.picker.look_at_pace(&of_use);
+        for (piece, deadline) in &mut self.deadlines {
+            deadline.pace = Pace::default();
+            of_use.iter().filter(|(pieces, ..)| pieces.contains(*piece)).for_each(|(_, eta, rate)| {
+                deadline.pace.add(*eta, *rate);
+            });
+        }
+    }
+
+    /// Whether a peer is to be asked for a block of a piece, if others could deliver so many bytes first.
+    fn suits(&self, peer: &ModelPeer, piece: PieceIndex, slack: u32, bytes: u64) -> bool {
+        let deadline = &self.deadlines[&piece];
+        let others = deadline.pace.soonest.map(|soonest| soonest * slack + deadline.pace.time_for(bytes));
+        let in_time = self.now + peer.eta * 2 <= deadline.at;
+        others.is_none_or(|others| !peer.snubbed && (in_time || peer.eta <= others))
+    }
+
+    /// The earliest piece with a deadline that the peer is to be asked for a block of.
+    fn urgent(&self, peer: &ModelPeer, possible: &[PieceIndex]) -> Option<PieceIndex> {
+        let missing = self.missing_blocks();
+        let mut order: Vec<_> =
+            self.deadlines.iter().map(|(&piece, deadline)| (deadline.at, piece)).collect();
+        order.sort_unstable();
+        let mut bytes = 0;
+        order.into_iter().map(|(_, piece)| piece).find(|&piece| {
+            let blocks = missing.iter().filter(|block| block.piece == piece).count();
+            bytes += match self.is_untouched(piece) {
+                true => u64::from(lengths().piece_len(piece)),
+                false => u64::try_from(blocks).unwrap() * u64::from(BLOCK_LEN),
+            };
+            possible.contains(&piece) && (peer.alone || self.suits(peer, piece, 1, bytes))
+        })
+    }
+
+    /// The blocks that the peer may be asked for though others were.
+    fn late(&self, peer: &ModelPeer) -> Vec<BlockRange> {
+        if peer.alone || peer.snubbed {
+            return Vec::new();
+        }
+        let now = self.now;
+        let reserved = |piece| self.picker.begun.get(&piece).is_some_and(|begun| begun.alone.is_some());
+        let near = self.deadlines.iter().filter(|&(&piece, deadline)| {
+            deadline.at <= now + DEADLINE_NEAR
+                && peer.pieces.contains(piece)
+                && !reserved(piece)
+                && self.suits(peer, piece, 2, 0)
+        });
+        let late = near.flat_map(|(_, deadline)| {
+            let late = deadline.promises.iter().filter(move |(_, (asked, eta))| match *eta {
+                Some(eta) if *asked + eta * 2 <= now => true,
+                Some(eta) => *asked + eta > deadline.at && now + peer.eta * 2 < *asked + eta,
+                None => peer.known && *asked + peer.eta * 2 <= now,
+            });
+            late.map(|(block, _)| *block)
+        });
+        late.filter(|block| (1..usize::from(DEADLINE_COPIES)).contains(&self.copies(*block)))
+            .filter(|block| !peer.requests.contains(block))
+            .collect()
+    }
+
+    fn pick_late(&mut self, n: usize) {
+        let allowed = self.late(&self.peers[n]);
+        let peer = &self.peers[n];
+        match self.picker.pick_late(&asker(self.now, peer), |block| peer.requests.contains(&block)) {
+            None => assert_eq!(allowed, [], "it is late"),
+            Some(block) => {
+                assert!(allowed.contains(&block), "{block:?} instead of {allowed:?}");
+                self.promise(n, block);
+                self.peers[n].requests.push(block);
+            }
+        }
+    }
+
+    fn promise(&mut self, n: usize, block: BlockRange) {
+        let (now, peer) = (self.now, &self.peers[n]);
+        if let Some(deadline) = self.deadlines.get_mut(&block.piece) {
+            deadline.promises.insert(block, (now, peer.known.then_some(peer.eta)));
+        }
     }
 
     fn pick(&mut self, n: usize) {
         let allowed = self.allowed(&self.peers[n]);
         let missing = self.missing_blocks();
-        match self.picker.pick(&asker(&self.peers[n])) {
+        let asker = asker(self.now, &self.peers[n]);
+        match self.picker.pick(&asker) {
             None => assert_eq!(allowed, [], "there was something to ask for"),
             Some(block) => {
                 assert!(missing.contains(&block), "asked for twice, unwanted, or there: {block:?}");
                 assert!(allowed.contains(&block.piece), "{:?} instead of {allowed:?}", block.piece);
+                self.promise(n, block);
                 self.peers[n].requests.push(block);
             }
         }
@@ -188,11 +328,21 @@ impl Model {
         };
         let some: BTreeSet<_> = self.missing_blocks().into_iter().map(|block| block.piece).collect();
         let some: Vec<_> = some.into_iter().filter(|&p| peer.pieces.contains(p) && !reserved(p)).collect();
-        let (open, begun): (Vec<_>, Vec<_>) = some.into_iter().partition(|&piece| self.is_untouched(piece));
+        let urgent = self.urgent(peer, &some);
+        if let Some(urgent) = urgent.filter(|_| !peer.alone) {
+            return vec![urgent];
+        }
+        let is_calm = |piece: &PieceIndex| {
+            !self.deadlines.contains_key(piece) || peer.alone && owner(*piece) == Some(peer.key)
+        };
+        let (open, begun): (Vec<_>, Vec<_>) =
+            some.into_iter().filter(is_calm).partition(|&piece| self.is_untouched(piece));
+        let calm: Vec<_> =
+            begun.iter().filter(|piece| !self.deadlines.contains_key(piece)).copied().collect();
         let is_mine = |piece: &PieceIndex| owner(*piece) == Some(peer.key);
         let is_free = |piece: &PieceIndex| is_mine(piece) || owner(*piece).is_none() && !peer.alone;
         let start = self.start(peer);
-        let current = asker(peer).current;
+        let current = asker(self.now, peer).current;
         let goes_on = |piece: &PieceIndex| is_free(piece) && (peer.behind == 0 || piece.get() >= start);
         if let Some(current) = current.filter(|current| begun.contains(current) && goes_on(current)) {
             return vec![current];
@@ -204,8 +354,11 @@ impl Model {
         if peer.snubbed {
             let classes = [Priority::Low, Priority::Normal, Priority::High];
             let found = classes.iter().map(|&priority| best(of(&open, priority)));
-            let last = classes.iter().map(|&priority| of(&begun, priority));
-            return found.chain(last).find(|pieces| !pieces.is_empty()).unwrap_or_default();
+            let last = classes.iter().map(|&priority| of(&calm, priority));
+            return found
+                .chain(last)
+                .find(|pieces| !pieces.is_empty())
+                .unwrap_or(urgent.into_iter().collect());
         }
         let classes = Priority::WANTED.into_iter();
         let found = classes.clone().flat_map(|priority| {
@@ -216,8 +369,8 @@ impl Model {
             let free = if self.sequential { free.next().into_iter().collect() } else { free.collect() };
             [mine, free, best(of(&open, priority))]
         });
-        let last = classes.map(|priority| of(&begun, priority));
-        found.chain(last).find(|pieces| !pieces.is_empty()).unwrap_or_default()
+        let last = classes.map(|priority| of(&calm, priority));
+        found.chain(last).find(|pieces| !pieces.is_empty()).unwrap_or(urgent.into_iter().collect())
     }
 
     /// Among open pieces of the same priority.
@@ -252,13 +405,11 @@ impl Model {
             return;
         }
         let peer = &self.peers[n];
-        let again = self.picker.pick_again(&asker(peer), |block| peer.requests.contains(&block));
-        let copies = |block: BlockRange| {
-            self.peers.iter().flat_map(|peer| &peer.requests).filter(|other| **other == block).count()
-        };
+        let asker = asker(self.now, peer);
+        let again = self.picker.pick_again(&asker, |block| peer.requests.contains(&block));
         if let Some(block) = again {
             assert!(!peer.requests.contains(&block) && peer.pieces.contains(block.piece));
-            assert!((1..usize::from(END_GAME_COPIES)).contains(&copies(block)));
+            assert!((1..usize::from(END_GAME_COPIES)).contains(&self.copies(block)));
             self.peers[n].requests.push(block);
         }
     }
@@ -288,6 +439,7 @@ impl Model {
         if good {
             self.picker.verified(piece);
             self.have.insert(piece);
+            self.deadlines.remove(&piece);
         } else {
             self.picker.failed(piece);
             self.had.retain(|block| block.piece != piece);
@@ -297,6 +449,7 @@ impl Model {
     fn prioritize(&mut self, priorities: &[Priority]) {
         self.picker.set_priorities(priorities);
         self.priorities = priorities.to_vec();
+        self.deadlines.retain(|piece, _| priorities[piece.index()] > Priority::Skip);
         let is_wanted = |block: &BlockRange| priorities[block.piece.index()] > Priority::Skip;
         for peer in &mut self.peers {
             let (keep, drop) = peer.requests.iter().partition(|block| is_wanted(block));
@@ -304,6 +457,11 @@ impl Model {
             let drop: Vec<BlockRange> = drop;
             drop.into_iter().for_each(|block| self.picker.put_back(block));
         }
+    }
+
+    /// How many peers the block is asked of.
+    fn copies(&self, block: BlockRange) -> usize {
+        self.peers.iter().flat_map(|peer| &peer.requests).filter(|other| **other == block).count()
     }
 
     fn priority(&self, piece: PieceIndex) -> Priority {
@@ -333,14 +491,16 @@ impl Model {
     }
 }
 
-fn asker(peer: &ModelPeer) -> Asker<'_> {
-    let current = peer.requests.last().map(|block| block.piece);
+fn asker(now: Time, peer: &ModelPeer) -> Asker<'_> {
     Asker {
-        current,
+        current: peer.requests.last().map(|block| block.piece),
         alone: peer.alone,
         whole: peer.whole,
         snubbed: peer.snubbed,
         behind: peer.behind,
+        now,
+        eta: peer.eta,
+        quickest: peer.known.then_some(peer.eta),
         ..Asker::anybody(peer.key, &peer.pieces)
     }
 }
@@ -474,6 +634,16 @@ fn higher_priorities_come_first_and_begun_pieces_among_equals() {
     assert_eq!(first, [&low; 2], "the begun piece of the highest priority");
     let order: Vec<_> = order.iter().map(|piece| priorities[piece.index()]).collect();
     assert!(order.is_sorted_by(|a, b| a >= b) && !order.contains(&Priority::Skip), "{order:?}");
+}
+
+#[test]
+fn who_has_nothing_else_begins_what_it_just_got_wherever_it_is() {
+    let (mut picker, pieces) = with_seed_peer();
+    picker.set_order(Order::Sequential);
+    let slow = Asker { behind: 3, ..anybody(&pieces, 1) };
+    assert_eq!(picker.pick(&slow).unwrap().piece.get(), 3);
+    let dry = Asker { dry: true, current: Some(PieceIndex::new(0)), ..slow };
+    assert_eq!(picker.pick(&dry).unwrap().piece.get(), 0);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Swarm, send};
 use crate::limits::{
     END_GAME_REQUESTS, LIMITED_REQUESTS, LIMITED_WINDOW, MAX_UNREQUESTED_BYTES, SNUB_TIMEOUT_END_GAME,
-    WHOLE_PIECE_TIME,
+    UNKNOWN_ETA, WHOLE_PIECE_TIME,
 };
 use crate::pace::Pace;
 use crate::peer::{Asked, Peer};
@@ -13,6 +13,7 @@ use crate::trust::{Authors, Trust};
 use crate::{BanReason, DisconnectReason, Order, Output, PeerKey, Priority};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 use types::{BLOCK_LEN, BlockRange, Lengths, PieceIndex, Time};
 use wire::Message;
 
@@ -28,6 +29,7 @@ impl Swarm {
             self.cancel_everywhere(block);
             return;
         };
+        let news = peer.window.rate() == 0;
         let asked = heard_block(peer, now, block);
         peer.down.add(now, block.len);
         let from = peer.suspect;
@@ -36,6 +38,9 @@ impl Swarm {
             && copies > u8::from(asked)
         {
             self.cancel_everywhere(block);
+        }
+        if news {
+            self.look_at_pace_now();
         }
         self.fill(key);
     }
@@ -194,7 +199,8 @@ impl Swarm {
         if self.picker.missing().contains(piece) {
             peer.useful += 1;
             // If it had nothing for us, it has this now and nothing else: no search is needed.
-            if peer.dry.is_some() && peer.current.is_none() {
+            let urgent = self.picker.has_deadline(piece);
+            if peer.dry.is_some() && peer.current.is_none() && !urgent {
                 peer.current = Some(piece);
             } else {
                 peer.dry = None;
@@ -284,6 +290,7 @@ impl Swarm {
     /// What asking takes, apart from the peers that are asked.
     fn asking(&mut self) -> (Asking<'_>, &mut BTreeMap<PeerKey, Peer>) {
         let share = self.share();
+        let askable = self.picker.has_deadlines().then_some(self.askable);
         let asking = Asking {
             lengths: self.lengths,
             picker: &mut self.picker,
@@ -293,6 +300,7 @@ impl Swarm {
             wake: &mut self.wake,
             share,
             pace: self.pace,
+            askable,
         };
         (asking, &mut self.peers)
     }
@@ -309,7 +317,8 @@ impl Swarm {
     /// A block that came is asked for no more.
     fn cancel_everywhere(&mut self, block: BlockRange) {
         for (&key, peer) in &mut self.peers {
-            if peer.take_request(block).is_some() {
+            if let Some(asked) = peer.take_request(block) {
+                peer.outrun = peer.outrun.max(self.now.since(asked.ticket.sent));
                 peer.last_sent = self.now;
                 self.out.push_back(Output::Cancel { peer: key, block });
             }
@@ -350,27 +359,44 @@ struct Asking<'a> {
     /// See [`Swarm::share`].
     share: usize,
     pace: Pace,
+    /// Peers that have what we want, while pieces have a deadline.
+    askable: Option<usize>,
 }
 
 impl Asking<'_> {
     fn fill(&mut self, key: PeerKey, peer: &mut Peer) {
-        let room = peer.window().min(self.share).saturating_sub(peer.requests.len());
+        let window = match self.askable {
+            Some(peers) => peer.short_window(peers, self.lengths.block_count(PieceIndex::new(0)) as usize),
+            None => peer.window(),
+        };
+        let room = window.min(self.share).saturating_sub(peer.requests.len());
         let barred = peer.peer_choking && peer.allowed_fast.is_empty();
         if room == 0 || barred || !peer.am_interested || peer.hold_until > self.now {
             return;
         }
         let alone = self.trust.on_parole(peer.suspect);
         let whole = self.leads(peer);
+        let urgent = self.picker.has_deadlines();
         let sequential = self.picker.order() == Order::Sequential;
         let behind = if sequential { self.pace.behind(peer, self.lengths, self.now) } else { 0 };
         for _ in 0..room {
-            let asker = Asker { behind, ..asker(key, peer, self.picker.returns(), alone, whole) };
-            let Some(block) = self.picker.pick(&asker) else {
+            let mut asker = Asker { behind, ..asker(key, peer, self.picker.returns(), alone, whole) };
+            if urgent {
+                let eta = peer.eta(self.now);
+                asker.now = self.now;
+                asker.quickest = peer.window.round_trip();
+                asker.eta = eta.unwrap_or(UNKNOWN_ETA.max(peer.outrun * 2));
+            }
+            let late = self.picker.pick_late(&asker, |block| peer.is_asked(block));
+            let Some(block) = late.or_else(|| self.picker.pick(&asker)) else {
                 peer.current = None;
                 peer.dry = Some(self.picker.returns());
                 break;
             };
-            peer.current = Some(block.piece);
+            // Urgent pieces are everybody's: what it is busy with, it goes on with afterwards.
+            if !self.picker.has_deadline(block.piece) {
+                peer.current = Some(block.piece);
+            }
             self.ask(key, peer, block);
         }
         if peer.dry.is_some() && self.picker.in_end_game() && !peer.snubbed {
@@ -412,6 +438,9 @@ fn asker(key: PeerKey, peer: &Peer, returns: u64, alone: bool, whole: bool) -> A
         alone,
         whole,
         snubbed: peer.snubbed,
+        now: Time::ZERO,
+        eta: Duration::ZERO,
+        quickest: None,
         behind: 0,
         only: peer.peer_choking.then_some(&peer.allowed_fast),
     }
@@ -434,6 +463,7 @@ fn heard_block(peer: &mut Peer, now: Time, block: BlockRange) -> bool {
     peer.snubbed = false;
     let asked = peer.take_request(block);
     if let Some(asked) = &asked {
+        peer.outrun = Duration::ZERO;
         peer.window.on_block(now, asked.ticket, block.len);
     }
     asked.is_some()

@@ -1,7 +1,8 @@
 use super::*;
 use crate::limits::{
     CHOKE_INTERVAL, DEFAULT_REQQ, IDLE_TIMEOUT, INITIAL_WINDOW, KEEPALIVE_INTERVAL, LIMITED_REQUESTS,
-    MAX_ALLOWED_FAST, MAX_BAD_REQUESTS, MAX_REQUESTS_WITHOUT_FAST, MAX_UNREQUESTED_BYTES, SNUB_TIMEOUT,
+    MAX_ALLOWED_FAST, MAX_BAD_REQUESTS, MAX_REQUESTS_WITHOUT_FAST, MAX_UNREQUESTED_BYTES, REJECT_PAUSE,
+    SNUB_TIMEOUT, SNUB_TIMEOUT_END_GAME,
 };
 use crate::{BanReason, PeerSource, Priority};
 use alloc::borrow::Cow;
@@ -68,6 +69,7 @@ impl Bench {
         while let Some(at) = self.swarm.poll_timeout().filter(|at| *at <= end) {
             self.now = at.max(self.now);
             self.swarm.handle_timeout(self.now);
+            assert!(self.swarm.poll_timeout().is_none_or(|at| at > self.now), "it would spin");
             out.extend(self.outputs());
         }
         self.now = end;
@@ -355,6 +357,28 @@ fn a_silent_peer_is_snubbed_and_gets_one_request() {
     let out = bench.receive(PEER, requests(&out)[0]);
     assert!(!bench.swarm.peers(bench.now).next().unwrap().snubbed);
     assert!(!requests(&out).is_empty());
+}
+
+#[test]
+fn patience_that_ends_with_the_start_of_the_end_game_is_looked_at_once_more() {
+    let mut bench = Bench::leecher();
+    let mut wanted = Bitfield::new(PIECES);
+    wanted.insert(PieceIndex::new(0));
+    bench.want(&wanted);
+    bench.connect(PEER, FAST);
+    let hello = ext::Handshake { reqq: Some(2), ..ext::Handshake::default() };
+    bench.says(PEER, Message::Extended { id: 0, payload: hello.encode().into() });
+    bench.says(PEER, Message::HaveAll);
+    let asked = requests(&bench.says(PEER, Message::Unchoke));
+    bench.now += Duration::from_millis(10);
+    bench.receive(PEER, asked[0]);
+    // It is silent from here on. The last block is nobody's, until another peer's pause is over.
+    bench.pass(Duration::from_secs(5));
+    let last = bench.connect_seed(PeerKey(2), FAST)[0];
+    bench.says(PeerKey(2), Message::Reject(last.into()));
+    assert!(requests(&bench.pass(REJECT_PAUSE)).contains(&last));
+    bench.pass(SNUB_TIMEOUT_END_GAME);
+    assert!(bench.swarm.peers(bench.now).next().unwrap().snubbed);
 }
 
 #[test]

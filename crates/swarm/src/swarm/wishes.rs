@@ -5,7 +5,8 @@ use crate::Order;
 use crate::limits::{PACE_INTERVAL, SLOW_MARGIN};
 use crate::pace::Pace;
 use crate::peer::Peer;
-use types::{Lengths, Time};
+use alloc::vec::Vec;
+use types::{Lengths, PieceIndex, Time};
 
 impl Swarm {
     pub(super) fn on_set_order(&mut self, order: Order) {
@@ -17,17 +18,47 @@ impl Swarm {
         self.pace_at = self.now;
     }
 
+    pub(super) fn on_set_deadline(&mut self, piece: PieceIndex, at: Option<Time>) {
+        if self.lengths.piece(piece.get()).is_some() {
+            self.picker.set_deadline(piece, at, self.now);
+            self.pace_at = self.now;
+        }
+    }
+
+    /// Whether peers are to be looked at even if nothing happens: one may miss a deadline.
+    pub(super) fn minds_pace(&self) -> bool {
+        self.picker.has_deadlines() && !self.peers.is_empty()
+    }
+
+    /// What is known of the peers changed: finds out how fast they are, if that matters.
+    pub(super) fn look_at_pace_now(&mut self) {
+        if self.minds_pace() {
+            self.pace_at = self.now;
+            self.look_at_pace();
+        }
+    }
+
     /// Finds out how fast peers are, if that matters and it was not done lately.
     pub(super) fn look_at_pace(&mut self) {
-        if self.now < self.pace_at || self.picker.order() != Order::Sequential {
+        let urgent = self.picker.has_deadlines();
+        if self.now < self.pace_at || !urgent && self.picker.order() != Order::Sequential {
             return;
         }
         self.pace_at = self.now + PACE_INTERVAL;
         self.pace = Pace::default();
+        self.askable = self.peers.values().filter(|peer| peer.am_interested && !peer.snubbed).count();
+        let mut of_use = Vec::new();
         for peer in self.peers.values().filter(|peer| peer.is_of_use(self.now)) {
-            if let Some(eta) = peer.eta(self.now) {
+            let eta = peer.eta(self.now);
+            // One that was outrun before it delivered anything is not worth counting on.
+            if eta.is_some() || peer.outrun.is_zero() {
                 self.pace.add(eta, peer.window.rate());
+                of_use.push((&peer.pieces, eta, peer.window.rate()));
             }
+        }
+        self.picker.look_at_pace(&of_use);
+        if urgent {
+            self.fill_everybody();
         }
     }
 }

@@ -230,6 +230,8 @@ impl Net {
                 if self.nodes[node].timer == Some(at) {
                     self.nodes[node].timer = None;
                     self.nodes[node].swarm.handle_timeout(self.now);
+                    let next = self.nodes[node].swarm.poll_timeout();
+                    assert!(next.is_none_or(|at| at > self.now), "{}", self.report("it would spin"));
                     self.drain(node);
                 }
             }
