@@ -105,6 +105,7 @@ impl Availability {
     /// The piece may be begun from now on; its priority says that it is wanted.
     pub(crate) fn open(&mut self, piece: PieceIndex, rng: &mut Rng) {
         if !self.is_open(piece) {
+            self.class(piece).open.insert(piece);
             self.push(piece, rng);
         }
     }
@@ -112,6 +113,7 @@ impl Availability {
     /// The piece is begun, there, or not wanted any more.
     pub(crate) fn close(&mut self, piece: PieceIndex) {
         if self.is_open(piece) {
+            self.class(piece).open.remove(piece);
             self.take(piece);
         }
     }
@@ -124,8 +126,12 @@ impl Availability {
         self.close(piece);
         self.priorities[piece.index()] = priority;
         if open {
-            self.push(piece, rng);
+            self.open(piece, rng);
         }
+    }
+
+    fn class(&mut self, piece: PieceIndex) -> &mut Class {
+        &mut self.classes[self.priorities[piece.index()].class()]
     }
 
     fn step(&mut self, piece: PieceIndex, by: i32, rng: &mut Rng) {
@@ -144,7 +150,6 @@ impl Availability {
     fn push(&mut self, piece: PieceIndex, rng: &mut Rng) {
         let count = self.counts[piece.index()] as usize;
         let class = &mut self.classes[self.priorities[piece.index()].class()];
-        class.open.insert(piece);
         if class.buckets.len() <= count {
             class.buckets.resize_with(count + 1, Vec::new);
         }
@@ -159,7 +164,6 @@ impl Availability {
 
     fn take(&mut self, piece: PieceIndex) {
         let class = &mut self.classes[self.priorities[piece.index()].class()];
-        class.open.remove(piece);
         let bucket = &mut class.buckets[self.counts[piece.index()] as usize];
         let place = self.places[piece.index()];
         bucket.swap_remove(place as usize);

@@ -70,6 +70,9 @@ pub const SERVE_TIME: Duration = Duration::from_millis(250);
 /// Pieces with a deadline. At the limit the latest makes room for an earlier one; a later one is not taken.
 pub const MAX_DEADLINES: usize = 256;
 
+/// How many deadlines are looked at, the earliest first, for a block that is late.
+pub const LATE_SCAN: usize = 32;
+
 /// How many peers are asked for the same block of a piece whose deadline is near, outside the end game.
 pub const DEADLINE_COPIES: u8 = 3;
 
@@ -105,6 +108,10 @@ pub const LIMITED_REQUESTS: usize = 2;
 
 /// In the end game, a peer is asked for blocks that others were asked for while it has fewer requests than this.
 pub const END_GAME_REQUESTS: usize = 8;
+
+/// In the end game, how many pieces and blocks are looked at for one that a peer can be asked for; then it idles until
+/// it is looked for again, from another piece on.
+pub const END_GAME_SCAN: usize = 1024;
 
 /// In the end game, how many peers are asked for the same block at once.
 pub const END_GAME_COPIES: u8 = 3;

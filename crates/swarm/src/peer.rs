@@ -43,7 +43,7 @@ pub(crate) struct Peer {
     pub(crate) allowed_fast: Vec<PieceIndex>,
     pub(crate) snubbed: bool,
     pub(crate) window: Window,
-    /// Our requests, in the order in which they were sent.
+    /// Our requests, about in the order in which they were sent.
     pub(crate) requests: VecDeque<Asked>,
     /// When the last block came, or the first request was sent after there was none.
     pub(crate) progress: Time,
@@ -147,7 +147,8 @@ impl Peer {
     /// Takes a request of ours off the list. Peers answer in order, so it is near the front.
     pub(crate) fn take_request(&mut self, block: BlockRange) -> Option<Asked> {
         let at = self.requests.iter().position(|asked| asked.block == block)?;
-        self.requests.remove(at)
+        // Not `remove`: who answers in any order, with thousands asked for, would move half of them each time.
+        self.requests.swap_remove_front(at)
     }
 
     /// The same while pieces have a deadline, for one of so many peers.

@@ -11,13 +11,14 @@
 //! others. A snubbed peer goes the other way round: it gets what everybody else has and wants last.
 
 mod choose;
+mod deadline;
 mod deadlines;
 mod invariants;
 #[cfg(test)]
 mod tests;
 
 use crate::availability::Availability;
-use crate::limits::{END_GAME_COPIES, MAX_PARTIAL_PIECES};
+use crate::limits::{END_GAME_COPIES, END_GAME_SCAN, MAX_PARTIAL_PIECES};
 use crate::pieces::Pieces;
 use crate::trust::{Authors, Suspect};
 use crate::{Order, PeerKey, Priority};
@@ -26,7 +27,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use choose::Share;
 use core::time::Duration;
-use deadlines::Deadline;
+use deadline::Deadlines;
 use fastrand::Rng;
 use types::{Bitfield, BlockRange, Lengths, PieceIndex, Time};
 
@@ -42,7 +43,7 @@ pub(crate) struct Picker {
     /// Wanted begun pieces with a missing block.
     hungry: BTreeMap<Rank, PieceIndex>,
     /// The earliest first. These pieces are neither open nor hungry.
-    deadlines: Vec<Deadline>,
+    deadlines: Deadlines,
     /// The begun pieces that are left to one peer, by peer.
     left_to: BTreeSet<(PeerKey, PieceIndex)>,
     /// How many pieces have become hungry.
@@ -114,12 +115,27 @@ struct Begun {
 }
 
 /// The order of hungry pieces: by priority, those left to one peer last, then in the order in which they became so or,
-/// if pieces are fetched in order, lie in the torrent.
+/// if pieces are fetched in order, lie in the torrent. One number, since it is compared often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    class: usize,
-    left: bool,
-    number: u64,
+struct Rank(u64);
+
+impl Rank {
+    /// Numbers are less than this: 2^60 pieces can become hungry.
+    const NUMBERS: u64 = 1 << 60;
+
+    fn new(priority: Priority, left: bool, number: u64) -> Rank {
+        let class = match priority {
+            Priority::High => 0,
+            Priority::Normal => 1,
+            Priority::Low | Priority::Skip => 2,
+        };
+        Rank((class * 2 + u64::from(left)) * Rank::NUMBERS + number % Rank::NUMBERS)
+    }
+
+    /// Whether pieces of the same kind as the other one have such ranks.
+    fn is_like(self, other: Rank) -> bool {
+        self.0 / Rank::NUMBERS == other.0 / Rank::NUMBERS
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +157,7 @@ impl Picker {
             availability: Availability::new(count),
             begun: BTreeMap::new(),
             hungry: BTreeMap::new(),
-            deadlines: Vec::new(),
+            deadlines: Deadlines::new(count),
             left_to: BTreeSet::new(),
             ranked: 0,
             order: Order::default(),
@@ -223,9 +239,10 @@ impl Picker {
     /// The next block to ask the peer for, now marked as asked.
     pub(crate) fn pick(&mut self, asker: &Asker<'_>) -> Option<BlockRange> {
         let piece = self.choose(asker)?;
-        if !self.begun.contains_key(&piece) {
+        let urgent = self.has_deadline(piece);
+        if self.availability.is_open(piece) || urgent && !self.begun.contains_key(&piece) {
             let owner = |is: bool| is.then_some(asker.peer);
-            let whole = asker.whole && !self.has_deadline(piece);
+            let whole = asker.whole && !urgent;
             self.begin(piece, owner(asker.alone), owner(whole));
         }
         self.take_missing(piece, asker)
@@ -242,10 +259,17 @@ impl Picker {
             return None;
         }
         let (mut best, mut fewest, mut equals) = (None, END_GAME_COPIES, 0);
-        for (&piece, begun) in &self.begun {
-            if !self.may_ask(asker, piece) || begun.alone.is_some() {
+        let start = PieceIndex::new(self.rng.u32(0..self.lengths.piece_count()));
+        let mut left = END_GAME_SCAN;
+        for (&piece, begun) in self.begun.range(start..).chain(self.begun.range(..start)) {
+            if left == 0 {
+                break;
+            }
+            left -= 1;
+            if !begun.has_asked() || !self.may_ask(asker, piece) || begun.alone.is_some() {
                 continue;
             }
+            left = left.saturating_sub(begun.blocks.len());
             for (block, number) in begun.blocks.iter().zip(0..) {
                 let Block::Asked(copies) = *block else { continue };
                 let range = self.lengths.block(piece, number).expect("a begun piece has its blocks");
@@ -341,7 +365,7 @@ impl Picker {
             self.returns += 1;
         }
         let begun = self.drop_begun(piece);
-        self.drop_deadline(piece);
+        self.deadlines.remove(piece);
         self.place(piece);
         match begun {
             Some(begun) => (begun.authors(), begun.has_asked()),
@@ -362,12 +386,12 @@ impl Picker {
     /// From now on pieces are wanted so much; there is one priority for each. Requests for those that are not wanted
     /// are to be taken back by the caller.
     pub(crate) fn set_priorities(&mut self, priorities: &[Priority]) {
-        self.deadlines.retain(|deadline| priorities.get(deadline.piece.index()) > Some(&Priority::Skip));
         for (piece, &priority) in self.lengths.pieces().zip(priorities) {
             self.availability.set_priority(piece, priority, &mut self.rng);
             if priority == Priority::Skip {
                 self.wanted.remove(piece);
                 self.missing.remove(piece);
+                self.deadlines.remove(piece);
             } else {
                 self.wanted.insert(piece);
                 if !self.have.contains(piece) {
@@ -443,20 +467,19 @@ impl Picker {
             return;
         };
         self.availability.close(piece);
-        let (class, left) = (self.availability.priority(piece).class(), begun.owner().is_some());
+        let number = match self.order {
+            Order::RarestFirst => self.ranked,
+            Order::Sequential => u64::from(piece.get()),
+        };
+        let rank = Rank::new(self.availability.priority(piece), begun.owner().is_some(), number);
         let hungry = !elsewhere && begun.missing > 0;
-        if begun.rank.map(|rank| (rank.class, rank.left)) == hungry.then_some((class, left)) {
+        if begun.rank.is_some() == hungry && begun.rank.is_none_or(|old| old.is_like(rank)) {
             return;
         }
         if let Some(rank) = begun.rank.take() {
             self.hungry.remove(&rank);
         }
         if hungry {
-            let number = match self.order {
-                Order::RarestFirst => self.ranked,
-                Order::Sequential => u64::from(piece.get()),
-            };
-            let rank = Rank { class, left, number };
             self.ranked += 1;
             begun.rank = Some(rank);
             self.hungry.insert(rank, piece);

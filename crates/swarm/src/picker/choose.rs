@@ -93,13 +93,12 @@ impl Picker {
 
     /// A begun piece that was not left to another peer: one that was left to this one, or to nobody.
     fn find_free(&mut self, asker: &Asker<'_>, priority: Priority) -> Option<PieceIndex> {
-        let class = priority.class();
-        let rank = |number| Rank { class, left: false, number };
+        let rank = |number| Rank::new(priority, false, number);
         let from = if self.order == Order::Sequential { u64::from(self.start(asker)) } else { 0 };
         let own =
             self.left_to.range((asker.peer, PieceIndex::new(0))..=(asker.peer, PieceIndex::new(u32::MAX)));
         let own = own.map(|&(_, piece)| piece).filter(|&piece| self.availability.priority(piece) == priority);
-        let shared = self.hungry.range(rank(from)..=rank(u64::MAX)).map(|(_, &piece)| piece);
+        let shared = self.hungry.range(rank(from)..=rank(Rank::NUMBERS - 1)).map(|(_, &piece)| piece);
         own.chain(shared.filter(|_| !asker.alone))
             .take(BEGUN_SCAN)
             .find(|&piece| self.may_share(asker, piece, Share::Free))

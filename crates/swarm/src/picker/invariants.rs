@@ -1,6 +1,6 @@
 //! What is true of a picker at any time.
 
-use super::{Asker, Block, Picker};
+use super::{Asker, Block, Picker, Rank};
 use crate::limits::{DEADLINE_COPIES, END_GAME_COPIES, MAX_DEADLINES, MAX_PARTIAL_PIECES};
 use crate::pieces::Pieces;
 use crate::{PeerKey, Priority};
@@ -58,7 +58,10 @@ impl Picker {
                 missing && !urgent && begun.is_some_and(|begun| begun.missing > 0),
                 "{piece:?} hungry"
             );
-            assert!(rank.is_none_or(|rank| self.hungry[&rank] == piece && rank.class == priority.class()));
+            if let (Some(rank), Some(begun)) = (rank, begun) {
+                assert_eq!(self.hungry[&rank], piece);
+                assert!(rank.is_like(Rank::new(priority, begun.owner().is_some(), 0)), "{piece:?} {rank:?}");
+            }
         }
         self.check_deadlines();
         assert_eq!(self.hungry.len(), self.begun.values().filter(|begun| begun.rank.is_some()).count());
@@ -88,8 +91,12 @@ impl Picker {
         assert!(self.deadlines.len() <= MAX_DEADLINES);
         let order: Vec<_> = self.deadlines.iter().map(|deadline| (deadline.at, deadline.piece)).collect();
         assert!(order.is_sorted(), "{order:?}");
+        let hungry = self.deadlines.iter().filter(|deadline| deadline.hungry).count();
+        assert_eq!(self.deadlines.hungry().count(), hungry, "hungry ones are found");
+        assert_eq!(self.lengths.pieces().filter(|&piece| self.has_deadline(piece)).count(), order.len());
         assert_eq!(order.iter().map(|(_, piece)| piece).collect::<BTreeSet<_>>().len(), order.len(), "twice");
-        for deadline in &self.deadlines {
+        for deadline in self.deadlines.iter() {
+            assert!(self.has_deadline(deadline.piece));
             assert!(self.missing.contains(deadline.piece), "a deadline of {:?}", deadline.piece);
             let begun = self.begun.get(&deadline.piece);
             assert_eq!(deadline.hungry, begun.is_none_or(|begun| begun.missing > 0));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::{
-    BEGUN_SCAN, DEADLINE_COPIES, DEADLINE_NEAR, OPEN_SAMPLE, RANDOM_FIRST_PIECES, RAREST_SCAN,
+    BEGUN_SCAN, DEADLINE_COPIES, DEADLINE_NEAR, END_GAME_SCAN, OPEN_SAMPLE, RANDOM_FIRST_PIECES, RAREST_SCAN,
 };
 use crate::pace::Pace;
 use crate::trust::Trust;
@@ -663,6 +663,27 @@ fn few_begun_pieces_are_looked_at_before_an_open_one_is_taken() {
     assert_eq!(first, begun, "the open one");
     let next = [(); 2].map(|()| picker.pick(&anybody(&pieces, 2)).unwrap().piece.get());
     assert_eq!(next, [begun - 1, begun], "when there is no open one, all are looked at");
+}
+
+#[test]
+fn in_the_end_game_a_bounded_number_of_blocks_is_looked_at() {
+    let mut picker = trading(2 * u32::try_from(END_GAME_SCAN).unwrap(), 1);
+    let pieces = Pieces::All(picker.lengths.piece_count());
+    picker.peer_came(&pieces);
+    let asked: Vec<_> = core::iter::from_fn(|| picker.pick(&anybody(&pieces, 1))).collect();
+    assert_eq!(asked.len(), 2 * END_GAME_SCAN);
+    // A peer that was asked for all of them but one: it is found, though perhaps not at once.
+    let looked = core::cell::Cell::new(0);
+    let found = core::iter::repeat_with(|| {
+        looked.set(0);
+        let found = picker.pick_again(&anybody(&pieces, 2), |block| {
+            looked.set(looked.get() + 1);
+            block != asked[0]
+        });
+        assert!(looked.get() <= END_GAME_SCAN, "{looked:?}");
+        found
+    });
+    assert_eq!(found.flatten().next(), Some(asked[0]));
 }
 
 #[test]

@@ -25,8 +25,9 @@ impl Swarm {
         self.totals.down.add(now, block.len);
         let Some(peer) = self.peers.get_mut(&key) else {
             // The peer is gone, but its block is in storage.
-            self.picker.received(block, None);
-            self.cancel_everywhere(block);
+            if let Receipt::New { asked } = self.picker.received(block, None) {
+                self.cancel_everywhere(block, asked);
+            }
             return;
         };
         let news = peer.window.rate() == 0;
@@ -37,7 +38,7 @@ impl Swarm {
         if let Receipt::New { asked: copies } = self.picker.received(block, from)
             && copies > u8::from(asked)
         {
-            self.cancel_everywhere(block);
+            self.cancel_everywhere(block, copies - u8::from(asked));
         }
         if news {
             self.look_at_pace_now();
@@ -314,10 +315,14 @@ impl Swarm {
         (ahead / asked.max(1)).max(LIMITED_REQUESTS)
     }
 
-    /// A block that came is asked for no more.
-    fn cancel_everywhere(&mut self, block: BlockRange) {
+    /// A block that came is asked for no more; so many requests for it are outstanding.
+    fn cancel_everywhere(&mut self, block: BlockRange, mut copies: u8) {
         for (&key, peer) in &mut self.peers {
+            if copies == 0 {
+                break;
+            }
             if let Some(asked) = peer.take_request(block) {
+                copies -= 1;
                 peer.outrun = peer.outrun.max(self.now.since(asked.ticket.sent));
                 peer.last_sent = self.now;
                 self.out.push_back(Output::Cancel { peer: key, block });

@@ -1,11 +1,14 @@
 //! What the owner wishes, beside what is wanted at all.
 
 use super::Swarm;
-use crate::Order;
 use crate::limits::{PACE_INTERVAL, SLOW_MARGIN};
 use crate::pace::Pace;
 use crate::peer::Peer;
+use crate::pieces::Pieces;
+use crate::{Order, PeerKey};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 use types::{Lengths, PieceIndex, Time};
 
 impl Swarm {
@@ -19,10 +22,14 @@ impl Swarm {
     }
 
     pub(super) fn on_set_deadline(&mut self, piece: PieceIndex, at: Option<Time>) {
-        if self.lengths.piece(piece.get()).is_some() {
-            self.picker.set_deadline(piece, at, self.now);
+        if self.lengths.piece(piece.get()).is_none() {
+            return;
+        }
+        if !self.picker.has_deadlines() {
             self.pace_at = self.now;
         }
+        self.picker.set_deadline(piece, at, self.now);
+        self.picker.look_at_pace_of(piece, &of_use(&self.peers, self.now));
     }
 
     /// Whether peers are to be looked at even if nothing happens: one may miss a deadline.
@@ -47,20 +54,24 @@ impl Swarm {
         self.pace_at = self.now + PACE_INTERVAL;
         self.pace = Pace::default();
         self.askable = self.peers.values().filter(|peer| peer.am_interested && !peer.snubbed).count();
-        let mut of_use = Vec::new();
-        for peer in self.peers.values().filter(|peer| peer.is_of_use(self.now)) {
-            let eta = peer.eta(self.now);
-            // One that was outrun before it delivered anything is not worth counting on.
-            if eta.is_some() || peer.outrun.is_zero() {
-                self.pace.add(eta, peer.window.rate());
-                of_use.push((&peer.pieces, eta, peer.window.rate()));
-            }
-        }
+        let of_use = of_use(&self.peers, self.now);
+        of_use.iter().for_each(|(_, eta, rate)| self.pace.add(*eta, *rate));
         self.picker.look_at_pace(&of_use);
         if urgent {
             self.fill_everybody();
         }
     }
+}
+
+/// The peers that can be asked for something: their pieces, when their next block should come, and their rates. One that
+/// was outrun before it delivered anything is not worth counting on.
+fn of_use(peers: &BTreeMap<PeerKey, Peer>, now: Time) -> Vec<(&Pieces, Option<Duration>, u64)> {
+    let of_use = peers.values().filter(|peer| peer.is_of_use(now));
+    let known = of_use.map(|peer| (peer, peer.eta(now)));
+    known
+        .filter(|(peer, eta)| eta.is_some() || peer.outrun.is_zero())
+        .map(|(peer, eta)| (&peer.pieces, eta, peer.window.rate()))
+        .collect()
 }
 
 impl Pace {

@@ -1,7 +1,7 @@
 //! Deadlines, one rule at a time; the model knows them all together.
 
 use super::*;
-use crate::limits::MAX_DEADLINES;
+use crate::limits::{LATE_SCAN, MAX_DEADLINES};
 
 const NOW: Time = Time::from_secs(100);
 
@@ -120,4 +120,20 @@ fn deadlines_are_bounded() {
     assert!(!picker.has_deadline(PieceIndex::new(last)), "the latest made room");
     assert_eq!(pick(&mut picker, &in_time(&pieces, 1, 10)), last + 2);
     picker.check(&[&pieces], &[picker.lengths.block(PieceIndex::new(last + 2), 0).unwrap()]);
+}
+
+#[test]
+fn few_deadlines_are_looked_at_for_a_late_block() {
+    let last = u32::try_from(LATE_SCAN).unwrap();
+    let mut picker = trading(last + 1, 1);
+    let pieces = Pieces::All(picker.lengths.piece_count());
+    picker.peer_came(&pieces);
+    let at = |key, millis| Asker { now: after(millis).unwrap(), ..in_time(&pieces, key, 10) };
+    picker.set_deadline(PieceIndex::new(last), after(1500), NOW);
+    let late = picker.pick(&at(1, 0)).unwrap();
+    (0..last).for_each(|n| picker.set_deadline(PieceIndex::new(n), after(1400), NOW));
+    (0..last).for_each(|n| assert_eq!(pick(&mut picker, &at(1, 1000)), n));
+    assert_eq!(picker.pick_late(&at(2, 1001), |_| false), None, "it is beyond those that are looked at");
+    picker.verified(PieceIndex::new(0));
+    assert_eq!(picker.pick_late(&at(2, 1001), |_| false), Some(late));
 }
