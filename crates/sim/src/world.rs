@@ -280,9 +280,10 @@ impl<'a> World<'a> {
             if this.spec.role != Role::Seed && self.out.insert(piece) && self.out.is_full() {
                 self.note_all_out();
             }
-            self.tell(node, Input::PieceVerified { piece });
+            self.tell(node, Input::PieceVerified { piece, digests: &hashed.digests });
         } else {
-            self.tell(node, Input::PieceFailed { piece, from_disk: false });
+            let digests: Vec<_> = hashed.digests.into_iter().map(Some).collect();
+            self.tell(node, Input::PieceFailed { piece, from_disk: false, digests: &digests });
         }
     }
 

@@ -32,6 +32,7 @@ mod choker;
 mod config;
 mod event;
 pub mod limits;
+mod pace;
 mod peer;
 mod picker;
 mod pieces;
@@ -40,8 +41,10 @@ mod stats;
 mod swarm;
 mod trust;
 mod window;
+mod wish;
 
 pub use config::Config;
 pub use event::{BanReason, DisconnectReason, Input, Output, PeerKey, PeerSource};
 pub use stats::{PeerView, Stats};
 pub use swarm::Swarm;
+pub use wish::{Order, Priority};

@@ -9,10 +9,12 @@ mod messages;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod wishes;
 
 use crate::book::Book;
 use crate::choker::Choker;
-use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE};
+use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE, SNUB_TIMEOUT_END_GAME};
+use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::picker::Picker;
 use crate::rate::Rate;
@@ -46,6 +48,12 @@ pub struct Swarm {
     end_game: bool,
     /// What the picker's `returns` were then.
     returns: u64,
+    /// Of the peers that we could ask for something, when that was last looked at.
+    pace: Pace,
+    /// How many peers had what we want then.
+    askable: usize,
+    /// When it is to be looked at again.
+    pace_at: Time,
     /// When deadlines of peers and of the choker are to be looked at next; never later than the first of them.
     wake: Time,
     next_need: Time,
@@ -101,6 +109,9 @@ impl Swarm {
             finished: false,
             end_game: false,
             returns: 0,
+            pace: Pace::default(),
+            askable: 0,
+            pace_at: Time::ZERO,
             wake: Time::MAX,
             next_need: now + NEED_PEERS_INTERVAL,
         };
@@ -129,7 +140,9 @@ impl Swarm {
             Input::PeerClosed { peer } => self.forget(peer),
             Input::ConnectFailed { addr } => self.book.failed(addr, self.now),
             Input::PeersFound { addrs, source } => self.on_peers_found(addrs, source),
-            Input::SetWanted(wanted) => self.on_set_wanted(wanted),
+            Input::SetPriorities(priorities) => self.on_set_priorities(priorities),
+            Input::SetDeadline { piece, at } => self.on_set_deadline(piece, at),
+            Input::SetOrder(order) => self.on_set_order(order),
             Input::SetPartial { piece, blocks } => self.picker.set_partial(piece, blocks),
             Input::Pause => self.on_pause(),
             Input::Resume => self.paused = false,
@@ -152,7 +165,8 @@ impl Swarm {
     pub fn poll_timeout(&self) -> Option<Time> {
         let dial = self.may_dial().then(|| self.book.next_due()).flatten();
         let need = self.needs_peers().then_some(self.next_need);
-        let wake = [Some(self.wake), dial, need].into_iter().flatten().min();
+        let pace = self.minds_pace().then_some(self.pace_at);
+        let wake = [Some(self.wake), dial, need, pace].into_iter().flatten().min();
         wake.filter(|&at| at != Time::MAX)
     }
 
@@ -204,6 +218,7 @@ impl Swarm {
         if self.now >= self.wake {
             self.on_deadline();
         }
+        self.look_at_pace();
         self.fill_idle();
         while self.may_dial()
             && let Some(addr) = self.book.next(self.now)
@@ -251,7 +266,9 @@ impl Swarm {
         for peer in self.peers.values() {
             let mut first = peer.idle_at().min(peer.keepalive_at());
             if let Some(snub) = peer.snub_at(end_game) {
-                first = first.min(snub);
+                // One that has passed is so because the end game began only now: patience is shorter from here on.
+                let passed = snub <= self.now;
+                first = first.min(if passed { self.now + SNUB_TIMEOUT_END_GAME } else { snub });
             }
             if peer.hold_until > self.now {
                 first = first.min(peer.hold_until);

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
-use swarm::{Config, Input, Output, PeerKey, PeerSource, Swarm};
+use swarm::{Config, Input, Output, PeerKey, PeerSource, Priority, Swarm};
 use types::{Bitfield, BlockDigest, BlockRange, Lengths, PeerId, PieceIndex, Time};
 use wire::{Message, Reserved};
 
@@ -143,7 +143,9 @@ impl Net {
             timer: None,
         });
         if let Some(wanted) = setup.wanted {
-            self.input(self.nodes.len() - 1, Input::SetWanted(wanted));
+            let priority = |piece| if wanted.contains(piece) { Priority::Normal } else { Priority::Skip };
+            let priorities: Vec<_> = self.lengths.pieces().map(priority).collect();
+            self.input(self.nodes.len() - 1, Input::SetPriorities(&priorities));
         }
     }
 
@@ -196,6 +198,21 @@ impl Net {
         }
     }
 
+    /// Tells everybody the truth about who chokes it: after lies, nobody may ever say so again.
+    pub(crate) fn tell_chokes(&mut self) {
+        for node in 0..self.nodes.len() {
+            for key in self.nodes[node].links.keys().copied().collect::<Vec<_>>() {
+                let Some(link) = self.nodes[node].links.get(&key) else { continue };
+                let far = self.nodes[link.node].swarm.peers(self.now).find(|peer| peer.peer == link.key);
+                let message = match far {
+                    Some(far) if !far.am_choking => Message::Unchoke,
+                    _ => Message::Choke,
+                };
+                self.input(node, Input::Message { peer: key, message });
+            }
+        }
+    }
+
     pub(crate) fn wasted(&self) -> u64 {
         self.nodes.iter().map(|node| node.swarm.stats(self.now).wasted).sum()
     }
@@ -230,6 +247,8 @@ impl Net {
                 if self.nodes[node].timer == Some(at) {
                     self.nodes[node].timer = None;
                     self.nodes[node].swarm.handle_timeout(self.now);
+                    let next = self.nodes[node].swarm.poll_timeout();
+                    assert!(next.is_none_or(|at| at > self.now), "{}", self.report("it would spin"));
                     self.drain(node);
                 }
             }
