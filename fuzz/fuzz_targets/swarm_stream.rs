@@ -5,11 +5,12 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use libfuzzer_sys::fuzz_target;
-use swarm::{Config, Input, Output, PeerKey, PeerSource, Swarm};
+use swarm::{Config, Input, Order, Output, PeerKey, PeerSource, Priority, Swarm};
 use types::{Bitfield, BlockDigest, BlockRange, Lengths, PeerId, Time};
 use wire::{Decoded, Limits, Reserved, decode};
 
 const PIECES: u32 = 9;
+const PRIORITIES: [Priority; 4] = [Priority::Normal, Priority::Skip, Priority::Low, Priority::High];
 
 /// A swarm and a driver that does what it is told as the input's bytes please.
 struct Bench {
@@ -78,7 +79,7 @@ impl Bench {
     /// One step of the driver.
     fn drive(&mut self, what: u8, which: u8) {
         let piece = types::PieceIndex::new(u32::from(which) % (PIECES + 1));
-        match what % 10 {
+        match what % 12 {
             0 | 1 if !self.asked.is_empty() => {
                 let (peer, block) = self.asked.remove(usize::from(which) % self.asked.len());
                 self.input(Input::BlockReceived { peer, block });
@@ -91,7 +92,7 @@ impl Bench {
                 let (peer, block) = self.serving.remove(usize::from(which) % self.serving.len());
                 self.input(Input::BlockSent { peer, block });
             }
-            4 | 5 => self.hashed(what % 10 == 4, piece, which),
+            4 | 5 => self.hashed(what % 12 == 4, piece, which),
             6 => self.connect(which % 4, which >> 4),
             7 => {
                 self.now += Duration::from_millis(u64::from(which) * 100);
@@ -100,9 +101,10 @@ impl Bench {
                 assert!(self.swarm.poll_timeout().is_none_or(|at| at > self.now), "it would spin");
             }
             8 => {
-                let wanted =
-                    Bitfield::from_wire(&[which, which & 0x80], PIECES).expect("two bytes, nine bits");
-                self.input(Input::SetWanted(wanted));
+                // One piece more than there is, now and then.
+                let priority = |n| PRIORITIES[usize::from(which >> (n % 5)) % PRIORITIES.len()];
+                let priorities: Vec<_> = (0..PIECES + u32::from(which == 0xff)).map(priority).collect();
+                self.input(Input::SetPriorities(&priorities));
             }
             9 => {
                 let addr = SocketAddr::from(([10, 0, 0, which % 8], 6881));
@@ -117,6 +119,15 @@ impl Bench {
                     }),
                 }
             }
+            10 => {
+                let after = Duration::from_millis(u64::from(which) * 25);
+                let at = (which & 3 != 0).then(|| self.now + after);
+                self.input(Input::SetDeadline { piece, at });
+            }
+            11 => self.input(Input::SetOrder(match which & 1 {
+                0 => Order::Sequential,
+                _ => Order::RarestFirst,
+            })),
             _ => {}
         }
     }

@@ -70,6 +70,9 @@ pub(crate) struct Download {
     #[arg(long, value_name = "FILES", value_delimiter = '\n', env = "RAWTORRENT_SELECT")]
     #[arg(value_parser = Selection::parse)]
     pub(crate) select: Vec<Selection>,
+    /// Fetch each torrent from its beginning to its end, not its rarest pieces first
+    #[arg(long, env = "RAWTORRENT_SEQUENTIAL", value_parser = switch)]
+    pub(crate) sequential: bool,
     /// List the files and their numbers, and download nothing
     #[arg(long, env = "RAWTORRENT_LIST", value_parser = switch)]
     pub(crate) list: bool,
@@ -206,7 +209,7 @@ pub(crate) struct Sim {
     #[arg(long, env = "RAWTORRENT_SUPER_SEED", value_parser = switch)]
     pub(crate) super_seed: bool,
     /// The seed of the first run
-    #[arg(long, value_name = "S", default_value_t = 1, env = "RAWTORRENT_SEED_NUMBER")]
+    #[arg(long, value_name = "S", default_value_t = 1, env = "RAWTORRENT_SEED")]
     pub(crate) seed: u64,
     /// How many runs, each with the next seed; medians are shown
     #[arg(long, value_name = "N", default_value_t = 1, env = "RAWTORRENT_RUNS")]
@@ -476,14 +479,21 @@ mod tests {
     fn reads_a_full_download() {
         let line = "download a.torrent - -o d --select 0,3-5 --select *.iso --seed --seed-ratio 1.5 --seed-time 1h30m \
                     --peer 1.2.3.4:5 --peer [::1]:6 --listen [::]:0 --max-down 10M --max-up 1.5MiB --max-peers 50 \
-                    --no-trackers --json --allocate full --overwrite --state-dir s";
+                    --no-trackers --json --allocate full --overwrite --sequential --state-dir s";
         let Ok(Command::Download(args)) = parse(&line.split_whitespace().collect::<Vec<_>>()) else {
             panic!()
         };
         assert_eq!(args.sources, ["a.torrent", "-"]);
         assert_eq!(args.dir, Path::new("d"));
         assert_eq!(args.select.len(), 2);
-        assert!(args.seed && args.overwrite && args.session.no_trackers && args.session.json && !args.list);
+        assert!(
+            args.seed
+                && args.overwrite
+                && args.sequential
+                && args.session.no_trackers
+                && args.session.json
+                && !args.list
+        );
         assert_eq!((args.goal.seed_ratio, args.goal.seed_time), (Some(1.5), Some(Duration::from_secs(5400))));
         assert_eq!(args.session.peer, ["1.2.3.4:5".parse().unwrap(), "[::1]:6".parse().unwrap()]);
         assert_eq!(args.session.listen, ["[::]:0".parse().unwrap()]);

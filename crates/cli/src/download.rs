@@ -27,6 +27,7 @@ pub(crate) fn run(args: &Download, console: &Console) -> Result<Exit, Failure> {
     let plan = Plan {
         dir: args.dir.clone(),
         select: args.select.clone(),
+        sequential: args.sequential,
         overwrite: args.overwrite,
         allocate: match args.allocate {
             args::Allocate::Sparse => Allocate::Sparse,

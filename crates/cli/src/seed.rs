@@ -12,6 +12,7 @@ pub(crate) fn run(args: &Seed, console: &Console) -> Result<Exit, Failure> {
     let plan = Plan {
         dir: args.data.clone(),
         select: Vec::new(),
+        sequential: false,
         overwrite: false,
         allocate: Allocate::Sparse,
         seed_only: true,

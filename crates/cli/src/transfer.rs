@@ -26,6 +26,7 @@ pub(crate) struct Plan {
     /// The folder that holds, or will hold, each torrent's file or folder.
     pub(crate) dir: PathBuf,
     pub(crate) select: Vec<Selection>,
+    pub(crate) sequential: bool,
     pub(crate) overwrite: bool,
     pub(crate) allocate: Allocate,
     /// Seed what is there, download nothing.
@@ -217,6 +218,7 @@ impl Transfer {
         let files = wanted_files(&torrent, &plan.select)?;
         Ok(AddTorrent::new(torrent, &plan.dir)
             .files(files)
+            .sequential(plan.sequential)
             .peers(plan.peers.clone())
             .trackers(plan.trackers)
             .allocate(plan.allocate)

@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::Allocate;
+use swarm::Priority;
 
 /// A torrent to be added to an [`Engine`](crate::Engine), and what is to be done with it.
 #[derive(Clone, Debug)]
 pub struct AddTorrent {
     pub(crate) metainfo: Arc<Metainfo>,
     pub(crate) dir: PathBuf,
-    pub(crate) files: Vec<bool>,
+    /// One for each file; all are alike if there is none.
+    pub(crate) priorities: Vec<Priority>,
+    pub(crate) sequential: bool,
     pub(crate) peers: Vec<SocketAddr>,
     pub(crate) trackers: bool,
     pub(crate) allocate: Allocate,
@@ -40,7 +43,8 @@ impl AddTorrent {
         AddTorrent {
             metainfo: metainfo.into(),
             dir: dir.into(),
-            files: Vec::new(),
+            priorities: Vec::new(),
+            sequential: false,
             peers: Vec::new(),
             trackers: true,
             allocate: Allocate::Sparse,
@@ -55,15 +59,46 @@ impl AddTorrent {
 
     /// The files that are to be downloaded; pad files and links are none.
     pub(crate) fn wanted_files(&self) -> impl Iterator<Item = &File> {
-        let wanted = |index: usize| self.files.is_empty() || self.files.get(index).copied().unwrap_or(false);
+        let wanted = |index: usize| match self.priorities.get(index) {
+            Some(&priority) => priority > Priority::Skip,
+            None => self.priorities.is_empty(),
+        };
         let files = self.metainfo.files().iter().enumerate();
         files.filter(move |(index, file)| file.is_regular() && wanted(*index)).map(|(_, file)| file)
     }
 
-    /// Downloads only the files (by their index in the torrent) that are `true`; files beyond the end are not.
+    /// For each file whether it is to be downloaded; all are if there is none.
+    pub(crate) fn wanted(&self) -> Vec<bool> {
+        self.priorities.iter().map(|&priority| priority > Priority::Skip).collect()
+    }
+
+    /// How much each piece is wanted; `None` if all are wanted alike.
+    pub(crate) fn piece_priorities(&self) -> Option<Vec<Priority>> {
+        let given = !self.priorities.is_empty();
+        given.then(|| self.metainfo.greatest_per_piece(&self.priorities, Priority::Skip))
+    }
+
+    /// Downloads only the files (by their index in the torrent) that are `true`; files beyond the end are not. The last
+    /// call of this and [`priorities`](Self::priorities) counts.
     #[must_use]
-    pub fn files(mut self, wanted: Vec<bool>) -> AddTorrent {
-        self.files = wanted;
+    pub fn files(self, wanted: Vec<bool>) -> AddTorrent {
+        let priority = |wanted| if wanted { Priority::Normal } else { Priority::Skip };
+        self.priorities(wanted.into_iter().map(priority).collect())
+    }
+
+    /// How much each file (by its index in the torrent) is wanted; files beyond the end are not, all are alike if
+    /// there is none. A piece that two files share is wanted as much as the more important one.
+    #[must_use]
+    pub fn priorities(mut self, priorities: Vec<Priority>) -> AddTorrent {
+        self.priorities = priorities;
+        self
+    }
+
+    /// Whether pieces of the same priority are fetched from the first to the last, as who looks at a file while it
+    /// comes wants them, instead of the rarest first, which is faster and better for the swarm.
+    #[must_use]
+    pub fn sequential(mut self, sequential: bool) -> AddTorrent {
+        self.sequential = sequential;
         self
     }
 

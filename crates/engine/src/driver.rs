@@ -91,7 +91,7 @@ impl Driver {
         let doubtful = doubtful(record.as_ref(), &disk, lengths);
 
         let mut first_look = Status::default();
-        first_look.stats.total = wanted_bytes(&metainfo, &add.files);
+        first_look.stats.total = wanted_bytes(&metainfo, &add.wanted());
         let (status, status_receiver) = watch::channel(first_look);
         let (request_sender, requests) = mpsc::channel(1);
         let handle = Torrent {
@@ -223,7 +223,7 @@ fn open_options(
     let parts =
         place.map_or_else(|| shared.settings.state_dir.join("no.parts"), |place| place.parts().into());
     let mut options = OpenOptions::new(&add.dir, parts, move |event| inbox.put(event));
-    options.wanted.clone_from(&add.files);
+    options.wanted = add.wanted();
     options.allocate = add.allocate;
     options.overwrite = add.overwrite;
     if let Some(Record { clean, disk: Snapshot { pieces, partial, ours, files }, .. }) = record {

@@ -50,6 +50,7 @@ pub use session::Engine;
 pub use settings::Settings;
 pub use stats::{Finished, TorrentState, TorrentStats};
 pub use storage::Allocate;
+pub use swarm::Priority;
 pub use torrent::Torrent;
 pub use tracker_server::TrackerServer;
 pub use types::{InfoHash, PeerId};

@@ -3,7 +3,8 @@
 
 use engine::create::CreateTorrent;
 use engine::{
-    AddTorrent, Engine, Error, EventKind, Metainfo, SeedGoal, Settings, Torrent, TorrentState, TrackerServer,
+    AddTorrent, Engine, Error, EventKind, Metainfo, Priority, SeedGoal, Settings, Torrent, TorrentState,
+    TrackerServer,
 };
 use pollster::block_on;
 use std::fs;
@@ -172,6 +173,33 @@ fn only_selected_files_come_about() {
         block_on(leecher.add(AddTorrent::new(source.metainfo.clone(), to.path()).files(wanted(&[])))),
         Err(Error::NothingSelected)
     ));
+    let skipped = vec![Priority::Skip; source.metainfo.files().len()];
+    assert!(matches!(
+        block_on(leecher.add(AddTorrent::new(source.metainfo.clone(), to.path()).priorities(skipped))),
+        Err(Error::NothingSelected)
+    ));
+}
+
+#[test]
+fn files_of_any_priority_come_about_but_skipped_ones() {
+    let source = album();
+    let state = tempfile::tempdir().unwrap();
+    let (_seeder, addr) = seeder(&source, state.path());
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine(state.path());
+    let priority = |name: &str| match name {
+        "b.bin" => Priority::High,
+        "empty" => Priority::Low,
+        _ => Priority::Skip,
+    };
+    let priorities = source.metainfo.files().iter().map(|file| priority(file.path.file_name())).collect();
+    let add = AddTorrent::new(source.metainfo.clone(), to.path()).peers(vec![addr]).priorities(priorities);
+    let torrent = block_on(leecher.add(add)).unwrap();
+    assert_eq!(block_on(torrent.wait_finished()).unwrap().bytes, 70_001);
+    block_on(torrent.stop()).unwrap();
+    let album = to.path().join("album");
+    assert!(album.join("empty").exists() && !album.join("a.bin").exists() && !album.join("z").exists());
+    assert_eq!(fs::read(album.join("sub/b.bin")).unwrap(), noise(70_001, 3));
 }
 
 #[test]
@@ -568,4 +596,26 @@ fn a_finished_download_waits_for_room_to_seed() {
     block_on(seed.stop()).unwrap();
     announcing("started");
     block_on(torrent.stop()).unwrap();
+}
+
+#[test]
+fn in_order_the_first_pieces_come_first() {
+    let source = source(&[("one", 2_000_000)], None);
+    let state = tempfile::tempdir().unwrap();
+    let (_seeder, addr) = seeder(&source, state.path());
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine(state.path());
+    let mut events = leecher.events();
+    let add = AddTorrent::new(source.metainfo.clone(), to.path()).peers(vec![addr]).sequential(true);
+    let torrent = block_on(leecher.add(add)).unwrap();
+    block_on(torrent.wait_finished()).unwrap();
+    block_on(leecher.shutdown());
+    let mut verified = Vec::new();
+    while let Some(event) = block_on(events.next()) {
+        if let EventKind::PieceVerified { piece } = event.kind {
+            verified.push(piece);
+        }
+    }
+    assert_eq!(verified.len() as u32, source.metainfo.lengths().piece_count());
+    assert!(verified.is_sorted(), "{verified:?}");
 }

@@ -2,6 +2,7 @@
 
 use crate::{Error, File, FileSlice, Limits, parse};
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -195,6 +196,23 @@ impl Metainfo {
         {
             for piece in self.lengths.pieces_touching(file.range()) {
                 pieces.insert(PieceIndex::new(piece));
+            }
+        }
+        pieces
+    }
+
+    /// For each piece the greatest of the values of the files that it is needed for, from one value for each file; for a
+    /// file beyond their end, and for a piece that no file needs, `least`.
+    ///
+    /// Pad files and symlinks need nothing, whatever their value. With `bool` it is
+    /// [`pieces_for_files`](Self::pieces_for_files); with priorities, a piece on the border of two files is fetched as
+    /// early as the more important one.
+    pub fn greatest_per_piece<T: Copy + Ord>(&self, values: &[T], least: T) -> Vec<T> {
+        let mut pieces = vec![least; self.lengths.piece_count() as usize];
+        for (file, &value) in self.files.iter().zip(values).filter(|(file, _)| file.is_regular()) {
+            let touched = self.lengths.pieces_touching(file.range());
+            for piece in &mut pieces[touched.start as usize..touched.end as usize] {
+                *piece = value.max(*piece);
             }
         }
         pieces

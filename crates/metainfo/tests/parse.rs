@@ -262,10 +262,28 @@ fn pad_files_and_symlinks_are_not_payload() {
     assert_eq!(pieces(&[true; 5]), [0, 1]);
     assert_eq!(pieces(&[true]), [0]);
     assert_eq!(pieces(&[false, true, true, true, false]), [0; 0]);
+    assert_eq!(metainfo.greatest_per_piece(&[3, 9, 9, 9, 5], 1), [3, 5], "pads and links need nothing");
+    assert_eq!(metainfo.greatest_per_piece(&[3, 9], 1), [3, 1]);
     assert_eq!(
         (metainfo.file_pieces(4), metainfo.file_pieces(3), metainfo.file_pieces(9)),
         (1..2, 0..0, 0..0)
     );
+}
+
+#[test]
+fn a_piece_is_worth_as_much_as_the_greatest_of_its_files() {
+    let torrent = torrent(|d| {
+        d.bytes("pieces", [7; 40]);
+        d.list("files", |l| {
+            file(l, &["a"], 100);
+            file(l, &["b"], 16384);
+            file(l, &["c"], 50);
+        });
+    });
+    let metainfo = Metainfo::parse(&torrent).unwrap();
+    assert_eq!(metainfo.greatest_per_piece(&[1, 2, 3], 0), [2, 3]);
+    assert_eq!(metainfo.greatest_per_piece(&[3, 2, 1], 0), [3, 2]);
+    assert_eq!(metainfo.greatest_per_piece(&[true], false), [true, false]);
 }
 
 #[test]

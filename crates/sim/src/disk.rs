@@ -1,14 +1,16 @@
 //! A virtual disk: it takes each block once per attempt at its piece, and tells good pieces from bad.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
-use types::{Bitfield, BlockRange, Lengths, PieceIndex, Time};
+use types::{Bitfield, BlockDigest, BlockRange, Lengths, PieceIndex, Time};
 
 #[derive(Debug)]
 pub(crate) struct Disk {
     lengths: Lengths,
     have: Bitfield,
     begun: BTreeMap<PieceIndex, Vec<Block>>,
+    /// Pieces that failed in this run and are not there yet.
+    failed: BTreeSet<PieceIndex>,
     /// Pieces that were verified of late: they are not synced yet.
     young: VecDeque<(Time, PieceIndex)>,
 }
@@ -25,6 +27,18 @@ enum Block {
     Bad(u32),
 }
 
+impl Block {
+    /// The good version of a block has one digest, and each bad one another.
+    fn digest(self, piece: PieceIndex, number: u32) -> BlockDigest {
+        let version = match self {
+            Block::Missing | Block::Good => 0,
+            Block::Bad(way) => u64::from(way) + 1,
+        };
+        let place = u64::from(piece.get()) << 32 | u64::from(number);
+        BlockDigest((u128::from(place) << 64 | u128::from(version)).to_be_bytes())
+    }
+}
+
 /// What came of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
@@ -37,7 +51,7 @@ pub(crate) enum Taken {
 
 impl Disk {
     pub(crate) fn new(lengths: Lengths, have: Bitfield) -> Disk {
-        Disk { lengths, have, begun: BTreeMap::new(), young: VecDeque::new() }
+        Disk { lengths, have, begun: BTreeMap::new(), failed: BTreeSet::new(), young: VecDeque::new() }
     }
 
     pub(crate) fn have(&self) -> &Bitfield {
@@ -69,14 +83,19 @@ impl Disk {
     pub(crate) fn hash(&mut self, piece: PieceIndex, now: Time) -> Hashed {
         let blocks = self.begun.remove(&piece).unwrap_or_default();
         let good = blocks.iter().all(|block| *block == Block::Good);
+        let compare = if good { self.failed.remove(&piece) } else { true };
+        let compared = blocks.iter().zip(0..).filter(|_| compare);
+        let digests = compared.map(|(block, number)| block.digest(piece, number)).collect();
         if good {
             self.have.insert(piece);
             self.young.push_back((now, piece));
             while self.young.front().is_some_and(|&(at, _)| now - at > SYNC_INTERVAL) {
                 self.young.pop_front();
             }
+        } else {
+            self.failed.insert(piece);
         }
-        Hashed { good }
+        Hashed { good, digests }
     }
 
     /// What is found at the next start: everything, or after a crash what was synced.
@@ -90,6 +109,7 @@ impl Disk {
         }
         // A piece that was all there is hashed when it is opened.
         self.begun.retain(|_, blocks| blocks.contains(&Block::Missing));
+        self.failed.clear();
         self.young.clear();
         self
     }
@@ -108,4 +128,6 @@ impl Disk {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hashed {
     pub(crate) good: bool,
+    /// Of each of its blocks; none if the piece is good and never failed.
+    pub(crate) digests: Vec<BlockDigest>,
 }

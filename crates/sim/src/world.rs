@@ -167,12 +167,13 @@ impl<'a> World<'a> {
         self.queue.put(at, Event::Start { node });
     }
 
-    fn config(&self, node: u32, _peer: &PeerSpec) -> Config {
+    fn config(&self, node: u32, peer: &PeerSpec) -> Config {
         Config {
             peer_id: peer_id(node),
             client: String::new(),
             listen_port: Some(6881),
             max_peers: self.spec.neighbours,
+            super_seed: peer.super_seed,
             ..Config::default()
         }
     }
@@ -287,9 +288,10 @@ impl<'a> World<'a> {
             if this.spec.role != Role::Seed && self.out.insert(piece) && self.out.is_full() {
                 self.note_all_out();
             }
-            self.tell(node, Input::PieceVerified { piece, digests: &[] });
+            self.tell(node, Input::PieceVerified { piece, digests: &hashed.digests });
         } else {
-            self.tell(node, Input::PieceFailed { piece, from_disk: false, digests: &[] });
+            let digests: Vec<_> = hashed.digests.into_iter().map(Some).collect();
+            self.tell(node, Input::PieceFailed { piece, from_disk: false, digests: &digests });
         }
     }
 

@@ -1,38 +1,49 @@
-//! How many peers have each piece, and the pieces not yet begun in that order.
+//! How many peers have each piece, and the pieces not yet begun in the order in which they are to be.
 //!
-//! Pieces that are *open* (wanted, not there, not begun) lie in buckets by the number of peers that have them, in
-//! random order within a bucket, so that peers of one swarm do not all want the same one. A `have` moves one piece
-//! to the next bucket: O(1), whatever the number of pieces. Seeds have everything and change no order, so they are
-//! only counted.
+//! Pieces that are *open* (wanted, not there, not begun) lie in buckets, by their priority and by the number of peers
+//! that have them, in random order within a bucket, so that peers of one swarm do not all want the same one. A `have`
+//! moves one piece to the next bucket: O(1), whatever the number of pieces. Seeds have everything and change no
+//! order, so they are only counted.
 
+use crate::Priority;
 use crate::pieces::Pieces;
 use alloc::vec;
 use alloc::vec::Vec;
 use fastrand::Rng;
-use types::PieceIndex;
+use types::{Bitfield, PieceIndex};
 
 #[derive(Debug)]
 pub(crate) struct Availability {
     seeds: u32,
-    /// Peers that have the piece and are not seeds.
+    /// Peers that have the piece and are not counted as seeds.
     counts: Vec<u32>,
+    priorities: Vec<Priority>,
     /// Where an open piece lies in its bucket; `NOT_OPEN` otherwise.
     places: Vec<u32>,
+    /// In the order of [`Priority::WANTED`].
+    classes: [Class; 3],
+}
+
+/// The open pieces of one priority.
+#[derive(Debug)]
+struct Class {
+    open: Bitfield,
+    /// By the number of peers in `counts`.
     buckets: Vec<Vec<PieceIndex>>,
-    open: usize,
 }
 
 const NOT_OPEN: u32 = u32::MAX;
 
 impl Availability {
-    /// Of a torrent with `pieces` pieces, none of them open.
+    /// Of a torrent with `pieces` pieces, all of the default priority and none of them open.
     pub(crate) fn new(pieces: u32) -> Availability {
+        let class = |_| Class { open: Bitfield::new(pieces), buckets: vec![Vec::new()] };
         Availability {
             seeds: 0,
             counts: vec![0; pieces as usize],
+            priorities: vec![Priority::default(); pieces as usize],
             places: vec![NOT_OPEN; pieces as usize],
-            buckets: vec![Vec::new()],
-            open: 0,
+            classes: Priority::WANTED.map(class),
         }
     }
 
@@ -41,19 +52,33 @@ impl Availability {
         self.seeds + self.counts[piece.index()]
     }
 
+    pub(crate) fn priority(&self, piece: PieceIndex) -> Priority {
+        self.priorities[piece.index()]
+    }
+
     pub(crate) fn is_open(&self, piece: PieceIndex) -> bool {
         self.places[piece.index()] != NOT_OPEN
     }
 
     /// Whether some open piece can be had from some peer.
     pub(crate) fn any_open(&self) -> bool {
-        let unavailable = if self.seeds == 0 { self.buckets[0].len() } else { 0 };
-        self.open > unavailable
+        self.classes.iter().any(|class| {
+            let unavailable = if self.seeds == 0 { class.buckets[0].len() } else { 0 };
+            class.open.count_ones() as usize > unavailable
+        })
     }
 
-    /// The open pieces, rarest first.
-    pub(crate) fn rarest_first(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        self.buckets.iter().flatten().copied()
+    /// The open pieces of a priority.
+    pub(crate) fn open_of(&self, priority: Priority) -> &Bitfield {
+        &self.classes[priority.class()].open
+    }
+
+    /// The open pieces of a priority, rarest first.
+    pub(crate) fn rarest_first(
+        &self,
+        priority: Priority,
+    ) -> impl DoubleEndedIterator<Item = PieceIndex> + '_ {
+        self.classes[priority.class()].buckets.iter().flatten().copied()
     }
 
     /// A peer with these pieces came.
@@ -72,16 +97,9 @@ impl Availability {
         }
     }
 
-    /// A peer that had `before` got one piece more and has `after` now.
-    pub(crate) fn gained(&mut self, piece: PieceIndex, after: &Pieces, rng: &mut Rng) {
-        match after {
-            Pieces::Some(_) => self.step(piece, 1, rng),
-            Pieces::All(len) => {
-                self.seeds += 1;
-                let others = (0..*len).map(PieceIndex::new).filter(|&other| other != piece);
-                others.for_each(|other| self.step(other, -1, rng));
-            }
-        }
+    /// A peer has one piece more.
+    pub(crate) fn gained(&mut self, piece: PieceIndex, rng: &mut Rng) {
+        self.step(piece, 1, rng);
     }
 
     /// A peer has one piece less. Whether it `was_all`, [`Pieces::All`], before: then it costs a pass over all pieces.
@@ -94,10 +112,10 @@ impl Availability {
         all.filter(|&other| other != piece).for_each(|other| self.step(other, 1, rng));
     }
 
-    /// The piece may be begun from now on.
+    /// The piece may be begun from now on; its priority says that it is wanted.
     pub(crate) fn open(&mut self, piece: PieceIndex, rng: &mut Rng) {
         if !self.is_open(piece) {
-            self.open += 1;
+            self.class(piece).open.insert(piece);
             self.push(piece, rng);
         }
     }
@@ -105,9 +123,25 @@ impl Availability {
     /// The piece is begun, there, or not wanted any more.
     pub(crate) fn close(&mut self, piece: PieceIndex) {
         if self.is_open(piece) {
-            self.open -= 1;
+            self.class(piece).open.remove(piece);
             self.take(piece);
         }
+    }
+
+    pub(crate) fn set_priority(&mut self, piece: PieceIndex, priority: Priority, rng: &mut Rng) {
+        if self.priority(piece) == priority {
+            return;
+        }
+        let open = self.is_open(piece) && priority != Priority::Skip;
+        self.close(piece);
+        self.priorities[piece.index()] = priority;
+        if open {
+            self.open(piece, rng);
+        }
+    }
+
+    fn class(&mut self, piece: PieceIndex) -> &mut Class {
+        &mut self.classes[self.priorities[piece.index()].class()]
     }
 
     fn step(&mut self, piece: PieceIndex, by: i32, rng: &mut Rng) {
@@ -125,10 +159,11 @@ impl Availability {
     /// Into its bucket, at a random place.
     fn push(&mut self, piece: PieceIndex, rng: &mut Rng) {
         let count = self.counts[piece.index()] as usize;
-        if self.buckets.len() <= count {
-            self.buckets.resize_with(count + 1, Vec::new);
+        let class = &mut self.classes[self.priorities[piece.index()].class()];
+        if class.buckets.len() <= count {
+            class.buckets.resize_with(count + 1, Vec::new);
         }
-        let bucket = &mut self.buckets[count];
+        let bucket = &mut class.buckets[count];
         bucket.push(piece);
         let last = bucket.len() - 1;
         let place = rng.usize(0..=last);
@@ -138,7 +173,8 @@ impl Availability {
     }
 
     fn take(&mut self, piece: PieceIndex) {
-        let bucket = &mut self.buckets[self.counts[piece.index()] as usize];
+        let class = &mut self.classes[self.priorities[piece.index()].class()];
+        let bucket = &mut class.buckets[self.counts[piece.index()] as usize];
         let place = self.places[piece.index()];
         bucket.swap_remove(place as usize);
         if let Some(moved) = bucket.get(place as usize) {
@@ -157,7 +193,6 @@ mod tests {
     use super::*;
     use fastrand::Rng;
     use proptest::prelude::*;
-    use types::Bitfield;
 
     const PIECES: u32 = 24;
 
@@ -169,6 +204,7 @@ mod tests {
         Lose(usize, u32),
         Open(u32),
         Close(u32),
+        Prioritize(u32, Priority),
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -182,7 +218,12 @@ mod tests {
             2 => (0usize..9, 0..PIECES).prop_map(|(peer, piece)| Op::Lose(peer, piece)),
             3 => (0..PIECES).prop_map(Op::Open),
             1 => (0..PIECES).prop_map(Op::Close),
+            2 => (0..PIECES, priority()).prop_map(|(piece, priority)| Op::Prioritize(piece, priority)),
         ]
+    }
+
+    fn priority() -> impl Strategy<Value = Priority> {
+        proptest::sample::select(vec![Priority::Skip, Priority::Low, Priority::Normal, Priority::High])
     }
 
     fn pieces_of(bits: &[bool]) -> Pieces {
@@ -200,6 +241,7 @@ mod tests {
             let mut availability = Availability::new(PIECES);
             let mut peers: Vec<Pieces> = Vec::new();
             let mut open = vec![false; PIECES as usize];
+            let mut priorities = vec![Priority::Normal; PIECES as usize];
             for op in ops {
                 match op {
                     Op::Come(bits) => {
@@ -212,7 +254,7 @@ mod tests {
                     Op::Have(peer, n) if peer < peers.len() => {
                         let piece = PieceIndex::new(n);
                         if peers[peer].insert(piece) {
-                            availability.gained(piece, &peers[peer], &mut rng);
+                            availability.gained(piece, &mut rng);
                         }
                     }
                     Op::Lose(peer, n) if peer < peers.len() => {
@@ -221,7 +263,7 @@ mod tests {
                             availability.lost(piece, was_all, &mut rng);
                         }
                     }
-                    Op::Open(n) => {
+                    Op::Open(n) if priorities[n as usize] > Priority::Skip => {
                         open[n as usize] = true;
                         availability.open(PieceIndex::new(n), &mut rng);
                     }
@@ -229,7 +271,12 @@ mod tests {
                         open[n as usize] = false;
                         availability.close(PieceIndex::new(n));
                     }
-                    Op::Go(_) | Op::Have(..) | Op::Lose(..) => {}
+                    Op::Prioritize(n, priority) => {
+                        priorities[n as usize] = priority;
+                        open[n as usize] &= priority > Priority::Skip;
+                        availability.set_priority(PieceIndex::new(n), priority, &mut rng);
+                    }
+                    Op::Go(_) | Op::Have(..) | Op::Lose(..) | Op::Open(_) => {}
                 }
             }
             let recount = |piece| u32::try_from(peers.iter().filter(|p| p.contains(piece)).count()).unwrap();
@@ -237,11 +284,18 @@ mod tests {
                 prop_assert_eq!(availability.of(piece), recount(piece));
                 prop_assert_eq!(availability.is_open(piece), open[piece.index()]);
             }
-            let order: Vec<PieceIndex> = availability.rarest_first().collect();
-            prop_assert_eq!(order.len(), open.iter().filter(|open| **open).count());
-            prop_assert!(order.iter().all(|piece| open[piece.index()]));
-            prop_assert!(order.is_sorted_by_key(|piece| availability.of(*piece)));
-            prop_assert_eq!(availability.any_open(), order.iter().any(|piece| recount(*piece) > 0));
+            let mut all = Vec::new();
+            for priority in Priority::WANTED {
+                let order: Vec<PieceIndex> = availability.rarest_first(priority).collect();
+                prop_assert!(order.iter().all(|p| open[p.index()] && priorities[p.index()] == priority));
+                prop_assert!(order.is_sorted_by_key(|piece| availability.of(*piece)));
+                let mut sorted = order.clone();
+                sorted.sort_unstable();
+                prop_assert!(availability.open_of(priority).ones().eq(sorted));
+                all.extend(order);
+            }
+            prop_assert_eq!(all.len(), open.iter().filter(|open| **open).count());
+            prop_assert_eq!(availability.any_open(), all.iter().any(|piece| recount(*piece) > 0));
         }
     }
 
@@ -251,7 +305,7 @@ mod tests {
             let mut rng = Rng::with_seed(seed);
             let mut availability = Availability::new(PIECES);
             (0..PIECES).for_each(|n| availability.open(PieceIndex::new(n), &mut rng));
-            availability.rarest_first().collect::<Vec<_>>()
+            availability.rarest_first(Priority::Normal).collect::<Vec<_>>()
         };
         assert_eq!(order(1), order(1));
         assert_ne!(order(1), order(2));

@@ -1,10 +1,10 @@
 //! What a swarm is told and what it wants done.
 
-use crate::Limits;
+use crate::{Limits, Order, Priority};
 use core::fmt;
 use core::net::SocketAddr;
 use thiserror::Error;
-use types::{Bitfield, BlockDigest, BlockRange, PeerId, PieceIndex};
+use types::{BlockDigest, BlockRange, PeerId, PieceIndex, Time};
 use wire::{Message, Reserved};
 
 /// One connection. The driver chooses the number and never uses it twice for one swarm.
@@ -129,8 +129,20 @@ pub enum Input<'a> {
         /// Which.
         block: BlockRange,
     },
-    /// From now on these pieces are wanted; a set of another torrent's length is ignored. At first all are.
-    SetWanted(Bitfield),
+    /// From now on pieces are wanted so much, the first one first; a list that does not have one priority for each
+    /// piece is ignored. At first all are [`Priority::Normal`].
+    SetPriorities(&'a [Priority]),
+    /// The piece is wanted by this time, or no longer by any: those with a deadline come before all others, the
+    /// earliest first. Ignored for a piece that is there, or not wanted at all; over when it is there. See
+    /// [`MAX_DEADLINES`](crate::limits::MAX_DEADLINES).
+    SetDeadline {
+        /// Which.
+        piece: PieceIndex,
+        /// When.
+        at: Option<Time>,
+    },
+    /// From now on pieces are fetched in this order. At first it is [`Order::RarestFirst`].
+    SetOrder(Order),
     /// Blocks of a piece that an earlier run left in storage, by number. To be told before any peer.
     SetPartial {
         /// Which piece.

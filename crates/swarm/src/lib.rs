@@ -35,6 +35,7 @@ mod config;
 mod event;
 pub mod limits;
 mod line;
+mod pace;
 mod peer;
 mod picker;
 mod pieces;
@@ -46,8 +47,10 @@ mod super_seed;
 mod swarm;
 mod trust;
 mod window;
+mod wish;
 
 pub use config::{Config, Limits};
 pub use event::{BanReason, DisconnectReason, Input, Output, PeerKey, PeerSource};
 pub use stats::{PeerView, Stats};
 pub use swarm::Swarm;
+pub use wish::{Order, Priority};

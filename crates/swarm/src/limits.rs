@@ -83,12 +83,48 @@ pub const REPLACE_AFTER: Duration = Duration::from_secs(60);
 /// Pieces begun and not verified. At the limit no other piece is begun; those begun go on.
 pub const MAX_PARTIAL_PIECES: usize = 4096;
 
+/// How many begun pieces of one priority are looked at for one that other peers have not been left with. When none of
+/// them is, an open piece is taken; when there is no such piece, all of them are looked at.
+pub const BEGUN_SCAN: usize = 128;
+
+/// How many open pieces of one priority are looked at, rarest first, for one that a peer has. When it has none of
+/// them, it gets the rarest of [`OPEN_SAMPLE`] of its pieces.
+pub const RAREST_SCAN: usize = 1024;
+
+/// See [`RAREST_SCAN`].
+pub const OPEN_SAMPLE: usize = 64;
+
 /// Bytes that the driver reads and sends for one peer at a time: at least and at most; between them, what the peer
 /// takes in [`SERVE_TIME`]. The rest of its requests wait in the swarm, where a cancel can reach them.
 pub const SERVE_BYTES: (u64, u64) = (256 << 10, 4 << 20);
 
 /// See [`SERVE_BYTES`].
 pub const SERVE_TIME: Duration = Duration::from_millis(250);
+
+/// Pieces with a deadline. At the limit the latest makes room for an earlier one; a later one is not taken.
+pub const MAX_DEADLINES: usize = 256;
+
+/// How many deadlines are looked at, the earliest first, for a block that is late.
+pub const LATE_SCAN: usize = 32;
+
+/// How many peers are asked for the same block of a piece whose deadline is near, outside the end game.
+pub const DEADLINE_COPIES: u8 = 3;
+
+/// How near a deadline is when other peers are asked too, if who was asked is late or will be.
+pub const DEADLINE_NEAR: Duration = Duration::from_secs(2);
+
+/// How long a peer of which nothing is known yet is taken to need for a block.
+pub const UNKNOWN_ETA: Duration = Duration::from_secs(1);
+
+/// While pieces have a deadline, how many requests all peers have together in flight at least, though each has one.
+pub const DEADLINE_REQUESTS: usize = 32;
+
+/// When pieces are fetched in order, a peer whose next block should take twice as long as the quickest peer's, and
+/// this much more, is slow: it takes pieces that are so far back that it holds up nobody.
+pub const SLOW_MARGIN: Duration = Duration::from_millis(500);
+
+/// How old what is known of the peers' pace may be.
+pub const PACE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Pieces that are chosen at random before the rarest come first: something to trade is needed soon, and rare
 /// pieces are slow.
@@ -133,12 +169,19 @@ pub const SEGMENT_HEADERS: u64 = 52;
 /// In the end game, a peer is asked for blocks that others were asked for while it has fewer requests than this.
 pub const END_GAME_REQUESTS: usize = 8;
 
+/// In the end game, how many pieces and blocks are looked at for one that a peer can be asked for; then it idles until
+/// it is looked for again, from another piece on.
+pub const END_GAME_SCAN: usize = 1024;
+
 /// In the end game, how many peers are asked for the same block at once.
 pub const END_GAME_COPIES: u8 = 3;
 
 /// Time added to two round trips when a request window is sized: what a peer or its disk may pause without the
 /// connection running dry.
 pub const WINDOW_HEADROOM: Duration = Duration::from_millis(500);
+
+/// The same while pieces have a deadline, added to one round trip.
+pub const DEADLINE_HEADROOM: Duration = Duration::from_millis(100);
 
 /// After a `reject` while not choked, how long the peer is asked for nothing.
 pub const REJECT_PAUSE: Duration = Duration::from_secs(1);

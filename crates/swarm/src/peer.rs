@@ -1,6 +1,7 @@
 //! What is known of one connection.
 
 use crate::limits::{ALLOWED_FAST_PIECES, MAX_FAST_BYTES};
+use crate::limits::{DEADLINE_REQUESTS, INITIAL_WINDOW, MIN_WINDOW};
 use crate::limits::{IDLE_TIMEOUT, KEEPALIVE_INTERVAL, SERVE_BYTES, SERVE_TIME};
 use crate::limits::{SNUB_TIMEOUT, SNUB_TIMEOUT_END_GAME, SNUB_TIMEOUT_KNOWN};
 use crate::pieces::Pieces;
@@ -52,10 +53,12 @@ pub(crate) struct Peer {
     pub(crate) suggested: Vec<PieceIndex>,
     pub(crate) snubbed: bool,
     pub(crate) window: Window,
-    /// Our requests, in the order in which they were sent.
+    /// Our requests, about in the order in which they were sent.
     pub(crate) requests: VecDeque<Asked>,
     /// When the last block came, or the first request was sent after there was none.
     pub(crate) progress: Time,
+    /// How long a request of it had waited, at most, when the block came from somebody else; zero once a block came.
+    pub(crate) outrun: Duration,
     /// The piece that it is busy with.
     pub(crate) current: Option<PieceIndex>,
     /// The picker had nothing for it when its `returns` were this.
@@ -140,6 +143,7 @@ impl Peer {
             window: Window::new(),
             requests: VecDeque::new(),
             progress: now,
+            outrun: Duration::ZERO,
             current: None,
             dry: None,
             hold_until: now,
@@ -175,7 +179,30 @@ impl Peer {
     /// Takes a request of ours off the list. Peers answer in order, so it is near the front.
     pub(crate) fn take_request(&mut self, block: BlockRange) -> Option<Asked> {
         let at = self.requests.iter().position(|asked| asked.block == block)?;
-        self.requests.remove(at)
+        // Not `remove`: who answers in any order, with thousands asked for, would move half of them each time.
+        self.requests.swap_remove_front(at)
+    }
+
+    /// The same while pieces have a deadline, for one of so many peers.
+    pub(crate) fn short_window(&self, peers: usize, first: usize) -> usize {
+        let fair = |requests: usize| requests.div_ceil(peers.max(1));
+        if self.snubbed || self.window.rate() == 0 && !self.outrun.is_zero() {
+            return 1;
+        }
+        self.window.short_target(fair(first).min(INITIAL_WINDOW), fair(DEADLINE_REQUESTS).min(MIN_WINDOW))
+    }
+
+    /// Whether it can be asked for what it has, and is worth it.
+    pub(crate) fn is_of_use(&self, now: Time) -> bool {
+        self.am_interested && !self.peer_choking && !self.snubbed && self.hold_until <= now
+    }
+
+    /// How long the next block that it is asked for should take; `None` until one came. A peer that is silent for longer
+    /// than that, or was when others were faster, is expected to be so once more.
+    pub(crate) fn eta(&self, now: Time) -> Option<Duration> {
+        let expected = self.window.expected(self.requests.len() + 1)?;
+        let silent = if self.requests.is_empty() { Duration::ZERO } else { now.since(self.progress) };
+        Some(expected.max(silent).max(self.outrun))
     }
 
     /// Whether it wants something of us: it says so, and does not say that it wants nothing of anybody (BEP 21).

@@ -2,27 +2,39 @@
 //!
 //! A piece is in exactly one of these states: **unwanted**, **open** (wanted, none of its blocks asked for),
 //! **begun** (some block is asked for or there), **there** (verified). A block of a begun piece is **missing**,
-//! **asked** (of one peer; of several in the end game) or **had**; when all are had the piece waits for its hash.
+//! **asked** (of one peer; of several in the end game or near a deadline) or **had**; when all are had the piece waits
+//! for its hash.
 //!
-//! The order of preference: the piece that the peer is busy with; an open piece that failed before, so that it is known
-//! soon who spoiled it; a begun piece; the rarest open piece (the first few at random); a begun piece that was left to
-//! another peer. The end game begins when nothing is missing or open
-//! that anybody has: then blocks that are asked for are asked for again of others.
+//! The order of preference: a piece with a deadline; the piece that the peer is busy with; an open piece that failed
+//! before, so that it is known soon who spoiled it; then, one priority after the other, a begun piece and the rarest open
+//! piece (the first few at random); a begun piece that was left to another peer. The end game begins when nothing is
+//! missing or open that anybody has: then blocks that are asked for are asked for again of others. A snubbed peer goes
+//! the other way round: it gets what everybody else has and wants last.
+//!
+//! A piece that failed before, and each piece of a peer on parole, is to have one author: others are kept from it, if
+//! the author is fast enough. If the piece is urgent too, it has to be fast enough for the deadline, and others are let
+//! in as soon as it turns out that it is not.
 
+mod choose;
+mod deadline;
+mod deadlines;
 mod invariants;
 #[cfg(test)]
 mod tests;
 
-use crate::PeerKey;
 use crate::availability::Availability;
-use crate::limits::{END_GAME_COPIES, MAX_PARTIAL_PIECES, MAX_SPOILED_PIECES, RANDOM_FIRST_PIECES};
+use crate::limits::{END_GAME_COPIES, END_GAME_SCAN, MAX_PARTIAL_PIECES, MAX_SPOILED_PIECES};
 use crate::pieces::Pieces;
 use crate::trust::{Authors, Suspect};
-use alloc::collections::BTreeMap;
+use crate::{Order, PeerKey, Priority};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
+use choose::Share;
+use core::time::Duration;
+use deadline::Deadlines;
 use fastrand::Rng;
-use types::{Bitfield, BlockRange, Lengths, PieceIndex};
+use types::{Bitfield, BlockRange, Lengths, PieceIndex, Time};
 
 #[derive(Debug)]
 pub(crate) struct Picker {
@@ -33,10 +45,19 @@ pub(crate) struct Picker {
     missing: Bitfield,
     availability: Availability,
     begun: BTreeMap<PieceIndex, Begun>,
-    /// Wanted begun pieces with a missing block, in the order in which they became so.
-    hungry: Vec<PieceIndex>,
+    /// Wanted begun pieces with a missing block.
+    hungry: BTreeMap<Rank, PieceIndex>,
     /// Pieces that failed and are not verified yet.
     spoiled: Vec<PieceIndex>,
+    /// The earliest first. These pieces are neither open nor hungry.
+    deadlines: Deadlines,
+    /// The begun pieces that are left to one peer, by peer.
+    left_to: BTreeSet<(PeerKey, PieceIndex)>,
+    /// How many pieces have become hungry.
+    ranked: u64,
+    order: Order,
+    /// No piece before this one is missing.
+    front: u32,
     /// Grows whenever a block that nobody could be asked for can be asked for again.
     returns: u64,
     rng: Rng,
@@ -59,6 +80,18 @@ pub(crate) struct Asker<'a> {
     pub(crate) whole: bool,
     /// It is fast enough that others, even if they idle, can be kept from a piece that is to have one author.
     pub(crate) quick: bool,
+    /// It let requests wait for too long.
+    pub(crate) snubbed: bool,
+    /// What time it is.
+    pub(crate) now: Time,
+    /// How long its next block should take; needed for deadlines only.
+    pub(crate) eta: Duration,
+    /// Bytes per second; needed for deadlines only.
+    pub(crate) rate: u64,
+    /// The shortest time that it took for one; `None` if it delivered none, and the other is a guess.
+    pub(crate) quickest: Option<Duration>,
+    /// When pieces are fetched in order: how many pieces behind the front it stays, so as not to hold it up.
+    pub(crate) behind: u32,
     /// Only these pieces (it chokes us).
     pub(crate) only: Option<&'a [PieceIndex]>,
     /// What it suggests, the latest last (BEP 6).
@@ -88,6 +121,36 @@ struct Begun {
     alone: Option<PeerKey>,
     /// Others leave it to this peer as long as they find something else.
     leader: Option<PeerKey>,
+    /// Its place among the hungry.
+    rank: Option<Rank>,
+    /// Some block was asked of several peers because it was late.
+    late: bool,
+    /// The same in the end game.
+    again: bool,
+}
+
+/// The order of hungry pieces: by priority, those left to one peer last, then in the order in which they became so or,
+/// if pieces are fetched in order, lie in the torrent. One number, since it is compared often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank(u64);
+
+impl Rank {
+    /// Numbers are less than this: 2^60 pieces can become hungry.
+    const NUMBERS: u64 = 1 << 60;
+
+    fn new(priority: Priority, left: bool, number: u64) -> Rank {
+        let class = match priority {
+            Priority::High => 0,
+            Priority::Normal => 1,
+            Priority::Low | Priority::Skip => 2,
+        };
+        Rank((class * 2 + u64::from(left)) * Rank::NUMBERS + number % Rank::NUMBERS)
+    }
+
+    /// Whether pieces of the same kind as the other one have such ranks.
+    fn is_like(self, other: Rank) -> bool {
+        self.0 / Rank::NUMBERS == other.0 / Rank::NUMBERS
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,12 +171,17 @@ impl Picker {
             missing: Bitfield::new(count),
             availability: Availability::new(count),
             begun: BTreeMap::new(),
-            hungry: Vec::new(),
+            hungry: BTreeMap::new(),
             spoiled: Vec::new(),
+            deadlines: Deadlines::new(count),
+            left_to: BTreeSet::new(),
+            ranked: 0,
+            order: Order::default(),
+            front: 0,
             returns: 0,
             rng,
         };
-        picker.set_wanted(Bitfield::full(count));
+        picker.set_priorities(&vec![Priority::default(); count as usize]);
         picker
     }
 
@@ -142,7 +210,10 @@ impl Picker {
 
     /// Everything that can be asked for is asked for.
     pub(crate) fn in_end_game(&self) -> bool {
-        self.hungry.is_empty() && !self.begun.is_empty() && !self.availability.any_open()
+        self.hungry.is_empty()
+            && !self.begun.is_empty()
+            && !self.availability.any_open()
+            && !self.any_urgent()
     }
 
     pub(crate) fn peer_came(&mut self, pieces: &Pieces) {
@@ -155,8 +226,8 @@ impl Picker {
         self.release(peer);
     }
 
-    pub(crate) fn peer_gained(&mut self, piece: PieceIndex, after: &Pieces) {
-        self.availability.gained(piece, after, &mut self.rng);
+    pub(crate) fn peer_gained(&mut self, piece: PieceIndex) {
+        self.availability.gained(piece, &mut self.rng);
     }
 
     /// A peer, that had all if it `was_all`, has one piece less (BEP 54).
@@ -172,28 +243,32 @@ impl Picker {
 
     /// Pieces that were reserved for the peer are anybody's again.
     pub(crate) fn release(&mut self, peer: PeerKey) {
-        for begun in self.begun.values_mut() {
-            if begun.leader == Some(peer) {
-                begun.leader = None;
-            }
-            if begun.alone == Some(peer) {
-                begun.alone = None;
+        let first = (peer, PieceIndex::new(0));
+        while let Some(&(owner, piece)) = self.left_to.range(first..).next()
+            && owner == peer
+        {
+            self.left_to.remove(&(owner, piece));
+            let Some(begun) = self.begun.get_mut(&piece) else { continue };
+            begun.leader = None;
+            if begun.alone.take().is_some() {
                 self.returns += 1;
             }
+            self.place(piece);
         }
     }
 
     /// The next block to ask the peer for, now marked as asked.
     pub(crate) fn pick(&mut self, asker: &Asker<'_>) -> Option<BlockRange> {
         let piece = self.choose(asker)?;
-        if self.availability.is_open(piece) {
-            self.begin(piece);
+        let urgent = self.has_deadline(piece);
+        if self.availability.is_open(piece) || urgent && !self.begun.contains_key(&piece) {
             let one_author = asker.alone || self.spoiled.contains(&piece);
-            let begun = self.begun.get_mut(&piece)?;
-            begun.alone = (one_author && asker.quick).then_some(asker.peer);
-            begun.leader = (one_author || asker.whole).then_some(asker.peer);
+            let alone = one_author && asker.quick && self.has_time_alone(piece, asker);
+            let leads = alone || !urgent && (one_author || asker.whole);
+            let owner = |is: bool| is.then_some(asker.peer);
+            self.begin(piece, owner(alone), owner(leads));
         }
-        self.take_missing(piece)
+        self.take_missing(piece, asker)
     }
 
     /// In the end game: a block that others were asked for, now marked as asked once more. `asked` tells which
@@ -207,10 +282,17 @@ impl Picker {
             return None;
         }
         let (mut best, mut fewest, mut equals) = (None, END_GAME_COPIES, 0);
-        for (&piece, begun) in &self.begun {
-            if !self.may_ask(asker, piece) || begun.alone.is_some() {
+        let start = PieceIndex::new(self.rng.u32(0..self.lengths.piece_count()));
+        let mut left = END_GAME_SCAN;
+        for (&piece, begun) in self.begun.range(start..).chain(self.begun.range(..start)) {
+            if left == 0 {
+                break;
+            }
+            left -= 1;
+            if !begun.has_asked() || !self.may_ask(asker, piece) || begun.alone.is_some() {
                 continue;
             }
+            left = left.saturating_sub(begun.blocks.len());
             for (block, number) in begun.blocks.iter().zip(0..) {
                 let Block::Asked(copies) = *block else { continue };
                 let range = self.lengths.block(piece, number).expect("a begun piece has its blocks");
@@ -226,7 +308,9 @@ impl Picker {
             }
         }
         let (range, number) = best?;
-        self.begun.get_mut(&range.piece)?.blocks[number as usize] = Block::Asked(fewest + 1);
+        let begun = self.begun.get_mut(&range.piece)?;
+        begun.blocks[number as usize] = Block::Asked(fewest + 1);
+        begun.again = true;
         Some(range)
     }
 
@@ -239,7 +323,7 @@ impl Picker {
             Block::Asked(1) => *state = Block::Missing,
             Block::Asked(copies) => {
                 *state = Block::Asked(copies - 1);
-                return;
+                return self.reconsider(block.piece, number);
             }
             Block::Missing | Block::Had(_) => return,
         }
@@ -249,8 +333,8 @@ impl Picker {
         self.returns += 1;
         if missing == blocks {
             self.reopen(block.piece);
-        } else if missing == 1 && self.wanted.contains(block.piece) {
-            self.hungry.push(block.piece);
+        } else if missing == 1 {
+            self.place(block.piece);
         }
     }
 
@@ -261,7 +345,7 @@ impl Picker {
             return Receipt::Known;
         }
         if !self.begun.contains_key(&block.piece) {
-            self.begin(block.piece);
+            self.begin(block.piece, None, None);
         }
         let begun = self.begun.get_mut(&block.piece).expect("just begun");
         let state = &mut begun.blocks[number as usize];
@@ -275,7 +359,7 @@ impl Picker {
                 begun.had += 1;
                 begun.missing -= 1;
                 if begun.missing == 0 {
-                    self.sated(block.piece);
+                    self.place(block.piece);
                 }
                 Receipt::New { asked: 0 }
             }
@@ -300,13 +384,14 @@ impl Picker {
     pub(crate) fn verified(&mut self, piece: PieceIndex) -> (Authors, bool) {
         self.have.insert(piece);
         self.missing.remove(piece);
-        self.availability.close(piece);
-        self.sated(piece);
         self.spoiled.retain(|&other| other != piece);
         if self.begun.len() >= MAX_PARTIAL_PIECES {
             self.returns += 1;
         }
-        match self.begun.remove(&piece) {
+        let begun = self.drop_begun(piece);
+        self.deadlines.remove(piece);
+        self.place(piece);
+        match begun {
             Some(begun) => (begun.authors(), begun.has_asked()),
             None => (Authors::of(core::iter::empty()), false),
         }
@@ -330,130 +415,116 @@ impl Picker {
         self.have.remove(piece);
         if self.wanted.contains(piece) {
             self.missing.insert(piece);
-            self.availability.open(piece, &mut self.rng);
+            self.front = self.front.min(piece.get());
+            self.place(piece);
             self.returns += 1;
         }
     }
 
-    /// From now on these pieces are wanted. Requests for others are to be taken back by the caller.
-    pub(crate) fn set_wanted(&mut self, wanted: Bitfield) {
-        for piece in self.lengths.pieces() {
-            if wanted.contains(piece) && !self.have.contains(piece) {
-                self.missing.insert(piece);
-                if !self.begun.contains_key(&piece) {
-                    self.availability.open(piece, &mut self.rng);
-                }
-            } else {
+    /// From now on pieces are wanted so much; there is one priority for each. Requests for those that are not wanted
+    /// are to be taken back by the caller.
+    pub(crate) fn set_priorities(&mut self, priorities: &[Priority]) {
+        for (piece, &priority) in self.lengths.pieces().zip(priorities) {
+            self.availability.set_priority(piece, priority, &mut self.rng);
+            if priority == Priority::Skip {
+                self.wanted.remove(piece);
                 self.missing.remove(piece);
-                self.availability.close(piece);
+                self.deadlines.remove(piece);
+            } else {
+                self.wanted.insert(piece);
+                if !self.have.contains(piece) {
+                    self.missing.insert(piece);
+                }
             }
+            self.place(piece);
         }
-        self.hungry =
-            self.begun.iter().filter(|(_, begun)| begun.missing > 0).map(|(&piece, _)| piece).collect();
-        self.hungry.retain(|&piece| wanted.contains(piece));
-        self.wanted = wanted;
+        self.front = 0;
         self.returns += 1;
     }
 
-    fn choose(&mut self, asker: &Asker<'_>) -> Option<PieceIndex> {
-        if let Some(piece) = asker.current
-            && self.may_go_on(asker, piece)
-        {
-            return Some(piece);
-        }
-        if asker.dry {
-            return None;
-        }
-        self.find_spoiled(asker)
-            .or_else(|| self.find_hungry(asker, Share::Free))
-            .or_else(|| self.find_open(asker))
-            .or_else(|| self.find_hungry(asker, Share::Any))
+    pub(crate) fn order(&self) -> Order {
+        self.order
     }
 
-    /// Whether the piece is the peer's to go on with, or (told by its `have`) to begin.
-    fn may_go_on(&self, asker: &Asker<'_>, piece: PieceIndex) -> bool {
-        let share = if asker.dry { Share::Any } else { Share::Free };
-        self.may_ask(asker, piece)
-            && match self.begun.get(&piece) {
-                Some(begun) => begun.missing > 0 && begun.is_for(asker, share),
-                None => self.availability.is_open(piece) && self.begun.len() < MAX_PARTIAL_PIECES,
+    /// From now on pieces of the same priority are fetched in this order.
+    pub(crate) fn set_order(&mut self, order: Order) {
+        self.order = order;
+        self.hungry.clear();
+        for piece in self.begun.keys().copied().collect::<Vec<_>>() {
+            if let Some(begun) = self.begun.get_mut(&piece) {
+                begun.rank = None;
             }
-    }
-
-    fn may_ask(&self, asker: &Asker<'_>, piece: PieceIndex) -> bool {
-        self.missing.contains(piece)
-            && asker.pieces.contains(piece)
-            && asker.only.is_none_or(|only| only.contains(&piece))
-    }
-
-    fn find_hungry(&self, asker: &Asker<'_>, share: Share) -> Option<PieceIndex> {
-        self.hungry.iter().copied().find(|&piece| {
-            self.may_ask(asker, piece) && self.begun.get(&piece).is_some_and(|b| b.is_for(asker, share))
-        })
-    }
-
-    /// An open piece that failed before.
-    fn find_spoiled(&self, asker: &Asker<'_>) -> Option<PieceIndex> {
-        let may_begin = |piece: &PieceIndex| self.availability.is_open(*piece) && self.may_ask(asker, *piece);
-        let room = self.begun.len() < MAX_PARTIAL_PIECES;
-        self.spoiled.iter().copied().find(may_begin).filter(|_| room && asker.trusted)
-    }
-
-    fn find_open(&mut self, asker: &Asker<'_>) -> Option<PieceIndex> {
-        if self.begun.len() >= MAX_PARTIAL_PIECES {
-            return None;
+            self.place(piece);
         }
-        if let Some(only) = asker.only {
-            let open = only.iter().copied().filter(|&piece| self.may_begin(asker, piece));
-            return open.min_by_key(|&piece| self.availability.of(piece));
-        }
-        if self.have.count_ones() < RANDOM_FIRST_PIECES {
-            if let Some(suggested) = self.find_suggested(asker, u32::MAX) {
-                return Some(suggested);
-            }
-            let start = self.rng.u32(0..self.lengths.piece_count());
-            let mut all = (start..self.lengths.piece_count()).chain(0..start).map(PieceIndex::new);
-            return all.find(|&piece| self.may_begin(asker, piece));
-        }
-        let rarest = self.availability.rarest_first().find(|&piece| asker.pieces.contains(piece))?;
-        self.find_suggested(asker, self.availability.of(rarest)).or(Some(rarest))
+        self.returns += 1;
     }
 
-    /// A suggestion chooses among equals only: the piece must be as rare as the rarest that the peer has. What many have
-    /// can wait, whoever says otherwise.
-    fn find_suggested(&self, asker: &Asker<'_>, rarity: u32) -> Option<PieceIndex> {
-        let latest_first = asker.suggested.iter().rev().copied();
-        latest_first
-            .into_iter()
-            .find(|&piece| self.may_begin(asker, piece) && self.availability.of(piece) <= rarity)
-    }
-
-    fn may_begin(&self, asker: &Asker<'_>, piece: PieceIndex) -> bool {
-        piece.get() < self.lengths.piece_count()
-            && self.availability.is_open(piece)
-            && asker.pieces.contains(piece)
-    }
-
-    fn begin(&mut self, piece: PieceIndex) {
-        self.availability.close(piece);
+    fn begin(&mut self, piece: PieceIndex, alone: Option<PeerKey>, leader: Option<PeerKey>) {
         let count = self.lengths.block_count(piece);
         let blocks = vec![Block::Missing; count as usize];
-        let begun = Begun { blocks, missing: count, had: 0, cursor: 0, alone: None, leader: None };
+        let begun = Begun {
+            blocks,
+            missing: count,
+            had: 0,
+            cursor: 0,
+            alone,
+            leader,
+            rank: None,
+            late: false,
+            again: false,
+        };
+        self.left_to.extend(alone.or(leader).map(|owner| (owner, piece)));
         self.begun.insert(piece, begun);
-        if self.wanted.contains(piece) {
-            self.hungry.push(piece);
-        }
+        self.place(piece);
     }
 
     fn reopen(&mut self, piece: PieceIndex) {
-        self.begun.remove(&piece);
-        self.sated(piece);
-        if self.missing.contains(piece) {
-            self.availability.open(piece, &mut self.rng);
+        self.drop_begun(piece);
+        self.place(piece);
+    }
+
+    fn drop_begun(&mut self, piece: PieceIndex) -> Option<Begun> {
+        let begun = self.begun.remove(&piece)?;
+        if let Some(rank) = begun.rank {
+            self.hungry.remove(&rank);
+        }
+        if let Some(owner) = begun.owner() {
+            self.left_to.remove(&(owner, piece));
+        }
+        Some(begun)
+    }
+
+    /// Puts a piece where its state demands: among the urgent, the open, or the hungry ones, or nowhere.
+    fn place(&mut self, piece: PieceIndex) {
+        let elsewhere = self.place_urgent(piece) || !self.missing.contains(piece);
+        let Some(begun) = self.begun.get_mut(&piece) else {
+            match !elsewhere {
+                true => self.availability.open(piece, &mut self.rng),
+                false => self.availability.close(piece),
+            }
+            return;
+        };
+        self.availability.close(piece);
+        let number = match self.order {
+            Order::RarestFirst => self.ranked,
+            Order::Sequential => u64::from(piece.get()),
+        };
+        let rank = Rank::new(self.availability.priority(piece), begun.owner().is_some(), number);
+        let hungry = !elsewhere && begun.missing > 0;
+        if begun.rank.is_some() == hungry && begun.rank.is_none_or(|old| old.is_like(rank)) {
+            return;
+        }
+        if let Some(rank) = begun.rank.take() {
+            self.hungry.remove(&rank);
+        }
+        if hungry {
+            self.ranked += 1;
+            begun.rank = Some(rank);
+            self.hungry.insert(rank, piece);
         }
     }
 
-    fn take_missing(&mut self, piece: PieceIndex) -> Option<BlockRange> {
+    fn take_missing(&mut self, piece: PieceIndex, asker: &Asker<'_>) -> Option<BlockRange> {
         let begun = self.begun.get_mut(&piece)?;
         let rest = begun.blocks.iter().skip(begun.cursor as usize);
         let ahead = rest.zip(0..).find(|(block, _)| **block == Block::Missing).map(|(_, ahead)| ahead)?;
@@ -462,32 +533,17 @@ impl Picker {
         begun.cursor = number + 1;
         begun.missing -= 1;
         if begun.missing == 0 {
-            self.sated(piece);
+            self.place(piece);
         }
+        self.promised(piece, number, asker);
         self.lengths.block(piece, number)
     }
-
-    /// None of the piece's blocks is missing any more, or none is to be asked for.
-    fn sated(&mut self, piece: PieceIndex) {
-        self.hungry.retain(|&other| other != piece);
-    }
-}
-
-/// Which begun pieces are considered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Share {
-    /// Those that were not left to another peer.
-    Free,
-    /// Those too: there is nothing else.
-    Any,
 }
 
 impl Begun {
-    fn is_for(&self, asker: &Asker<'_>, share: Share) -> bool {
-        let mine = |owner: Option<PeerKey>| owner.is_none_or(|owner| owner == asker.peer);
-        // A peer on parole shares a piece only if it would have to idle otherwise.
-        let shares = !asker.alone || self.leader.is_some();
-        mine(self.alone) && (share == Share::Any || mine(self.leader) && shares)
+    /// The one peer that it is left to.
+    fn owner(&self) -> Option<PeerKey> {
+        self.alone.or(self.leader)
     }
 
     fn authors(&self) -> Authors {

@@ -2,12 +2,12 @@
 
 use types::{Bitfield, PieceIndex};
 
-/// A set of pieces; that of a seed takes no memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A set of pieces; that of a peer that came as a seed takes no memory.
+#[derive(Clone, Debug)]
 pub(crate) enum Pieces {
     /// Every one of so many.
     All(u32),
-    /// These; never all of them.
+    /// These. When the last one comes they stay a list: a `have` must not cost a pass over all pieces.
     Some(Bitfield),
 }
 
@@ -31,17 +31,40 @@ impl Pieces {
     }
 
     pub(crate) fn is_all(&self) -> bool {
-        matches!(self, Pieces::All(_))
+        match self {
+            Pieces::All(_) => true,
+            Pieces::Some(bits) => bits.is_full(),
+        }
     }
 
     /// Adds a piece; `true` if it was not there before.
     pub(crate) fn insert(&mut self, piece: PieceIndex) -> bool {
-        let Pieces::Some(bits) = self else { return false };
-        let new = bits.insert(piece);
-        if bits.is_full() {
-            *self = Pieces::All(bits.len());
+        match self {
+            Pieces::All(_) => false,
+            Pieces::Some(bits) => bits.insert(piece),
         }
-        new
+    }
+
+    /// Those of its pieces that are in `set`, which is of the same torrent: from `start` on in order, then those
+    /// before it. What is not in both is passed over 64 pieces at a time.
+    pub(crate) fn shared_from<'a>(
+        &'a self,
+        set: &'a Bitfield,
+        start: u32,
+    ) -> impl Iterator<Item = PieceIndex> + 'a {
+        let (first, bit) = (start / 64, start % 64);
+        let words = if set.count_ones() == 0 { 0 } else { set.len().div_ceil(64) };
+        let from_start = u64::MAX >> bit;
+        let front = (first..words).map(move |word| (word, if word == first { from_start } else { u64::MAX }));
+        let rest = (0..words.min(first + 1))
+            .map(move |word| (word, if word == first { !from_start } else { u64::MAX }));
+        front.chain(rest).flat_map(move |(word, mask)| {
+            let mine = match self {
+                Pieces::All(_) => u64::MAX,
+                Pieces::Some(bits) => word_of(bits, word),
+            };
+            ones_of(word, word_of(set, word) & mine & mask)
+        })
     }
 
     /// Takes a piece away; `true` if it was there.
@@ -69,6 +92,25 @@ impl Pieces {
     }
 }
 
+/// 64 pieces of a set, the first of them in the high bit.
+fn word_of(set: &Bitfield, word: u32) -> u64 {
+    let bytes = set.as_bytes().get(word as usize * 8..).unwrap_or_default();
+    if let Some(whole) = bytes.first_chunk() {
+        return u64::from_be_bytes(*whole);
+    }
+    let mut padded = [0; 8];
+    padded.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    u64::from_be_bytes(padded)
+}
+
+fn ones_of(word: u32, mut bits: u64) -> impl Iterator<Item = PieceIndex> {
+    core::iter::from_fn(move || {
+        let zeros = bits.leading_zeros();
+        bits &= !(1u64 << 63).checked_shr(zeros)?;
+        Some(PieceIndex::new(word * 64 + zeros))
+    })
+}
+
 impl From<Bitfield> for Pieces {
     fn from(bits: Bitfield) -> Pieces {
         if bits.is_full() { Pieces::All(bits.len()) } else { Pieces::Some(bits) }
@@ -78,6 +120,33 @@ impl From<Bitfield> for Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn shared_pieces_are_those_in_both_from_the_start_on(
+            sets in proptest::collection::vec((any::<bool>(), any::<bool>()), 1..300),
+            start in 0u32..310,
+            seed: bool,
+        ) {
+            let count = u32::try_from(sets.len()).unwrap();
+            let (mut pieces, mut set) = (Bitfield::new(count), Bitfield::new(count));
+            for (n, (mine, theirs)) in (0..).zip(&sets) {
+                let piece = PieceIndex::new(n);
+                if *mine || seed {
+                    pieces.insert(piece);
+                }
+                if *theirs {
+                    set.insert(piece);
+                }
+            }
+            let order = (start..count).chain(0..start.min(count)).map(PieceIndex::new);
+            let expected: Vec<_> = order.filter(|&p| pieces.contains(p) && set.contains(p)).collect();
+            let pieces = Pieces::from(pieces);
+            prop_assert_eq!(pieces.shared_from(&set, start).collect::<Vec<_>>(), expected);
+        }
+    }
 
     #[test]
     fn the_last_piece_makes_a_seed() {

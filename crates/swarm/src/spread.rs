@@ -6,6 +6,7 @@
 //! nothing comes of is withdrawn, and the piece is free again.
 
 use crate::PeerKey;
+use crate::Priority;
 use crate::availability::Availability;
 use crate::limits::OFFER_SCAN;
 use crate::pieces::Pieces;
@@ -64,8 +65,8 @@ impl Spread {
     }
 
     /// The peer has one piece more; says whether it was on offer to it.
-    pub(crate) fn peer_gained(&mut self, peer: PeerKey, piece: PieceIndex, after: &Pieces) -> bool {
-        self.copies.gained(piece, after, &mut self.rng);
+    pub(crate) fn peer_gained(&mut self, peer: PeerKey, piece: PieceIndex) -> bool {
+        self.copies.gained(piece, &mut self.rng);
         let offered = self.is_offered(piece, peer);
         if offered {
             self.withdraw(piece);
@@ -98,13 +99,13 @@ impl Spread {
 
     /// Whether somebody else has each of our pieces.
     pub(crate) fn all_out(&self) -> bool {
-        let free = self.copies.rarest_first().next();
+        let free = self.copies.rarest_first(Priority::Normal).next();
         free.into_iter().chain(self.offers.keys().copied()).all(|piece| self.copies(piece) > 0)
     }
 
     /// The rarest free piece that is not in `pieces`.
     pub(crate) fn rarest(&self, pieces: &Pieces) -> Option<PieceIndex> {
-        self.copies.rarest_first().take(OFFER_SCAN).find(|&piece| !pieces.contains(piece))
+        self.copies.rarest_first(Priority::Normal).take(OFFER_SCAN).find(|&piece| !pieces.contains(piece))
     }
 
     /// How many pieces are on offer.
@@ -263,7 +264,7 @@ mod tests {
                     let Some((key, pieces)) = self.peers.get_mut(n) else { return };
                     if pieces.insert(piece) {
                         let offered = spread.is_offered(piece, *key);
-                        assert_eq!(spread.peer_gained(*key, piece, pieces), offered);
+                        assert_eq!(spread.peer_gained(*key, piece), offered);
                     }
                 }
                 Op::Lose(n, piece) => {

@@ -13,10 +13,12 @@ mod seeding;
 mod tests;
 mod turnover;
 mod upload;
+mod wishes;
 
 use crate::book::Book;
 use crate::choker::Choker;
-use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE, REPLACE_AFTER, SHOW_IDLE};
+use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE, REPLACE_AFTER, SHOW_IDLE, SNUB_TIMEOUT_END_GAME};
+use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::picker::Picker;
 use crate::priority::External;
@@ -61,6 +63,12 @@ pub struct Swarm {
     end_game: bool,
     /// What the picker's `returns` were then.
     returns: u64,
+    /// Of the peers that we could ask for something, when that was last looked at.
+    pace: Pace,
+    /// How many peers had what we want then.
+    askable: usize,
+    /// When it is to be looked at again.
+    pace_at: Time,
     /// When deadlines of peers and of the choker are to be looked at next; never later than the first of them.
     wake: Time,
     next_need: Time,
@@ -124,6 +132,9 @@ impl Swarm {
             finished: false,
             end_game: false,
             returns: 0,
+            pace: Pace::default(),
+            askable: 0,
+            pace_at: Time::ZERO,
             wake: Time::MAX,
             next_need: now + NEED_PEERS_INTERVAL,
         };
@@ -158,7 +169,9 @@ impl Swarm {
             Input::PeerClosed { peer } => self.forget(peer),
             Input::ConnectFailed { addr } => self.book.failed(addr, self.now),
             Input::PeersFound { addrs, source } => self.on_peers_found(addrs, source),
-            Input::SetWanted(wanted) => self.on_set_wanted(wanted),
+            Input::SetPriorities(priorities) => self.on_set_priorities(priorities),
+            Input::SetDeadline { piece, at } => self.on_set_deadline(piece, at),
+            Input::SetOrder(order) => self.on_set_order(order),
             Input::SetPartial { piece, blocks } => self.picker.set_partial(piece, blocks),
             Input::SetSuperSeed(on) => self.on_set_super_seed(on),
             Input::SetLimits(limits) => self.on_set_limits(limits),
@@ -185,8 +198,9 @@ impl Swarm {
     pub fn poll_timeout(&self) -> Option<Time> {
         let dial = self.may_dial().then(|| self.book.next_due()).flatten();
         let need = self.needs_peers().then_some(self.next_need);
-        let wake =
-            [Some(self.wake), dial, need, self.down.held(), self.up.held()].into_iter().flatten().min();
+        let pace = self.minds_pace().then_some(self.pace_at);
+        let held = [self.down.held(), self.up.held()].into_iter().flatten().min();
+        let wake = [Some(self.wake), dial, need, held, pace].into_iter().flatten().min();
         wake.filter(|&at| at != Time::MAX)
     }
 
@@ -245,6 +259,7 @@ impl Swarm {
             self.on_deadline();
         }
         self.go_on_if_due();
+        self.look_at_pace();
         self.fill_idle();
         self.show_pieces();
         while self.may_dial()
@@ -295,7 +310,9 @@ impl Swarm {
         for peer in self.peers.values() {
             let mut first = peer.idle_at().min(peer.keepalive_at());
             if let Some(snub) = peer.snub_at(end_game) {
-                first = first.min(snub);
+                // One that has passed is so because the end game began only now: patience is shorter from here on.
+                let passed = snub <= self.now;
+                first = first.min(if passed { self.now + SNUB_TIMEOUT_END_GAME } else { snub });
             }
             if peer.hold_until > self.now {
                 first = first.min(peer.hold_until);

@@ -7,7 +7,9 @@
 //! window is more than twice as large (slow start); when the peer is what holds back, the window stays at two round
 //! trips and half a second of its rate. There is no other ceiling than the peer's own queue (BEP 10, `reqq`).
 
-use crate::limits::{DEFAULT_REQQ, INITIAL_WINDOW, MAX_WINDOW, MIN_WINDOW, WINDOW_HEADROOM};
+use crate::limits::{
+    DEADLINE_HEADROOM, DEFAULT_REQQ, INITIAL_WINDOW, MAX_WINDOW, MIN_WINDOW, WINDOW_HEADROOM,
+};
 use core::time::Duration;
 use types::{BLOCK_LEN, Time};
 
@@ -59,6 +61,16 @@ impl Window {
         self.target.min(self.limit)
     }
 
+    /// The same when blocks are wanted soon: what is asked for late waits behind all that was asked for before. No
+    /// more than keeps the peer busy, and `least`; `first` before anything is known of it.
+    pub(crate) fn short_target(&self, first: usize, least: usize) -> usize {
+        let Some(round_trip) = self.round_trip else { return first.min(self.limit) };
+        let span = round_trip + DEADLINE_HEADROOM;
+        let in_flight = self.rate() * micros(span) / 1_000_000;
+        let blocks = usize::try_from(in_flight.div_ceil(u64::from(BLOCK_LEN))).unwrap_or(MAX_WINDOW);
+        blocks.clamp(least, MAX_WINDOW).min(self.target())
+    }
+
     pub(crate) fn ticket(&self, now: Time) -> Ticket {
         Ticket { sent: now, delivered: self.delivered }
     }
@@ -85,6 +97,11 @@ impl Window {
     /// The peer's rate in bytes per second; 0 until a block arrived.
     pub(crate) fn rate(&self) -> u64 {
         self.best[0].max(self.best[1])
+    }
+
+    /// The shortest time that any request took; `None` until a block arrived.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
     }
 
     /// How long `requests` in flight should take; `None` until a block arrived.

@@ -17,7 +17,7 @@ use session::{Report, Torrent, Wants};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 use storage::DiskEvent;
-use swarm::{Config, Input, Output, PeerKey, PeerSource, Stats, Swarm};
+use swarm::{Config, Input, Order, Output, PeerKey, PeerSource, Priority, Stats, Swarm};
 use tokio::task::{JoinError, JoinSet};
 use types::{BlockRange, Time};
 
@@ -81,12 +81,17 @@ impl Running {
         let mut swarm = Swarm::new(config, driver.lengths, verified, fastrand::u64(..), now);
         // Until it is its turn.
         swarm.handle(now, Input::Pause);
-        if !driver.add.files.is_empty() {
-            swarm.handle(now, Input::SetWanted(driver.add.metainfo.pieces_for_files(&driver.add.files)));
-        }
         if driver.add.seed_only {
             // What is missing stays missing: pieces that are not there are not wanted.
-            swarm.handle(now, Input::SetWanted(driver.disk.verified()));
+            let verified = driver.disk.verified();
+            let there = |piece| if verified.contains(piece) { Priority::Normal } else { Priority::Skip };
+            let priorities: Vec<_> = driver.lengths.pieces().map(there).collect();
+            swarm.handle(now, Input::SetPriorities(&priorities));
+        } else if let Some(priorities) = driver.add.piece_priorities() {
+            swarm.handle(now, Input::SetPriorities(&priorities));
+        }
+        if driver.add.sequential {
+            swarm.handle(now, Input::SetOrder(Order::Sequential));
         }
         for (piece, blocks) in driver.disk.partial() {
             swarm.handle(now, Input::SetPartial { piece, blocks: &blocks });

@@ -31,7 +31,7 @@ impl World<'_> {
                 }
             }
             Message::Have(_) | Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => {
-                self.note_pieces(to, message)
+                self.note_pieces(to, message);
             }
             _ => {}
         }
@@ -55,7 +55,7 @@ impl World<'_> {
             Message::HaveAll => *told = Bitfield::full(count),
             Message::HaveNone => *told = Bitfield::new(count),
             Message::Bitfield(bytes) => {
-                *told = Bitfield::from_wire(bytes, count).expect("brains send good ones")
+                *told = Bitfield::from_wire(bytes, count).expect("brains send good ones");
             }
             _ => {}
         }

@@ -1,11 +1,39 @@
 //! What is true of a picker at any time.
 
-use super::{Asker, Block, Picker, Share};
-use crate::PeerKey;
-use crate::limits::{END_GAME_COPIES, MAX_SPOILED_PIECES};
+use super::{Asker, Block, Picker, Rank};
+use crate::limits::{
+    DEADLINE_COPIES, END_GAME_COPIES, MAX_DEADLINES, MAX_PARTIAL_PIECES, MAX_SPOILED_PIECES,
+};
 use crate::pieces::Pieces;
-use alloc::collections::BTreeMap;
-use types::BlockRange;
+use crate::{PeerKey, Priority};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+use types::{BlockRange, Time};
+
+impl<'a> Asker<'a> {
+    /// A peer of which nothing special is known.
+    pub(super) fn anybody(peer: PeerKey, pieces: &'a Pieces) -> Asker<'a> {
+        Asker {
+            peer,
+            pieces,
+            current: None,
+            dry: false,
+            alone: false,
+            trusted: true,
+            whole: false,
+            quick: true,
+            snubbed: false,
+            now: Time::ZERO,
+            eta: Duration::ZERO,
+            rate: 0,
+            quickest: None,
+            behind: 0,
+            only: None,
+            suggested: &[],
+        }
+    }
+}
 
 impl Picker {
     /// Recounts everything, given the pieces of every peer and every outstanding request.
@@ -21,12 +49,30 @@ impl Picker {
             let missing = self.wanted.contains(piece) && !self.have.contains(piece);
             assert_eq!(self.missing.contains(piece), missing);
             let begun = self.begun.get(&piece);
-            assert_eq!(self.availability.is_open(piece), missing && begun.is_none(), "{piece:?} open");
+            let urgent = self.has_deadline(piece);
+            assert_eq!(
+                self.availability.is_open(piece),
+                missing && begun.is_none() && !urgent,
+                "{piece:?} open"
+            );
             assert!(begun.is_none() || !self.have.contains(piece), "{piece:?} is there and begun");
-            let hungry = self.hungry.iter().filter(|&&other| other == piece).count();
-            let expected = missing && begun.is_some_and(|begun| begun.missing > 0);
-            assert_eq!(hungry, usize::from(expected), "{piece:?} hungry");
+            let priority = self.availability.priority(piece);
+            assert_eq!(self.wanted.contains(piece), priority > Priority::Skip);
+            let rank = begun.and_then(|begun| begun.rank);
+            assert_eq!(
+                rank.is_some(),
+                missing && !urgent && begun.is_some_and(|begun| begun.missing > 0),
+                "{piece:?} hungry"
+            );
+            if let (Some(rank), Some(begun)) = (rank, begun) {
+                assert_eq!(self.hungry[&rank], piece);
+                assert!(rank.is_like(Rank::new(priority, begun.owner().is_some(), 0)), "{piece:?} {rank:?}");
+            }
         }
+        self.check_deadlines();
+        assert_eq!(self.hungry.len(), self.begun.values().filter(|begun| begun.rank.is_some()).count());
+        let left_to = self.begun.iter().filter_map(|(&piece, begun)| Some((begun.owner()?, piece)));
+        assert_eq!(self.left_to, left_to.collect::<BTreeSet<_>>());
         for (&piece, begun) in &self.begun {
             let count = |which: fn(&Block) -> bool| begun.blocks.iter().filter(|b| which(b)).count();
             assert_eq!(begun.blocks.len(), self.lengths.block_count(piece) as usize);
@@ -37,7 +83,10 @@ impl Picker {
             for (state, number) in begun.blocks.iter().zip(0..) {
                 let block = self.lengths.block(piece, number).expect("in range");
                 let expected = if let Block::Asked(n) = *state { n } else { 0 };
-                assert!(expected <= END_GAME_COPIES);
+                // Asked of several: in the end game, or near a deadline, and for no other reason.
+                let late = if begun.late { DEADLINE_COPIES } else { 1 };
+                let most = if begun.again { END_GAME_COPIES } else { late };
+                assert!(expected <= most, "{block:?} is asked of {expected} peers");
                 assert_eq!(copies.remove(&block).unwrap_or(0), expected, "requests for {block:?}, {state:?}");
             }
         }
@@ -46,22 +95,32 @@ impl Picker {
         assert!(copies.is_empty(), "asked for, but not begun: {copies:?}");
     }
 
-    /// Whether a peer could be asked for something that nobody else was asked for.
+    fn check_deadlines(&self) {
+        assert!(self.deadlines.len() <= MAX_DEADLINES);
+        let order: Vec<_> = self.deadlines.iter().map(|deadline| (deadline.at, deadline.piece)).collect();
+        assert!(order.is_sorted(), "{order:?}");
+        let hungry = self.deadlines.iter().filter(|deadline| deadline.hungry).count();
+        assert_eq!(self.deadlines.hungry().count(), hungry, "hungry ones are found");
+        assert_eq!(self.lengths.pieces().filter(|&piece| self.has_deadline(piece)).count(), order.len());
+        assert_eq!(order.iter().map(|(_, piece)| piece).collect::<BTreeSet<_>>().len(), order.len(), "twice");
+        for deadline in self.deadlines.iter() {
+            assert!(self.has_deadline(deadline.piece));
+            assert!(self.missing.contains(deadline.piece), "a deadline of {:?}", deadline.piece);
+            let begun = self.begun.get(&deadline.piece);
+            assert_eq!(deadline.hungry, begun.is_none_or(|begun| begun.missing > 0));
+            assert!(
+                begun.is_none_or(|begun| begun.alone.is_some() || begun.leader.is_none()),
+                "left to one peer"
+            );
+        }
+    }
+
+    /// Whether a peer could be asked for something that nobody else was asked for, and that has no
+    /// deadline: who is slow leaves that to others.
     pub(crate) fn has_for(&self, peer: PeerKey, pieces: &Pieces) -> bool {
-        let asker = Asker {
-            peer,
-            pieces,
-            current: None,
-            dry: false,
-            alone: false,
-            trusted: true,
-            whole: false,
-            quick: false,
-            only: None,
-            suggested: &[],
-        };
-        self.find_hungry(&asker, Share::Any).is_some()
-            || self.availability.rarest_first().any(|piece| pieces.contains(piece))
-                && self.begun.len() < crate::limits::MAX_PARTIAL_PIECES
+        let asker = Asker::anybody(peer, pieces);
+        let any = |priority| pieces.shared_from(self.availability.open_of(priority), 0).next().is_some();
+        self.find_hungry(&asker).is_some()
+            || self.begun.len() < MAX_PARTIAL_PIECES && Priority::WANTED.into_iter().any(any)
     }
 }

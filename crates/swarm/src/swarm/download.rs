@@ -3,17 +3,18 @@
 use super::{Swarm, send};
 use crate::limits::{
     END_GAME_REQUESTS, LIMITED_WINDOW, MAX_UNREQUESTED_BYTES, PAROLE_PIECE_TIME, SNUB_TIMEOUT_END_GAME,
-    WHOLE_PIECE_TIME,
+    UNKNOWN_ETA, WHOLE_PIECE_TIME,
 };
+use crate::pace::Pace;
 use crate::peer::{Asked, Peer};
 use crate::picker::{Asker, Picker, Receipt};
 use crate::pieces::Pieces;
 use crate::trust::{Ban, Trust};
-use crate::{DisconnectReason, Output, PeerKey};
+use crate::{DisconnectReason, Order, Output, PeerKey, Priority};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
-use types::{BLOCK_LEN, Bitfield, BlockDigest, BlockRange, Lengths, PieceIndex, Time};
+use types::{BLOCK_LEN, BlockDigest, BlockRange, Lengths, PieceIndex, Time};
 use wire::Message;
 
 impl Swarm {
@@ -24,10 +25,12 @@ impl Swarm {
         self.totals.down.add(now, block.len);
         let Some(peer) = self.peers.get_mut(&key) else {
             // The peer is gone, but its block is in storage.
-            self.picker.received(block, self.trust.departed(key));
-            self.cancel_everywhere(block);
+            if let Receipt::New { asked } = self.picker.received(block, self.trust.departed(key)) {
+                self.cancel_everywhere(block, asked);
+            }
             return;
         };
+        let news = peer.window.rate() == 0;
         let asked = heard_block(peer, now, block);
         peer.down.add(now, block.len);
         let from = peer.suspect;
@@ -35,7 +38,10 @@ impl Swarm {
         if let Receipt::New { asked: copies } = self.picker.received(block, from)
             && copies > u8::from(asked)
         {
-            self.cancel_everywhere(block);
+            self.cancel_everywhere(block, copies - u8::from(asked));
+        }
+        if news {
+            self.look_at_pace_now();
         }
         self.fill(key);
     }
@@ -121,16 +127,18 @@ impl Swarm {
         }
     }
 
-    pub(super) fn on_set_wanted(&mut self, wanted: Bitfield) {
-        if wanted.len() != self.lengths.piece_count() {
+    pub(super) fn on_set_priorities(&mut self, priorities: &[Priority]) {
+        if priorities.len() != self.lengths.piece_count() as usize {
             return;
         }
-        self.picker.set_wanted(wanted);
+        self.picker.set_priorities(priorities);
         self.trust.give_up(|piece| !self.picker.missing().contains(piece));
         self.recount_bytes();
         self.cancel_where(|picker, block| !picker.missing().contains(block.piece));
         for (&key, peer) in &mut self.peers {
             peer.useful = peer.pieces.count_in(self.picker.missing());
+            // What it is busy with may not be what is wanted most any more.
+            peer.current = None;
             tell_interest(&mut self.out, self.now, key, peer);
         }
         if self.finished && self.picker.missing().count_ones() > 0 {
@@ -209,11 +217,12 @@ impl Swarm {
         if !peer.pieces.insert(piece) {
             return;
         }
-        self.picker.peer_gained(piece, &peer.pieces);
+        self.picker.peer_gained(piece);
         if self.picker.missing().contains(piece) {
             peer.useful += 1;
             // If it had nothing for us, it has this now and nothing else: no search is needed.
-            if peer.dry.is_some() && peer.current.is_none() {
+            let urgent = self.picker.has_deadline(piece);
+            if peer.dry.is_some() && peer.current.is_none() && !urgent {
                 peer.current = Some(piece);
             } else {
                 peer.dry = None;
@@ -258,6 +267,8 @@ impl Swarm {
         for key in silent.map(|(&key, _)| key).collect::<Vec<_>>() {
             let Some(peer) = self.peers.get_mut(&key) else { continue };
             peer.snubbed = true;
+            // Others are to finish it.
+            peer.current = None;
             let cancels = peer.requests.iter().map(|asked| Output::Cancel { peer: key, block: asked.block });
             self.out.extend(cancels);
             peer.last_sent = now;
@@ -321,6 +332,7 @@ impl Swarm {
     pub(super) fn asking(&mut self) -> (Asking<'_>, &mut BTreeMap<PeerKey, Peer>) {
         let share = self.share();
         let trusted_around = self.trusts_anybody();
+        let askable = self.picker.has_deadlines().then_some(self.askable);
         let asking = Asking {
             lengths: self.lengths,
             picker: &mut self.picker,
@@ -330,6 +342,8 @@ impl Swarm {
             wake: &mut self.wake,
             share,
             trusted_around,
+            pace: self.pace,
+            askable,
         };
         (asking, &mut self.peers)
     }
@@ -343,10 +357,15 @@ impl Swarm {
         !self.trust.suspects_anybody() || self.peers.values().any(is_trusted)
     }
 
-    /// A block that came is asked for no more.
-    fn cancel_everywhere(&mut self, block: BlockRange) {
+    /// A block that came is asked for no more; so many requests for it are outstanding.
+    fn cancel_everywhere(&mut self, block: BlockRange, mut copies: u8) {
         for (&key, peer) in &mut self.peers {
-            if peer.take_request(block).is_some() {
+            if copies == 0 {
+                break;
+            }
+            if let Some(asked) = peer.take_request(block) {
+                copies -= 1;
+                peer.outrun = peer.outrun.max(self.now.since(asked.ticket.sent));
                 peer.last_sent = self.now;
                 self.out.push_back(Output::Cancel { peer: key, block });
             }
@@ -388,6 +407,9 @@ pub(super) struct Asking<'a> {
     share: Option<usize>,
     /// See [`Swarm::trusts_anybody`].
     trusted_around: bool,
+    pace: Pace,
+    /// Peers that have what we want, while pieces have a deadline.
+    askable: Option<usize>,
 }
 
 impl Asking<'_> {
@@ -405,14 +427,28 @@ impl Asking<'_> {
             quick: peer.delivers(self.lengths.piece_length(), PAROLE_PIECE_TIME),
         };
         let mut asked = 0;
+        let urgent = self.picker.has_deadlines();
+        let sequential = self.picker.order() == Order::Sequential;
+        let behind = if sequential { self.pace.behind(peer, self.lengths, self.now) } else { 0 };
         while asked < room {
-            let asker = asker(key, peer, self.picker.returns(), standing);
-            let Some(block) = self.picker.pick(&asker) else {
+            let mut asker = Asker { behind, ..asker(key, peer, self.picker.returns(), standing) };
+            if urgent {
+                let eta = peer.eta(self.now);
+                asker.now = self.now;
+                asker.quickest = peer.window.round_trip();
+                asker.rate = peer.window.rate();
+                asker.eta = eta.unwrap_or(UNKNOWN_ETA.max(peer.outrun * 2));
+            }
+            let late = self.picker.pick_late(&asker, |block| peer.is_asked(block));
+            let Some(block) = late.or_else(|| self.picker.pick(&asker)) else {
                 peer.current = None;
                 peer.dry = Some(self.picker.returns());
                 break;
             };
-            peer.current = Some(block.piece);
+            // Urgent pieces are everybody's: what it is busy with, it goes on with afterwards.
+            if !self.picker.has_deadline(block.piece) {
+                peer.current = Some(block.piece);
+            }
             self.ask(key, peer, block);
             asked += 1;
         }
@@ -435,9 +471,13 @@ impl Asking<'_> {
     /// How many requests the peer may have at once. Under a limit of our own that is its share, or what it was seen to
     /// bring in twice [`LIMITED_WINDOW`], if that is more: others may not use theirs.
     fn window(&self, peer: &Peer) -> usize {
-        let Some(share) = self.share else { return peer.window() };
+        let window = match self.askable {
+            Some(peers) => peer.short_window(peers, self.lengths.block_count(PieceIndex::new(0)) as usize),
+            None => peer.window(),
+        };
+        let Some(share) = self.share else { return window };
         let brings = blocks_in(peer.down.rate.per_sec(self.now), LIMITED_WINDOW * 2);
-        peer.window().min(share.max(brings))
+        window.min(share.max(brings))
     }
 
     /// Whether the peer would be asked for more if the limit allowed.
@@ -488,6 +528,12 @@ fn asker(key: PeerKey, peer: &Peer, returns: u64, standing: Standing) -> Asker<'
         trusted,
         whole,
         quick,
+        snubbed: peer.snubbed,
+        now: Time::ZERO,
+        eta: Duration::ZERO,
+        rate: 0,
+        quickest: None,
+        behind: 0,
         only: peer.peer_choking.then_some(&peer.allowed_fast),
         suggested: &peer.suggested,
     }
@@ -517,6 +563,7 @@ fn heard_block(peer: &mut Peer, now: Time, block: BlockRange) -> bool {
     peer.snubbed = false;
     let asked = peer.take_request(block);
     if let Some(asked) = &asked {
+        peer.outrun = Duration::ZERO;
         peer.window.on_block(now, asked.ticket, block.len);
     }
     asked.is_some()

@@ -73,6 +73,8 @@ impl Swarm {
         peer.peer_choking = false;
         peer.dry = None;
         peer.progress = self.now;
+        // How much it is asked for depends on how many there are.
+        self.look_at_pace_now();
         self.fill(key);
     }
 

@@ -57,7 +57,7 @@ impl Swarm {
     /// The peer has one piece more.
     pub(super) fn note_gained(&mut self, key: PeerKey, piece: PieceIndex) {
         let (Some(spread), Some(peer)) = (&mut self.spread, self.peers.get_mut(&key)) else { return };
-        let offered = spread.peer_gained(key, piece, &peer.pieces);
+        let offered = spread.peer_gained(key, piece);
         let copies = spread.copies(piece);
         peer.suggested_to.retain(|&other| other != piece);
         let Some(super_seed) = &mut self.super_seed else { return };

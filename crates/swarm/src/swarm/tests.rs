@@ -1,9 +1,10 @@
 use super::*;
 use crate::limits::{
     CHOKE_INTERVAL, DEFAULT_REQQ, IDLE_TIMEOUT, INITIAL_WINDOW, KEEPALIVE_INTERVAL, MAX_ALLOWED_FAST,
-    MAX_BAD_REQUESTS, MAX_REQUESTS_WITHOUT_FAST, MAX_UNREQUESTED_BYTES, SNUB_TIMEOUT,
+    MAX_BAD_REQUESTS, MAX_REQUESTS_WITHOUT_FAST, MAX_UNREQUESTED_BYTES, REJECT_PAUSE, SNUB_TIMEOUT,
+    SNUB_TIMEOUT_END_GAME,
 };
-use crate::{BanReason, PeerSource};
+use crate::{BanReason, PeerSource, Priority};
 use alloc::borrow::Cow;
 use alloc::vec;
 use core::time::Duration;
@@ -16,6 +17,7 @@ mod lost;
 mod pace;
 mod priority;
 mod seeding;
+mod wishes;
 
 const PIECES: u32 = 20;
 const BLOCKS: u32 = 4;
@@ -72,6 +74,7 @@ impl Bench {
         while let Some(at) = self.swarm.poll_timeout().filter(|at| *at <= end) {
             self.now = at.max(self.now);
             self.swarm.handle_timeout(self.now);
+            assert!(self.swarm.poll_timeout().is_none_or(|at| at > self.now), "it would spin");
             out.extend(self.outputs());
         }
         self.now = end;
@@ -100,6 +103,11 @@ impl Bench {
         self.connect(key, reserved);
         let out = self.says(key, Message::Interested);
         assert!(out.contains(&Output::Send { peer: key, message: Message::Unchoke }));
+    }
+
+    /// Wants these pieces and no others.
+    fn want(&mut self, wanted: &Bitfield) -> Vec<Output> {
+        self.input(Input::SetPriorities(&priorities(wanted)))
     }
 
     fn receive(&mut self, key: PeerKey, block: BlockRange) -> Vec<Output> {
@@ -244,7 +252,7 @@ fn finished_is_said_once_and_again_when_more_was_wanted() {
     let mut bench = Bench::leecher();
     let mut wanted = Bitfield::new(PIECES);
     wanted.insert(PieceIndex::new(0));
-    assert_eq!(bench.input(Input::SetWanted(wanted.clone())), []);
+    assert_eq!(bench.want(&wanted), []);
     let finish = |bench: &mut Bench, piece| {
         let out = bench.input(Input::PieceVerified { piece: PieceIndex::new(piece), digests: &[] });
         out.contains(&Output::Finished)
@@ -252,7 +260,7 @@ fn finished_is_said_once_and_again_when_more_was_wanted() {
     assert!(finish(&mut bench, 0));
     assert!(!finish(&mut bench, 0) && !finish(&mut bench, 1));
     wanted.insert(PieceIndex::new(2));
-    assert_eq!(bench.input(Input::SetWanted(wanted)), []);
+    assert_eq!(bench.want(&wanted), []);
     assert!(!finish(&mut bench, 3) && finish(&mut bench, 2));
     assert!(Bench::seed().outputs().contains(&Output::Finished));
 }
@@ -273,14 +281,14 @@ fn interest_is_exact() {
     let mut wanted = Bitfield::full(PIECES);
     assert_eq!(sent(&bench.says(PEER, Message::Have(6))), [Message::Interested]);
     wanted.remove(PieceIndex::new(6));
-    assert_eq!(sent(&bench.input(Input::SetWanted(wanted))), [Message::NotInterested]);
+    assert_eq!(sent(&bench.want(&wanted)), [Message::NotInterested]);
 }
 
 #[test]
 fn unwanted_requests_are_cancelled() {
     let mut bench = Bench::leecher();
     let asked = bench.connect_seed(PEER, FAST);
-    let out = bench.input(Input::SetWanted(Bitfield::new(PIECES)));
+    let out = bench.want(&Bitfield::new(PIECES));
     let cancels = out.iter().filter(|o| matches!(o, Output::Cancel { .. })).count();
     assert_eq!(cancels, asked.len());
     assert!(out.contains(&Output::Finished));
@@ -343,6 +351,28 @@ fn a_silent_peer_is_snubbed_and_gets_one_request() {
     let out = bench.receive(PEER, requests(&out)[0]);
     assert!(!bench.swarm.peers(bench.now).next().unwrap().snubbed);
     assert!(!requests(&out).is_empty());
+}
+
+#[test]
+fn patience_that_ends_with_the_start_of_the_end_game_is_looked_at_once_more() {
+    let mut bench = Bench::leecher();
+    let mut wanted = Bitfield::new(PIECES);
+    wanted.insert(PieceIndex::new(0));
+    bench.want(&wanted);
+    bench.connect(PEER, FAST);
+    let hello = ext::Handshake { reqq: Some(2), ..ext::Handshake::default() };
+    bench.says(PEER, Message::Extended { id: 0, payload: hello.encode().into() });
+    bench.says(PEER, Message::HaveAll);
+    let asked = requests(&bench.says(PEER, Message::Unchoke));
+    bench.now += Duration::from_millis(10);
+    bench.receive(PEER, asked[0]);
+    // It is silent from here on. The last block is nobody's, until another peer's pause is over.
+    bench.pass(Duration::from_secs(5));
+    let last = bench.connect_seed(PeerKey(2), FAST)[0];
+    bench.says(PeerKey(2), Message::Reject(last.into()));
+    assert!(requests(&bench.pass(REJECT_PAUSE)).contains(&last));
+    bench.pass(SNUB_TIMEOUT_END_GAME);
+    assert!(bench.swarm.peers(bench.now).next().unwrap().snubbed);
 }
 
 #[test]
@@ -458,15 +488,21 @@ fn who_sent_the_block_that_differs_is_banned_with_the_evidence() {
 }
 
 /// Peers that have everything, of which 1 and 2 have just spoiled piece 6 together, and what was asked for then.
-fn spoiled(peers: u64, wanted: Bitfield) -> (Bench, Vec<Output>) {
+fn spoiled(peers: u64, wanted: &Bitfield) -> (Bench, Vec<Output>) {
     let mut bench = Bench::leecher();
-    bench.input(Input::SetWanted(wanted));
+    bench.want(wanted);
     (1..=peers).for_each(|n| drop(bench.connect_seed(PeerKey(n), FAST)));
     bench.now += Duration::from_millis(1);
     (0..BLOCKS).for_each(|n| drop(bench.receive(PeerKey(u64::from(n % 2) + 1), block(6, n))));
     let fail = Input::PieceFailed { piece: PieceIndex::new(6), from_disk: false, digests: &failed(&[1]) };
     let out = bench.input(fail);
     (bench, out)
+}
+
+/// Those of a swarm that wants these pieces and no others.
+fn priorities(wanted: &Bitfield) -> Vec<Priority> {
+    let priority = |piece| if wanted.contains(piece) { Priority::Normal } else { Priority::Skip };
+    lengths().pieces().map(priority).collect()
 }
 
 fn only(piece: u32) -> Bitfield {
@@ -483,14 +519,14 @@ fn asked_of(out: &[Output]) -> Vec<(PeerKey, BlockRange)> {
 
 #[test]
 fn what_failed_is_fetched_from_whom_nobody_suspects() {
-    let (_, out) = spoiled(3, Bitfield::full(PIECES));
+    let (_, out) = spoiled(3, &Bitfield::full(PIECES));
     let again: Vec<_> = asked_of(&out).into_iter().filter(|(_, block)| block.piece.get() == 6).collect();
     assert_eq!(again, (0..BLOCKS).map(|n| (PeerKey(3), block(6, n))).collect::<Vec<_>>());
 }
 
 #[test]
 fn if_only_suspects_are_left_they_go_on() {
-    let (mut bench, out) = spoiled(2, only(6));
+    let (mut bench, out) = spoiled(2, &only(6));
     assert_eq!(asked_of(&out), (0..BLOCKS).map(|n| (PEER, block(6, n))).collect::<Vec<_>>(), "one alone");
     // It was fast enough for that; now it hardly moves.
     bench.swarm.peers.get_mut(&PEER).unwrap().window = crate::window::Window::new();
@@ -510,7 +546,8 @@ fn what_is_not_fetched_again_keeps_nobody_on_parole_for_ever() {
         let piece = PieceIndex::new(6);
         let blocks = failed(&[1]);
         let fail = Input::PieceFailed { piece, from_disk: false, digests: &blocks };
-        let inputs = [fail, Input::SetWanted(wanted)];
+        let priorities = priorities(&wanted);
+        let inputs = [fail, Input::SetPriorities(&priorities)];
         let order = if deselected_first { [1, 0] } else { [0, 1] };
         order.into_iter().for_each(|n: usize| drop(bench.input(inputs[n].clone())));
         assert!(bench.swarm.peers(bench.now).all(|peer| peer.on_parole));
@@ -718,7 +755,7 @@ fn a_partial_seed_says_that_it_wants_nothing() {
     let mut bench = Bench::leecher();
     bench.connect(PEER, FAST);
     let mut said = |wanted| {
-        let out = sent(&bench.input(Input::SetWanted(wanted)));
+        let out = sent(&bench.want(&wanted));
         let Some(Message::Extended { payload, .. }) = out.last().cloned() else { panic!("{out:?}") };
         ext::Handshake::decode(&payload).unwrap().upload_only
     };
@@ -759,7 +796,7 @@ fn partial_seeds_part_only_if_neither_has_anything_for_the_other() {
     bench.says(PEER, Message::Have(1));
     assert_eq!(closed(&bench.says(PEER, upload_only(true))), None, "it has what we want");
     assert_eq!(requests(&bench.says(PEER, Message::Unchoke)).len(), BLOCKS as usize);
-    assert_eq!(closed(&bench.input(Input::SetWanted(half))), Some(DisconnectReason::BothSeeds));
+    assert_eq!(closed(&bench.want(&half)), Some(DisconnectReason::BothSeeds));
 }
 
 #[test]
@@ -788,7 +825,7 @@ fn inputs_about_strangers_and_nonsense_are_harmless() {
         bench.input(Input::PieceVerified { piece: PieceIndex::new(PIECES), digests: &[] });
         bench.input(Input::PieceFailed { piece: PieceIndex::new(PIECES), from_disk: false, digests: &[] });
         bench.input(Input::PieceFailed { piece: PieceIndex::new(1), from_disk: false, digests: &[] });
-        bench.input(Input::SetWanted(Bitfield::new(PIECES + 1)));
+        bench.input(Input::SetPriorities(&[Priority::Skip; PIECES as usize + 1]));
         bench.connect(PeerKey(2), FAST);
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
-use swarm::{Config, Input, Output, PeerKey, PeerSource, Swarm};
+use swarm::{Config, Input, Output, PeerKey, PeerSource, Priority, Swarm};
 use types::{Bitfield, BlockDigest, BlockRange, Lengths, PeerId, PieceIndex, Time};
 use wire::{Message, Reserved};
 
@@ -159,7 +159,9 @@ impl Net {
             timer: None,
         });
         if let Some(wanted) = setup.wanted {
-            self.input(self.nodes.len() - 1, Input::SetWanted(wanted));
+            let priority = |piece| if wanted.contains(piece) { Priority::Normal } else { Priority::Skip };
+            let priorities: Vec<_> = self.lengths.pieces().map(priority).collect();
+            self.input(self.nodes.len() - 1, Input::SetPriorities(&priorities));
         }
     }
 
@@ -272,6 +274,8 @@ impl Net {
                 if self.nodes[node].timer == Some(at) {
                     self.nodes[node].timer = None;
                     self.nodes[node].swarm.handle_timeout(self.now);
+                    let next = self.nodes[node].swarm.poll_timeout();
+                    assert!(next.is_none_or(|at| at > self.now), "{}", self.report("it would spin"));
                     self.drain(node);
                 }
             }

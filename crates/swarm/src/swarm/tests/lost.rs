@@ -122,7 +122,7 @@ fn a_piece_that_nobody_wants_is_lost_without_further_ado() {
     let mut bench = Bench::new(Bitfield::full(PIECES), Config::default());
     let mut wanted = Bitfield::full(PIECES);
     wanted.remove(PieceIndex::new(3));
-    bench.input(Input::SetWanted(wanted));
+    bench.want(&wanted);
     bench.connect_leecher(PEER, FAST);
     let out = lose(&mut bench, 3);
     assert!(bench.swarm.stats(bench.now).finished && sent(&out).is_empty());
