@@ -224,7 +224,7 @@ impl Swarm {
             held_down: self.down.held().is_some(),
             held_up: self.up.held().is_some(),
             peers: self.peers.len(),
-            interested: self.peers.values().filter(|peer| peer.peer_interested).count(),
+            interested: self.peers.values().filter(|peer| peer.wants()).count(),
             seeds: self.peers.values().filter(|peer| peer.pieces.is_all()).count(),
             unchoked: self.peers.values().filter(|peer| !peer.am_choking).count(),
             connecting: self.book.dialing(),

@@ -212,5 +212,5 @@ impl Swarm {
 /// first.
 fn usefulness(peer: &Peer, now: Time) -> (bool, u64) {
     let rates = peer.down.rate.per_sec(now).saturating_add(peer.up.rate.per_sec(now));
-    (peer.am_interested || peer.peer_interested, rates)
+    (peer.am_interested || peer.wants(), rates)
 }

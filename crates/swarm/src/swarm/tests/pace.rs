@@ -351,6 +351,22 @@ fn fewer_connections_leave_the_useful_ones() {
 }
 
 #[test]
+fn who_wants_nothing_of_anybody_counts_as_such() {
+    let mut scene = Scene::new(false, NO_LIMITS);
+    let hello = ext::Handshake { upload_only: true, ..ext::Handshake::default() };
+    for n in [1, 2] {
+        let peer = scene.connect(n, None);
+        scene.says(peer, Message::HaveNone);
+        scene.says(peer, Message::Interested);
+    }
+    assert_eq!(scene.stats().interested, 2);
+    scene.says(PEER, Message::Extended { id: 0, payload: hello.encode().into() });
+    assert_eq!(scene.stats().interested, 1);
+    scene.input(Input::SetLimits(Limits { max_peers: 1, ..NO_LIMITS }));
+    assert_eq!(scene.closed, [PEER], "though it came first");
+}
+
+#[test]
 fn slots_change_at_once() {
     let mut scene = Scene::new(true, Limits { upload_slots: 2, ..NO_LIMITS });
     (1..=6).for_each(|n| scene.leecher(n, Some(50)));
