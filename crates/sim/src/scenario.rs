@@ -213,7 +213,9 @@ fn churn(options: &Options, rng: &mut Rng, spec: &mut Spec) {
     }
     let minutes = options.least_time().as_secs_f64() * 2.0 / 60.0;
     let count = spec.peers.len() as f64 * minutes * f64::from(options.churn_percent) / 100.0;
-    for _ in 0..count.ceil().min(1e6) as usize {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a bounded, positive count
+    let count = count.ceil().min(1e6) as usize;
+    for _ in 0..count {
         let peer = rng.usize(options.seeds..spec.peers.len());
         let back = Some(Duration::from_secs(rng.u64(1..60)));
         let fault = if rng.bool() { Fault::Crash(peer, back) } else { Fault::Leave(peer, back) };
