@@ -2,9 +2,10 @@
 //!
 //! Every peer has a network namespace with one TUN device in it. All packets go to one thread, the [`router`], which
 //! holds them back as lines of a given rate, queue and delay would: kernels don't always have `netem`, but every one
-//! has TUN. Nothing is routed out of the namespaces, so no packet leaves the machine.
+//! has TUN. Nothing is routed out of the namespaces, so no packet leaves the machine, and all of them are behind mounts
+//! of the process's own, so nothing is left of them however it ends.
 //!
-//! As root, after `cargo build --release -p rawtorrent -p rawtorrent-tests`:
+//! After `cargo build --release -p rawtorrent -p rawtorrent-tests`:
 //!
 //! ```text
 //! target/release/wanlab selftest
@@ -23,3 +24,22 @@ pub mod run;
 pub mod scenario;
 pub mod selftest;
 mod tun;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::interop::netns;
+
+/// Where `ip netns` keeps its names; and where swarms keep their files, since a disk that is busy with something else
+/// would be part of the result.
+pub const MEMORY: &str = "/run";
+
+/// Returns once this process is in namespaces of its own for network and mounts, with a [`MEMORY`] of its own.
+///
+/// # Errors
+/// The kernel doesn't let us.
+pub fn enter() -> Result<()> {
+    netns::enter()?;
+    netns::cover(Path::new(MEMORY))
+}

@@ -10,7 +10,7 @@ use rawtorrent_tests::process;
 use rawtorrent_tests::wan::lab::Sysctl;
 use rawtorrent_tests::wan::run::{self, Outcome, Times};
 use rawtorrent_tests::wan::scenario::{Role, Scenario};
-use rawtorrent_tests::wan::selftest;
+use rawtorrent_tests::wan::{self, selftest};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -21,7 +21,7 @@ const TOLERANCE: f64 = 0.10;
 
 /// Swarms of the built binary over an emulated wide-area network.
 ///
-/// Needs root: every peer has a network namespace, from which nothing leaves the machine.
+/// Every peer has a network namespace, from which nothing leaves the machine; several labs can run side by side.
 #[derive(Parser)]
 struct Options {
     /// A kernel setting of every peer's namespace, such as net.ipv4.tcp_congestion_control=reno; may be repeated
@@ -63,7 +63,8 @@ struct UnderTest {
 }
 
 fn main() -> ExitCode {
-    match perform(&Options::parse()) {
+    let options = Options::parse();
+    match wan::enter().and_then(|()| perform(&options)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -74,9 +75,8 @@ fn main() -> ExitCode {
 }
 
 fn perform(options: &Options) -> Result<bool> {
-    // What else the machine does is no part of a scenario. Threads and children inherit this; a user who may not set
-    // it may make no namespaces either.
-    rustix::process::setpriority_process(None, -10)?;
+    // What else the machine does is no part of a scenario. Threads and children inherit this; only root may set it.
+    let _ = rustix::process::setpriority_process(None, -10);
     match &options.command {
         Task::Selftest => measure(&options.sysctl),
         Task::Run { file, under_test } => {
@@ -151,6 +151,6 @@ fn run_real(scenario: &Scenario, under_test: &UnderTest, sysctls: &[Sysctl]) -> 
     let binary = path.canonicalize().with_context(|| path.display().to_string())?;
     match &under_test.keep {
         Some(dir) => run::run(scenario, &binary, &dir.join(&scenario.name), sysctls),
-        None => run::run(scenario, &binary, TempDir::new()?.path(), sysctls),
+        None => run::run(scenario, &binary, TempDir::new_in(wan::MEMORY)?.path(), sysctls),
     }
 }

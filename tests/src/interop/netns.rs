@@ -88,6 +88,17 @@ pub fn name_hosts(names: &[(String, IpAddr)], dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Covers a folder with an empty one in memory, which this process and its children alone see, and which is gone when
+/// they are.
+///
+/// # Errors
+/// The folder is not there, or the kernel refuses the mount.
+pub fn cover(dir: &Path) -> Result<()> {
+    let status = Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(dir).status();
+    ensure!(status.context("cannot run `mount`")?.success(), "cannot cover {}", dir.display());
+    Ok(())
+}
+
 /// Interfaces of this namespace besides loopback. Read from `/proc`: `/sys` may still show another namespace.
 fn other_interfaces() -> Result<Vec<String>> {
     let table = fs::read_to_string("/proc/net/dev").context("/proc/net/dev")?;

@@ -1,6 +1,5 @@
 //! The namespaces, made and unmade.
 
-use std::env;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -26,32 +25,26 @@ const DEVICE: &str = "wan0";
 /// How long `ip` may take, also on a busy machine.
 const IP_LIMIT: Duration = Duration::from_secs(20);
 
-/// A network of namespaces, one per node; gone when dropped.
+/// A network of namespaces, one per node; gone when dropped, and with [the process's mounts](super::enter) in any case.
 #[derive(Debug)]
 pub struct Lab {
     namespaces: Vec<String>,
     stop: Arc<AtomicBool>,
     router: Option<JoinHandle<Result<Counters>>>,
-    /// Held as long as the namespaces are there: two labs would take each other's away.
-    _lock: File,
 }
 
 impl Lab {
-    /// Makes it; waits while another process has one. `sysctls` are set in every namespace.
+    /// Makes it; a process has one at a time. `sysctls` are set in every namespace.
     ///
     /// # Errors
-    /// Not root, no `ip`, no TUN devices.
+    /// [`enter`](super::enter) was not called; no `ip`, no TUN devices.
     pub fn new(nodes: &[Node], sysctls: &[Sysctl]) -> Result<Lab> {
-        ensure!(rustix::process::geteuid().is_root(), "only root can make network namespaces");
-        let lock = File::create(env::temp_dir().join("rt-lab.lock")).context("the lab's lock")?;
-        lock.lock()?;
-        remove_leftovers()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let mut lab = Lab { namespaces: Vec::new(), stop, router: None, _lock: lock };
+        let mut lab = Lab { namespaces: Vec::new(), stop, router: None };
         let devices = (0..nodes.len()).map(|node| lab.add_node(node, sysctls)).collect::<Result<Vec<_>>>()?;
         let (nodes, stop) = (nodes.to_owned(), Arc::clone(&lab.stop));
         lab.router = Some(thread::Builder::new().name("router".to_owned()).spawn(move || {
-            run_before_others()?;
+            run_before_others();
             router::run(&nodes, &devices, &stop)
         })?);
         Ok(lab)
@@ -146,25 +139,11 @@ impl Drop for Lab {
 }
 
 /// Gives this thread the processor whenever it wants it: it is the network, which doesn't wait for the peers. The
-/// router's naps leave most of the time to others.
-fn run_before_others() -> Result<()> {
+/// router's naps leave most of the time to others. Only root may; who may not sees by what is counted as late whether
+/// it mattered.
+fn run_before_others() {
     let thread = rustix::thread::gettid().to_string();
-    let done = process::run(Command::new("chrt").args(["--fifo", "--pid", "1", &thread]), IP_LIMIT)
-        .context("Debian package util-linux")?;
-    ensure!(done.code() == Some(0), "`chrt`: {}", done.stderr.trim());
-    Ok(())
-}
-
-/// Namespaces of a lab whose process was killed.
-fn remove_leftovers() -> Result<()> {
-    let Ok(entries) = fs::read_dir(NAMESPACES) else { return Ok(()) };
-    for entry in entries {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.starts_with(PREFIX) {
-            ip(&["netns", "delete", &name])?;
-        }
-    }
-    Ok(())
+    let _ = process::run(Command::new("chrt").args(["--fifo", "--pid", "1", &thread]), IP_LIMIT);
 }
 
 fn inside<T: Send>(namespace: &str, task: impl FnOnce() -> T + Send) -> Result<T> {
