@@ -236,7 +236,7 @@ fn outcome(scenario: &Scenario, finished: &[Option<Duration>], network: Counters
 pub struct Times {
     /// Of the first.
     pub first: f64,
-    /// Of the one in the middle, or half-way between the two that are.
+    /// Of the one in the middle, or the earlier one of the two that are, as the simulator counts.
     pub median: f64,
     /// Of the last.
     pub last: f64,
@@ -248,8 +248,14 @@ impl Times {
         let mut times: Vec<f64> = times.collect();
         times.sort_by(f64::total_cmp);
         let (first, last) = (*times.first()?, *times.last()?);
-        let median = f64::midpoint(times[(times.len() - 1) / 2], times[times.len() / 2]);
-        Some(Times { first, median, last })
+        Some(Times { first, median: times[(times.len() - 1) / 2], last })
+    }
+
+    /// The median of each over several runs; `None` if there is no run.
+    #[must_use]
+    pub fn typical(runs: &[Outcome]) -> Option<Times> {
+        let median = |of: fn(&Outcome) -> f64| Some(Times::of(runs.iter().map(of))?.median);
+        Some(Times { first: median(|o| o.first)?, median: median(|o| o.median)?, last: median(|o| o.last)? })
     }
 }
 
@@ -269,6 +275,6 @@ mod tests {
         let times = |times: &[f64]| Times::of(times.iter().copied());
         assert_eq!(times(&[]), None);
         assert_eq!(times(&[3.0, 1.0, 2.0]), Some(Times { first: 1.0, median: 2.0, last: 3.0 }));
-        assert_eq!(times(&[4.0, 1.0]), Some(Times { first: 1.0, median: 2.5, last: 4.0 }));
+        assert_eq!(times(&[4.0, 1.0]), Some(Times { first: 1.0, median: 1.0, last: 4.0 }));
     }
 }
