@@ -5,7 +5,8 @@
 //! has TUN. Nothing is routed out of the namespaces, so no packet leaves the machine, and all of them are behind mounts
 //! of the process's own, so nothing is left of them however it ends.
 //!
-//! After `cargo build --release -p rawtorrent -p rawtorrent-tests`:
+//! `cargo xtask lab` measures the lines and compares all scenarios. By hand, after
+//! `cargo build --release -p rawtorrent -p rawtorrent-tests`:
 //!
 //! ```text
 //! target/release/wanlab selftest

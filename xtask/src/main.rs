@@ -3,6 +3,7 @@
 mod check;
 mod container;
 mod fuzz;
+mod lab;
 mod needs;
 mod run;
 mod suite;
@@ -20,6 +21,7 @@ usage: cargo xtask COMMAND
   check                 crate floors, no_std, limits of style (no network, seconds)
   test [OPTIONS]        everything that can be tested; installs what it needs where it may (Debian, root)
   ci [OPTIONS]          fmt, clippy, doc, check and test: what .ci/run calls
+  lab [FILE...]         real swarms over emulated lines beside simulated ones (minutes, wants an idle machine)
 
 options of test and ci:
   --full                every interop cell instead of the sample
@@ -50,6 +52,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
         "check" if rest.is_empty() => check::run(&root),
         "test" => suite::run(&root, &Options::parse(rest, Step::TEST)?),
         "ci" => suite::run(&root, &Options::parse(rest, Step::ALL)?),
+        "lab" => lab::run(&root, rest),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(true)

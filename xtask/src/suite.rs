@@ -195,11 +195,11 @@ fn interop(root: &Path, full: bool) -> Result<Tally> {
 }
 
 /// Builds the binary as users get it.
-fn build_binary(root: &Path) -> Result<()> {
+pub(crate) fn build_binary(root: &Path) -> Result<()> {
     must_build(root, &["build", "--locked", "--release", "--bin", "rawtorrent"])
 }
 
-fn must_build(root: &Path, args: &[&str]) -> Result<()> {
+pub(crate) fn must_build(root: &Path, args: &[&str]) -> Result<()> {
     let tally = cargo(root, args, &[])?;
     if tally.failed > 0 {
         bail!("cargo {} failed", args.join(" "));
