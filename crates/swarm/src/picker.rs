@@ -8,8 +8,9 @@
 //! The order of preference: a piece with a deadline; the piece that the peer is busy with; an open piece that failed
 //! before, so that it is known soon who spoiled it; then, one priority after the other, a begun piece and the rarest open
 //! piece (the first few at random); a begun piece that was left to another peer. The end game begins when nothing is
-//! missing or open that anybody has: then blocks that are asked for are asked for again of others. A snubbed peer goes
-//! the other way round: it gets what everybody else has and wants last.
+//! missing or open: then blocks that are asked for are asked for again of others. Pieces that nobody has yet put it off,
+//! or behind a slow seed it would never end, and everything be fetched twice. A snubbed peer goes the other way round: it
+//! gets what everybody else has and wants last.
 //!
 //! A piece that failed before, and each piece of a peer on parole, is to have one author: others are kept from it, if
 //! the author is fast enough. If the piece is urgent too, it has to be fast enough for the deadline, and others are let

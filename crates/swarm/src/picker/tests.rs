@@ -453,8 +453,7 @@ impl Model {
     }
 
     fn pick_again(&mut self, n: usize) {
-        let available = |block: &BlockRange| self.count(block.piece) > 0 || !self.is_untouched(block.piece);
-        let end_game = !self.missing_blocks().iter().any(available) && self.picker.begun() > 0;
+        let end_game = self.missing_blocks().is_empty() && self.picker.begun() > 0;
         assert_eq!(self.picker.in_end_game(), end_game);
         if !end_game {
             return;

@@ -248,6 +248,28 @@ fn the_end_game_asks_again_and_cancels() {
 }
 
 #[test]
+fn there_is_no_end_game_while_nobody_has_the_rest() {
+    let mut bench = Bench::leecher();
+    let mut most = Bitfield::full(PIECES);
+    most.remove(PieceIndex::new(3));
+    for key in [PEER, PeerKey(2), PeerKey(3)] {
+        bench.connect(key, FAST);
+        bench.says(key, Message::Bitfield(most.as_bytes().into()));
+    }
+    let mut asked: Vec<BlockRange> = [PEER, PeerKey(2), PeerKey(3)]
+        .into_iter()
+        .flat_map(|key| requests(&bench.says(key, Message::Unchoke)))
+        .collect();
+    let all = asked.len();
+    asked.sort_unstable();
+    asked.dedup();
+    assert_eq!((asked.len(), all), (((PIECES - 1) * BLOCKS) as usize, all), "nothing twice");
+    let out = requests(&bench.says(PeerKey(3), Message::Have(3)));
+    assert_eq!(out[..BLOCKS as usize], (0..BLOCKS).map(|n| block(3, n)).collect::<Vec<_>>());
+    assert!(bench.swarm.picker.in_end_game(), "now there is");
+}
+
+#[test]
 fn finished_is_said_once_and_again_when_more_was_wanted() {
     let mut bench = Bench::leecher();
     let mut wanted = Bitfield::new(PIECES);
