@@ -83,6 +83,8 @@ pub(crate) struct Peer {
     pub(crate) greeted: bool,
     /// What it may have while we choke it (BEP 6).
     pub(crate) allowed_to: Vec<PieceIndex>,
+    /// A piece that it may have to the end though its turn is over, and how many bytes of it are left.
+    pub(crate) may_finish: Option<(PieceIndex, u64)>,
     /// Bytes that it asked for and got while we choked it.
     pub(crate) fast_bytes: u64,
     /// What we suggested and it has not asked for yet (BEP 6).
@@ -159,6 +161,7 @@ impl Peer {
             bad_requests: 0,
             greeted: false,
             allowed_to: Vec::new(),
+            may_finish: None,
             fast_bytes: 0,
             suggested_to: Vec::new(),
             shown: None,
@@ -217,10 +220,27 @@ impl Peer {
         asked || moves || !(self.am_choking || self.peer_choking)
     }
 
-    /// Whether a request is met though we choke the peer: it is new here, and has not had too much already (BEP 6).
+    /// Whether a request is met though we choke the peer (BEP 6): it completes a piece, or the peer is new here and has
+    /// not had too much already.
     pub(crate) fn may_have_fast(&self, block: BlockRange) -> bool {
+        !self.pieces.contains(block.piece) && (self.may_finish(block) || self.is_allowed_to(block))
+    }
+
+    fn may_finish(&self, block: BlockRange) -> bool {
+        self.may_finish.is_some_and(|(piece, left)| piece == block.piece && u64::from(block.len) <= left)
+    }
+
+    /// A request was met though we choke the peer.
+    pub(crate) fn note_fast(&mut self, block: BlockRange) {
+        let len = u64::from(block.len);
+        match self.may_finish(block) {
+            true => self.may_finish = self.may_finish.map(|(piece, left)| (piece, left - len)),
+            false => self.fast_bytes += len,
+        }
+    }
+
+    fn is_allowed_to(&self, block: BlockRange) -> bool {
         self.allowed_to.contains(&block.piece)
-            && !self.pieces.contains(block.piece)
             && usize::try_from(self.pieces.count()).is_ok_and(|count| count <= ALLOWED_FAST_PIECES)
             && self.fast_bytes + u64::from(block.len) <= MAX_FAST_BYTES
     }

@@ -123,6 +123,11 @@ impl Spread {
         self.by_peer.contains(&(peer, piece))
     }
 
+    /// Whether the piece is on offer to the peer, and some of it was sent.
+    pub(crate) fn has_begun(&self, piece: PieceIndex, peer: PeerKey) -> bool {
+        self.offers.get(&piece).is_some_and(|offer| offer.peer == peer && offer.begun)
+    }
+
     /// The peer was told of a piece, or asked for it; without effect unless the piece is free.
     pub(crate) fn offer(&mut self, piece: PieceIndex, peer: PeerKey, now: Time) {
         if self.copies.is_open(piece) {

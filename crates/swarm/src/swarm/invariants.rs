@@ -44,7 +44,9 @@ impl Swarm {
         assert!(asked.windows(2).all(|pair| pair[0] != pair[1]), "asked twice for the same block");
         assert!(peer.allowed_fast.len() <= MAX_ALLOWED_FAST);
         assert!(peer.fast || !peer.peer_choking || peer.requests.is_empty(), "a choke drops requests");
-        let fast = peer.queue.iter().all(|block| peer.allowed_to.contains(&block.piece));
+        let finishes = |piece| peer.may_finish.is_some_and(|(other, _)| other == piece);
+        let allowed = |piece| peer.allowed_to.contains(&piece) || finishes(piece);
+        let fast = peer.queue.iter().all(|block| allowed(block.piece));
         assert!(!peer.am_choking || fast, "who is choked is not served");
         assert!(peer.allowed_to.len() <= ALLOWED_FAST_PIECES && peer.fast_bytes <= MAX_FAST_BYTES);
         let reqq = usize::try_from(self.config.reqq).expect("32 bits");

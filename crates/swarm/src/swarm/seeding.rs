@@ -12,7 +12,7 @@ use crate::super_seed::{SuperSeed, Viewer};
 use crate::{Output, PeerKey};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use types::{BLOCK_LEN, Bitfield, BlockRange, PieceIndex, Time};
+use types::{BLOCK_LEN, Bitfield, BlockRange, Lengths, PieceIndex, Time};
 use wire::Message;
 
 /// Suggestions ahead of what a peer asks for, beside those for its window.
@@ -249,6 +249,23 @@ fn show_rest(
     }
     for piece in have.ones().filter(|&piece| !shown.contains(piece)) {
         send(out, now, key, peer, Message::Have(piece.get()));
+    }
+}
+
+/// The peer's turn is over, but what it has begun to get would be of use to nobody: it may have the rest of that piece
+/// (BEP 6, allowed fast).
+pub(super) fn let_finish(
+    out: &mut VecDeque<Output>,
+    now: Time,
+    lengths: &Lengths,
+    spread: &Spread,
+    key: PeerKey,
+    peer: &mut Peer,
+) {
+    let asked = peer.serving.iter().chain(&peer.queue).map(|block| block.piece);
+    if let Some(piece) = asked.into_iter().find(|&piece| spread.has_begun(piece, key)).filter(|_| peer.fast) {
+        peer.may_finish = Some((piece, u64::from(lengths.piece_len(piece))));
+        send(out, now, key, peer, Message::AllowedFast(piece.get()));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Serving: who is unchoked, and what they asked for.
 
-use super::seeding::note_choked;
+use super::seeding::{let_finish, note_choked};
 use super::{Swarm, send};
 use crate::allowed_fast::allowed_fast;
 use crate::choker::Candidate;
@@ -33,7 +33,7 @@ impl Swarm {
         let reason = match answer {
             Answer::Queue(block) => {
                 if peer.am_choking {
-                    peer.fast_bytes += u64::from(block.len);
+                    peer.note_fast(block);
                 }
                 peer.queue.push_back(block);
                 self.note_request(key, block);
@@ -201,6 +201,9 @@ impl Swarm {
         let chosen = self.choker.round(self.now, self.finished, candidates, &mut self.rng);
         for (&key, peer) in &mut self.peers {
             if !peer.am_choking && !chosen.contains(&key) {
+                if let Some(spread) = &self.spread {
+                    let_finish(&mut self.out, self.now, &self.lengths, spread, key, peer);
+                }
                 choke(&mut self.out, self.now, key, peer);
                 note_choked(self.spread.as_mut(), key, peer);
             }
@@ -238,6 +241,7 @@ impl Swarm {
         self.suggest_first(key);
         let Some(peer) = self.peers.get_mut(&key).filter(|peer| peer.am_choking) else { return };
         peer.am_choking = false;
+        peer.may_finish = None;
         peer.ever_unchoked = true;
         peer.choke_changed = self.now;
         send(&mut self.out, self.now, key, peer, Message::Unchoke);
@@ -254,7 +258,7 @@ fn choke(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
     if peer.fast {
         for block in queue {
             if peer.may_have_fast(block) {
-                peer.fast_bytes += u64::from(block.len);
+                peer.note_fast(block);
                 peer.queue.push_back(block);
             } else {
                 send(out, now, key, peer, Message::Reject(block.into()));

@@ -130,3 +130,36 @@ fn a_choke_leaves_requests_for_allowed_pieces() {
         (0..BLOCKS).map(|n| serves(&bench.input(Input::BlockSent { peer: PEER, block: block(other, n) })));
     assert_eq!(served.sum::<usize>(), BLOCKS as usize);
 }
+
+#[test]
+fn who_has_begun_a_piece_may_finish_it() {
+    let blocks = 64;
+    let lengths = Lengths::new(u64::from(PIECES * blocks * BLOCK_LEN), blocks * BLOCK_LEN).unwrap();
+    let config = Config { upload_slots: 1, ..Config::default() };
+    let now = Time::from_secs(100);
+    let mut bench = Bench { swarm: Swarm::new(config, lengths, Bitfield::full(PIECES), 1, now), now };
+    bench.connect_leecher(PEER, FAST);
+    bench.connect(PeerKey(2), FAST);
+    bench.says(PeerKey(2), Message::Interested);
+    let request = |piece, n| Request { index: piece, begin: n * BLOCK_LEN, length: BLOCK_LEN };
+    let rejects = |out: &[Output]| sent(out).iter().filter(|m| matches!(m, Message::Reject(_))).count();
+    (0..blocks).for_each(|n| drop(bench.says(PEER, Message::Request(request(0, n)))));
+    (0..8).for_each(|n| drop(bench.says(PEER, Message::Request(request(1, n)))));
+    let block = lengths.block(PieceIndex::new(0), 0).unwrap();
+    bench.input(Input::BlockSent { peer: PEER, block });
+    let out = bench.pass(Duration::from_secs(70));
+    let at = |wanted: &Output| out.iter().position(|o| o == wanted).unwrap();
+    let allowed = at(&send_to(PEER, Message::AllowedFast(0)));
+    assert!(allowed < at(&send_to(PEER, Message::Choke)), "or the peer would give it up");
+    assert_eq!(rejects(&out), 8, "the other piece");
+    // The sixteen that the driver is at, and the 47 that wait, are served; then as much again as the piece is long.
+    let mut serving = 16;
+    for n in 1..blocks {
+        let block = lengths.block(PieceIndex::new(0), n).unwrap();
+        serving += serves(&bench.input(Input::BlockSent { peer: PEER, block }));
+    }
+    assert_eq!(serving, 63);
+    let again = (0..blocks).map(|n| rejects(&bench.says(PEER, Message::Request(request(0, n)))));
+    assert_eq!(again.sum::<usize>(), 47, "what waited counts");
+    assert_eq!(rejects(&bench.says(PEER, Message::Request(request(1, 0)))), 1);
+}
