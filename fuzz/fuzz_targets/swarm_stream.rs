@@ -28,7 +28,9 @@ impl Bench {
         for piece in lengths.pieces().take(usize::from(flags >> 4)) {
             have.insert(piece);
         }
-        let config = Config { max_peers: 3, upload_slots: 1, reqq: 8, ..Config::default() };
+        // Some are outranked by others, and all come from one network.
+        let external = vec![[10, 1, 0, 1].into()];
+        let config = Config { max_peers: 3, upload_slots: 1, reqq: 8, external, ..Config::default() };
         let swarm = Swarm::new(config, lengths, have, u64::from(flags), Time::ZERO);
         Bench { swarm, now: Time::ZERO, asked: Vec::new(), serving: Vec::new() }
     }
@@ -79,7 +81,7 @@ impl Bench {
     /// One step of the driver.
     fn drive(&mut self, what: u8, which: u8) {
         let piece = types::PieceIndex::new(u32::from(which) % (PIECES + 1));
-        match what % 12 {
+        match what % 13 {
             0 | 1 if !self.asked.is_empty() => {
                 let (peer, block) = self.asked.remove(usize::from(which) % self.asked.len());
                 self.input(Input::BlockReceived { peer, block });
@@ -92,7 +94,7 @@ impl Bench {
                 let (peer, block) = self.serving.remove(usize::from(which) % self.serving.len());
                 self.input(Input::BlockSent { peer, block });
             }
-            4 | 5 => self.hashed(what % 12 == 4, piece, which),
+            4 | 5 => self.hashed(what % 13 == 4, piece, which),
             6 => self.connect(which % 4, which >> 4),
             7 => {
                 self.now += Duration::from_millis(u64::from(which) * 100);
@@ -128,6 +130,8 @@ impl Bench {
                 0 => Order::Sequential,
                 _ => Order::RarestFirst,
             })),
+            12 if which >> 6 == 0 => self.input(Input::SetSuperSeed(which & 1 == 0)),
+            12 => self.input(Input::PieceLost { piece }),
             _ => {}
         }
     }
