@@ -100,6 +100,9 @@ pub(crate) struct Seed {
     /// The folder that holds the torrents' files or folders
     #[arg(long, value_name = "DIR", env = "RAWTORRENT_DATA")]
     pub(crate) data: PathBuf,
+    /// Give each piece to one peer first (BEP 16): for the only seed of a new torrent, with a slow line
+    #[arg(long, env = "RAWTORRENT_SUPER_SEED", value_parser = switch)]
+    pub(crate) super_seed: bool,
     #[command(flatten)]
     pub(crate) goal: Goal,
     #[command(flatten)]

@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Download, console: &Console) -> Result<Exit, Failure> {
             args::Allocate::Full => Allocate::Full,
         },
         seed_only: false,
+        super_seed: false,
         seed: goes_on.then_some(goal),
         peers: args.session.peer.clone(),
         trackers: !args.session.no_trackers,

@@ -16,6 +16,7 @@ pub(crate) fn run(args: &Seed, console: &Console) -> Result<Exit, Failure> {
         overwrite: false,
         allocate: Allocate::Sparse,
         seed_only: true,
+        super_seed: args.super_seed,
         seed: Some(transfer::seed_goal(args.goal)),
         peers: args.session.peer.clone(),
         trackers: !args.session.no_trackers,

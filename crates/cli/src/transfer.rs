@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) allocate: Allocate,
     /// Seed what is there, download nothing.
     pub(crate) seed_only: bool,
+    /// See [`AddTorrent::super_seed`].
+    pub(crate) super_seed: bool,
     /// What follows completion: seeding until the goal is reached, or the end.
     pub(crate) seed: Option<SeedGoal>,
     pub(crate) peers: Vec<SocketAddr>,
@@ -224,6 +226,7 @@ impl Transfer {
             .allocate(plan.allocate)
             .overwrite(plan.overwrite)
             .seed_only(plan.seed_only)
+            .super_seed(plan.super_seed)
             .stop_when_finished(plan.seed.is_none())
             .seed_goal(plan.seed.unwrap_or_default()))
     }

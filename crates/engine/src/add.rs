@@ -21,6 +21,7 @@ pub struct AddTorrent {
     pub(crate) allocate: Allocate,
     pub(crate) overwrite: bool,
     pub(crate) seed_only: bool,
+    pub(crate) super_seed: bool,
     pub(crate) stop_when_finished: bool,
     pub(crate) seed_goal: SeedGoal,
     pub(crate) max_down: Option<u64>,
@@ -50,6 +51,7 @@ impl AddTorrent {
             allocate: Allocate::Sparse,
             overwrite: false,
             seed_only: false,
+            super_seed: false,
             stop_when_finished: false,
             seed_goal: SeedGoal::default(),
             max_down: None,
@@ -134,6 +136,14 @@ impl AddTorrent {
     #[must_use]
     pub fn seed_only(mut self, seed_only: bool) -> AddTorrent {
         self.seed_only = seed_only;
+        self
+    }
+
+    /// Super seeds (BEP 16) if every piece is there when it starts: each piece is shown to one peer first, until all have
+    /// been seen at other peers. For the only seed of a new torrent, with a slow line.
+    #[must_use]
+    pub fn super_seed(mut self, super_seed: bool) -> AddTorrent {
+        self.super_seed = super_seed;
         self
     }
 

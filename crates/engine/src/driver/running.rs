@@ -73,6 +73,8 @@ impl Running {
         let now = shared.now();
         let config = Config {
             peer_id: driver.peer_id,
+            info_hash: driver.torrent.wire(),
+            super_seed: driver.add.super_seed,
             client: shared.settings.client.clone(),
             listen_port: Some(shared.port).filter(|&port| port != 0),
             ..Config::default()
