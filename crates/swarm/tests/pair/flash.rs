@@ -36,12 +36,12 @@ fn a_slow_super_seed_sends_everything_once() {
     }
 }
 
-/// The bar is 160 %; without suggestions it is about 123 %.
+/// The bar is 160 %; without suggestions, and if turns ended in the middle of a piece, it is about 123 %.
 #[test]
 fn a_slow_seed_sends_little_twice() {
     for seed in 0..2 {
         let (sent, time) = sent_until_all_is_out(seed, 256 << 10, crowd(false));
-        assert!(sent <= 118, "seed {seed}: {sent} % of the content");
+        assert!(sent <= 114, "seed {seed}: {sent} % of the content");
         assert!(time <= 120, "seed {seed}: it idled: {time} % of the time that it takes");
     }
 }
