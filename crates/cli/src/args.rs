@@ -549,6 +549,17 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_may_hide_what_it_has() {
+        for (line, hides) in [
+            (&["seed", "x", "--data", "."][..], false),
+            (&["seed", "x", "--data", ".", "--super-seed"], true),
+        ] {
+            let Ok(Command::Seed(args)) = parse(line) else { panic!("{line:?}") };
+            assert_eq!(args.super_seed, hides);
+        }
+    }
+
+    #[test]
     fn piece_lengths_at_their_bounds() {
         assert_eq!((piece_length("16KiB"), piece_length("64MiB")), (Ok(1 << 14), Ok(1 << 26)));
         assert!(piece_length("8KiB").is_err());

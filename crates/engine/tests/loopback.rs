@@ -3,8 +3,8 @@
 
 use engine::create::CreateTorrent;
 use engine::{
-    AddTorrent, Engine, Error, EventKind, Metainfo, Priority, SeedGoal, Settings, Torrent, TorrentState,
-    TrackerServer,
+    AddTorrent, Direction, Engine, Error, EventKind, Metainfo, Priority, SeedGoal, Settings, Torrent,
+    TorrentState, TrackerServer,
 };
 use pollster::block_on;
 use std::fs;
@@ -328,6 +328,32 @@ fn a_seed_goal_ends_the_torrent() {
     let goal = SeedGoal { ratio: None, time: Some(Duration::ZERO) };
     let add = AddTorrent::new(source.metainfo.clone(), source.dir.path()).seed_only(true).seed_goal(goal);
     block_on(async { seeding.add(add).await.unwrap().wait_stopped().await }).unwrap();
+}
+
+/// A super seed (BEP 16) seems to have nothing, and still gives everything to a peer that is alone with it.
+#[test]
+fn a_super_seed_gives_everything() {
+    let source = album();
+    let state = tempfile::tempdir().unwrap();
+    let seeding = engine(state.path());
+    let mut events = seeding.events();
+    let add = AddTorrent::new(source.metainfo.clone(), source.dir.path()).seed_only(true).super_seed(true);
+    let seed = block_on(seeding.add(add)).unwrap();
+    block_on(seed.wait_finished()).unwrap();
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine(state.path());
+    let add = AddTorrent::new(source.metainfo.clone(), to.path()).peers(seeding.listen_addrs().to_vec());
+    block_on(async { leecher.add(add).await.unwrap().wait_finished().await }).unwrap();
+    assert_same(source.dir.path(), to.path());
+    let first = block_on(async {
+        loop {
+            match events.next().await.unwrap().kind {
+                EventKind::Message { direction: Direction::Out, name, .. } => return name,
+                _ => continue,
+            }
+        }
+    });
+    assert_eq!(first, "have none");
 }
 
 #[test]

@@ -142,5 +142,8 @@ fn super_seeding_ends_when_something_is_lost() {
     assert!(!bench.swarm.stats(bench.now).super_seeding);
     let at = |wanted: &Message<'_>| out.iter().position(|m| m == wanted);
     let gone = Message::Extended { id: 9, payload: ext::DontHave(3).encode().to_vec().into() };
-    assert!(at(&Message::Have(3)) < at(&gone) && at(&gone).is_some());
+    assert!(
+        at(&Message::Have(3)).unwrap() < at(&gone).unwrap(),
+        "it is told of what was there, then that it is gone"
+    );
 }

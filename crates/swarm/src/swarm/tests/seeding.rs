@@ -381,3 +381,35 @@ fn the_first_pieces_are_what_is_suggested() {
     bench.says(PEER, Message::Suggest(13));
     assert_eq!(requests(&bench.says(PEER, Message::Unchoke))[0], block(13, 0));
 }
+
+#[test]
+fn a_peer_that_is_alone_need_not_pass_anything_on() {
+    let mut bench = super_seed();
+    let mut shown = haves(&bench.connect(PEER, FAST), PEER);
+    assert_eq!(shown.len(), 2, "as many at once as there are slots");
+    bench.says(PEER, Message::Interested);
+    for n in 0..PIECES as usize - 1 {
+        let out = bench.says(PEER, Message::Have(shown[n]));
+        shown.extend(haves(&out, PEER));
+    }
+    let distinct: BTreeSet<u32> = shown.into_iter().collect();
+    assert_eq!(distinct.len(), PIECES as usize, "at once, without a wait");
+}
+
+#[test]
+fn what_a_choked_peer_has_not_begun_is_free_again() {
+    let mut bench = Bench::new(Bitfield::full(PIECES), Config { upload_slots: 1, ..Config::default() });
+    bench.connect(PEER, FAST);
+    let first = suggestions(&bench.says(PEER, Message::Interested), PEER);
+    assert_eq!(bench.shown_to(PEER).len(), first.len());
+    for &piece in &first[..2] {
+        bench.says(PEER, Message::Request(block(piece, 0).into()));
+    }
+    bench.input(Input::BlockSent { peer: PEER, block: block(first[0], 0) });
+    bench.connect(OTHER, Reserved::NONE);
+    bench.says(OTHER, Message::Interested);
+    bench.says(PEER, Message::NotInterested);
+    let out = bench.says(PEER, Message::Interested);
+    assert!(out.contains(&send_to(PEER, Message::Choke)), "its slot was given away");
+    assert_eq!(bench.shown_to(PEER), first[..1], "it may come back for what it has begun");
+}
