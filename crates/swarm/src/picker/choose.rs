@@ -52,9 +52,11 @@ impl Picker {
 
     /// What is wanted most.
     fn choose_first(&mut self, asker: &Asker<'_>) -> Option<PieceIndex> {
-        let open = Priority::WANTED
-            .into_iter()
-            .find_map(|priority| self.find_free(asker, priority).or_else(|| self.find_open(asker, priority)));
+        let open = Priority::WANTED.into_iter().find_map(|priority| {
+            self.find_sole(asker, priority)
+                .or_else(|| self.find_free(asker, priority))
+                .or_else(|| self.find_open(asker, priority))
+        });
         open.or_else(|| self.find_hungry(asker))
     }
 
@@ -99,6 +101,13 @@ impl Picker {
                 possible.then_some(rank)
             });
         judged.min().map(|(.., piece)| piece)
+    }
+
+    /// A suggested piece that nobody else has: what is begun can be had of others, and the line of the only seed is the
+    /// scarcest thing of a young swarm.
+    fn find_sole(&self, asker: &Asker<'_>, priority: Priority) -> Option<PieceIndex> {
+        let room = self.order == Order::RarestFirst && !asker.alone && self.begun.len() < MAX_PARTIAL_PIECES;
+        room.then(|| self.find_suggested(asker, priority, 1)).flatten()
     }
 
     /// A begun piece that was not left to another peer: one that was left to this one, or to nobody.

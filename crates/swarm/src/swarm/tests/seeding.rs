@@ -413,3 +413,25 @@ fn what_a_choked_peer_has_not_begun_is_free_again() {
     assert!(out.contains(&send_to(PEER, Message::Choke)), "its slot was given away");
     assert_eq!(bench.shown_to(PEER), first[..1], "it may come back for what it has begun");
 }
+
+#[test]
+fn what_only_the_suggesting_peer_has_comes_before_what_is_begun() {
+    let begin = |seeds: u64| {
+        let mut bench = Bench::leecher();
+        bench.connect(OTHER, FAST);
+        bench.says(OTHER, Message::Have(3));
+        // Begun and given back: its blocks are missing, and both have it.
+        let asked = requests(&bench.says(OTHER, Message::Unchoke));
+        bench.receive(OTHER, asked[0]);
+        bench.says(OTHER, Message::Choke);
+        asked[1..].iter().for_each(|&block| drop(bench.says(OTHER, Message::Reject(block.into()))));
+        for key in (1..=seeds).map(|n| PeerKey(10 + n)) {
+            bench.connect(key, FAST);
+            bench.says(key, Message::HaveAll);
+        }
+        bench.says(PeerKey(11), Message::Suggest(7));
+        requests(&bench.says(PeerKey(11), Message::Unchoke))[0].piece.get()
+    };
+    assert_eq!(begin(1), 7, "the only one that has it");
+    assert_eq!(begin(2), 3, "others have it too: what is begun is finished first");
+}
