@@ -192,7 +192,10 @@ impl Display for Text<'_> {
             writeln!(f, "  seeds      sent {sent:.2} times the content until every piece was out")?;
         }
         if let Some(slower) = self.summary.free_riders {
-            writeln!(f, "  free riders took {slower:.2} times as long as those who gave")?;
+            writeln!(
+                f,
+                "  free riders would take {slower:.2} times as long as those who give, while these download"
+            )?;
         }
         let runs = &self.summary.runs;
         let (liars, honest) =

@@ -26,6 +26,8 @@ pub struct PeerOutcome {
     pub role: Role,
     /// How long after its start it was complete.
     pub finished: Option<Duration>,
+    /// Bytes that it had verified when half of the peers that give were complete.
+    pub done_at_half: u64,
     /// Payload bytes that its line carried away.
     pub sent: u64,
     /// Payload bytes that its brain counted as downloaded.
@@ -45,6 +47,7 @@ impl PeerOutcome {
         PeerOutcome {
             role,
             finished: None,
+            done_at_half: 0,
             sent: 0,
             downloaded: 0,
             uploaded: 0,

@@ -30,7 +30,8 @@ pub struct Report {
     pub wasted_share: f64,
     /// Bytes that seeds had sent when every piece was out, over the content's size.
     pub seed_sent: Option<f64>,
-    /// Median completion of peers that sent nothing, over that of those that did.
+    /// How much longer the median peer that sends nothing would take than the median one that does, at the pace it had
+    /// until half of those were complete. Afterwards they seed, and everybody is served.
     pub free_riders: Option<f64>,
     /// Peers that lied and were banned by somebody, summed over those who banned.
     pub banned_liars: u32,
@@ -84,7 +85,7 @@ impl Report {
             wasted,
             wasted_share: ratio(wasted, came + wasted),
             seed_sent: outcome.sent_when_out.map(|sent| ratio(sent, spec.lengths.total())),
-            free_riders: free_riders(outcome),
+            free_riders: free_riders(outcome, spec.lengths.total()),
             banned_liars: outcome.peers.iter().map(|peer| peer.banned_liars).sum(),
             banned_honest: outcome.peers.iter().map(|peer| peer.banned_honest).sum(),
             virtual_secs: outcome.took.as_secs_f64(),
@@ -195,10 +196,10 @@ fn fairness(outcome: &Outcome) -> f64 {
     if squares == 0.0 { 1.0 } else { sum * sum / (as_f64(shares.len() as u64) * squares) }
 }
 
-fn free_riders(outcome: &Outcome) -> Option<f64> {
-    let riders = sorted_times(outcome, |peer| peer.role == Role::FreeRider);
-    let others = sorted_times(outcome, |peer| peer.role == Role::Leecher);
-    (!riders.is_empty() && !others.is_empty()).then(|| quantile(&riders, 0.5) / quantile(&others, 0.5))
+fn free_riders(outcome: &Outcome, size: u64) -> Option<f64> {
+    let riders = outcome.peers.iter().filter(|peer| peer.role == Role::FreeRider);
+    let done = median(riders.map(|peer| ratio(peer.done_at_half, size)).collect());
+    (done > 0.0).then(|| 1.0 / done)
 }
 
 fn sorted_times(outcome: &Outcome, which: impl Fn(&PeerOutcome) -> bool) -> Vec<f64> {

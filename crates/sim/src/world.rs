@@ -46,6 +46,8 @@ pub(crate) struct World<'a> {
     out: Bitfield,
     /// What seeds had sent when every piece was out.
     sent_when_out: Option<u64>,
+    /// Peers that give and are not complete.
+    givers_left: usize,
 }
 
 struct Node {
@@ -131,6 +133,7 @@ impl<'a> World<'a> {
             faults_left: spec.faults.len(),
             out: Bitfield::new(spec.lengths.piece_count()),
             sent_when_out: None,
+            givers_left: spec.peers.iter().filter(|peer| peer.role == Role::Leecher).count(),
             rng: rng.fork(),
         };
         for (number, peer) in spec.peers.iter().enumerate() {
@@ -417,9 +420,24 @@ impl World<'_> {
         if this.spec.role != Role::Seed && this.finished.is_none() {
             this.finished = Some(self.now);
             self.waiting -= 1;
+            let gives = this.spec.role == Role::Leecher;
             if let Some(time) = this.spec.stays {
                 let life = this.life;
                 self.queue.put(self.now + time, Event::Gone { node, life });
+            }
+            if gives {
+                self.giver_finished();
+            }
+        }
+    }
+
+    /// When half of those who give are complete, it is noted how far those who do not have come.
+    fn giver_finished(&mut self) {
+        let givers = self.spec.peers.iter().filter(|peer| peer.role == Role::Leecher).count();
+        self.givers_left = self.givers_left.saturating_sub(1);
+        if self.givers_left == givers / 2 {
+            for node in &mut self.nodes {
+                node.outcome.done_at_half = node.swarm.stats(self.now).done_bytes;
             }
         }
     }

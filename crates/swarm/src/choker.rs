@@ -1,14 +1,15 @@
 //! Whom to serve.
 //!
 //! Leeching: tit for tat. Every ten seconds the peers that send us most get the slots, all but one; the last goes to
-//! somebody by chance and moves on every thirty seconds, newcomers being three times as likely (BEP 3). Seeding:
+//! somebody by chance and moves on every thirty seconds, newcomers being three times as likely (BEP 3). Who took and did
+//! not give though it could waits for that last slot, at half the chance of others. Seeding:
 //! in turns. Whoever has waited longest gets the next slot and keeps it for a minute, longer if nobody waits, so
 //! that pieces are spread over all peers rather than fed to the nearest fast one.
 //!
 //! Only peers that are interested take part. As long as there are slots for all of them, nobody is choked.
 
 use crate::PeerKey;
-use crate::limits::{CHOKE_INTERVAL, OPTIMISTIC_INTERVAL, SEED_TURN};
+use crate::limits::{CHOKE_INTERVAL, MIN_SERVED, OPTIMISTIC_INTERVAL, SEED_TURN};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use fastrand::Rng;
@@ -33,6 +34,8 @@ pub(crate) struct Candidate {
     pub(crate) newcomer: bool,
     /// It lets our requests wait.
     pub(crate) snubbed: bool,
+    /// It took and did not give though it could.
+    pub(crate) freeloads: bool,
     /// Bytes per second that it sends us.
     pub(crate) rate: u64,
 }
@@ -57,6 +60,11 @@ impl Choker {
         self.slots
     }
 
+    /// Whether the peer has the slot that is given by chance.
+    pub(crate) fn is_optimistic(&self, peer: PeerKey) -> bool {
+        self.optimistic == Some(peer)
+    }
+
     /// When [`round`](Self::round) is due, if anybody is interested.
     pub(crate) fn next_round(&self) -> Time {
         self.next_round
@@ -75,16 +83,28 @@ impl Choker {
         rng.shuffle(&mut candidates);
         if seeding {
             self.optimistic = None;
-            candidates.sort_by_key(|c| in_turn(now, c));
-            return candidates.iter().take(self.slots).map(|c| c.peer).collect();
+            candidates.sort_by_key(|c| (c.freeloads, in_turn(now, c)));
+            let givers = candidates.iter().filter(|c| !c.freeloads).count();
+            // One slot is everybody's.
+            let mut rest = candidates.split_off(givers.min(self.slots - 1));
+            if now >= self.next_optimistic {
+                self.next_optimistic = now + OPTIMISTIC_INTERVAL;
+                rest.sort_by_key(|c| in_turn(now, c));
+            }
+            let free = if candidates.len() < MIN_SERVED { self.slots - candidates.len() } else { 1 };
+            candidates.extend(rest.into_iter().take(free));
+            return candidates.iter().map(|c| c.peer).collect();
         }
         candidates.sort_by_key(|c| Reverse(merit(c)));
-        let mut chosen: Vec<PeerKey> =
-            candidates.iter().filter(|c| !c.snubbed).take(self.slots - 1).map(|c| c.peer).collect();
+        let givers = candidates.iter().filter(|c| !c.snubbed && !c.freeloads);
+        let mut chosen: Vec<PeerKey> = givers.take(self.slots - 1).map(|c| c.peer).collect();
         let rest: Vec<Candidate> = candidates.into_iter().filter(|c| !chosen.contains(&c.peer)).collect();
         chosen.extend(self.choose_optimistic(now, &rest, rng));
-        // Slots that only snubbing peers are left for: better used than not.
-        let others = rest.iter().map(|c| c.peer).filter(|&peer| Some(peer) != self.optimistic);
+        // Slots that only snubbing peers are left for: better used than not. Who only takes gets one only if our line
+        // would have too little to do.
+        let few = chosen.len() < MIN_SERVED;
+        let others = rest.iter().filter(|c| few || !c.freeloads).map(|c| c.peer);
+        let others = others.filter(|&peer| Some(peer) != self.optimistic);
         let free = self.slots - chosen.len();
         chosen.extend(others.take(free));
         chosen
@@ -97,7 +117,11 @@ impl Choker {
         }
         // If there is anybody else, the slot moves on.
         let others: Vec<&Candidate> = rest.iter().filter(|c| Some(c.peer) != stays).collect();
-        let weight = |c: &Candidate| if c.newcomer { 3 } else { 1 };
+        let weight = |c: &Candidate| match (c.newcomer, c.freeloads) {
+            (true, _) => 6,
+            (false, false) => 2,
+            (false, true) => 1,
+        };
         let sum: usize = others.iter().map(|c| weight(c)).sum();
         self.optimistic = stays;
         if sum > 0 {
@@ -144,6 +168,7 @@ mod tests {
             since: Time::ZERO,
             newcomer: false,
             snubbed: false,
+            freeloads: false,
             rate,
         }
     }
@@ -241,5 +266,26 @@ mod tests {
             }
         }
         assert!(rounds_served.values().all(|rounds| (48..=72).contains(rounds)), "{rounds_served:?}");
+    }
+
+    #[test]
+    fn who_only_takes_gets_the_last_slot_at_most() {
+        let taker = |n| Candidate { freeloads: true, ..candidate(n, 0) };
+        let mut choker = Choker::new(4, Time::ZERO);
+        let mut peers: Vec<_> = (1..=6).map(|n| candidate(n, 0)).collect();
+        peers.extend((10..=15).map(taker));
+        for round in 1..=100 {
+            let now = Time::ZERO + Duration::from_secs(round * 10);
+            for seeding in [false, true] {
+                let chosen = choker.round(now, seeding, peers.clone(), &mut Rng::with_seed(round));
+                assert_eq!(chosen.len(), 4);
+                assert!(chosen.iter().filter(|peer| peer.0 >= 10).count() <= 1);
+            }
+        }
+        // With nobody else to serve, the line is better used than not.
+        let takers: Vec<_> = (10..=15).map(taker).collect();
+        for seeding in [false, true] {
+            assert_eq!(choker.round(Time::MAX, seeding, takers.clone(), &mut Rng::with_seed(1)).len(), 4);
+        }
     }
 }

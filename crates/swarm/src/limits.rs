@@ -192,6 +192,21 @@ pub const CHOKE_INTERVAL: Duration = Duration::from_secs(10);
 /// The optimistic slot moves on this often (BEP 3).
 pub const OPTIMISTIC_INTERVAL: Duration = Duration::from_secs(30);
 
+/// While fewer peers than this are served, those that only take are served too.
+pub const MIN_SERVED: usize = 2;
+
+/// Bytes that a peer gets before it has to give, or the length of a piece if that is more.
+pub const CREDIT_BYTES: u64 = 256 << 10;
+
+/// Of what it got, a peer that we want something of gives at least one part in so many, or it only takes.
+pub const GIVES_ONE_IN: u64 = 8;
+
+/// As a seed, how many pieces that nobody else had a peer gets before a quarter of them must have got to others.
+pub const HOARD_PIECES: u32 = 4;
+
+/// When a peer was given so many, half of them are forgotten.
+pub const HOARD_MEMORY: u32 = 64;
+
 /// As a seed, how long a peer keeps its slot when others wait.
 pub const SEED_TURN: Duration = Duration::from_secs(60);
 

@@ -1,6 +1,6 @@
 //! What is known of one connection.
 
-use crate::limits::{ALLOWED_FAST_PIECES, MAX_FAST_BYTES};
+use crate::limits::{ALLOWED_FAST_PIECES, GIVES_ONE_IN, MAX_FAST_BYTES};
 use crate::limits::{DEADLINE_REQUESTS, INITIAL_WINDOW, MIN_WINDOW};
 use crate::limits::{IDLE_TIMEOUT, KEEPALIVE_INTERVAL, SERVE_BYTES, SERVE_TIME};
 use crate::limits::{SNUB_TIMEOUT, SNUB_TIMEOUT_END_GAME, SNUB_TIMEOUT_KNOWN};
@@ -211,6 +211,11 @@ impl Peer {
     /// Whether it wants something of us: it says so, and does not say that it wants nothing of anybody (BEP 21).
     pub(crate) fn wants(&self) -> bool {
         self.peer_interested && !self.upload_only
+    }
+
+    /// Whether it took more than the `credit` and gave next to nothing, though it has something that we want.
+    pub(crate) fn freeloads(&self, credit: u64) -> bool {
+        self.up.total > credit && self.down.total < self.up.total / GIVES_ONE_IN
     }
 
     /// Whether the connection is of use to one of us, or both let the other ask.

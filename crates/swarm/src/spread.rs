@@ -8,7 +8,7 @@
 use crate::PeerKey;
 use crate::Priority;
 use crate::availability::Availability;
-use crate::limits::OFFER_SCAN;
+use crate::limits::{HOARD_MEMORY, HOARD_PIECES, OFFER_SCAN};
 use crate::pieces::Pieces;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -23,7 +23,18 @@ pub(crate) struct Spread {
     offers: BTreeMap<PieceIndex, Offer>,
     /// The same pieces by peer.
     by_peer: BTreeSet<(PeerKey, PieceIndex)>,
+    /// Pieces that one peer alone has, from us: to be seen at others if it gives.
+    alone: BTreeMap<PieceIndex, PeerKey>,
+    given: BTreeMap<PeerKey, Given>,
     rng: Rng,
+}
+
+/// Pieces that nobody had when one peer got them of us.
+#[derive(Clone, Copy, Debug, Default)]
+struct Given {
+    to_it: u32,
+    /// Others have them since, and not from us.
+    from_it: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +50,14 @@ impl Spread {
     /// Of the pieces in `have`, among peers that have these.
     pub(crate) fn new<'a>(have: &Bitfield, peers: impl Iterator<Item = &'a Pieces>, rng: Rng) -> Spread {
         let copies = Availability::new(have.len());
-        let mut spread = Spread { copies, offers: BTreeMap::new(), by_peer: BTreeSet::new(), rng };
+        let mut spread = Spread {
+            copies,
+            offers: BTreeMap::new(),
+            by_peer: BTreeSet::new(),
+            alone: BTreeMap::new(),
+            given: BTreeMap::new(),
+            rng,
+        };
         peers.for_each(|pieces| spread.peer_came(pieces));
         have.ones().for_each(|piece| spread.set_free(piece));
         spread
@@ -52,6 +70,8 @@ impl Spread {
     pub(crate) fn peer_went(&mut self, peer: PeerKey, pieces: &Pieces) {
         self.copies.remove(pieces, &mut self.rng);
         self.withdraw_all(peer, |_| true);
+        self.given.remove(&peer);
+        self.alone.retain(|_, owner| *owner != peer);
     }
 
     /// The peer said anew what it has.
@@ -71,7 +91,33 @@ impl Spread {
         if offered {
             self.withdraw(piece);
         }
+        self.note_given(peer, piece, offered);
         offered
+    }
+
+    fn note_given(&mut self, peer: PeerKey, piece: PieceIndex, by_us: bool) {
+        if let Some(owner) = self.alone.remove(&piece) {
+            let given = self.given.entry(owner).or_default();
+            if by_us {
+                given.to_it = given.to_it.saturating_sub(1);
+            } else {
+                given.from_it += 1;
+            }
+        } else if by_us && self.copies(piece) == 1 {
+            self.alone.insert(piece, peer);
+            let given = self.given.entry(peer).or_default();
+            given.to_it += 1;
+            if given.to_it >= HOARD_MEMORY {
+                *given = Given { to_it: given.to_it / 2, from_it: given.from_it / 2 };
+            }
+        }
+    }
+
+    /// Whether what the peer alone was given does not get to others.
+    pub(crate) fn hoards(&self, peer: PeerKey) -> bool {
+        self.given
+            .get(&peer)
+            .is_some_and(|given| given.to_it >= HOARD_PIECES && given.from_it < given.to_it / 4)
     }
 
     /// A peer, that had all if it `was_all`, has one piece less.
@@ -336,6 +382,41 @@ mod tests {
                 prop_assert_eq!(model.spread.all_out(), model.have.ones().all(|piece| out.contains(&piece.get())));
                 prop_assert!(model.spread.stale(model.now, PATIENCE).is_empty());
             }
+        }
+    }
+
+    #[test]
+    fn who_keeps_what_it_alone_was_given_hoards() {
+        let have = Bitfield::full(PIECES);
+        let (keeper, giver, other) = (PeerKey(1), PeerKey(2), PeerKey(3));
+        let nobody = Pieces::none(PIECES);
+        let mut spread = Spread::new(&have, [&nobody, &nobody, &nobody].into_iter(), Rng::with_seed(1));
+        let give = |spread: &mut Spread, peer, n| {
+            spread.offer(PieceIndex::new(n), peer, Time::ZERO);
+            assert!(spread.peer_gained(peer, PieceIndex::new(n)));
+        };
+        for n in 0..HOARD_PIECES {
+            assert!(!spread.hoards(keeper), "not yet");
+            give(&mut spread, keeper, n);
+            give(&mut spread, giver, n + HOARD_PIECES);
+            spread.peer_gained(other, PieceIndex::new(n + HOARD_PIECES));
+        }
+        assert!(spread.hoards(keeper) && !spread.hoards(giver) && !spread.hoards(other));
+        spread.peer_gained(other, PieceIndex::new(0));
+        assert!(!spread.hoards(keeper), "one of four is enough");
+        spread.peer_went(keeper, &nobody);
+        assert!(spread.alone.values().all(|&owner| owner != keeper));
+    }
+
+    #[test]
+    fn old_gifts_are_forgotten() {
+        let count = HOARD_MEMORY * 2;
+        let nobody = Pieces::none(count);
+        let mut spread = Spread::new(&Bitfield::full(count), core::iter::once(&nobody), Rng::with_seed(1));
+        for piece in (0..count).map(PieceIndex::new) {
+            spread.offer(piece, PeerKey(1), Time::ZERO);
+            spread.peer_gained(PeerKey(1), piece);
+            assert!(spread.given[&PeerKey(1)].to_it < HOARD_MEMORY);
         }
     }
 }

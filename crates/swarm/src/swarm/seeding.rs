@@ -58,8 +58,12 @@ impl Swarm {
     pub(super) fn note_gained(&mut self, key: PeerKey, piece: PieceIndex) {
         let (Some(spread), Some(peer)) = (&mut self.spread, self.peers.get_mut(&key)) else { return };
         let offered = spread.peer_gained(key, piece);
+        let hoards = offered && !peer.am_choking && spread.hoards(key);
         let copies = spread.copies(piece);
         peer.suggested_to.retain(|&other| other != piece);
+        if hoards {
+            self.end_turn(key);
+        }
         let Some(super_seed) = &mut self.super_seed else { return };
         super_seed.stir();
         super_seed.seen(piece, key);

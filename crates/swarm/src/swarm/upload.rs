@@ -4,8 +4,10 @@ use super::seeding::{let_finish, note_choked};
 use super::{Swarm, send};
 use crate::allowed_fast::allowed_fast;
 use crate::choker::Candidate;
-use crate::limits::ALLOWED_FAST_PIECES;
-use crate::limits::{CHOKE_GRACE, MAX_BAD_REQUESTS, MAX_REQUEST_LEN, MAX_REQUESTS_WITHOUT_FAST};
+use crate::limits::{
+    ALLOWED_FAST_PIECES, CHOKE_GRACE, CREDIT_BYTES, MAX_BAD_REQUESTS, MAX_REQUEST_LEN,
+    MAX_REQUESTS_WITHOUT_FAST, MIN_SERVED,
+};
 use crate::peer::Peer;
 use crate::{DisconnectReason, Output, PeerKey};
 use alloc::collections::VecDeque;
@@ -114,8 +116,14 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.last_sent = self.now;
         peer.up.add(self.now, block.len);
+        let credit = CREDIT_BYTES.max(self.lengths.piece_length().into());
+        let used_up =
+            peer.freeloads(credit) && peer.up.total <= credit + u64::from(block.len) && !peer.am_choking;
         if finish_serving(peer, block) {
             self.pump(key);
+        }
+        if used_up && self.spread.is_none() && !self.choker.is_optimistic(key) {
+            self.end_turn(key);
         }
     }
 
@@ -213,6 +221,15 @@ impl Swarm {
         }
     }
 
+    /// The peer keeps to itself what it gets: others are served, if any wait, without waiting for the next round.
+    pub(super) fn end_turn(&mut self, key: PeerKey) {
+        let others = self.candidates(|peer| peer.am_choking).iter().any(|candidate| !candidate.freeloads);
+        let Some(peer) = self.peers.get_mut(&key).filter(|_| others) else { return };
+        choke(&mut self.out, self.now, key, peer);
+        note_choked(self.spread.as_mut(), key, peer);
+        self.fill_slots();
+    }
+
     /// Slots that nobody uses go to peers that wait, without waiting for the next round.
     pub(super) fn fill_slots(&mut self) {
         let free = self.choker.slots().saturating_sub(self.slots_used());
@@ -220,6 +237,9 @@ impl Swarm {
             return;
         }
         let mut waiting = self.candidates(|peer| peer.am_choking);
+        if self.slots_used() >= MIN_SERVED {
+            waiting.retain(|candidate| !candidate.freeloads);
+        }
         self.rng.shuffle(&mut waiting);
         waiting.sort_by_key(|candidate| candidate.snubbed);
         for candidate in waiting.into_iter().take(free) {
@@ -234,7 +254,23 @@ impl Swarm {
 
     fn candidates(&self, which: impl Fn(&Peer) -> bool) -> Vec<Candidate> {
         let interested = self.peers.iter().filter(|(_, peer)| peer.wants() && which(peer));
-        interested.map(|(&key, peer)| candidate(key, peer, self.now)).collect()
+        interested.map(|(&key, peer)| self.candidate(key, peer)).collect()
+    }
+
+    fn candidate(&self, key: PeerKey, peer: &Peer) -> Candidate {
+        let credit = CREDIT_BYTES.max(self.lengths.piece_length().into());
+        Candidate {
+            peer: key,
+            unchoked: !peer.am_choking,
+            since: peer.choke_changed,
+            newcomer: !peer.ever_unchoked,
+            snubbed: peer.snubbed,
+            freeloads: match &self.spread {
+                Some(spread) => spread.hoards(key),
+                None => peer.freeloads(credit),
+            },
+            rate: peer.down.rate.per_sec(self.now),
+        }
     }
 
     fn unchoke(&mut self, key: PeerKey) {
@@ -286,15 +322,4 @@ fn finish_serving(peer: &mut Peer, block: BlockRange) -> bool {
     peer.serving.remove(at);
     peer.serving_bytes -= u64::from(block.len);
     true
-}
-
-fn candidate(key: PeerKey, peer: &Peer, now: Time) -> Candidate {
-    Candidate {
-        peer: key,
-        unchoked: !peer.am_choking,
-        since: peer.choke_changed,
-        newcomer: !peer.ever_unchoked,
-        snubbed: peer.snubbed,
-        rate: peer.down.rate.per_sec(now),
-    }
 }
