@@ -197,6 +197,12 @@ impl Display for Text<'_> {
                 "  free riders would take {slower:.2} times as long as those who give, while these download"
             )?;
         }
+        if let Some(stalled) = self.summary.stalled {
+            writeln!(
+                f,
+                "  film       stood still for {stalled:.2} s at most, having begun after three pieces' time"
+            )?;
+        }
         let runs = &self.summary.runs;
         let (liars, honest) =
             runs.iter().fold((0, 0), |(l, h), run| (l + run.banned_liars, h + run.banned_honest));

@@ -40,6 +40,15 @@ pub struct PeerOutcome {
     pub banned_liars: u32,
     /// Peers that were honest and were banned.
     pub banned_honest: u32,
+    /// How its film went, if it plays one.
+    pub playback: Option<Playback>,
+}
+
+/// How a film went that was to begin three pieces' time after its player started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Playback {
+    /// How long the picture stood still, or was not there when it was to begin.
+    pub stalled: Duration,
 }
 
 impl PeerOutcome {
@@ -54,6 +63,7 @@ impl PeerOutcome {
             wasted: 0,
             banned_liars: 0,
             banned_honest: 0,
+            playback: None,
         }
     }
 

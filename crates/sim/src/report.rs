@@ -33,6 +33,8 @@ pub struct Report {
     /// How much longer the median peer that sends nothing would take than the median one that does, at the pace it had
     /// until half of those were complete. Afterwards they seed, and everybody is served.
     pub free_riders: Option<f64>,
+    /// How long films stood still, or were not there three pieces' time after their player started, in seconds.
+    pub stalled: Option<f64>,
     /// Peers that lied and were banned by somebody, summed over those who banned.
     pub banned_liars: u32,
     /// Honest ones.
@@ -86,6 +88,7 @@ impl Report {
             wasted_share: ratio(wasted, came + wasted),
             seed_sent: outcome.sent_when_out.map(|sent| ratio(sent, spec.lengths.total())),
             free_riders: free_riders(outcome, spec.lengths.total()),
+            stalled: stalled(outcome),
             banned_liars: outcome.peers.iter().map(|peer| peer.banned_liars).sum(),
             banned_honest: outcome.peers.iter().map(|peer| peer.banned_honest).sum(),
             virtual_secs: outcome.took.as_secs_f64(),
@@ -129,6 +132,8 @@ pub struct Summary {
     pub seed_sent: Option<f64>,
     /// See [`Report::free_riders`].
     pub free_riders: Option<f64>,
+    /// The most of any run: see [`Report::stalled`].
+    pub stalled: Option<f64>,
     /// Sums over all runs.
     pub virtual_secs: f64,
     /// Sums over all runs.
@@ -162,6 +167,7 @@ impl Summary {
             wasted,
             seed_sent: all(&|run| run.seed_sent),
             free_riders: all(&|run| run.free_riders),
+            stalled: runs.iter().filter_map(|run| run.stalled).reduce(f64::max),
             virtual_secs: runs.iter().map(|run| run.virtual_secs).sum(),
             real_secs: runs.iter().map(|run| run.real_secs).sum(),
             peers,
@@ -200,6 +206,11 @@ fn free_riders(outcome: &Outcome, size: u64) -> Option<f64> {
     let riders = outcome.peers.iter().filter(|peer| peer.role == Role::FreeRider);
     let done = median(riders.map(|peer| ratio(peer.done_at_half, size)).collect());
     (done > 0.0).then(|| 1.0 / done)
+}
+
+fn stalled(outcome: &Outcome) -> Option<f64> {
+    let films = outcome.peers.iter().filter_map(|peer| peer.playback);
+    films.map(|film| film.stalled.as_secs_f64()).reduce(|a, b| a + b)
 }
 
 fn sorted_times(outcome: &Outcome, which: impl Fn(&PeerOutcome) -> bool) -> Vec<f64> {

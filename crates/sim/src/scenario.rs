@@ -22,7 +22,7 @@ pub enum Scenario {
     Poisoned,
     /// The network falls apart for a minute.
     Partition,
-    /// One peer plays the content while it downloads.
+    /// One peer plays the content at 80 % of its line while it downloads; the seeds could send more than that.
     Streaming,
     /// A small swarm in which everything that can go wrong does; what exactly is up to the seed.
     Chaos,
@@ -85,7 +85,7 @@ impl Scenario {
     pub fn leechers(self) -> usize {
         match self {
             Scenario::Poisoned => 20,
-            Scenario::Streaming => 10,
+            Scenario::Streaming => 1,
             Scenario::SlowSeed => 30,
             _ => 100,
         }
@@ -169,13 +169,15 @@ impl Scenario {
 impl Options {
     /// What a scenario is run with unless somebody says otherwise.
     pub fn of(scenario: Scenario) -> Options {
+        let film = scenario == Scenario::Streaming;
+        let up = if film { 250_000 } else { 1_000_000 };
         Options {
             leechers: scenario.leechers(),
-            seeds: 1,
+            seeds: if film { 10 } else { 1 },
             size: scenario.size(),
-            piece_length: 256 << 10,
-            up: 1_000_000,
-            down: 4_000_000,
+            piece_length: if film { 1 << 20 } else { 256 << 10 },
+            up,
+            down: up * 4,
             neighbours: 50,
             round_trip: (Duration::from_millis(40), Duration::from_millis(200)),
             churn_percent: 0,

@@ -9,6 +9,7 @@ mod audit;
 mod connect;
 mod faults;
 mod line;
+mod player;
 
 use crate::disk::{Disk, Taken};
 use crate::outcome::{Outcome, PeerOutcome};
@@ -16,6 +17,7 @@ use crate::queue::Queue;
 use crate::spec::{PeerSpec, Role, Spec};
 use fastrand::Rng;
 use line::{Item, Line};
+use player::Player;
 use rustc_hash::FxHasher;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -65,6 +67,7 @@ struct Node {
     outcome: PeerOutcome,
     /// Its ends of open connections.
     links: Vec<u32>,
+    player: Option<Player>,
 }
 
 /// One end of a connection; the other end's number differs in the last bit.
@@ -114,6 +117,7 @@ enum Event {
     Fault { number: usize },
     Gone { node: u32, life: u32 },
     Heal,
+    Play { node: u32, life: u32 },
 }
 
 impl<'a> World<'a> {
@@ -165,6 +169,7 @@ impl<'a> World<'a> {
             finished: None,
             outcome: PeerOutcome::new(peer.role),
             links: Vec::new(),
+            player: peer.playback.map(Player::new),
         });
         self.by_addr.insert(addr, node);
         self.queue.put(at, Event::Start { node });
@@ -207,6 +212,7 @@ impl<'a> World<'a> {
                 let mut outcome = node.outcome;
                 outcome.finished = node.finished.map(|at| at - (Time::from_secs(1) + node.spec.start));
                 outcome.add(&stats);
+                outcome.playback = node.player.as_ref().map(Player::outcome);
                 outcome
             })
             .collect();
@@ -239,11 +245,13 @@ impl<'a> World<'a> {
             Event::Fault { number } => self.befall(number),
             Event::Gone { node, life } if self.lives(node, life) => self.end(node as usize, None, false),
             Event::Heal => self.heal(),
+            Event::Play { node, life } if self.lives(node, life) => self.play(node),
             Event::LineFree { .. }
             | Event::Dialed { .. }
             | Event::Hashed { .. }
             | Event::Timer { .. }
             | Event::Gone { .. }
+            | Event::Play { .. }
             | Event::Tracker { .. } => {}
         }
     }
@@ -259,6 +267,7 @@ impl<'a> World<'a> {
         let life = this.life;
         self.queue.put(self.now, Event::Tracker { node, life });
         self.drain(node);
+        self.begin_film(node);
     }
 
     /// The tracker tells addresses of others that have started, chosen by chance.
@@ -292,6 +301,7 @@ impl<'a> World<'a> {
                 self.note_all_out();
             }
             self.tell(node, Input::PieceVerified { piece, digests: &hashed.digests });
+            self.play_on(node, piece);
         } else {
             let digests: Vec<_> = hashed.digests.into_iter().map(Some).collect();
             self.tell(node, Input::PieceFailed { piece, from_disk: false, digests: &digests });

@@ -2,6 +2,7 @@
 
 use super::{World, end_of};
 use crate::spec::Checks;
+use swarm::limits::DEADLINE_COPIES;
 use swarm::{Output, PeerKey};
 use types::{Bitfield, BlockRange, PieceIndex};
 use wire::Message;
@@ -98,8 +99,13 @@ impl World<'_> {
             end.fast && end.asked.contains(&block)
         };
         assert!(!asked_of(end_of(peer)), "asked {peer:?} twice for {block:?}");
-        if !this.links.iter().any(|&end| end != end_of(peer) && asked_of(end)) {
+        let others = this.links.iter().filter(|&&end| end != end_of(peer) && asked_of(end)).count();
+        if others == 0 {
             return;
+        }
+        // What a film needs soon may be asked of a few.
+        if this.player.as_ref().is_some_and(|player| player.wants(block.piece)) {
+            return assert!(others < DEADLINE_COPIES.into(), "asked {others} others for {block:?}");
         }
         // Then there is nothing left that nobody was asked for.
         for piece in self.lengths.pieces().filter(|&piece| !this.disk.have().contains(piece)) {
