@@ -6,6 +6,7 @@ mod fuzz;
 mod lab;
 mod needs;
 mod run;
+mod sim;
 mod suite;
 
 use std::path::{Path, PathBuf};
@@ -21,12 +22,13 @@ usage: cargo xtask COMMAND
   check                 crate floors, no_std, limits of style (no network, seconds)
   test [OPTIONS]        everything that can be tested; installs what it needs where it may (Debian, root)
   ci [OPTIONS]          fmt, clippy, doc, check and test: what .ci/run calls
+  sim [--full]          the brain's bars in simulated swarms; all of them, kept in docs/sim.md (half an hour)
   lab [FILE...]         real swarms over emulated lines beside simulated ones (minutes, wants an idle machine)
 
 options of test and ci:
-  --full                every interop cell instead of the sample
+  --full                every interop cell and every bar instead of samples
   --no-install          install nothing: say what is missing, and how to get it, and fail
-  --only STEP[,STEP]    these steps alone: fmt clippy doc check unit cli interop fuzz docker
+  --only STEP[,STEP]    these steps alone: fmt clippy doc check unit cli interop sim fuzz docker
 ";
 
 fn main() -> ExitCode {
@@ -53,6 +55,11 @@ fn dispatch(args: &[String]) -> Result<bool> {
         "test" => suite::run(&root, &Options::parse(rest, Step::TEST)?),
         "ci" => suite::run(&root, &Options::parse(rest, Step::ALL)?),
         "lab" => lab::run(&root, rest),
+        "sim" if rest.is_empty() || rest == ["--full"] => {
+            let tally = sim::run(&root, !rest.is_empty())?;
+            tally.failures.iter().for_each(|failure| println!("{failure}"));
+            Ok(tally.failed == 0)
+        }
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(true)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::run::{self, Tally};
-use crate::{check, container, fuzz, needs};
+use crate::{check, container, fuzz, needs, sim};
 
 /// A step may take this long; a machine with two cores and nothing built yet takes a third of it.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -27,12 +27,15 @@ pub(crate) enum Step {
     Cli,
     /// The binary and other people's clients.
     Interop,
+    /// The brain in simulated swarms, against its bars.
+    Sim,
     Fuzz,
     Docker,
 }
 
 impl Step {
-    pub(crate) const TEST: &[Step] = &[Step::Unit, Step::Cli, Step::Interop, Step::Fuzz, Step::Docker];
+    pub(crate) const TEST: &[Step] =
+        &[Step::Unit, Step::Cli, Step::Interop, Step::Sim, Step::Fuzz, Step::Docker];
     pub(crate) const ALL: &[Step] = &[
         Step::Fmt,
         Step::Clippy,
@@ -41,6 +44,7 @@ impl Step {
         Step::Unit,
         Step::Cli,
         Step::Interop,
+        Step::Sim,
         Step::Fuzz,
         Step::Docker,
     ];
@@ -54,6 +58,7 @@ impl Step {
             Step::Unit => "unit",
             Step::Cli => "cli",
             Step::Interop => "interop",
+            Step::Sim => "sim",
             Step::Fuzz => "fuzz",
             Step::Docker => "docker",
         }
@@ -155,6 +160,7 @@ fn run_step(root: &Path, step: Step, full: bool) -> Result<Tally> {
             tests(root, &["--package", "rawtorrent-tests"], None)
         }
         Step::Interop => interop(root, full),
+        Step::Sim => sim::run(root, full),
         Step::Fuzz => fuzz::run(root),
         Step::Docker => container::run(root),
     }

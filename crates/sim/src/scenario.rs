@@ -115,6 +115,8 @@ impl Scenario {
             deadline: Duration::from_secs(3600) + options.least_time() * 50,
             checks: Checks::Sampled(10_007),
             buggify: false,
+            #[cfg(feature = "planted")]
+            planted: None,
         };
         self.shape(options, &mut rng, &mut spec);
         if options.check_all || spec.peers.len() <= CHECK_ALL_UP_TO {
@@ -243,6 +245,8 @@ fn chaos(rng: &mut Rng) -> Spec {
         deadline: Duration::from_secs(3600),
         checks: Checks::Every,
         buggify: rng.bool(),
+        #[cfg(feature = "planted")]
+        planted: None,
     };
     for _ in 0..rng.usize(0..6) {
         let at = Duration::from_millis(rng.u64(0..60_000));

@@ -24,6 +24,9 @@ pub struct Spec {
     pub checks: Checks,
     /// The brains' own rare paths are taken often.
     pub buggify: bool,
+    /// A fault that every brain has, to see whether it is found.
+    #[cfg(feature = "planted")]
+    pub planted: Option<swarm::Planted>,
 }
 
 /// One peer.
@@ -199,6 +202,8 @@ impl Spec {
             deadline: Duration::from_secs(24 * 3600),
             checks: Checks::Every,
             buggify: false,
+            #[cfg(feature = "planted")]
+            planted: None,
         })
     }
 }

@@ -182,6 +182,8 @@ impl<'a> World<'a> {
             listen_port: Some(6881),
             max_peers: self.spec.neighbours,
             super_seed: peer.super_seed,
+            #[cfg(feature = "planted")]
+            planted: self.spec.planted,
             ..Config::default()
         }
     }

@@ -37,6 +37,9 @@ pub struct Config {
     /// Whether addresses are dialed at all; without, peers must come to us and [`NeedPeers`](crate::Output) is
     /// never said.
     pub dial: bool,
+    /// A fault, to see whether it is found.
+    #[cfg(feature = "planted")]
+    pub planted: Option<crate::Planted>,
 }
 
 /// What a swarm may take of what it shares with others.
@@ -80,6 +83,8 @@ impl Default for Config {
             reqq: 2048,
             super_seed: false,
             dial: true,
+            #[cfg(feature = "planted")]
+            planted: None,
         }
     }
 }

@@ -40,6 +40,8 @@ mod pace;
 mod peer;
 mod picker;
 mod pieces;
+#[cfg(feature = "planted")]
+mod planted;
 mod priority;
 mod rate;
 mod spread;
@@ -52,6 +54,8 @@ mod wish;
 
 pub use config::{Config, Limits};
 pub use event::{BanReason, DisconnectReason, Input, Output, PeerKey, PeerSource};
+#[cfg(feature = "planted")]
+pub use planted::Planted;
 pub use stats::{PeerView, Stats};
 pub use swarm::Swarm;
 pub use wish::{Order, Priority};

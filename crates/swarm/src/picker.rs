@@ -61,6 +61,8 @@ pub(crate) struct Picker {
     front: u32,
     /// Grows whenever a block that nobody could be asked for can be asked for again.
     returns: u64,
+    #[cfg(feature = "planted")]
+    planted: Option<crate::Planted>,
     rng: Rng,
 }
 
@@ -180,6 +182,8 @@ impl Picker {
             order: Order::default(),
             front: 0,
             returns: 0,
+            #[cfg(feature = "planted")]
+            planted: None,
             rng,
         };
         picker.set_priorities(&vec![Priority::default(); count as usize]);
@@ -525,6 +529,11 @@ impl Picker {
         }
     }
 
+    #[cfg(feature = "planted")]
+    pub(crate) fn plant(&mut self, fault: Option<crate::Planted>) {
+        self.planted = fault;
+    }
+
     fn take_missing(&mut self, piece: PieceIndex, asker: &Asker<'_>) -> Option<BlockRange> {
         let begun = self.begun.get_mut(&piece)?;
         let rest = begun.blocks.iter().skip(begun.cursor as usize);
@@ -532,6 +541,10 @@ impl Picker {
         let number: u32 = begun.cursor + ahead;
         begun.blocks[number as usize] = Block::Asked(1);
         begun.cursor = number + 1;
+        #[cfg(feature = "planted")]
+        if self.planted == Some(crate::Planted::OffByOne) {
+            begun.cursor += 1;
+        }
         begun.missing -= 1;
         if begun.missing == 0 {
             self.place(piece);

@@ -139,6 +139,8 @@ impl Swarm {
             next_need: now + NEED_PEERS_INTERVAL,
         };
         swarm.book.set_ours(swarm.external.ours());
+        #[cfg(feature = "planted")]
+        swarm.picker.plant(swarm.config.planted);
         swarm.recount_bytes();
         swarm.check_finished();
         if swarm.config.super_seed {
@@ -200,6 +202,10 @@ impl Swarm {
         let need = self.needs_peers().then_some(self.next_need);
         let pace = self.minds_pace().then_some(self.pace_at);
         let held = [self.down.held(), self.up.held()].into_iter().flatten().min();
+        #[cfg(feature = "planted")]
+        if self.config.planted == Some(crate::Planted::LostWakeUp) {
+            return [dial, need, held, pace].into_iter().flatten().min();
+        }
         let wake = [Some(self.wake), dial, need, held, pace].into_iter().flatten().min();
         wake.filter(|&at| at != Time::MAX)
     }

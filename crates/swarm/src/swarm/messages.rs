@@ -56,6 +56,10 @@ impl Swarm {
 
     /// Without BEP 6 a choke drops our requests; with it each is still answered or rejected.
     fn on_choke(&mut self, key: PeerKey) {
+        #[cfg(feature = "planted")]
+        if self.config.planted == Some(crate::Planted::IgnoredChoke) {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.peer_choking = true;
         peer.suggested.clear();
