@@ -17,11 +17,13 @@ mod writer;
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::io;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use types::BlockRange;
 use wire::{Limits, Message};
 
@@ -139,15 +141,37 @@ pub async fn run<S, D, K>(
     D: BlockSink + BlockSource + Clone + Send,
     K: Copy + Send,
 {
-    let (read, write) = tokio::io::split(stream);
+    let (mut read, mut write) = tokio::io::split(stream);
     let expected = Expected::default();
     let outbox = Outbox { key, events };
-    let reason = tokio::select! {
-        reason = reader::Reader::new(read, &context, &expected, &outbox).run() => reason,
-        reason = writer::Writer::new(write, &context, &expected, &outbox).run(&mut commands) => reason,
+    let reason = {
+        let mut reader = pin!(reader::Reader::new(&mut read, &context, &expected, &outbox).run());
+        let writer = writer::Writer::new(&mut write, &context, &expected, &outbox);
+        tokio::select! {
+            reason = &mut reader => reason,
+            reason = writer.run(&mut commands) => {
+                if matches!(reason, CloseReason::Io(_)) {
+                    // The peer is gone, but what it had sent before may still be there to be read.
+                    let _ = timeout(LAST_WORDS, reader).await;
+                }
+                reason
+            }
+        }
     };
+    if matches!(reason, CloseReason::Ours) {
+        let _ = timeout(LAST_WORDS, part(&mut read, &mut write)).await;
+    }
     // Dropping the halves closes the socket; after that the brain may forget the peer.
     outbox.tell(vec![Event::Closed(reason)]).await;
+}
+
+/// Says that nothing more comes, and lets the peer finish: a socket that is closed with bytes unread resets the
+/// connection, and what the peer has not read yet is lost to it.
+async fn part(read: &mut (impl AsyncRead + Unpin), write: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    write.shutdown().await?;
+    let mut unread = [0; 4096];
+    while read.read(&mut unread).await? > 0 {}
+    Ok(())
 }
 
 /// The way to the brain; an owner that is gone is no error, the commands' end tells of it.

@@ -3,7 +3,7 @@
 use super::*;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{DuplexStream, duplex};
 use tokio::sync::Semaphore;
 use types::{Lengths, PieceIndex};
 use wire::Request;
@@ -200,4 +200,33 @@ async fn a_block_that_the_sink_has_already_is_reported() {
     s.peer_hears().await;
     s.peer_sends(&piece_message(block(3, 1), 9)).await;
     assert!(matches!(s.event().await, Event::Refused(b) if b == block(3, 1)));
+}
+
+/// A socket that is closed with something unread resets the connection, and the peer loses what it has not read yet.
+#[tokio::test(start_paused = true)]
+async fn who_hangs_up_lets_the_peer_finish() {
+    let scene = scene(1);
+    scene.command(vec![Command::Send(Message::Have(5))]).await;
+    let Scene { mut peer, commands, mut batches, .. } = scene;
+    drop(commands);
+    let mut rest = Vec::new();
+    peer.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest.len(), 9, "the message, then the end");
+    peer.write_all(&[0; 400]).await.expect("it is still listened to");
+    let waits = timeout(LAST_WORDS / 2, batches.recv()).await;
+    assert!(waits.is_err(), "as long as the peer has not hung up");
+    drop(peer);
+    let last = batches.recv().await.unwrap().events;
+    assert!(matches!(last[..], [Event::Closed(CloseReason::Ours)]), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_waited_for_for_long() {
+    let Scene { peer, commands, mut batches, .. } = scene(1);
+    drop(commands);
+    let start = tokio::time::Instant::now();
+    let last = batches.recv().await.unwrap().events;
+    assert!(matches!(last[..], [Event::Closed(CloseReason::Ours)]), "{last:?}");
+    assert!(start.elapsed() <= LAST_WORDS + Duration::from_millis(1), "{:?}", start.elapsed());
+    drop(peer);
 }
