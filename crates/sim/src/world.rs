@@ -182,6 +182,7 @@ impl<'a> World<'a> {
             listen_port: Some(6881),
             max_peers: self.spec.neighbours,
             super_seed: peer.super_seed,
+            buggify: self.spec.buggify,
             #[cfg(feature = "planted")]
             planted: self.spec.planted,
             ..Config::default()
@@ -388,7 +389,11 @@ impl World<'_> {
 
     fn arm(&mut self, node: u32) {
         let Some(due) = self.nodes[node as usize].swarm.poll_timeout() else { return };
-        let at = self.when(node, due).max(self.now);
+        let mut at = self.when(node, due).max(self.now);
+        if self.spec.buggify && self.rng.u32(0..8) == 0 {
+            // The driver was busy.
+            at += Duration::from_millis(self.rng.u64(0..2000));
+        }
         let this = &mut self.nodes[node as usize];
         // A timer that comes too early does no harm: it is set anew then.
         if at < this.armed {

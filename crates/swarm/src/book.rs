@@ -191,7 +191,7 @@ impl Book {
     }
 
     /// Makes room: the address that failed most often goes.
-    fn forget_one(&mut self) -> bool {
+    pub(crate) fn forget_one(&mut self) -> bool {
         let idle = self.known.iter().filter(|(_, known)| {
             matches!(known.state, State::Waiting(..) | State::Due(_))
                 && known.failures > 0

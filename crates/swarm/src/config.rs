@@ -37,6 +37,8 @@ pub struct Config {
     /// Whether addresses are dialed at all; without, peers must come to us and [`NeedPeers`](crate::Output) is
     /// never said.
     pub dial: bool,
+    /// Whether rare paths (early eviction, full queues, lost measurements) are taken often: for simulators.
+    pub buggify: bool,
     /// A fault, to see whether it is found.
     #[cfg(feature = "planted")]
     pub planted: Option<crate::Planted>,
@@ -83,6 +85,7 @@ impl Default for Config {
             reqq: 2048,
             super_seed: false,
             dial: true,
+            buggify: false,
             #[cfg(feature = "planted")]
             planted: None,
         }

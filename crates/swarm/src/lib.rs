@@ -31,6 +31,7 @@ mod allowed_fast;
 mod availability;
 mod book;
 mod bucket;
+mod buggify;
 mod choker;
 mod config;
 mod event;

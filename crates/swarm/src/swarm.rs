@@ -16,6 +16,7 @@ mod upload;
 mod wishes;
 
 use crate::book::Book;
+use crate::buggify::Buggify;
 use crate::choker::Choker;
 use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE, REPLACE_AFTER, SHOW_IDLE, SNUB_TIMEOUT_END_GAME};
 use crate::pace::Pace;
@@ -48,6 +49,7 @@ pub struct Swarm {
     choker: Choker,
     book: Book,
     trust: Trust,
+    buggify: Buggify,
     external: External,
     /// While we want nothing: what is given to whom.
     spread: Option<Spread>,
@@ -99,6 +101,7 @@ impl Swarm {
     /// all. If it has them all, [`Output::Finished`] is its first output.
     pub fn new(config: Config, lengths: Lengths, have: Bitfield, seed: u64, now: Time) -> Swarm {
         let mut rng = Rng::with_seed(seed);
+        let buggify = Buggify::new(config.buggify, seed);
         let count = lengths.piece_count();
         let have = if have.len() == count { have } else { Bitfield::new(count) };
         let mut swarm = Swarm {
@@ -115,6 +118,7 @@ impl Swarm {
             out: VecDeque::new(),
             peers: BTreeMap::new(),
             trust: Trust::default(),
+            buggify,
             spread: None,
             super_seed: None,
             totals: Totals {
@@ -388,6 +392,9 @@ impl Swarm {
         peer.outgoing = outgoing;
         peer.fast = reserved.fast();
         peer.listens = listens;
+        if self.buggify.hits(8) {
+            self.trust.forget_one();
+        }
         peer.suspect = self.trust.connected(addr);
         self.picker.peer_came(&peer.pieces);
         self.note_came(&mut peer);
@@ -485,6 +492,9 @@ impl Swarm {
     }
 
     fn on_peers_found(&mut self, addrs: &[SocketAddr], source: PeerSource) {
+        if self.buggify.hits(4) {
+            self.book.forget_one();
+        }
         for &addr in addrs {
             if !self.trust.is_banned(addr) {
                 self.book.add(addr, source, self.now);

@@ -150,10 +150,13 @@ impl Trust {
         digests: &[Option<BlockDigest>],
         from_disk: bool,
     ) -> Vec<Ban> {
+        // Who was forgotten meanwhile can't be held to it.
+        let on_record = |by: &Option<Suspect>| by.filter(|by| self.records.contains_key(by));
+        let authors = Authors::of(authors.blocks.iter().map(on_record));
         if let Some(guilty) = authors.sole().filter(|_| !from_disk) {
             return self.ban(guilty, BanReason::SpoiledPiece(piece)).into_iter().collect();
         }
-        let attempt = Attempt::new(authors, digests);
+        let attempt = Attempt::new(&authors, digests);
         let liars = self.evidence.two_versions(piece, &attempt).into_iter();
         let bans = liars
             .filter_map(|(liar, block)| self.ban(liar, BanReason::TwoVersions { piece, block }))
@@ -215,20 +218,24 @@ impl Trust {
     }
 
     fn remember(&mut self, addr: SocketAddr) -> Option<Suspect> {
-        if self.records.len() >= MAX_SUSPECTS {
-            let idle = || self.records.iter().filter(|(_, record)| record.connections == 0);
-            let oldest = idle()
-                .find(|(_, record)| !record.on_parole())
-                .or_else(|| idle().find(|(_, record)| record.cases == 0))?;
-            let (&oldest, record) = oldest;
-            self.by_host.remove(&host(record.addr));
-            self.records.remove(&oldest);
+        if self.records.len() >= MAX_SUSPECTS && !self.forget_one() {
+            return None;
         }
         self.last = self.last.checked_add(1)?;
         let suspect = Suspect(NonZeroU32::new(self.last)?);
         self.records.insert(suspect, Record { addr, connections: 0, cases: 0, doubt: false });
         self.by_host.insert(host(addr), suspect);
         Some(suspect)
+    }
+
+    /// Makes room: the oldest that is not connected goes; who is on parole last, who is part of a case never.
+    pub(crate) fn forget_one(&mut self) -> bool {
+        let idle = || self.records.iter().filter(|(_, record)| record.connections == 0);
+        let innocent = idle().find(|(_, record)| !record.on_parole());
+        let oldest = innocent.or_else(|| idle().find(|(_, record)| record.cases == 0));
+        let Some((&oldest, record)) = oldest else { return false };
+        self.by_host.remove(&host(record.addr));
+        self.records.remove(&oldest).is_some()
     }
 
     /// Recounts everything. `there`: the pieces that are verified.

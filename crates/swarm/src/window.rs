@@ -94,6 +94,11 @@ impl Window {
         self.target = blocks.clamp(MIN_WINDOW, MAX_WINDOW);
     }
 
+    /// Everything that was measured is forgotten.
+    pub(crate) fn forget(&mut self) {
+        *self = Window { limit: self.limit, delivered: self.delivered, target: MIN_WINDOW, ..Window::new() };
+    }
+
     /// The peer's rate in bytes per second; 0 until a block arrived.
     pub(crate) fn rate(&self) -> u64 {
         self.best[0].max(self.best[1])

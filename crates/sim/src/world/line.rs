@@ -84,7 +84,11 @@ impl World<'_> {
 
     /// On its way; what was sent before arrives before.
     fn depart(&mut self, from: u32, item: Item) {
-        let late = self.lost_on_the_way(from, &item);
+        let mut late = self.lost_on_the_way(from, &item);
+        if self.spec.buggify && self.rng.u32(0..16) == 0 {
+            // A short read: the rest comes a little later.
+            late += Duration::from_millis(self.rng.u64(0..100));
+        }
         let end = &mut self.ends[from as usize];
         end.last_arrival = end.last_arrival.max(self.now + end.one_way + late);
         let at = end.last_arrival;

@@ -32,6 +32,9 @@ impl Swarm {
         };
         let news = peer.window.rate() == 0;
         let asked = heard_block(peer, now, block);
+        if self.buggify.hits(64) {
+            peer.window.forget();
+        }
         peer.down.add(now, block.len);
         let from = peer.suspect;
         // What storage has is had, whoever was asked for it and whenever.

@@ -30,7 +30,10 @@ enum Answer {
 impl Swarm {
     pub(super) fn on_request(&mut self, key: PeerKey, request: Request) {
         let Some(peer) = self.peers.get(&key) else { return };
-        let answer = self.answer(peer, request);
+        let mut answer = self.answer(peer, request);
+        if peer.fast && matches!(answer, Answer::Queue(_)) && self.buggify.hits(64) {
+            answer = Answer::Refuse;
+        }
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let reason = match answer {
             Answer::Queue(block) => {

@@ -298,3 +298,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_was_forgotten_is_on_no_record() {
+    let mut trust = Trust::default();
+    let (gone, stays) = (trust.connected(addr(1)), trust.connected(addr(2)));
+    trust.closed(PeerKey(1), gone);
+    assert!(trust.forget_one());
+    // The piece that it took part in fails only now.
+    trust.fails(PIECE, &[gone, stays], "aX");
+    trust.check(|_| false);
+    assert!(trust.on_parole(stays) && !trust.on_parole(gone));
+}
