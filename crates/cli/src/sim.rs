@@ -194,7 +194,9 @@ impl Display for Text<'_> {
         if let Some(slower) = self.summary.free_riders {
             writeln!(
                 f,
-                "  free riders would take {slower:.2} times as long as those who give, while these download"
+                "  free riders would take {slower:.2} times as long as those who give, while these download\n  \
+                 givers     median {:.1} s",
+                self.summary.contributors
             )?;
         }
         if let Some(stalled) = self.summary.stalled {

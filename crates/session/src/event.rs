@@ -15,7 +15,8 @@ pub struct Settings {
     pub max_down: Option<u64>,
     /// The most connections.
     pub max_peers: usize,
-    /// How many peers are served at once. `None`: two to eight for each torrent, as `max_up` allows.
+    /// How many peers are served at once. `None`: as many as fill each torrent's part of the line, two at
+    /// least and 64 at most.
     pub upload_slots: Option<usize>,
     /// The most downloads that run at once; 0 is taken as 1, here and below.
     pub max_active_downloads: Option<usize>,

@@ -41,7 +41,7 @@ pub const PEER_ROOM: usize = 8;
 pub const RATE_PER_SLOT: u64 = 4 * 1024;
 
 /// How many peers a torrent serves at a time where no number is set, the rate permitting: at least and at most.
-pub const AUTO_SLOTS: (usize, usize) = (2, 8);
+pub const AUTO_SLOTS: (usize, usize) = (2, 64);
 
 /// A torrent that moves less than this, in bytes per second, and is not held back by a limit is idle.
 pub const IDLE_BELOW: u64 = 2 * 1024;

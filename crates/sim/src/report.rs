@@ -33,6 +33,8 @@ pub struct Report {
     /// How much longer the median peer that sends nothing would take than the median one that does, at the pace it had
     /// until half of those were complete. Afterwards they seed, and everybody is served.
     pub free_riders: Option<f64>,
+    /// When half of those who give were complete.
+    pub contributors: f64,
     /// How long films stood still, or were not there three pieces' time after their player started, in seconds.
     pub stalled: Option<f64>,
     /// Peers that lied and were banned by somebody, summed over those who banned.
@@ -88,6 +90,7 @@ impl Report {
             wasted_share: ratio(wasted, came + wasted),
             seed_sent: outcome.sent_when_out.map(|sent| ratio(sent, spec.lengths.total())),
             free_riders: free_riders(outcome, spec.lengths.total()),
+            contributors: quantile(&sorted_times(outcome, |peer| peer.role == Role::Leecher), 0.5),
             stalled: stalled(outcome),
             banned_liars: outcome.peers.iter().map(|peer| peer.banned_liars).sum(),
             banned_honest: outcome.peers.iter().map(|peer| peer.banned_honest).sum(),
@@ -132,6 +135,8 @@ pub struct Summary {
     pub seed_sent: Option<f64>,
     /// See [`Report::free_riders`].
     pub free_riders: Option<f64>,
+    /// See [`Report::contributors`].
+    pub contributors: f64,
     /// The most of any run: see [`Report::stalled`].
     pub stalled: Option<f64>,
     /// Sums over all runs.
@@ -167,6 +172,7 @@ impl Summary {
             wasted,
             seed_sent: all(&|run| run.seed_sent),
             free_riders: all(&|run| run.free_riders),
+            contributors: of(&|run| run.contributors),
             stalled: runs.iter().filter_map(|run| run.stalled).reduce(f64::max),
             virtual_secs: runs.iter().map(|run| run.virtual_secs).sum(),
             real_secs: runs.iter().map(|run| run.real_secs).sum(),

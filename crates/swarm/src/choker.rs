@@ -10,6 +10,7 @@
 
 use crate::PeerKey;
 use crate::limits::{CHOKE_INTERVAL, MIN_SERVED, OPTIMISTIC_INTERVAL, SEED_TURN};
+use crate::slots::Slots;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use fastrand::Rng;
@@ -17,7 +18,7 @@ use types::Time;
 
 #[derive(Debug)]
 pub(crate) struct Choker {
-    slots: usize,
+    slots: Slots,
     optimistic: Option<PeerKey>,
     next_optimistic: Time,
     next_round: Time,
@@ -43,21 +44,21 @@ pub(crate) struct Candidate {
 impl Choker {
     pub(crate) fn new(slots: usize, now: Time) -> Choker {
         Choker {
-            slots: slots.max(1),
+            slots: Slots::new(slots, now),
             optimistic: None,
             next_optimistic: now,
             next_round: now + CHOKE_INTERVAL,
         }
     }
 
-    /// From the next round on, so many peers may be served at once.
-    pub(crate) fn set_slots(&mut self, slots: usize) {
-        self.slots = slots.max(1);
+    /// From the next round on, so many peers may be served at once at most.
+    pub(crate) fn set_slots(&mut self, most: usize) {
+        self.slots.set_most(most);
     }
 
-    /// How many peers may be served at once.
+    /// How many peers may be served at once, for now.
     pub(crate) fn slots(&self) -> usize {
-        self.slots
+        self.slots.count()
     }
 
     /// Whether the peer has the slot that is given by chance.
@@ -70,15 +71,18 @@ impl Choker {
         self.next_round
     }
 
-    /// Who is to be unchoked from now on; everybody else is to be choked.
+    /// Who is to be unchoked from now on; everybody else is to be choked. So many bytes were `sent` since the start.
     pub(crate) fn round(
         &mut self,
         now: Time,
+        sent: u64,
         seeding: bool,
         mut candidates: Vec<Candidate>,
         rng: &mut Rng,
     ) -> Vec<PeerKey> {
         self.next_round = now + CHOKE_INTERVAL;
+        self.slots.round(now, sent, candidates.len());
+        let slots = self.slots.count();
         // The chance is drawn first, so that equals do not fall in the order of keys.
         rng.shuffle(&mut candidates);
         if seeding {
@@ -86,18 +90,18 @@ impl Choker {
             candidates.sort_by_key(|c| (c.freeloads, in_turn(now, c)));
             let givers = candidates.iter().filter(|c| !c.freeloads).count();
             // One slot is everybody's.
-            let mut rest = candidates.split_off(givers.min(self.slots - 1));
+            let mut rest = candidates.split_off(givers.min(slots - 1));
             if now >= self.next_optimistic {
                 self.next_optimistic = now + OPTIMISTIC_INTERVAL;
                 rest.sort_by_key(|c| in_turn(now, c));
             }
-            let free = if candidates.len() < MIN_SERVED { self.slots - candidates.len() } else { 1 };
+            let free = if candidates.len() < MIN_SERVED { slots - candidates.len() } else { 1 };
             candidates.extend(rest.into_iter().take(free));
             return candidates.iter().map(|c| c.peer).collect();
         }
         candidates.sort_by_key(|c| Reverse(merit(c)));
         let givers = candidates.iter().filter(|c| !c.snubbed && !c.freeloads);
-        let mut chosen: Vec<PeerKey> = givers.take(self.slots - 1).map(|c| c.peer).collect();
+        let mut chosen: Vec<PeerKey> = givers.take(slots - 1).map(|c| c.peer).collect();
         let rest: Vec<Candidate> = candidates.into_iter().filter(|c| !chosen.contains(&c.peer)).collect();
         chosen.extend(self.choose_optimistic(now, &rest, rng));
         // Slots that only snubbing peers are left for: better used than not. Who only takes gets one only if our line
@@ -105,7 +109,7 @@ impl Choker {
         let few = chosen.len() < MIN_SERVED;
         let others = rest.iter().filter(|c| few || !c.freeloads).map(|c| c.peer);
         let others = others.filter(|&peer| Some(peer) != self.optimistic);
-        let free = self.slots - chosen.len();
+        let free = slots - chosen.len();
         chosen.extend(others.take(free));
         chosen
     }
@@ -134,7 +138,9 @@ impl Choker {
                 }
             });
             self.optimistic = drawn.map(|c| c.peer);
-            self.next_optimistic = now + OPTIMISTIC_INTERVAL;
+            // Who only takes has it for a round: long enough to begin to give.
+            let only_takes = drawn.is_some_and(|c| c.freeloads);
+            self.next_optimistic = now + if only_takes { CHOKE_INTERVAL } else { OPTIMISTIC_INTERVAL };
         }
         self.optimistic
     }
@@ -177,7 +183,7 @@ mod tests {
     fn serves_the_best_and_one_by_chance() {
         let mut choker = Choker::new(3, Time::ZERO);
         let peers: Vec<_> = (1..=10).map(|n| candidate(n, n * 1000)).collect();
-        let chosen = choker.round(Time::from_secs(10), false, peers, &mut Rng::with_seed(1));
+        let chosen = choker.round(Time::from_secs(10), 0, false, peers, &mut Rng::with_seed(1));
         assert_eq!(chosen[..2], [PeerKey(10), PeerKey(9)]);
         assert_eq!(chosen.len(), 3);
         assert!(chosen[2] < PeerKey(9));
@@ -190,7 +196,7 @@ mod tests {
         peers[0].snubbed = true;
         peers[1].snubbed = true;
         peers[2].snubbed = true;
-        assert_eq!(choker.round(Time::from_secs(10), false, peers, &mut Rng::with_seed(1)).len(), 4);
+        assert_eq!(choker.round(Time::from_secs(10), 0, false, peers, &mut Rng::with_seed(1)).len(), 4);
     }
 
     #[test]
@@ -199,7 +205,7 @@ mod tests {
         let mut fast = candidate(1, 9_000);
         fast.snubbed = true;
         let peers = std::vec![fast, candidate(2, 10), candidate(3, 5)];
-        let chosen = choker.round(Time::from_secs(10), false, peers, &mut Rng::with_seed(1));
+        let chosen = choker.round(Time::from_secs(10), 0, false, peers, &mut Rng::with_seed(1));
         assert_eq!(chosen[0], PeerKey(2));
     }
 
@@ -211,7 +217,7 @@ mod tests {
         let mut last = None;
         for round in 1..=150u64 {
             let peers: Vec<_> = (1..=6).map(|n| candidate(n, u64::from(n == 1) * 1000)).collect();
-            let chosen = choker.round(Time::from_secs(round * 10), false, peers, &mut rng);
+            let chosen = choker.round(Time::from_secs(round * 10), 0, false, peers, &mut rng);
             if round % 3 == 1 {
                 assert_ne!(Some(chosen[1]), last, "round {round}");
             } else {
@@ -230,7 +236,7 @@ mod tests {
             let mut peers: Vec<_> = (1..=6).map(|n| candidate(n, 0)).collect();
             peers[5].newcomer = true;
             let mut choker = Choker::new(1, Time::ZERO);
-            let chosen = choker.round(Time::from_secs(10), false, peers, &mut Rng::with_seed(seed));
+            let chosen = choker.round(Time::from_secs(10), 0, false, peers, &mut Rng::with_seed(seed));
             newcomers += u32::from(chosen == [PeerKey(6)]);
         }
         assert!((310..440).contains(&newcomers), "{newcomers} of 1000, 375 expected");
@@ -243,7 +249,7 @@ mod tests {
         for rival in [1000, 1099] {
             let mut choker = Choker::new(2, Time::ZERO);
             let peers = std::vec![served, candidate(2, rival), candidate(3, 0)];
-            let chosen = choker.round(Time::from_secs(10), false, peers, &mut Rng::with_seed(rival));
+            let chosen = choker.round(Time::from_secs(10), 0, false, peers, &mut Rng::with_seed(rival));
             assert_eq!(chosen[0], PeerKey(1));
         }
     }
@@ -255,7 +261,7 @@ mod tests {
         let mut rounds_served: BTreeMap<PeerKey, u32> = BTreeMap::new();
         for round in 1..=210u64 {
             let now = Time::ZERO + Duration::from_secs(round * 10);
-            let chosen = choker.round(now, true, peers.clone(), &mut Rng::with_seed(round));
+            let chosen = choker.round(now, 0, true, peers.clone(), &mut Rng::with_seed(round));
             assert_eq!(chosen.len(), 2);
             for c in &mut peers {
                 let unchoked = chosen.contains(&c.peer);
@@ -277,7 +283,7 @@ mod tests {
         for round in 1..=100 {
             let now = Time::ZERO + Duration::from_secs(round * 10);
             for seeding in [false, true] {
-                let chosen = choker.round(now, seeding, peers.clone(), &mut Rng::with_seed(round));
+                let chosen = choker.round(now, 0, seeding, peers.clone(), &mut Rng::with_seed(round));
                 assert_eq!(chosen.len(), 4);
                 assert!(chosen.iter().filter(|peer| peer.0 >= 10).count() <= 1);
             }
@@ -285,7 +291,7 @@ mod tests {
         // With nobody else to serve, the line is better used than not.
         let takers: Vec<_> = (10..=15).map(taker).collect();
         for seeding in [false, true] {
-            assert_eq!(choker.round(Time::MAX, seeding, takers.clone(), &mut Rng::with_seed(1)).len(), 4);
+            assert_eq!(choker.round(Time::MAX, 0, seeding, takers.clone(), &mut Rng::with_seed(1)).len(), 4);
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct Config {
     pub max_peers: usize,
     /// The most connection attempts under way at once.
     pub max_half_open: usize,
-    /// How many peers are served at once, the optimistic one included; at least 1.
+    /// See [`Limits::upload_slots`].
     pub upload_slots: usize,
     /// See [`Limits::down`].
     pub max_down: Option<u64>,
@@ -55,7 +55,8 @@ pub struct Limits {
     pub up: Option<u64>,
     /// The most bytes per second that come in, 0 being taken as 1: no more than that is asked for.
     pub down: Option<u64>,
-    /// How many peers are served at once, the optimistic one included; at least 1.
+    /// The most peers that are served at once, the optimistic one included; 0 is taken as 1. As many are as fill the
+    /// line.
     pub upload_slots: usize,
     /// The most connections at once; those over it are closed, the least useful first.
     pub max_peers: usize,
@@ -78,7 +79,7 @@ impl Default for Config {
             listen_port: None,
             max_peers: 100,
             max_half_open: 20,
-            upload_slots: 8,
+            upload_slots: 64,
             max_down: None,
             external: Vec::new(),
             max_up: None,

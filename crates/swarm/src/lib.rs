@@ -45,6 +45,7 @@ mod pieces;
 mod planted;
 mod priority;
 mod rate;
+mod slots;
 mod spread;
 mod stats;
 mod super_seed;

@@ -189,6 +189,15 @@ pub const REJECT_PAUSE: Duration = Duration::from_secs(1);
 /// Choking is decided this often (BEP 3).
 pub const CHOKE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// So many peers are served at once at least, if the owner allows as many.
+pub const LEAST_SLOTS: usize = 4;
+
+/// Another number of slots is tried for so many rounds of choking, of which the last is judged.
+pub const SLOT_TRIAL_ROUNDS: u32 = 2;
+
+/// The most rounds of choking between two trials of other numbers of slots.
+pub const SLOT_WAIT_MAX: u32 = 30;
+
 /// The optimistic slot moves on this often (BEP 3).
 pub const OPTIMISTIC_INTERVAL: Duration = Duration::from_secs(30);
 

@@ -169,13 +169,14 @@ impl Picker {
     }
 
     /// A suggestion (BEP 6) chooses among equals only: the piece must be as rare as the rarest that the peer has. What
-    /// many have can wait, whoever says otherwise.
+    /// many have can wait, whoever says otherwise. The oldest comes first: a seed offers the piece that it suggested
+    /// to somebody else when nothing comes of it.
     fn find_suggested(&self, asker: &Asker<'_>, priority: Priority, rarity: u32) -> Option<PieceIndex> {
         let open = self.availability.open_of(priority);
         let fits = |&piece: &PieceIndex| {
             open.contains(piece) && asker.pieces.contains(piece) && self.availability.of(piece) <= rarity
         };
-        asker.suggested.iter().rev().copied().find(fits)
+        asker.suggested.iter().copied().find(fits)
     }
 
     /// When pieces are fetched in order: where a peer is to begin. It is never sent past half of what is left.

@@ -209,7 +209,8 @@ impl Swarm {
     /// The choker decides anew.
     pub(super) fn choke_round(&mut self) {
         let candidates = self.candidates(|_| true);
-        let chosen = self.choker.round(self.now, self.finished, candidates, &mut self.rng);
+        let chosen =
+            self.choker.round(self.now, self.totals.uploaded, self.finished, candidates, &mut self.rng);
         for (&key, peer) in &mut self.peers {
             if !peer.am_choking && !chosen.contains(&key) {
                 if let Some(spread) = &self.spread {

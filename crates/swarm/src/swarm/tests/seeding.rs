@@ -369,7 +369,7 @@ fn a_suggestion_is_followed_among_equals_only() {
     }
     let asked = requests(&bench.says(PEER, Message::Unchoke));
     let order: Vec<u32> = asked.iter().step_by(BLOCKS as usize).map(|block| block.piece.get()).collect();
-    assert_eq!(order[..2], [7, 12], "the latest first");
+    assert_eq!(order[..2], [12, 7], "in the order of the suggestions");
     assert!(!order.contains(&19));
 }
 

@@ -1,0 +1,199 @@
+//! How many peers are served at once: no more than it takes to fill the line.
+//!
+//! Slots beyond that gain nothing, and cost: a piece takes as many times longer to get out as there are others beside
+//! it, and only then can it be passed on. What the line carries is not known, so it is tried, as TCP tries its window:
+//! one slot more, then, as long as that pays, twice as many more each time. A slot that did not bring half of what the
+//! others do on average is given back; one whose loss would cost less than that is not kept either. Trials that change
+//! nothing become rare. All this only while somebody waits for a slot.
+
+use crate::limits::{LEAST_SLOTS, SLOT_TRIAL_ROUNDS, SLOT_WAIT_MAX};
+use core::time::Duration;
+use types::Time;
+
+#[derive(Debug)]
+pub(crate) struct Slots {
+    /// The owner's limit.
+    most: usize,
+    count: usize,
+    /// By how much the next trial goes up; 0: it goes down by one.
+    step: usize,
+    trial: Option<Trial>,
+    /// Rounds until the next trial.
+    wait: u32,
+    /// What `wait` is to be after a trial in vain.
+    backoff: u32,
+    /// When the last round was, what had been sent until then, and whether somebody waited for a slot.
+    last: (Time, u64, bool),
+}
+
+/// Another count than before is being tried.
+#[derive(Debug)]
+struct Trial {
+    before: usize,
+    /// Bytes per second with as many as before.
+    rate: u64,
+    rounds: u32,
+}
+
+/// A round that is shorter says nothing of the rate.
+const SHORTEST_ROUND: Duration = Duration::from_secs(5);
+
+impl Slots {
+    pub(crate) fn new(most: usize, now: Time) -> Slots {
+        let most = most.max(1);
+        Slots {
+            most,
+            count: most.min(LEAST_SLOTS),
+            step: 1,
+            trial: None,
+            wait: 0,
+            backoff: 1,
+            last: (now, 0, false),
+        }
+    }
+
+    /// How many there are now.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn set_most(&mut self, most: usize) {
+        self.most = most.max(1);
+        if self.count > self.most || self.count < LEAST_SLOTS {
+            self.trial = None;
+            self.count = self.most.min(self.count.max(LEAST_SLOTS));
+        }
+    }
+
+    /// A round of the choker begins: so many bytes were `sent` since the start, and so many peers are interested.
+    pub(crate) fn round(&mut self, now: Time, sent: u64, interested: usize) {
+        let (then, sent_then, crowded_then) = self.last;
+        let time = now.since(then);
+        if time < SHORTEST_ROUND {
+            return;
+        }
+        let crowded = interested > self.count;
+        self.last = (now, sent, crowded);
+        if !crowded || !crowded_then {
+            self.trial = None;
+            return;
+        }
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+        let rate = sent.saturating_sub(sent_then).saturating_mul(1000) / millis;
+        match &mut self.trial {
+            None if self.wait > 0 => self.wait -= 1,
+            None => self.try_other(rate),
+            Some(trial) if trial.rounds > 1 => trial.rounds -= 1,
+            Some(_) => self.judge(rate),
+        }
+    }
+
+    fn try_other(&mut self, rate: u64) {
+        let count = match self.step {
+            0 => (self.count - 1).max(self.most.min(LEAST_SLOTS)),
+            step => self.count.saturating_add(step).min(self.most),
+        };
+        if count == self.count {
+            return self.turn();
+        }
+        self.trial = Some(Trial { before: self.count, rate, rounds: SLOT_TRIAL_ROUNDS });
+        self.count = count;
+    }
+
+    fn judge(&mut self, rate: u64) {
+        let Some(Trial { before, rate: rate_before, .. }) = self.trial.take() else { return };
+        // Half of what a slot carries on average, for each that was added or taken.
+        let wide = |number: usize| u128::try_from(number).unwrap_or(u128::MAX);
+        let enough = u128::from(rate_before) * (wide(before) + wide(self.count));
+        let kept = u128::from(rate) * 2 * wide(before) >= enough;
+        let up = self.count > before;
+        if kept && up {
+            self.step = self.step.saturating_mul(2).min(self.count);
+        } else if !kept {
+            self.count = before;
+            self.turn();
+            return;
+        }
+        self.backoff = 1;
+        // The next trial follows at once: the round that was judged is what it is compared with.
+        self.try_other(rate);
+    }
+
+    /// The other way, next time; when both are in vain, later.
+    fn turn(&mut self) {
+        if self.step == 0 {
+            self.step = 1;
+            self.wait = self.backoff;
+            self.backoff = self.backoff.saturating_mul(2).min(SLOT_WAIT_MAX);
+        } else {
+            self.step = 0;
+            self.wait = 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// Peers that take `each` at most, over a line that carries `line`.
+    fn run(slots: &mut Slots, from: u64, rounds: u64, line: u64, each: u64, interested: usize) -> Vec<usize> {
+        let mut counts = Vec::new();
+        for round in from..from + rounds {
+            let (_, sent, _) = slots.last;
+            let rate = line.min(each * slots.count().min(interested) as u64);
+            slots.round(Time::from_secs(round * 10), sent + rate * 10, interested);
+            counts.push(slots.count());
+        }
+        counts
+    }
+
+    #[test]
+    fn a_full_line_needs_no_more() {
+        let mut slots = Slots::new(64, Time::ZERO);
+        let counts = run(&mut slots, 1, 360, 1_000_000, 4_000_000, 50);
+        assert_eq!(slots.count(), LEAST_SLOTS);
+        assert!(counts.iter().all(|&count| count <= LEAST_SLOTS + 1));
+        let tries = counts[180..].windows(2).filter(|w| w[0] < w[1]).count();
+        assert!((1..=7).contains(&tries), "{tries} in half an hour");
+    }
+
+    #[test]
+    fn a_wide_line_serves_many_soon() {
+        let mut slots = Slots::new(64, Time::ZERO);
+        let counts = run(&mut slots, 1, 60, 50_000_000, 1_000_000, 100);
+        let soon = counts.iter().position(|&count| count >= 40).expect("it gets there");
+        assert!(soon <= 12, "after {soon} rounds");
+        assert!(counts[30..].iter().all(|count| (45..=58).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn follows_a_line_that_changes() {
+        let mut slots = Slots::new(64, Time::ZERO);
+        run(&mut slots, 1, 60, 20_000_000, 1_000_000, 100);
+        assert!((18..=24).contains(&slots.count()), "{}", slots.count());
+        run(&mut slots, 61, 300, 6_000_000, 1_000_000, 100);
+        assert!((5..=8).contains(&slots.count()), "{}", slots.count());
+        run(&mut slots, 361, 300, 20_000_000, 1_000_000, 100);
+        assert!((18..=24).contains(&slots.count()), "{}", slots.count());
+    }
+
+    #[test]
+    fn stays_within_the_limit_of_the_owner() {
+        let mut slots = Slots::new(2, Time::ZERO);
+        assert!(run(&mut slots, 1, 20, 9_000_000, 10, 100).iter().all(|&count| count == 2));
+        slots.set_most(6);
+        assert_eq!(slots.count(), LEAST_SLOTS);
+        assert!(run(&mut slots, 21, 20, 9_000_000, 10, 100).iter().all(|&count| count <= 6));
+        assert_eq!(slots.count(), 6);
+        slots.set_most(0);
+        assert_eq!(slots.count(), 1);
+    }
+
+    #[test]
+    fn nothing_is_tried_while_nobody_waits() {
+        let mut slots = Slots::new(64, Time::ZERO);
+        assert!(run(&mut slots, 1, 20, 9_000_000, 10, 4).iter().all(|&count| count == LEAST_SLOTS));
+    }
+}
