@@ -54,7 +54,7 @@ const BARS: &[Bar] = &[
     ),
     bar("free riders: times slower", "free-riders", (3, 20), |v| v["free_riders"].as_f64(), AtLeast(1.5)),
     Bar {
-        over: Some("--peers 70"),
+        over: Some("--peers 70 --check sampled"),
         ..bar(
             "contributors: median completion over that without free riders",
             "free-riders",

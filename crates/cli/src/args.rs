@@ -221,9 +221,9 @@ pub(crate) struct Sim {
     /// Run every seed twice and fail unless both do the same
     #[arg(long, env = "RAWTORRENT_TWICE", value_parser = switch)]
     pub(crate) twice: bool,
-    /// Recount everything after every step in swarms of more than 100 peers too
-    #[arg(long, env = "RAWTORRENT_CHECK", value_parser = switch)]
-    pub(crate) check: bool,
+    /// Recount what brains count after every step, or (much faster) after one of 10,007 [default: every step up to 100 peers]
+    #[arg(long, value_name = "WHEN", value_enum, env = "RAWTORRENT_CHECK")]
+    pub(crate) check: Option<Check>,
     /// Draw who was complete when, as SVG
     #[arg(long, value_name = "FILE", env = "RAWTORRENT_PLOT")]
     pub(crate) plot: Option<PathBuf>,
@@ -277,6 +277,12 @@ pub(crate) struct Session {
 }
 
 /// How files come to be on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Check {
+    Every,
+    Sampled,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Allocate {
     Sparse,

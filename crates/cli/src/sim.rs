@@ -1,6 +1,6 @@
 //! `sim`: swarms of real brains in virtual time.
 
-use crate::args::Sim;
+use crate::args::{Check, Sim};
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::interrupt;
@@ -60,7 +60,7 @@ impl Swarm {
         options.churn_percent = args.churn;
         options.loss_permille = args.loss;
         options.super_seed = args.super_seed;
-        options.check_all = args.check;
+        options.check_all = args.check.map(|check| check == Check::Every);
         if scenario.spec(&options, 0).is_none() {
             let pieces = options.size / u64::from(options.piece_length);
             let why = format!("--size makes {} pieces; a torrent has 1 to 2,097,152", grouped(pieces));
@@ -159,7 +159,8 @@ impl Swarm {
                     o.liars, o.churn_percent, o.loss_permille
                 ));
                 command.extend(o.super_seed.then(|| "--super-seed".to_owned()));
-                command.extend(o.check_all.then(|| "--check".to_owned()));
+                let check = o.check_all.map(|every| if every { "--check=every" } else { "--check=sampled" });
+                command.extend(check.map(str::to_owned));
             }
             (Swarm::File(_), None) => {}
         }

@@ -2,7 +2,7 @@
 //!
 //! Leeching: tit for tat. Every ten seconds the peers that send us most get the slots, all but one; the last goes to
 //! somebody by chance and moves on every thirty seconds, newcomers being three times as likely (BEP 3). Who took and did
-//! not give though it could waits for that last slot, at half the chance of others. Seeding:
+//! not give though it could waits for that last slot, at half the chance of others, and has it for one round. Seeding:
 //! in turns. Whoever has waited longest gets the next slot and keeps it for a minute, longer if nobody waits, so
 //! that pieces are spread over all peers rather than fed to the nearest fast one.
 //!
@@ -115,8 +115,11 @@ impl Choker {
     }
 
     fn choose_optimistic(&mut self, now: Time, rest: &[Candidate], rng: &mut Rng) -> Option<PeerKey> {
-        let stays = self.optimistic.filter(|&peer| rest.iter().any(|c| c.peer == peer));
-        if stays.is_some() && now < self.next_optimistic {
+        let stays = self.optimistic.and_then(|peer| rest.iter().find(|c| c.peer == peer));
+        // Within a round it decided whom to serve, too.
+        let in_vain = stays.is_some_and(|c| c.freeloads && now.since(c.since) >= CHOKE_INTERVAL);
+        let stays = stays.map(|c| c.peer);
+        if !in_vain && stays.is_some() && now < self.next_optimistic {
             return stays;
         }
         // If there is anybody else, the slot moves on.
@@ -138,9 +141,7 @@ impl Choker {
                 }
             });
             self.optimistic = drawn.map(|c| c.peer);
-            // Who only takes has it for a round: long enough to begin to give.
-            let only_takes = drawn.is_some_and(|c| c.freeloads);
-            self.next_optimistic = now + if only_takes { CHOKE_INTERVAL } else { OPTIMISTIC_INTERVAL };
+            self.next_optimistic = now + OPTIMISTIC_INTERVAL;
         }
         self.optimistic
     }
@@ -227,6 +228,26 @@ mod tests {
             seen.insert(chosen[1]);
         }
         assert_eq!(seen.len(), 5);
+    }
+
+    #[test]
+    fn who_only_takes_has_the_optimistic_slot_for_a_round() {
+        let mut choker = Choker::new(1, Time::ZERO);
+        let mut rng = Rng::with_seed(3);
+        let mut last = None;
+        for round in 1..=20u64 {
+            let peers = (1..=6).map(|n| {
+                let since =
+                    if last == Some(PeerKey(n)) { Time::from_secs(round * 10 - 10) } else { Time::ZERO };
+                Candidate { since, freeloads: true, ..candidate(n, 0) }
+            });
+            let chosen = choker
+                .round(Time::from_secs(round * 10), 0, false, peers.collect(), &mut rng)
+                .first()
+                .copied();
+            assert_ne!(chosen, last, "round {round}");
+            last = chosen;
+        }
     }
 
     #[test]
