@@ -265,6 +265,14 @@ pub(crate) struct Session {
     #[arg(long, value_name = "N", env = "RAWTORRENT_MAX_PEERS")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_peers: Option<u16>,
+    /// Serve at most this many peers at a time [default: as many as fill the line]
+    #[arg(long, value_name = "N", env = "RAWTORRENT_UPLOAD_SLOTS")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) upload_slots: Option<u16>,
+    /// Run at most this many torrents at a time; the others wait for their turn
+    #[arg(long, value_name = "N", env = "RAWTORRENT_MAX_ACTIVE")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) max_active: Option<u16>,
     /// Ask no trackers
     #[arg(long, env = "RAWTORRENT_NO_TRACKERS", value_parser = switch)]
     pub(crate) no_trackers: bool,

@@ -79,6 +79,7 @@ impl Swarm {
     fn title(&self, args: &Sim) -> String {
         let runs = counted(args.runs.into(), "run");
         match self {
+            Swarm::Named(Scenario::Chaos, _) => format!("chaos: small swarms, {runs}"),
             Swarm::Named(scenario, options) => format!(
                 "{}: {}, {}, {} in pieces of {}, {}",
                 scenario.name(),

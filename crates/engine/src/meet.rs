@@ -58,7 +58,7 @@ pub(crate) async fn dial(
 /// Hears a caller and hands it to its torrent; a caller for whom there is no room or no torrent is hung up on.
 pub(crate) async fn caller(shared: &Arc<Shared>, mut stream: TcpStream, addr: SocketAddr) {
     let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-    let _ = stream.set_nodelay(true);
+    let _ = net::bind::set_options(&stream);
     let answered = handshake::answer(&mut stream, RESERVED, |info_hash| {
         let door = shared.door(*info_hash)?;
         let peer_id = door.peer_id;

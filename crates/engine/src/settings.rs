@@ -21,8 +21,8 @@ pub struct Settings {
     pub max_down: Option<u64>,
     /// The most bytes per second that all torrents together send to peers, counted and shared likewise.
     pub max_up: Option<u64>,
-    /// How many peers all torrents together serve at a time, at least one each. `None`: two to eight for each torrent, as
-    /// `max_up` allows.
+    /// How many peers all torrents together serve at a time, at least one each. `None`: as many as fill the
+    /// line, up to 64 for each torrent.
     pub upload_slots: Option<usize>,
     /// The most downloads that run at once; further ones wait for their turn in the order in which they were added. One
     /// that receives next to nothing for two minutes goes to the end if another waits. 0 is taken as 1, here and below.

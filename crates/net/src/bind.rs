@@ -1,6 +1,6 @@
 //! Where every socket in the program is made, so that one place decides about addresses, families and options.
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
@@ -73,8 +73,23 @@ pub async fn tcp_connect(to: SocketAddr, local: LocalAddrs) -> io::Result<TcpStr
         socket.bind(SocketAddr::new(local, 0))?;
     }
     let stream = socket.connect(to).await?;
-    stream.set_nodelay(true)?;
+    set_options(&stream)?;
     Ok(stream)
+}
+
+/// Unsent bytes in the kernel up to which it takes more: what it has, no message can overtake.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_IN_KERNEL: u32 = 64 * 1024;
+
+/// What a peer's connection needs: small messages leave at once, and large ones wait here rather than in the kernel.
+///
+/// # Errors
+/// As the system says: the connection is gone.
+pub fn set_options(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_IN_KERNEL)?;
+    Ok(())
 }
 
 /// A UDP socket on `addr`; port 0 lets the system choose.

@@ -6,12 +6,13 @@
 //!   [`BlockSink`] without a copy, and tells the torrent's brain in batches, one per socket read. While the sink has
 //!   no room nothing is read, and TCP slows the sender down;
 //! - the **writer** turns [`Command`]s into bytes, reads blocks from the [`BlockSource`] a little ahead of the
-//!   socket, and reports each block once its last byte has left.
+//!   socket, and reports each block once its last byte has left. Messages overtake blocks.
 //!
 //! Memory is bounded by the constants below: an idle connection holds [`IDLE_BUFFER`] bytes, a busy one about
 //! [`READ_CHUNK`] each way. A block that the disk has yet to take keeps the chunk that it came in.
 
 mod reader;
+mod send_queue;
 mod writer;
 
 use bytes::Bytes;
@@ -31,7 +32,7 @@ use wire::{Limits, Message};
 pub const IDLE_BUFFER: usize = 2 * 1024;
 /// What one read may take from the socket while blocks are expected, in bytes.
 pub const READ_CHUNK: usize = 256 * 1024;
-/// Unsent bytes above which no further block is read from the disk for this peer.
+/// Unsent bytes of blocks above which no further block is read from the disk for this peer.
 pub const SEND_WATERMARK: usize = 256 * 1024;
 /// Unsent bytes of control messages at which a peer that does not read is given up.
 pub const SEND_LIMIT: usize = 4 * 1024 * 1024;

@@ -7,11 +7,11 @@ mod download;
 mod invariants;
 mod lost;
 mod messages;
-mod pace;
 mod seeding;
 #[cfg(test)]
 mod tests;
 mod turnover;
+mod turns;
 mod upload;
 mod wishes;
 
@@ -32,7 +32,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use fastrand::Rng;
-use pace::Line;
+use turns::Line;
 use types::{Bitfield, Lengths, PeerId, Time};
 use wire::{Message, Reserved, ext};
 

@@ -120,12 +120,9 @@ impl Picker {
         }
     }
 
-    /// Whether some block of an urgent piece can be had and is not asked for.
+    /// Whether some block of an urgent piece is not asked for, though perhaps nobody has it yet.
     pub(super) fn any_urgent(&self) -> bool {
-        self.deadlines.hungry().any(|deadline| {
-            let piece = deadline.piece;
-            self.begun.contains_key(&piece) || self.availability.of(piece) > 0
-        })
+        self.deadlines.hungry().next().is_some()
     }
 
     /// A block of an urgent piece that is late, or will be, of who was asked for it, now marked as asked once more.

@@ -14,9 +14,9 @@ use wire::Request;
 mod corpus;
 mod fast;
 mod lost;
-mod pace;
 mod priority;
 mod seeding;
+mod turns;
 mod wishes;
 
 const PIECES: u32 = 20;
