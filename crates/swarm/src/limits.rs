@@ -36,6 +36,9 @@ pub const MIN_WINDOW: usize = 4;
 /// Our requests in flight to a peer of which nothing is known yet.
 pub const INITIAL_WINDOW: usize = 32;
 
+/// The same while pieces have a deadline: what is left to a slow peer comes late.
+pub const INITIAL_WINDOW_URGENT: usize = 8;
+
 /// Our requests in flight to a peer that does not tell how many it queues (libtorrent's old default, BEP 10).
 pub const DEFAULT_REQQ: usize = 250;
 

@@ -1,7 +1,7 @@
 //! What is known of one connection.
 
 use crate::limits::{ALLOWED_FAST_PIECES, GIVES_ONE_IN, MAX_FAST_BYTES};
-use crate::limits::{DEADLINE_REQUESTS, INITIAL_WINDOW, MIN_WINDOW};
+use crate::limits::{DEADLINE_REQUESTS, INITIAL_WINDOW_URGENT, MIN_WINDOW};
 use crate::limits::{IDLE_TIMEOUT, KEEPALIVE_INTERVAL, SERVE_BYTES, SERVE_TIME};
 use crate::limits::{SNUB_TIMEOUT, SNUB_TIMEOUT_END_GAME, SNUB_TIMEOUT_KNOWN};
 use crate::pieces::Pieces;
@@ -192,7 +192,7 @@ impl Peer {
         if self.snubbed || self.window.rate() == 0 && !self.outrun.is_zero() {
             return 1;
         }
-        self.window.short_target(fair(first).min(INITIAL_WINDOW), fair(DEADLINE_REQUESTS).min(MIN_WINDOW))
+        self.window.short_target(fair(first).min(INITIAL_WINDOW_URGENT), fair(DEADLINE_REQUESTS).min(MIN_WINDOW))
     }
 
     /// Whether it can be asked for what it has, and is worth it.

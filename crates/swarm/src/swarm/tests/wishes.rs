@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Order;
-use crate::limits::PACE_INTERVAL;
+use crate::limits::{INITIAL_WINDOW_URGENT, PACE_INTERVAL};
 
 /// A seed that queues `reqq` of our requests and unchoked us; returns what it was asked for.
 fn connect_small(bench: &mut Bench, key: PeerKey, reqq: u32) -> Vec<BlockRange> {
@@ -153,4 +153,16 @@ fn who_helps_out_goes_on_with_its_own_piece() {
     assert_eq!(receive(&mut bench, block(9, 0)), [block(3, 0)]);
     let next = receive(&mut bench, block(3, 0));
     assert!(next.contains(&block(9, 1)), "{next:?}");
+}
+
+#[test]
+fn who_comes_first_is_not_asked_for_all_that_is_urgent() {
+    let lengths = Lengths::new(10 << 20, 1 << 20).unwrap();
+    let swarm = Swarm::new(Config::default(), lengths, Bitfield::new(10), 1, Time::ZERO);
+    let mut bench = Bench { swarm, now: Time::ZERO };
+    bench.input(Input::SetDeadline { piece: PieceIndex::new(0), at: Some(Time::from_secs(3)) });
+    let first = connect_small(&mut bench, PEER, 500);
+    assert_eq!(first.len(), INITIAL_WINDOW_URGENT);
+    let second = connect_small(&mut bench, PeerKey(2), 500);
+    assert!(!second.is_empty() && second.iter().all(|block| block.piece.get() == 0), "{second:?}");
 }
