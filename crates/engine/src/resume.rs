@@ -10,7 +10,6 @@
 
 use crate::Error;
 use bencode::{DictEncoder, Value, encode_dict};
-use sha1::{Digest, Sha1};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
@@ -57,7 +56,7 @@ impl Place {
         let folder = state_dir.join("resume");
         fs::create_dir_all(&folder).map_err(state_error(&folder))?;
         let dir_name = true_name(dir).map_err(state_error(dir))?;
-        let digest = Sha1::digest(dir_name.as_os_str().as_encoded_bytes());
+        let digest = hash::sha1(dir_name.as_os_str().as_encoded_bytes());
         let tag = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
         let named = |extension: &str| folder.join(format!("{info_hash}-{tag}.{extension}"));
 
@@ -160,14 +159,14 @@ fn state_error(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
 
 /// Puts the kind and a checksum before a body.
 fn seal(magic: &[u8; 20], body: &[u8]) -> (Checksum, Vec<u8>) {
-    let checksum = Checksum::from(Sha1::digest(body));
+    let checksum = hash::sha1(body);
     (checksum, [magic, &checksum[..], body].concat())
 }
 
 /// The checksum and the body, if it is whole and of this kind.
 fn open<'a>(magic: &[u8; 20], bytes: &'a [u8]) -> Option<(Checksum, &'a [u8])> {
     let body = bytes.get(HEAD..)?;
-    let checksum = Checksum::from(Sha1::digest(body));
+    let checksum = hash::sha1(body);
     (bytes[..20] == *magic && bytes[20..HEAD] == checksum).then_some((checksum, body))
 }
 

@@ -1,7 +1,6 @@
 //! The hash trees of v2 torrents (BEP 52): SHA-256 over blocks of 16 KiB, two by two up to a root per file.
 
 use alloc::vec::Vec;
-use sha2::{Digest, Sha256};
 use types::BLOCK_LEN;
 
 /// A node of a tree: the SHA-256 of a block or of two nodes.
@@ -43,7 +42,7 @@ pub fn padding(height: u32) -> Hash {
 }
 
 fn parent(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new().chain_update(left).chain_update(right).finalize().into()
+    hash::sha256([*left, *right].as_flattened())
 }
 
 #[cfg(test)]

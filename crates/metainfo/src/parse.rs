@@ -17,8 +17,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bencode::Value;
 use fields::{Fields, Place};
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 use types::{InfoHash, InfoHashV1, InfoHashV2, Lengths};
 
 /// How much of a torrent file is taken in.
@@ -166,8 +164,8 @@ fn has_v2(info: &Fields<'_, '_>) -> Result<bool, Error> {
 }
 
 fn info_hash(info: &[u8], has_v1: bool, has_v2: bool) -> InfoHash {
-    let v1 = || InfoHashV1(Sha1::digest(info).into());
-    let v2 = || InfoHashV2(Sha256::digest(info).into());
+    let v1 = || InfoHashV1(hash::sha1(info));
+    let v2 = || InfoHashV2(hash::sha256(info));
     match (has_v1, has_v2) {
         (true, true) => InfoHash::Hybrid(v1(), v2()),
         (false, true) => InfoHash::V2(v2()),

@@ -11,7 +11,7 @@ use crate::files::Files;
 use crate::limits::{MAX_WRITE_BLOCKS, READ_RUN, WRITE_RUN};
 use crate::{Error, Layout};
 use bytes::Bytes;
-use sha1::{Digest, Sha1};
+use hash::Sha1;
 use std::collections::HashMap;
 use std::ops::Range;
 use types::{BLOCK_LEN, Bitfield, BlockDigest, PieceIndex};
@@ -82,7 +82,7 @@ impl Assembly {
     fn finish(&mut self, files: &Files, index: PieceIndex) -> Result<Verdict, Error> {
         let mut piece = self.pieces.remove(&index).expect("the caller had it");
         self.held -= piece.held;
-        let hash: [u8; 20] = std::mem::take(&mut piece.sha1).finalize().into();
+        let hash = std::mem::take(&mut piece.sha1).finalize();
         if files.layout.piece_hash(index) != Some(hash) {
             self.failed.insert(index);
             let from_disk = !piece.reread.is_empty();
@@ -267,8 +267,7 @@ impl Piece {
                 digests.extend(run.chunks(BLOCK_LEN as usize).map(|block| key.digest(block)));
             }
         }
-        let again: [u8; 20] = sha1.finalize().into();
-        (again == hash).then_some(digests)
+        (sha1.finalize() == hash).then_some(digests)
     }
 
     /// Writes the hashed blocks; returns how many bytes that released.

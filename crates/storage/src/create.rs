@@ -4,7 +4,7 @@ use crate::Error;
 use crate::limits::{CREATE_READ, MAX_WALK_DEPTH, MAX_WALKED_FILES};
 use crate::os::{Os, stamp_of};
 use crate::pool::lock;
-use sha1::{Digest, Sha1};
+use hash::Sha1;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -228,7 +228,7 @@ impl Reader<'_> {
             let before = hashing.hashed.fetch_add(len as u64, Ordering::Relaxed);
             (hashing.progress)(before + len as u64);
         }
-        Ok(sha1.finalize().into())
+        Ok(sha1.finalize())
     }
 
     fn read(&mut self, index: usize, offset: u64, len: usize) -> Result<(), Error> {
@@ -264,6 +264,7 @@ fn unchanged(file: &WalkedFile, opened: &File) -> Result<(), Error> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use sha1::Digest as _;
     use std::fs;
 
     fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
@@ -357,7 +358,7 @@ mod tests {
             let dir = folder(&files);
             let found = walk(&dir.path().join("t")).unwrap();
             let expected: Vec<[u8; 20]> =
-                bytes.concat().chunks(piece_length as usize).map(|piece| Sha1::digest(piece).into()).collect();
+                bytes.concat().chunks(piece_length as usize).map(|piece| sha1::Sha1::digest(piece).into()).collect();
             prop_assert_eq!(hash_files(&found.files, piece_length, threads, |_| {}).unwrap(), expected);
         }
     }

@@ -1,6 +1,6 @@
 //! Names for blocks, so that the good version of a block can be told from a bad one.
 
-use sha1::{Digest, Sha1};
+use hash::Sha1;
 use std::hash::{BuildHasher, RandomState};
 use types::BlockDigest;
 
@@ -17,7 +17,7 @@ impl DigestKey {
 
     /// SHA-1 of key and bytes, cut to 128 bits.
     pub(crate) fn digest(&self, block: &[u8]) -> BlockDigest {
-        let sha1: [u8; 20] = Sha1::new().chain_update(self.0).chain_update(block).finalize().into();
+        let sha1 = Sha1::new().chain(&self.0).chain(block).finalize();
         let mut digest = [0; 16];
         digest.copy_from_slice(&sha1[..16]);
         BlockDigest(digest)

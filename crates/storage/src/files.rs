@@ -16,8 +16,8 @@ use crate::pool::{Shared, lock};
 use crate::{Allocate, Error, Layout};
 use bytes::Bytes;
 use durable::Dirty;
+use hash::Sha1;
 use rustix::fd::OwnedFd;
-use sha1::{Digest, Sha1};
 use standing::{Entries, Standing};
 use std::io::IoSlice;
 use std::path::PathBuf;
@@ -245,7 +245,7 @@ impl Files {
             sha1.update(&buf[..n]);
             at += u32::try_from(n).expect("no longer than a piece");
         }
-        Ok(sha1.finalize().into())
+        Ok(sha1.finalize())
     }
 
     /// Whether a piece is a hole in sparse files, so that it need not be read to know that it is all zeros.
@@ -517,5 +517,5 @@ fn hash_zeros(len: u32) -> [u8; 20] {
         sha1.update(&zeros[..n]);
         left -= n;
     }
-    sha1.finalize().into()
+    sha1.finalize()
 }

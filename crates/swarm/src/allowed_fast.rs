@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
-use sha1::{Digest, Sha1};
+use hash::Sha1;
 use types::{InfoHashV1, PieceIndex};
 
 /// Hashes that a set is looked for in. So many give all of ten pieces but for one torrent in 10^13.
@@ -14,7 +14,7 @@ pub(crate) fn allowed_fast(ip: Ipv4Addr, info_hash: &InfoHashV1, pieces: u32, k:
     let [a, b, c, _] = ip.octets();
     let k = k.min(usize::try_from(pieces).unwrap_or(usize::MAX));
     let mut set = Vec::with_capacity(k);
-    let mut hash = Sha1::new().chain_update([a, b, c, 0]).chain_update(info_hash.0).finalize();
+    let mut hash = Sha1::new().chain(&[a, b, c, 0]).chain(&info_hash.0).finalize();
     for _ in 0..MAX_HASHES {
         for word in hash.as_chunks::<4>().0 {
             let piece = PieceIndex::new(u32::from_be_bytes(*word) % pieces.max(1));
@@ -25,7 +25,7 @@ pub(crate) fn allowed_fast(ip: Ipv4Addr, info_hash: &InfoHashV1, pieces: u32, k:
         if set.len() >= k {
             break;
         }
-        hash = Sha1::digest(hash);
+        hash = Sha1::digest(&hash);
     }
     set
 }

@@ -34,13 +34,13 @@ const ROWS: &[Row] = &[
     brain("types", 1, &[], &["thiserror"]),
     brain("hash", 1, &[], &["cpufeatures", "sha1", "sha2"]),
     brain("bencode", 1, &[], &["thiserror"]),
-    brain("metainfo", 2, &["types", "hash", "bencode"], &["sha1", "sha2", "thiserror"]),
+    brain("metainfo", 2, &["types", "hash", "bencode"], &["thiserror"]),
     brain("wire", 2, &["types", "hash", "bencode"], &["thiserror"]),
     brain("tracker", 2, &["types", "bencode"], &["fastrand", "thiserror"]),
     brain("dht", 2, &["types", "hash", "bencode"], &["fastrand", "thiserror"]),
     brain("utp", 2, &["types"], &["fastrand", "thiserror"]),
-    // SHA-1 for the allowed fast set (BEP 6), CRC-32C for the priority of peers (BEP 40).
-    brain("swarm", 3, &["types", "hash", "metainfo", "wire"], &["crc", "fastrand", "sha1", "thiserror"]),
+    // CRC-32C for the priority of peers (BEP 40).
+    brain("swarm", 3, &["types", "hash", "metainfo", "wire"], &["crc", "fastrand", "thiserror"]),
     brain("session", 3, &["types", "swarm"], &["fastrand", "thiserror"]),
     driver("buf", 4, MayUse::These(&[])),
     driver("storage", 4, MayUse::These(&["types", "hash", "metainfo", "buf"])),
