@@ -1,5 +1,6 @@
 //! Hashing what is on disk: for resume, for `verify`, before seeding.
 
+use crate::abreast;
 use crate::files::{Place, ReadRoom};
 use crate::limits::{CHECK_BATCH, CHECK_BATCH_PIECES};
 use crate::pool::{Job, lock, run_on};
@@ -110,6 +111,14 @@ struct Checked {
     good: Vec<PieceIndex>,
 }
 
+/// A piece that is to be hashed.
+struct Candidate {
+    piece: PieceIndex,
+    place: Place,
+    begun: bool,
+    was_verified: bool,
+}
+
 impl Inner {
     fn check_batch(
         &self,
@@ -119,31 +128,42 @@ impl Inner {
     ) -> Result<Checked, Error> {
         let mut room = ReadRoom::default();
         let mut checked = Checked { pieces: 0, good: Vec::new() };
+        let width = abreast::width(self.files.layout.lengths().piece_length());
+        let mut pieces = Vec::with_capacity(width);
         while checked.pieces < CHECK_BATCH_PIECES
             && room.hashed < CHECK_BATCH
             && !cancelled.load(Ordering::Relaxed)
-            && let Some(piece) = todo.next()
+            && todo.take(width, &mut pieces)
         {
-            match self.check_piece(piece, &mut room) {
-                Ok(true) => checked.good.push(piece),
-                Err(error) if unreadable == Unreadable::IsAnError => return Err(error),
-                Ok(false) | Err(_) => {}
+            checked.pieces += u32::try_from(pieces.len()).expect("few");
+            let candidates: Vec<_> = pieces.drain(..).filter_map(|piece| self.candidate(piece)).collect();
+            let places: Vec<_> =
+                candidates.iter().map(|candidate| (candidate.piece, candidate.place)).collect();
+            let found = self.files.are_good(&places, &mut room);
+            for (candidate, found) in candidates.iter().zip(found) {
+                match found.and_then(|good| self.judge(candidate, good)) {
+                    Ok(true) => checked.good.push(candidate.piece),
+                    Err(error) if unreadable == Unreadable::IsAnError => return Err(error),
+                    Ok(false) | Err(_) => {}
+                }
             }
-            checked.pieces += 1;
         }
         Ok(checked)
     }
 
-    fn check_piece(&self, piece: PieceIndex, room: &mut ReadRoom) -> Result<bool, Error> {
+    /// The piece as it is before it is hashed; `None` if it is not to be.
+    fn candidate(&self, piece: PieceIndex) -> Option<Candidate> {
         let (begun, reading, was_verified) = {
             let state = lock(&self.state);
             (state.is_begun(piece), state.phase == Phase::Reading, state.verified.contains(piece))
         };
-        if begun && !reading {
-            return Ok(false);
-        }
-        let place = self.files.place(piece);
-        let good = self.files.is_good(piece, place, room)?;
+        let candidate = || Candidate { piece, place: self.files.place(piece), begun, was_verified };
+        (!begun || reading).then(candidate)
+    }
+
+    /// What follows from the hash of a piece.
+    fn judge(&self, candidate: &Candidate, good: bool) -> Result<bool, Error> {
+        let Candidate { piece, place, begun, was_verified } = *candidate;
         if good {
             self.files.adopt(piece, place);
             if place != Place::Files && lock(&self.state).phase == Phase::Writing {
@@ -193,8 +213,8 @@ fn report(inner: &Inner, file: usize, good: &Bitfield) -> FileReport {
     }
 }
 
-/// The pieces that no job has taken yet. A job takes them one by one, since it cannot know before how much
-/// there is to hash.
+/// The pieces that no job has taken yet. A job takes a few at a time, since it cannot know before how much there is to
+/// hash.
 struct Todo(Mutex<std::vec::IntoIter<PieceIndex>>);
 
 impl Todo {
@@ -202,8 +222,10 @@ impl Todo {
         Todo(Mutex::new(pieces.ones().collect::<Vec<_>>().into_iter()))
     }
 
-    fn next(&self) -> Option<PieceIndex> {
-        lock(&self.0).next()
+    /// Takes up to so many; `false` if there is none.
+    fn take(&self, most: usize, pieces: &mut Vec<PieceIndex>) -> bool {
+        pieces.extend(lock(&self.0).by_ref().take(most));
+        !pieces.is_empty()
     }
 
     fn is_empty(&self) -> bool {

@@ -1,11 +1,12 @@
 //! What a new torrent is made of: the files under a path, and the hashes of their pieces.
 
 use crate::Error;
-use crate::limits::{CREATE_READ, MAX_WALK_DEPTH, MAX_WALKED_FILES};
+use crate::abreast;
+use crate::limits::{MAX_WALK_DEPTH, MAX_WALKED_FILES};
 use crate::os::{Os, stamp_of};
 use crate::pool::lock;
-use hash::Sha1;
 use std::fs::{File, Metadata};
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -125,9 +126,8 @@ pub fn hash_files(
     threads: usize,
     progress: impl Fn(u64) + Sync,
 ) -> Result<Vec<[u8; 20]>, Error> {
-    let hashing = Hashing::new(files, piece_length, &progress);
-    let count = hashing.piece_count();
-    let threads = threads.clamp(1, count.max(1));
+    let hashing = Hashing::new(files, piece_length, threads.max(1), &progress);
+    let threads = threads.clamp(1, hashing.piece_count().max(1));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| hashing.run());
@@ -148,6 +148,7 @@ struct Hashing<'a> {
     offsets: Vec<u64>,
     total: u64,
     piece_length: u64,
+    threads: usize,
     next: AtomicUsize,
     hashed: AtomicU64,
     failed: AtomicBool,
@@ -157,7 +158,12 @@ struct Hashing<'a> {
 }
 
 impl<'a> Hashing<'a> {
-    fn new(files: &'a [WalkedFile], piece_length: u32, progress: &'a (dyn Fn(u64) + Sync)) -> Hashing<'a> {
+    fn new(
+        files: &'a [WalkedFile],
+        piece_length: u32,
+        threads: usize,
+        progress: &'a (dyn Fn(u64) + Sync),
+    ) -> Hashing<'a> {
         let mut total = 0;
         let mut offsets = Vec::with_capacity(files.len());
         for file in files {
@@ -171,6 +177,7 @@ impl<'a> Hashing<'a> {
             offsets,
             total,
             piece_length,
+            threads,
             next: AtomicUsize::new(0),
             hashed: AtomicU64::new(0),
             failed: AtomicBool::new(false),
@@ -184,23 +191,29 @@ impl<'a> Hashing<'a> {
         lock(&self.hashes).len()
     }
 
-    /// Hashes one piece after the other until there is none left.
+    /// Hashes pieces, a few at a time, until there is none left.
     fn run(&self) {
-        let mut reader = Reader { hashing: self, open: None, buf: vec![0; CREATE_READ] };
+        let mut reader = Reader { hashing: self, open: None };
+        let mut buf = Vec::new();
         let count = self.piece_count();
+        // Each thread should have its share of a small torrent.
+        let width = abreast::width(self.length_of(0)).min(count.div_ceil(self.threads));
         while !self.failed.load(Ordering::Relaxed) {
-            let piece = self.next.fetch_add(1, Ordering::Relaxed);
-            if piece >= count {
+            let first = self.next.fetch_add(width, Ordering::Relaxed);
+            if first >= count {
                 break;
             }
-            match reader.hash(piece as u64 * self.piece_length) {
-                Ok(hash) => lock(&self.hashes)[piece] = hash,
-                Err(error) => {
-                    self.failed.store(true, Ordering::Relaxed);
-                    lock(&self.error).get_or_insert(error);
-                }
+            let pieces = first..count.min(first + width);
+            if let Err(error) = reader.hash(pieces, &mut buf) {
+                self.failed.store(true, Ordering::Relaxed);
+                lock(&self.error).get_or_insert(error);
             }
         }
+    }
+
+    fn length_of(&self, piece: usize) -> u32 {
+        let left = self.total.saturating_sub(piece as u64 * self.piece_length);
+        u32::try_from(left.min(self.piece_length)).expect("no longer than a piece")
     }
 }
 
@@ -208,30 +221,47 @@ impl<'a> Hashing<'a> {
 struct Reader<'a> {
     hashing: &'a Hashing<'a>,
     open: Option<(usize, File)>,
-    buf: Vec<u8>,
 }
 
 impl Reader<'_> {
-    fn hash(&mut self, start: u64) -> Result<[u8; 20], Error> {
+    fn hash(&mut self, pieces: Range<usize>, buf: &mut Vec<u8>) -> Result<(), Error> {
         let hashing = self.hashing;
-        let end = hashing.total.min(start + hashing.piece_length);
-        let mut sha1 = Sha1::new();
-        let mut at = start;
-        while at < end {
-            let index = hashing.offsets.partition_point(|&offset| offset <= at) - 1;
-            let in_file = at - hashing.offsets[index];
-            let left = (hashing.files[index].length - in_file).min(end - at);
-            let len = usize::try_from(left).unwrap_or(usize::MAX).min(self.buf.len());
-            self.read(index, in_file, len)?;
-            sha1.update(&self.buf[..len]);
-            at += len as u64;
-            let before = hashing.hashed.fetch_add(len as u64, Ordering::Relaxed);
-            (hashing.progress)(before + len as u64);
+        let lengths: Vec<u32> = pieces.clone().map(|piece| hashing.length_of(piece)).collect();
+        let hashes = abreast::hash(&lengths, buf, |which, at, part| {
+            if hashing.failed.load(Ordering::Relaxed) {
+                return Err(None);
+            }
+            let start = (pieces.start + which) as u64 * hashing.piece_length + u64::from(at);
+            self.fill(start, part).map_err(Some)
+        });
+        for (piece, hash) in pieces.zip(hashes) {
+            match hash {
+                Ok(hash) => lock(&hashing.hashes)[piece] = hash,
+                Err(Some(error)) => return Err(error),
+                Err(None) => {}
+            }
         }
-        Ok(sha1.finalize())
+        Ok(())
     }
 
-    fn read(&mut self, index: usize, offset: u64, len: usize) -> Result<(), Error> {
+    /// Reads what lies from `at` on in the files laid end to end.
+    fn fill(&mut self, mut at: u64, mut part: &mut [u8]) -> Result<(), Error> {
+        let hashing = self.hashing;
+        while !part.is_empty() {
+            let index = hashing.offsets.partition_point(|&offset| offset <= at) - 1;
+            let in_file = at - hashing.offsets[index];
+            let left = usize::try_from(hashing.files[index].length - in_file).unwrap_or(usize::MAX);
+            let (now, after) = part.split_at_mut(left.min(part.len()));
+            self.read(index, in_file, now)?;
+            at += now.len() as u64;
+            let before = hashing.hashed.fetch_add(now.len() as u64, Ordering::Relaxed);
+            (hashing.progress)(before + now.len() as u64);
+            part = after;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, index: usize, offset: u64, part: &mut [u8]) -> Result<(), Error> {
         let file = &self.hashing.files[index];
         if self.open.as_ref().is_none_or(|(open, _)| *open != index) {
             let opened = open(file)?;
@@ -239,9 +269,9 @@ impl Reader<'_> {
             self.open = Some((index, opened));
         }
         let (_, opened) = self.open.as_ref().expect("opened above");
-        let read = Os::default().read(opened, &mut self.buf[..len], offset);
+        let read = Os::default().read(opened, part, offset);
         match read.map_err(|e| Error::os("read", &file.path, e))? {
-            n if n < len => Err(Error::Changed(file.path.clone())),
+            n if n < part.len() => Err(Error::Changed(file.path.clone())),
             _ => Ok(()),
         }
     }

@@ -8,8 +8,9 @@
 mod durable;
 mod standing;
 
+use crate::abreast;
 use crate::handles::{Handle, Handles};
-use crate::limits::READ_RUN;
+use crate::limits::{HASH_ABREAST, READ_RUN};
 use crate::os::{Access, Os, stamp_of};
 use crate::parts::Parts;
 use crate::pool::{Shared, lock};
@@ -207,45 +208,56 @@ impl Files {
         Ok(())
     }
 
-    /// Whether what lies at `place` hashes to what the torrent says.
+    /// Whether what lies at each place hashes to what the torrent says; at most [`HASH_ABREAST`] pieces.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read), but bytes that are not there are just not good.
-    pub(crate) fn is_good(
+    pub(crate) fn are_good(
         &self,
-        piece: PieceIndex,
-        place: Place,
+        pieces: &[(PieceIndex, Place)],
         room: &mut ReadRoom,
-    ) -> Result<bool, Error> {
-        let Some(expected) = self.layout.piece_hash(piece) else { return Ok(false) };
-        if !self.may_hold(piece, place) {
-            return Ok(false);
-        }
-        match self.hash(piece, place, room) {
-            Ok(digest) => Ok(digest == expected),
+    ) -> Vec<Result<bool, Error>> {
+        let mut good: Vec<_> =
+            pieces.iter().map(|&(piece, place)| self.is_good_unread(piece, place)).collect();
+        let unread = |good: &[Result<Option<bool>, Error>]| {
+            let unread = pieces.iter().zip(good).filter(|(_, good)| matches!(good, Ok(None)));
+            unread.map(|(&piece, _)| piece).collect::<Vec<_>>()
+        };
+        let unread = unread(&good);
+        let lengths: Vec<u32> =
+            unread.iter().map(|&(piece, _)| self.layout.lengths().piece_len(piece)).collect();
+        room.hashed += lengths.iter().map(|&len| u64::from(len)).sum::<u64>();
+        let hashes = abreast::hash(&lengths, &mut room.buf, |which, at, buf| {
+            let (piece, place) = unread[which];
+            self.read(piece, at, place, buf)
+        });
+        let judged = unread.iter().zip(hashes).map(|(&(piece, _), hash)| match hash {
+            Ok(hash) => Ok(self.layout.piece_hash(piece) == Some(hash)),
             Err(Error::Gone(_) | Error::Shorter(_)) => Ok(false),
             Err(error) => Err(error),
-        }
+        });
+        let open = good.iter_mut().filter(|good| matches!(good, Ok(None)));
+        open.zip(judged).for_each(|(good, judged)| *good = judged.map(Some));
+        good.into_iter().map(|good| good.map(|good| good.unwrap_or(false))).collect()
     }
 
-    fn hash(&self, piece: PieceIndex, place: Place, room: &mut ReadRoom) -> Result<[u8; 20], Error> {
+    /// The same of one piece, if it can be told without reading it.
+    fn is_good_unread(&self, piece: PieceIndex, place: Place) -> Result<Option<bool>, Error> {
+        let Some(expected) = self.layout.piece_hash(piece) else { return Ok(Some(false)) };
+        if !self.may_hold(piece, place) {
+            return Ok(Some(false));
+        }
         let len = self.layout.lengths().piece_len(piece);
-        if len == self.layout.lengths().piece_length() && place == Place::Files && self.is_hole(piece)? {
-            return Ok(*self.zeros_hash.get_or_init(|| hash_zeros(len)));
+        if len != self.layout.lengths().piece_length() || place != Place::Files {
+            return Ok(None);
         }
-        let buf = &mut room.buf;
-        buf.resize(READ_RUN as usize, 0);
-        room.hashed += u64::from(len);
-        let mut sha1 = Sha1::new();
-        let mut at = 0;
-        while at < len {
-            let n = buf.len().min((len - at) as usize);
-            self.read(piece, at, place, &mut buf[..n])?;
-            sha1.update(&buf[..n]);
-            at += u32::try_from(n).expect("no longer than a piece");
+        match self.is_hole(piece) {
+            Ok(true) => Ok(Some(*self.zeros_hash.get_or_init(|| hash_zeros(len)) == expected)),
+            Ok(false) => Ok(None),
+            Err(Error::Gone(_)) => Ok(Some(false)),
+            Err(error) => Err(error),
         }
-        Ok(sha1.finalize())
     }
 
     /// Whether a piece is a hole in sparse files, so that it need not be read to know that it is all zeros.
@@ -452,11 +464,15 @@ impl Files {
         let slots = self.parts.pieces();
         let mut room = ReadRoom::default();
         let mut bad = Vec::new();
-        for &piece in slots.iter().filter(|piece| verified.contains(**piece)) {
-            if self.is_good(piece, self.place(piece), &mut room)? {
-                self.deal_out(piece)?;
-            } else {
-                bad.push(piece);
+        let verified = slots.iter().filter(|piece| verified.contains(**piece));
+        let verified: Vec<_> = verified.map(|&piece| (piece, self.place(piece))).collect();
+        for pieces in verified.chunks(HASH_ABREAST) {
+            for (&(piece, _), good) in pieces.iter().zip(self.are_good(pieces, &mut room)) {
+                if good? {
+                    self.deal_out(piece)?;
+                } else {
+                    bad.push(piece);
+                }
             }
         }
         let useless: Vec<_> = slots.into_iter().filter(|&piece| !self.touches_unwanted(piece)).collect();

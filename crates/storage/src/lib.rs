@@ -11,6 +11,7 @@
 //! [`walk`] and [`hash_files`] need no pool: they make the pieces of a new torrent.
 #![forbid(unsafe_code)]
 
+mod abreast;
 mod assembly;
 mod check;
 mod create;

@@ -42,8 +42,17 @@ pub const READ_CACHE_RUNS: usize = 32;
 /// Files that a pool keeps open. The one used longest ago is closed and opened again when needed.
 pub const OPEN_FILES: usize = 256;
 
-/// Bytes that one checking job hashes before another torrent may have its turn.
+/// Bytes that one checking job hashes before another torrent may have its turn, and what it was at is done.
 pub const CHECK_BATCH: u64 = 32 << 20;
+
+/// Pieces that are hashed abreast at most, by one thread.
+pub const HASH_ABREAST: usize = 16;
+
+/// Bytes of pieces above which fewer are hashed abreast, though never less than a quarter of [`HASH_ABREAST`].
+pub const HASH_ABREAST_BYTES: u32 = 64 << 20;
+
+/// Bytes that are read before they are hashed, of all pieces abreast together.
+pub const HASH_READ: usize = 1 << 20;
 
 /// Pieces that one checking job takes, most of which need no hashing if it takes so many.
 pub const CHECK_BATCH_PIECES: u32 = 4096;
@@ -62,6 +71,3 @@ pub const MAX_WALKED_FILES: usize = 1_000_000;
 
 /// Folders within folders that [`walk`](crate::walk) goes down; deeper is an error.
 pub const MAX_WALK_DEPTH: usize = 100;
-
-/// Bytes that [`hash_files`](crate::hash_files) reads at once, on each of its threads.
-pub const CREATE_READ: usize = 512 << 10;

@@ -192,7 +192,8 @@ impl Peer {
         if self.snubbed || self.window.rate() == 0 && !self.outrun.is_zero() {
             return 1;
         }
-        self.window.short_target(fair(first).min(INITIAL_WINDOW_URGENT), fair(DEADLINE_REQUESTS).min(MIN_WINDOW))
+        self.window
+            .short_target(fair(first).min(INITIAL_WINDOW_URGENT), fair(DEADLINE_REQUESTS).min(MIN_WINDOW))
     }
 
     /// Whether it can be asked for what it has, and is worth it.
