@@ -1,10 +1,10 @@
 //! Pieces that are being put together.
 //!
 //! A block is in exactly one of three states: *missing*, *held* in memory, or *written*. Blocks are hashed in
-//! the order of the piece as soon as there is no gap before them, straight from memory; the hashed ones are
-//! written when they are a run worth a write or the piece is complete. Under memory pressure held blocks are
-//! written before their turn, and read back when the hash reaches them: what is hashed is what was written
-//! either way.
+//! the order of the piece, straight from memory, and those of several pieces abreast: a piece that is complete,
+//! or has a run worth a write, is *due*, and waits for others a moment. The hashed ones are written when they are
+//! a run worth a write or the piece is complete. Under memory pressure held blocks are written before their turn,
+//! and read back when the hash reaches them: what is hashed is what was written either way.
 
 use crate::digest::DigestKey;
 use crate::files::Files;
@@ -16,34 +16,42 @@ use std::collections::HashMap;
 use std::ops::Range;
 use types::{BLOCK_LEN, Bitfield, BlockDigest, PieceIndex};
 
+/// Blocks that are worth a write, and hashing.
+const RUN_BLOCKS: usize = (WRITE_RUN / BLOCK_LEN) as usize;
+
 /// The begun pieces of one torrent.
 pub(crate) struct Assembly {
     pieces: HashMap<PieceIndex, Piece>,
     /// Bytes in memory.
     held: usize,
+    /// Pieces that are to be hashed on, each once.
+    due: Vec<PieceIndex>,
+    /// Bytes in memory of these, those included that cannot be hashed yet.
+    due_bytes: usize,
     /// Pieces that failed once: from then on their blocks get digests.
     failed: Bitfield,
     key: DigestKey,
 }
 
-/// What a block meant for its piece.
+/// What a complete piece turned out to be.
 pub(crate) enum Verdict {
-    Incomplete,
     /// See [`DiskEvent::PieceVerified`](crate::DiskEvent).
-    Good {
-        digests: Vec<BlockDigest>,
-    },
+    Good { digests: Vec<BlockDigest> },
     /// See [`DiskEvent::PieceFailed`](crate::DiskEvent).
-    Bad {
-        from_disk: bool,
-        digests: Vec<Option<BlockDigest>>,
-    },
+    Bad { from_disk: bool, digests: Vec<Option<BlockDigest>> },
 }
 
 impl Assembly {
     /// Of a torrent of so many pieces.
     pub(crate) fn new(pieces: u32) -> Assembly {
-        Assembly { pieces: HashMap::new(), held: 0, failed: Bitfield::new(pieces), key: DigestKey::random() }
+        Assembly {
+            pieces: HashMap::new(),
+            held: 0,
+            due: Vec::new(),
+            due_bytes: 0,
+            failed: Bitfield::new(pieces),
+            key: DigestKey::random(),
+        }
     }
 
     /// Blocks that an earlier run has written.
@@ -55,34 +63,69 @@ impl Assembly {
     }
 
     /// Takes a block that is missing.
-    pub(crate) fn take(
-        &mut self,
-        files: &Files,
-        index: PieceIndex,
-        block: u32,
-        data: Bytes,
-    ) -> Result<Verdict, Error> {
+    pub(crate) fn take(&mut self, layout: &Layout, index: PieceIndex, block: u32, data: Bytes) {
         let piece = self.pieces.entry(index).or_insert_with(|| Piece {
             digests: self.failed.contains(index).then(Vec::new),
-            ..Piece::new(&files.layout, index)
+            ..Piece::new(layout, index)
         });
         self.held += data.len();
         piece.held += data.len();
+        self.due_bytes += if piece.due { data.len() } else { 0 };
         piece.blocks[block as usize] = Block::Held(data);
-        piece.hash(files, index, &self.key)?;
-        if piece.hashed == piece.blocks.len() {
-            return self.finish(files, index);
+        let run = piece.unhashed();
+        if !piece.due && (run >= RUN_BLOCKS || piece.hashed + run == piece.blocks.len()) {
+            piece.due = true;
+            self.due.push(index);
+            self.due_bytes += piece.held;
         }
-        if piece.hashed - piece.flushed >= (WRITE_RUN / BLOCK_LEN) as usize {
-            self.held -= piece.write_hashed(files, index)?;
-        }
-        Ok(Verdict::Incomplete)
     }
 
-    fn finish(&mut self, files: &Files, index: PieceIndex) -> Result<Verdict, Error> {
-        let mut piece = self.pieces.remove(&index).expect("the caller had it");
+    /// Bytes in memory of pieces that are due.
+    pub(crate) fn due_bytes(&self) -> usize {
+        self.due_bytes
+    }
+
+    /// Everything that can be hashed is due.
+    pub(crate) fn set_all_due(&mut self) {
+        for (&index, piece) in &mut self.pieces {
+            if !piece.due && piece.unhashed() > 0 {
+                piece.due = true;
+                self.due.push(index);
+            }
+        }
+    }
+
+    /// Hashes what is due, and writes it. Tells the complete pieces, as far as it came, and what went wrong.
+    pub(crate) fn settle(&mut self, files: &Files) -> (Vec<(PieceIndex, Verdict)>, Result<(), Error>) {
+        let due = self.due.drain(..);
+        let mut pieces: Vec<(PieceIndex, Piece)> =
+            due.filter_map(|index| Some((index, self.pieces.remove(&index)?))).collect();
+        self.due_bytes = 0;
+        let mut result = hash_abreast(files, &mut pieces, &self.key);
+        let mut verdicts = Vec::new();
+        for (index, mut piece) in pieces {
+            piece.due = false;
+            if result.is_ok() && piece.hashed == piece.blocks.len() {
+                match self.finish(files, index, piece) {
+                    Ok(verdict) => verdicts.push((index, verdict)),
+                    Err(error) => result = Err(error),
+                }
+                continue;
+            }
+            if result.is_ok() && piece.hashed - piece.flushed >= RUN_BLOCKS {
+                match piece.write_hashed(files, index) {
+                    Ok(released) => self.held -= released,
+                    Err(error) => result = Err(error),
+                }
+            }
+            self.pieces.insert(index, piece);
+        }
+        (verdicts, result)
+    }
+
+    fn finish(&mut self, files: &Files, index: PieceIndex, mut piece: Piece) -> Result<Verdict, Error> {
         self.held -= piece.held;
-        let hash = std::mem::take(&mut piece.sha1).finalize();
+        let hash: [u8; 20] = std::mem::take(&mut piece.sha1).finalize();
         if files.layout.piece_hash(index) != Some(hash) {
             self.failed.insert(index);
             let from_disk = !piece.reread.is_empty();
@@ -136,19 +179,31 @@ impl Assembly {
                 *block = Block::Missing;
             }
             piece.held = 0;
+            piece.due = false;
         }
         self.held = 0;
+        self.nothing_due();
+    }
+
+    fn nothing_due(&mut self) {
+        self.due.clear();
+        self.due_bytes = 0;
     }
 
     /// Forgets one piece.
     pub(crate) fn forget(&mut self, index: PieceIndex) {
-        self.held -= self.pieces.remove(&index).map_or(0, |piece| piece.held);
+        let Some(piece) = self.pieces.remove(&index) else { return };
+        self.held -= piece.held;
+        if piece.due {
+            self.due.retain(|&due| due != index);
+        }
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.pieces.clear();
         self.held = 0;
+        self.nothing_due();
     }
 }
 
@@ -165,6 +220,10 @@ struct Piece {
     reread: Vec<Range<usize>>,
     /// Of each block that is hashed; only if the piece failed before.
     digests: Option<Vec<BlockDigest>>,
+    /// It is among those that are to be hashed on.
+    due: bool,
+    /// None of the blocks before this one is missing; at least those that are hashed.
+    reach: usize,
 }
 
 enum Block {
@@ -184,23 +243,42 @@ impl Piece {
             held: 0,
             reread: Vec::new(),
             digests: None,
+            due: false,
+            reach: 0,
         }
     }
 
-    /// Hashes on, up to the first missing block.
-    fn hash(&mut self, files: &Files, index: PieceIndex, key: &DigestKey) -> Result<(), Error> {
-        while let Some(block) = self.blocks.get(self.hashed) {
-            match block {
-                Block::Missing => break,
-                Block::Held(data) => {
-                    self.sha1.update(data);
-                    if let Some(digests) = &mut self.digests {
-                        digests.push(key.digest(data));
-                    }
-                    self.hashed += 1;
-                }
-                Block::Written => self.hash_written(files, index, key)?,
-            }
+    /// How many blocks can be hashed.
+    fn unhashed(&mut self) -> usize {
+        let there = |block: &Block| !matches!(block, Block::Missing);
+        while self.blocks.get(self.reach).is_some_and(there) {
+            self.reach += 1;
+        }
+        self.reach - self.hashed
+    }
+
+    /// What is to be hashed next, if it is in memory.
+    fn next_held(&mut self) -> Option<(&mut Sha1, &[u8])> {
+        let data = self.blocks.get(self.hashed)?.held()?;
+        Some((&mut self.sha1, data))
+    }
+
+    fn next_is_held(&self) -> bool {
+        self.blocks.get(self.hashed).is_some_and(|block| block.held().is_some())
+    }
+
+    /// The block that was the next to be hashed is.
+    fn note_hashed(&mut self, key: &DigestKey) {
+        if let (Some(digests), Some(data)) = (&mut self.digests, self.blocks[self.hashed].held()) {
+            digests.push(key.digest(data));
+        }
+        self.hashed += 1;
+    }
+
+    /// Reads back and hashes what is written and next.
+    fn hash_all_written(&mut self, files: &Files, index: PieceIndex, key: &DigestKey) -> Result<(), Error> {
+        while matches!(self.blocks.get(self.hashed), Some(Block::Written)) {
+            self.hash_written(files, index, key)?;
         }
         Ok(())
     }
@@ -309,6 +387,24 @@ impl Block {
         match self {
             Block::Held(data) => Some(data),
             Block::Missing | Block::Written => None,
+        }
+    }
+}
+
+/// Hashes on, in each piece up to the first missing block: one block of each, then the next ones.
+fn hash_abreast(files: &Files, pieces: &mut [(PieceIndex, Piece)], key: &DigestKey) -> Result<(), Error> {
+    loop {
+        for (index, piece) in &mut *pieces {
+            piece.hash_all_written(files, *index, key)?;
+        }
+        let mut any = false;
+        Sha1::update_many(pieces.iter_mut().filter_map(|(_, piece)| piece.next_held()));
+        for (_, piece) in pieces.iter_mut().filter(|(_, piece)| piece.next_is_held()) {
+            piece.note_hashed(key);
+            any = true;
+        }
+        if !any {
+            return Ok(());
         }
     }
 }

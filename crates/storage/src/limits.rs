@@ -1,5 +1,7 @@
 //! Every bound of this crate, and what happens when it is reached.
 
+use std::time::Duration;
+
 /// Blocks and other jobs that may wait for one write thread. At the limit
 /// [`write_block`](crate::TorrentDisk::write_block) waits, and so does the peer that sends.
 pub const LANE_QUEUE: usize = 128;
@@ -21,6 +23,12 @@ pub const HELD_PER_TORRENT: usize = 16 << 20;
 
 /// The same for all torrents of a pool together; the torrent whose block comes next gives way.
 pub const HELD_PER_POOL: usize = 48 << 20;
+
+/// Bytes of one torrent's blocks that wait to be hashed together; then they are.
+pub const HASH_DUE: usize = 8 << 20;
+
+/// How long the first of them waits at most.
+pub const HASH_DELAY: Duration = Duration::from_millis(10);
 
 /// Pieces of one torrent that may be begun and not finished. A block of one more is refused
 /// ([`TooManyPieces`](crate::WriteRefused::TooManyPieces)).

@@ -9,11 +9,15 @@ use crate::lru::Lru;
 use crate::os::Os;
 use crate::torrent::Inner;
 use crate::{Error, limits};
-use async_channel::{Receiver, Sender};
+use async_channel::{Receiver, RecvError, Sender};
 use bytes::Bytes;
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Instant;
 use types::{BlockRange, PieceIndex};
 
 /// How many threads and how much memory a pool may use.
@@ -89,12 +93,16 @@ pub(crate) enum LaneJob {
 }
 
 impl LaneJob {
-    fn run(self) {
+    /// Tells the torrent that has something to be hashed before long, if one has.
+    fn run(self) -> Option<Arc<Inner>> {
         match self {
             LaneJob::Block { torrent, range, block, data, from } => {
-                torrent.take_block(range, block, data, from);
+                torrent.take_block(range, block, data, from).then_some(torrent)
             }
-            LaneJob::Run(job) => job(),
+            LaneJob::Run(job) => {
+                job();
+                None
+            }
         }
     }
 }
@@ -117,11 +125,16 @@ impl DiskPool {
         let mut lanes = Vec::with_capacity(threads);
         for n in 0..threads {
             let (lane, blocks) = async_channel::bounded(settings.lane_queue.max(1));
-            // A lane takes several blocks at once, so that writers who wait for room wake up for more than
-            // one.
-            start(format!("disk-write-{n}"), &alive, blocks, limits::LANE_BATCH, LaneJob::run)?;
-            start(format!("disk-read-{n}"), &alive, reads.clone(), 1, |job: Job| job())?;
-            start(format!("disk-work-{n}"), &alive, work.clone(), 1, |job: Job| job())?;
+            start(format!("disk-write-{n}"), &alive, move || run_lane(&blocks))?;
+            for (kind, jobs) in [("read", &reads), ("work", &work)] {
+                let jobs: Receiver<Job> = jobs.clone();
+                let run = move || {
+                    while let Ok(job) = jobs.recv_blocking() {
+                        job();
+                    }
+                };
+                start(format!("disk-{kind}-{n}"), &alive, run)?;
+            }
             lanes.push(lane);
         }
         let shared = Shared {
@@ -180,26 +193,69 @@ pub(crate) async fn run_on<T: Send + 'static>(
     answer.recv().await.map_err(|_| Error::Closed)
 }
 
-fn start<J: Send + 'static>(
-    name: String,
-    alive: &Sender<Infallible>,
-    jobs: Receiver<J>,
-    batch: usize,
-    run: fn(J),
-) -> Result<(), Error> {
+fn start(name: String, alive: &Sender<Infallible>, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let alive = alive.clone();
     let work = move || {
-        let mut taken = Vec::with_capacity(batch);
-        while let Ok(job) = jobs.recv_blocking() {
-            taken.push(job);
-            taken.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(batch - 1));
-            taken.drain(..).for_each(run);
-        }
+        run();
         drop(alive);
     };
     match std::thread::Builder::new().name(name).spawn(work) {
         Ok(_) => Ok(()),
         Err(error) => Err(Error::Threads(error.to_string())),
+    }
+}
+
+fn run_lane(jobs: &Receiver<LaneJob>) {
+    // Several blocks are taken at once, so that writers who wait for room wake up for more than one.
+    let mut taken = Vec::with_capacity(limits::LANE_BATCH);
+    // Torrents that have something to be hashed, and since when.
+    let mut due: Vec<Arc<Inner>> = Vec::new();
+    let mut since = Instant::now();
+    loop {
+        let next = if due.is_empty() {
+            jobs.recv_blocking().map(Some)
+        } else {
+            receive_until(jobs, since + limits::HASH_DELAY)
+        };
+        let Ok(next) = next else { break };
+        if let Some(first) = next {
+            taken.push(first);
+            taken.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(limits::LANE_BATCH - 1));
+            for torrent in taken.drain(..).filter_map(LaneJob::run) {
+                if due.is_empty() {
+                    since = Instant::now();
+                }
+                if !due.iter().any(|known| Arc::ptr_eq(known, &torrent)) {
+                    due.push(torrent);
+                }
+            }
+        }
+        if since.elapsed() >= limits::HASH_DELAY {
+            due.drain(..).for_each(|torrent| torrent.settle());
+        }
+    }
+    due.drain(..).for_each(|torrent| torrent.settle());
+}
+
+/// The next job; `None` if there is none until then.
+fn receive_until<T>(jobs: &Receiver<T>, deadline: Instant) -> Result<Option<T>, RecvError> {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut receive = pin!(jobs.recv());
+    loop {
+        if let Poll::Ready(received) = receive.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return received.map(Some);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        std::thread::park_timeout(left);
     }
 }
 

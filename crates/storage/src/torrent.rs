@@ -2,7 +2,7 @@
 
 use crate::assembly::{Assembly, Verdict};
 use crate::files::{Files, Place, Policy};
-use crate::limits::READ_RUN;
+use crate::limits::{HASH_DUE, READ_RUN};
 use crate::pool::{LaneJob, RunKey, Shared, lock, run_on};
 use crate::state::{Phase, State};
 use crate::{DiskEvent, DiskPool, Error, FileStamp, Layout, OpenOptions, Snapshot, SyncError, WriteRefused};
@@ -138,6 +138,7 @@ impl TorrentDisk {
     ///
     /// [`SyncError`] names the pieces that must not be counted as ours; writing has then stopped.
     pub async fn sync(&self) -> Result<Snapshot, SyncError> {
+        self.on_lane(Inner::settle_all).await;
         let inner = self.inner.clone();
         let synced = run_on(&self.inner.pool.workers, move || inner.sync()).await;
         synced.unwrap_or_else(|error| Err(self.inner.not_synced(error)))
@@ -150,19 +151,24 @@ impl TorrentDisk {
     /// As [`sync`](Self::sync).
     pub async fn close(&self) -> Result<Snapshot, SyncError> {
         self.inner.stop_taking();
-        let (reply, flushed) = async_channel::bounded(1);
-        let inner = self.inner.clone();
-        let flush = move || {
-            inner.flush();
-            // Nobody waits any more if the caller's future was dropped.
-            let _ = reply.try_send(());
-        };
-        // Queued behind the blocks that were taken before. If the pool has ended, `sync` says so.
-        let _ = self.inner.lane.send(LaneJob::Run(Box::new(flush))).await;
-        let _ = flushed.recv().await;
+        self.on_lane(Inner::flush).await;
         let inner = self.inner.clone();
         let closed = run_on(&self.inner.pool.workers, move || inner.close()).await;
         closed.unwrap_or_else(|error| Err(self.inner.not_synced(error)))
+    }
+
+    /// Does something on the torrent's lane, behind the blocks that were taken before. If the pool has ended, what comes
+    /// next says so.
+    async fn on_lane(&self, work: fn(&Inner)) {
+        let (reply, done) = async_channel::bounded(1);
+        let inner = self.inner.clone();
+        let work = move || {
+            work(&inner);
+            // Nobody waits any more if the caller's future was dropped.
+            let _ = reply.try_send(());
+        };
+        let _ = self.inner.lane.send(LaneJob::Run(Box::new(work))).await;
+        let _ = done.recv().await;
     }
 }
 
@@ -280,36 +286,77 @@ impl Inner {
 
 /// Blocks in.
 impl Inner {
-    /// Runs on the torrent's lane.
-    pub(crate) fn take_block(&self, range: BlockRange, block: u32, data: Bytes, from: u64) {
-        if !matches!(lock(&self.state).phase, Phase::Writing | Phase::Closing) {
-            return;
+    /// Takes a block in; says whether [`settle`](Self::settle) is due before long. Runs on the torrent's lane.
+    pub(crate) fn take_block(&self, range: BlockRange, block: u32, data: Bytes, from: u64) -> bool {
+        if !self.may_take() {
+            return false;
         }
         (self.events)(DiskEvent::BlockTaken { block: range, from });
-        let piece = range.piece;
-        let taken = {
+        let (due, too_much) = {
             let mut assembly = lock(&self.assembly);
-            let taken = self.with_held(&mut assembly, |assembly| {
-                let verdict = assembly.take(&self.files, piece, block, data)?;
-                self.relieve(assembly)?;
-                Ok(verdict)
+            self.with_held(&mut assembly, |assembly| {
+                assembly.take(&self.files.layout, range.piece, block, data);
+            });
+            (assembly.due_bytes(), self.holds_too_much(&assembly))
+        };
+        if too_much {
+            // What is hashed before it is released need not be read back.
+            self.settle_all();
+        } else if due >= HASH_DUE {
+            self.settle();
+        } else {
+            return due > 0;
+        }
+        false
+    }
+
+    fn may_take(&self) -> bool {
+        matches!(lock(&self.state).phase, Phase::Writing | Phase::Closing)
+    }
+
+    /// Hashes what is due and writes it, gives memory back if too much is held, and tells what came of it. Runs on the
+    /// torrent's lane: what is told of a piece must not overtake its blocks.
+    pub(crate) fn settle(&self) {
+        if !self.may_take() {
+            return;
+        }
+        let (verdicts, result) = {
+            let mut assembly = lock(&self.assembly);
+            let (verdicts, result) = self.with_held(&mut assembly, |assembly| {
+                let (verdicts, result) = assembly.settle(&self.files);
+                (verdicts, result.and_then(|()| self.relieve(assembly)))
             });
             let mut state = lock(&self.state);
-            match taken {
-                Ok(Verdict::Good { .. }) => state.good(piece),
-                Ok(Verdict::Bad { .. }) => state.bad(piece),
-                _ => {}
+            for (piece, verdict) in &verdicts {
+                match verdict {
+                    Verdict::Good { .. } => state.good(*piece),
+                    Verdict::Bad { .. } => state.bad(*piece),
+                }
             }
-            taken
+            (verdicts, result)
         };
-        match taken {
-            Ok(Verdict::Incomplete) => {}
-            Ok(Verdict::Good { digests }) => (self.events)(DiskEvent::PieceVerified { piece, digests }),
-            Ok(Verdict::Bad { from_disk, digests }) => {
-                (self.events)(DiskEvent::PieceFailed { piece, from_disk, digests });
-            }
-            Err(error) => self.fail(error),
+        for (piece, verdict) in verdicts {
+            (self.events)(match verdict {
+                Verdict::Good { digests } => DiskEvent::PieceVerified { piece, digests },
+                Verdict::Bad { from_disk, digests } => DiskEvent::PieceFailed { piece, from_disk, digests },
+            });
         }
+        if let Err(error) = result {
+            self.fail(error);
+        }
+    }
+
+    /// The same with all that can be hashed.
+    fn settle_all(&self) {
+        lock(&self.assembly).set_all_due();
+        self.settle();
+    }
+
+    fn holds_too_much(&self, assembly: &Assembly) -> bool {
+        let limits = &self.pool.settings;
+        // This torrent's own are among those of all.
+        assembly.held() > limits.held_per_torrent
+            || self.pool.held.load(Ordering::Relaxed) > limits.held_per_pool
     }
 
     /// Gives memory back when this torrent, or all together, hold too much.
@@ -433,6 +480,7 @@ impl Inner {
 
     /// Writes everything that is held. Runs on the torrent's lane.
     fn flush(&self) {
+        self.settle_all();
         let mut assembly = lock(&self.assembly);
         let written = self.with_held(&mut assembly, |assembly| assembly.relieve(&self.files, 0));
         drop(assembly);

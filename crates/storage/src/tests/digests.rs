@@ -21,7 +21,12 @@ impl Opened {
     fn catch_up(&self, place: &Place) {
         let (done, wait) = async_channel::bounded::<()>(1);
         let lane = place.pool.shared.lane_of(self.disk.inner.id);
-        lane.send_blocking(LaneJob::Run(Box::new(move || done.try_send(()).unwrap()))).unwrap();
+        let inner = self.disk.inner.clone();
+        let settle = move || {
+            inner.settle();
+            done.try_send(()).unwrap();
+        };
+        lane.send_blocking(LaneJob::Run(Box::new(settle))).unwrap();
         wait.recv_blocking().unwrap();
     }
 }
