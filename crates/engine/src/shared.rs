@@ -5,6 +5,7 @@ use crate::events::Hub;
 use crate::steward::Steward;
 use crate::{Error, Settings};
 use net::bind::LocalAddrs;
+use net::conn::Chunks;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) hub: Hub,
     pub(crate) disk: DiskPool,
+    pub(crate) chunks: Chunks,
     pub(crate) web: Web,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) steward: Steward,
@@ -74,6 +76,7 @@ impl Shared {
         Ok(Shared {
             hub: Hub::new(started),
             disk: DiskPool::new(pool)?,
+            chunks: Chunks::default(),
             web: Web::new(&settings.client, local)?,
             local,
             connections: Arc::new(Semaphore::new(settings.max_peers.min(Semaphore::MAX_PERMITS))),

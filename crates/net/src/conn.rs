@@ -11,9 +11,12 @@
 //! Memory is bounded by the constants below: an idle connection holds [`IDLE_BUFFER`] bytes, a busy one about
 //! [`READ_CHUNK`] each way. A block that the disk has yet to take keeps the chunk that it came in.
 
+mod chunks;
 mod reader;
 mod send_queue;
 mod writer;
+
+pub use chunks::Chunks;
 
 use bytes::Bytes;
 use std::collections::HashSet;
@@ -32,6 +35,8 @@ use wire::{Limits, Message};
 pub const IDLE_BUFFER: usize = 2 * 1024;
 /// What one read may take from the socket while blocks are expected, in bytes.
 pub const READ_CHUNK: usize = 256 * 1024;
+/// Chunks that are kept to be read into again, over all connections that share them.
+pub const CHUNKS_KEPT: usize = 64;
 /// Unsent bytes of blocks above which no further block is read from the disk for this peer.
 pub const SEND_WATERMARK: usize = 256 * 1024;
 /// Unsent bytes of control messages at which a peer that does not read is given up.
@@ -126,6 +131,8 @@ pub struct Context<D> {
     pub disk: D,
     /// How large a message may be.
     pub limits: Limits,
+    /// Memory to read into, shared with other connections.
+    pub chunks: Chunks,
 }
 
 /// Runs one connection until either side ends it, and reports all of it, [`Event::Closed`] last, to `events`.

@@ -1,7 +1,7 @@
 //! The connections of one torrent: a task each, and a queue of commands to each.
 
 use crate::shared::Guest;
-use net::conn::{self, Batch, Command, Context};
+use net::conn::{self, Batch, Chunks, Command, Context};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use storage::TorrentDisk;
@@ -17,6 +17,7 @@ const PEER_QUEUE: usize = 256;
 pub(super) struct Peers {
     disk: TorrentDisk,
     limits: wire::Limits,
+    chunks: Chunks,
     open: BTreeMap<PeerKey, Peer>,
     /// Those that have commands waiting.
     touched: Vec<PeerKey>,
@@ -33,11 +34,12 @@ struct Peer {
 }
 
 impl Peers {
-    pub(super) fn new(disk: TorrentDisk, limits: wire::Limits) -> Peers {
+    pub(super) fn new(disk: TorrentDisk, limits: wire::Limits, chunks: Chunks) -> Peers {
         let (sender, receiver) = mpsc::channel(PEER_QUEUE);
         Peers {
             disk,
             limits,
+            chunks,
             open: BTreeMap::new(),
             touched: Vec::new(),
             next_key: 0,
@@ -53,7 +55,8 @@ impl Peers {
         self.next_key += 1;
         let (commands, commands_receiver) = mpsc::channel(conn::COMMAND_QUEUE);
         self.open.insert(key, Peer { addr: guest.addr, commands, waiting: Vec::new() });
-        let context = Context { disk: Disk { disk: self.disk.clone(), peer: key }, limits: self.limits };
+        let disk = Disk { disk: self.disk.clone(), peer: key };
+        let context = Context { disk, limits: self.limits, chunks: self.chunks.clone() };
         let talk = conn::run(guest.stream, context, key, commands_receiver, self.sender.clone());
         let permit = guest.permit;
         while self.tasks.try_join_next().is_some() {}

@@ -58,12 +58,20 @@ where
         let idle = self.expected.is_empty();
         if idle && self.buf.is_empty() && self.buf.capacity() > IDLE_BUFFER {
             self.buf = BytesMut::new();
+            // Others that are busy soon have theirs again.
+            self.context.chunks.release();
         }
         let (least, portion) = if idle { (1, IDLE_BUFFER) } else { (LEAST_ROOM, READ_CHUNK) };
         // A long message is made room for as it arrives: its length alone is no reason to believe in it.
         let missing = self.needed.saturating_sub(self.buf.len()).min(READ_CHUNK);
         if self.buf.capacity() - self.buf.len() < least.max(missing) {
-            self.buf.reserve(portion.max(missing));
+            if idle {
+                self.buf.reserve(portion.max(missing));
+            } else {
+                let mut chunk = self.context.chunks.take(self.buf.len() + portion.max(missing));
+                chunk.extend_from_slice(&self.buf);
+                self.context.chunks.give(std::mem::replace(&mut self.buf, chunk));
+            }
         }
     }
 

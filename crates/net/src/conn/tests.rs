@@ -41,7 +41,7 @@ fn scene(room: usize) -> Scene {
     let disk = Arc::new(Disk { room: Semaphore::new(room), blocks: Mutex::default() });
     let (commands, commands_rx) = mpsc::channel(COMMAND_QUEUE);
     let (events, batches) = mpsc::channel(8);
-    let context = Context { disk: disk.clone(), limits: Limits::for_pieces(100) };
+    let context = Context { disk: disk.clone(), limits: Limits::for_pieces(100), chunks: Chunks::default() };
     tokio::spawn(run(ours, context, 7u8, commands_rx, events));
     Scene { peer, disk, commands, batches, waiting: Default::default() }
 }
