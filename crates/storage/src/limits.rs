@@ -9,6 +9,10 @@ pub const LANE_QUEUE: usize = 128;
 /// Jobs that a write thread takes from its queue at once; they count beside [`LANE_QUEUE`].
 pub const LANE_BATCH: usize = 128;
 
+/// While blocks come faster than this, a write thread that has none sleeps for so long rather than be woken for each.
+/// At 4 GB/s its queue is full by then.
+pub const LANE_NAP: Duration = Duration::from_micros(500);
+
 /// Reads that may wait for the read threads. At the limit [`read_block`](crate::TorrentDisk::read_block)
 /// waits.
 pub const READ_QUEUE: usize = 1024;

@@ -211,7 +211,11 @@ fn run_lane(jobs: &Receiver<LaneJob>) {
     // Torrents that have something to be hashed, and since when.
     let mut due: Vec<Arc<Inner>> = Vec::new();
     let mut since = Instant::now();
+    let mut woken = Instant::now();
     loop {
+        if jobs.is_empty() && woken.elapsed() < limits::LANE_NAP {
+            std::thread::sleep(limits::LANE_NAP);
+        }
         let next = if due.is_empty() {
             jobs.recv_blocking().map(Some)
         } else {
@@ -219,6 +223,7 @@ fn run_lane(jobs: &Receiver<LaneJob>) {
         };
         let Ok(next) = next else { break };
         if let Some(first) = next {
+            woken = Instant::now();
             taken.push(first);
             taken.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(limits::LANE_BATCH - 1));
             for torrent in taken.drain(..).filter_map(LaneJob::run) {
