@@ -39,6 +39,10 @@ pub(crate) struct Lab {
     next_port: AtomicU16,
 }
 
+/// How TCP finds its rate, in this namespace. Algorithms that pace, such as BBR, halve what loopback does; without loss
+/// all others are the same, and this one every kernel has.
+const CONGESTION_CONTROL: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
+
 /// What is written at once.
 const CHUNK: usize = 1 << 20;
 
@@ -47,6 +51,7 @@ impl Lab {
     pub(crate) fn enter(setup: Setup) -> Result<Lab> {
         netns::enter()?;
         netns::set_up(&interop::addresses(), interop::global_address())?;
+        fs::write(CONGESTION_CONTROL, "reno").context(CONGESTION_CONTROL)?;
         let memory = setup.dir.join("memory");
         fs::create_dir_all(&memory).with_context(|| memory.display().to_string())?;
         netns::cover(&memory)?;

@@ -133,7 +133,7 @@ fn machine() -> String {
     let kernel = output("uname", &["-r"]).unwrap_or_default();
     let kernel: Vec<&str> = kernel.split('.').take(2).collect();
     format!(
-        "{} with {cores} cores and {} GiB, Linux {}.",
+        "{} with {cores} cores and {} GiB, Linux {}, TCP reno over loopback.",
         field("/proc/cpuinfo", "model name"),
         memory.div_ceil(1 << 20),
         kernel.join(".")
