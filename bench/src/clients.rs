@@ -86,7 +86,9 @@ pub(crate) fn rqbit(lab: &Lab) -> Result<&Path> {
 /// libtorrent's settings, as JSON.
 pub(crate) fn libtorrent_settings(work: Work) -> &'static str {
     match work {
-        Work::Leech => r#"{"aio_threads": 2, "hashing_threads": 1, "max_queued_disk_bytes": 67108864}"#,
+        Work::Leech => {
+            r#"{"aio_threads": 2, "hashing_threads": 1, "max_queued_disk_bytes": 67108864, "connections_limit": 250, "connection_speed": 250, "tick_interval": 100}"#
+        }
         Work::Seed => {
             r#"{"aio_threads": 2, "send_buffer_low_watermark": 1048576, "send_buffer_watermark": 3145728, "send_buffer_watermark_factor": 150, "send_not_sent_low_watermark": 524288, "unchoke_slots_limit": -1, "max_allowed_in_request_queue": 2000}"#
         }
@@ -104,7 +106,7 @@ pub(crate) fn rawtorrent_leech(
 ) -> Command {
     let mut command = lab.command(party, &lab.setup.binary);
     command.arg("download").arg(torrent).arg("-o").arg(data);
-    command.args(["--json", "--no-trackers", "--listen", &party.addr.to_string()]);
+    command.args(["--json", "--no-trackers", "--max-peers", "250", "--listen", &party.addr.to_string()]);
     command.arg("--state-dir").arg(party.dir.join("state"));
     for peer in peers {
         command.args(["--peer", &peer.to_string()]);

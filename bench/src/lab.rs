@@ -26,6 +26,8 @@ pub(crate) struct Setup {
     pub(crate) runs: usize,
     /// Whether all take part, and at the sizes of issue 4.
     pub(crate) full: bool,
+    /// How TCP finds its rate.
+    pub(crate) congestion: String,
     /// For results and hashes.
     pub(crate) dir: PathBuf,
 }
@@ -39,8 +41,7 @@ pub(crate) struct Lab {
     next_port: AtomicU16,
 }
 
-/// How TCP finds its rate, in this namespace. Algorithms that pace, such as BBR, halve what loopback does; without loss
-/// all others are the same, and this one every kernel has.
+/// How TCP finds its rate, in this namespace.
 const CONGESTION_CONTROL: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
 
 /// What is written at once.
@@ -51,7 +52,8 @@ impl Lab {
     pub(crate) fn enter(setup: Setup) -> Result<Lab> {
         netns::enter()?;
         netns::set_up(&interop::addresses(), interop::global_address())?;
-        fs::write(CONGESTION_CONTROL, "reno").context(CONGESTION_CONTROL)?;
+        fs::write(CONGESTION_CONTROL, &setup.congestion)
+            .with_context(|| format!("{CONGESTION_CONTROL} does not take {}", setup.congestion))?;
         let memory = setup.dir.join("memory");
         fs::create_dir_all(&memory).with_context(|| memory.display().to_string())?;
         netns::cover(&memory)?;

@@ -49,6 +49,10 @@ struct Options {
     /// Where rqbit is, if it is to take part
     #[arg(long, value_name = "PATH")]
     rqbit: Option<PathBuf>,
+    /// How TCP finds its rate. Algorithms that pace, such as bbr, halve what loopback does; without loss all others are
+    /// the same, and this one every kernel has
+    #[arg(long, value_name = "NAME", default_value = "reno")]
+    congestion: String,
     /// Where results, hashes and, in memory, content are kept
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     dir: PathBuf,
@@ -79,9 +83,10 @@ fn run(options: &Options) -> Result<usize> {
         rqbit: options.rqbit.as_deref().map(absolute).transpose()?,
         runs: options.runs.unwrap_or(if options.full { 5 } else { 3 }).max(1),
         full: options.full,
+        congestion: options.congestion.clone(),
         dir: absolute(&options.dir)?,
     })?;
-    let machine = machine();
+    let machine = format!("{}, TCP {} over loopback.", machine(), options.congestion);
     println!("{machine}\n");
     let limits = Limits::measure(&lab)?;
     println!("{}", limits.to_markdown());
@@ -133,7 +138,7 @@ fn machine() -> String {
     let kernel = output("uname", &["-r"]).unwrap_or_default();
     let kernel: Vec<&str> = kernel.split('.').take(2).collect();
     format!(
-        "{} with {cores} cores and {} GiB, Linux {}, TCP reno over loopback.",
+        "{} with {cores} cores and {} GiB, Linux {}",
         field("/proc/cpuinfo", "model name"),
         memory.div_ceil(1 << 20),
         kernel.join(".")

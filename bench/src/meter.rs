@@ -50,7 +50,8 @@ pub(crate) fn run(command: &mut Command, log: &Path, limit: Duration) -> Result<
     Ok(Taken { wall: ended - loaded, cpu: cpu? - loading, memory })
 }
 
-fn loaded(stdout: &str) -> Option<(f64, f64)> {
+/// When an interpreter was ready to begin, and what that took, if that is the first line.
+pub(crate) fn loaded(stdout: &str) -> Option<(f64, f64)> {
     let line: Value = serde_json::from_str(stdout.lines().next()?).ok()?;
     Some((line["loaded"].as_f64()?, line["cpu"].as_f64()?))
 }

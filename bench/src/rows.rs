@@ -1,5 +1,7 @@
 //! The rows of the bench, one file each.
 
+mod first_block;
+mod growth;
 mod hash;
 mod leech;
 mod seed;
@@ -37,10 +39,15 @@ pub(crate) enum Row {
     Recheck,
     /// Make a torrent of 4 GiB that are in memory
     Create,
+    /// Download torrents of several sizes, piece lengths and numbers of peers
+    Growth,
+    /// How long it takes to get the first block
+    FirstBlock,
 }
 
 impl Row {
-    pub(crate) const ALL: &[Row] = &[Row::Leech, Row::Seed, Row::Seed4, Row::Recheck, Row::Create];
+    pub(crate) const ALL: &[Row] =
+        &[Row::Leech, Row::Seed, Row::Seed4, Row::Recheck, Row::Create, Row::Growth, Row::FirstBlock];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -49,6 +56,8 @@ impl Row {
             Row::Seed4 => "seed4",
             Row::Recheck => "recheck",
             Row::Create => "create",
+            Row::Growth => "growth",
+            Row::FirstBlock => "first-block",
         }
     }
 
@@ -59,6 +68,8 @@ impl Row {
             Row::Seed4 => seed::run_four(lab),
             Row::Recheck => hash::run_recheck(lab),
             Row::Create => hash::run_create(lab),
+            Row::Growth => growth::run(lab),
+            Row::FirstBlock => first_block::run(lab),
         }
     }
 }

@@ -6,13 +6,14 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use tests::peer::{BLOCK_LEN, FAST, full_bitfield, handshake, id, message};
 
 use crate::content::Torrent;
+use crate::meter::monotonic;
 
 /// What is read at once: thousands of requests.
 const READ: usize = 65_536;
@@ -28,6 +29,7 @@ const MAX_MESSAGE: usize = 32_768;
 #[derive(Debug)]
 pub(crate) struct NullSeeder {
     pub(crate) addr: SocketAddr,
+    first_block: Arc<OnceLock<f64>>,
     stop: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -37,18 +39,24 @@ impl NullSeeder {
         let listener = TcpListener::bind(addr)?;
         let addr = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, torrent) = (Arc::clone(&stop), Arc::clone(torrent));
+        let first_block = Arc::new(OnceLock::new());
+        let (stopped, torrent, first) = (Arc::clone(&stop), Arc::clone(torrent), Arc::clone(&first_block));
         let accepting = thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                let torrent = Arc::clone(&torrent);
+                let (torrent, first) = (Arc::clone(&torrent), Arc::clone(&first));
                 // An error is the end of the connection; whoever downloads is seen to finish, or not.
-                thread::spawn(move || serve(stream, &torrent));
+                thread::spawn(move || serve(stream, &torrent, &first));
             }
         });
-        Ok(NullSeeder { addr, stop, accepting: Some(accepting) })
+        Ok(NullSeeder { addr, first_block, stop, accepting: Some(accepting) })
+    }
+
+    /// When the first blocks were sent, if that has happened, in seconds of [`monotonic`].
+    pub(crate) fn first_block(&self) -> Option<f64> {
+        self.first_block.get().copied()
     }
 }
 
@@ -63,7 +71,7 @@ impl Drop for NullSeeder {
     }
 }
 
-fn serve(mut stream: TcpStream, torrent: &Torrent) -> io::Result<()> {
+fn serve(mut stream: TcpStream, torrent: &Torrent, first: &OnceLock<f64>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     greet(&mut stream, torrent)?;
     let mut input = vec![0; READ];
@@ -80,6 +88,7 @@ fn serve(mut stream: TcpStream, torrent: &Torrent) -> io::Result<()> {
         filled -= used;
         for batch in requests.chunks(BATCH) {
             send(&mut stream, torrent, batch)?;
+            first.get_or_init(monotonic);
         }
         requests.clear();
     }

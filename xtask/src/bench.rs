@@ -29,9 +29,9 @@ impl Options {
                 "--no-install" => options.install = false,
                 "--rqbit" => options.rqbit = true,
                 "--full" => options.passed_on.push(arg.clone()),
-                "--runs" => {
-                    let runs = args.next().context("--runs needs a number")?;
-                    options.passed_on.extend([arg.clone(), runs.clone()]);
+                "--runs" | "--congestion" => {
+                    let value = args.next().with_context(|| format!("{arg} needs a value"))?;
+                    options.passed_on.extend([arg.clone(), value.clone()]);
                 }
                 row => {
                     ensure!(!row.starts_with('-'), "no such option: {row}");

@@ -24,7 +24,7 @@ usage: cargo xtask COMMAND
   test [OPTIONS]        everything that can be tested; installs what it needs where it may (Debian, root)
   ci [OPTIONS]          fmt, clippy, doc, check and test: what .ci/run calls
   sim [--full]          the brain's bars in simulated swarms; all of them, kept in docs/sim.md (half an hour)
-  bench [ROW...]        beside other people's clients: leech seed seed4 recheck create; --runs N, --full for all
+  bench [ROW...]        beside other people's clients: leech seed seed4 recheck create growth first-block; --runs N, --full for all
                         of them and docs/bench, --rqbit to install that one too (minutes, wants an idle machine)
   lab [FILE...]         real swarms over emulated lines beside simulated ones (minutes, wants an idle machine)
 

@@ -98,6 +98,9 @@ impl Kept {
     /// Has rawtorrent begin a download from nobody, and end it.
     fn make(lab: &Lab, torrent: &Torrent) -> Result<Kept> {
         let (party, file) = (lab.party()?, lab.file()?);
+        if file.exists() {
+            fs::remove_file(&file)?;
+        }
         let path = torrent.write(&party.dir.join("plain.torrent"), None)?;
         let mut command = clients::rawtorrent_leech(lab, &party, &path, &lab.data()?, &[]);
         let mut session = Session::start(command.args(["--allocate", "full"]))?;
