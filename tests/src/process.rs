@@ -39,22 +39,33 @@ impl Proc {
         Ok(Proc { child, pidfd, out, err })
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the end until `deadline`; `None` if it still runs then.
     ///
     /// # Errors
     /// As the system says.
     pub fn wait_until(&mut self, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+        if self.wait_ended(deadline)? { self.child.wait().map(Some) } else { Ok(None) }
+    }
+
+    /// Waits for the end until `deadline`, and leaves what it used to be read from `/proc`; `false` if it still runs
+    /// then.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn wait_ended(&self, deadline: Instant) -> io::Result<bool> {
         loop {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(Some(status));
-            }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(None);
-            }
             let left = Timespec::try_from(left).map_err(io::Error::other)?;
             match rustix::event::poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&left)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Ok(0) if Instant::now() < deadline => {}
+                Ok(ready) => return Ok(ready > 0),
+                Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }

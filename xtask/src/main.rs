@@ -1,5 +1,6 @@
 //! The project's own commands. `cargo xtask` without arguments says what there is.
 
+mod bench;
 mod check;
 mod container;
 mod fuzz;
@@ -23,6 +24,8 @@ usage: cargo xtask COMMAND
   test [OPTIONS]        everything that can be tested; installs what it needs where it may (Debian, root)
   ci [OPTIONS]          fmt, clippy, doc, check and test: what .ci/run calls
   sim [--full]          the brain's bars in simulated swarms; all of them, kept in docs/sim.md (half an hour)
+  bench [ROW...]        beside other people's clients: leech seed seed4 recheck create growth first-block; --runs N, --full for all
+                        of them and docs/bench, --rqbit to install that one too (minutes, wants an idle machine)
   lab [FILE...]         real swarms over emulated lines beside simulated ones (minutes, wants an idle machine)
 
 options of test and ci:
@@ -54,6 +57,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
         "check" if rest.is_empty() => check::run(&root),
         "test" => suite::run(&root, &Options::parse(rest, Step::TEST)?),
         "ci" => suite::run(&root, &Options::parse(rest, Step::ALL)?),
+        "bench" => bench::run(&root, rest),
         "lab" => lab::run(&root, rest),
         "sim" if rest.is_empty() || rest == ["--full"] => {
             let tally = sim::run(&root, !rest.is_empty())?;

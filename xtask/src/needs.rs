@@ -18,18 +18,20 @@ struct Program {
     steps: &'static [Step],
 }
 
-const NAMESPACE: &[Step] = &[Step::Unit, Step::Cli, Step::Interop, Step::Docker];
-const PARTNERS: &[Step] = &[Step::Interop];
+const NAMESPACE: &[Step] = &[Step::Unit, Step::Cli, Step::Interop, Step::Docker, Step::Bench];
+const PARTNERS: &[Step] = &[Step::Interop, Step::Bench];
 
 const PROGRAMS: &[Program] = &[
     program("unshare", "util-linux", NAMESPACE),
     program("ip", "iproute2", NAMESPACE),
     program("transmission-daemon", "transmission-daemon", PARTNERS),
     program("aria2c", "aria2", PARTNERS),
-    program("qbittorrent-nox", "qbittorrent-nox", PARTNERS),
+    program("qbittorrent-nox", "qbittorrent-nox", &[Step::Interop]),
     program("rtorrent", "rtorrent", PARTNERS),
-    program("opentracker", "opentracker", PARTNERS),
+    program("opentracker", "opentracker", &[Step::Interop]),
     program("python3", "python3", PARTNERS),
+    program("mktorrent", "mktorrent", &[Step::Bench]),
+    program("transmission-create", "transmission-cli", &[Step::Bench]),
     program("c++", "g++", &[Step::Fuzz]),
     program("buildah", "buildah", &[Step::Docker]),
     program("podman", "podman", &[Step::Docker]),
@@ -55,6 +57,8 @@ pub(crate) const CARGO_FUZZ: Tool =
 /// The UDP tracker for IPv6: Debian's opentracker knows IPv4 alone.
 const AQUATIC_UDP: Tool =
     Tool { name: "aquatic_udp", version: "^0.9", locked: false, steps: &[Step::Interop] };
+/// For benchmarks that ask for it: to build it takes minutes.
+pub(crate) const RQBIT: Tool = Tool { name: "rqbit", version: "^9", locked: true, steps: &[] };
 const TOOLS: &[Tool] = &[CARGO_FUZZ, AQUATIC_UDP];
 const TOOLS_DIR: &str = "target/tools";
 
@@ -85,12 +89,8 @@ pub(crate) fn provide(root: &Path, steps: &[Step], install: bool) -> Result<Tall
             missing.add("libtorrent for Python", &shown(&pip));
         }
     }
-    for tool in TOOLS.iter().filter(|tool| wanted(tool.steps) && tool.path(root).is_none()) {
-        if install {
-            run_quietly(tool.install(root))?;
-        } else {
-            missing.add(tool.name, &shown(&tool.install(root)));
-        }
+    for tool in TOOLS.iter().filter(|tool| wanted(tool.steps)) {
+        tool.provide_or_name(root, install, &mut missing)?;
     }
     if wanted(&[Step::Docker]) && !run::is_root() {
         missing
@@ -112,7 +112,7 @@ impl Missing {
     fn into_result(self) -> Result<()> {
         ensure!(
             self.0.is_empty(),
-            "not all that the tests need is here\n{}\n  (as root on Debian, `cargo xtask test` installs it; `--only` leaves steps out)",
+            "not all that this needs is here\n{}\n  (as root on Debian, it is installed; `cargo xtask test --only` leaves steps out)",
             self.0.join("\n")
         );
         Ok(())
@@ -213,6 +213,22 @@ impl Tool {
     pub(crate) fn path(&self, root: &Path) -> Option<PathBuf> {
         let installed = root.join(TOOLS_DIR).join("bin").join(self.name);
         if installed.is_file() { Some(installed) } else { find(self.name) }
+    }
+
+    /// Makes sure that it is there.
+    pub(crate) fn provide(&self, root: &Path, install: bool) -> Result<()> {
+        let mut missing = Missing::default();
+        self.provide_or_name(root, install, &mut missing)?;
+        missing.into_result()
+    }
+
+    fn provide_or_name(&self, root: &Path, install: bool, missing: &mut Missing) -> Result<()> {
+        match self.path(root) {
+            Some(_) => {}
+            None if install => run_quietly(self.install(root))?,
+            None => missing.add(self.name, &shown(&self.install(root))),
+        }
+        Ok(())
     }
 
     fn install(&self, root: &Path) -> Command {

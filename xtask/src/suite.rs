@@ -31,6 +31,8 @@ pub(crate) enum Step {
     Sim,
     Fuzz,
     Docker,
+    /// The binary beside other people's clients. A command of its own, and in no list: what it measures is not green or red.
+    Bench,
 }
 
 impl Step {
@@ -61,6 +63,7 @@ impl Step {
             Step::Sim => "sim",
             Step::Fuzz => "fuzz",
             Step::Docker => "docker",
+            Step::Bench => "bench",
         }
     }
 
@@ -163,6 +166,7 @@ fn run_step(root: &Path, step: Step, full: bool) -> Result<Tally> {
         Step::Sim => sim::run(root, full),
         Step::Fuzz => fuzz::run(root),
         Step::Docker => container::run(root),
+        Step::Bench => bail!("it is a command of its own: cargo xtask bench"),
     }
 }
 

@@ -110,7 +110,13 @@ impl Lab {
         let info_hash = metafile::info_hash(&fs::read(&torrent)?).context("`create` made no torrent")?;
 
         let tracker = trackers::start(cell.tracker, &places.tracker, info_hash, deadline)?;
-        let job = |party, seeding| Job { party, torrent: &torrent, seeding, tracker: cell.tracker };
+        let job = |party, seeding| Job {
+            party,
+            torrent: &torrent,
+            seeding,
+            tracker: cell.tracker,
+            talkative: true,
+        };
         let mut seeding = self.start(cell, job(seeder, true))?;
         wait_until_listed(&tracker, &mut seeding, deadline)?;
 

@@ -27,6 +27,8 @@ pub struct Job<'a> {
     pub seeding: bool,
     /// How its tracker is spoken to.
     pub tracker: Tracker,
+    /// Whether it keeps a log that explains what it does; that costs it time.
+    pub talkative: bool,
 }
 
 /// A client that runs.
@@ -66,6 +68,12 @@ impl Running {
                 Ok(party.done_marker().exists())
             }
         }
+    }
+
+    /// Whether the end of its process is how it tells that the download is complete.
+    #[must_use]
+    pub fn ends_when_done(&self) -> bool {
+        matches!(self.done, Done::Exit)
     }
 
     /// Ends it as its user would, so that it writes what it still holds.
@@ -146,12 +154,13 @@ fn transmission(job: Job<'_>) -> Result<Command> {
         "watch-dir-enabled": true,
         "script-torrent-done-enabled": true,
         "script-torrent-done-filename": done_script(party)?,
-        "message-level": 3,
+        "message-level": if job.talkative { 3 } else { 1 },
     });
     settings[bind] = ip.into();
     fs::write(config.join("settings.json"), settings.to_string())?;
     let mut command = party.command("transmission-daemon");
-    command.arg("--foreground").arg("--log-debug").arg("--config-dir").arg(config);
+    command.args(["--foreground", if job.talkative { "--log-debug" } else { "--log-error" }]);
+    command.arg("--config-dir").arg(config);
     Ok(command)
 }
 
@@ -172,12 +181,8 @@ fn aria2(job: Job<'_>) -> Command {
     command
         .args(["--no-conf", "--file-allocation=none", "--seed-ratio=0", "--bt-enable-lpd=false"])
         .args(["--enable-peer-exchange=false", "--bt-min-crypto-level=plain", "--bt-require-crypto=false"])
-        .args([
-            "--async-dns=false",
-            "--enable-dht6=false",
-            "--show-console-readout=false",
-            "--log-level=info",
-        ])
+        .args(["--async-dns=false", "--enable-dht6=false", "--show-console-readout=false"])
+        .arg(if job.talkative { "--log-level=info" } else { "--log-level=error" })
         .arg(format!("--enable-dht={dht}"))
         .arg(format!("--dht-file-path={}", party.dir.join("dht.dat").display()))
         .arg(format!("--dht-listen-port={}", party.addr.port()))
@@ -253,16 +258,13 @@ fn rtorrent(job: Job<'_>) -> Result<Command> {
          protocol.pex.set = no\n\
          trackers.use_udp.set = yes\n\
          protocol.encryption.set = allow_incoming,enable_retry\n\
-         log.open_file = \"all\", {log}\n\
-         log.add_output = \"info\", \"all\"\n\
-         log.add_output = \"tracker_debug\", \"all\"\n\
-         log.add_output = \"peer_debug\", \"all\"\n\
+         {log}\n\
          method.set_key = event.download.finished, mark, \"execute.nothrow=touch,{marker}\"\n\
          load.start = {torrent}\n",
         session = session.display(),
         data = party.data().display(),
         port = party.addr.port(),
-        log = party.dir.join("log.rtorrent").display(),
+        log = if job.talkative { rtorrent_log(party) } else { String::new() },
         marker = party.done_marker().display(),
         torrent = job.torrent.display(),
     );
@@ -271,6 +273,14 @@ fn rtorrent(job: Job<'_>) -> Result<Command> {
     let mut command = party.command("rtorrent");
     command.arg("-n").arg("-o").arg(format!("import={}", path.display()));
     Ok(command)
+}
+
+fn rtorrent_log(party: &Party) -> String {
+    let mut log = format!("log.open_file = \"all\", {}\n", party.dir.join("log.rtorrent").display());
+    for topic in ["info", "tracker_debug", "peer_debug"] {
+        log.push_str(&format!("log.add_output = \"{topic}\", \"all\"\n"));
+    }
+    log
 }
 
 /// What a client calls itself, for the report.

@@ -51,8 +51,10 @@ const ROWS: &[Row] = &[
     driver("daemon", 7, MayUse::These(&["engine", "api"])),
     driver("discord", 7, MayUse::These(&["api"])),
     driver("cli", 8, MayUse::These(&["engine", "daemon", "discord", "api", "metainfo", "sim"])),
-    // Beside the house: black-box tests know the binary only, and nobody uses them or this tool.
+    // Beside the house: black-box tests know the binary only, and nobody uses them or this tool but benchmarks, which
+    // drive the same clients.
     driver("tests", 9, MayUse::These(&[])),
+    driver("bench", 9, MayUse::These(&["tests"])),
     driver("xtask", 9, MayUse::These(&[])),
 ];
 

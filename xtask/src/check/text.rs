@@ -20,7 +20,9 @@ const BANNED: &[(&str, &str)] = &[
 ];
 
 pub(super) fn check(root: &Path, findings: &mut Findings) -> Result<()> {
-    for krate in directories(&root.join("crates"))?.into_iter().chain([root.join("tests")]) {
+    for krate in
+        directories(&root.join("crates"))?.into_iter().chain([root.join("tests"), root.join("bench")])
+    {
         for file in rust_files(&krate.join("src"))? {
             let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
             let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
