@@ -6,7 +6,7 @@
 //!
 //! | for | one message | many messages |
 //! |---|---|---|
-//! | whole messages | [`sha1`], [`sha256`] | [`sha1_many`], [`sha256_many`] |
+//! | whole messages | [`sha1()`], [`sha256()`] | [`sha1_many`], [`sha256_many`] |
 //! | as the bytes come in | [`Sha1`], [`Sha256`] | [`State::update_many`] |
 //!
 //! ```
@@ -54,7 +54,8 @@ pub fn sha256(message: &[u8]) -> [u8; 32] {
 }
 
 /// Writes the SHA-1 of each message to the place beside it. Lengths may differ; it is fastest if they don't, and
-/// sixteen messages or more. Allocates nothing.
+/// sixteen messages or more. Messages that lie a multiple of 4 KiB apart compete for the same lines of the cache, which
+/// costs sixteen lanes a tenth. Allocates nothing.
 pub fn sha1_many<'a>(messages: impl IntoIterator<Item = (&'a [u8], &'a mut [u8; 20])>) {
     Lanes::default().sha1_many(messages);
 }

@@ -2,24 +2,29 @@
 //! than one lane.
 
 use std::io::Write as _;
+use std::sync::LazyLock;
 
 use hash::{Algorithm, Kernel, Lanes, Sha1, Sha256, State};
 use proptest::prelude::*;
 use sha1::Digest as _;
 
 /// The kernels that this CPU has, one by one, and the choice among them. What is not there is not run, and that is
-/// said, past the capture of the test's output.
-fn all_lanes() -> Vec<(String, Lanes)> {
-    let mut all = vec![("best".to_owned(), Lanes::default())];
-    for kernel in Kernel::ALL {
-        match Lanes::only(kernel) {
-            Some(lanes) => all.push((kernel.to_string(), lanes)),
-            None => {
-                writeln!(std::io::stderr(), "NOT RUN: {kernel}: this CPU lacks it").expect("stderr is open");
+/// said once, past the capture of the tests' output.
+fn all_lanes() -> impl Iterator<Item = (&'static str, Lanes)> {
+    static ALL: LazyLock<Vec<(String, Lanes)>> = LazyLock::new(|| {
+        let mut all = vec![("best".to_owned(), Lanes::default())];
+        for kernel in Kernel::ALL {
+            match Lanes::only(kernel) {
+                Some(lanes) => all.push((kernel.to_string(), lanes)),
+                None => {
+                    writeln!(std::io::stderr(), "NOT RUN: {kernel}: this CPU lacks it")
+                        .expect("stderr is open");
+                }
             }
         }
-    }
-    all
+        all
+    });
+    ALL.iter().map(|(name, lanes)| (name.as_str(), *lanes))
 }
 
 /// Bytes without a pattern, the same each time.
@@ -69,7 +74,7 @@ fn any_number_of_messages_of_any_short_length() {
             // At odd places, so that few are aligned.
             let messages: Vec<&[u8]> = (0..=33).map(|n| &pool[n * 13..n * 13 + length]).collect();
             for count in 0..=33 {
-                check(&name, lanes, &messages[..count]);
+                check(name, lanes, &messages[..count]);
             }
         }
     }
@@ -82,11 +87,11 @@ fn long_messages() {
         for length in [4096, 16_383, 16_384, 16_385, 65_536, 100_001] {
             let messages: Vec<&[u8]> = (0..17).map(|n| &pool[n * 4099..n * 4099 + length]).collect();
             for count in [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17] {
-                check(&name, lanes, &messages[..count]);
+                check(name, lanes, &messages[..count]);
             }
         }
         let long: Vec<&[u8]> = (0..17).map(|n| &pool[n * 4099..n * 4099 + 1024 * 1024]).collect();
-        check(&name, lanes, &long);
+        check(name, lanes, &long);
     }
 }
 
@@ -97,7 +102,7 @@ fn one_long_message_among_short_ones() {
         for at in [0, 7, 20, 39] {
             let messages: Vec<&[u8]> =
                 (0..40).map(|n| if n == at { &pool[..] } else { &pool[n..n * 9] }).collect();
-            check(&name, lanes, &messages);
+            check(name, lanes, &messages);
         }
     }
 }
@@ -186,7 +191,7 @@ proptest! {
         let pool = noise(3064);
         let messages: Vec<&[u8]> = lengths.iter().map(|length| &pool[start..start + length]).collect();
         for (name, lanes) in all_lanes() {
-            check(&name, lanes, &messages);
+            check(name, lanes, &messages);
         }
     }
 
@@ -201,8 +206,8 @@ proptest! {
         let sha1: Vec<_> = messages.iter().map(|message| sha1_of(message)).collect();
         let sha256: Vec<_> = messages.iter().map(|message| sha256_of(message)).collect();
         for (name, lanes) in all_lanes() {
-            prop_assert_eq!(&in_parts(&Sha1::new(), lanes, &messages, &parts), &sha1, "{}", &name);
-            prop_assert_eq!(&in_parts(&Sha256::new(), lanes, &messages, &parts), &sha256, "{}", &name);
+            prop_assert_eq!(&in_parts(&Sha1::new(), lanes, &messages, &parts), &sha1, "{}", name);
+            prop_assert_eq!(&in_parts(&Sha256::new(), lanes, &messages, &parts), &sha256, "{}", name);
         }
     }
 
