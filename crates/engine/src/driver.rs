@@ -222,7 +222,7 @@ fn open_options(
     // Who only seeds needs no parts file; one that was never made is not there to be read either.
     let parts =
         place.map_or_else(|| shared.settings.state_dir.join("no.parts"), |place| place.parts().into());
-    let mut options = OpenOptions::new(&add.dir, parts, move |event| inbox.put(event));
+    let mut options = OpenOptions::new(&add.dir, parts, move |events| inbox.put(events));
     options.wanted = add.wanted();
     options.allocate = add.allocate;
     options.overwrite = add.overwrite;

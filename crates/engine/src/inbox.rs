@@ -14,8 +14,8 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) fn put(&self, event: DiskEvent) {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+    pub(crate) fn put(&self, events: Vec<DiskEvent>) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
         self.arrived.notify_one();
     }
 

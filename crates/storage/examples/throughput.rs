@@ -41,10 +41,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut left = lengths.piece_count();
     while left > 0 {
-        match events.recv()? {
-            DiskEvent::BlockTaken { .. } => {}
-            DiskEvent::PieceVerified { .. } => left -= 1,
-            other => return Err(format!("a piece was not verified: {other:?}").into()),
+        for event in events.recv()? {
+            match event {
+                DiskEvent::BlockTaken { .. } => {}
+                DiskEvent::PieceVerified { .. } => left -= 1,
+                other => return Err(format!("a piece was not verified: {other:?}").into()),
+            }
         }
     }
     report("write and verify", mib, &start);

@@ -21,6 +21,7 @@ use hash::Sha1;
 use rustix::fd::OwnedFd;
 use standing::{Entries, Standing};
 use std::io::IoSlice;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use types::{Bitfield, PieceIndex};
@@ -62,6 +63,9 @@ pub(crate) struct ReadRoom {
     buf: Vec<u8>,
     /// Bytes that were read and hashed.
     pub(crate) hashed: u64,
+    /// The hole that was found last: in which file, from where to where. To find the end of one, some file systems walk
+    /// over all of it.
+    hole: Option<(usize, Range<u64>)>,
 }
 
 impl Files {
@@ -219,12 +223,9 @@ impl Files {
         room: &mut ReadRoom,
     ) -> Vec<Result<bool, Error>> {
         let mut good: Vec<_> =
-            pieces.iter().map(|&(piece, place)| self.is_good_unread(piece, place)).collect();
-        let unread = |good: &[Result<Option<bool>, Error>]| {
-            let unread = pieces.iter().zip(good).filter(|(_, good)| matches!(good, Ok(None)));
-            unread.map(|(&piece, _)| piece).collect::<Vec<_>>()
-        };
-        let unread = unread(&good);
+            pieces.iter().map(|&(piece, place)| self.is_good_unread(piece, place, room)).collect();
+        let unread = pieces.iter().zip(&good).filter(|(_, good)| matches!(good, Ok(None)));
+        let unread: Vec<_> = unread.map(|(&piece, _)| piece).collect();
         let lengths: Vec<u32> =
             unread.iter().map(|&(piece, _)| self.layout.lengths().piece_len(piece)).collect();
         room.hashed += lengths.iter().map(|&len| u64::from(len)).sum::<u64>();
@@ -243,7 +244,12 @@ impl Files {
     }
 
     /// The same of one piece, if it can be told without reading it.
-    fn is_good_unread(&self, piece: PieceIndex, place: Place) -> Result<Option<bool>, Error> {
+    fn is_good_unread(
+        &self,
+        piece: PieceIndex,
+        place: Place,
+        room: &mut ReadRoom,
+    ) -> Result<Option<bool>, Error> {
         let Some(expected) = self.layout.piece_hash(piece) else { return Ok(Some(false)) };
         if !self.may_hold(piece, place) {
             return Ok(Some(false));
@@ -252,7 +258,7 @@ impl Files {
         if len != self.layout.lengths().piece_length() || place != Place::Files {
             return Ok(None);
         }
-        match self.is_hole(piece) {
+        match self.is_hole(piece, &mut room.hole) {
             Ok(true) => Ok(Some(*self.zeros_hash.get_or_init(|| hash_zeros(len)) == expected)),
             Ok(false) => Ok(None),
             Err(Error::Gone(_)) => Ok(Some(false)),
@@ -261,11 +267,18 @@ impl Files {
     }
 
     /// Whether a piece is a hole in sparse files, so that it need not be read to know that it is all zeros.
-    fn is_hole(&self, piece: PieceIndex) -> Result<bool, Error> {
+    fn is_hole(&self, piece: PieceIndex, last: &mut Option<(usize, Range<u64>)>) -> Result<bool, Error> {
         for slice in self.layout.regular_slices(piece) {
+            let end = slice.offset + slice.len as u64;
+            if last.as_ref().is_some_and(|(file, hole)| {
+                *file == slice.file && hole.contains(&slice.offset) && end <= hole.end
+            }) {
+                continue;
+            }
             let handle = self.readable(slice.file)?;
-            if !self.os().is_hole(&handle.fd, slice.offset, slice.len as u64) {
-                return Ok(false);
+            match self.os().next_data(&handle.fd, slice.offset) {
+                Some(data) if data >= end => *last = Some((slice.file, slice.offset..data)),
+                _ => return Ok(false),
             }
         }
         Ok(true)

@@ -26,8 +26,8 @@ pub struct OpenOptions {
     pub stamps: Vec<Option<FileStamp>>,
     /// Blocks of unfinished pieces that are on disk from an earlier run (an earlier [`Snapshot::partial`]).
     pub partial: Vec<(PieceIndex, Vec<u32>)>,
-    /// Is told what happens, on disk threads: it must not block.
-    pub events: Box<dyn Fn(DiskEvent) + Send + Sync>,
+    /// Is told what happens, in order, some at a time; on disk threads: it must not block.
+    pub events: Box<dyn Fn(Vec<DiskEvent>) + Send + Sync>,
 }
 
 impl OpenOptions {
@@ -35,7 +35,7 @@ impl OpenOptions {
     pub fn new(
         root: impl Into<PathBuf>,
         parts_path: impl Into<PathBuf>,
-        events: impl Fn(DiskEvent) + Send + Sync + 'static,
+        events: impl Fn(Vec<DiskEvent>) + Send + Sync + 'static,
     ) -> OpenOptions {
         OpenOptions {
             root: root.into(),

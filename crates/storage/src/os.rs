@@ -142,13 +142,13 @@ impl Os {
         })
     }
 
-    /// Whether `len` bytes from `offset` are a hole (they read as zeros). `false` where the file system
-    /// cannot tell.
-    pub(crate) fn is_hole(&self, fd: impl AsFd, offset: u64, len: u64) -> bool {
+    /// Where the next data is, from `offset` on; before it is a hole, which reads as zeros. The largest number: nowhere.
+    /// `None` where the file system cannot tell.
+    pub(crate) fn next_data(&self, fd: impl AsFd, offset: u64) -> Option<u64> {
         match rustix::fs::seek(fd, SeekFrom::Data(offset)) {
-            Ok(data) => data >= offset + len,
-            Err(Errno::NXIO) => true,
-            Err(_) => false,
+            Ok(data) => Some(data),
+            Err(Errno::NXIO) => Some(u64::MAX),
+            Err(_) => None,
         }
     }
 

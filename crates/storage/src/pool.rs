@@ -93,11 +93,12 @@ pub(crate) enum LaneJob {
 }
 
 impl LaneJob {
-    /// Tells the torrent that has something to be hashed before long, if one has.
-    fn run(self) -> Option<Arc<Inner>> {
+    /// Tells the torrent that took a block, if one did, and whether it has something to be hashed before long.
+    fn run(self) -> Option<(Arc<Inner>, bool)> {
         match self {
             LaneJob::Block { torrent, range, block, data, from } => {
-                torrent.take_block(range, block, data, from).then_some(torrent)
+                let due = torrent.take_block(range, block, data, from);
+                Some((torrent, due))
             }
             LaneJob::Run(job) => {
                 job();
@@ -208,6 +209,8 @@ fn start(name: String, alive: &Sender<Infallible>, run: impl FnOnce() + Send + '
 fn run_lane(jobs: &Receiver<LaneJob>) {
     // Several blocks are taken at once, so that writers who wait for room wake up for more than one.
     let mut taken = Vec::with_capacity(limits::LANE_BATCH);
+    // Torrents that took blocks.
+    let mut told: Vec<Arc<Inner>> = Vec::new();
     // Torrents that have something to be hashed, and since when.
     let mut due: Vec<Arc<Inner>> = Vec::new();
     let mut since = Instant::now();
@@ -226,20 +229,28 @@ fn run_lane(jobs: &Receiver<LaneJob>) {
             woken = Instant::now();
             taken.push(first);
             taken.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(limits::LANE_BATCH - 1));
-            for torrent in taken.drain(..).filter_map(LaneJob::run) {
-                if due.is_empty() {
+            for (torrent, is_due) in taken.drain(..).filter_map(LaneJob::run) {
+                if is_due && due.is_empty() {
                     since = Instant::now();
                 }
-                if !due.iter().any(|known| Arc::ptr_eq(known, &torrent)) {
-                    due.push(torrent);
+                if is_due {
+                    note(&mut due, &torrent);
                 }
+                note(&mut told, &torrent);
             }
+            told.drain(..).for_each(|torrent| torrent.tell());
         }
         if since.elapsed() >= limits::HASH_DELAY {
             due.drain(..).for_each(|torrent| torrent.settle());
         }
     }
     due.drain(..).for_each(|torrent| torrent.settle());
+}
+
+fn note(torrents: &mut Vec<Arc<Inner>>, torrent: &Arc<Inner>) {
+    if !torrents.iter().any(|known| Arc::ptr_eq(known, torrent)) {
+        torrents.push(torrent.clone());
+    }
 }
 
 /// The next job; `None` if there is none until then.

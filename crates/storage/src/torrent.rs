@@ -164,6 +164,7 @@ impl TorrentDisk {
         let inner = self.inner.clone();
         let work = move || {
             work(&inner);
+            inner.tell();
             // Nobody waits any more if the caller's future was dropped.
             let _ = reply.try_send(());
         };
@@ -187,7 +188,9 @@ pub(crate) struct Inner {
     lane: Sender<LaneJob>,
     /// See [`RunKey`].
     epoch: AtomicU64,
-    events: Box<dyn Fn(DiskEvent) + Send + Sync>,
+    events: Box<dyn Fn(Vec<DiskEvent>) + Send + Sync>,
+    /// Events that are told together, before long: to be woken for each would cost the listener more than what it says.
+    unsaid: Mutex<Vec<DiskEvent>>,
 }
 
 impl Inner {
@@ -217,6 +220,7 @@ impl Inner {
             lane,
             epoch: AtomicU64::new(0),
             events,
+            unsaid: Mutex::default(),
         };
         if let Some(trusted) = trusted {
             inner.trust(&trusted, &stamps);
@@ -286,12 +290,13 @@ impl Inner {
 
 /// Blocks in.
 impl Inner {
-    /// Takes a block in; says whether [`settle`](Self::settle) is due before long. Runs on the torrent's lane.
+    /// Takes a block in; says whether [`settle`](Self::settle) is due before long. [`tell`](Self::tell) is due soon. Runs
+    /// on the torrent's lane.
     pub(crate) fn take_block(&self, range: BlockRange, block: u32, data: Bytes, from: u64) -> bool {
         if !self.may_take() {
             return false;
         }
-        (self.events)(DiskEvent::BlockTaken { block: range, from });
+        lock(&self.unsaid).push(DiskEvent::BlockTaken { block: range, from });
         let (due, too_much) = {
             let mut assembly = lock(&self.assembly);
             self.with_held(&mut assembly, |assembly| {
@@ -310,6 +315,14 @@ impl Inner {
         false
     }
 
+    /// Tells what happened since it was last done.
+    pub(crate) fn tell(&self) {
+        let events = std::mem::take(&mut *lock(&self.unsaid));
+        if !events.is_empty() {
+            (self.events)(events);
+        }
+    }
+
     fn may_take(&self) -> bool {
         matches!(lock(&self.state).phase, Phase::Writing | Phase::Closing)
     }
@@ -317,6 +330,7 @@ impl Inner {
     /// Hashes what is due and writes it, gives memory back if too much is held, and tells what came of it. Runs on the
     /// torrent's lane: what is told of a piece must not overtake its blocks.
     pub(crate) fn settle(&self) {
+        self.tell();
         if !self.may_take() {
             return;
         }
@@ -335,12 +349,12 @@ impl Inner {
             }
             (verdicts, result)
         };
-        for (piece, verdict) in verdicts {
-            (self.events)(match verdict {
-                Verdict::Good { digests } => DiskEvent::PieceVerified { piece, digests },
-                Verdict::Bad { from_disk, digests } => DiskEvent::PieceFailed { piece, from_disk, digests },
-            });
-        }
+        let event = |(piece, verdict)| match verdict {
+            Verdict::Good { digests } => DiskEvent::PieceVerified { piece, digests },
+            Verdict::Bad { from_disk, digests } => DiskEvent::PieceFailed { piece, from_disk, digests },
+        };
+        lock(&self.unsaid).extend(verdicts.into_iter().map(event));
+        self.tell();
         if let Err(error) = result {
             self.fail(error);
         }
@@ -389,7 +403,8 @@ impl Inner {
             }
             state.stop(Phase::Failed(error.clone()));
         }
-        (self.events)(DiskEvent::Failed(error));
+        lock(&self.unsaid).push(DiskEvent::Failed(error));
+        self.tell();
     }
 }
 

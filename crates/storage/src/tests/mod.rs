@@ -150,8 +150,10 @@ impl Place {
 
     fn open_with(&self, sample: &Sample, change: impl FnOnce(&mut OpenOptions)) -> Opened {
         let (tell, events) = async_channel::unbounded();
-        let mut options =
-            OpenOptions::new(self.root(), self.parts(), move |event| tell.try_send(event).unwrap());
+        let tell = move |events: Vec<DiskEvent>| {
+            events.into_iter().for_each(|event| tell.try_send(event).unwrap());
+        };
+        let mut options = OpenOptions::new(self.root(), self.parts(), tell);
         change(&mut options);
         let disk = block_on(TorrentDisk::open(&self.pool, sample.layout.clone(), options)).unwrap();
         Opened { disk, events }
