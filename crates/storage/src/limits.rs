@@ -51,6 +51,9 @@ pub const READ_RUN: u32 = 256 << 10;
 /// ago goes.
 pub const READ_CACHE_RUNS: usize = 32;
 
+/// Runs that went, of which the memory is kept to be read into again; that of others goes too.
+pub const SPARE_RUNS: usize = 4;
+
 /// Files that a pool keeps open. The one used longest ago is closed and opened again when needed.
 pub const OPEN_FILES: usize = 256;
 

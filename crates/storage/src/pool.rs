@@ -65,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) handles: Handles,
     /// Runs read for upload.
     pub(crate) runs: Mutex<Lru<RunKey, Bytes>>,
+    /// Memory of runs that went.
+    spare_runs: Mutex<Vec<Vec<u8>>>,
     /// Bytes of blocks held in memory, over all torrents.
     pub(crate) held: AtomicUsize,
     pub(crate) readers: Sender<Job>,
@@ -143,6 +145,7 @@ impl DiskPool {
             os,
             handles: Handles::new(settings.open_files),
             runs: Mutex::new(Lru::new(settings.read_cache_runs)),
+            spare_runs: Mutex::default(),
             held: AtomicUsize::new(0),
             readers,
             workers,
@@ -164,6 +167,23 @@ impl DiskPool {
 }
 
 impl Shared {
+    /// Room to read a run of so many bytes into, whatever is in it.
+    pub(crate) fn room_for_run(&self, len: usize) -> Vec<u8> {
+        let spare = lock(&self.spare_runs).pop();
+        let mut room = spare.unwrap_or_else(|| Vec::with_capacity(limits::READ_RUN as usize));
+        room.resize(len, 0);
+        room
+    }
+
+    /// Keeps the memory of a run that went, if nobody else has it: new memory costs more than to read into it.
+    pub(crate) fn recycle(&self, run: Bytes) {
+        let Ok(run) = run.try_into_mut() else { return };
+        let mut spare = lock(&self.spare_runs);
+        if spare.len() < limits::SPARE_RUNS {
+            spare.push(run.into());
+        }
+    }
+
     /// A number for a new torrent, and the lane that is its own from now on.
     pub(crate) fn assign(&self) -> (u64, Sender<LaneJob>) {
         let id = self.next_torrent.fetch_add(1, Ordering::Relaxed);

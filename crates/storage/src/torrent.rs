@@ -429,16 +429,20 @@ impl Inner {
         }
         let start = key.run * READ_RUN;
         let len = READ_RUN.min(self.files.layout.lengths().piece_len(key.piece) - start);
-        let bytes = self.read(key.piece, start, len as usize)?;
+        let room = self.pool.room_for_run(len as usize);
+        let bytes = self.read_into(key.piece, start, room)?;
         let gone = lock(&self.pool.runs).insert(key, bytes.clone());
-        drop(gone);
+        gone.into_iter().for_each(|gone| self.pool.recycle(gone));
         Ok(bytes)
     }
 
     fn read(&self, piece: PieceIndex, offset: u32, len: usize) -> Result<Bytes, Error> {
-        let mut buf = vec![0; len];
-        self.files.read(piece, offset, self.files.place(piece), &mut buf)?;
-        Ok(Bytes::from(buf))
+        self.read_into(piece, offset, vec![0; len])
+    }
+
+    fn read_into(&self, piece: PieceIndex, offset: u32, mut room: Vec<u8>) -> Result<Bytes, Error> {
+        self.files.read(piece, offset, self.files.place(piece), &mut room)?;
+        Ok(Bytes::from(room))
     }
 
     /// Some piece that could be read can be no longer: what was read before is not used again.
