@@ -87,6 +87,30 @@ macro_rules! unroll {
     };
 }
 
+/// What both algorithms do around their rounds: those change the state `s` of `n` words by the block `w`.
+macro_rules! each_block {
+    ($n:literal, $words:ident, $blocks:ident, $w:ident, $s:ident, $rounds:block) => {
+        let count = $blocks.iter().map(|blocks| blocks.len()).min().unwrap_or(0);
+        let mut state = [splat(0); $n];
+        for word in 0..$n {
+            state[word] = pack($words.map(|words| words[word]));
+        }
+        for at in 0..count {
+            let mut $w = transposed($blocks, at);
+            let mut $s = state;
+            $rounds
+            for word in 0..$n {
+                state[word] = add(state[word], $s[word]);
+            }
+        }
+        for (word, vector) in state.into_iter().enumerate() {
+            for (words, value) in $words.iter_mut().zip(unpack(vector)) {
+                words[word] = value;
+            }
+        }
+    };
+}
+
 macro_rules! vertical_sha1 {
     ($features:tt) => {
         /// Takes as many blocks of each message as the shortest has.
@@ -95,14 +119,7 @@ macro_rules! vertical_sha1 {
             // Not to be known: what is constant the compiler adds last, and so makes the chain of rounds longer.
             let k = core::hint::black_box(&super::vertical::SHA1_K);
 
-            let count = blocks.iter().map(|blocks| blocks.len()).min().unwrap_or(0);
-            let mut state = [splat(0); 5];
-            for word in 0..5 {
-                state[word] = pack(words.map(|words| words[word]));
-            }
-            for at in 0..count {
-                let mut w = transposed(blocks, at);
-                let mut s = state;
+            each_block!(5, words, blocks, w, s, {
                 unroll!(T in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19] {
                     s = sha1_round(s, choose(s[1], s[2], s[3]), splat(k[0]), sha1_word(&mut w, T));
                 });
@@ -115,15 +132,7 @@ macro_rules! vertical_sha1 {
                 unroll!(T in [60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79] {
                     s = sha1_round(s, xor3(s[1], s[2], s[3]), splat(k[3]), sha1_word(&mut w, T));
                 });
-                for word in 0..s.len() {
-                    state[word] = add(state[word], s[word]);
-                }
-            }
-            for (word, vector) in state.into_iter().enumerate() {
-                for (words, value) in words.iter_mut().zip(unpack(vector)) {
-                    words[word] = value;
-                }
-            }
+            });
         }
 
         /// FIPS 180-4, 6.1.2, step 3. The sums are in this order because only the last one waits for the round before.
@@ -154,14 +163,7 @@ macro_rules! vertical_sha256 {
             // Not to be known: see above.
             let k = core::hint::black_box(&super::vertical::SHA256_K);
 
-            let count = blocks.iter().map(|blocks| blocks.len()).min().unwrap_or(0);
-            let mut state = [splat(0); 8];
-            for word in 0..8 {
-                state[word] = pack(words.map(|words| words[word]));
-            }
-            for at in 0..count {
-                let mut w = transposed(blocks, at);
-                let mut s = state;
+            each_block!(8, words, blocks, w, s, {
                 unroll!(T in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
                     s = sha256_round(s, add(splat(k[T]), w[T]));
                 });
@@ -170,15 +172,7 @@ macro_rules! vertical_sha256 {
                         s = sha256_round(s, add(splat(k[T]), sha256_word(&mut w, T)));
                     });
                 }
-                for word in 0..s.len() {
-                    state[word] = add(state[word], s[word]);
-                }
-            }
-            for (word, vector) in state.into_iter().enumerate() {
-                for (words, value) in words.iter_mut().zip(unpack(vector)) {
-                    words[word] = value;
-                }
-            }
+            });
         }
 
         /// FIPS 180-4, 6.2.2, step 3; `kw` is the sum of constant and word.
