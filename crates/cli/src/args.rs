@@ -284,13 +284,14 @@ pub(crate) struct Session {
     pub(crate) state_dir: Option<PathBuf>,
 }
 
-/// How files come to be on disk.
+/// When a simulation recounts what its brains count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Check {
     Every,
     Sampled,
 }
 
+/// How files come to be on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Allocate {
     Sparse,

@@ -12,7 +12,7 @@ use crate::limits::{MAX_WRITE_BLOCKS, READ_RUN, WRITE_RUN};
 use crate::{Error, Layout};
 use bytes::Bytes;
 use hash::Sha1;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use types::{BLOCK_LEN, Bitfield, BlockDigest, PieceIndex};
 
@@ -24,8 +24,8 @@ pub(crate) struct Assembly {
     pieces: HashMap<PieceIndex, Piece>,
     /// Bytes in memory.
     held: usize,
-    /// Pieces that are to be hashed on, each once.
-    due: Vec<PieceIndex>,
+    /// Pieces that are to be hashed on.
+    due: BTreeSet<PieceIndex>,
     /// Bytes in memory of these, those included that cannot be hashed yet.
     due_bytes: usize,
     /// Pieces that failed once: from then on their blocks get digests.
@@ -47,7 +47,7 @@ impl Assembly {
         Assembly {
             pieces: HashMap::new(),
             held: 0,
-            due: Vec::new(),
+            due: BTreeSet::new(),
             due_bytes: 0,
             failed: Bitfield::new(pieces),
             key: DigestKey::random(),
@@ -68,14 +68,15 @@ impl Assembly {
             digests: self.failed.contains(index).then(Vec::new),
             ..Piece::new(layout, index)
         });
-        self.held += data.len();
-        piece.held += data.len();
-        self.due_bytes += if piece.due { data.len() } else { 0 };
+        let len = data.len();
+        self.held += len;
+        piece.held += len;
         piece.blocks[block as usize] = Block::Held(data);
         let run = piece.unhashed();
-        if !piece.due && (run >= RUN_BLOCKS || piece.hashed + run == piece.blocks.len()) {
-            piece.due = true;
-            self.due.push(index);
+        if self.due.contains(&index) {
+            self.due_bytes += len;
+        } else if run >= RUN_BLOCKS || piece.hashed + run == piece.blocks.len() {
+            self.due.insert(index);
             self.due_bytes += piece.held;
         }
     }
@@ -88,23 +89,21 @@ impl Assembly {
     /// Everything that can be hashed is due.
     pub(crate) fn set_all_due(&mut self) {
         for (&index, piece) in &mut self.pieces {
-            if !piece.due && piece.unhashed() > 0 {
-                piece.due = true;
-                self.due.push(index);
+            if piece.unhashed() > 0 && self.due.insert(index) {
+                self.due_bytes += piece.held;
             }
         }
     }
 
     /// Hashes what is due, and writes it. Tells the complete pieces, as far as it came, and what went wrong.
     pub(crate) fn settle(&mut self, files: &Files) -> (Vec<(PieceIndex, Verdict)>, Result<(), Error>) {
-        let due = self.due.drain(..);
+        let due = std::mem::take(&mut self.due).into_iter();
         let mut pieces: Vec<(PieceIndex, Piece)> =
             due.filter_map(|index| Some((index, self.pieces.remove(&index)?))).collect();
         self.due_bytes = 0;
         let mut result = hash_abreast(files, &mut pieces, &self.key);
         let mut verdicts = Vec::new();
         for (index, mut piece) in pieces {
-            piece.due = false;
             if result.is_ok() && piece.hashed == piece.blocks.len() {
                 match self.finish(files, index, piece) {
                     Ok(verdict) => verdicts.push((index, verdict)),
@@ -179,7 +178,6 @@ impl Assembly {
                 *block = Block::Missing;
             }
             piece.held = 0;
-            piece.due = false;
         }
         self.held = 0;
         self.nothing_due();
@@ -194,8 +192,8 @@ impl Assembly {
     pub(crate) fn forget(&mut self, index: PieceIndex) {
         let Some(piece) = self.pieces.remove(&index) else { return };
         self.held -= piece.held;
-        if piece.due {
-            self.due.retain(|&due| due != index);
+        if self.due.remove(&index) {
+            self.due_bytes -= piece.held;
         }
     }
 
@@ -220,8 +218,6 @@ struct Piece {
     reread: Vec<Range<usize>>,
     /// Of each block that is hashed; only if the piece failed before.
     digests: Option<Vec<BlockDigest>>,
-    /// It is among those that are to be hashed on.
-    due: bool,
     /// None of the blocks before this one is missing; at least those that are hashed.
     reach: usize,
 }
@@ -243,7 +239,6 @@ impl Piece {
             held: 0,
             reread: Vec::new(),
             digests: None,
-            due: false,
             reach: 0,
         }
     }
@@ -263,16 +258,14 @@ impl Piece {
         Some((&mut self.sha1, data))
     }
 
-    fn next_is_held(&self) -> bool {
-        self.blocks.get(self.hashed).is_some_and(|block| block.held().is_some())
-    }
-
-    /// The block that was the next to be hashed is.
-    fn note_hashed(&mut self, key: &DigestKey) {
-        if let (Some(digests), Some(data)) = (&mut self.digests, self.blocks[self.hashed].held()) {
+    /// What [`next_held`](Self::next_held) told is hashed, if it told anything.
+    fn note_hashed(&mut self, key: &DigestKey) -> Option<()> {
+        let data = self.blocks.get(self.hashed)?.held()?;
+        if let Some(digests) = &mut self.digests {
             digests.push(key.digest(data));
         }
         self.hashed += 1;
+        Some(())
     }
 
     /// Reads back and hashes what is written and next.
@@ -397,13 +390,9 @@ fn hash_abreast(files: &Files, pieces: &mut [(PieceIndex, Piece)], key: &DigestK
         for (index, piece) in &mut *pieces {
             piece.hash_all_written(files, *index, key)?;
         }
-        let mut any = false;
         Sha1::update_many(pieces.iter_mut().filter_map(|(_, piece)| piece.next_held()));
-        for (_, piece) in pieces.iter_mut().filter(|(_, piece)| piece.next_is_held()) {
-            piece.note_hashed(key);
-            any = true;
-        }
-        if !any {
+        let hashed = pieces.iter_mut().filter_map(|(_, piece)| piece.note_hashed(key));
+        if hashed.count() == 0 {
             return Ok(());
         }
     }

@@ -228,18 +228,11 @@ impl Reader<'_> {
         let hashing = self.hashing;
         let lengths: Vec<u32> = pieces.clone().map(|piece| hashing.length_of(piece)).collect();
         let hashes = abreast::hash(&lengths, buf, |which, at, part| {
-            if hashing.failed.load(Ordering::Relaxed) {
-                return Err(None);
-            }
             let start = (pieces.start + which) as u64 * hashing.piece_length + u64::from(at);
-            self.fill(start, part).map_err(Some)
+            self.fill(start, part)
         });
         for (piece, hash) in pieces.zip(hashes) {
-            match hash {
-                Ok(hash) => lock(&hashing.hashes)[piece] = hash,
-                Err(Some(error)) => return Err(error),
-                Err(None) => {}
-            }
+            lock(&hashing.hashes)[piece] = hash?;
         }
         Ok(())
     }

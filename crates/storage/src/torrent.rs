@@ -297,13 +297,10 @@ impl Inner {
             return false;
         }
         lock(&self.unsaid).push(DiskEvent::BlockTaken { block: range, from });
-        let (due, too_much) = {
-            let mut assembly = lock(&self.assembly);
-            self.with_held(&mut assembly, |assembly| {
-                assembly.take(&self.files.layout, range.piece, block, data);
-            });
-            (assembly.due_bytes(), self.holds_too_much(&assembly))
-        };
+        let (due, too_much) = self.with_held(&mut lock(&self.assembly), |assembly| {
+            assembly.take(&self.files.layout, range.piece, block, data);
+            (assembly.due_bytes(), self.holds_too_much(assembly))
+        });
         if too_much {
             // What is hashed before it is released need not be read back.
             self.settle_all();
@@ -366,22 +363,20 @@ impl Inner {
         self.settle();
     }
 
-    fn holds_too_much(&self, assembly: &Assembly) -> bool {
-        let limits = &self.pool.settings;
-        // This torrent's own are among those of all.
-        assembly.held() > limits.held_per_torrent
-            || self.pool.held.load(Ordering::Relaxed) > limits.held_per_pool
-    }
-
     /// Gives memory back when this torrent, or all together, hold too much.
     fn relieve(&self, assembly: &mut Assembly) -> Result<(), Error> {
-        let limits = &self.pool.settings;
-        let others = self.pool.held.load(Ordering::Relaxed);
-        if assembly.held() > limits.held_per_torrent || others + assembly.held() > limits.held_per_pool {
+        if self.holds_too_much(assembly) {
             let target = assembly.held() / 2;
             assembly.relieve(&self.files, target)?;
         }
         Ok(())
+    }
+
+    /// To be asked within [`with_held`](Self::with_held): the pool's sum is without this torrent's own there.
+    fn holds_too_much(&self, assembly: &Assembly) -> bool {
+        let limits = &self.pool.settings;
+        let others = self.pool.held.load(Ordering::Relaxed);
+        assembly.held() > limits.held_per_torrent || others + assembly.held() > limits.held_per_pool
     }
 
     /// Lets `work` change how much is held, and keeps the pool's sum right.
