@@ -86,10 +86,10 @@ impl Assembly {
         self.due_bytes
     }
 
-    /// Everything that can be hashed is due.
+    /// Everything that came and can be hashed is due; what an earlier run has left waits for something to come.
     pub(crate) fn set_all_due(&mut self) {
         for (&index, piece) in &mut self.pieces {
-            if piece.unhashed() > 0 && self.due.insert(index) {
+            if piece.held > 0 && piece.unhashed() > 0 && self.due.insert(index) {
                 self.due_bytes += piece.held;
             }
         }

@@ -461,3 +461,24 @@ fn only_files_that_were_wanted_become_ours() {
     assert_eq!(opened.disk.ours(), [true, false, false]);
     assert_eq!(place.open(&sample).disk.ours(), [true, false, true]);
 }
+
+/// What an earlier run has left is not read back before something comes to be hashed after it.
+#[test]
+fn a_sync_reads_nothing_back() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    let place = Place::new();
+    let first = place.ready(&sample);
+    [0, 1].into_iter().for_each(|n| first.write(&sample, sample.block(0, n)));
+    let saved = block_on(first.disk.close()).unwrap();
+    assert_eq!(saved.partial, [(PieceIndex::new(0), vec![0, 1])]);
+    let again = place.open_with(&sample, |o| {
+        o.known = saved.ours.clone();
+        o.partial = saved.partial.clone();
+    });
+    block_on(again.disk.prepare()).unwrap();
+    // To read it would fail.
+    let file = std::fs::File::options().write(true).open(sample.path(&place.root(), 0)).unwrap();
+    file.set_len(0).unwrap();
+    assert_eq!(block_on(again.disk.sync()).unwrap().partial, saved.partial);
+    assert_eq!(again.events.try_recv().ok(), None);
+}
