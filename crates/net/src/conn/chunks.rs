@@ -11,21 +11,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Chunks(Arc<Mutex<VecDeque<BytesMut>>>);
 
 impl Chunks {
-    /// An empty buffer with room for at least so many bytes.
-    pub(super) fn take(&self, bytes: usize) -> BytesMut {
-        let bytes = bytes.max(READ_CHUNK);
+    /// An empty buffer with room for [`READ_CHUNK`] bytes.
+    pub(super) fn take(&self) -> BytesMut {
         let oldest = self.kept().pop_front();
         if let Some(mut chunk) = oldest {
-            if chunk.try_reclaim(bytes) {
+            if chunk.try_reclaim(READ_CHUNK) {
                 return chunk;
             }
             // Something in it is not written yet.
             self.kept().push_back(chunk);
         }
-        BytesMut::with_capacity(bytes)
+        BytesMut::with_capacity(READ_CHUNK)
     }
 
-    /// What is left of a chunk. Blocks may still lie in what was before.
+    /// What is left of a chunk that was taken. Blocks may still lie in what was before.
     pub(super) fn give(&self, mut chunk: BytesMut) {
         chunk.clear();
         let mut kept = self.kept();
@@ -40,7 +39,7 @@ impl Chunks {
         drop(kept);
     }
 
-    fn kept(&self) -> MutexGuard<'_, VecDeque<BytesMut>> {
+    pub(super) fn kept(&self) -> MutexGuard<'_, VecDeque<BytesMut>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -52,15 +51,15 @@ mod tests {
     #[test]
     fn a_chunk_is_used_again_once_nobody_needs_what_was_in_it() {
         let chunks = Chunks::default();
-        let mut chunk = chunks.take(1);
+        let mut chunk = chunks.take();
         chunk.extend_from_slice(&[7; READ_CHUNK]);
         let memory = chunk.as_ptr();
         let block = chunk.split_to(READ_CHUNK - 1).freeze();
         chunks.give(chunk);
-        assert_ne!(chunks.take(1).as_ptr(), memory, "it is in use");
+        assert_ne!(chunks.take().as_ptr(), memory, "it is in use");
         assert_eq!(block[..], [7; READ_CHUNK - 1]);
         drop(block);
-        let again = chunks.take(1);
+        let again = chunks.take();
         assert_eq!((again.as_ptr(), again.len()), (memory, 0));
         assert!(again.capacity() >= READ_CHUNK);
     }

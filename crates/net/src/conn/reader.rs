@@ -3,6 +3,7 @@
 use super::{BlockSink, CloseReason, Context, EVENT_BATCH, Event, Expected, IDLE_BUFFER, Outbox, READ_CHUNK};
 use bytes::{Bytes, BytesMut};
 use std::future;
+use std::mem;
 use std::pin::pin;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use types::{BlockRange, PieceIndex};
@@ -17,6 +18,8 @@ pub(super) struct Reader<'a, R, D, K> {
     expected: &'a Expected,
     outbox: &'a Outbox<K>,
     buf: BytesMut,
+    /// The buffer came from the chunks that are shared.
+    is_chunk: bool,
     /// How many bytes the message at the start of `buf` needs in all, as far as is known.
     needed: usize,
     events: Vec<Event>,
@@ -34,7 +37,16 @@ where
         expected: &'a Expected,
         outbox: &'a Outbox<K>,
     ) -> Self {
-        Reader { stream, context, expected, outbox, buf: BytesMut::new(), needed: 0, events: Vec::new() }
+        Reader {
+            stream,
+            context,
+            expected,
+            outbox,
+            buf: BytesMut::new(),
+            is_chunk: false,
+            needed: 0,
+            events: Vec::new(),
+        }
     }
 
     pub(super) async fn run(mut self) -> CloseReason {
@@ -58,20 +70,34 @@ where
         let idle = self.expected.is_empty();
         if idle && self.buf.is_empty() && self.buf.capacity() > IDLE_BUFFER {
             self.buf = BytesMut::new();
+            self.is_chunk = false;
             // Others that are busy soon have theirs again.
             self.context.chunks.release();
         }
-        let (least, portion) = if idle { (1, IDLE_BUFFER) } else { (LEAST_ROOM, READ_CHUNK) };
         // A long message is made room for as it arrives: its length alone is no reason to believe in it.
         let missing = self.needed.saturating_sub(self.buf.len()).min(READ_CHUNK);
-        if self.buf.capacity() - self.buf.len() < least.max(missing) {
-            if idle {
-                self.buf.reserve(portion.max(missing));
-            } else {
-                let mut chunk = self.context.chunks.take(self.buf.len() + portion.max(missing));
-                chunk.extend_from_slice(&self.buf);
-                self.context.chunks.give(std::mem::replace(&mut self.buf, chunk));
+        let room = self.buf.capacity() - self.buf.len();
+        if idle {
+            if room < missing.max(1) {
+                self.buf.reserve(IDLE_BUFFER.max(missing));
+                self.is_chunk = false;
             }
+        } else if room < LEAST_ROOM {
+            self.next_chunk(missing.max(LEAST_ROOM));
+        }
+    }
+
+    /// Goes on in a chunk with room for so many bytes more, or in a larger buffer if no chunk has it.
+    fn next_chunk(&mut self, more: usize) {
+        let is_chunk = self.buf.len() + more <= READ_CHUNK;
+        let mut buf = match is_chunk {
+            true => self.context.chunks.take(),
+            false => BytesMut::with_capacity(self.buf.len() + READ_CHUNK),
+        };
+        buf.extend_from_slice(&self.buf);
+        let old = mem::replace(&mut self.buf, buf);
+        if mem::replace(&mut self.is_chunk, is_chunk) {
+            self.context.chunks.give(old);
         }
     }
 
@@ -113,7 +139,7 @@ where
             accepted = &mut write => accepted,
             () = future::ready(()) => {
                 // The disk is behind. What the peer said before this block must not wait for it.
-                self.outbox.tell(std::mem::take(&mut self.events)).await;
+                self.outbox.tell(mem::take(&mut self.events)).await;
                 write.await
             }
         };
@@ -123,6 +149,64 @@ where
     }
 
     async fn tell(&mut self) {
-        self.outbox.tell(std::mem::take(&mut self.events)).await;
+        self.outbox.tell(mem::take(&mut self.events)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::Chunks;
+    use wire::Limits;
+
+    struct Nowhere;
+
+    impl BlockSink for Nowhere {
+        async fn write(&self, _: BlockRange, _: Bytes) -> bool {
+            true
+        }
+    }
+
+    /// Calls `with` with the reader of a connection that expects a block.
+    fn busy(with: impl FnOnce(&mut Reader<'_, tokio::io::Empty, Nowhere, ()>)) {
+        let context = Context { disk: Nowhere, limits: Limits::for_pieces(100), chunks: Chunks::default() };
+        let expected = Expected::default();
+        expected.blocks().insert(BlockRange { piece: PieceIndex::new(0), offset: 0, len: 16_384 });
+        let (events, _told) = tokio::sync::mpsc::channel(1);
+        with(&mut Reader::new(tokio::io::empty(), &context, &expected, &Outbox { key: (), events }));
+    }
+
+    #[test]
+    fn a_long_message_in_small_bits_is_copied_now_and_then() {
+        busy(|reader| {
+            reader.needed = 1 << 20;
+            let mut moves = 0;
+            while reader.buf.len() < reader.needed {
+                let before = reader.buf.as_ptr();
+                reader.make_room();
+                moves += u32::from(reader.buf.as_ptr() != before);
+                let room = reader.buf.capacity() - reader.buf.len();
+                assert!(room > 0 && room <= 2 * READ_CHUNK, "{room}");
+                reader.buf.extend_from_slice(&[7; 1000]);
+            }
+            assert!(moves <= 6, "{moves} times");
+            assert!(reader.context.chunks.kept().iter().all(|chunk| chunk.capacity() <= READ_CHUNK));
+        });
+    }
+
+    #[test]
+    fn only_what_can_be_used_again_is_kept() {
+        busy(|reader| {
+            let block = *reader.expected.blocks().iter().next().unwrap();
+            for _ in 0..10 {
+                reader.expected.blocks().clear();
+                reader.make_room();
+                reader.buf.extend_from_slice(&[7]);
+                reader.expected.blocks().insert(block);
+                reader.make_room();
+                reader.buf.clear();
+            }
+            assert_eq!(reader.context.chunks.kept().len(), 0, "buffers of an idle connection are no chunks");
+        });
     }
 }
