@@ -110,7 +110,7 @@ impl Slots {
         if kept && up {
             self.step = self.step.saturating_mul(2).min(self.count);
         } else if !kept {
-            self.count = before;
+            self.count = before.min(self.most);
             self.turn();
             return;
         }
@@ -189,6 +189,23 @@ mod tests {
         assert_eq!(slots.count(), 6);
         slots.set_most(0);
         assert_eq!(slots.count(), 1);
+    }
+
+    #[test]
+    fn a_trial_in_vain_does_not_go_back_above_the_limit() {
+        let mut slots = Slots::new(64, Time::ZERO);
+        run(&mut slots, 1, 60, 7_000_000, 1_000_000, 100);
+        for round in 61..200 {
+            let before = slots.count();
+            run(&mut slots, round, 1, 7_000_000, 1_000_000, 100);
+            if slots.count() < before && slots.trial.is_some() {
+                let most = slots.count();
+                slots.set_most(most);
+                assert!(run(&mut slots, round + 1, 9, 7_000_000, 1_000_000, 100).iter().all(|&n| n <= most));
+                return;
+            }
+        }
+        panic!("no trial went down");
     }
 
     #[test]
