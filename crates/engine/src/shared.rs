@@ -5,7 +5,7 @@ use crate::events::Hub;
 use crate::steward::Steward;
 use crate::{Error, Settings};
 use net::bind::LocalAddrs;
-use net::conn::Chunks;
+use net::conn::{Chunks, Pipes};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) disk: DiskPool,
     pub(crate) chunks: Chunks,
+    /// Pipes that connections share.
+    pub(crate) pipes: Pipes,
     pub(crate) web: Web,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) steward: Steward,
@@ -77,6 +79,7 @@ impl Shared {
             hub: Hub::new(started),
             disk: DiskPool::new(pool)?,
             chunks: Chunks::default(),
+            pipes: Pipes::default(),
             web: Web::new(&settings.client, local)?,
             local,
             connections: Arc::new(Semaphore::new(settings.max_peers.min(Semaphore::MAX_PERMITS))),

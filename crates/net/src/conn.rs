@@ -6,23 +6,31 @@
 //!   [`BlockSink`] without a copy, and tells the torrent's brain in batches, one per socket read. While the sink has
 //!   no room nothing is read, and TCP slows the sender down;
 //! - the **writer** turns [`Command`]s into bytes, reads blocks from the [`BlockSource`] a little ahead of the
-//!   socket, and reports each block once its last byte has left. Messages overtake blocks.
+//!   socket, and reports each block once its last byte has left. Messages overtake blocks. Where the stream is a
+//!   socket and the disk can say where a block lies, its pages go from the file to the socket without a copy.
 //!
 //! Memory is bounded by the constants below: an idle connection holds [`IDLE_BUFFER`] bytes, a busy one about
 //! [`READ_CHUNK`] each way. A block that the disk has yet to take keeps the chunk that it came in.
 
 mod chunks;
+mod halves;
+mod pipe;
 mod reader;
 mod send_queue;
 mod writer;
 
 pub use chunks::Chunks;
+pub use halves::Transport;
+pub use pipe::Pipes;
 
 use bytes::Bytes;
+use halves::{Half, Shared};
+use pipe::Pipe;
 use std::collections::HashSet;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -41,8 +49,16 @@ pub const CHUNKS_KEPT: usize = 64;
 pub const SEND_WATERMARK: usize = 256 * 1024;
 /// Unsent bytes of control messages at which a peer that does not read is given up.
 pub const SEND_LIMIT: usize = 4 * 1024 * 1024;
-/// How many blocks are read from the disk ahead of the socket.
-pub const READ_AHEAD: usize = 16;
+/// Blocks that follow each other, and are read from the disk as one run, at most.
+pub const RUN_BLOCKS: usize = 16;
+/// How many runs are read from the disk ahead of the socket.
+pub const READ_AHEAD: usize = 2;
+/// Bytes of pages that a pipe has room for; also what a block may be to be sent through one.
+pub const PIPE_LEN: usize = 1024 * 1024;
+/// Pipes that there are at most, over all connections that share them; whoever gets none reads what it sends.
+pub const PIPES_MOST: usize = 256;
+/// Pipes that are kept for the next connection that wants one; others are closed.
+pub const PIPES_KEPT: usize = 16;
 /// How many batches of commands may wait; whoever sends one more gives the peer up.
 pub const COMMAND_QUEUE: usize = 256;
 /// How long a connection that we end may take to send what waits.
@@ -61,6 +77,19 @@ pub trait BlockSink: Send + Sync {
 pub trait BlockSource: Send + Sync {
     /// Reads one block of a verified piece.
     fn read(&self, block: BlockRange) -> impl Future<Output = io::Result<Bytes>> + Send;
+
+    /// Where some bytes of a verified piece lie, if they can be sent from there: to read them then does not wait for a
+    /// disk. `None` if they have to be [read](Self::read).
+    fn locate(&self, run: BlockRange) -> impl Future<Output = io::Result<Option<Extent>>> + Send;
+}
+
+/// Where bytes lie in a file.
+#[derive(Clone)]
+pub struct Extent {
+    /// The open file.
+    pub file: Arc<dyn AsFd + Send + Sync>,
+    /// Where in it they begin.
+    pub offset: u64,
 }
 
 /// What the torrent's brain wants of a connection.
@@ -133,6 +162,8 @@ pub struct Context<D> {
     pub limits: Limits,
     /// Memory to read into, shared with other connections.
     pub chunks: Chunks,
+    /// Pipes to send files through, shared with other connections.
+    pub pipes: Pipes,
 }
 
 /// Runs one connection until either side ends it, and reports all of it, [`Event::Closed`] last, to `events`.
@@ -145,16 +176,16 @@ pub async fn run<S, D, K>(
     mut commands: mpsc::Receiver<Vec<Command>>,
     events: mpsc::Sender<Batch<K>>,
 ) where
-    S: AsyncRead + AsyncWrite + Send,
+    S: Transport,
     D: BlockSink + BlockSource + Clone + Send,
     K: Copy + Send,
 {
-    let (mut read, mut write) = tokio::io::split(stream);
+    let stream = Shared::new(stream);
     let expected = Expected::default();
     let outbox = Outbox { key, events };
     let reason = {
-        let mut reader = pin!(reader::Reader::new(&mut read, &context, &expected, &outbox).run());
-        let writer = writer::Writer::new(&mut write, &context, &expected, &outbox);
+        let mut reader = pin!(reader::Reader::new(stream.half(), &context, &expected, &outbox).run());
+        let writer = writer::Writer::new(stream.half(), &context, &expected, &outbox);
         tokio::select! {
             reason = &mut reader => reason,
             reason = writer.run(&mut commands) => {
@@ -167,18 +198,19 @@ pub async fn run<S, D, K>(
         }
     };
     if matches!(reason, CloseReason::Ours) {
-        let _ = timeout(LAST_WORDS, part(&mut read, &mut write)).await;
+        let _ = timeout(LAST_WORDS, part(&mut stream.half())).await;
     }
-    // Dropping the halves closes the socket; after that the brain may forget the peer.
+    // This closes the socket; after that the brain may forget the peer.
+    drop(stream);
     outbox.tell(vec![Event::Closed(reason)]).await;
 }
 
 /// Says that nothing more comes, and lets the peer finish: a socket that is closed with bytes unread resets the
 /// connection, and what the peer has not read yet is lost to it.
-async fn part(read: &mut (impl AsyncRead + Unpin), write: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-    write.shutdown().await?;
+async fn part(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
+    stream.shutdown().await?;
     let mut unread = [0; 4096];
-    while read.read(&mut unread).await? > 0 {}
+    while stream.read(&mut unread).await? > 0 {}
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! The connections of one torrent: a task each, and a queue of commands to each.
 
 use crate::shared::Guest;
-use net::conn::{self, Batch, Chunks, Command, Context};
+use net::conn::{self, Batch, Chunks, Command, Context, Extent, Pipes};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use storage::TorrentDisk;
 use swarm::PeerKey;
 use tokio::sync::mpsc;
@@ -18,6 +19,7 @@ pub(super) struct Peers {
     disk: TorrentDisk,
     limits: wire::Limits,
     chunks: Chunks,
+    pipes: Pipes,
     open: BTreeMap<PeerKey, Peer>,
     /// Those that have commands waiting.
     touched: Vec<PeerKey>,
@@ -34,12 +36,13 @@ struct Peer {
 }
 
 impl Peers {
-    pub(super) fn new(disk: TorrentDisk, limits: wire::Limits, chunks: Chunks) -> Peers {
+    pub(super) fn new(disk: TorrentDisk, limits: wire::Limits, chunks: Chunks, pipes: Pipes) -> Peers {
         let (sender, receiver) = mpsc::channel(PEER_QUEUE);
         Peers {
             disk,
             limits,
             chunks,
+            pipes,
             open: BTreeMap::new(),
             touched: Vec::new(),
             next_key: 0,
@@ -56,7 +59,8 @@ impl Peers {
         let (commands, commands_receiver) = mpsc::channel(conn::COMMAND_QUEUE);
         self.open.insert(key, Peer { addr: guest.addr, commands, waiting: Vec::new() });
         let disk = Disk { disk: self.disk.clone(), peer: key };
-        let context = Context { disk, limits: self.limits, chunks: self.chunks.clone() };
+        let (chunks, pipes) = (self.chunks.clone(), self.pipes.clone());
+        let context = Context { disk, limits: self.limits, chunks, pipes };
         let talk = conn::run(guest.stream, context, key, commands_receiver, self.sender.clone());
         let permit = guest.permit;
         while self.tasks.try_join_next().is_some() {}
@@ -155,5 +159,13 @@ impl conn::BlockSource for Disk {
             tracing::warn!("cannot serve a block: {err}");
             std::io::Error::other(err)
         })
+    }
+
+    async fn locate(&self, run: BlockRange) -> std::io::Result<Option<Extent>> {
+        let located = self.disk.extent(run).await.map_err(|err| {
+            tracing::warn!("cannot serve blocks: {err}");
+            std::io::Error::other(err)
+        })?;
+        Ok(located.map(|extent| Extent { offset: extent.offset(), file: Arc::new(extent) }))
     }
 }

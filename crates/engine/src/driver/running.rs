@@ -102,7 +102,7 @@ impl Running {
         let complete_at_start = swarm.stats(now).finished;
 
         let limits = wire::Limits::for_pieces(driver.lengths.piece_count());
-        let peers = Peers::new(driver.disk.clone(), limits, shared.chunks.clone());
+        let peers = Peers::new(driver.disk.clone(), limits, shared.chunks.clone(), shared.pipes.clone());
         let tiers = if driver.add.trackers { driver.add.metainfo.trackers() } else { &[] };
         let announcer =
             Announcer::new(tiers, driver.torrent.wire(), driver.peer_id, shared.port, |refused| {

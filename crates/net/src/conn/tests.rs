@@ -26,6 +26,10 @@ impl BlockSource for Arc<Disk> {
         let blocks = self.blocks.lock().unwrap();
         blocks.get(&block).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
+
+    async fn locate(&self, _: BlockRange) -> io::Result<Option<Extent>> {
+        Ok(None)
+    }
 }
 
 struct Scene {
@@ -41,7 +45,7 @@ fn scene(room: usize) -> Scene {
     let disk = Arc::new(Disk { room: Semaphore::new(room), blocks: Mutex::default() });
     let (commands, commands_rx) = mpsc::channel(COMMAND_QUEUE);
     let (events, batches) = mpsc::channel(8);
-    let context = Context { disk: disk.clone(), limits: Limits::for_pieces(100), chunks: Chunks::default() };
+    let context = Context { disk: disk.clone(), limits: Limits::for_pieces(100), chunks: Chunks::default(), pipes: Pipes::default() };
     tokio::spawn(run(ours, context, 7u8, commands_rx, events));
     Scene { peer, disk, commands, batches, waiting: Default::default() }
 }
