@@ -28,9 +28,9 @@ use halves::{Half, Shared};
 use pipe::Pipe;
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -51,9 +51,11 @@ pub const SEND_WATERMARK: usize = 256 * 1024;
 pub const SEND_LIMIT: usize = 4 * 1024 * 1024;
 /// Blocks that follow each other, and are read from the disk as one run, at most.
 pub const RUN_BLOCKS: usize = 16;
-/// How many runs are read from the disk ahead of the socket.
+/// The same of blocks that go through a pipe: they take no memory.
+pub const PIPE_BLOCKS: usize = 32;
+/// How many runs are read from the disk ahead of the socket; of those in pipes, as many more may wait to be sent.
 pub const READ_AHEAD: usize = 2;
-/// Bytes of pages that a pipe has room for; also what a block may be to be sent through one.
+/// What a pipe is asked to have room for, in bytes of whole pages.
 pub const PIPE_LEN: usize = 1024 * 1024;
 /// Pipes that there are at most, over all connections that share them; whoever gets none reads what it sends.
 pub const PIPES_MOST: usize = 256;
@@ -78,18 +80,13 @@ pub trait BlockSource: Send + Sync {
     /// Reads one block of a verified piece.
     fn read(&self, block: BlockRange) -> impl Future<Output = io::Result<Bytes>> + Send;
 
-    /// Where some bytes of a verified piece lie, if they can be sent from there: to read them then does not wait for a
-    /// disk. `None` if they have to be [read](Self::read).
-    fn locate(&self, run: BlockRange) -> impl Future<Output = io::Result<Option<Extent>>> + Send;
-}
-
-/// Where bytes lie in a file.
-#[derive(Clone)]
-pub struct Extent {
-    /// The open file.
-    pub file: Arc<dyn AsFd + Send + Sync>,
-    /// Where in it they begin.
-    pub offset: u64,
+    /// Hands the file in which some bytes of a verified piece lie, and where, to `work`, which may wait for the disk; or
+    /// `None` if they do not lie in one file as they are: they have to be [read](Self::read).
+    fn with_file<T: Send + 'static>(
+        &self,
+        run: BlockRange,
+        work: impl FnOnce(Option<(BorrowedFd<'_>, u64)>) -> T + Send + 'static,
+    ) -> impl Future<Output = io::Result<T>> + Send;
 }
 
 /// What the torrent's brain wants of a connection.

@@ -9,7 +9,7 @@ mod durable;
 mod standing;
 
 use crate::abreast;
-use crate::handles::{Extent, Handle, Handles};
+use crate::handles::{Handle, Handles};
 use crate::limits::{HASH_ABREAST, READ_RUN};
 use crate::os::{Access, Os, stamp_of};
 use crate::parts::Parts;
@@ -284,7 +284,7 @@ impl Files {
         Ok(true)
     }
 
-    /// Where so many bytes of a piece lie, if they lie in one file.
+    /// The file in which so many bytes of a piece lie, and where; `None` if they lie in several, or in none.
     ///
     /// # Errors
     ///
@@ -294,29 +294,16 @@ impl Files {
         piece: PieceIndex,
         offset: u32,
         len: u32,
-    ) -> Result<Option<(usize, Extent)>, Error> {
+    ) -> Result<Option<(Arc<Handle>, u64)>, Error> {
         if self.place(piece) != Place::Files {
             return Ok(None);
         }
         let mut slices = self.layout.slices(piece, offset, len);
-        let (Some(slice), None) = (slices.next(), slices.next()) else { return Ok(None) };
-        if !self.layout.is_regular(slice.file) {
-            return Ok(None);
-        }
-        let extent = Extent { handle: self.readable(slice.file)?, offset: slice.offset };
-        Ok(Some((slice.file, extent)))
-    }
-
-    /// Has so many bytes of an extent read into the system's memory; `false` where that cannot be had.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Shorter`], and whatever the operating system reports.
-    pub(crate) fn warm(&self, file: usize, extent: &Extent, len: u32) -> Result<bool, Error> {
-        match self.os().warm(extent, extent.offset, len as usize) {
-            Ok(Some(there)) if there < len as usize => Err(Error::Shorter(self.path(file))),
-            Ok(warm) => Ok(warm.is_some()),
-            Err(errno) => Err(Error::os("read", &self.path(file), errno)),
+        match (slices.next(), slices.next()) {
+            (Some(slice), None) if self.layout.is_regular(slice.file) => {
+                Ok(Some((self.readable(slice.file)?, slice.offset)))
+            }
+            _ => Ok(None),
         }
     }
 

@@ -2,40 +2,13 @@
 
 use crate::lru::Lru;
 use crate::pool::lock;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 /// An open file.
 pub(crate) struct Handle {
     pub(crate) fd: OwnedFd,
     pub(crate) writable: bool,
-}
-
-/// Bytes of an open file, from `offset` on, as they are to be sent: a socket may take them without a copy.
-#[derive(Clone)]
-pub struct Extent {
-    pub(crate) handle: Arc<Handle>,
-    pub(crate) offset: u64,
-}
-
-impl Extent {
-    /// Where in the file it begins.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// What follows the first `bytes`.
-    #[must_use]
-    pub fn skip(&self, bytes: u32) -> Extent {
-        Extent { handle: self.handle.clone(), offset: self.offset + u64::from(bytes) }
-    }
-}
-
-impl AsFd for Extent {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.handle.fd.as_fd()
-    }
 }
 
 /// Which file: of which torrent, and its index there.

@@ -30,7 +30,6 @@ mod state;
 mod torrent;
 
 pub use create::{Walk, WalkedFile, hash_files, walk};
-pub use handles::Extent;
 pub use error::{Error, SyncError, WriteRefused};
 pub use layout::Layout;
 pub use options::{Allocate, DiskEvent, FileReport, FileStamp, OpenOptions, Report, Snapshot};

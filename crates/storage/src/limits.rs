@@ -54,13 +54,6 @@ pub const READ_CACHE_RUNS: usize = 32;
 /// Runs that went, of which the memory is kept to be read into again; that of others goes too.
 pub const SPARE_RUNS: usize = 4;
 
-/// Runs of [`READ_RUN`] bytes, over all torrents of a pool, of which is known that the system has them in its memory; each
-/// keeps its file open. The one used longest ago is forgotten, and read again when it is wanted.
-pub const WARM_RUNS: usize = 128;
-
-/// How long that is believed: memory that was used so short a time ago is taken from a file last of all.
-pub const WARM_FOR: Duration = Duration::from_secs(1);
-
 /// Files that a pool keeps open. The one used longest ago is closed and opened again when needed.
 pub const OPEN_FILES: usize = 256;
 

@@ -9,15 +9,10 @@ use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::io::{IoSlice, IoSliceMut};
 use std::path::{Path, PathBuf};
-#[cfg(target_os = "linux")]
-use std::sync::{Arc, OnceLock};
 
 /// The calls. In tests some of them can be made to fail.
 #[derive(Clone, Default)]
 pub(crate) struct Os {
-    /// What swallows everything.
-    #[cfg(target_os = "linux")]
-    nowhere: Arc<OnceLock<Option<OwnedFd>>>,
     #[cfg(test)]
     pub(crate) faults: std::sync::Arc<faults::Faults>,
 }
@@ -93,30 +88,6 @@ impl Os {
             }
         }
         Ok(filled)
-    }
-
-    /// Has the system read so many bytes into its own memory, waits for it, and says how many there were. `None` where that
-    /// cannot be done without a copy.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn warm(&self, fd: impl AsFd, offset: u64, len: usize) -> Result<Option<usize>, Errno> {
-        let open = || rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).ok();
-        let Some(nowhere) = self.nowhere.get_or_init(open) else { return Ok(None) };
-        let mut at = offset;
-        let mut left = len;
-        while left > 0 {
-            match retry(|| rustix::fs::sendfile(nowhere, &fd, Some(&mut at), left)) {
-                Ok(0) => break,
-                Ok(n) => left -= n,
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => return Ok(None),
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(Some(len - left))
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn warm(&self, _: impl AsFd, _: u64, _: usize) -> Result<Option<usize>, Errno> {
-        Ok(None)
     }
 
     pub(crate) fn sync_data(&self, fd: impl AsFd) -> Result<(), Errno> {

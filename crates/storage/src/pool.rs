@@ -4,7 +4,7 @@
 //! pieces can be hashed in order of arrival), *readers* read for upload, *workers* do what takes long: checks
 //! and syncs.
 
-use crate::handles::{Extent, Handles};
+use crate::handles::Handles;
 use crate::lru::Lru;
 use crate::os::Os;
 use crate::torrent::Inner;
@@ -65,8 +65,6 @@ pub(crate) struct Shared {
     pub(crate) handles: Handles,
     /// Runs read for upload.
     pub(crate) runs: Mutex<Lru<RunKey, Bytes>>,
-    /// Runs that can be sent from where they lie, and since when they are known to be in memory.
-    pub(crate) warm: Mutex<Lru<RunKey, (Extent, Instant)>>,
     /// Memory of runs that went.
     spare_runs: Mutex<Vec<Vec<u8>>>,
     /// Bytes of blocks held in memory, over all torrents.
@@ -147,7 +145,6 @@ impl DiskPool {
             os,
             handles: Handles::new(settings.open_files),
             runs: Mutex::new(Lru::new(settings.read_cache_runs)),
-            warm: Mutex::new(Lru::new(limits::WARM_RUNS)),
             spare_runs: Mutex::default(),
             held: AtomicUsize::new(0),
             readers,

@@ -2,15 +2,15 @@
 
 use crate::assembly::{Assembly, Verdict};
 use crate::files::{Files, Place, Policy};
-use crate::limits::{HASH_DUE, READ_RUN, WARM_FOR};
+use crate::limits::{HASH_DUE, READ_RUN};
 use crate::pool::{LaneJob, RunKey, Shared, lock, run_on};
 use crate::state::{Phase, State};
-use crate::{DiskEvent, DiskPool, Error, Extent, FileStamp, Layout, OpenOptions, Snapshot, SyncError, WriteRefused};
+use crate::{DiskEvent, DiskPool, Error, FileStamp, Layout, OpenOptions, Snapshot, SyncError, WriteRefused};
 use async_channel::Sender;
 use bytes::Bytes;
+use rustix::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 use types::{Bitfield, BlockRange, PieceIndex};
 
 /// One torrent's bytes on disk. Cheap to clone; all clones are the same torrent.
@@ -133,25 +133,26 @@ impl TorrentDisk {
         Ok(bytes.slice(start..start + range.len as usize))
     }
 
-    /// Where some bytes of a verified piece lie, for those who can send them from there: in one file, and in the system's
-    /// memory by now. `None` if they have to be [read](Self::read_block).
+    /// Hands the file in which some bytes of a verified piece lie, and where, to `work`, which runs on a thread that may
+    /// wait for the disk; or `None` if they do not lie in one file as they are: they have to be [read](Self::read_block).
     ///
     /// # Errors
     ///
     /// [`Error::NotVerified`], or what the operating system reports.
-    pub async fn extent(&self, range: BlockRange) -> Result<Option<Extent>, Error> {
-        let inner = &self.inner;
-        let Some(epoch) = inner.may_read(range)? else { return Err(Error::NotVerified(range.piece.get())) };
-        let keys = inner.runs_of(range, epoch);
-        if let Some(extent) = inner.warm_extent(range, keys.clone()) {
-            return Ok(Some(extent));
+    pub async fn with_file<T: Send + 'static>(
+        &self,
+        range: BlockRange,
+        work: impl FnOnce(Option<(BorrowedFd<'_>, u64)>) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let inner = self.inner.clone();
+        if inner.may_read(range)?.is_none() {
+            return Err(Error::NotVerified(range.piece.get()));
         }
-        let inner = inner.clone();
-        let warm = move || match inner.warm_up(keys.clone())? {
-            true => Ok(inner.warm_extent(range, keys)),
-            false => Ok(None),
+        let job = move || {
+            let extent = inner.files.extent(range.piece, range.offset, range.len)?;
+            Ok(work(extent.as_ref().map(|(handle, offset)| (handle.fd.as_fd(), *offset))))
         };
-        run_on(&self.inner.pool.readers, warm).await?
+        run_on(&self.inner.pool.readers, job).await?
     }
 
     /// Makes durable what is verified by now, and what is written of other pieces.
@@ -453,49 +454,6 @@ impl Inner {
         Ok(bytes)
     }
 
-    fn runs_of(&self, range: BlockRange, epoch: u64) -> impl Iterator<Item = RunKey> + Clone + use<> {
-        let (torrent, piece) = (self.id, range.piece);
-        (range.offset / READ_RUN..range.end().div_ceil(READ_RUN))
-            .map(move |run| RunKey { torrent, epoch, piece, run })
-    }
-
-    /// Where `range` lies, if all its runs are in memory and in one file.
-    fn warm_extent(&self, range: BlockRange, keys: impl Iterator<Item = RunKey>) -> Option<Extent> {
-        let mut warm = lock(&self.pool.warm);
-        let mut first: Option<Extent> = None;
-        for key in keys {
-            let (extent, since) = warm.get(&key)?;
-            if since.elapsed() >= WARM_FOR {
-                return None;
-            }
-            match &first {
-                None => first = Some(extent.skip(range.offset - key.run * READ_RUN)),
-                Some(first) if Arc::ptr_eq(&first.handle, &extent.handle) => {}
-                Some(_) => return None,
-            }
-        }
-        first
-    }
-
-    /// Has runs read into memory; `false` if they cannot be sent from there.
-    fn warm_up(&self, keys: impl Iterator<Item = RunKey>) -> Result<bool, Error> {
-        for key in keys {
-            let known = lock(&self.pool.warm).get(&key);
-            if known.is_some_and(|(_, since)| since.elapsed() < WARM_FOR / 2) {
-                continue;
-            }
-            let start = key.run * READ_RUN;
-            let len = READ_RUN.min(self.files.layout.lengths().piece_len(key.piece) - start);
-            let Some((file, extent)) = self.files.extent(key.piece, start, len)? else { return Ok(false) };
-            if !self.files.warm(file, &extent, len)? {
-                return Ok(false);
-            }
-            let gone = lock(&self.pool.warm).insert(key, (extent, Instant::now()));
-            drop(gone); // may close a file
-        }
-        Ok(true)
-    }
-
     fn read(&self, piece: PieceIndex, offset: u32, len: usize) -> Result<Bytes, Error> {
         self.read_into(piece, offset, vec![0; len])
     }
@@ -513,8 +471,6 @@ impl Inner {
 
     fn forget_runs(&self) {
         let gone = lock(&self.pool.runs).remove_if(|key| key.torrent == self.id);
-        drop(gone);
-        let gone = lock(&self.pool.warm).remove_if(|key| key.torrent == self.id);
         drop(gone);
     }
 }

@@ -1,10 +1,10 @@
 //! The connections of one torrent: a task each, and a queue of commands to each.
 
 use crate::shared::Guest;
-use net::conn::{self, Batch, Chunks, Command, Context, Extent, Pipes};
+use net::conn::{self, Batch, Chunks, Command, Context, Pipes};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::os::fd::BorrowedFd;
 use storage::TorrentDisk;
 use swarm::PeerKey;
 use tokio::sync::mpsc;
@@ -155,17 +155,19 @@ impl conn::BlockSink for Disk {
 
 impl conn::BlockSource for Disk {
     async fn read(&self, block: BlockRange) -> std::io::Result<bytes::Bytes> {
-        self.disk.read_block(block).await.map_err(|err| {
-            tracing::warn!("cannot serve a block: {err}");
-            std::io::Error::other(err)
-        })
+        self.disk.read_block(block).await.map_err(not_served)
     }
 
-    async fn locate(&self, run: BlockRange) -> std::io::Result<Option<Extent>> {
-        let located = self.disk.extent(run).await.map_err(|err| {
-            tracing::warn!("cannot serve blocks: {err}");
-            std::io::Error::other(err)
-        })?;
-        Ok(located.map(|extent| Extent { offset: extent.offset(), file: Arc::new(extent) }))
+    async fn with_file<T: Send + 'static>(
+        &self,
+        run: BlockRange,
+        work: impl FnOnce(Option<(BorrowedFd<'_>, u64)>) -> T + Send + 'static,
+    ) -> std::io::Result<T> {
+        self.disk.with_file(run, work).await.map_err(not_served)
     }
+}
+
+fn not_served(err: storage::Error) -> std::io::Error {
+    tracing::warn!("cannot serve a block: {err}");
+    std::io::Error::other(err)
 }

@@ -51,13 +51,20 @@ impl<S: Transport> Half<'_, S> {
         cfg!(target_os = "linux") && self.0.stream().socket().is_some()
     }
 
-    /// Sends some of what is in the pipe; says how many bytes.
-    pub(super) fn poll_splice(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+    /// Sends as much of so many bytes in the pipe as goes; says how much that was.
+    pub(super) fn poll_splice(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: &Pipe,
+        bytes: usize,
+    ) -> Poll<io::Result<usize>> {
         let stream = self.0.stream();
-        let Some(socket) = stream.socket() else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+        let Some(socket) = stream.socket() else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
         loop {
             ready!(socket.poll_write_ready(cx))?;
-            match socket.try_io(Interest::WRITABLE, || pipe.send(socket)) {
+            match socket.try_io(Interest::WRITABLE, || pipe.send(socket, bytes)) {
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
                 sent => return Poll::Ready(sent),
             }
@@ -66,11 +73,7 @@ impl<S: Transport> Half<'_, S> {
 }
 
 impl<S: Transport> AsyncRead for Half<'_, S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.0.stream()).poll_read(cx, buf)
     }
 }

@@ -5,15 +5,19 @@
 
 use super::{PIPE_LEN, PIPES_KEPT, PIPES_MOST};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use types::BlockRange;
 
 #[cfg(target_os = "linux")]
 use rustix::{
-    fd::{AsFd, BorrowedFd, OwnedFd},
+    fd::OwnedFd,
     io::Errno,
     pipe::{PipeFlags, SpliceFlags},
 };
+#[cfg(target_os = "linux")]
+use wire::encode_piece_header;
 
 /// Pipes that connections share. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -33,10 +37,10 @@ impl Pipes {
         Pipe::open(counted).ok()
     }
 
-    /// Takes an empty pipe back; one that something is left in is closed.
+    /// Takes back a pipe that is empty.
     pub(super) fn give(&self, pipe: Pipe) {
         let mut kept = self.kept();
-        if pipe.held == 0 && kept.len() < PIPES_KEPT {
+        if kept.len() < PIPES_KEPT {
             kept.push(pipe);
         }
     }
@@ -63,7 +67,7 @@ impl Drop for Counted {
     }
 }
 
-/// A pipe. Nothing here waits: what finds no room is left for later.
+/// A pipe. Nothing waits for room in it.
 #[derive(Debug)]
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "never made"))]
 pub(super) struct Pipe {
@@ -71,15 +75,23 @@ pub(super) struct Pipe {
     out: OwnedFd,
     #[cfg(target_os = "linux")]
     into: OwnedFd,
-    /// Bytes in it.
-    held: usize,
+    /// How many pages it has room for.
+    pages: usize,
     _counted: Counted,
 }
 
+/// Bytes of a page, at least.
+const PAGE: usize = 4096;
+
 impl Pipe {
-    /// Bytes in it.
-    pub(super) fn held(&self) -> usize {
-        self.held
+    /// How many of the first blocks there is room for, their headers included, each of which takes a page.
+    pub(super) fn room_for(&self, blocks: &[BlockRange]) -> usize {
+        let mut pages = 0;
+        let fits = |block: &&BlockRange| {
+            pages += 1 + block.len as usize / PAGE + 2;
+            pages <= self.pages
+        };
+        blocks.iter().take_while(fits).count()
     }
 }
 
@@ -87,53 +99,60 @@ impl Pipe {
 impl Pipe {
     fn open(counted: Counted) -> io::Result<Pipe> {
         let (out, into) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // A user may have only so many long ones; a short one does as well.
-        let _ = rustix::pipe::fcntl_setpipe_size(&into, PIPE_LEN);
-        Ok(Pipe { out, into, held: 0, _counted: counted })
+        // A user may have only so many long ones; a short one is of use as well.
+        let len = rustix::pipe::fcntl_setpipe_size(&into, PIPE_LEN)
+            .or_else(|_| rustix::pipe::fcntl_getpipe_size(&into))?;
+        let pages = len / rustix::param::page_size();
+        Ok(Pipe { out, into, pages, _counted: counted })
     }
 
-    /// Copies bytes in; says how many found room.
-    pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.note_put(rustix::io::write(&self.into, bytes))
-    }
-
-    /// Takes in bytes of a file, from `offset` on; says how many found room.
+    /// Puts in blocks that follow each other in a file, from `offset` on, each behind its header. It waits for the disk.
     ///
     /// # Errors
     ///
-    /// The file ends there, or what the system reports.
-    pub(super) fn put_from(&mut self, file: BorrowedFd<'_>, mut offset: u64, len: usize) -> io::Result<usize> {
-        let flags = SpliceFlags::NONBLOCK;
-        let put = rustix::pipe::splice(file, Some(&mut offset), &self.into, None, len, flags);
-        if put == Ok(0) && len > 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.note_put(put)
-    }
-
-    fn note_put(&mut self, put: Result<usize, Errno>) -> io::Result<usize> {
-        match put {
-            Ok(bytes) => {
-                self.held += bytes;
-                Ok(bytes)
+    /// The file is shorter, cannot be read, or there is no room; what is in the pipe is then of no use.
+    pub(super) fn fill(
+        &self,
+        blocks: &[BlockRange],
+        file: BorrowedFd<'_>,
+        mut offset: u64,
+    ) -> io::Result<()> {
+        for &block in blocks {
+            let header = encode_piece_header(block);
+            if rustix::io::write(&self.into, &header)? < header.len() {
+                return Err(io::ErrorKind::WriteZero.into());
             }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-            Err(errno) => Err(errno.into()),
+            let mut left = block.len as usize;
+            while left > 0 {
+                let flags = SpliceFlags::NONBLOCK;
+                match rustix::pipe::splice(file, Some(&mut offset), &self.into, None, left, flags) {
+                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    Ok(bytes) => left -= bytes,
+                    Err(Errno::INTR) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
         }
+        Ok(())
     }
 
-    /// Sends what is in it, as far as the socket takes it; says how many bytes that was.
-    pub(super) fn send(&mut self, socket: impl AsFd) -> io::Result<usize> {
-        let flags = SpliceFlags::NONBLOCK;
-        let sent = rustix::pipe::splice(&self.out, None, socket, None, self.held, flags)?;
-        self.held -= sent;
-        Ok(sent)
+    /// Sends as much of so many bytes as the socket takes; says how much that was.
+    pub(super) fn send(&self, socket: impl AsFd, bytes: usize) -> io::Result<usize> {
+        Ok(rustix::pipe::splice(&self.out, None, socket, None, bytes, SpliceFlags::NONBLOCK)?)
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 impl Pipe {
     fn open(_: Counted) -> io::Result<Pipe> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn fill(&self, _: &[BlockRange], _: BorrowedFd<'_>, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn send(&self, _: impl AsFd, _: usize) -> io::Result<usize> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -143,34 +162,53 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
+    use types::PieceIndex;
 
-    #[test]
-    fn what_goes_in_comes_out_in_order() {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(b"0123456789").unwrap();
-        let mut pipe = Pipes::default().take().unwrap();
-        assert_eq!(pipe.put(b"head").unwrap(), 4);
-        assert_eq!(pipe.put_from(file.as_fd(), 3, 5).unwrap(), 5);
-        assert_eq!(pipe.put(b"tail").unwrap(), 4);
-        assert!(pipe.put_from(file.as_fd(), 10, 1).is_err(), "the file has ended");
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        assert_eq!((pipe.held(), pipe.send(&ours).unwrap(), pipe.held()), (13, 13, 0));
-        drop(ours);
-        let mut sent = String::new();
-        theirs.read_to_string(&mut sent).unwrap();
-        assert_eq!(sent, "head34567tail");
+    fn block(offset: u32, len: u32) -> BlockRange {
+        BlockRange { piece: PieceIndex::new(7), offset, len }
     }
 
     #[test]
-    fn there_are_no_more_than_may_be_and_only_empty_ones_are_used_again() {
+    fn blocks_come_out_behind_their_headers() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let pipe = Pipes::default().take().unwrap();
+        let blocks = [block(0, 4), block(4, 3)];
+        pipe.fill(&blocks, file.as_fd(), 3).unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let len = 2 * 13 + 7;
+        assert_eq!(pipe.send(&ours, len).unwrap(), len);
+        drop(ours);
+        let mut sent = Vec::new();
+        theirs.read_to_end(&mut sent).unwrap();
+        let mut expected = encode_piece_header(blocks[0]).to_vec();
+        expected.extend(b"3456");
+        expected.extend(encode_piece_header(blocks[1]));
+        expected.extend(b"789");
+        assert_eq!(sent, expected);
+        assert!(pipe.fill(&[block(0, 8)], file.as_fd(), 3).is_err(), "the file is shorter");
+    }
+
+    #[test]
+    fn what_is_said_to_find_room_finds_it() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[7; 3 << 20]).unwrap();
+        for len in [1, 4095, 4096, 16_384, 131_072] {
+            let pipe = Pipes::default().take().unwrap();
+            let blocks: Vec<_> = (0..300).map(|n| block(n * len, len)).collect();
+            let fits = pipe.room_for(&blocks);
+            assert!(fits > 0);
+            let last_of_a_page = 4095;
+            pipe.fill(&blocks[..fits], file.as_fd(), last_of_a_page).unwrap();
+        }
+    }
+
+    #[test]
+    fn there_are_no_more_than_may_be() {
         let pipes = Pipes::default();
-        let mut all: Vec<Pipe> = std::iter::from_fn(|| pipes.take()).take(PIPES_MOST + 1).collect();
-        assert!(!all.is_empty() && all.len() <= PIPES_MOST);
-        let mut used = all.pop().unwrap();
-        used.put(b"left over").unwrap();
-        pipes.give(used);
-        assert_eq!(pipes.kept().len(), 0);
+        let all: Vec<Pipe> = std::iter::from_fn(|| pipes.take()).take(PIPES_MOST + 1).collect();
         let there = all.len();
+        assert!(there > 0 && there <= PIPES_MOST);
         all.into_iter().for_each(|pipe| pipes.give(pipe));
         assert_eq!(pipes.kept().len(), PIPES_KEPT.min(there));
     }

@@ -169,7 +169,12 @@ mod tests {
 
     /// Calls `with` with the reader of a connection that expects a block.
     fn busy(with: impl FnOnce(&mut Reader<'_, tokio::io::Empty, Nowhere, ()>)) {
-        let context = Context { disk: Nowhere, limits: Limits::for_pieces(100), chunks: Chunks::default(), pipes: Pipes::default() };
+        let context = Context {
+            disk: Nowhere,
+            limits: Limits::for_pieces(100),
+            chunks: Chunks::default(),
+            pipes: Pipes::default(),
+        };
         let expected = Expected::default();
         expected.blocks().insert(BlockRange { piece: PieceIndex::new(0), offset: 0, len: 16_384 });
         let (events, _told) = tokio::sync::mpsc::channel(1);

@@ -2,13 +2,12 @@
 //!
 //! A message that is said now overtakes the blocks that have not begun: a request that waited behind megabytes of our
 //! own uploads would leave the way back idle, and a `have` would come late to everybody. Blocks are not copied: those in
-//! memory are written from where they are, those in files go through a [`Pipe`], some at a time.
+//! memory are written from where they are, and those in a pipe are spliced out of it.
 
-use super::{Extent, Pipe};
+use super::Pipe;
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
+use std::io::IoSlice;
 use types::BlockRange;
 use wire::{Message, encode_piece_header};
 
@@ -21,35 +20,37 @@ const HEADER_LEN: usize = 13;
 pub(super) struct SendQueue {
     messages: BytesMut,
     encoded: Vec<u8>,
-    /// In the pipe, and before all others.
-    piped: VecDeque<Piped>,
     /// Only the first may have begun; if it has, none of `messages` is half sent.
     blocks: VecDeque<Outgoing>,
-    /// Unsent bytes of blocks, those in the pipe included.
+    /// Unsent bytes of `blocks`.
     block_bytes: usize,
+    /// How many of `blocks` are runs.
+    runs: usize,
+    /// Pipes of runs that have left.
+    empty_pipes: Vec<Pipe>,
 }
 
-struct Outgoing {
+enum Outgoing {
+    Block(Block),
+    Run(Run),
+}
+
+/// A block in memory.
+struct Block {
     header: [u8; HEADER_LEN],
-    data: Payload,
+    data: Bytes,
     block: BlockRange,
-    /// Bytes that are sent, or in the pipe.
     sent: usize,
 }
 
-/// The bytes of a block.
-pub(super) enum Payload {
-    Bytes(Bytes),
-    Extent(Extent),
-}
-
-/// Bytes in the pipe.
-struct Piped {
-    bytes: usize,
-    /// They are of a block, not of messages.
-    of_block: bool,
-    /// The block whose last bytes they are.
-    ends: Option<BlockRange>,
+/// Blocks in a pipe.
+struct Run {
+    pipe: Pipe,
+    /// The unsent ones; of the first, `sent` bytes have left.
+    blocks: VecDeque<BlockRange>,
+    sent: usize,
+    unsent: usize,
+    begun: bool,
 }
 
 impl SendQueue {
@@ -59,17 +60,33 @@ impl SendQueue {
         self.messages.extend_from_slice(&self.encoded);
     }
 
-    pub(super) fn push_block(&mut self, block: BlockRange, data: Payload) {
-        self.block_bytes += HEADER_LEN + block.len as usize;
-        self.blocks.push_back(Outgoing { header: encode_piece_header(block), data, block, sent: 0 });
+    pub(super) fn push_block(&mut self, block: BlockRange, data: Bytes) {
+        let block = Block { header: encode_piece_header(block), data, block, sent: 0 };
+        self.push(Outgoing::Block(block));
     }
 
-    /// Takes back the blocks that have not begun.
+    /// Adds blocks that are in a pipe, headers included.
+    pub(super) fn push_run(&mut self, pipe: Pipe, blocks: Vec<BlockRange>) {
+        let unsent = blocks.iter().map(|&block| len_of(block)).sum();
+        self.runs += 1;
+        self.push(Outgoing::Run(Run { pipe, blocks: blocks.into(), sent: 0, unsent, begun: false }));
+    }
+
+    fn push(&mut self, outgoing: Outgoing) {
+        self.block_bytes += outgoing.unsent();
+        self.blocks.push_back(outgoing);
+    }
+
+    /// Takes back the blocks that have not begun. Of a run that has, all is sent.
     pub(super) fn drop_blocks(&mut self) -> impl Iterator<Item = BlockRange> {
         let begun = usize::from(self.begun().is_some());
         let dropped = self.blocks.split_off(begun.min(self.blocks.len()));
         self.block_bytes -= dropped.iter().map(Outgoing::unsent).sum::<usize>();
-        dropped.into_iter().map(|outgoing| outgoing.block)
+        self.runs -= dropped.iter().filter(|outgoing| outgoing.run().is_some()).count();
+        dropped.into_iter().flat_map(|outgoing| match outgoing {
+            Outgoing::Block(block) => VecDeque::from([block.block]),
+            Outgoing::Run(run) => run.blocks,
+        })
     }
 
     /// Unsent bytes of messages.
@@ -82,94 +99,37 @@ impl SendQueue {
         self.block_bytes
     }
 
+    /// How many pipes wait to be emptied.
+    pub(super) fn runs(&self) -> usize {
+        self.runs
+    }
+
+    /// Pipes that were emptied since this was last asked.
+    pub(super) fn empty_pipes(&mut self) -> impl Iterator<Item = Pipe> {
+        self.empty_pipes.drain(..)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.blocks.is_empty() && self.piped.is_empty()
+        self.messages.is_empty() && self.blocks.is_empty()
     }
 
-    /// Whether something is in the pipe.
-    pub(super) fn has_piped(&self) -> bool {
-        !self.piped.is_empty()
+    /// The pipe from which is to be sent what is next, and how many bytes; `None` if that is in memory.
+    pub(super) fn pipe(&self) -> Option<(&Pipe, usize)> {
+        let run = self.blocks.front()?.run()?;
+        (run.begun || self.messages.is_empty()).then_some((&run.pipe, run.unsent))
     }
 
-    /// Whether what is next has to go through the pipe.
-    pub(super) fn is_pipe_next(&self) -> bool {
-        let is_extent = |block: &Outgoing| matches!(block.data, Payload::Extent(_));
-        !self.piped.is_empty() || self.blocks.front().is_some_and(is_extent)
-    }
-
-    /// Puts what is next into the pipe: messages, and blocks that lie in files, until about so many bytes are in it.
-    ///
-    /// # Errors
-    ///
-    /// A file cannot be read, or has become shorter: nothing more can be sent that makes sense.
-    pub(super) fn fill_pipe(&mut self, pipe: &mut Pipe, most: usize) -> io::Result<()> {
-        if self.begun().is_some() && !self.pipe_block(pipe)? {
-            return Ok(());
-        }
-        if !self.messages.is_empty() {
-            let bytes = pipe.put(&self.messages)?;
-            self.messages.advance(bytes);
-            self.piped.push_back(Piped { bytes, of_block: false, ends: None });
-        }
-        while self.messages.is_empty() && pipe.held() < most && self.pipe_block(pipe)? {}
-        Ok(())
-    }
-
-    /// Puts the first block into the pipe; `false` if there is none for it, or not all of it found room.
-    fn pipe_block(&mut self, pipe: &mut Pipe) -> io::Result<bool> {
-        let Some(Outgoing { header, data: Payload::Extent(extent), block, sent }) = self.blocks.front_mut()
-        else {
-            return Ok(false);
-        };
-        let before = *sent;
-        if *sent < HEADER_LEN {
-            *sent += pipe.put(&header[*sent..])?;
-        }
-        let len = HEADER_LEN + block.len as usize;
-        let mut room = *sent >= HEADER_LEN;
-        while room && *sent < len {
-            let offset = extent.offset + (*sent - HEADER_LEN) as u64;
-            let put = pipe.put_from(extent.file.as_fd(), offset, len - *sent)?;
-            *sent += put;
-            room = put > 0;
-        }
-        let ends = (*sent == len).then_some(*block);
-        if *sent > before {
-            self.piped.push_back(Piped { bytes: *sent - before, of_block: true, ends });
-        }
-        if ends.is_some() {
-            self.blocks.pop_front();
-        }
-        Ok(ends.is_some())
-    }
-
-    /// So many bytes have left the pipe; tells each block that has left with them.
-    pub(super) fn advance_pipe(&mut self, mut bytes: usize, mut left: impl FnMut(BlockRange)) {
-        while bytes > 0
-            && let Some(first) = self.piped.front_mut()
-        {
-            let part = first.bytes.min(bytes);
-            first.bytes -= part;
-            bytes -= part;
-            if first.of_block {
-                self.block_bytes -= part;
-            }
-            if first.bytes == 0 {
-                first.ends.into_iter().for_each(&mut left);
-                self.piped.pop_front();
-            }
-        }
-    }
-
-    /// What to write next, in order, up to what has to go through the pipe; says how many slices it is.
+    /// What to write next, in order, up to what is in a pipe; says how many slices it is.
     pub(super) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
         let (begun, waiting) = self.blocks.as_slices();
         let (begun, rest) = begun.split_at(usize::from(self.begun().is_some()));
+        let in_memory = rest.iter().chain(waiting).map_while(Outgoing::block);
         let parts = begun
             .iter()
-            .flat_map(Outgoing::parts)
+            .filter_map(Outgoing::block)
+            .flat_map(Block::parts)
             .chain([&self.messages[..]])
-            .chain(rest.iter().chain(waiting).take_while(Outgoing::is_in_memory).flat_map(Outgoing::parts));
+            .chain(in_memory.flat_map(Block::parts));
         let mut count = 0;
         for (slice, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
             *slice = IoSlice::new(part);
@@ -178,7 +138,7 @@ impl SendQueue {
         count
     }
 
-    /// So many bytes were written; tells each block that has left.
+    /// So many bytes of what is next were written; tells each block that has left.
     pub(super) fn advance(&mut self, mut bytes: usize, mut left: impl FnMut(BlockRange)) {
         if self.begun().is_some() {
             self.advance_block(&mut bytes, &mut left);
@@ -190,7 +150,9 @@ impl SendQueue {
             self.advance_block(&mut bytes, &mut left);
         }
         if self.is_empty() {
-            *self = SendQueue::default();
+            // What was needed at the worst of times is not kept.
+            let empty_pipes = std::mem::take(&mut self.empty_pipes);
+            *self = SendQueue { empty_pipes, ..SendQueue::default() };
         }
     }
 
@@ -201,36 +163,88 @@ impl SendQueue {
             return;
         };
         let part = first.unsent().min(*bytes);
-        first.sent += part;
+        first.advance(part, left);
         self.block_bytes -= part;
         *bytes -= part;
-        if first.unsent() == 0 {
-            left(first.block);
-            self.blocks.pop_front();
+        if first.unsent() == 0
+            && let Some(Outgoing::Run(run)) = self.blocks.pop_front()
+        {
+            self.runs -= 1;
+            self.empty_pipes.push(run.pipe);
         }
     }
 
-    /// The first block, if some of it is sent or in the pipe.
     fn begun(&self) -> Option<&Outgoing> {
-        self.blocks.front().filter(|first| first.sent > 0)
+        self.blocks.front().filter(|first| first.begun())
     }
 }
 
 impl Outgoing {
     fn unsent(&self) -> usize {
-        HEADER_LEN + self.block.len as usize - self.sent
+        match self {
+            Outgoing::Block(block) => len_of(block.block) - block.sent,
+            Outgoing::Run(run) => run.unsent,
+        }
     }
 
-    fn is_in_memory(self: &&Self) -> bool {
-        matches!(self.data, Payload::Bytes(_))
+    fn begun(&self) -> bool {
+        match self {
+            Outgoing::Block(block) => block.sent > 0,
+            Outgoing::Run(run) => run.begun,
+        }
     }
 
-    /// What is left of header and payload, of a block in memory.
+    fn block(&self) -> Option<&Block> {
+        match self {
+            Outgoing::Block(block) => Some(block),
+            Outgoing::Run(_) => None,
+        }
+    }
+
+    fn run(&self) -> Option<&Run> {
+        match self {
+            Outgoing::Block(_) => None,
+            Outgoing::Run(run) => Some(run),
+        }
+    }
+
+    fn advance(&mut self, bytes: usize, left: &mut impl FnMut(BlockRange)) {
+        match self {
+            Outgoing::Block(block) => {
+                block.sent += bytes;
+                if block.sent == len_of(block.block) {
+                    left(block.block);
+                }
+            }
+            Outgoing::Run(run) => run.advance(bytes, left),
+        }
+    }
+}
+
+impl Block {
     fn parts(&self) -> [&[u8]; 2] {
         let of_data = self.sent.saturating_sub(HEADER_LEN);
-        let Payload::Bytes(data) = &self.data else { return [&[]; 2] };
-        [&self.header[self.sent.min(HEADER_LEN)..], &data[of_data..]]
+        [&self.header[self.sent.min(HEADER_LEN)..], &self.data[of_data..]]
     }
+}
+
+impl Run {
+    fn advance(&mut self, bytes: usize, left: &mut impl FnMut(BlockRange)) {
+        self.begun = true;
+        self.unsent -= bytes;
+        self.sent += bytes;
+        while let Some(&first) = self.blocks.front()
+            && self.sent >= len_of(first)
+        {
+            self.sent -= len_of(first);
+            self.blocks.pop_front();
+            left(first);
+        }
+    }
+}
+
+fn len_of(block: BlockRange) -> usize {
+    HEADER_LEN + block.len as usize
 }
 
 #[cfg(test)]
@@ -241,10 +255,6 @@ mod tests {
 
     fn block(number: u32, len: u32) -> BlockRange {
         BlockRange { piece: PieceIndex::new(number), offset: 0, len }
-    }
-
-    fn bytes(bytes: &'static [u8]) -> Payload {
-        Payload::Bytes(Bytes::from_static(bytes))
     }
 
     fn bytes_of(queue: &SendQueue) -> Vec<u8> {
@@ -265,8 +275,8 @@ mod tests {
     #[test]
     fn a_message_overtakes_blocks_that_have_not_begun() {
         let mut queue = SendQueue::default();
-        queue.push_block(block(1, 3), bytes(b"abc"));
-        queue.push_block(block(2, 3), bytes(b"def"));
+        queue.push_block(block(1, 3), Bytes::from_static(b"abc"));
+        queue.push_block(block(2, 3), Bytes::from_static(b"def"));
         let (mut sent, _) = write(&mut queue, 5);
         queue.say(&Message::Choke);
         let (more, left) = write(&mut queue, usize::MAX);
@@ -284,7 +294,7 @@ mod tests {
     #[test]
     fn what_has_begun_is_not_dropped() {
         let mut queue = SendQueue::default();
-        (1..=3).for_each(|n| queue.push_block(block(n, 1), bytes(b"x")));
+        (1..=3).for_each(|n| queue.push_block(block(n, 1), Bytes::from_static(b"x")));
         write(&mut queue, 1);
         assert_eq!(queue.drop_blocks().collect::<Vec<_>>(), [block(2, 1), block(3, 1)]);
         assert_eq!(queue.block_bytes(), HEADER_LEN);
@@ -306,7 +316,7 @@ mod tests {
                     }
                     1 => {
                         let block = block(number, u32::try_from(size).unwrap());
-                        queue.push_block(block, Payload::Bytes(vec![7; size].into()));
+                        queue.push_block(block, vec![7; size].into());
                         blocks.push(block);
                     }
                     _ => {

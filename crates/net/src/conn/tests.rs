@@ -2,8 +2,11 @@
 
 use super::*;
 use std::collections::HashMap;
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use tokio::io::{DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use types::{Lengths, PieceIndex};
 use wire::Request;
@@ -12,6 +15,8 @@ use wire::Request;
 struct Disk {
     room: Semaphore,
     blocks: Mutex<HashMap<BlockRange, Bytes>>,
+    /// All pieces, if they lie in a file.
+    file: Mutex<Option<std::fs::File>>,
 }
 
 impl BlockSink for Arc<Disk> {
@@ -27,13 +32,19 @@ impl BlockSource for Arc<Disk> {
         blocks.get(&block).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
-    async fn locate(&self, _: BlockRange) -> io::Result<Option<Extent>> {
-        Ok(None)
+    async fn with_file<T: Send + 'static>(
+        &self,
+        run: BlockRange,
+        work: impl FnOnce(Option<(BorrowedFd<'_>, u64)>) -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let file = self.file.lock().unwrap();
+        let offset = u64::from(run.piece.get()) * (1 << 20) + u64::from(run.offset);
+        Ok(work(file.as_ref().map(|file| (file.as_fd(), offset))))
     }
 }
 
-struct Scene {
-    peer: DuplexStream,
+struct Scene<S = DuplexStream> {
+    peer: S,
     disk: Arc<Disk>,
     commands: mpsc::Sender<Vec<Command>>,
     batches: mpsc::Receiver<Batch<u8>>,
@@ -42,15 +53,42 @@ struct Scene {
 
 fn scene(room: usize) -> Scene {
     let (ours, peer) = duplex(1 << 20);
-    let disk = Arc::new(Disk { room: Semaphore::new(room), blocks: Mutex::default() });
+    scene_over(ours, peer, room)
+}
+
+fn scene_over<S: Transport + 'static, P>(ours: S, peer: P, room: usize) -> Scene<P> {
+    let disk = Disk { room: Semaphore::new(room), blocks: Mutex::default(), file: Mutex::default() };
+    let disk = Arc::new(disk);
     let (commands, commands_rx) = mpsc::channel(COMMAND_QUEUE);
-    let (events, batches) = mpsc::channel(8);
-    let context = Context { disk: disk.clone(), limits: Limits::for_pieces(100), chunks: Chunks::default(), pipes: Pipes::default() };
+    let (events, batches) = mpsc::channel(256);
+    let (chunks, pipes) = (Chunks::default(), Pipes::default());
+    let context = Context { disk: disk.clone(), limits: Limits::for_pieces(100), chunks, pipes };
     tokio::spawn(run(ours, context, 7u8, commands_rx, events));
     Scene { peer, disk, commands, batches, waiting: Default::default() }
 }
 
-impl Scene {
+/// The same over a socket, with pieces in a file, of which every byte depends on where it is.
+async fn scene_with_file(pieces: usize) -> Scene<TcpStream> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let scene = scene_over(ours, listener.accept().await.unwrap().0, 0);
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&content(0, pieces << 20)).unwrap();
+    *scene.disk.file.lock().unwrap() = Some(file);
+    scene
+}
+
+fn content(from: usize, len: usize) -> Vec<u8> {
+    (from..from + len).map(|at| (at ^ at >> 8 ^ at >> 16).to_le_bytes()[0]).collect()
+}
+
+fn content_of(block: BlockRange) -> Message<'static> {
+    let from = block.piece.get() as usize * (1 << 20) + block.offset as usize;
+    let data = content(from, block.len as usize).into();
+    Message::Piece { index: block.piece.get(), begin: block.offset, data }
+}
+
+impl<P: AsyncRead + AsyncWrite + Unpin> Scene<P> {
     async fn command(&self, commands: Vec<Command>) {
         self.commands.send(commands).await.unwrap();
     }
@@ -151,6 +189,51 @@ async fn served_blocks_leave_in_order_and_are_reported() {
     for b in &blocks {
         assert!(matches!(s.event().await, Event::Sent(sent) if sent == *b));
     }
+}
+
+#[tokio::test]
+async fn blocks_in_a_file_leave_in_order_between_messages_and_are_reported() {
+    let mut s = scene_with_file(4).await;
+    let odd = |offset, len| BlockRange { piece: PieceIndex::new(3), offset, len };
+    let mut blocks: Vec<_> = (0..3).flat_map(|piece| (0..64).map(move |n| block(piece, n))).collect();
+    blocks.extend([odd(5, 1), odd(6, 131_072), odd(1_000_000, 4096), odd((1 << 20) - 1, 1)]);
+    let mut events = 0;
+    for some in blocks.chunks(50) {
+        s.command(some.iter().map(|&b| Command::Serve(b)).collect()).await;
+        s.command(vec![Command::Send(Message::Have(1))]).await;
+        let mut expected = some.iter().map(|&b| content_of(b)).peekable();
+        let mut messages = 0;
+        while expected.peek().is_some() || messages == 0 {
+            match s.peer_hears().await {
+                Message::Have(_) => messages += 1,
+                block => assert!(Some(&block) == expected.next().as_ref(), "out of order"),
+            }
+        }
+        assert_eq!(messages, 1);
+        for b in some {
+            assert!(matches!(s.event().await, Event::Sent(sent) if sent == *b));
+            events += 1;
+        }
+    }
+    assert_eq!(events, blocks.len());
+}
+
+#[tokio::test]
+async fn what_a_file_is_too_short_for_is_not_begun() {
+    let mut s = scene_with_file(1).await;
+    s.command((0..64).map(|n| Command::Serve(block(0, n))).collect()).await;
+    s.command(vec![Command::Serve(block(1, 0)), Command::Send(Message::Have(9))]).await;
+    for n in 0..64 {
+        let said = match s.peer_hears().await {
+            Message::Have(_) => s.peer_hears().await,
+            said => said,
+        };
+        assert!(said == content_of(block(0, n)));
+        assert!(matches!(s.event().await, Event::Sent(_)));
+    }
+    assert!(matches!(s.event().await, Event::SendFailed(b) if b == block(1, 0)));
+    s.command(vec![Command::Send(Message::Choke)]).await;
+    while s.peer_hears().await != Message::Choke {}
 }
 
 #[tokio::test]

@@ -1,15 +1,16 @@
 //! The half of a connection that speaks.
 
-use super::send_queue::{Payload, SLICES, SendQueue};
+use super::send_queue::{SLICES, SendQueue};
 use super::{
-    BlockSource, CloseReason, Command, Context, Event, Expected, Extent, Half, LAST_WORDS, Outbox, PIPE_LEN,
-    Pipe, READ_AHEAD, RUN_BLOCKS, SEND_LIMIT, SEND_WATERMARK, Transport,
+    BlockSource, CloseReason, Command, Context, Event, Expected, Half, LAST_WORDS, Outbox, PIPE_BLOCKS, Pipe,
+    READ_AHEAD, RUN_BLOCKS, SEND_LIMIT, SEND_WATERMARK, Transport,
 };
 use bytes::Bytes;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
@@ -18,13 +19,14 @@ use tokio::time::timeout;
 use types::BlockRange;
 use wire::{Message, Request};
 
-/// What is in the pipe no message can overtake: it is given as much as leaves in this time.
-const PIPE_TIME: Duration = Duration::from_millis(10);
-/// The least and the most that it is given, in bytes; a block more may go in.
-const PIPE_FILL: std::ops::RangeInclusive<usize> = 16 * 1024..=256 * 1024;
+/// A run that has begun no message can overtake: one has as many blocks as leave in this time.
+const RUN_TIME: Duration = Duration::from_millis(20);
 
-/// Blocks that follow each other, and their bytes.
-type Run = Vec<(BlockRange, io::Result<Payload>)>;
+/// Blocks that follow each other, with their bytes.
+enum Run {
+    Piped(Pipe, Vec<BlockRange>),
+    Read(Vec<(BlockRange, io::Result<Bytes>)>),
+}
 type RunRead<'a> = Pin<Box<dyn Future<Output = Run> + Send + 'a>>;
 
 pub(super) struct Writer<'a, S, D, K> {
@@ -34,12 +36,10 @@ pub(super) struct Writer<'a, S, D, K> {
     outbox: &'a Outbox<K>,
     /// On its way to the socket.
     out: SendQueue,
-    /// Some of it may be here.
-    pipe: Option<Pipe>,
-    /// How many bytes the pipe is given.
-    pipe_fill: usize,
-    /// When it was given any, and how many.
-    filled: Option<(Instant, usize)>,
+    /// How many blocks the next run may have.
+    run_blocks: usize,
+    /// When blocks left last, unless nothing has waited since.
+    paced: Option<Instant>,
     /// Blocks to be served, not yet read.
     serves: VecDeque<BlockRange>,
     /// Runs that are being read, in the order in which they are to be sent.
@@ -67,9 +67,8 @@ where
             expected,
             outbox,
             out: SendQueue::default(),
-            pipe: None,
-            pipe_fill: *PIPE_FILL.start(),
-            filled: None,
+            run_blocks: 1,
+            paced: None,
             serves: VecDeque::new(),
             reads: FuturesOrdered::new(),
             events: Vec::new(),
@@ -80,9 +79,6 @@ where
     pub(super) async fn run(mut self, commands: &mut mpsc::Receiver<Vec<Command>>) -> CloseReason {
         loop {
             self.read_ahead();
-            if let Err(err) = self.fill_pipe() {
-                return err.into();
-            }
             tokio::select! {
                 biased;
                 batch = commands.recv() => match batch {
@@ -95,14 +91,12 @@ where
                         return CloseReason::Ours;
                     }
                 },
-                Some(run) = self.reads.next(), if self.out.block_bytes() < SEND_WATERMARK => self.send_run(run),
-                sent = send(&mut self.stream, &self.out, self.pipe.as_mut()), if !self.out.is_empty() => {
-                    match sent {
-                        Ok(0) => return CloseReason::Theirs,
-                        Ok(sent) => self.advance(sent),
-                        Err(err) => return err.into(),
-                    }
-                }
+                Some(run) = self.reads.next(), if self.wants_more() => self.send_run(run),
+                sent = send(&mut self.stream, &self.out), if !self.out.is_empty() => match sent {
+                    Ok(0) => return CloseReason::Theirs,
+                    Ok(sent) => self.advance(sent),
+                    Err(err) => return err.into(),
+                },
             }
             self.outbox.tell(std::mem::take(&mut self.events)).await;
             if self.out.message_bytes() > SEND_LIMIT {
@@ -134,78 +128,86 @@ where
 
     /// Keeps a few runs on their way from the disk.
     fn read_ahead(&mut self) {
-        while self.reads.len() < READ_AHEAD
-            && let Some(run) = self.next_run()
-        {
-            let in_place = self.has_pipe();
-            self.reads.push_back(Box::pin(read_run(&self.context.disk, run, in_place)));
-        }
-        if self.out.is_empty() && self.reads.is_empty() {
-            self.pipe.take().into_iter().for_each(|pipe| self.context.pipes.give(pipe));
+        while self.reads.len() < READ_AHEAD && !self.serves.is_empty() {
+            let mut pipe = if self.stream.can_splice() { self.context.pipes.take() } else { None };
+            let most = if pipe.is_some() { PIPE_BLOCKS } else { RUN_BLOCKS };
+            let mut run = self.next_run(self.run_blocks.min(most));
+            if let Some(fits) = pipe.as_ref().map(|pipe| pipe.room_for(&run)) {
+                if fits == 0 {
+                    pipe.take().into_iter().for_each(|pipe| self.context.pipes.give(pipe));
+                }
+                let rest = run.drain(fits.max(1)..);
+                rest.rev().for_each(|block| self.serves.push_front(block));
+            }
+            self.reads.push_back(Box::pin(read_run(self.context, run, pipe)));
         }
     }
 
     /// The next blocks that follow each other.
-    fn next_run(&mut self) -> Option<Vec<BlockRange>> {
-        let mut run = vec![self.serves.pop_front()?];
-        while run.len() < RUN_BLOCKS
+    fn next_run(&mut self, most: usize) -> Vec<BlockRange> {
+        let mut run = Vec::with_capacity(most);
+        run.extend(self.serves.pop_front());
+        while run.len() < most
             && let (Some(last), Some(next)) = (run.last(), self.serves.front())
             && (next.piece, next.offset) == (last.piece, last.end())
         {
             run.extend(self.serves.pop_front());
         }
-        Some(run)
+        run
     }
 
-    /// Whether what lies in files can be sent from there.
-    fn has_pipe(&mut self) -> bool {
-        if self.pipe.is_none() && self.stream.can_splice() {
-            self.pipe = self.context.pipes.take();
-        }
-        self.pipe.is_some()
+    /// Whether there is room in front of the socket for a further run.
+    fn wants_more(&self) -> bool {
+        self.out.block_bytes() < SEND_WATERMARK && self.out.runs() < READ_AHEAD
     }
 
     fn send_run(&mut self, run: Run) {
         let dropped = self.dropped_reads > 0;
         self.dropped_reads = self.dropped_reads.saturating_sub(1);
-        for (block, data) in run {
-            match data {
-                Ok(data) if !dropped => self.out.push_block(block, data),
-                _ => self.events.push(Event::SendFailed(block)),
+        match run {
+            Run::Piped(_, blocks) if dropped => {
+                self.events.extend(blocks.into_iter().map(Event::SendFailed));
+            }
+            Run::Piped(pipe, blocks) => self.out.push_run(pipe, blocks),
+            Run::Read(blocks) => {
+                for (block, data) in blocks {
+                    match data {
+                        Ok(data) if !dropped && data.len() == block.len as usize => {
+                            self.out.push_block(block, data);
+                        }
+                        _ => self.events.push(Event::SendFailed(block)),
+                    }
+                }
             }
         }
     }
 
-    /// Goes on once the pipe is empty, if what is next has to go through it.
-    fn fill_pipe(&mut self) -> io::Result<()> {
-        let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.held() == 0) else { return Ok(()) };
-        if !self.out.is_pipe_next() {
-            self.filled = None;
-            return Ok(());
-        }
-        let now = Instant::now();
-        if let Some((since, bytes)) = self.filled {
-            self.pipe_fill = leaves_in_time(bytes, now - since).clamp(*PIPE_FILL.start(), *PIPE_FILL.end());
-        }
-        self.out.fill_pipe(pipe, self.pipe_fill)?;
-        self.filled = Some((now, pipe.held()));
-        Ok(())
-    }
-
     /// So many bytes have left.
     fn advance(&mut self, sent: usize) {
-        let left = |block| self.events.push(Event::Sent(block));
-        if self.out.has_piped() {
-            self.out.advance_pipe(sent, left);
-        } else {
-            self.out.advance(sent, left);
+        let before = self.events.len();
+        self.out.advance(sent, |block| self.events.push(Event::Sent(block)));
+        self.out.empty_pipes().for_each(|pipe| self.context.pipes.give(pipe));
+        self.pace(self.events.len() - before);
+    }
+
+    /// So many blocks have left: how long are runs to be?
+    fn pace(&mut self, blocks: usize) {
+        if blocks == 0 {
+            return;
+        }
+        let now = Instant::now();
+        if let Some(since) = self.paced.replace(now) {
+            self.run_blocks = paced(self.run_blocks, blocks, now - since);
+        }
+        if self.out.is_empty() {
+            // A pause says nothing about the line.
+            self.paced = None;
         }
     }
 
     async fn send_all(&mut self) -> io::Result<()> {
         while !self.out.is_empty() {
-            self.fill_pipe()?;
-            match send(&mut self.stream, &self.out, self.pipe.as_mut()).await? {
+            match send(&mut self.stream, &self.out).await? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 sent => self.advance(sent),
             }
@@ -214,62 +216,56 @@ where
     }
 }
 
-/// How many bytes leave in [`PIPE_TIME`] if so many took so long.
-fn leaves_in_time(bytes: usize, elapsed: Duration) -> usize {
-    let bytes = bytes as u128 * PIPE_TIME.as_nanos() / elapsed.as_nanos().max(1);
-    usize::try_from(bytes).unwrap_or(usize::MAX)
+/// How many blocks a run may have, if it had `before` and so many took so long: as many as leave in [`RUN_TIME`], with care.
+fn paced(before: usize, blocks: usize, elapsed: Duration) -> usize {
+    let leave = blocks as u128 * RUN_TIME.as_nanos() / elapsed.as_nanos().max(1);
+    let leave = usize::try_from(leave).unwrap_or(usize::MAX);
+    leave.clamp(before / 2, before * 2).clamp(1, PIPE_BLOCKS)
 }
 
-/// Finds out where the blocks of a run lie, or reads them.
-async fn read_run<D: BlockSource>(disk: &D, run: Vec<BlockRange>, in_place: bool) -> Run {
-    let mut extent = None;
-    if in_place && let Some(range) = whole(&run) {
-        match disk.locate(range).await {
-            Ok(found) => extent = found,
-            Err(err) => return run.into_iter().map(|block| (block, Err(err.kind().into()))).collect(),
+/// Puts the blocks of a run into the pipe, or else reads them.
+async fn read_run<D: BlockSource>(context: &Context<D>, run: Vec<BlockRange>, pipe: Option<Pipe>) -> Run {
+    if let (Some(pipe), Some(&first), Some(last)) = (pipe, run.first(), run.last()) {
+        let range = BlockRange { len: last.end() - first.offset, ..first };
+        let blocks = run.clone();
+        let fill = move |place: Option<(BorrowedFd<'_>, u64)>| {
+            let filled = place.map(|(file, offset)| pipe.fill(&blocks, file, offset));
+            (pipe, filled)
+        };
+        match context.disk.with_file(range, fill).await {
+            Ok((pipe, Some(Ok(())))) => return Run::Piped(pipe, run),
+            Ok((pipe, None)) => context.pipes.give(pipe),
+            // Reading says what is wrong, or does what splicing cannot. What the pipe holds goes with it.
+            Ok((_, Some(Err(_)))) | Err(_) => {}
         }
     }
     let mut read = Vec::with_capacity(run.len());
-    let start = run.first().map_or(0, |first| first.offset);
     for block in run {
-        let data = match &extent {
-            Some(Extent { file, offset }) => {
-                let offset = offset + u64::from(block.offset - start);
-                Ok(Payload::Extent(Extent { file: file.clone(), offset }))
-            }
-            None => disk.read(block).await.and_then(|data| of_length(data, block.len)),
-        };
-        read.push((block, data));
+        read.push((block, context.disk.read(block).await));
     }
-    read
-}
-
-/// All of a run, if a pipe has room for it.
-fn whole(run: &[BlockRange]) -> Option<BlockRange> {
-    let (first, last) = (run.first()?, run.last()?);
-    let len = last.end() - first.offset;
-    (len as usize <= PIPE_LEN).then_some(BlockRange { piece: first.piece, offset: first.offset, len })
-}
-
-fn of_length(data: Bytes, len: u32) -> io::Result<Payload> {
-    match data.len() == len as usize {
-        true => Ok(Payload::Bytes(data)),
-        false => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
+    Run::Read(read)
 }
 
 /// Sends some of it: how many bytes.
-async fn send<S: Transport>(
-    stream: &mut Half<'_, S>,
-    out: &SendQueue,
-    pipe: Option<&mut Pipe>,
-) -> io::Result<usize> {
-    if let Some(pipe) = pipe
-        && pipe.held() > 0
-    {
-        return poll_fn(|cx| stream.poll_splice(cx, pipe)).await;
+async fn send<S: Transport>(stream: &mut Half<'_, S>, out: &SendQueue) -> io::Result<usize> {
+    if let Some((pipe, bytes)) = out.pipe() {
+        return poll_fn(|cx| stream.poll_splice(cx, pipe, bytes)).await;
     }
     let mut slices = [IoSlice::new(&[]); SLICES];
     let count = out.fill(&mut slices);
     stream.write_vectored(&slices[..count]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_has_as_many_blocks_as_leave_in_its_time() {
+        assert_eq!(paced(4, 8, RUN_TIME), 8);
+        assert_eq!(paced(4, 32, RUN_TIME), 8, "twice as many at most");
+        assert_eq!(paced(8, 1, Duration::from_secs(1)), 4, "half as many at least");
+        assert_eq!(paced(1, 1, Duration::from_secs(1)), 1);
+        assert_eq!(paced(PIPE_BLOCKS, 100, Duration::ZERO), PIPE_BLOCKS);
+    }
 }
