@@ -63,6 +63,8 @@ pub const PIPES_MOST: usize = 256;
 pub const PIPES_KEPT: usize = 16;
 /// How many batches of commands may wait; whoever sends one more gives the peer up.
 pub const COMMAND_QUEUE: usize = 256;
+/// How long a connection that expects no blocks keeps the memory for them in reach.
+pub const REST: Duration = Duration::from_secs(1);
 /// How long a connection that we end may take to send what waits.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How many events the reader gathers before it tells the brain.
@@ -70,9 +72,11 @@ const EVENT_BATCH: usize = 256;
 
 /// Takes blocks that were asked for, on their way to the disk.
 pub trait BlockSink: Send + Sync {
-    /// Takes one block, waiting for room, and tells the brain itself; `false` if it does not take it, since somebody
-    /// else brought it first.
+    /// Takes one block, waiting for room; `false` if it does not take it, since somebody else brought it first.
     fn write(&self, block: BlockRange, data: Bytes) -> impl Future<Output = bool> + Send;
+
+    /// Some blocks were handed over: it is time to tell the brain.
+    fn tell(&self);
 }
 
 /// Gives blocks that a peer asked for.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Blocks and other jobs that may wait for one write thread. At the limit
 /// [`write_block`](crate::TorrentDisk::write_block) waits, and so does the peer that sends.
-pub const LANE_QUEUE: usize = 128;
+pub const LANE_QUEUE: usize = 256;
 
 /// Jobs that a write thread takes from its queue at once; they count beside [`LANE_QUEUE`].
 pub const LANE_BATCH: usize = 128;

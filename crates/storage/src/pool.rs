@@ -8,7 +8,7 @@ use crate::handles::Handles;
 use crate::lru::Lru;
 use crate::os::Os;
 use crate::torrent::Inner;
-use crate::{Error, limits};
+use crate::{DiskEvent, Error, limits};
 use async_channel::{Receiver, RecvError, Sender};
 use bytes::Bytes;
 use std::convert::Infallible;
@@ -90,7 +90,7 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// What a lane does. A block is not boxed: it is the one job that comes by the thousand.
 pub(crate) enum LaneJob {
-    Block { torrent: Arc<Inner>, range: BlockRange, block: u32, data: Bytes, from: u64 },
+    Block { torrent: Arc<Inner>, range: BlockRange, block: u32, data: Bytes, untold: Option<DiskEvent> },
     Run(Job),
 }
 
@@ -98,8 +98,8 @@ impl LaneJob {
     /// Tells the torrent that took a block, if one did, and whether it has something to be hashed before long.
     fn run(self) -> Option<(Arc<Inner>, bool)> {
         match self {
-            LaneJob::Block { torrent, range, block, data, from } => {
-                let due = torrent.take_block(range, block, data, from);
+            LaneJob::Block { torrent, range, block, data, untold } => {
+                let due = torrent.take_block(range, block, data, untold);
                 Some((torrent, due))
             }
             LaneJob::Run(job) => {

@@ -6,7 +6,7 @@ use crate::limits::{HASH_DUE, READ_RUN};
 use crate::pool::{LaneJob, RunKey, Shared, lock, run_on};
 use crate::state::{Phase, State};
 use crate::{DiskEvent, DiskPool, Error, FileStamp, Layout, OpenOptions, Snapshot, SyncError, WriteRefused};
-use async_channel::Sender;
+use async_channel::{Sender, TrySendError};
 use bytes::Bytes;
 use rustix::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,8 +87,8 @@ impl TorrentDisk {
     /// Takes one block; returns when it is queued (the queue's limit is the back-pressure).
     ///
     /// The first copy of a block wins, until its piece is verified or fails, and is told as
-    /// [`DiskEvent::BlockTaken`] with `from`, which means nothing to the disk. Dropping the future gives the
-    /// block's place back.
+    /// [`DiskEvent::BlockTaken`] with `from`, which means nothing to the disk: at the next [`tell`](Self::tell), or soon.
+    /// Dropping the future gives the block's place back.
     ///
     /// # Errors
     ///
@@ -97,10 +97,31 @@ impl TorrentDisk {
         let inner = &self.inner;
         let block = lock(&inner.state).claim(inner.files.layout.lengths(), range, &data)?;
         let mut claim = Claim { inner, piece: range.piece, block, kept: false };
-        let job = LaneJob::Block { torrent: inner.clone(), range, block, data, from };
-        inner.lane.send(job).await.map_err(|_| WriteRefused::Stopped)?;
+        let taken = DiskEvent::BlockTaken { block: range, from };
+        let job = |data, untold| LaneJob::Block { torrent: inner.clone(), range, block, data, untold };
+        let full = {
+            // What the lane makes of its piece is not told before the lock is free.
+            let mut unsaid = lock(&inner.unsaid);
+            match inner.lane.try_send(job(data, None)) {
+                Ok(()) => {
+                    unsaid.push(taken.clone());
+                    None
+                }
+                Err(TrySendError::Full(LaneJob::Block { data, .. })) => Some(data),
+                Err(_) => return Err(WriteRefused::Stopped),
+            }
+        };
+        if let Some(data) = full {
+            inner.tell();
+            inner.lane.send(job(data, Some(taken))).await.map_err(|_| WriteRefused::Stopped)?;
+        }
         claim.kept = true;
         Ok(())
+    }
+
+    /// Tells what happened since it was last done: after some blocks, rather than after each.
+    pub fn tell(&self) {
+        self.inner.tell();
     }
 
     /// Reads some bytes of a verified piece.
@@ -198,7 +219,8 @@ impl TorrentDisk {
 
 /// What a torrent's handles and its queued jobs share.
 ///
-/// Locks are taken in the order `syncing`, `assembly`, `state`; none is held while an event is told.
+/// Locks are taken in the order `syncing`, `assembly`, `state`; only `unsaid` is held while an event is told, and no other is
+/// taken under it.
 pub(crate) struct Inner {
     pub(crate) id: u64,
     pub(crate) pool: Arc<Shared>,
@@ -315,11 +337,17 @@ impl Inner {
 impl Inner {
     /// Takes a block in; says whether [`settle`](Self::settle) is due before long. [`tell`](Self::tell) is due soon. Runs
     /// on the torrent's lane.
-    pub(crate) fn take_block(&self, range: BlockRange, block: u32, data: Bytes, from: u64) -> bool {
+    pub(crate) fn take_block(
+        &self,
+        range: BlockRange,
+        block: u32,
+        data: Bytes,
+        untold: Option<DiskEvent>,
+    ) -> bool {
         if !self.may_take() {
             return false;
         }
-        lock(&self.unsaid).push(DiskEvent::BlockTaken { block: range, from });
+        lock(&self.unsaid).extend(untold);
         let (due, too_much) = self.with_held(&mut lock(&self.assembly), |assembly| {
             assembly.take(&self.files.layout, range.piece, block, data);
             (assembly.due_bytes(), self.holds_too_much(assembly))
@@ -337,9 +365,10 @@ impl Inner {
 
     /// Tells what happened since it was last done.
     pub(crate) fn tell(&self) {
-        let events = std::mem::take(&mut *lock(&self.unsaid));
-        if !events.is_empty() {
-            (self.events)(events);
+        let mut unsaid = lock(&self.unsaid);
+        if !unsaid.is_empty() {
+            // Under the lock: what others have to tell comes after it.
+            (self.events)(std::mem::take(&mut *unsaid));
         }
     }
 

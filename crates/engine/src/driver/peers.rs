@@ -151,6 +151,10 @@ impl conn::BlockSink for Disk {
     async fn write(&self, block: BlockRange, data: bytes::Bytes) -> bool {
         self.disk.write_block(block, data, self.peer.0).await.is_ok()
     }
+
+    fn tell(&self) {
+        self.disk.tell();
+    }
 }
 
 impl conn::BlockSource for Disk {

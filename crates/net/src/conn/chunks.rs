@@ -5,41 +5,59 @@ use super::{CHUNKS_KEPT, READ_CHUNK};
 use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Chunks that connections share. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Chunks(Arc<Mutex<VecDeque<BytesMut>>>);
+pub struct Chunks(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    chunks: VecDeque<BytesMut>,
+    last_taken: Option<Instant>,
+}
+
+#[cfg(test)]
+impl Kept {
+    pub(super) fn len(&self) -> usize {
+        self.chunks.len()
+    }
+
+    pub(super) fn capacities(&self) -> impl Iterator<Item = usize> {
+        self.chunks.iter().map(BytesMut::capacity)
+    }
+}
 
 impl Chunks {
     /// An empty buffer with room for [`READ_CHUNK`] bytes.
     pub(super) fn take(&self) -> BytesMut {
-        let oldest = self.kept().pop_front();
-        if let Some(mut chunk) = oldest {
-            if chunk.try_reclaim(READ_CHUNK) {
-                return chunk;
-            }
-            // Something in it is not written yet.
-            self.kept().push_back(chunk);
-        }
-        BytesMut::with_capacity(READ_CHUNK)
+        // Most that are in use belong to pieces that are not complete, and those are old and new.
+        let Kept { chunks, last_taken } = &mut *self.kept();
+        *last_taken = Some(Instant::now());
+        let free = chunks.iter_mut().position(|chunk| chunk.try_reclaim(READ_CHUNK));
+        free.and_then(|free| chunks.remove(free)).unwrap_or_else(|| BytesMut::with_capacity(READ_CHUNK))
     }
 
     /// What is left of a chunk that was taken. Blocks may still lie in what was before.
     pub(super) fn give(&self, mut chunk: BytesMut) {
         chunk.clear();
         let mut kept = self.kept();
-        if kept.len() < CHUNKS_KEPT {
-            kept.push_back(chunk);
+        if kept.chunks.len() < CHUNKS_KEPT {
+            kept.chunks.push_back(chunk);
         }
     }
 
-    /// Nothing is kept for later.
-    pub(super) fn release(&self) {
-        let kept = std::mem::take(&mut *self.kept());
-        drop(kept);
+    /// Nothing is kept for later, if nobody took anything for so long.
+    pub(super) fn release_unused(&self, long: Duration) {
+        let mut kept = self.kept();
+        if kept.last_taken.is_none_or(|last| last.elapsed() >= long) {
+            let unused = std::mem::take(&mut kept.chunks);
+            drop(kept);
+            drop(unused);
+        }
     }
 
-    pub(super) fn kept(&self) -> MutexGuard<'_, VecDeque<BytesMut>> {
+    pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -69,7 +87,10 @@ mod tests {
         let chunks = Chunks::default();
         (0..CHUNKS_KEPT * 2).for_each(|_| chunks.give(BytesMut::with_capacity(16)));
         assert_eq!(chunks.kept().len(), CHUNKS_KEPT);
-        chunks.release();
+        chunks.take();
+        chunks.release_unused(Duration::from_secs(3600));
+        assert_ne!(chunks.kept().len(), 0, "somebody needs them");
+        chunks.release_unused(Duration::ZERO);
         assert_eq!(chunks.kept().len(), 0);
     }
 }

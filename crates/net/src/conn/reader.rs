@@ -1,11 +1,15 @@
 //! The half of a connection that listens.
 
-use super::{BlockSink, CloseReason, Context, EVENT_BATCH, Event, Expected, IDLE_BUFFER, Outbox, READ_CHUNK};
+use super::{
+    BlockSink, CloseReason, Context, EVENT_BATCH, Event, Expected, IDLE_BUFFER, Outbox, READ_CHUNK, REST,
+};
 use bytes::{Bytes, BytesMut};
 use std::future;
+use std::io;
 use std::mem;
 use std::pin::pin;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::timeout;
 use types::{BlockRange, PieceIndex};
 use wire::{Decoded, Message};
 
@@ -20,6 +24,8 @@ pub(super) struct Reader<'a, R, D, K> {
     buf: BytesMut,
     /// The buffer came from the chunks that are shared.
     is_chunk: bool,
+    /// A chunk was given back since the last read.
+    gave_chunk: bool,
     /// How many bytes the message at the start of `buf` needs in all, as far as is known.
     needed: usize,
     events: Vec<Event>,
@@ -44,6 +50,7 @@ where
             outbox,
             buf: BytesMut::new(),
             is_chunk: false,
+            gave_chunk: false,
             needed: 0,
             events: Vec::new(),
         }
@@ -52,12 +59,13 @@ where
     pub(super) async fn run(mut self) -> CloseReason {
         loop {
             self.make_room();
-            match self.stream.read_buf(&mut self.buf).await {
+            match self.read().await {
                 Ok(0) => return CloseReason::Theirs,
                 Ok(_) => {}
                 Err(err) => return err.into(),
             }
             let parsed = self.take_messages().await;
+            self.context.disk.tell();
             self.tell().await;
             if let Err(err) = parsed {
                 return err.into();
@@ -65,14 +73,25 @@ where
         }
     }
 
+    async fn read(&mut self) -> io::Result<usize> {
+        if mem::take(&mut self.gave_chunk) {
+            match timeout(REST, self.stream.read_buf(&mut self.buf)).await {
+                Ok(read) => return read,
+                Err(_) => self.context.chunks.release_unused(REST),
+            }
+        }
+        self.stream.read_buf(&mut self.buf).await
+    }
+
     /// A connection that expects blocks reads in large portions; one that does not keeps next to nothing.
     fn make_room(&mut self) {
         let idle = self.expected.is_empty();
         if idle && self.buf.is_empty() && self.buf.capacity() > IDLE_BUFFER {
-            self.buf = BytesMut::new();
-            self.is_chunk = false;
-            // Others that are busy soon have theirs again.
-            self.context.chunks.release();
+            let buf = mem::take(&mut self.buf);
+            if mem::take(&mut self.is_chunk) {
+                self.context.chunks.give(buf);
+                self.gave_chunk = true;
+            }
         }
         // A long message is made room for as it arrives: its length alone is no reason to believe in it.
         let missing = self.needed.saturating_sub(self.buf.len()).min(READ_CHUNK);
@@ -165,6 +184,8 @@ mod tests {
         async fn write(&self, _: BlockRange, _: Bytes) -> bool {
             true
         }
+
+        fn tell(&self) {}
     }
 
     /// Calls `with` with the reader of a connection that expects a block.
@@ -195,7 +216,7 @@ mod tests {
                 reader.buf.extend_from_slice(&[7; 1000]);
             }
             assert!(moves <= 6, "{moves} times");
-            assert!(reader.context.chunks.kept().iter().all(|chunk| chunk.capacity() <= READ_CHUNK));
+            assert!(reader.context.chunks.kept().capacities().all(|capacity| capacity <= READ_CHUNK));
         });
     }
 
