@@ -44,7 +44,7 @@ pub const IDLE_BUFFER: usize = 2 * 1024;
 /// What one read may take from the socket while blocks are expected, in bytes.
 pub const READ_CHUNK: usize = 256 * 1024;
 /// Chunks that are kept to be read into again, over all connections that share them.
-pub const CHUNKS_KEPT: usize = 64;
+pub const CHUNKS_KEPT: usize = 96;
 /// Unsent bytes of blocks above which no further block is read from the disk for this peer.
 pub const SEND_WATERMARK: usize = 256 * 1024;
 /// Unsent bytes of control messages at which a peer that does not read is given up.

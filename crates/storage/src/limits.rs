@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Blocks and other jobs that may wait for one write thread. At the limit
 /// [`write_block`](crate::TorrentDisk::write_block) waits, and so does the peer that sends.
-pub const LANE_QUEUE: usize = 256;
+pub const LANE_QUEUE: usize = 512;
 
 /// Jobs that a write thread takes from its queue at once; they count beside [`LANE_QUEUE`].
 pub const LANE_BATCH: usize = 128;
@@ -29,7 +29,7 @@ pub const HELD_PER_TORRENT: usize = 16 << 20;
 pub const HELD_PER_POOL: usize = 48 << 20;
 
 /// Bytes of one torrent's blocks that wait to be hashed together; then they are.
-pub const HASH_DUE: usize = 8 << 20;
+pub const HASH_DUE: usize = 4 << 20;
 
 /// How long the first of them waits at most.
 pub const HASH_DELAY: Duration = Duration::from_millis(10);
