@@ -58,7 +58,7 @@ const BARS: &[Bar] = &[
         ..bar(
             "contributors: median completion over that without free riders",
             "free-riders",
-            (3, 20),
+            (5, 20),
             |v| v["contributors"].as_f64(),
             AtMost(1.1),
         )
