@@ -58,7 +58,7 @@ const BARS: &[Bar] = &[
         ..bar(
             "contributors: median completion over that without free riders",
             "free-riders",
-            (3, 20),
+            (5, 20),
             |v| v["contributors"].as_f64(),
             AtMost(1.1),
         )
@@ -84,7 +84,13 @@ const BARS: &[Bar] = &[
         honest_bans,
         AtMost(0.0),
     ),
-    bar("a film: seconds that it stood still", "streaming", (0, 100), |v| v["stalled"].as_f64(), AtMost(0.0)),
+    bar(
+        "a film: seconds that it stood still",
+        "streaming",
+        (10, 100),
+        |v| v["stalled"].as_f64(),
+        AtMost(0.0),
+    ),
     Bar {
         over: Some(""),
         ..bar("flash crowd of 1,000: its ratio over that of 100", "--peers 1000", (0, 5), ratio, AtMost(1.1))

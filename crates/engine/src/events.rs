@@ -116,6 +116,11 @@ pub enum EventKind {
         /// Which.
         piece: u32,
     },
+    /// A piece was good and cannot be read any more; it will be fetched again if anything may be written.
+    PieceLost {
+        /// Which.
+        piece: u32,
+    },
     /// A peer is not dealt with any more.
     Banned {
         /// Its address.

@@ -91,6 +91,34 @@ fn assert_same(original: &Path, copy: &Path) {
 }
 
 #[test]
+fn a_piece_that_cannot_be_read_is_fetched_again() {
+    let source = source(&[("a.bin", 1_000_000)], None);
+    let states = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let (_seeder, seed) = seeder(&source, states[0].path());
+    let [there, behind] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let middle = engine(states[1].path());
+    let mut events = middle.events();
+    let add = AddTorrent::new(source.metainfo.clone(), there.path()).peers(vec![seed]);
+    let torrent = block_on(middle.add(add)).unwrap();
+    block_on(torrent.wait_finished()).unwrap();
+
+    let file = fs::File::options().write(true).open(there.path().join("album/a.bin")).unwrap();
+    file.set_len(900_000).unwrap();
+    let leecher = engine(states[2].path());
+    let peers = vec![middle.listen_addrs()[0]];
+    let add = AddTorrent::new(source.metainfo.clone(), behind.path()).peers(peers);
+    let last = block_on(leecher.add(add)).unwrap();
+    block_on(last.wait_finished()).unwrap();
+    block_on(leecher.shutdown());
+    block_on(middle.shutdown());
+    assert_same(source.dir.path(), behind.path());
+    assert_same(source.dir.path(), there.path());
+    let told = std::iter::from_fn(|| block_on(events.next()));
+    let lost = told.filter(|event| matches!(event.kind, EventKind::PieceLost { .. })).count();
+    assert_eq!(lost, 3, "900,000 bytes hold 13 of 16 pieces");
+}
+
+#[test]
 fn a_folder_comes_over_whole() {
     let source = album();
     let state = tempfile::tempdir().unwrap();

@@ -11,6 +11,7 @@ mod plot;
 mod queue;
 mod report;
 mod scenario;
+mod segments;
 mod spec;
 mod world;
 

@@ -34,9 +34,10 @@ pub struct Spec {
 pub struct PeerSpec {
     /// What it does.
     pub role: Role,
-    /// What its line carries away from it, in bytes per second; messages count, headers of TCP and IP do not.
+    /// What its line carries away from it, in bytes of payload per second. That is what full segments bring; those that
+    /// are not full, and acknowledgements of what is received, take their part of it.
     pub up: u64,
-    /// What its line carries to it, in bytes per second.
+    /// What its line carries to it, in bytes of payload per second.
     pub down: u64,
     /// How long its half of the way to another peer takes: a round trip is twice both halves.
     pub latency: Duration,

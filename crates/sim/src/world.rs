@@ -80,9 +80,13 @@ struct End {
     asked: Vec<BlockRange>,
     /// What waits to be sent.
     out: std::collections::VecDeque<Item>,
+    /// How many blocks of it are in the socket.
+    in_socket: usize,
     /// It stands in the line's ring.
     queued: bool,
     one_way: Duration,
+    /// When a message left last.
+    said: Time,
     /// When what it sent last arrives: later messages do not overtake.
     last_arrival: Time,
     /// What its owner heard last: the other end chokes it.

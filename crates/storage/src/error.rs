@@ -117,6 +117,11 @@ impl Error {
         }
     }
 
+    /// Whether the bytes may still be where they were, though they cannot be had now.
+    pub(crate) fn will_pass(&self) -> bool {
+        matches!(self, Error::TooManyOpenFiles(_) | Error::NotVerified(_) | Error::Closed)
+    }
+
     /// What the operating system said when it was asked to `action` (a verb) `path`.
     pub(crate) fn os(action: &'static str, path: &Path, errno: Errno) -> Error {
         let path = path.to_path_buf();

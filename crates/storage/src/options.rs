@@ -92,6 +92,11 @@ pub enum DiskEvent {
         /// Empty if it can't be told any more.
         digests: Vec<Option<BlockDigest>>,
     },
+    /// A verified piece cannot be read any more. Its blocks may be written again.
+    PieceLost {
+        /// Which piece.
+        piece: PieceIndex,
+    },
     /// Writing has stopped for good: every block from here on is refused. What is verified can still be read.
     Failed(Error),
 }

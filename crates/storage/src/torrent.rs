@@ -131,7 +131,8 @@ impl TorrentDisk {
     ///
     /// # Errors
     ///
-    /// [`Error::NotVerified`], or what the operating system reports.
+    /// [`Error::NotVerified`], or what the operating system reports. Then the piece is lost, unless only file descriptors
+    /// are lacking: it is not verified any more, which is told as [`DiskEvent::PieceLost`].
     pub async fn read_block(&self, range: BlockRange) -> Result<Bytes, Error> {
         let inner = &self.inner;
         let Some(epoch) = inner.may_read(range)? else { return Err(Error::NotVerified(range.piece.get())) };
@@ -488,8 +489,28 @@ impl Inner {
     }
 
     fn read_into(&self, piece: PieceIndex, offset: u32, mut room: Vec<u8>) -> Result<Bytes, Error> {
-        self.files.read(piece, offset, self.files.place(piece), &mut room)?;
+        let read = self.files.read(piece, offset, self.files.place(piece), &mut room);
+        if let Err(error) = read {
+            if !error.will_pass() {
+                self.lose(piece);
+            }
+            return Err(error);
+        }
         Ok(Bytes::from(room))
+    }
+
+    /// A verified piece cannot be read any more: it is not ours, and its blocks may be written again.
+    fn lose(&self, piece: PieceIndex) {
+        {
+            let mut state = lock(&self.state);
+            if !state.verified.contains(piece) || state.phase == Phase::Closed {
+                return;
+            }
+            state.take_back(piece);
+        }
+        self.next_epoch();
+        lock(&self.unsaid).push(DiskEvent::PieceLost { piece });
+        self.tell();
     }
 
     /// Some piece that could be read can be no longer: what was read before is not used again.

@@ -4,9 +4,9 @@
 //! it, and only then can it be passed on. What the line carries is not known, so it is tried, as TCP tries its window:
 //! one slot more, then, as long as that pays, twice as many more each time. A slot that did not bring half of what the
 //! others do on average is given back; one whose loss would cost less than that is not kept either. Trials that change
-//! nothing become rare. All this only while somebody waits for a slot.
+//! nothing become rare. All this only while every slot is taken and somebody waits for one.
 
-use crate::limits::{LEAST_SLOTS, SLOT_TRIAL_ROUNDS, SLOT_WAIT_MAX};
+use crate::limits::{CHOKE_INTERVAL, LEAST_SLOTS, SLOT_TRIAL_ROUNDS, SLOT_WAIT_MAX};
 use core::time::Duration;
 use types::Time;
 
@@ -22,7 +22,7 @@ pub(crate) struct Slots {
     wait: u32,
     /// What `wait` is to be after a trial in vain.
     backoff: u32,
-    /// When the last round was, what had been sent until then, and whether somebody waited for a slot.
+    /// When the last round was, what had been sent until then, and whether every slot was taken.
     last: (Time, u64, bool),
 }
 
@@ -37,6 +37,8 @@ struct Trial {
 
 /// A round that is shorter says nothing of the rate.
 const SHORTEST_ROUND: Duration = Duration::from_secs(5);
+/// Nor does one that is longer: for some of it nobody was interested.
+const LONGEST_ROUND: Duration = Duration::from_secs(2 * CHOKE_INTERVAL.as_secs());
 
 impl Slots {
     pub(crate) fn new(most: usize, now: Time) -> Slots {
@@ -67,31 +69,40 @@ impl Slots {
 
     /// A round of the choker begins: so many bytes were `sent` since the start, and so many peers are interested.
     pub(crate) fn round(&mut self, now: Time, sent: u64, interested: usize) {
-        let (then, sent_then, crowded_then) = self.last;
+        let (then, sent_then, taken_then) = self.last;
         let time = now.since(then);
         if time < SHORTEST_ROUND {
             return;
         }
-        let crowded = interested > self.count;
-        self.last = (now, sent, crowded);
-        if !crowded || !crowded_then {
-            self.trial = None;
-            return;
+        let taken = interested >= self.count;
+        self.last = (now, sent, taken);
+        if !taken || !taken_then || time > LONGEST_ROUND {
+            return self.drop_trial();
         }
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = sent.saturating_sub(sent_then).saturating_mul(1000) / millis;
         match &mut self.trial {
+            None if interested == self.count => {}
             None if self.wait > 0 => self.wait -= 1,
-            None => self.try_other(rate),
+            None => self.try_other(rate, interested),
             Some(trial) if trial.rounds > 1 => trial.rounds -= 1,
-            Some(_) => self.judge(rate),
+            Some(_) => self.judge(rate, interested),
         }
     }
 
-    fn try_other(&mut self, rate: u64) {
+    /// What was tried cannot be judged: it counts for nothing.
+    fn drop_trial(&mut self) {
+        if let Some(trial) = self.trial.take() {
+            self.count = trial.before.min(self.most);
+            self.step = 1;
+        }
+    }
+
+    /// Slots that nobody is there for cannot be tried.
+    fn try_other(&mut self, rate: u64, interested: usize) {
         let count = match self.step {
             0 => (self.count - 1).max(self.most.min(LEAST_SLOTS)),
-            step => self.count.saturating_add(step).min(self.most),
+            step => self.count.saturating_add(step).min(self.most).min(interested.max(self.count)),
         };
         if count == self.count {
             return self.turn();
@@ -100,13 +111,14 @@ impl Slots {
         self.count = count;
     }
 
-    fn judge(&mut self, rate: u64) {
+    fn judge(&mut self, rate: u64, interested: usize) {
         let Some(Trial { before, rate: rate_before, .. }) = self.trial.take() else { return };
         // Half of what a slot carries on average, for each that was added or taken.
         let wide = |number: usize| u128::try_from(number).unwrap_or(u128::MAX);
         let enough = u128::from(rate_before) * (wide(before) + wide(self.count));
-        let kept = u128::from(rate) * 2 * wide(before) >= enough;
         let up = self.count > before;
+        // A line on which nothing moves gains nothing.
+        let kept = u128::from(rate) * 2 * wide(before) >= enough && !(up && rate == 0);
         if kept && up {
             self.step = self.step.saturating_mul(2).min(self.count);
         } else if !kept {
@@ -116,7 +128,7 @@ impl Slots {
         }
         self.backoff = 1;
         // The next trial follows at once: the round that was judged is what it is compared with.
-        self.try_other(rate);
+        self.try_other(rate, interested);
     }
 
     /// The other way, next time; when both are in vain, later.
@@ -206,6 +218,50 @@ mod tests {
             }
         }
         panic!("no trial went down");
+    }
+
+    #[test]
+    fn a_line_that_carries_nothing_needs_no_more() {
+        let mut slots = Slots::new(64, Time::ZERO);
+        let counts = run(&mut slots, 1, 60, 0, 0, 100);
+        assert!(counts.iter().all(|&count| count <= LEAST_SLOTS + 1), "{counts:?}");
+        run(&mut slots, 61, 60, 20_000_000, 1_000_000, 100);
+        assert!((18..=24).contains(&slots.count()), "{}", slots.count());
+        run(&mut slots, 121, 600, 0, 0, 100);
+        assert!(slots.count() <= LEAST_SLOTS + 1, "{}", slots.count());
+    }
+
+    #[test]
+    fn a_pause_is_no_measurement() {
+        let mut slots = Slots::new(64, Time::ZERO);
+        run(&mut slots, 1, 10, 9_000_000, 2_000_000, 100);
+        while slots.trial.as_ref().is_none_or(|trial| trial.before >= slots.count()) {
+            let round = slots.last.0.as_nanos() / 10_000_000_000 + 1;
+            run(&mut slots, round, 1, 9_000_000, 2_000_000, 100);
+        }
+        let before = slots.trial.as_ref().map_or(0, |trial| trial.before);
+        let (then, sent, _) = slots.last;
+        slots.round(then + Duration::from_secs(3600), sent + 1000, 100);
+        assert!(slots.trial.is_none(), "what an hour carried is no rate to compare with");
+        assert_eq!(slots.count(), before, "what was being tried was not found good");
+    }
+
+    #[test]
+    fn a_trial_that_nobody_takes_part_in_is_taken_back() {
+        let mut slots = Slots::new(64, Time::ZERO);
+        run(&mut slots, 1, 4, 50_000_000, 1_000_000, 100);
+        let before = slots.trial.as_ref().map_or(0, |trial| trial.before);
+        assert!((LEAST_SLOTS..slots.count()).contains(&before));
+        run(&mut slots, 5, 1, 50_000_000, 1_000_000, before - 1);
+        assert_eq!(slots.count(), before);
+    }
+
+    #[test]
+    fn there_are_no_more_than_there_are_peers() {
+        let mut slots = Slots::new(64, Time::ZERO);
+        let counts = run(&mut slots, 1, 60, 50_000_000, 1_000_000, 9);
+        assert!(counts.iter().all(|&count| count <= 9), "{counts:?}");
+        assert_eq!(counts[30..], [9; 30], "everybody is served");
     }
 
     #[test]

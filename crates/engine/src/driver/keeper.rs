@@ -149,6 +149,11 @@ impl Keeper {
         self.uncommitted_since.get_or_insert(now);
     }
 
+    /// What the last record says of a piece is not so any more: another one is due before long.
+    pub(super) fn note_lost(&mut self, now: Time) {
+        self.uncommitted_since.get_or_insert(now);
+    }
+
     /// When a save is due although nothing happens.
     pub(super) fn deadline(&self) -> Option<Time> {
         self.uncommitted_since.filter(|_| !self.busy).map(|since| since + COMMIT_INTERVAL)

@@ -19,7 +19,7 @@ use std::time::Duration;
 use storage::DiskEvent;
 use swarm::{Config, Input, Order, Output, PeerKey, PeerSource, Priority, Stats, Swarm};
 use tokio::task::{JoinError, JoinSet};
-use types::{BlockRange, Time};
+use types::{BlockRange, PieceIndex, Time};
 
 /// How many batches are heard before the brain's answer to them is carried out.
 const HEAR_AT_ONCE: usize = 32;
@@ -48,8 +48,8 @@ pub(super) struct Running {
     announces: JoinSet<Announced>,
     /// Dials and saves under way.
     jobs: JoinSet<Done>,
-    /// The brain had all it wants from the start: trackers are not told that it was completed.
-    complete_at_start: bool,
+    /// Trackers were told that it was completed, or need not be, since the brain had all it wants from the start.
+    completion_told: bool,
     /// The brain has all it wants; [`Finished`] follows with the commit that makes it durable.
     complete: bool,
     finished_at: Option<Time>,
@@ -84,11 +84,7 @@ impl Running {
         // Until it is its turn.
         swarm.handle(now, Input::Pause);
         if driver.add.seed_only {
-            // What is missing stays missing: pieces that are not there are not wanted.
-            let verified = driver.disk.verified();
-            let there = |piece| if verified.contains(piece) { Priority::Normal } else { Priority::Skip };
-            let priorities: Vec<_> = driver.lengths.pieces().map(there).collect();
-            swarm.handle(now, Input::SetPriorities(&priorities));
+            swarm.handle(now, Input::SetPriorities(&only_what_is_there(&driver)));
         } else if let Some(priorities) = driver.add.piece_priorities() {
             swarm.handle(now, Input::SetPriorities(&priorities));
         }
@@ -119,7 +115,7 @@ impl Running {
             announcer,
             announces: JoinSet::new(),
             jobs: JoinSet::new(),
-            complete_at_start,
+            completion_told: complete_at_start,
             complete: false,
             finished_at: None,
             publish_at: now,
@@ -253,9 +249,25 @@ impl Running {
                 self.tell(|| EventKind::PieceFailed { piece: piece.get() });
                 self.swarm.handle(now, Input::PieceFailed { piece, from_disk, digests: &digests });
             }
+            DiskEvent::PieceLost { piece } => self.lose(now, piece),
             DiskEvent::Failed(err) => return Some(Err(err.into())),
         }
         None
+    }
+
+    /// A piece cannot be read any more. It is fetched again, unless nothing is to be written; peers hear that it is gone.
+    fn lose(&mut self, now: Time, piece: PieceIndex) {
+        self.tell(|| EventKind::PieceLost { piece: piece.get() });
+        self.driver.keeper.note_lost(now);
+        if self.driver.add.seed_only {
+            self.swarm.handle(now, Input::SetPriorities(&only_what_is_there(&self.driver)));
+        }
+        self.swarm.handle(now, Input::PieceLost { piece });
+        if self.complete && !self.swarm.stats(now).finished {
+            self.complete = false;
+            self.finished_at = None;
+            self.seat.wants(now, Wants::Download);
+        }
     }
 
     fn welcome(&mut self, guest: Guest) {
@@ -407,7 +419,7 @@ impl Running {
         self.complete = true;
         self.seat.wants(now, Wants::Seed);
         let everything = self.swarm.stats(now).left_bytes == 0;
-        if everything && !self.complete_at_start {
+        if everything && !std::mem::replace(&mut self.completion_told, true) {
             self.announcer.completed(now);
         }
         if self.driver.add.seed_only {
@@ -588,6 +600,13 @@ fn told_to_trackers(stats: &Stats) -> (Counters, u64) {
 fn torrent(add: &AddTorrent, complete: bool) -> Torrent {
     let wants = if complete { Wants::Seed } else { Wants::Download };
     Torrent { max_up: add.max_up, max_down: add.max_down, ..Torrent::new(wants) }
+}
+
+/// What is missing stays missing: pieces that are not there are not wanted.
+fn only_what_is_there(driver: &Driver) -> Vec<Priority> {
+    let verified = driver.disk.verified();
+    let there = |piece| if verified.contains(piece) { Priority::Normal } else { Priority::Skip };
+    driver.lengths.pieces().map(there).collect()
 }
 
 fn report(stats: &Stats) -> Report {

@@ -43,8 +43,10 @@ impl World<'_> {
                 fast,
                 asked: Vec::new(),
                 out: VecDeque::new(),
+                in_socket: 0,
                 queued: false,
                 one_way,
+                said: Time::ZERO,
                 last_arrival: Time::ZERO,
                 choked: true,
                 choking: true,
@@ -103,6 +105,7 @@ impl World<'_> {
         let this = &mut self.ends[end as usize];
         this.open = false;
         this.out = VecDeque::new();
+        this.in_socket = 0;
         this.asked = Vec::new();
         this.allowed = [Vec::new(), Vec::new()];
         let node = this.node;

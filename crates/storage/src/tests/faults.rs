@@ -124,6 +124,26 @@ fn a_failed_sync_takes_back_what_it_was_about() {
 }
 
 #[test]
+fn a_piece_that_cannot_be_read_is_lost_and_may_come_again() {
+    let sample = Sample::one_file(PIECE, 3 * u64::from(PIECE));
+    let place = Place::new();
+    let opened = place.ready(&sample);
+    (0..3).for_each(|piece| opened.write_piece(&sample, piece));
+    block_on(opened.disk.sync()).unwrap();
+    let path = sample.path(&place.root(), 0);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(u64::from(PIECE) + 1000).unwrap();
+    let (kept, lost) = (sample.block(0, 0), sample.block(1, 0));
+    assert!(block_on(opened.disk.read_block(kept)).is_ok());
+    assert_eq!(block_on(opened.disk.read_block(lost)), Err(Error::Shorter(path)));
+    assert_eq!(opened.event(), DiskEvent::PieceLost { piece: lost.piece });
+    assert_eq!(opened.disk.verified(), pieces(&sample, &[0, 2]), "of the other one nobody knows yet");
+    assert_eq!(block_on(opened.disk.read_block(lost)), Err(Error::NotVerified(1)));
+    opened.write_piece(&sample, 1);
+    assert_eq!(block_on(opened.disk.read_block(lost)).unwrap(), sample.bytes(lost));
+}
+
+#[test]
 fn short_and_interrupted_writes_are_finished() {
     let sample = Sample::new(PIECE, &[(Kind::File, 100_000), (Kind::File, 50_000)]);
     let place = Place::new();

@@ -85,8 +85,8 @@ impl Picker {
                 let expected = if let Block::Asked(n) = *state { n } else { 0 };
                 // Asked of several: in the end game, or near a deadline, and for no other reason.
                 let late = if begun.late { DEADLINE_COPIES } else { 1 };
-                let most = if begun.again { END_GAME_COPIES } else { late };
-                assert!(expected <= most, "{block:?} is asked of {expected} peers");
+                let again = if begun.again { END_GAME_COPIES } else { 1 };
+                assert!(expected <= late.max(again), "{block:?} is asked of {expected} peers");
                 assert_eq!(copies.remove(&block).unwrap_or(0), expected, "requests for {block:?}, {state:?}");
             }
         }

@@ -184,6 +184,6 @@ fn the_same_seed_gives_the_same_outputs() {
     };
     assert_eq!(run(7), run(7));
     // On every machine. A change of what the brain decides changes this number, and nothing else does.
-    assert_eq!(run(7), 0x373c_3d42_3b25_557e, "{:#x}", run(7));
+    assert_eq!(run(7), 0xa79f_5374_daca_322e, "{:#x}", run(7));
     assert_ne!(run(7), run(8));
 }
