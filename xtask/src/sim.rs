@@ -1,4 +1,4 @@
-//! The bars of the swarm's brain, in simulated swarms: each is a command that anybody can type.
+//! The bars of the brains, in simulated swarms and DHTs: each is a command that anybody can type.
 
 use std::fmt::Write;
 use std::fs;
@@ -105,6 +105,36 @@ const BARS: &[Bar] = &[
             AtMost(1.1),
         )
     },
+    bar(
+        "DHT of 500: share of lookups that found the peer",
+        "dht --nodes 500",
+        (2, 5),
+        dht_found,
+        AtLeast(0.99),
+    ),
+    bar(
+        "DHT of 500, 1,000 hostile nodes of one /24 around a torrent: share of lookups that found its peer",
+        "dht --nodes 500",
+        (2, 5),
+        dht_target_found,
+        AtLeast(0.99),
+    ),
+    bar("DHT of 10,000: share of lookups that found the peer", "dht", (0, 1), dht_found, AtLeast(0.99)),
+    bar(
+        "DHT of 10,000: median hops over log2 of the nodes",
+        "dht",
+        (0, 1),
+        |v| Some(v["hops"].as_f64()? / v["log2_nodes"].as_f64()?),
+        AtMost(0.5),
+    ),
+    bar("DHT of 10,000: median queries of a lookup", "dht", (0, 1), |v| v["queries"].as_f64(), AtMost(40.0)),
+    bar(
+        "DHT of 10,000, 1,000 hostile nodes of one /24 around a torrent: share of lookups that found its peer",
+        "dht",
+        (0, 1),
+        dht_target_found,
+        AtLeast(0.99),
+    ),
 ];
 
 const fn bar(
@@ -119,6 +149,14 @@ const fn bar(
 
 fn ratio(summary: &Value) -> Option<f64> {
     summary["ratio"].as_f64()
+}
+
+fn dht_found(summary: &Value) -> Option<f64> {
+    summary["found"].as_f64()
+}
+
+fn dht_target_found(summary: &Value) -> Option<f64> {
+    summary["target_found"].as_f64()
 }
 
 fn honest_bans(summary: &Value) -> Option<f64> {

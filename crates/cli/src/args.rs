@@ -161,14 +161,14 @@ pub(crate) struct Verify {
     pub(crate) json: bool,
 }
 
-/// Simulate a swarm: real piece-and-peer logic, virtual lines and time, one seed
+/// Simulate a swarm or a DHT: real logic, virtual lines and time, one seed
 ///
-/// Scenarios: flash-crowd, steady, slow-seed, heterogeneous, free-riders, poisoned, partition, streaming, chaos.
+/// Scenarios: flash-crowd, steady, slow-seed, heterogeneous, free-riders, poisoned, partition, streaming, chaos; dht.
 #[derive(Debug, Args)]
 pub(crate) struct Sim {
-    /// What kind of swarm
+    /// What kind of swarm, or dht
     #[arg(default_value = "flash-crowd", value_parser = scenario, env = "RAWTORRENT_SCENARIO")]
-    pub(crate) scenario: ::sim::Scenario,
+    pub(crate) scenario: Scenario,
     /// A swarm from a file (JSON) instead
     #[arg(long, value_name = "FILE", env = "RAWTORRENT_FILE")]
     #[arg(conflicts_with_all = ["scenario", "peers", "seeds", "size", "up", "down"])]
@@ -197,14 +197,20 @@ pub(crate) struct Sim {
     /// The shortest and the longest round trip between two peers [default: 40-200ms]
     #[arg(long, value_name = "MIN-MAXms", env = "RAWTORRENT_RTT", value_parser = round_trips)]
     pub(crate) rtt: Option<(Duration, Duration)>,
-    /// Of a hundred peers, how many crash or leave in a minute, to come back later
-    #[arg(long, value_name = "PERCENT", default_value_t = 0, env = "RAWTORRENT_CHURN")]
+    /// Of a hundred peers, how many crash or leave in a minute, to come back later [default: 0; dht: 2, others come]
+    #[arg(long, value_name = "PERCENT", env = "RAWTORRENT_CHURN")]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=1000))]
-    pub(crate) churn: u32,
-    /// Of a thousand packets, how many are lost
-    #[arg(long, value_name = "PERMILLE", default_value_t = 0, env = "RAWTORRENT_LOSS")]
+    pub(crate) churn: Option<u32>,
+    /// Of a thousand packets, how many are lost [default: 0; dht: 10]
+    #[arg(long, value_name = "PERMILLE", env = "RAWTORRENT_LOSS")]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=500))]
-    pub(crate) loss: u32,
+    pub(crate) loss: Option<u32>,
+    /// Nodes of the DHT [default: 10,000]
+    #[arg(long, value_name = "N", env = "RAWTORRENT_NODES", value_parser = clap::value_parser!(u32).range(20..=100_000))]
+    pub(crate) nodes: Option<u32>,
+    /// Nodes of one /24 that try to hide a torrent in the DHT [default: 1,000]
+    #[arg(long, value_name = "N", env = "RAWTORRENT_HOSTILE", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) hostile: Option<u32>,
     /// Peers that send wrong blocks, in the scenario poisoned [default: 5]
     #[arg(long, value_name = "N", env = "RAWTORRENT_LIARS")]
     pub(crate) liars: Option<u32>,
@@ -387,11 +393,21 @@ fn times(text: &str) -> Result<u8, String> {
     text.parse().or_else(|_| switch(text).map(u8::from))
 }
 
-fn scenario(text: &str) -> Result<::sim::Scenario, String> {
+/// What can be simulated by name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scenario {
+    Swarm(::sim::Scenario),
+    Dht,
+}
+
+fn scenario(text: &str) -> Result<Scenario, String> {
+    if text == "dht" {
+        return Ok(Scenario::Dht);
+    }
     let found = ::sim::Scenario::ALL.iter().find(|(name, _)| *name == text);
-    found.map(|&(_, scenario)| scenario).ok_or_else(|| {
+    found.map(|&(_, scenario)| Scenario::Swarm(scenario)).ok_or_else(|| {
         let names: Vec<&str> = ::sim::Scenario::ALL.iter().map(|(name, _)| *name).collect();
-        format!("there are {}", names.join(", "))
+        format!("there are {}, dht", names.join(", "))
     })
 }
 

@@ -1,6 +1,8 @@
-//! `sim`: swarms of real brains in virtual time.
+//! `sim`: swarms of real brains, or a DHT of real nodes, in virtual time.
 
-use crate::args::{Check, Sim};
+mod dht;
+
+use crate::args::{self, Check, Sim};
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::interrupt;
@@ -15,9 +17,14 @@ use std::time::{Duration, Instant};
 
 pub(crate) fn run(args: &Sim, console: &Console) -> Result<Exit, Failure> {
     interrupt::immediate(console)?;
-    let swarm = Swarm::new(args)?;
     // A broken rule is told as a failure, with the seed.
     std::panic::set_hook(Box::new(|_| {}));
+    let scenario = match args.scenario {
+        args::Scenario::Dht if args.file.is_none() => return dht::run(args, console),
+        args::Scenario::Dht => Scenario::FlashCrowd,
+        args::Scenario::Swarm(scenario) => scenario,
+    };
+    let swarm = Swarm::new(args, scenario)?;
     let runs = swarm.run_all(args)?;
     if let Some(file) = &args.plot {
         let svg = ::sim::completion_curve(&swarm.title(args), &runs).or_fail(kind::OUTPUT, "--plot")?;
@@ -32,6 +39,33 @@ pub(crate) fn run(args: &Sim, console: &Console) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// One run after another, as many at once as there are processors.
+fn run_seeds<T: Send>(args: &Sim, run: impl Fn(u64) -> Result<T, Failure> + Sync) -> Result<Vec<T>, Failure> {
+    let end = args.seed.saturating_add(args.runs.into());
+    let next = AtomicU64::new(args.seed);
+    let done: Mutex<Vec<Result<T, Failure>>> = Mutex::new(Vec::new());
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(args.runs as usize) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    let report = run(seed);
+                    if report.is_err() {
+                        // The others are not worth waiting for.
+                        next.store(end, Ordering::Relaxed);
+                    }
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push(report);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect()
+}
+
 /// What is run.
 enum Swarm {
     Named(Scenario, Box<Options>),
@@ -39,13 +73,12 @@ enum Swarm {
 }
 
 impl Swarm {
-    fn new(args: &Sim) -> Result<Swarm, Failure> {
+    fn new(args: &Sim, scenario: Scenario) -> Result<Swarm, Failure> {
         if let Some(file) = &args.file {
             let name = file.display();
             let text = fs::read_to_string(file).or_fail(kind::SOURCE, format!("cannot read {name}"))?;
             return Ok(Swarm::File(Box::new(Spec::from_json(&text).or_fail(kind::SOURCE, name)?)));
         }
-        let scenario = args.scenario;
         let mut options = Options::of(scenario);
         let set = |to: &mut usize, value: Option<u32>| *to = value.map_or(*to, |value| value as usize);
         set(&mut options.leechers, args.peers);
@@ -57,8 +90,8 @@ impl Swarm {
         options.up = args.up.unwrap_or(options.up);
         options.down = args.down.unwrap_or(options.up.saturating_mul(4));
         options.round_trip = args.rtt.unwrap_or(options.round_trip);
-        options.churn_percent = args.churn;
-        options.loss_permille = args.loss;
+        options.churn_percent = args.churn.unwrap_or(options.churn_percent);
+        options.loss_permille = args.loss.unwrap_or(options.loss_permille);
         options.super_seed = args.super_seed;
         options.check_all = args.check.map(|check| check == Check::Every);
         if scenario.spec(&options, 0).is_none() {
@@ -95,32 +128,8 @@ impl Swarm {
         }
     }
 
-    /// One run after another, as many at once as there are processors.
     fn run_all(&self, args: &Sim) -> Result<Vec<Report>, Failure> {
-        let end = args.seed.saturating_add(args.runs.into());
-        let next = AtomicU64::new(args.seed);
-        let done: Mutex<Vec<Result<Report, Failure>>> = Mutex::new(Vec::new());
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        std::thread::scope(|scope| {
-            for _ in 0..threads.min(args.runs as usize) {
-                scope.spawn(|| {
-                    loop {
-                        let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= end {
-                            return;
-                        }
-                        let report = self.run_one(args, seed);
-                        if report.is_err() {
-                            // The others are not worth waiting for.
-                            next.store(end, Ordering::Relaxed);
-                        }
-                        done.lock().unwrap_or_else(PoisonError::into_inner).push(report);
-                    }
-                });
-            }
-        });
-        let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut reports = done.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut reports = run_seeds(args, |seed| self.run_one(args, seed))?;
         reports.sort_by_key(|report| report.seed);
         Ok(reports)
     }

@@ -8,6 +8,7 @@
 //! | [`http`] | one bounded `GET` at a time, for trackers and `.torrent` files |
 //! | [`udp_tracker`] | drives one request to a UDP tracker |
 //! | [`announce`] | announces and scrapes, whatever the tracker speaks, over IPv4 and IPv6 |
+//! | [`dht`] | drives a node of the DHT over UDP sockets |
 //! | [`tracker_server`] | a small HTTP tracker, for the demo and for tests |
 //!
 //! Nothing here decides anything about BitTorrent: rules live in the sans-IO crates below.
@@ -16,6 +17,7 @@
 pub mod announce;
 pub mod bind;
 pub mod conn;
+pub mod dht;
 pub mod handshake;
 pub mod http;
 pub mod tracker_server;

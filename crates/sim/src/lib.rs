@@ -3,8 +3,10 @@
 //! [`run`] takes a [`Spec`] (who takes part, what the network is like, what goes wrong) and a seed, drives one
 //! [`swarm::Swarm`] for each peer over virtual lines and disks, and tells what came of it. On the way everything
 //! that the brains say is held to the rules of the protocol, and everything that they count is recounted.
+//! [`run_dht`] does the like with thousands of nodes of the DHT.
 #![forbid(unsafe_code)]
 
+mod dht;
 mod disk;
 mod outcome;
 mod plot;
@@ -15,6 +17,7 @@ mod segments;
 mod spec;
 mod world;
 
+pub use dht::{DhtOptions, DhtReport, DhtSummary, run_dht};
 pub use outcome::{Outcome, PeerOutcome};
 pub use plot::{PlotError, completion_curve};
 pub use report::{Report, Summary};
@@ -26,8 +29,12 @@ pub use spec::{Checks, DiskSpec, Fault, FileError, PeerSpec, Role, Skew, Spec};
 /// # Errors
 /// If a peer does not complete in time (what it waited for), or if a brain breaks a rule (which).
 pub fn run(spec: &Spec, seed: u64) -> Result<Outcome, String> {
-    let world = || world::World::new(spec, seed).run();
-    std::panic::catch_unwind(world).unwrap_or_else(|payload| {
+    caught(|| world::World::new(spec, seed).run())
+}
+
+/// Runs it; a panic is a broken rule.
+fn caught<T>(run: impl FnOnce() -> Result<T, String> + std::panic::UnwindSafe) -> Result<T, String> {
+    std::panic::catch_unwind(run).unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
         Err(format!("a rule is broken: {}", text.unwrap_or("a panic without words")))

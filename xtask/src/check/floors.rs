@@ -37,7 +37,8 @@ const ROWS: &[Row] = &[
     brain("metainfo", 2, &["types", "hash", "bencode"], &["thiserror"]),
     brain("wire", 2, &["types", "hash", "bencode"], &["thiserror"]),
     brain("tracker", 2, &["types", "bencode"], &["fastrand", "thiserror"]),
-    brain("dht", 2, &["types", "hash", "bencode"], &["fastrand", "thiserror"]),
+    // CRC-32C for node ids (BEP 42), Ed25519 for mutable items (BEP 44).
+    brain("dht", 2, &["types", "hash", "bencode"], &["crc", "ed25519-dalek", "fastrand", "thiserror"]),
     brain("utp", 2, &["types"], &["fastrand", "thiserror"]),
     // CRC-32C for the priority of peers (BEP 40).
     brain("swarm", 3, &["types", "hash", "metainfo", "wire"], &["crc", "fastrand", "thiserror"]),
