@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Seed(Box<Seed>),
     Create(Create),
     Show(Show),
+    Magnet(Magnet),
     Verify(Verify),
     Sim(Box<Sim>),
     /// Watch a torrent arrive, message by message: three sessions on this machine, no network, a few seconds
@@ -138,14 +139,21 @@ pub(crate) struct Create {
     pub(crate) web_seed: Vec<String>,
 }
 
-/// Show what is in a torrent
+/// Show what is in a torrent, or what a magnet link says
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// A .torrent file, its http(s) URL, or - for standard input
+    /// A .torrent file, its http(s) URL, - for standard input, or a magnet link (nothing is fetched)
     pub(crate) torrent: String,
     /// One JSON object instead of text
     #[arg(long, env = "RAWTORRENT_JSON", value_parser = switch)]
     pub(crate) json: bool,
+}
+
+/// Print the magnet link of a torrent
+#[derive(Debug, Args)]
+pub(crate) struct Magnet {
+    /// A .torrent file, its http(s) URL, or - for standard input
+    pub(crate) torrent: String,
 }
 
 /// Check which pieces and files on disk are good; exit code 1 unless all are
@@ -362,7 +370,7 @@ impl Command {
             Command::Show(args) => args.json,
             Command::Verify(args) => args.json,
             Command::Sim(args) => args.json,
-            Command::Create(_) | Command::Demo => false,
+            Command::Create(_) | Command::Magnet(_) | Command::Demo => false,
         }
     }
 }

@@ -44,6 +44,8 @@ pub(crate) mod kind {
     pub(crate) const SOURCE: &str = "source";
     /// What was read is not a torrent, or a broken one.
     pub(crate) const BAD_TORRENT: &str = "bad_torrent";
+    /// A magnet link that names no torrent, or is broken.
+    pub(crate) const BAD_MAGNET: &str = "bad_magnet";
     /// A torrent or link of a sort that cannot be downloaded yet.
     pub(crate) const UNSUPPORTED: &str = "unsupported";
     /// `--select` asks for what the torrent does not have.

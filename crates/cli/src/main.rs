@@ -13,6 +13,7 @@ mod download;
 mod failure;
 mod interrupt;
 mod listing;
+mod magnet;
 mod paint;
 mod progress;
 mod seed;
@@ -49,6 +50,7 @@ fn run(line: &CommandLine) -> Exit {
         Command::Seed(args) => seed::run(args, &console),
         Command::Create(args) => create::run(args, &console),
         Command::Show(args) => show::run(args, &console),
+        Command::Magnet(args) => magnet::run(args, &console),
         Command::Verify(args) => verify::run(args, &console),
         Command::Sim(args) => crate::sim::run(args, &console),
         Command::Demo => demo::run(&console),

@@ -1,4 +1,4 @@
-//! `show`: what is in a torrent.
+//! `show`: what is in a torrent, or what a magnet link says.
 
 use crate::args::Show;
 use crate::console::{Console, json_line};
@@ -9,13 +9,18 @@ use crate::source::Source;
 use crate::text::{counted, printable};
 use crate::units::{Size, date, grouped};
 use crate::{interrupt, runtime, transfer};
-use metainfo::Metainfo;
+use metainfo::{Magnet, Metainfo};
 use serde::Serialize;
 use std::fmt::{self, Display};
 
 pub(crate) fn run(args: &Show, console: &Console) -> Result<Exit, Failure> {
     interrupt::immediate(console)?;
-    let torrent = runtime()?.block_on(Source::new(&args.torrent).load(transfer::fetch_alone))?;
+    let source = Source::new(&args.torrent);
+    if let Some(magnet) = source.magnet()? {
+        console.print(magnet_shown(&magnet, args.json))?;
+        return Ok(Exit::Done);
+    }
+    let torrent = runtime()?.block_on(source.load(transfer::fetch_alone))?;
     let files = listing::list(&torrent);
     let shown = Shown::new(&torrent, &files);
     if args.json {
@@ -85,50 +90,110 @@ struct Text<'a> {
 
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.shown;
-        self.line(f, "name", self.paint.paint(Look::Bold, printable(shown.name)))?;
-        self.lines(
-            f,
-            "info hash",
-            [("v1", &shown.info_hash_v1), ("v2", &shown.info_hash_v2)]
-                .iter()
-                .filter_map(|(version, hash)| hash.as_ref().map(|hash| format!("{hash} ({version})"))),
-        )?;
-        self.line(
-            f,
-            "size",
-            format_args!("{} ({} bytes)", Size(shown.total_size), grouped(shown.total_size)),
-        )?;
+        let Text { shown, paint, .. } = *self;
+        line(f, paint, "name", paint.paint(Look::Bold, printable(shown.name)))?;
+        lines(f, paint, "info hash", hashes(&shown.info_hash_v1, &shown.info_hash_v2))?;
+        let size = format!("{} ({} bytes)", Size(shown.total_size), grouped(shown.total_size));
+        line(f, paint, "size", size)?;
         let pieces = counted(shown.pieces.into(), "piece");
-        self.line(f, "pieces", format_args!("{pieces} of {}", Size(shown.piece_length.into())))?;
+        line(f, paint, "pieces", format!("{pieces} of {}", Size(shown.piece_length.into())))?;
         if shown.private {
-            self.line(f, "private", "yes, peers come from its trackers only")?;
+            line(f, paint, "private", "yes, peers come from its trackers only")?;
         }
-        self.lines(f, "trackers", shown.trackers.iter().map(|tier| tier.join("  ")))?;
-        self.lines(f, "web seeds", shown.web_seeds.iter().cloned())?;
-        self.lines(f, "comment", shown.comment.into_iter().flat_map(str::lines).map(str::to_owned))?;
-        self.lines(f, "created by", shown.created_by.into_iter().map(str::to_owned))?;
-        self.lines(f, "created on", shown.creation_date.into_iter().map(date))?;
+        lines(f, paint, "trackers", shown.trackers.iter().map(|tier| tier.join("  ")))?;
+        lines(f, paint, "web seeds", shown.web_seeds.iter().cloned())?;
+        lines(f, paint, "comment", shown.comment.into_iter().flat_map(str::lines).map(str::to_owned))?;
+        lines(f, paint, "created by", shown.created_by.into_iter().map(str::to_owned))?;
+        lines(f, paint, "created on", shown.creation_date.into_iter().map(date))?;
         writeln!(f, "{}", self.paint.paint(Look::Dim, counted(self.files.len() as u64, "file")))?;
         f.write_str(&file_table(self.files, self.paint))
     }
 }
 
-impl Text<'_> {
-    fn line(&self, f: &mut fmt::Formatter<'_>, label: &str, value: impl Display) -> fmt::Result {
-        writeln!(f, "{:<11} {value}", self.paint.paint(Look::Dim, label))
-    }
+/// What a magnet link says; what it does not tell is null.
+#[derive(Debug, Serialize)]
+struct ShownMagnet<'a> {
+    name: Option<&'a str>,
+    info_hash_v1: Option<String>,
+    info_hash_v2: Option<String>,
+    /// Unknown, as all of the next: a link tells no more than a name and where to ask.
+    version: (),
+    total_size: (),
+    piece_length: (),
+    pieces: (),
+    files: (),
+    private: (),
+    /// As tiers, one tracker each.
+    trackers: Vec<[&'a str; 1]>,
+    web_seeds: &'a [String],
+    /// `host:port`, as are the DHT nodes.
+    peers: Vec<String>,
+    dht_nodes: Vec<String>,
+    /// The files that it wants (BEP 53), such as `0,3-5`; null: all.
+    select_only: Option<String>,
+}
 
-    /// One label for several values; nothing where there are none.
-    fn lines(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        label: &str,
-        values: impl IntoIterator<Item = String>,
-    ) -> fmt::Result {
-        let labels = std::iter::once(label).chain(std::iter::repeat(""));
-        labels.zip(values).try_for_each(|(label, value)| self.line(f, label, printable(&value)))
+fn magnet_shown(magnet: &Magnet, json: bool) -> String {
+    let ranges = magnet.select_only.iter().map(|range| match (range.start(), range.end()) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
+    });
+    let shown = ShownMagnet {
+        name: magnet.name.as_deref(),
+        info_hash_v1: magnet.info_hash.v1().map(|hash| hash.to_string()),
+        info_hash_v2: magnet.info_hash.v2().map(|hash| hash.to_string()),
+        version: (),
+        total_size: (),
+        piece_length: (),
+        pieces: (),
+        files: (),
+        private: (),
+        trackers: magnet.trackers.iter().map(|tracker| [tracker.as_str()]).collect(),
+        web_seeds: &magnet.web_seeds,
+        peers: magnet.peers.iter().map(ToString::to_string).collect(),
+        dht_nodes: magnet.dht_nodes.iter().map(ToString::to_string).collect(),
+        select_only: Some(ranges.collect::<Vec<_>>().join(",")).filter(|ranges| !ranges.is_empty()),
+    };
+    if json { json_line(&shown) } else { MagnetText { shown: &shown, paint: Paint::of_stdout() }.to_string() }
+}
+
+/// The same for people.
+struct MagnetText<'a> {
+    shown: &'a ShownMagnet<'a>,
+    paint: Paint,
+}
+
+impl Display for MagnetText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let MagnetText { shown, paint } = *self;
+        line(f, paint, "name", paint.paint(Look::Bold, printable(shown.name.unwrap_or("unknown"))))?;
+        lines(f, paint, "info hash", hashes(&shown.info_hash_v1, &shown.info_hash_v2))?;
+        lines(f, paint, "trackers", shown.trackers.iter().map(|tier| tier.concat()))?;
+        lines(f, paint, "web seeds", shown.web_seeds.iter().cloned())?;
+        lines(f, paint, "peers", shown.peers.iter().cloned())?;
+        lines(f, paint, "dht nodes", shown.dht_nodes.iter().cloned())?;
+        lines(f, paint, "files", shown.select_only.iter().cloned())
     }
+}
+
+fn hashes<'a>(v1: &'a Option<String>, v2: &'a Option<String>) -> impl Iterator<Item = String> + 'a {
+    let versions = [("v1", v1), ("v2", v2)].into_iter();
+    versions.filter_map(|(version, hash)| hash.as_ref().map(|hash| format!("{hash} ({version})")))
+}
+
+fn line(f: &mut fmt::Formatter<'_>, paint: Paint, label: &str, value: impl Display) -> fmt::Result {
+    writeln!(f, "{:<11} {value}", paint.paint(Look::Dim, label))
+}
+
+/// One label for several values; nothing where there are none.
+fn lines(
+    f: &mut fmt::Formatter<'_>,
+    paint: Paint,
+    label: &str,
+    values: impl IntoIterator<Item = String>,
+) -> fmt::Result {
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    labels.zip(values).try_for_each(|(label, value)| line(f, paint, label, printable(&value)))
 }
 
 /// Number, size and path of each file, as `--list` prints them and `--select` counts them.

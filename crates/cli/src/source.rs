@@ -1,7 +1,7 @@
-//! Where torrents come from: a file, standard input, a URL.
+//! Where torrents come from: a file, standard input, a URL, a magnet link.
 
 use crate::failure::{Failure, OrFail, kind};
-use metainfo::Metainfo;
+use metainfo::{Magnet, Metainfo};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -15,7 +15,7 @@ pub(crate) enum Source<'a> {
     File(&'a Path),
     Stdin,
     Url(&'a str),
-    Magnet,
+    Magnet(&'a str),
     /// A URL of another scheme than http(s).
     OtherUrl(&'a str),
 }
@@ -26,7 +26,7 @@ impl<'a> Source<'a> {
         match scheme.as_deref() {
             _ if text == "-" => Source::Stdin,
             Some("http" | "https") => Source::Url(text),
-            Some("magnet") => Source::Magnet,
+            Some("magnet") => Source::Magnet(text),
             Some(_) if text.contains("://") => Source::OtherUrl(text),
             _ => Source::File(Path::new(text)),
         }
@@ -38,8 +38,14 @@ impl<'a> Source<'a> {
             Source::File(path) => path.display().to_string(),
             Source::Stdin => "standard input".into(),
             Source::Url(url) | Source::OtherUrl(url) => url.into(),
-            Source::Magnet => "magnet link".into(),
+            Source::Magnet(_) => "magnet link".into(),
         }
+    }
+
+    /// The link, if it is one.
+    pub(crate) fn magnet(self) -> Result<Option<Magnet>, Failure> {
+        let Source::Magnet(link) = self else { return Ok(None) };
+        Magnet::parse(link).map(Some).map_err(|error| Failure::new(kind::BAD_MAGNET, error))
     }
 
     /// Reads and decodes a torrent; `fetch` gets what a URL names.
@@ -65,9 +71,12 @@ impl<'a> Source<'a> {
                 tokio::task::spawn_blocking(move || read_file(&path))
             }
             Source::Stdin => tokio::task::spawn_blocking(|| read_bounded(io::stdin().lock())),
-            Source::Magnet => {
+            Source::Magnet(_) => {
+                self.magnet()?;
                 return unsupported(
-                    "magnet links are not supported yet; give the .torrent file or its http(s) URL".into(),
+                    "a magnet link names a torrent but does not hold it; give the .torrent file, which \
+                     'rawtorrent download --metadata-only -o x.torrent' fetches"
+                        .into(),
                 );
             }
             Source::Url(url) | Source::OtherUrl(url) => {
@@ -120,7 +129,7 @@ mod tests {
             ("a.torrent", Source::File(Path::new("a.torrent"))),
             ("C:a", Source::File(Path::new("C:a"))),
             ("HTTPS://host/a", Source::Url("HTTPS://host/a")),
-            ("magnet:?xt=urn:btih:00", Source::Magnet),
+            ("magnet:?xt=urn:btih:00", Source::Magnet("magnet:?xt=urn:btih:00")),
             ("ftp://host/a", Source::OtherUrl("ftp://host/a")),
         ] {
             assert_eq!(Source::new(text), expected);

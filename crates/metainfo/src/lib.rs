@@ -1,7 +1,9 @@
-//! Torrent files, v1, v2 and hybrid: decoded, checked, made safe, and encoded (BEP 3, 12, 19, 27, 47, 52).
+//! Torrent files, v1, v2 and hybrid: decoded, checked, made safe, and encoded (BEP 3, 12, 19, 27, 47, 52); and magnet
+//! links (BEP 9, 53).
 //!
 //! [`Metainfo::parse`] either returns a torrent whose numbers agree with each other and whose names are safe to use
 //! below a folder of the user's choice, or an [`Error`] that says what is wrong. [`create::Builder`] writes one.
+//! [`Magnet::parse`] reads a link, which names a torrent and says where to find it.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -16,11 +18,13 @@ mod metainfo;
 mod parse;
 
 pub mod create;
+pub mod magnet;
 pub mod merkle;
 pub mod names;
 
 pub use error::Error;
 pub use file::{File, FileKind, FileSlice, SafePath};
+pub use magnet::{Magnet, MagnetError};
 pub use metainfo::{Metainfo, Version};
 pub use parse::Limits;
 

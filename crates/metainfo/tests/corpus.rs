@@ -1,8 +1,8 @@
-//! What other clients' own tests say about torrent files, names and hash trees: the corpus.
+//! What other clients' own tests say about torrent files, magnet links, names and hash trees: the corpus.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers outside of `#[test]` functions
 
 use metainfo::names::{Rules, repair_utf8, safe_element};
-use metainfo::{FileKind, Limits, Metainfo, merkle};
+use metainfo::{FileKind, Limits, Magnet, Metainfo, merkle};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -39,6 +39,45 @@ fn torrent_files() {
         };
         (file.to_owned(), found)
     });
+}
+
+#[test]
+fn magnets() {
+    let Some(cases) = cases("magnet.json", |json| json["cases"].clone()) else { return };
+    report("magnet", &cases, |case| {
+        let link = match case["uri"].as_str() {
+            Some(uri) => uri.as_bytes().to_vec(),
+            None => unhex(case["uri_hex"].as_str().unwrap()),
+        };
+        let expected = &case["expect"];
+        let found = match (expected["ok"].as_bool().unwrap(), Magnet::parse(&link)) {
+            (true, Ok(magnet)) => wrong_parts(expected, &magnet),
+            (true, Err(_)) => BTreeSet::from(["refused"]),
+            (false, Ok(_)) => BTreeSet::from(["accepted"]),
+            (false, Err(_)) => BTreeSet::new(),
+        };
+        (case["id"].as_str().unwrap().to_owned(), found)
+    });
+}
+
+/// The parts of a magnet link that are expected to be otherwise; what the case does not speak of is right.
+fn wrong_parts(expected: &Json, magnet: &Magnet) -> BTreeSet<&'static str> {
+    let text = |list: &[metainfo::magnet::HostPort]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let selected: Vec<u32> = magnet.select_only.iter().cloned().flatten().collect();
+    [
+        ("btih", Json::from(magnet.info_hash.v1().map(|hash| hash.to_string()))),
+        ("btmh", Json::from(magnet.info_hash.v2().map(|hash| hash.to_string()))),
+        ("name", Json::from(magnet.name.clone())),
+        ("trackers", Json::from(magnet.trackers.clone())),
+        ("web_seeds", Json::from(magnet.web_seeds.clone())),
+        ("peers", Json::from(text(&magnet.peers))),
+        ("dht_nodes", Json::from(text(&magnet.dht_nodes))),
+        ("select_only", Json::from(selected)),
+    ]
+    .into_iter()
+    .filter(|(part, found)| expected.get(part).is_some_and(|expected| expected != found))
+    .map(|(part, _)| part)
+    .collect()
 }
 
 /// What was established by reading the file with nobody's client.

@@ -21,6 +21,9 @@ const BAD: &[(&str, &str)] = &[
     ),
 ];
 
+const LINK: &str =
+    "magnet:?xt=urn:btih:0123456789012345678901234567890123456789&dn=a+b%1B&tr=http://t/a&x.pe=h:1&so=2,4";
+
 /// `x`, 5 bytes, "hello".
 const GOOD: &[u8] = b"d4:infod6:lengthi5e4:name1:x12:piece lengthi16384e6:pieces20:01234567890123456789ee";
 
@@ -52,11 +55,8 @@ fn what_cannot_be_read_is_told() {
     place.run(&["show", "missing.torrent"]).failed(&["missing.torrent", "No such file"]);
     place.run(&["show", "."]).failed(&["folder"]);
     place.run(&["show", "ftp://host/x.torrent"]).failed(&["ftp://host/x.torrent", "http"]);
-    place.run(&["download", "magnet:?xt=urn:btih:0123456789012345678901234567890123456789"]).failed(&[
-        "magnet",
-        "not supported yet",
-        ".torrent",
-    ]);
+    place.run(&["verify", LINK, "--data", "."]).failed(&["magnet link", "--metadata-only"]);
+    place.run(&["download", "magnet:?xt=urn:btih:0123"]).failed(&["magnet link", "not a hash"]);
     place.run_with_input(&["show", "-"], b"").failed(&["standard input", "empty"]);
 }
 
@@ -96,6 +96,30 @@ fn a_strangers_words_do_not_reach_the_terminal() {
     assert!(text.text().contains("\\u{1b}[31mred"), "{}", text.text());
     assert!(!text.text().contains('\x1b'));
     assert_eq!(place.show("t.torrent")["comment"], "\x1b[31mred\x07");
+}
+
+#[test]
+fn magnet_links_are_shown_and_made() {
+    let place = Place::new();
+    let text = place.run(&["show", LINK]).done();
+    for line in [
+        "name        a b\\u{1b}\n",
+        "info hash   0123",
+        "trackers    http://t/a\n",
+        "peers       h:1\n",
+        "2,4",
+    ] {
+        assert!(text.text().contains(line), "{line}: {}", text.text());
+    }
+    let shown = place.show(LINK);
+    assert_eq!(shown["info_hash_v1"], "0123456789012345678901234567890123456789");
+    assert_eq!((&shown["name"], &shown["files"]), (&json!("a b\u{1b}"), &json!(null)));
+    assert_eq!((&shown["trackers"], &shown["select_only"]), (&json!([["http://t/a"]]), &json!("2,4")));
+    place.write("t.torrent", [b"d8:announce12:udp://t:1/?&".as_slice(), &GOOD[1..]].concat());
+    let link = place.run(&["magnet", "t.torrent"]).done();
+    let hash = place.show("t.torrent")["info_hash_v1"].as_str().unwrap().to_owned();
+    assert_eq!(link.text(), format!("magnet:?xt=urn:btih:{hash}&dn=x&tr=udp%3A%2F%2Ft%3A1%2F%3F%26\n"));
+    assert_eq!(place.show(link.text().trim())["trackers"], json!([["udp://t:1/?&"]]));
 }
 
 #[test]

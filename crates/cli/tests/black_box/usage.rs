@@ -32,7 +32,7 @@ fn help_and_version_are_data() {
     for part in ["download", "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted", "RAWTORRENT_"] {
         assert!(help.text().contains(part), "{}", help.text());
     }
-    for command in ["download", "seed", "create", "show", "verify", "demo"] {
+    for command in ["download", "seed", "create", "show", "magnet", "verify", "demo"] {
         place.run(&[command, "--help"]).done();
     }
     assert_eq!(
