@@ -69,10 +69,7 @@ fn wait_until_ready(addr: SocketAddr, info_hash: [u8; 20]) {
 // The corpus: what a peer sends after the handshake, and what is expected of the other side.
 
 /// Cases where we differ from what the corpus expects, and why.
-const DEVIATIONS: &[(&str, &str)] = &[(
-    "ut_metadata_request_out_of_range",
-    "we do not offer ut_metadata yet, so nothing is to be answered: ignored, and the peer stays",
-)];
+const DEVIATIONS: &[(&str, &str)] = &[];
 
 #[test]
 fn the_corpus_of_illegal_messages() {

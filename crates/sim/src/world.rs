@@ -424,6 +424,8 @@ impl World<'_> {
                 self.say(end_of(peer), Message::Cancel(block.into()));
             }
             Output::Serve { peer, block } => self.serve(end_of(peer), block),
+            // No brain here offers metadata.
+            Output::ServeMetadata { .. } => {}
             Output::DropServes { peer } => self.drop_serves(end_of(peer)),
             Output::Connect { addr } => self.dial(node, addr),
             Output::Disconnect { peer, .. } => self.hang_up(end_of(peer)),

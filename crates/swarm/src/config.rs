@@ -31,6 +31,9 @@ pub struct Config {
     pub max_up: Option<u64>,
     /// How many requests of one peer are queued, and told to be (BEP 10, `reqq`).
     pub reqq: u32,
+    /// The length of the metadata in bytes, if it is there and others may have it (BEP 9); the owner answers
+    /// [`Output::ServeMetadata`](crate::Output::ServeMetadata) then. That of a private torrent (BEP 27) is kept.
+    pub metadata_size: Option<u32>,
     /// Whether to begin as a super seed (BEP 16), if every piece is there: pieces are shown to peers one by one, until
     /// each has been seen at another peer.
     pub super_seed: bool,
@@ -84,6 +87,7 @@ impl Default for Config {
             external: Vec::new(),
             max_up: None,
             reqq: 2048,
+            metadata_size: None,
             super_seed: false,
             dial: true,
             buggify: false,

@@ -194,6 +194,17 @@ pub enum Output {
         /// What with.
         block: BlockRange,
     },
+    /// Send a `ut_metadata` message with a piece of the metadata (BEP 9), which is there and has this length.
+    ServeMetadata {
+        /// Whom.
+        peer: PeerKey,
+        /// The number that the message must carry.
+        id: u8,
+        /// Which piece, of [`METADATA_PIECE_LEN`](wire::ext::METADATA_PIECE_LEN) bytes.
+        piece: u32,
+        /// Of all of it, in bytes.
+        total_size: u32,
+    },
     /// We choked the peer: forget every [`Output::Serve`] for it that is not on its way. No answer is needed.
     DropServes {
         /// For whom.
@@ -281,6 +292,12 @@ pub enum DisconnectReason {
     /// An extension handshake that cannot be read.
     #[error("sent a broken extension handshake")]
     BadExtensionHandshake,
+    /// A `ut_metadata` message that cannot be read, or that says another length than the peer did before.
+    #[error("sent a broken or contradictory metadata message")]
+    BadMetadata,
+    /// More would have to be remembered of what peers have than [`MAX_KEPT_BYTES`](crate::limits::MAX_KEPT_BYTES).
+    #[error("too much to remember before the metadata is there")]
+    TooMuchToKeep,
     /// A BEP 52 hash message in a swarm of v1 pieces.
     #[error("sent a v2 hash message in a v1 swarm")]
     UnexpectedHashes,
@@ -303,6 +320,12 @@ pub enum BanReason {
         /// The block's number within it.
         block: u32,
     },
+    /// It alone sent metadata of the length that it claimed, and the hash was wrong.
+    #[error("all of the metadata came from it and was wrong")]
+    SpoiledMetadata,
+    /// It sent a piece of metadata that was wrong, and another one is in its place now that the hash is right.
+    #[error("metadata came from it that was wrong")]
+    WrongMetadata,
     /// It sent the same block twice, for two attempts at a piece, and not the same bytes.
     #[error("two versions of block {block} of piece {piece} came from it")]
     TwoVersions {

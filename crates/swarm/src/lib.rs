@@ -18,7 +18,7 @@
 //!
 //! One owner calls it with `&mut self`; there is no lock, channel or `Arc` inside. Its parts know nothing of each
 //! other: the picker (which block next), the window (how many at once), the choker (whom to serve), spread and
-//! super seed (which piece to whom), the address book (whom to dial), trust (who spoiled what), two buckets (how much
+//! super seed (which piece to whom), metadata (what the torrent is, if only its hash is known), the address book (whom to dial), trust (who spoiled what), two buckets (how much
 //! may pass); [`Swarm`] makes them talk.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -37,6 +37,7 @@ mod config;
 mod event;
 pub mod limits;
 mod line;
+mod metadata;
 mod pace;
 mod peer;
 mod picker;

@@ -242,6 +242,9 @@ pub const SNUB_TIMEOUT_END_GAME: Duration = Duration::from_secs(4);
 /// room for one of them (libtorrent's turnover is as long).
 pub const TURNOVER_INTERVAL: Duration = Duration::from_secs(300);
 
+/// The same while only the info-hash is known, of a peer that does not have the metadata.
+pub const METADATA_TURNOVER_INTERVAL: Duration = Duration::from_secs(20);
+
 /// [`Output::NeedPeers`](crate::Output::NeedPeers) is said at most this often.
 pub const NEED_PEERS_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -281,3 +284,51 @@ pub const SHOW_IDLE: Duration = Duration::from_secs(1);
 /// When super seeding ends, a peer is told what we have in single messages if it is no more than this; else all at
 /// once, late (other clients take that, but BEP 3 and 6 do not have it so).
 pub const MAX_SINGLE_HAVES: u32 = 1000;
+
+/// The longest metadata that is fetched, in bytes: as long as the longest torrent file that is read. A peer that claims
+/// more, or none, is not asked.
+pub const MAX_METADATA_LEN: u32 = 64 << 20;
+
+/// Pieces of metadata (16 KiB each, 1 MiB in all) that are kept of a length that nobody has proven. One attempt at a
+/// time may hold more.
+pub const UNPROVEN_PIECES: usize = 64;
+
+/// How long that attempt may get no further while another waits; then it loses what it holds beyond
+/// [`UNPROVEN_PIECES`].
+pub const FRONT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Requests for metadata in flight to one peer: Transmission drops those beyond 64, libtorrent stops sending at 160 KiB.
+pub const MAX_METADATA_ASKED: usize = 8;
+
+/// How long a request for metadata may go unanswered. Then others are asked, and this peer not for twice as long, four
+/// times with the next, and so on.
+pub const METADATA_ANSWER_TIME: Duration = Duration::from_secs(5);
+
+/// The longest pause for a peer that does not answer.
+pub const METADATA_HOLD_MAX: Duration = Duration::from_secs(120);
+
+/// How long a peer that rejects a request for metadata is not asked: it may not have it yet.
+pub const METADATA_REJECT_PAUSE: Duration = Duration::from_secs(15);
+
+/// When nothing else is left, a second peer is asked for a piece that one has not sent for so long.
+pub const METADATA_COPY_AFTER: Duration = Duration::from_secs(1);
+
+/// How often it is looked at whether metadata is to be asked for, when nothing happens.
+pub const METADATA_TICK: Duration = Duration::from_millis(500);
+
+/// Lengths of which it is remembered who sent what, since it was wrong. At the limit the oldest is forgotten: who sent
+/// it goes unpunished, and peers that claim it share an attempt once more.
+pub const MAX_SPOILED_LENGTHS: usize = 64;
+
+/// Bytes for what peers say that they have, before it is known how many pieces there are. Beyond it, a peer that says
+/// more is disconnected.
+pub const MAX_KEPT_BYTES: usize = 16 << 20;
+
+/// Requests for metadata of one peer that wait to be met; more are rejected.
+pub const MAX_METADATA_QUEUE: usize = 64;
+
+/// How often one connection may have all of the metadata; what it asks for beyond is rejected.
+pub const MAX_METADATA_COPIES: u32 = 4;
+
+/// Bytes of metadata per second that all peers together get, or as many as may be sent at all.
+pub const METADATA_RATE: u64 = 4 << 20;

@@ -27,6 +27,12 @@ pub(crate) struct Peer {
     pub(crate) extended: bool,
     /// The number of its `lt_donthave` messages, if it knows them (BEP 54).
     pub(crate) dont_have: Option<u8>,
+    /// The number of its `ut_metadata` messages, if it knows them (BEP 9).
+    pub(crate) metadata_id: Option<u8>,
+    /// Pieces of metadata that it asked for and has not got.
+    pub(crate) metadata_queue: VecDeque<u32>,
+    /// How many it has asked for and will get or has got.
+    pub(crate) metadata_asked: u32,
     /// Its address in the book, if it is known where it listens.
     pub(crate) listens: Option<SocketAddr>,
     /// Under which name its blocks are attributed.
@@ -126,6 +132,9 @@ impl Peer {
             fast: false,
             extended: false,
             dont_have: None,
+            metadata_id: None,
+            metadata_queue: VecDeque::new(),
+            metadata_asked: 0,
             listens: None,
             suspect: None,
             client: None,

@@ -1,12 +1,13 @@
 //! The brain: every input comes in here, every output leaves from here.
 //!
 //! This file holds the state, the connections and the deadlines; what peers say is in `messages`, fetching in
-//! `download`, serving in `upload`, what a seed gives to whom in `seeding`, limits in `pace`.
+//! `download`, serving in `upload`, what the torrent is in `metadata`, what a seed gives to whom in `seeding`, limits in `pace`.
 
 mod download;
 mod invariants;
 mod lost;
 mod messages;
+mod metadata;
 mod seeding;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,10 @@ mod wishes;
 use crate::book::Book;
 use crate::buggify::Buggify;
 use crate::choker::Choker;
-use crate::limits::{NEED_PEERS_INTERVAL, REJECT_PAUSE, REPLACE_AFTER, SHOW_IDLE, SNUB_TIMEOUT_END_GAME};
+use crate::limits::{
+    METADATA_TURNOVER_INTERVAL, NEED_PEERS_INTERVAL, REJECT_PAUSE, REPLACE_AFTER, SHOW_IDLE,
+    SNUB_TIMEOUT_END_GAME,
+};
 use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::picker::Picker;
@@ -32,6 +36,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use fastrand::Rng;
+use metadata::{Metadata, Unknown};
 use turns::Line;
 use types::{Bitfield, Lengths, PeerId, Time};
 use wire::{Message, Reserved, ext};
@@ -55,6 +60,9 @@ pub struct Swarm {
     spread: Option<Spread>,
     /// While we super seed (BEP 16).
     super_seed: Option<SuperSeed>,
+    /// As long as only the info-hash is known.
+    unknown: Option<Unknown>,
+    metadata: Metadata,
     totals: Totals,
     down: Line,
     up: Line,
@@ -93,6 +101,9 @@ struct Totals {
 /// The number that `lt_donthave` messages to us carry (BEP 54, 10): libtorrent's.
 const DONT_HAVE_ID: u8 = 7;
 
+/// The number that `ut_metadata` messages to us carry (BEP 9, 10): libtorrent's.
+const METADATA_ID: u8 = 2;
+
 /// The connections that are worth asking for more addresses.
 const ENOUGH_PEERS: usize = 30;
 
@@ -109,6 +120,8 @@ impl Swarm {
             picker: Picker::new(lengths, have, rng.fork()),
             book: Book::new(rng.fork()),
             external: External::new(&config.external, config.listen_port),
+            unknown: None,
+            metadata: Metadata::new(config.max_up, now),
             down: Line::new(config.max_down, now),
             up: Line::new(config.max_up, now),
             config,
@@ -210,7 +223,8 @@ impl Swarm {
         if self.config.planted == Some(crate::Planted::LostWakeUp) {
             return [dial, need, held, pace].into_iter().flatten().min();
         }
-        let wake = [Some(self.wake), dial, need, held, pace].into_iter().flatten().min();
+        let metadata = self.metadata_due();
+        let wake = [Some(self.wake), dial, need, held, pace, metadata].into_iter().flatten().min();
         wake.filter(|&at| at != Time::MAX)
     }
 
@@ -272,6 +286,8 @@ impl Swarm {
         self.look_at_pace();
         self.fill_idle();
         self.show_pieces();
+        self.ask_for_metadata();
+        self.serve_metadata();
         while self.may_dial()
             && let Some(addr) = self.book.next(self.now)
         {
@@ -400,6 +416,9 @@ impl Swarm {
         self.note_came(&mut peer);
         self.introduce(key, &mut peer, reserved);
         self.wake_by(peer.keepalive_at());
+        if self.unknown.is_some() {
+            self.wake_by(self.now + METADATA_TURNOVER_INTERVAL);
+        }
         self.peers.insert(key, peer);
     }
 
@@ -478,9 +497,14 @@ impl Swarm {
 
     fn send_extension_handshake(&mut self, key: PeerKey, peer: &mut Peer) {
         let client = Some(&self.config.client).filter(|name| !name.is_empty()).cloned();
+        let mut m = BTreeMap::from([(ext::LT_DONTHAVE.into(), DONT_HAVE_ID)]);
+        if self.config.metadata_size.is_some() || self.unknown.is_some() {
+            m.insert(ext::UT_METADATA.into(), METADATA_ID);
+        }
         let handshake = ext::Handshake {
-            m: [(ext::LT_DONTHAVE.into(), DONT_HAVE_ID)].into(),
+            m,
             client,
+            metadata_size: self.config.metadata_size,
             port: self.config.listen_port,
             reqq: Some(self.config.reqq),
             yourip: Some(peer.addr.ip().to_canonical()),
@@ -526,6 +550,7 @@ impl Swarm {
     /// The connection is no more: what was asked of it goes to others, its slot too.
     fn forget(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.remove(&key) else { return };
+        self.forget_kept(key);
         for asked in &peer.requests {
             self.picker.put_back(asked.block);
         }

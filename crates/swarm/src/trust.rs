@@ -197,9 +197,13 @@ impl Trust {
         });
     }
 
-    /// Bans a host; `None` if it is banned already.
     fn ban(&mut self, suspect: Suspect, reason: BanReason) -> Option<Ban> {
         let addr = self.records.get(&suspect)?.addr;
+        self.ban_host(addr, reason)
+    }
+
+    /// Bans a host; `None` if it is banned already.
+    pub(crate) fn ban_host(&mut self, addr: SocketAddr, reason: BanReason) -> Option<Ban> {
         if self.is_banned(addr) {
             return None;
         }

@@ -120,7 +120,7 @@ impl Swarm {
         self.carry_out(bans);
     }
 
-    fn carry_out(&mut self, bans: Vec<Ban>) {
+    pub(super) fn carry_out(&mut self, bans: Vec<Ban>) {
         for Ban { addr, reason } in bans {
             let same = self.peers.iter().filter(|(_, peer)| Trust::same_host(peer.addr, addr));
             for key in same.map(|(&key, _)| key).collect::<Vec<_>>() {

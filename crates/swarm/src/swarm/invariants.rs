@@ -3,7 +3,8 @@
 use super::Swarm;
 use crate::limits::{ALLOWED_FAST_PIECES, MAX_FAST_BYTES};
 use crate::limits::{
-    MAX_ALLOWED_FAST, MAX_KNOWN_PEERS, MAX_REQUESTS_WITHOUT_FAST, MAX_SUGGESTED, MAX_WINDOW,
+    MAX_ALLOWED_FAST, MAX_KNOWN_PEERS, MAX_METADATA_QUEUE, MAX_REQUESTS_WITHOUT_FAST, MAX_SUGGESTED,
+    MAX_WINDOW,
 };
 use crate::peer::Peer;
 use alloc::vec::Vec;
@@ -18,6 +19,7 @@ impl Swarm {
             self.peers.values().flat_map(|peer| peer.requests.iter().map(|asked| asked.block)).collect();
         let pieces: Vec<_> = self.peers.values().map(|peer| &peer.pieces).collect();
         self.picker.check(&pieces, &asked);
+        self.check_unknown();
         for (key, peer) in &self.peers {
             self.check_peer(peer);
             let idle = peer.dry == Some(self.picker.returns()) && peer.current.is_none();
@@ -37,7 +39,9 @@ impl Swarm {
 
     fn check_peer(&self, peer: &Peer) {
         assert_eq!(peer.useful, peer.pieces.count_in(self.picker.missing()), "useful pieces");
-        assert_eq!(peer.am_interested, peer.useful > 0, "interest is exact");
+        let is_known = self.unknown.is_none();
+        assert!(!is_known || peer.am_interested == (peer.useful > 0), "interest is exact");
+        assert!(peer.metadata_queue.len() <= MAX_METADATA_QUEUE);
         assert!(peer.requests.len() <= MAX_WINDOW);
         let mut asked: Vec<_> = peer.requests.iter().map(|asked| asked.block).collect();
         asked.sort_unstable();

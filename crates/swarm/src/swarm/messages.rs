@@ -1,6 +1,6 @@
 //! What peers say.
 
-use super::{DONT_HAVE_ID, Swarm};
+use super::{DONT_HAVE_ID, METADATA_ID, Swarm};
 use crate::limits::{MAX_ALLOWED_FAST, MAX_SUGGESTED};
 use crate::pieces::Pieces;
 use crate::{DisconnectReason, PeerKey, PeerSource};
@@ -15,6 +15,13 @@ impl Swarm {
         if !peer.fast && is_fast(&message) {
             return self.disconnect(key, DisconnectReason::FastNotOffered);
         }
+        let message = match self.unknown {
+            None => message,
+            Some(_) => match self.keep(key, message) {
+                Some(message) => message,
+                None => return,
+            },
+        };
         let count = self.lengths.piece_count();
         match message {
             // What we have for a DHT node (BEP 5) is not here.
@@ -38,6 +45,7 @@ impl Swarm {
             Message::AllowedFast(index) => self.on_allowed_fast(key, index),
             Message::Extended { id: 0, payload } => self.on_extension_handshake(key, &payload),
             Message::Extended { id: DONT_HAVE_ID, payload } => self.on_dont_have(key, &payload),
+            Message::Extended { id: METADATA_ID, payload } => self.on_metadata(key, &payload),
             // No other number means anything.
             Message::Extended { .. } => {}
             Message::Piece { data, .. } => {
@@ -49,7 +57,7 @@ impl Swarm {
         }
     }
 
-    fn on_pieces(&mut self, key: PeerKey, pieces: Pieces) {
+    pub(super) fn on_pieces(&mut self, key: PeerKey, pieces: Pieces) {
         self.replace_pieces(key, pieces);
         self.greet(key);
     }
@@ -72,7 +80,7 @@ impl Swarm {
         }
     }
 
-    fn on_unchoke(&mut self, key: PeerKey) {
+    pub(super) fn on_unchoke(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.peer_choking = false;
         peer.dry = None;
@@ -92,7 +100,7 @@ impl Swarm {
         peer.suggested.push(piece);
     }
 
-    fn on_allowed_fast(&mut self, key: PeerKey, index: u32) {
+    pub(super) fn on_allowed_fast(&mut self, key: PeerKey, index: u32) {
         let (Some(piece), Some(peer)) = (self.lengths.piece(index), self.peers.get_mut(&key)) else { return };
         if peer.allowed_fast.len() < MAX_ALLOWED_FAST && !peer.allowed_fast.contains(&piece) {
             peer.allowed_fast.push(piece);
@@ -122,6 +130,14 @@ impl Swarm {
         }
         if let Some(&id) = handshake.m.get(ext::LT_DONTHAVE) {
             peer.dont_have = Some(id).filter(|&id| id != 0);
+        }
+        if let Some(&id) = handshake.m.get(ext::UT_METADATA) {
+            peer.metadata_id = Some(id).filter(|&id| id != 0);
+        }
+        if let (Some(_), Some(len), Some(unknown)) =
+            (peer.metadata_id, handshake.metadata_size, &mut self.unknown)
+        {
+            unknown.offered(key, peer.addr, len, self.now);
         }
         if let Some(port) = handshake.port
             && peer.listens.is_none()

@@ -238,7 +238,7 @@ impl Swarm {
 }
 
 /// Tells the peer what it was not shown.
-fn show_rest(
+pub(super) fn show_rest(
     out: &mut VecDeque<Output>,
     now: Time,
     key: PeerKey,

@@ -14,6 +14,7 @@ use wire::Request;
 mod corpus;
 mod fast;
 mod lost;
+mod metadata;
 mod priority;
 mod seeding;
 mod turns;

@@ -1,7 +1,7 @@
 //! Turnover: when every connection is taken, one that gives us nothing makes room for an address that waits.
 
 use super::Swarm;
-use crate::limits::{NEED_PEERS_INTERVAL, TURNOVER_INTERVAL};
+use crate::limits::{METADATA_TURNOVER_INTERVAL, NEED_PEERS_INTERVAL, TURNOVER_INTERVAL};
 use crate::{DisconnectReason, Output, PeerKey};
 use types::Time;
 
@@ -10,7 +10,8 @@ impl Swarm {
     pub(super) fn turnover_at(&self) -> Option<Time> {
         let full = self.peers.len() >= self.config.max_peers;
         let due = full && self.config.dial && !self.finished && !self.paused;
-        let at = due.then(|| self.useless_since()).flatten()?.0 + TURNOVER_INTERVAL;
+        let patience = if self.unknown.is_some() { METADATA_TURNOVER_INTERVAL } else { TURNOVER_INTERVAL };
+        let at = due.then(|| self.useless_since()).flatten()?.0 + patience;
         Some(if self.book.next_due().is_some() { at } else { at.max(self.next_need) })
     }
 
@@ -31,6 +32,8 @@ impl Swarm {
     /// Since when a peer has sent us nothing, and who: the one that has done so for longest.
     fn useless_since(&self) -> Option<(Time, PeerKey)> {
         let idle = self.peers.iter().filter(|(_, peer)| peer.requests.is_empty() && peer.peer_choking);
+        let has_metadata = |key| self.unknown.as_ref().is_some_and(|unknown| unknown.is_source(key));
+        let idle = idle.filter(|&(&key, _)| !has_metadata(key));
         idle.map(|(&key, peer)| (peer.gave, key)).min()
     }
 }

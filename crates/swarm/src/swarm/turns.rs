@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Bound::{Excluded, Unbounded};
 use types::{BLOCK_LEN, Time};
+use wire::ext::METADATA_PIECE_LEN;
 
 /// One direction of the line.
 #[derive(Debug)]
@@ -44,6 +45,11 @@ impl Line {
 
     pub(super) fn held(&self) -> Option<Time> {
         self.held
+    }
+
+    /// What passed elsewhere counts here.
+    pub(super) fn take_over(&mut self, before: &Line) {
+        self.passed = self.passed.saturating_add(before.passed);
     }
 
     fn pass(&mut self, bytes: u64) {
@@ -77,6 +83,7 @@ impl Swarm {
         match output {
             Output::Send { message, .. } => self.up.pass(cost(message.encoded_len() as u64)),
             Output::Request { .. } | Output::Cancel { .. } => self.up.pass(request_cost()),
+            Output::ServeMetadata { .. } => self.up.pass(cost(METADATA_PIECE_LEN.into())),
             _ => {}
         }
     }
@@ -179,6 +186,7 @@ impl Swarm {
         self.up.bucket.set_rate(self.now, up, going);
         (self.down.held, self.up.held) = (None, None);
         (self.config.max_up, self.config.max_down) = (up, down);
+        self.metadata.set_limit(self.now, up);
         (self.config.upload_slots, self.config.max_peers) = (upload_slots, max_peers);
         self.close_least_useful();
         self.choker.set_slots(upload_slots);

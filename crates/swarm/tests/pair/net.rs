@@ -325,6 +325,7 @@ impl Net {
                 self.at(self.now + self.latency * 3, Event::Dial { from: node, to: addr });
             }
             Output::Disconnect { peer, .. } => self.hang_up(node, peer),
+            Output::ServeMetadata { .. } => unreachable!("nobody here offers metadata"),
             Output::NeedPeers => {}
             Output::Finished => self.nodes[node].finished += 1,
             Output::Banned { addr, .. } => self.nodes[node].banned.push(addr),

@@ -12,15 +12,15 @@ enum Verdict {
     Tolerated,
     Closed(DisconnectReason),
     Rejected,
+    /// Metadata that is not there is rejected, and what is there is sent.
+    MetadataServed,
     /// `wire` refuses it: the brain never sees it.
     Undecodable,
 }
 
 /// Cases where we do otherwise, and why.
-const DEVIATIONS: &[(&str, &str)] = &[
-    ("unknown_info_hash", "the driver's: a connection comes to a swarm after its info-hash was matched"),
-    ("ut_metadata_request_out_of_range", "we do not offer ut_metadata yet, so its messages are ignored"),
-];
+const DEVIATIONS: &[(&str, &str)] =
+    &[("unknown_info_hash", "the driver's: a connection comes to a swarm after its info-hash was matched")];
 
 fn path(name: &str) -> PathBuf {
     let default = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpus"));
@@ -57,6 +57,12 @@ fn case(id: &str) -> Option<(Vec<Message<'static>>, Verdict)> {
             let request = Request { index: 0x0766_235b, begin: 0, length: BLOCK_LEN };
             Some((vec![HaveNone, Message::Request(request)], Verdict::Rejected))
         }
+        "ut_metadata_request_out_of_range" => {
+            let extended = |id, payload: &[u8]| Message::Extended { id, payload: payload.to_vec().into() };
+            let request = |piece| extended(METADATA_ID, &ext::Metadata::Request { piece }.encode());
+            let hello = extended(0, b"d1:md11:ut_metadatai1eee");
+            Some((vec![hello, request(1), request(0)], Verdict::MetadataServed))
+        }
         "short_bitfield" => Some((vec![bits(&[0, 0])], size)),
         "long_bitfield" => Some((vec![bits(&[0, 0, 0, 0])], size)),
         "v1_only_peer_claims_v2_then_hash_request" => {
@@ -81,10 +87,17 @@ fn is_refused_by_wire(id: &str) -> bool {
 }
 
 fn outcome(messages: &[Message<'static>]) -> Verdict {
-    let mut bench = Bench::leecher();
+    let mut bench = Bench::new(Bitfield::new(PIECES), Config { metadata_size: Some(5), ..Config::default() });
     bench.connect(PEER, FAST);
+    let rejected = ext::Metadata::Reject { piece: 1 }.encode().into();
+    let rejected = Message::Extended { id: 1, payload: rejected };
+    let mut is_rejected = false;
     for message in messages {
         let out = bench.says(PEER, message.clone());
+        is_rejected |= sent(&out).contains(&rejected);
+        if is_rejected && out.iter().any(|o| matches!(o, Output::ServeMetadata { piece: 0, .. })) {
+            return Verdict::MetadataServed;
+        }
         if let Some(reason) = closed(&out) {
             return Verdict::Closed(reason);
         }

@@ -1,0 +1,198 @@
+//! One attempt at the metadata: its pieces, and who sent each.
+
+use crate::trust::Trust;
+use alloc::collections::btree_map::Entry;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+use types::Time;
+use wire::ext::METADATA_PIECE_LEN;
+
+/// Metadata in the making. A piece is here (and copies of it may be on their way), asked for, given back, or was not asked
+/// for yet.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    len: u32,
+    here: BTreeMap<u32, Piece>,
+    asked: BTreeMap<u32, Asked>,
+    given_back: BTreeSet<u32>,
+    /// No piece from here on was ever asked for.
+    fresh: u32,
+    /// When the last piece came, or the attempt came to the front.
+    pub(super) progress: Time,
+    /// How often it was at the front.
+    pub(super) turns: u32,
+}
+
+#[derive(Debug)]
+struct Piece {
+    author: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+/// A piece that so many peers were asked for, the last one at this time.
+#[derive(Debug)]
+struct Asked {
+    peers: u32,
+    last: Time,
+}
+
+/// A complete attempt.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) bytes: Vec<u8>,
+    /// Of each piece.
+    authors: Vec<SocketAddr>,
+}
+
+impl Attempt {
+    /// At metadata of `len` bytes, which is not 0.
+    pub(super) fn new(len: u32, now: Time) -> Attempt {
+        Attempt {
+            len,
+            here: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            given_back: BTreeSet::new(),
+            fresh: 0,
+            progress: now,
+            turns: 0,
+        }
+    }
+
+    fn pieces(&self) -> u32 {
+        self.len.div_ceil(METADATA_PIECE_LEN)
+    }
+
+    /// Whether it is longer than so many pieces.
+    pub(super) fn is_longer_than(&self, pieces: usize) -> bool {
+        self.pieces() as usize > pieces
+    }
+
+    /// How many pieces are here.
+    pub(super) fn held(&self) -> usize {
+        self.here.len()
+    }
+
+    /// How many pieces somebody is asked for.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.len()
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.held() == self.pieces() as usize
+    }
+
+    /// The next piece to ask a peer for: one that nobody is asked for, if there is `room` for another, else one that
+    /// others were asked for some time ago. `is_new`: whether the peer is not asked for it already.
+    pub(super) fn next(
+        &mut self,
+        now: Time,
+        room: bool,
+        copy_after: Duration,
+        is_new: impl Fn(u32) -> bool,
+    ) -> Option<u32> {
+        let open = if room { self.next_open() } else { None };
+        let copy = || {
+            let late = self.asked.iter().filter(|&(&piece, asked)| {
+                !self.here.contains_key(&piece) && now.since(asked.last) >= copy_after && is_new(piece)
+            });
+            late.min_by_key(|(_, asked)| asked.last).map(|(&piece, _)| piece)
+        };
+        let piece = open.or_else(copy)?;
+        let asked = self.asked.entry(piece).or_insert(Asked { peers: 0, last: now });
+        asked.peers += 1;
+        asked.last = now;
+        Some(piece)
+    }
+
+    fn next_open(&mut self) -> Option<u32> {
+        if let Some(piece) = self.given_back.pop_first() {
+            return Some(piece);
+        }
+        // What came without being asked for, from a peer that was slow before the attempt lost it, is here already.
+        while self.here.contains_key(&self.fresh) || self.asked.contains_key(&self.fresh) {
+            self.fresh += 1;
+        }
+        let piece = self.fresh;
+        (piece < self.pieces()).then(|| {
+            self.fresh += 1;
+            piece
+        })
+    }
+
+    /// A peer was asked for a piece and is so no longer, whether it came or not.
+    pub(super) fn answered(&mut self, piece: u32) {
+        if let Some(asked) = self.asked.get_mut(&piece) {
+            asked.peers -= 1;
+            if asked.peers == 0 {
+                self.asked.remove(&piece);
+                if !self.here.contains_key(&piece) {
+                    self.given_back.insert(piece);
+                }
+            }
+        }
+    }
+
+    /// Keeps a piece, whose number and length fit; the first that comes counts.
+    pub(super) fn put(&mut self, piece: u32, author: SocketAddr, bytes: &[u8], now: Time) {
+        if let Entry::Vacant(place) = self.here.entry(piece) {
+            place.insert(Piece { author, bytes: bytes.to_vec() });
+            self.given_back.remove(&piece);
+            self.progress = now;
+        }
+    }
+
+    /// Forgets all but so many pieces.
+    pub(super) fn shrink(&mut self, most: usize) {
+        while self.here.len() > most
+            && let Some((piece, _)) = self.here.pop_last()
+        {
+            if !self.asked.contains_key(&piece) && piece < self.fresh {
+                self.given_back.insert(piece);
+            }
+        }
+    }
+
+    /// All of it, one after another; each piece is let go of as it is copied.
+    pub(super) fn into_whole(mut self) -> Whole {
+        let mut whole = Whole { bytes: Vec::with_capacity(self.len as usize), authors: Vec::new() };
+        while let Some((_, piece)) = self.here.pop_first() {
+            whole.bytes.extend_from_slice(&piece.bytes);
+            whole.authors.push(piece.author);
+        }
+        whole
+    }
+
+    /// # Panics
+    /// If a piece is in two states, or the number of requests is not that of `asked`.
+    pub(super) fn check(&self, asked: &[u32]) {
+        let requests: u32 = self.asked.values().map(|asked| asked.peers).sum();
+        assert_eq!(requests as usize, asked.len(), "requests");
+        assert!(asked.iter().all(|piece| self.asked.contains_key(piece)));
+        assert!(
+            self.given_back
+                .iter()
+                .all(|piece| !self.here.contains_key(piece) && !self.asked.contains_key(piece))
+        );
+        let begun = self.here.keys().chain(self.asked.keys()).chain(&self.given_back);
+        assert!(begun.copied().all(|piece| piece < self.pieces()));
+        let known: BTreeSet<u32> =
+            self.here.keys().chain(self.asked.keys()).chain(&self.given_back).copied().collect();
+        assert!((0..self.fresh).all(|piece| known.contains(&piece)), "a piece that nobody will be asked for");
+    }
+}
+
+impl Whole {
+    /// Number, author and bytes of each piece.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = (u32, SocketAddr, &[u8])> {
+        let pieces = self.bytes.chunks(METADATA_PIECE_LEN as usize);
+        (0..).zip(&self.authors).zip(pieces).map(|((piece, &author), bytes)| (piece, author, bytes))
+    }
+
+    /// The host that sent all of it, if one did.
+    pub(super) fn sole_author(&self) -> Option<SocketAddr> {
+        let (&first, others) = self.authors.split_first()?;
+        others.iter().all(|&other| Trust::same_host(first, other)).then_some(first)
+    }
+}
