@@ -191,11 +191,13 @@ fn wrong_usage_exits_with_2() {
 }
 
 #[test]
-fn a_magnet_link_is_told_to_wait() {
+fn a_magnet_link_that_names_nothing_is_told() {
     let home = Home::new(SMALL);
-    let magnet = format!("magnet:?xt=urn:btih:{}", "ab".repeat(20));
-    let done = run(home.command().args(["download", &magnet, "-o"]).arg(home.out()));
-    assert_fails(&done, &["magnet"]);
+    let short = format!("magnet:?xt=urn:btih:{}", "ab".repeat(19));
+    for link in [short.as_str(), "magnet:?dn=x", "magnet:?xt=urn:btih:%"] {
+        let done = run(home.command().args(["download", link, "-o"]).arg(home.out()));
+        assert_fails(&done, &["magnet"]);
+    }
     home.assert_nothing_written();
 }
 

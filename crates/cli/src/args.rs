@@ -58,10 +58,12 @@ pub(crate) struct Talk {
 /// Download torrents; done when all bytes are verified and safely on disk
 #[derive(Debug, Args)]
 pub(crate) struct Download {
-    /// A .torrent file, its http(s) URL, or - for standard input
+    /// A .torrent file, its http(s) URL, - for standard input, or a magnet link
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
     /// The folder that the torrents' files and folders go into
+    ///
+    /// With --metadata-only it may also be the torrent file to write, or - for standard output.
     #[arg(short = 'o', long, value_name = "DIR", default_value = ".", env = "RAWTORRENT_DIR")]
     pub(crate) dir: PathBuf,
     /// Only some files: 0,3-5 (numbers as --list shows them) or a glob such as '*.iso'; may be repeated
@@ -77,6 +79,11 @@ pub(crate) struct Download {
     /// List the files and their numbers, and download nothing
     #[arg(long, env = "RAWTORRENT_LIST", value_parser = switch)]
     pub(crate) list: bool,
+    /// Fetch what a magnet link names from its peers, save it as a .torrent file, and download nothing else
+    ///
+    /// A torrent that is there already is replaced; any other file is left alone.
+    #[arg(long, env = "RAWTORRENT_METADATA_ONLY", value_parser = switch, conflicts_with = "list")]
+    pub(crate) metadata_only: bool,
     /// Go on seeding after completion, until interrupted or a seeding goal is reached
     #[arg(long, env = "RAWTORRENT_SEED", value_parser = switch)]
     pub(crate) seed: bool,

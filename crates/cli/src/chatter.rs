@@ -90,6 +90,20 @@ impl Roll {
         entry.complaint()
     }
 
+    /// The metadata of a torrent is looked for: the same, but the source is still to turn out to be a torrent.
+    pub(crate) fn await_metadata(
+        &self,
+        torrent: InfoHash,
+        name: &str,
+        trackers: usize,
+        waits: bool,
+    ) -> Option<String> {
+        let mut entries = self.entries();
+        let entry = entries.torrents.entry(torrent).or_default();
+        entry.if_alone = waits.then(|| Alone { name: printable(name).into_owned(), trackers });
+        entry.complaint()
+    }
+
     /// A source came to nothing.
     pub(crate) fn strike(&self) {
         let mut entries = self.entries();
@@ -146,6 +160,9 @@ fn complaint(event: &EventKind) -> Option<String> {
 fn line(event: &EventKind, verbose: u8) -> Option<String> {
     Some(match event {
         EventKind::Checking { pieces } => format!("checking {}", counted((*pieces).into(), "piece")),
+        EventKind::MetadataFound { bytes } => {
+            format!("the metadata is here, {}", counted(*bytes as u64, "byte"))
+        }
         EventKind::Announcing { tracker, event: None } => format!("announcing to {tracker}"),
         EventKind::Announcing { tracker, event: Some(event) } => format!("announcing '{event}' to {tracker}"),
         EventKind::Announced { tracker, peers, warning: None } => {

@@ -9,6 +9,7 @@ use crate::text::{counted, printable};
 use crate::units::Size;
 use engine::create::{CreateError, CreateTorrent, Created};
 use metainfo::Metainfo;
+use std::fmt::{self, Display};
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ pub(crate) fn run(args: &Create, console: &Console) -> Result<Exit, Failure> {
     interrupt::immediate(console)?;
     let path = resolved(&args.path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let output = Output::choose(args.output.as_deref(), &path, &name)?;
+    let output = Output::choose(args.output.as_deref(), Some(&path), &name)?;
     if args.private && args.announce.is_empty() {
         console.note("a private torrent without a tracker (-a URL): nobody will find it");
     }
@@ -87,7 +88,7 @@ fn creation_date(source_date_epoch: Option<&std::ffi::OsStr>) -> Result<i64, Fai
 
 /// Where the torrent goes.
 #[derive(Debug, PartialEq, Eq)]
-enum Output {
+pub(crate) enum Output {
     Stdout,
     /// A file that is not there, or that may be replaced.
     Replace(PathBuf),
@@ -98,7 +99,11 @@ enum Output {
 impl Output {
     /// Decides before the hashing, which may take long. As compilers do, an older output is replaced; anything that
     /// is not a torrent, and the content itself, is left alone.
-    fn choose(given: Option<&Path>, content: &Path, name: &str) -> Result<Output, Failure> {
+    pub(crate) fn choose(
+        given: Option<&Path>,
+        content: Option<&Path>,
+        name: &str,
+    ) -> Result<Output, Failure> {
         let refuse = |message: String| Err(Failure::new(kind::OUTPUT, message));
         if given.is_some_and(is_dash) {
             return match io::stdout().is_terminal() {
@@ -121,10 +126,14 @@ impl Output {
         let Some(target) = target else {
             return refuse(format!("{shown} is a folder; give the name of a file with -o"));
         };
-        let content = fs::canonicalize(content)
-            .or_fail(kind::STORAGE, format_args!("cannot read {}", content.display()))?;
-        if target.starts_with(&content) {
-            return refuse(format!("{shown} would be part of what is shared; give another place with -o"));
+        if let Some(content) = content {
+            let content = fs::canonicalize(content)
+                .or_fail(kind::STORAGE, format_args!("cannot read {}", content.display()))?;
+            if target.starts_with(&content) {
+                return refuse(format!(
+                    "{shown} would be part of what is shared; give another place with -o"
+                ));
+            }
         }
         match fs::read(&target) {
             Ok(bytes) if !bytes.is_empty() && Metainfo::parse(&bytes).is_err() => refuse(format!(
@@ -134,7 +143,7 @@ impl Output {
         }
     }
 
-    fn write(&self, torrent: &[u8], console: &Console) -> Result<(), Failure> {
+    pub(crate) fn write(&self, torrent: &[u8], console: &Console) -> Result<(), Failure> {
         match self {
             Output::Stdout => console.print(torrent),
             Output::Into(path) => fs::write(path, torrent)
@@ -142,6 +151,16 @@ impl Output {
             Output::Replace(path) => {
                 replace(path, torrent).or_fail(kind::OUTPUT, format_args!("cannot write {}", path.display()))
             }
+        }
+    }
+}
+
+/// What people call it.
+impl Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Output::Stdout => f.write_str("standard output"),
+            Output::Replace(path) | Output::Into(path) => path.display().fmt(f),
         }
     }
 }
@@ -166,10 +185,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn summary(made: &Created, output: &Output) -> Result<String, Failure> {
     let torrent =
         Metainfo::parse(&made.bytes).or_fail(kind::BAD_TORRENT, "cannot read what was just made")?;
-    let place = match output {
-        Output::Stdout => "standard output".to_owned(),
-        Output::Replace(path) | Output::Into(path) => printable(&path.display().to_string()).into_owned(),
-    };
+    let place = output.to_string();
+    let place = printable(&place);
     let (files, pieces) = (counted(made.files as u64, "file"), torrent.lengths().piece_count());
     let (size, pieces, piece) =
         (Size(made.total), counted(pieces.into(), "piece"), Size(made.piece_length.into()));
@@ -197,7 +214,7 @@ mod tests {
         fs::write(path("content/a"), "x").unwrap();
         fs::write(path("photo.jpg"), "not a torrent").unwrap();
         fs::write(path("empty"), "").unwrap();
-        let choose = |output: &str| Output::choose(Some(&path(output)), &path("content"), "content");
+        let choose = |output: &str| Output::choose(Some(&path(output)), Some(&path("content")), "content");
         let said = |output: &str| choose(output).unwrap_err().message;
         let root = fs::canonicalize(dir.path()).unwrap();
 

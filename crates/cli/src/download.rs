@@ -24,8 +24,13 @@ pub(crate) fn run(args: &Download, console: &Console) -> Result<Exit, Failure> {
     };
     let goal = transfer::seed_goal(args.goal);
     let goes_on = args.seed || goal.ratio.is_some() || goal.time.is_some();
+    if args.metadata_only && args.sources.len() > 1 && !args.dir.is_dir() {
+        let message = "several torrents do not fit into one file; give a folder with -o";
+        return Err(Failure::new(kind::OUTPUT, message));
+    }
     let plan = Plan {
         dir: args.dir.clone(),
+        metadata_only: args.metadata_only,
         select: args.select.clone(),
         sequential: args.sequential,
         overwrite: args.overwrite,

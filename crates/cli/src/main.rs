@@ -11,6 +11,7 @@ mod create;
 mod demo;
 mod download;
 mod failure;
+mod fetch;
 mod interrupt;
 mod listing;
 mod magnet;

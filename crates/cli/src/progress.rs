@@ -43,6 +43,11 @@ pub(crate) enum Phase {
         done: u32,
         total: u32,
     },
+    /// What the torrent is, is being fetched from so many peers.
+    Metadata {
+        sources: usize,
+        bytes: u64,
+    },
     /// It is another torrent's turn.
     Waiting,
     Downloading,
@@ -120,7 +125,9 @@ impl Reporter {
         let Some(bar) = &self.bar else { return };
         let (done, total) = match now.phase {
             Phase::Checking { done, total } => (done.into(), total.into()),
-            Phase::Waiting | Phase::Downloading | Phase::Seeding => (now.done, now.total),
+            Phase::Metadata { .. } | Phase::Waiting | Phase::Downloading | Phase::Seeding => {
+                (now.done, now.total)
+            }
         };
         let mut rests = now.beside_a_bar();
         let widths: Vec<_> = rests.iter().map(|rest| rest.chars().count()).collect();
@@ -164,6 +171,12 @@ impl Snapshot {
             Phase::Checking { done, total } => {
                 format!("checking what is there, {}", percent(done.into(), total.into()))
             }
+            Phase::Metadata { sources, bytes } => {
+                let come = if bytes > 0 { format!(", {} so far", Size(bytes)) } else { String::new() };
+                let from = crate::text::counted(sources as u64, "peer");
+                format!("fetching metadata from {from}{come}, {peers} connected")
+            }
+            Phase::Waiting if self.total == 0 => "waiting for its turn".into(),
             Phase::Waiting => format!("{share} of {total}, waiting for its turn"),
             Phase::Downloading => {
                 let left = self.time_left().map(|left| format!(", {} left", Span(left))).unwrap_or_default();
@@ -183,6 +196,9 @@ impl Snapshot {
         let peers = format!("{:>3} {:<5}", self.peers, if self.peers == 1 { "peer" } else { "peers" });
         match self.phase {
             Phase::Checking { .. } => vec![format!("of {total} checking what is there"), "checking".into()],
+            Phase::Metadata { sources, .. } => {
+                vec![format!("fetching metadata from {sources:>3} of {peers}"), "fetching metadata".into()]
+            }
             Phase::Waiting => vec![format!("of {total} waiting for its turn"), "waiting".into()],
             Phase::Downloading => {
                 let left = self.time_left().map_or("-".into(), |left| Span(left).to_string());

@@ -11,6 +11,7 @@ pub(crate) fn run(args: &Seed, console: &Console) -> Result<Exit, Failure> {
     let state_dir = args.session.state_dir().unwrap_or_else(std::env::temp_dir);
     let plan = Plan {
         dir: args.data.clone(),
+        metadata_only: false,
         select: Vec::new(),
         sequential: false,
         overwrite: false,

@@ -6,6 +6,7 @@ use crate::args::{Goal, Session};
 use crate::chatter::{self, Roll};
 use crate::console::Console;
 use crate::failure::{Exit, Failure, kind};
+use crate::fetch;
 use crate::interrupt::{self, Interrupt};
 use crate::progress::{Phase, Reporter, Snapshot, TICK};
 use crate::select::{self, Selection};
@@ -13,11 +14,13 @@ use crate::source::Source;
 use crate::text::printable;
 use crate::{listing, runtime};
 use engine::{
-    AddTorrent, Allocate, Engine, Error, Metainfo, SeedGoal, Settings, Torrent, TorrentError, TorrentState,
+    AddMagnet, AddTorrent, Allocate, Engine, Error, Fetched, Magnet, Metainfo, SeedGoal, Settings, Torrent,
+    TorrentError, TorrentState,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
+use std::time::Instant;
 use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior};
 
@@ -25,6 +28,8 @@ use tokio::time::{self, MissedTickBehavior};
 pub(crate) struct Plan {
     /// The folder that holds, or will hold, each torrent's file or folder.
     pub(crate) dir: PathBuf,
+    /// Of a magnet link, fetch the torrent and save it in `dir`, a folder or file; nothing else.
+    pub(crate) metadata_only: bool,
     pub(crate) select: Vec<Selection>,
     pub(crate) sequential: bool,
     pub(crate) overwrite: bool,
@@ -190,7 +195,22 @@ impl Transfer {
 
     /// Loads a source and adds it; `None` if its torrent is there already.
     async fn add(&self, source: &str) -> Result<Option<Added>, Failure> {
-        let torrent = Source::new(source).load(|url| self.engine.fetch(url)).await?;
+        let source_of = Source::new(source);
+        let fetched = match source_of.magnet()? {
+            Some(magnet) => match self.fetch_metadata(magnet).await? {
+                Some(fetched) => Some(fetched),
+                None => return Ok(None),
+            },
+            None if self.plan.metadata_only => {
+                let message = "--metadata-only is for magnet links; this is a torrent already";
+                return Err(Failure::new(kind::UNSUPPORTED, format_args!("{source}: {message}")));
+            }
+            None => None,
+        };
+        let torrent = match &fetched {
+            Some(fetched) => fetched.metainfo().clone(),
+            None => Arc::new(source_of.load(|url| self.engine.fetch(url)).await?),
+        };
         let (name, info_hash) = (torrent.name().to_owned(), torrent.info_hash().to_string());
         let in_this = |failure: Failure| {
             let message = format!("{}: {}", printable(&name), failure.message);
@@ -198,8 +218,9 @@ impl Transfer {
         };
         let (pieces, total) = (torrent.lengths().piece_count(), torrent.lengths().total());
         let trackers = if self.plan.trackers { torrent.trackers().iter().flatten().count() } else { 0 };
-        let waits = self.plan.peers.is_empty() && !self.plan.seed_only;
-        let add = self.order(torrent).map_err(in_this)?;
+        // Of a magnet link that was said before.
+        let waits = self.plan.peers.is_empty() && !self.plan.seed_only && fetched.is_none();
+        let add = self.order(&torrent, fetched).map_err(in_this)?;
         match self.engine.add(add).await {
             Ok(torrent) => {
                 if let Some(complaint) = self.roll.enter(torrent.info_hash(), &name, trackers, waits) {
@@ -216,15 +237,64 @@ impl Transfer {
         }
     }
 
+    /// Looks for what a magnet link names; `None` if it is here already, or is saved and that was all.
+    async fn fetch_metadata(&self, magnet: Magnet) -> Result<Option<Fetched>, Failure> {
+        let (plan, began) = (&self.plan, Instant::now());
+        let (name, info_hash) = (fetch::name(&magnet), magnet.info_hash);
+        let in_this = |kind, error: &dyn std::fmt::Display| {
+            let message = format_args!("{}: {error}", printable(&name)).to_string();
+            Failure::new(kind, message).of(&info_hash.to_string())
+        };
+        let trackers = if plan.trackers { magnet.trackers.len() } else { 0 };
+        let waits = plan.peers.is_empty() && magnet.peers.is_empty();
+        let add = AddMagnet::new(magnet).peers(plan.peers.clone()).trackers(plan.trackers);
+        let mut fetch = match self.engine.fetch_metadata(add.metadata_only(plan.metadata_only)).await {
+            Ok(fetch) => fetch,
+            Err(Error::AlreadyAdded(_)) => {
+                self.console.note(format_args!("{}: given more than once", printable(&name)));
+                return Ok(None);
+            }
+            Err(error) => return Err(in_this(error.kind(), &error)),
+        };
+        if let Some(complaint) = self.roll.await_metadata(info_hash, &name, trackers, waits) {
+            self.console.note(complaint);
+        }
+        let mut reporter = Reporter::new(&self.console, &info_hash.to_string(), &name);
+        let mut ticks = time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let found = loop {
+            tokio::select! {
+                biased;
+                found = fetch.wait() => break found,
+                _ = ticks.tick() => reporter.tick(&fetch::snapshot(fetch.stats())),
+            }
+        };
+        drop(reporter);
+        let fetched = found.map_err(|error| in_this(error.kind(), &error))?;
+        if plan.metadata_only {
+            fetch::save(&fetched, &plan.dir, began.elapsed(), &self.console)?;
+            return Ok(None);
+        }
+        let shown = printable(fetched.metainfo().name());
+        self.console.note(format_args!("{shown}: metadata is here: {}", fetch::summary(&fetched)));
+        Ok(Some(fetched))
+    }
+
     /// What the engine is asked to do with a torrent.
-    fn order(&self, torrent: Metainfo) -> Result<AddTorrent, Failure> {
+    fn order(&self, torrent: &Arc<Metainfo>, fetched: Option<Fetched>) -> Result<AddTorrent, Failure> {
         let plan = &self.plan;
-        let files = wanted_files(&torrent, &plan.select)?;
-        Ok(AddTorrent::new(torrent, &plan.dir)
-            .files(files)
+        let files = wanted_files(torrent, &plan.select)?;
+        let add = match fetched {
+            // What is selected here counts, else what the link selects.
+            Some(fetched) if plan.select.is_empty() => fetched.into_add(&plan.dir),
+            Some(fetched) => fetched.into_add(&plan.dir).files(files),
+            None => {
+                let add = AddTorrent::new(torrent.clone(), &plan.dir).files(files);
+                add.peers(plan.peers.clone()).trackers(plan.trackers)
+            }
+        };
+        Ok(add
             .sequential(plan.sequential)
-            .peers(plan.peers.clone())
-            .trackers(plan.trackers)
             .allocate(plan.allocate)
             .overwrite(plan.overwrite)
             .seed_only(plan.seed_only)

@@ -1,5 +1,6 @@
 //! What a torrent is added with.
 
+use crate::magnet::Slot;
 use metainfo::{File, Metainfo};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub struct AddTorrent {
     pub(crate) seed_goal: SeedGoal,
     pub(crate) max_down: Option<u64>,
     pub(crate) max_up: Option<u64>,
+    /// Connections that were made while only the info-hash was known.
+    pub(crate) handover: Slot,
 }
 
 /// When seeding is enough: as soon as either is reached. The default is never.
@@ -56,6 +59,7 @@ impl AddTorrent {
             seed_goal: SeedGoal::default(),
             max_down: None,
             max_up: None,
+            handover: Slot::default(),
         }
     }
 

@@ -4,22 +4,31 @@
 //! ready), **run**, **end** (hang up, tell trackers, save). While it runs it never waits for a peer, a disk or a
 //! tracker: whatever takes time is a job of its own, and its outcome is one more thing to hear of.
 
+mod farewell;
+mod fetching;
 mod keeper;
 mod peers;
 mod running;
 
+use crate::announcer::{Announced, Announcer};
 use crate::events::EventKind;
 use crate::inbox::Inbox;
 use crate::resume::{Place, Record};
 use crate::shared::{Guest, OpenDoor, Shared};
+use crate::steward::Seat;
 use crate::torrent::{Request, Status, Torrent};
 use crate::{AddTorrent, Error, TorrentError, TorrentState};
-use keeper::Keeper;
+use fetching::Met;
+pub(crate) use fetching::{Fetching, Handover};
+use keeper::{Keeper, Saved};
 use metainfo::Metainfo;
+use peers::Peers;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use storage::{Layout, OpenOptions, Snapshot, TorrentDisk};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use types::{Bitfield, InfoHash, Lengths, PeerId, Time};
 
 /// How many callers may wait for the torrent to take them in; further ones are hung up on.
@@ -39,7 +48,29 @@ pub(crate) struct Driver {
     doubtful: Bitfield,
     status: watch::Sender<Status>,
     added: Time,
+    /// Who was met while only the info-hash was known.
+    met: Option<Met>,
     _door: OpenDoor,
+}
+
+/// Whom a torrent deals with.
+pub(crate) struct Company {
+    peers: Peers,
+    announcer: Announcer,
+    /// Announces under way.
+    announces: JoinSet<Announced>,
+    /// Dials and saves under way.
+    jobs: JoinSet<Done>,
+    /// Where it says whether it is the torrent's turn, and what it may take.
+    seat: Seat,
+}
+
+/// What a job of its own came to.
+enum Done {
+    Dialed(SocketAddr, Option<Box<Guest>>),
+    /// Peers that a magnet link gives by name.
+    LookedUp(Vec<SocketAddr>),
+    Saved(Saved),
 }
 
 /// Who may turn to a torrent.
@@ -64,9 +95,15 @@ impl Driver {
         if add.wanted_files().next().is_none() {
             return Err(Error::NothingSelected);
         }
-        let peer_id = PeerId::ours(std::array::from_fn(|_| fastrand::u8(..)));
-        let (guest_sender, guests) = mpsc::channel(GUEST_QUEUE);
-        let door = shared.open_door(torrent, peer_id, guest_sender)?;
+        let handover = add.handover.take().filter(|handover| handover.door.info_hash() == torrent.wire());
+        let (peer_id, door, guests, met) = match handover.map(|handover| *handover) {
+            Some(Handover { peer_id, door, guests, met }) => (peer_id, door, guests, Some(met)),
+            None => {
+                let peer_id = PeerId::ours(std::array::from_fn(|_| fastrand::u8(..)));
+                let (guest_sender, guests) = mpsc::channel(GUEST_QUEUE);
+                (peer_id, shared.open_door(torrent, peer_id, guest_sender)?, guests, None)
+            }
+        };
 
         let place = match add.seed_only {
             true => None,
@@ -114,6 +151,7 @@ impl Driver {
             doubtful,
             status,
             added,
+            met,
             _door: door,
         };
         let closed = Box::pin(driver.shared.closed());
@@ -128,11 +166,13 @@ impl Driver {
             Ok(()) => running::Running::new(self, calls).run().await,
             // Stopping is no failure, and there is nothing to save: the last record holds, or the intent.
             Err(TorrentError::Stopped) => {
+                self.part().await;
                 drop(self);
                 Ok(())
             }
             Err(why) => {
                 self.keeper.refrain().await;
+                self.part().await;
                 // Whoever waits for the end may at once add the torrent again.
                 drop(self);
                 Err(why)
@@ -144,6 +184,13 @@ impl Driver {
             now.stats.state = if ended.is_ok() { TorrentState::Stopped } else { TorrentState::Failed };
             now.ended = Some(ended);
         });
+    }
+
+    /// Takes leave of who was met before there was anything to trade.
+    async fn part(&mut self) {
+        if let Some(met) = self.met.take() {
+            met.end(&self.shared, self.torrent).await;
+        }
     }
 
     /// Hashes what cannot be trusted and makes the files ready.

@@ -79,6 +79,9 @@ pub enum TorrentError {
     /// Its state cannot be saved.
     #[error("{0}")]
     State(Error),
+    /// The metadata that a magnet link names is no torrent that can be used.
+    #[error("the metadata that the magnet link names cannot be used: {0}")]
+    Metadata(metainfo::Error),
     /// Nothing of it is there to be seeded.
     #[error("nothing of this torrent is in {}; give the folder that holds its file or folder", .0.display())]
     NothingToSeed(PathBuf),
@@ -96,6 +99,7 @@ impl TorrentError {
         match self {
             TorrentError::Disk(err) => err.kind(),
             TorrentError::State(err) => err.kind(),
+            TorrentError::Metadata(_) => "metadata",
             TorrentError::NothingToSeed(_) => "nothing_to_seed",
             TorrentError::Stopped => "stopped",
             TorrentError::Internal => "internal",

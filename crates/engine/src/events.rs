@@ -40,6 +40,11 @@ pub enum EventKind {
         /// How many pieces.
         pieces: u32,
     },
+    /// The metadata that a magnet link names has come and is right (BEP 9).
+    MetadataFound {
+        /// How long it is.
+        bytes: usize,
+    },
     /// A tracker is being asked.
     Announcing {
         /// The tracker, without what is private in its URL.

@@ -1,10 +1,10 @@
 //! The engine as its owner sees it: start, add, watch, shut down.
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Fetching};
 use crate::events::Events;
 use crate::shared::Shared;
 use crate::torrent::Torrent;
-use crate::{AddTorrent, Error, Settings, listen, steward};
+use crate::{AddMagnet, AddTorrent, Error, Fetch, Settings, listen, steward};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +68,25 @@ impl Engine {
             let (driver, calls, torrent) = Driver::open(shared.clone(), add).await?;
             shared.spawn(driver.run(calls));
             Ok(torrent)
+        })
+        .await
+    }
+
+    /// Looks for the metadata that a magnet link names (BEP 9). What an earlier download found is at hand at once.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyAdded`] if the torrent is here already.
+    pub async fn fetch_metadata(&self, add: AddMagnet) -> Result<Fetch, Error> {
+        let shared = self.shared.clone();
+        self.on_runtime(async move {
+            if shared.is_closing() {
+                return Err(Error::ShutDown);
+            }
+            let (fetching, fetch) = Fetching::open(shared.clone(), add).await?;
+            if let Some(fetching) = fetching {
+                shared.spawn(fetching.run());
+            }
+            Ok(fetch)
         })
         .await
     }

@@ -153,6 +153,20 @@ impl Shared {
     }
 }
 
+impl OpenDoor {
+    /// The 20 bytes that callers ask for.
+    pub(crate) fn info_hash(&self) -> InfoHashV1 {
+        self.info_hash
+    }
+
+    /// All names of the torrent are known now.
+    pub(crate) fn set_torrent(&self, torrent: InfoHash) {
+        if let Some(door) = lock(&self.shared.doors).get_mut(&self.info_hash) {
+            door.torrent = torrent;
+        }
+    }
+}
+
 /// Keeps a door open.
 #[derive(Debug)]
 pub(crate) struct OpenDoor {

@@ -77,6 +77,14 @@ pub async fn tcp_connect(to: SocketAddr, local: LocalAddrs) -> io::Result<TcpStr
     Ok(stream)
 }
 
+/// The addresses of a host, to be dialed at `port`.
+///
+/// # Errors
+/// As the system says; no deadline of its own.
+pub async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host((host, port)).await?.collect())
+}
+
 /// Unsent bytes in the kernel up to which it takes more: what it has, no message can overtake.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_IN_KERNEL: u32 = 64 * 1024;

@@ -5,6 +5,7 @@ use net::conn::{self, Batch, Chunks, Command, Context, Pipes};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::sync::{Arc, OnceLock};
 use storage::TorrentDisk;
 use swarm::PeerKey;
 use tokio::sync::mpsc;
@@ -16,7 +17,8 @@ const PEER_QUEUE: usize = 256;
 
 /// The connections of one torrent.
 pub(super) struct Peers {
-    disk: TorrentDisk,
+    /// Where blocks go, once it is known what the torrent is.
+    disk: Arc<OnceLock<TorrentDisk>>,
     limits: wire::Limits,
     chunks: Chunks,
     pipes: Pipes,
@@ -36,10 +38,10 @@ struct Peer {
 }
 
 impl Peers {
-    pub(super) fn new(disk: TorrentDisk, limits: wire::Limits, chunks: Chunks, pipes: Pipes) -> Peers {
+    pub(super) fn new(limits: wire::Limits, chunks: Chunks, pipes: Pipes) -> Peers {
         let (sender, receiver) = mpsc::channel(PEER_QUEUE);
         Peers {
-            disk,
+            disk: Arc::default(),
             limits,
             chunks,
             pipes,
@@ -50,6 +52,12 @@ impl Peers {
             receiver,
             tasks: JoinSet::new(),
         }
+    }
+
+    /// It is known what the torrent is, and where its blocks go; to be said once, before any block is asked for.
+    pub(super) fn set_disk(&mut self, disk: TorrentDisk, limits: wire::Limits) {
+        self.limits = limits;
+        let _ = self.disk.set(disk);
     }
 
     /// Starts the connection's task.
@@ -142,24 +150,34 @@ impl Peers {
 /// A torrent's files, as one connection sees them.
 #[derive(Clone)]
 struct Disk {
-    disk: TorrentDisk,
+    disk: Arc<OnceLock<TorrentDisk>>,
     peer: PeerKey,
+}
+
+impl Disk {
+    fn get(&self) -> std::io::Result<&TorrentDisk> {
+        // Not reached: before that, no block is asked for or served.
+        self.disk.get().ok_or_else(|| std::io::Error::other("it is not known yet what the torrent is"))
+    }
 }
 
 impl conn::BlockSink for Disk {
     /// What is taken is told by the disk itself, so that it is heard of before what its piece comes to.
     async fn write(&self, block: BlockRange, data: bytes::Bytes) -> bool {
-        self.disk.write_block(block, data, self.peer.0).await.is_ok()
+        let Ok(disk) = self.get() else { return false };
+        disk.write_block(block, data, self.peer.0).await.is_ok()
     }
 
     fn tell(&self) {
-        self.disk.tell();
+        if let Ok(disk) = self.get() {
+            disk.tell();
+        }
     }
 }
 
 impl conn::BlockSource for Disk {
     async fn read(&self, block: BlockRange) -> std::io::Result<bytes::Bytes> {
-        self.disk.read_block(block).await.map_err(not_served)
+        self.get()?.read_block(block).await.map_err(not_served)
     }
 
     async fn with_file<T: Send + 'static>(
@@ -167,7 +185,7 @@ impl conn::BlockSource for Disk {
         run: BlockRange,
         work: impl FnOnce(Option<(BorrowedFd<'_>, u64)>) -> T + Send + 'static,
     ) -> std::io::Result<T> {
-        self.disk.with_file(run, work).await.map_err(not_served)
+        self.get()?.with_file(run, work).await.map_err(not_served)
     }
 }
 

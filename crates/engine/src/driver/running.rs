@@ -1,17 +1,18 @@
 //! The main loop: hear of one thing, tell the brain, do what it says.
 
+use super::farewell::{END_DEADLINE, Farewell};
+use super::fetching::Met;
 use super::keeper::{Failure, Saved};
 use super::peers::Peers;
-use super::{Calls, Driver};
-use crate::announcer::{Announced, Announcer, Web};
+use super::{Calls, Company, Done, Driver};
+use crate::announcer::{Announced, Announcer};
 use crate::events::{Direction, EventKind};
 use crate::meet;
 use crate::shared::Guest;
 use crate::stats::{Counters, Finished};
 use crate::steward::Seat;
 use crate::torrent::Request;
-use crate::{AddTorrent, TorrentError, TorrentState, TorrentStats};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use crate::{AddTorrent, Metainfo, TorrentError, TorrentState, TorrentStats};
 use net::conn::{Batch, Command, Event};
 use session::{Report, Torrent, Wants};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -20,15 +21,12 @@ use storage::DiskEvent;
 use swarm::{Config, Input, Order, Output, PeerKey, PeerSource, Priority, Stats, Swarm};
 use tokio::task::{JoinError, JoinSet};
 use types::{BlockRange, PieceIndex, Time};
+use wire::ext::METADATA_PIECE_LEN;
 
 /// How many batches are heard before the brain's answer to them is carried out.
 const HEAR_AT_ONCE: usize = 32;
 /// How often numbers are published at most.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
-/// How long the last words to trackers and the last sync may take together.
-const END_DEADLINE: Duration = Duration::from_millis(2400);
-/// How long, of that, an announce with an event that is under way is waited for.
-const LAST_ANSWER: Duration = Duration::from_millis(1000);
 
 /// Shown in place of a peer that is gone already.
 const NOBODY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
@@ -58,17 +56,12 @@ pub(super) struct Running {
     unattended: bool,
 }
 
-/// What a job of its own came to.
-enum Done {
-    Dialed(SocketAddr, Option<Box<Guest>>),
-    Saved(Saved),
-}
-
 /// Why the loop ends.
 type End = Result<(), TorrentError>;
 
 impl Running {
-    pub(super) fn new(driver: Driver, calls: Calls) -> Running {
+    pub(super) fn new(mut driver: Driver, calls: Calls) -> Running {
+        let met = driver.met.take();
         let shared = driver.shared.clone();
         let now = shared.now();
         let config = Config {
@@ -77,6 +70,7 @@ impl Running {
             super_seed: driver.add.super_seed,
             client: shared.settings.client.clone(),
             listen_port: Some(shared.port).filter(|&port| port != 0),
+            metadata_size: public_metadata(&driver.add.metainfo),
             ..Config::default()
         };
         let verified = driver.disk.verified();
@@ -94,27 +88,28 @@ impl Running {
         for (piece, blocks) in driver.disk.partial() {
             swarm.handle(now, Input::SetPartial { piece, blocks: &blocks });
         }
-        swarm.handle(now, Input::PeersFound { addrs: &driver.add.peers, source: PeerSource::User });
         let complete_at_start = swarm.stats(now).finished;
-
         let limits = wire::Limits::for_pieces(driver.lengths.piece_count());
-        let peers = Peers::new(driver.disk.clone(), limits, shared.chunks.clone(), shared.pipes.clone());
-        let tiers = if driver.add.trackers { driver.add.metainfo.trackers() } else { &[] };
-        let announcer =
-            Announcer::new(tiers, driver.torrent.wire(), driver.peer_id, shared.port, |refused| {
-                shared.hub.tell(driver.torrent, || refused);
-            });
-        let seat = Seat::take(shared, torrent(&driver.add, complete_at_start));
+        // Who was met has its turn already.
+        let awake = met.is_some();
+        let company = match met {
+            Some(met) => meet_again(now, &driver, &mut swarm, met, complete_at_start),
+            None => Company::nobody(&driver, complete_at_start),
+        };
+        let Company { mut peers, announcer, announces, jobs, seat } = company;
+        peers.set_disk(driver.disk.clone(), limits);
+        let addrs = std::mem::take(&mut driver.add.peers);
+        swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::User });
         let mut running = Running {
             driver,
             calls,
             swarm,
             seat,
-            awake: false,
+            awake,
             peers,
             announcer,
-            announces: JoinSet::new(),
-            jobs: JoinSet::new(),
+            announces,
+            jobs,
             completion_told: complete_at_start,
             complete: false,
             finished_at: None,
@@ -283,6 +278,9 @@ impl Running {
         match done {
             Ok(Done::Dialed(_, Some(guest))) => self.welcome(*guest),
             Ok(Done::Dialed(addr, None)) => self.swarm.handle(now, Input::ConnectFailed { addr }),
+            Ok(Done::LookedUp(addrs)) => {
+                self.swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::User });
+            }
             Ok(Done::Saved(saved)) => return self.on_saved(now, saved),
             Err(_) => return Some(Err(TorrentError::Internal)),
         }
@@ -380,6 +378,12 @@ impl Running {
                 self.tell_said(peer, "cancel", || wire::Message::Cancel(block.into()).to_string());
                 self.peers.command(peer, Command::Cancel(block));
             }
+            Output::ServeMetadata { peer, id, piece, total_size } => {
+                if let Some(message) = self.metadata_piece(id, piece, total_size) {
+                    self.tell_said(peer, message.name(), || message.to_string());
+                    self.peers.command(peer, Command::Send(message));
+                }
+            }
             Output::Serve { peer, block } => self.peers.command(peer, Command::Serve(block)),
             Output::DropServes { peer } => self.peers.command(peer, Command::DropServes),
             Output::Connect { addr } => self.dial(addr),
@@ -394,6 +398,14 @@ impl Running {
                 self.tell(|| EventKind::Banned { peer: addr, reason: reason.to_string() });
             }
         }
+    }
+
+    /// A piece of the metadata, copied from where it is kept.
+    fn metadata_piece(&self, id: u8, piece: u32, total_size: u32) -> Option<wire::Message<'static>> {
+        let mut pieces = self.driver.add.metainfo.info_bytes().chunks(METADATA_PIECE_LEN as usize);
+        let data = pieces.nth(piece as usize)?.into();
+        let payload = wire::ext::Metadata::Data { piece, total_size, data }.encode().into();
+        Some(wire::Message::Extended { id, payload })
     }
 
     fn tell_said(&self, peer: PeerKey, name: &'static str, text: impl FnOnce() -> String) {
@@ -542,41 +554,6 @@ impl Running {
     }
 }
 
-/// The last words to trackers.
-struct Farewell<'a> {
-    web: &'a Web,
-    announcer: Announcer,
-    announces: JoinSet<Announced>,
-    run: (Counters, u64),
-}
-
-impl Farewell<'_> {
-    /// Lets trackers answer what they were told last (or `stopped` could overtake it), then tells all that list us.
-    async fn say(mut self, now: impl Fn() -> Time, tell: impl Fn(EventKind)) {
-        let answers = async {
-            while let Some(announced) = self.announces.join_next().await {
-                if let Ok(announced) = announced {
-                    tell(announced.event());
-                    self.announcer.note(now(), announced);
-                }
-            }
-        };
-        let _ = tokio::time::timeout(LAST_ANSWER, answers).await;
-        self.announces.abort_all();
-        self.announcer.stop(now());
-        let mut farewells = FuturesUnordered::new();
-        loop {
-            while let Some(announce) = self.announcer.poll(now(), || self.run) {
-                tell(announce.event());
-                farewells.push(announce.make(self.web));
-            }
-            let Some(announced) = farewells.next().await else { return };
-            tell(announced.event());
-            self.announcer.note(now(), announced);
-        }
-    }
-}
-
 impl From<Failure> for TorrentError {
     fn from(failure: Failure) -> TorrentError {
         match failure {
@@ -584,6 +561,40 @@ impl From<Failure> for TorrentError {
             Failure::State(err) => TorrentError::State(err),
         }
     }
+}
+
+impl Company {
+    /// Nobody yet: whom to connect to, the brain knows from trackers and the user.
+    fn nobody(driver: &Driver, complete: bool) -> Company {
+        let shared = &driver.shared;
+        let limits = wire::Limits::for_pieces(driver.lengths.piece_count());
+        let peers = Peers::new(limits, shared.chunks.clone(), shared.pipes.clone());
+        let tiers = if driver.add.trackers { driver.add.metainfo.trackers() } else { &[] };
+        let announcer =
+            Announcer::new(tiers, driver.torrent.wire(), driver.peer_id, shared.port, |refused| {
+                shared.hub.tell(driver.torrent, || refused);
+            });
+        let seat = Seat::take(shared.clone(), torrent(&driver.add, complete));
+        Company { peers, announcer, announces: JoinSet::new(), jobs: JoinSet::new(), seat }
+    }
+}
+
+/// Goes on with those that were met while only the info-hash was known. The torrent has its turn already, and what
+/// trackers were told holds.
+fn meet_again(now: Time, driver: &Driver, swarm: &mut Swarm, met: Met, complete: bool) -> Company {
+    let Met { swarm: before, mut company } = met;
+    if driver.add.max_up.is_some() || driver.add.max_down.is_some() {
+        company.seat = Seat::take(driver.shared.clone(), torrent(&driver.add, complete));
+    }
+    swarm.handle(now, Input::SetLimits(company.seat.orders().limits));
+    swarm.take_over(now, before);
+    swarm.handle(now, Input::Resume);
+    company
+}
+
+/// The length of the metadata, if others may have it: that of a private torrent (BEP 27) is for its own trackers' users.
+fn public_metadata(metainfo: &Metainfo) -> Option<u32> {
+    u32::try_from(metainfo.info_bytes().len()).ok().filter(|_| !metainfo.is_private())
 }
 
 /// Payload of this run.
@@ -609,7 +620,7 @@ fn only_what_is_there(driver: &Driver) -> Vec<Priority> {
     driver.lengths.pieces().map(there).collect()
 }
 
-fn report(stats: &Stats) -> Report {
+pub(super) fn report(stats: &Stats) -> Report {
     Report {
         line_down: stats.line_down,
         line_up: stats.line_up,

@@ -130,9 +130,8 @@ fn what_was_said_before_holds_afterwards() {
     assert!(
         out.contains(&gone(DisconnectReason::BadBitfield)) && out.contains(&gone(DisconnectReason::BadHave))
     );
-    let told = |out: &[Output], key| {
-        out.iter().any(|o| *o == Output::Send { peer: key, message: Message::NotInterested })
-    };
+    let told =
+        |out: &[Output], key| out.contains(&Output::Send { peer: key, message: Message::NotInterested });
     assert!(told(&out, PeerKey(5)) && !told(&out, PeerKey(1)));
 }
 

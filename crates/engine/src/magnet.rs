@@ -1,0 +1,165 @@
+//! Magnet links: what is known of a torrent is its info-hash; its metadata comes from peers (BEP 9).
+//!
+//! [`Engine::fetch_metadata`](crate::Engine::fetch_metadata) looks for it and gives a [`Fetch`]. What that comes to, a
+//! [`Fetched`], becomes an [`AddTorrent`] like any other, to which the connections that were made pass.
+
+use crate::driver::Handover;
+use crate::torrent::Request;
+use crate::{AddTorrent, TorrentError};
+use metainfo::{Magnet, Metainfo};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot, watch};
+use types::InfoHash;
+
+/// A magnet link whose metadata is to be fetched, and what is to be done with it.
+#[derive(Clone, Debug)]
+pub struct AddMagnet {
+    pub(crate) magnet: Arc<Magnet>,
+    pub(crate) peers: Vec<SocketAddr>,
+    pub(crate) trackers: bool,
+    pub(crate) metadata_only: bool,
+}
+
+impl AddMagnet {
+    /// Fetches the metadata that `magnet` names from the peers that it and its trackers tell of. Its DHT nodes and web
+    /// seeds are not asked.
+    pub fn new(magnet: Magnet) -> AddMagnet {
+        AddMagnet { magnet: magnet.into(), peers: Vec::new(), trackers: true, metadata_only: false }
+    }
+
+    /// Peers to connect to beside those that the link and trackers tell.
+    #[must_use]
+    pub fn peers(mut self, peers: Vec<SocketAddr>) -> AddMagnet {
+        self.peers = peers;
+        self
+    }
+
+    /// Whether the link's trackers are asked for peers.
+    #[must_use]
+    pub fn trackers(mut self, trackers: bool) -> AddMagnet {
+        self.trackers = trackers;
+        self
+    }
+
+    /// Whether the metadata is all that is wanted: then peers are hung up on when it is there.
+    #[must_use]
+    pub fn metadata_only(mut self, metadata_only: bool) -> AddMagnet {
+        self.metadata_only = metadata_only;
+        self
+    }
+
+    /// Whom to connect to first.
+    pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
+        let of_link = self.magnet.peers.iter().filter_map(metainfo::magnet::HostPort::addr);
+        self.peers.iter().copied().chain(of_link).collect()
+    }
+}
+
+/// How far a search for metadata is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FetchStats {
+    /// It waits for its turn: as many torrents run as may.
+    pub queued: bool,
+    /// Connections.
+    pub peers: usize,
+    /// Connections with peers that say that they have the metadata.
+    pub sources: usize,
+    /// Bytes of metadata that have come, and may be wrong.
+    pub bytes: u64,
+    /// Peers whose address is known.
+    pub known_peers: usize,
+}
+
+/// A handle on a search for metadata. When it is dropped, the search ends.
+#[derive(Debug)]
+pub struct Fetch {
+    pub(crate) info_hash: InfoHash,
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) status: watch::Receiver<FetchStats>,
+    pub(crate) found: oneshot::Receiver<Result<Fetched, TorrentError>>,
+}
+
+impl Fetch {
+    /// The torrent's name on the wire, as far as the link tells.
+    pub fn info_hash(&self) -> InfoHash {
+        self.info_hash
+    }
+
+    /// Numbers, at most a quarter of a second old.
+    pub fn stats(&self) -> FetchStats {
+        *self.status.borrow()
+    }
+
+    /// Waits for the metadata; may be broken off and called again.
+    ///
+    /// # Errors
+    /// [`TorrentError::Metadata`] if the link names no torrent that can be used, [`TorrentError::Stopped`] if the search
+    /// or the engine was stopped first, or if it was given already.
+    pub async fn wait(&mut self) -> Result<Fetched, TorrentError> {
+        (&mut self.found).await.unwrap_or(Err(TorrentError::Stopped))
+    }
+
+    /// Ends the search: peers are hung up on, trackers told.
+    pub fn stop(&self) {
+        // Full: it has been asked already. Closed: it has ended already.
+        let _ = self.requests.try_send(Request::Stop);
+    }
+}
+
+/// Metadata that was found. To be added soon: until then, nobody listens to the peers that were met.
+#[derive(Debug)]
+pub struct Fetched {
+    pub(crate) add: AddMagnet,
+    pub(crate) metainfo: Arc<Metainfo>,
+    pub(crate) handover: Option<Handover>,
+}
+
+impl Fetched {
+    /// The torrent.
+    pub fn metainfo(&self) -> &Arc<Metainfo> {
+        &self.metainfo
+    }
+
+    /// The torrent file: the metadata, and the link's trackers and web seeds. That of a v2 torrent (BEP 52) is without its
+    /// piece layers, which metadata does not hold: see [`lacks_piece_layers`](Self::lacks_piece_layers).
+    pub fn torrent_file(&self) -> Vec<u8> {
+        self.add.magnet.torrent_file(self.metainfo.info_bytes())
+    }
+
+    /// Whether it is a v2 or hybrid torrent with a file of more than one piece: its file should have piece layers
+    /// (BEP 52), and other clients may refuse it without.
+    pub fn lacks_piece_layers(&self) -> bool {
+        let piece_length = u64::from(self.metainfo.lengths().piece_length());
+        self.metainfo.files().iter().any(|file| file.pieces_root.is_some() && file.length > piece_length)
+    }
+
+    /// Downloads it into `dir`, from the peers that were met and those of the link. Of its files those that the link
+    /// selects (`so`, BEP 53).
+    pub fn into_add(self, dir: impl Into<PathBuf>) -> AddTorrent {
+        let Fetched { add, metainfo, handover } = self;
+        let selected = match add.magnet.select_only.as_slice() {
+            [] => Vec::new(),
+            _ => (0..metainfo.files().len()).map(|file| add.magnet.selects(file)).collect(),
+        };
+        let mut torrent =
+            AddTorrent::new(metainfo, dir).files(selected).peers(add.addrs()).trackers(add.trackers);
+        torrent.handover = Slot::new(handover);
+        torrent
+    }
+}
+
+/// Where connections wait to be taken over, once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slot(Arc<Mutex<Option<Box<Handover>>>>);
+
+impl Slot {
+    fn new(handover: Option<Handover>) -> Slot {
+        Slot(Arc::new(Mutex::new(handover.map(Box::new))))
+    }
+
+    pub(crate) fn take(&self) -> Option<Box<Handover>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

@@ -1,0 +1,49 @@
+//! Metadata that was found for a magnet link, kept so that the next run does not need it again.
+//!
+//! One file for each torrent under the state directory, the info dictionary and nothing else: its hash says whether it is
+//! whole, and whose it is.
+
+use crate::Metainfo;
+use metainfo::Magnet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use types::InfoHashV1;
+
+fn path(state_dir: &Path, info_hash: InfoHashV1) -> PathBuf {
+    state_dir.join("metadata").join(format!("{info_hash}.info"))
+}
+
+/// The torrent that a link names, if its metadata is here and good.
+pub(crate) fn load(state_dir: &Path, magnet: &Magnet) -> Option<Metainfo> {
+    let info = fs::read(path(state_dir, magnet.info_hash.wire())).ok()?;
+    magnet.names(&info).then(|| Metainfo::parse(&magnet.torrent_file(&info)).ok())?
+}
+
+/// Keeps metadata, all of it or nothing.
+pub(crate) fn save(state_dir: &Path, info_hash: InfoHashV1, info: &[u8]) -> io::Result<()> {
+    let path = path(state_dir, info_hash);
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    // Another process may be at the same.
+    let new = path.with_extension(format!("new-{}", std::process::id()));
+    fs::write(&new, info)?;
+    fs::rename(&new, &path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metainfo::create::Builder;
+
+    #[test]
+    fn only_what_the_link_names_is_loaded() {
+        let torrent = Builder::file("x", 1).piece_length(16384).pieces(vec![7; 20]).build().unwrap();
+        let torrent = Metainfo::parse(&torrent).unwrap();
+        let (dir, magnet) = (tempfile::tempdir().unwrap(), Magnet::from(&torrent));
+        assert!(load(dir.path(), &magnet).is_none());
+        save(dir.path(), magnet.info_hash.wire(), torrent.info_bytes()).unwrap();
+        assert_eq!(load(dir.path(), &magnet).unwrap().info_hash(), torrent.info_hash());
+        save(dir.path(), magnet.info_hash.wire(), &torrent.info_bytes()[1..]).unwrap();
+        assert!(load(dir.path(), &magnet).is_none(), "damaged");
+    }
+}
