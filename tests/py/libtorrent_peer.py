@@ -88,7 +88,8 @@ def transfer(args, folder, seeding):
         signal.signal(number, lambda *_: stopping.append(True))
     started = time.monotonic()
     ses = session(lt, args.listen)
-    params = lt.load_torrent_file(args.source)
+    is_link = args.source.startswith("magnet:")
+    params = lt.parse_magnet_uri(args.source) if is_link else lt.load_torrent_file(args.source)
     params.save_path = folder
     params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     if args.no_trackers:

@@ -85,7 +85,11 @@ impl RawPeer {
         RawPeer::greet(TcpStream::connect(addr)?, reserved, info_hash)
     }
 
-    fn greet(mut stream: TcpStream, reserved: [u8; 8], info_hash: [u8; 20]) -> io::Result<RawPeer> {
+    /// Answers somebody who has connected: sends a handshake and reads the other side's.
+    ///
+    /// # Errors
+    /// The other side closes before its handshake is complete, or asks for another torrent.
+    pub fn greet(mut stream: TcpStream, reserved: [u8; 8], info_hash: [u8; 20]) -> io::Result<RawPeer> {
         stream.set_read_timeout(Some(READ_LIMIT))?;
         stream.set_nodelay(true)?;
         stream.write_all(&handshake(reserved, info_hash, own_id(&stream)?))?;

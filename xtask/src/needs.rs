@@ -31,6 +31,7 @@ const PROGRAMS: &[Program] = &[
     program("opentracker", "opentracker", &[Step::Interop]),
     program("python3", "python3", PARTNERS),
     program("mktorrent", "mktorrent", &[Step::Bench]),
+    program("transmission-cli", "transmission-cli", PARTNERS),
     program("transmission-create", "transmission-cli", &[Step::Bench]),
     program("c++", "g++", &[Step::Fuzz]),
     program("buildah", "buildah", &[Step::Docker]),

@@ -201,7 +201,12 @@ fn interop(root: &Path, full: bool) -> Result<Tally> {
         command.args(["--full", "--report", "docs/interop.md"]);
     }
     give_binary(root, &mut command);
-    run::passed("interop", command, if full { FULL_LIMIT } else { LIMIT })
+    let mut tally = run::passed("interop", command, if full { FULL_LIMIT } else { LIMIT })?;
+    let mut by_magnet = run::in_namespace(root, root.join("target/debug/interop"));
+    by_magnet.arg("--by-magnet").arg("--logs").arg(root.join("target/interop-magnet"));
+    give_binary(root, &mut by_magnet);
+    tally.add(run::passed("interop by magnet", by_magnet, LIMIT)?);
+    Ok(tally)
 }
 
 /// Builds the binary as users get it.

@@ -293,6 +293,10 @@ pub const MAX_METADATA_LEN: u32 = 64 << 20;
 /// time may hold more.
 pub const UNPROVEN_PIECES: usize = 64;
 
+/// How long an attempt waits before it may hold more, while peers contradict each other: time enough for what is short to
+/// be proven, and for liars to be found out.
+pub const FRONT_DELAY: Duration = Duration::from_secs(10);
+
 /// How long that attempt may get no further while another waits; then it loses what it holds beyond
 /// [`UNPROVEN_PIECES`].
 pub const FRONT_PATIENCE: Duration = Duration::from_secs(10);

@@ -9,14 +9,16 @@
 //!   proves who had sent other pieces before.
 //!
 //! An attempt holds no more than [`UNPROVEN_PIECES`], so that a liar costs little memory and honest metadata of that size
-//! is had whatever liars do. Longer ones take turns: the one at the **front** may grow to [`MAX_METADATA_LEN`].
+//! is had whatever liars do. Longer ones take turns: the one at the **front** may grow to [`MAX_METADATA_LEN`]; at once if
+//! all peers agree, else after [`FRONT_DELAY`].
 
 mod attempt;
 
 use crate::PeerKey;
 use crate::limits::{
-    FRONT_PATIENCE, MAX_METADATA_ASKED, MAX_METADATA_LEN, MAX_SPOILED_LENGTHS, METADATA_ANSWER_TIME,
-    METADATA_COPY_AFTER, METADATA_HOLD_MAX, METADATA_REJECT_PAUSE, METADATA_TICK, UNPROVEN_PIECES,
+    FRONT_DELAY, FRONT_PATIENCE, MAX_METADATA_ASKED, MAX_METADATA_LEN, MAX_SPOILED_LENGTHS,
+    METADATA_ANSWER_TIME, METADATA_COPY_AFTER, METADATA_HOLD_MAX, METADATA_REJECT_PAUSE, METADATA_TICK,
+    UNPROVEN_PIECES,
 };
 use crate::trust::Trust;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -24,6 +26,7 @@ use alloc::vec::Vec;
 use attempt::{Attempt, Whole};
 use core::cmp::Reverse;
 use core::net::SocketAddr;
+use core::time::Duration;
 use types::{InfoHash, Time};
 use wire::ext::METADATA_PIECE_LEN;
 
@@ -302,15 +305,31 @@ impl Fetch {
         self.attempts.remove(&key)
     }
 
-    /// Lets a long attempt grow: that which had fewest turns, then that of most peers, then the shortest. One that does
+    /// Whether all peers that claim to have the metadata work on one attempt.
+    fn is_unanimous(&self) -> bool {
+        let mut keys = self.sources.keys().map(|&peer| self.attempt_key(peer));
+        let first = keys.next();
+        keys.all(|key| Some(key) == first)
+    }
+
+    /// Lets a long attempt grow, after a while if peers contradict each other: that which had fewest turns, then that of most peers, then the shortest. One that does
     /// not get on makes room for others, and loses what is more than they have.
     fn choose_front(&mut self, now: Time) {
         let waits = |key: &AttemptKey, attempt: &Attempt| {
             let is_full = attempt.held() + attempt.asked() >= UNPROVEN_PIECES;
             self.front != Some(*key) && is_full && attempt.is_longer_than(UNPROVEN_PIECES)
         };
+        let delay = if self.is_unanimous() { Duration::ZERO } else { FRONT_DELAY };
+        let due = |attempt: &Attempt| attempt.waits_since.is_some_and(|since| now.since(since) >= delay);
         let claims = |len| self.sources.values().filter(|source| source.len == len).count();
-        let waiting = self.attempts.iter().filter(|(key, attempt)| waits(key, attempt));
+        let all: Vec<AttemptKey> =
+            self.attempts.iter().filter(|(key, attempt)| waits(key, attempt)).map(|(&key, _)| key).collect();
+        for key in all {
+            if let Some(attempt) = self.attempts.get_mut(&key) {
+                attempt.waits_since.get_or_insert(now);
+            }
+        }
+        let waiting = self.attempts.iter().filter(|(key, attempt)| waits(key, attempt) && due(attempt));
         let next =
             waiting.min_by_key(|&(&(len, alone), attempt)| (attempt.turns, Reverse(claims(len)), len, alone));
         let Some(next) = next.map(|(&key, _)| key) else { return };
@@ -324,6 +343,7 @@ impl Fetch {
         if let Some(attempt) = self.attempts.get_mut(&next) {
             attempt.turns += 1;
             attempt.progress = now;
+            attempt.waits_since = None;
         }
     }
 

@@ -24,6 +24,9 @@ struct Options {
     /// Run the cells of the whole table whose name contains all of these words
     #[arg(long, value_name = "WORD", num_args = 1.., value_delimiter = ',')]
     only: Vec<String>,
+    /// Give downloaders a magnet link in place of the torrent: without --only, a cell for each partner and role
+    #[arg(long)]
+    by_magnet: bool,
     /// Print the names of the cells and stop
     #[arg(long)]
     list: bool,
@@ -67,7 +70,7 @@ fn run(options: &Options) -> Result<bool> {
         .unwrap_or_else(|| env::temp_dir().join(format!("interop-{}", std::process::id())));
     fs::create_dir_all(&dir)?;
     netns::name_hosts(&lab::host_names(), &dir)?;
-    let lab = Lab { programs: Programs::new(our_binary(options)?, &dir)?, dir };
+    let lab = Lab { programs: Programs::new(our_binary(options)?, &dir)?, dir, by_magnet: options.by_magnet };
     let versions = versions(&lab, &cells)?;
     versions.iter().for_each(|version| println!("{version}"));
 
@@ -86,6 +89,10 @@ fn run(options: &Options) -> Result<bool> {
 fn select(options: &Options) -> Vec<Cell> {
     if !options.only.is_empty() {
         let words: Vec<String> = options.only.iter().map(|word| word.to_lowercase()).collect();
+        return Cell::all().filter(|cell| words.iter().all(|word| cell.to_string().contains(word))).collect();
+    }
+    if options.by_magnet {
+        let words = ["multi", "http", "ipv4"];
         return Cell::all().filter(|cell| words.iter().all(|word| cell.to_string().contains(word))).collect();
     }
     if options.full { Cell::all().collect() } else { Cell::sample() }

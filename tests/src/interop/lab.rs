@@ -53,6 +53,8 @@ pub struct Lab {
     pub programs: Programs,
     /// Every cell has a folder in it; those of red cells stay.
     pub dir: PathBuf,
+    /// Whether downloaders get a magnet link in place of the torrent.
+    pub by_magnet: bool,
 }
 
 impl Lab {
@@ -110,9 +112,11 @@ impl Lab {
         let info_hash = metafile::info_hash(&fs::read(&torrent)?).context("`create` made no torrent")?;
 
         let tracker = trackers::start(cell.tracker, &places.tracker, info_hash, deadline)?;
-        let job = |party, seeding| Job {
+        let link = self.by_magnet.then(|| magnet(cell, &places, info_hash));
+        let job = |party, seeding: bool| Job {
             party,
             torrent: &torrent,
+            link: link.as_deref().filter(|_| !seeding),
             seeding,
             tracker: cell.tracker,
             talkative: true,
@@ -190,6 +194,14 @@ impl Lab {
         }
         tails
     }
+}
+
+/// A link with the tracker, as every client reads one.
+fn magnet(cell: &Cell, places: &Places, info_hash: [u8; 20]) -> String {
+    let url = trackers::url(cell.tracker, &places.tracker_host, places.tracker.addr.port());
+    let url = url.replace(':', "%3A").replace('/', "%2F");
+    let hash: String = info_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("magnet:?xt=urn:btih:{hash}&dn=cell&tr={url}")
 }
 
 fn wait_until_listed(tracker: &trackers::Running, seeder: &mut Running, deadline: Instant) -> Result<()> {

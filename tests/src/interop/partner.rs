@@ -1,5 +1,6 @@
 //! How each client is told to seed or download one torrent, with everything else of it switched off.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -23,12 +24,21 @@ pub struct Job<'a> {
     pub party: &'a Party,
     /// The torrent.
     pub torrent: &'a Path,
+    /// A magnet link that names it, which is all that the client gets.
+    pub link: Option<&'a str>,
     /// Whether the content is already there.
     pub seeding: bool,
     /// How its tracker is spoken to.
     pub tracker: Tracker,
     /// Whether it keeps a log that explains what it does; that costs it time.
     pub talkative: bool,
+}
+
+impl Job<'_> {
+    /// What the client is given: a file's path, or a link.
+    fn source(&self) -> &OsStr {
+        self.link.map_or(self.torrent.as_os_str(), OsStr::new)
+    }
 }
 
 /// A client that runs.
@@ -120,9 +130,9 @@ fn start(mut command: Command, job: Job<'_>, done: Done, stop: Signal) -> Result
 
 fn rawtorrent_arguments(command: &mut Command, job: Job<'_>) {
     if job.seeding {
-        command.arg("seed").arg(job.torrent).arg("--data");
+        command.arg("seed").arg(job.source()).arg("--data");
     } else {
-        command.arg("download").arg(job.torrent).arg("-o");
+        command.arg("download").arg(job.source()).arg("-o");
     }
     command.arg(job.party.data()).args(["--listen", &job.party.addr.to_string(), "--json"]);
 }
@@ -157,6 +167,15 @@ fn transmission(job: Job<'_>) -> Result<Command> {
         "message-level": if job.talkative { 3 } else { 1 },
     });
     settings[bind] = ip.into();
+    if let Some(link) = job.link {
+        // The daemon takes links through its remote control alone; the client without one takes them by itself.
+        settings["watch-dir-enabled"] = false.into();
+        fs::write(config.join("settings.json"), settings.to_string())?;
+        let mut command = party.command("transmission-cli");
+        command.arg("-g").arg(config).arg("-w").arg(party.data()).arg("-f").arg(done_script(party)?);
+        command.args(["-p", &party.addr.port().to_string(), link]);
+        return Ok(command);
+    }
     fs::write(config.join("settings.json"), settings.to_string())?;
     let mut command = party.command("transmission-daemon");
     command.args(["--foreground", if job.talkative { "--log-debug" } else { "--log-error" }]);
@@ -191,14 +210,14 @@ fn aria2(job: Job<'_>) -> Command {
         .arg(format!("--dir={}", party.data().display()))
         .arg(format!("--log={}", party.dir.join("log.aria2").display()))
         .arg(if job.seeding { "--check-integrity=true" } else { "--seed-time=0" })
-        .arg(job.torrent);
+        .arg(job.source());
     command
 }
 
 fn qbittorrent(job: Job<'_>) -> Result<Command> {
     let Job { party, .. } = job;
     let mut command = qbittorrent_command(party, "")?;
-    command.arg(format!("--save-path={}", party.data().display())).arg(job.torrent);
+    command.arg(format!("--save-path={}", party.data().display())).arg(job.source());
     Ok(command)
 }
 
@@ -260,13 +279,13 @@ fn rtorrent(job: Job<'_>) -> Result<Command> {
          protocol.encryption.set = allow_incoming,enable_retry\n\
          {log}\n\
          method.set_key = event.download.finished, mark, \"execute.nothrow=touch,{marker}\"\n\
-         load.start = {torrent}\n",
+         load.start = \"{torrent}\"\n",
         session = session.display(),
         data = party.data().display(),
         port = party.addr.port(),
         log = if job.talkative { rtorrent_log(party) } else { String::new() },
         marker = party.done_marker().display(),
-        torrent = job.torrent.display(),
+        torrent = job.source().display(),
     );
     let path = party.dir.join("rtorrent.rc");
     fs::write(&path, settings)?;

@@ -21,6 +21,8 @@ pub(super) struct Attempt {
     fresh: u32,
     /// When the last piece came, or the attempt came to the front.
     pub(super) progress: Time,
+    /// Since when it may hold no more, until it comes to the front.
+    pub(super) waits_since: Option<Time>,
     /// How often it was at the front.
     pub(super) turns: u32,
 }
@@ -56,6 +58,7 @@ impl Attempt {
             given_back: BTreeSet::new(),
             fresh: 0,
             progress: now,
+            waits_since: None,
             turns: 0,
         }
     }

@@ -1,7 +1,7 @@
 #![allow(clippy::cast_possible_truncation)] // the numbers of a test are small
 
 use super::*;
-use crate::limits::{FRONT_PATIENCE, METADATA_ANSWER_TIME, METADATA_COPY_AFTER};
+use crate::limits::{FRONT_DELAY, FRONT_PATIENCE, METADATA_ANSWER_TIME, METADATA_COPY_AFTER};
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::vec;
@@ -215,11 +215,21 @@ fn long_metadata_takes_turns_and_memory_is_bounded() {
         if !silent && matches!(bench.piece(peer.0, piece, of), Came::Right { .. }) {
             let limit = good.len() / PIECE + 2 * UNPROVEN_PIECES + 10;
             assert!(most <= limit && most > 3 * UNPROVEN_PIECES, "{most} pieces of {limit}");
-            assert!(bench.now.since(began) >= FRONT_PATIENCE);
+            assert!(bench.now.since(began) >= FRONT_DELAY + FRONT_PATIENCE);
             return;
         }
     }
     panic!("no metadata");
+}
+
+#[test]
+fn long_metadata_that_nobody_disputes_is_had_at_once() {
+    let good = metadata(3 * UNPROVEN_PIECES * PIECE, 0);
+    let mut bench = Bench::new(&good);
+    (1..3).for_each(|peer| bench.offer(peer, good.len()));
+    let began = bench.now;
+    assert_eq!(bench.run(|_| Some(&good)), [Came::Right { metadata: good.clone(), liars: vec![] }]);
+    assert_eq!(bench.now, began);
 }
 
 #[test]
