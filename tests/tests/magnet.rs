@@ -226,9 +226,9 @@ fn found_metadata_is_not_needed_again() {
 #[test]
 fn what_is_no_torrent_is_told() {
     let info = b"d4:name1:xe".to_vec();
-    let home = Home::new(SMALL);
     let torrent = [b"d4:info", &info[..], b"e"].concat();
-    let home = Home { info_hash: metafile::info_hash(&torrent).unwrap(), ..home };
+    let mut home = Home::new(SMALL);
+    home.info_hash = metafile::info_hash(&torrent).unwrap();
     let addr = free_addr().unwrap();
     let mut session = start(&mut download(&home, addr, &[]));
     rawtorrent_tests::poll(Instant::now() + LIMIT, || TcpStream::connect(addr).ok()).expect("nobody listens");
