@@ -172,7 +172,7 @@ pub(super) fn leech(lab: &Lab, client: Client, source: &Source) -> Result<Taken>
 }
 
 fn leech_as_partner(lab: &Lab, partner: Partner, party: &Party, torrent: &Path) -> Result<Taken> {
-    let job = Job { party, torrent, seeding: false, tracker: Tracker::Http, talkative: false };
+    let job = Job { party, torrent, seeding: false, tracker: Tracker::Http, talkative: false, link: None };
     let started = Instant::now();
     let mut running = partner::start_partner(partner, &lab.programs, job)?;
     let pid = running.process.id();

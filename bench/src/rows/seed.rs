@@ -110,8 +110,14 @@ impl Seed {
             Client::Partner(partner) => {
                 fs::remove_dir(party.data())?;
                 symlink(data, party.data())?;
-                let job =
-                    Job { party, torrent: &path, seeding: true, tracker: Tracker::Http, talkative: false };
+                let job = Job {
+                    party,
+                    torrent: &path,
+                    seeding: true,
+                    tracker: Tracker::Http,
+                    talkative: false,
+                    link: None,
+                };
                 return Ok(Seed::Partner(partner::start_partner(partner, &lab.programs, job)?));
             }
             Client::Mktorrent | Client::TransmissionCreate => bail!("it seeds nothing"),
