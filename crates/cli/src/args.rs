@@ -1,5 +1,7 @@
 //! The command line, defined once: help, environment variables and checks all come from here.
 
+mod dht;
+
 use crate::select::Selection;
 use crate::units;
 use clap::builder::Resettable;
@@ -9,12 +11,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use dht::{Action, Dht, Options as DhtOptions, Put, hex32};
+
 const AFTER_HELP: &str = "\
 Sizes are bytes: 10M is 10,000,000, 1.5GiB is 1,610,612,736; rates are sizes per second.
 
 Every option can be set in the environment: --max-down 10M is RAWTORRENT_MAX_DOWN=10M; one that can be repeated takes \
-its values there separated by spaces, only RAWTORRENT_SELECT one per line, since names have spaces. A switch takes 1 or \
-0; an empty variable is none. NO_COLOR turns colours off; RAWTORRENT_LOG is a filter for the log, such as \
+its values there separated by spaces, only RAWTORRENT_SELECT one per line, since names have spaces. Options of dht are \
+RAWTORRENT_DHT_TIMEOUT and so on, with commas. A switch takes 1 or 0; an empty variable is none. NO_COLOR turns colours off; RAWTORRENT_LOG is a filter for the log, such as \
 engine=debug.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
@@ -37,6 +41,7 @@ pub(crate) enum Command {
     Show(Show),
     Magnet(Magnet),
     Verify(Verify),
+    Dht(Box<Dht>),
     Sim(Box<Sim>),
     /// Watch a torrent arrive, message by message: three sessions on this machine, no network, a few seconds
     Demo,
@@ -332,7 +337,10 @@ impl CommandLine {
     pub(crate) fn read() -> Result<CommandLine, clap::Error> {
         let command = CommandLine::command()
             .mut_args(without_unset_variable)
-            .mut_subcommands(|command| command.mut_args(without_unset_variable));
+            .mut_subcommands(|command| {
+                let command = command.mut_args(without_unset_variable);
+                command.mut_subcommands(|command| command.mut_args(without_unset_variable))
+            });
         CommandLine::from_arg_matches(&command.try_get_matches()?)
     }
 }
@@ -376,6 +384,7 @@ impl Command {
             Command::Seed(args) => args.session.json,
             Command::Show(args) => args.json,
             Command::Verify(args) => args.json,
+            Command::Dht(args) => args.action.options().json,
             Command::Sim(args) => args.json,
             Command::Create(_) | Command::Magnet(_) | Command::Demo => false,
         }
@@ -525,6 +534,20 @@ mod tests {
     }
 
     #[test]
+    fn options_of_dht_have_variables_of_their_own() {
+        let command = CommandLine::command();
+        let dht = command.find_subcommand("dht").unwrap();
+        for arg in dht.get_subcommands().flat_map(clap::Command::get_arguments) {
+            let Some(long) = arg.get_long().filter(|&long| long != "help") else { continue };
+            let expected = match long {
+                "json" => "RAWTORRENT_JSON".into(),
+                long => format!("RAWTORRENT_DHT_{}", long.to_uppercase().replace('-', "_")),
+            };
+            assert_eq!(arg.get_env().and_then(|env| env.to_str()), Some(expected.as_str()), "--{long}");
+        }
+    }
+
+    #[test]
     fn reads_a_full_download() {
         let line = "download a.torrent - -o d --select 0,3-5 --select *.iso --seed --seed-ratio 1.5 --seed-time 1h30m \
                     --peer 1.2.3.4:5 --peer [::1]:6 --listen [::]:0 --max-down 10M --max-up 1.5MiB --max-peers 50 \
@@ -588,6 +611,14 @@ mod tests {
             (&["create", "x", "--web-seed", "udp://host"], "http://, https://, ftp://"),
             (&["download", "x", "-q", "-v"], "cannot be used with"),
             (&["demo", "x"], "unexpected argument 'x'"),
+            (&["dht", "get", "abc"], "'abc' is not a target of 40 hex digits"),
+            (&["dht", "get"], "see 'rawtorrent dht get --help'"),
+            (&["dht", "get", "--key", "12"], "expected 64 hex digits"),
+            (&["dht", "put"], "see 'rawtorrent dht put --help'"),
+            (&["dht", "put", "x", "--seq", "1"], "--secret <FILE>"),
+            (&["dht", "put", "x", "--secret", "a", "--new-secret", "b"], "cannot be used with"),
+            (&["dht", "announce", "x"], "--port <N>"),
+            (&["dht", "lookup", "x", "--bootstrap", "host"], "is not HOST:PORT"),
         ] {
             let error = error(line);
             assert!(error.contains(part) && !error.contains('\n'), "{error}");

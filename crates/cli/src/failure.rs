@@ -54,6 +54,16 @@ pub(crate) mod kind {
     pub(crate) const STORAGE: &str = "storage";
     /// The engine, a clock or a signal handler could not be started.
     pub(crate) const STARTUP: &str = "startup";
+    /// The DHT could not be reached, or did not do what was asked in time.
+    pub(crate) const DHT: &str = "dht";
+    /// The DHT does not have what was looked for.
+    pub(crate) const NOT_FOUND: &str = "not_found";
+    /// No node of the DHT stored what was to be stored.
+    pub(crate) const NOT_STORED: &str = "not_stored";
+    /// What is to be stored in the DHT cannot be.
+    pub(crate) const BAD_ITEM: &str = "bad_item";
+    /// The secret of a mutable item could not be read or made.
+    pub(crate) const SECRET: &str = "secret";
     /// A simulated swarm broke a rule or did not complete.
     pub(crate) const SIMULATION: &str = "simulation";
     /// Standard output could not be written to.

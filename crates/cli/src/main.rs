@@ -1,4 +1,5 @@
-//! The `rawtorrent` binary: each command a module, each module thin, the work done by `engine`.
+//! The `rawtorrent` binary: each command a module, each module thin, the work done by `engine` (of `dht`: by
+//! `net` and the crate `dht`).
 //!
 //! stdout is data, stderr is talk. A command ends with an [`Exit`], or with a [`Failure`] that is told on one line
 //! (and with `--json` as an `error` event).
@@ -9,6 +10,7 @@ mod chatter;
 mod console;
 mod create;
 mod demo;
+mod dht;
 mod download;
 mod failure;
 mod fetch;
@@ -53,6 +55,7 @@ fn run(line: &CommandLine) -> Exit {
         Command::Show(args) => show::run(args, &console),
         Command::Magnet(args) => magnet::run(args, &console),
         Command::Verify(args) => verify::run(args, &console),
+        Command::Dht(args) => crate::dht::run(args, &console),
         Command::Sim(args) => crate::sim::run(args, &console),
         Command::Demo => demo::run(&console),
     };
@@ -86,5 +89,5 @@ fn wrong_usage(line: &str) -> Exit {
 /// What a command's async part runs on; the engine has threads of its own.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_time().build().or_fail(kind::STARTUP, "cannot start")
+    builder.enable_all().build().or_fail(kind::STARTUP, "cannot start")
 }

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)] // a test may fail that way, in its helpers too
 
 mod create;
+mod dht;
 mod download;
 mod input;
+mod network;
 mod streams;
 mod support;
 mod transfer;

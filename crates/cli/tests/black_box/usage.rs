@@ -15,6 +15,9 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
         (&["seed", "x"], "--data <DIR>"),
         (&["verify", "x"], "--data <DIR>"),
         (&["create", "x", "-a", "nowhere"], "http://"),
+        (&["dht"], "requires a subcommand"),
+        (&["dht", "lookup"], "<HASH|MAGNET|TORRENT>"),
+        (&["dht", "put", "x", "--file", "y"], "cannot be used with"),
         (&["demo", "now"], "unexpected argument 'now'"),
     ] {
         let ran = place.run(args);
@@ -32,7 +35,7 @@ fn help_and_version_are_data() {
     for part in ["download", "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted", "RAWTORRENT_"] {
         assert!(help.text().contains(part), "{}", help.text());
     }
-    for command in ["download", "seed", "create", "show", "magnet", "verify", "demo"] {
+    for command in ["download", "seed", "create", "show", "magnet", "verify", "dht", "demo"] {
         place.run(&[command, "--help"]).done();
     }
     assert_eq!(
