@@ -335,12 +335,10 @@ pub(crate) fn default_state_dir(env: impl Fn(&str) -> Option<OsString>) -> Optio
 impl CommandLine {
     /// Reads the command line and the environment.
     pub(crate) fn read() -> Result<CommandLine, clap::Error> {
-        let command = CommandLine::command()
-            .mut_args(without_unset_variable)
-            .mut_subcommands(|command| {
-                let command = command.mut_args(without_unset_variable);
-                command.mut_subcommands(|command| command.mut_args(without_unset_variable))
-            });
+        let command = CommandLine::command().mut_args(without_unset_variable).mut_subcommands(|command| {
+            let command = command.mut_args(without_unset_variable);
+            command.mut_subcommands(|command| command.mut_args(without_unset_variable))
+        });
         CommandLine::from_arg_matches(&command.try_get_matches()?)
     }
 }

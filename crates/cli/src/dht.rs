@@ -200,7 +200,8 @@ async fn get(
     let found = walker.look_up(&Command::Get { target, salt: salt.to_vec() }).await?;
     let Some(item) = &found.item else {
         let asked = counted(found.outcome.answers as u64, "node");
-        let message = format!("nothing is stored as {target}, say {asked} (a mutable item may need its --salt)");
+        let message =
+            format!("nothing is stored as {target}, say {asked} (a mutable item may need its --salt)");
         return Err(Failure::new(kind::NOT_FOUND, message));
     };
     if view == View::Json {
@@ -234,7 +235,8 @@ fn value(args: &args::Put) -> Result<Vec<u8>, Failure> {
 
 /// As much of a file as could be stored, and a byte that shows that there is more.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let source: Box<dyn Read> = if is_dash(path) { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+    let source: Box<dyn Read> =
+        if is_dash(path) { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
     let mut bytes = Vec::new();
     source.take(MAX_ITEM_LEN as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -248,12 +250,7 @@ fn signer(args: &args::Put) -> Result<Option<[u8; 32]>, Failure> {
     }
 }
 
-async fn put(
-    walker: &mut Walker<'_>,
-    value: Vec<u8>,
-    console: &Console,
-    view: View,
-) -> Result<(), Failure> {
+async fn put(walker: &mut Walker<'_>, value: Vec<u8>, console: &Console, view: View) -> Result<(), Failure> {
     let item = ImmutableItem::new(value).or_fail(kind::BAD_ITEM, "cannot store this")?;
     let target = item.target();
     walker.show(&Line::Put { target: target.to_string(), key: None, seq: None })?;
@@ -273,7 +270,8 @@ async fn put_signed(
     let salt = args.salt.as_deref().unwrap_or_default();
     let key = public_key(seed);
     let sign = |seq| {
-        MutableItem::sign(seed, salt.as_bytes(), seq, value.clone()).or_fail(kind::BAD_ITEM, "cannot store this")
+        MutableItem::sign(seed, salt.as_bytes(), seq, value.clone())
+            .or_fail(kind::BAD_ITEM, "cannot store this")
     };
     // What cannot be signed needs no question.
     sign(args.seq.unwrap_or(0))?;

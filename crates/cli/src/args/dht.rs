@@ -83,7 +83,13 @@ pub(crate) struct Get {
     #[arg(long, value_name = "PUBKEY", env = "RAWTORRENT_DHT_KEY", value_parser = hex32)]
     pub(crate) key: Option<[u8; 32]>,
     /// Which of the key's items
-    #[arg(long, value_name = "S", default_value = "", hide_default_value = true, env = "RAWTORRENT_DHT_SALT")]
+    #[arg(
+        long,
+        value_name = "S",
+        default_value = "",
+        hide_default_value = true,
+        env = "RAWTORRENT_DHT_SALT"
+    )]
     pub(crate) salt: String,
     #[command(flatten)]
     pub(crate) options: Options,
@@ -170,9 +176,11 @@ pub(crate) fn hex32(text: &str) -> Result<[u8; 32], String> {
 }
 
 fn host_port(text: &str) -> Result<String, String> {
-    let wrong = || format!("'{text}' is not HOST:PORT; write router.example:6881, 192.0.2.1:6881 or [::1]:6881");
+    let wrong =
+        || format!("'{text}' is not HOST:PORT; write router.example:6881, 192.0.2.1:6881 or [::1]:6881");
     let (host, port) = text.trim().rsplit_once(':').ok_or_else(wrong)?;
-    let is_host = if host.starts_with('[') { host.ends_with(']') } else { !host.is_empty() && !host.contains(':') };
+    let is_host =
+        if host.starts_with('[') { host.ends_with(']') } else { !host.is_empty() && !host.contains(':') };
     match port.parse::<NonZeroU16>() {
         Ok(_) if is_host => Ok(text.trim().to_owned()),
         _ => Err(wrong()),

@@ -127,7 +127,9 @@ impl Line {
             },
             LookupEvent::Storing(hop) => Line::Store(At::new(time, hop)),
             LookupEvent::Stored(hop) => Line::Stored(At::new(time, hop)),
-            LookupEvent::Immutable { .. } | LookupEvent::Mutable { .. } | LookupEvent::Done(_) => return None,
+            LookupEvent::Immutable { .. } | LookupEvent::Mutable { .. } | LookupEvent::Done(_) => {
+                return None;
+            }
         })
     }
 
@@ -156,7 +158,8 @@ impl Line {
             Line::Answer { at, round_trip, nodes, new_nodes, peers, samples, item, .. } => {
                 let mut gave = format!("{:.1} ms: {}", round_trip * 1000.0, counted(*nodes as u64, "node"));
                 gave += &format!(" ({new_nodes} new)");
-                for (count, noun) in [(*peers, "peer"), (*samples, "info hash"), (usize::from(*item), "item")] {
+                for (count, noun) in [(*peers, "peer"), (*samples, "info hash"), (usize::from(*item), "item")]
+                {
                     if count > 0 {
                         gave += &format!(", {}", counted(count as u64, noun).replace("hashs", "hashes"));
                     }

@@ -1,8 +1,8 @@
 //! A node for the time of one command: it asks and is not asked (BEP 43).
 
+use super::Item;
 use super::secret::random;
 use super::step::{HEADER, Line, rounded};
-use super::Item;
 use crate::args::DhtOptions;
 use crate::console::{Console, json_line};
 use crate::failure::{Failure, OrFail, kind};
@@ -162,7 +162,17 @@ impl<'a> Walker<'a> {
             let Scrape { seeds, peers: downloaders, nodes } = found.scrape();
             self.show(&Line::Scrape { seeds, downloaders, nodes })?;
         }
-        self.show(&Line::Done { time, target, peers, hops, queries, answers, stored, copies, bits: found.bits })
+        self.show(&Line::Done {
+            time,
+            target,
+            peers,
+            hops,
+            queries,
+            answers,
+            stored,
+            copies,
+            bits: found.bits,
+        })
     }
 
     fn unreachable(&self) -> Failure {

@@ -56,8 +56,19 @@ fn a_lookup_is_shown_step_by_step() {
     assert_eq!(
         keys(answers[0]),
         [
-            "addr", "bits", "event", "hop", "id", "item", "new_nodes", "nodes", "peers", "round_trip", "samples",
-            "time", "token"
+            "addr",
+            "bits",
+            "event",
+            "hop",
+            "id",
+            "item",
+            "new_nodes",
+            "nodes",
+            "peers",
+            "round_trip",
+            "samples",
+            "time",
+            "token"
         ]
     );
     let peers: Vec<_> = lines(&said, "peers").iter().map(|line| line["peers"].clone()).collect();
@@ -153,7 +164,8 @@ fn mutable_items_have_versions() {
     assert!(got.stderr.contains("mutable, seq 2, from 8 nodes"), "{}", got.stderr);
 
     lab.dht(&["put", "old", "--secret", "key", "--seq", "1"]).failed(&["no node stored it", "302"]);
-    lab.dht(&["put", "x", "--secret", "key", "--seq", "7", "--cas", "1"]).failed(&["no node stored it", "301"]);
+    lab.dht(&["put", "x", "--secret", "key", "--seq", "7", "--cas", "1"])
+        .failed(&["no node stored it", "301"]);
     lab.dht(&["put", "three", "--secret", "key", "--seq", "7", "--cas", "2"]).done();
     assert_eq!(lab.dht(&["get", target]).done().text(), "three\n");
 
@@ -169,7 +181,8 @@ fn nobody_who_answers_is_one_line() {
     let place = Place::new();
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let bootstrap = silent.local_addr().unwrap().to_string();
-    let args = ["dht", "lookup", HASH, "--timeout", "1", "--listen", "127.0.0.1:0", "--bootstrap", &bootstrap];
+    let args =
+        ["dht", "lookup", HASH, "--timeout", "1", "--listen", "127.0.0.1:0", "--bootstrap", &bootstrap];
     place.run(&args).failed(&["nobody answered, of 1 bootstrap node", "--bootstrap HOST:PORT"]);
     let ran = place.run(&[&args[..], &["--json"]].concat()).failed(&[]);
     let said = ran.json_lines();

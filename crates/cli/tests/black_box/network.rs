@@ -18,7 +18,7 @@ impl Network {
         let first = runtime.block_on(async {
             let first = node(0, &[]);
             let addr = first.local_addrs().next().unwrap();
-            let _ = live(first);
+            drop(live(first));
             for seed in 1..nodes {
                 // Each finds its place before the next one comes.
                 live(node(seed, &[addr])).await.unwrap();
@@ -36,8 +36,7 @@ impl Network {
 
 fn node(seed: u64, known: &[SocketAddr]) -> Driver {
     let config = Config { v6: false, ..Config::default() };
-    let mut driver =
-        Driver::bind(&[([127, 0, 0, 1], 0).into()], |now| Node::new(config, seed, now)).unwrap();
+    let mut driver = Driver::bind(&[([127, 0, 0, 1], 0).into()], |now| Node::new(config, seed, now)).unwrap();
     driver.input(Input::Nodes { addrs: known });
     let target = driver.node().id(dht::Family::V4).unwrap();
     driver.input(Input::Start { key: LookupKey(0), command: Command::FindNode { target } });
