@@ -11,6 +11,7 @@ use std::time::Duration;
 
 /// Ask the DHT: watch a lookup hop by hop, find or announce peers, store and read small items
 #[derive(Debug, Args)]
+#[command(arg_required_else_help = false)]
 pub(crate) struct Dht {
     #[command(subcommand)]
     pub(crate) action: Action,
