@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use types::BlockRange;
+use types::{BLOCK_LEN, BlockRange};
 use wire::{Message, Request};
 
 /// A run that has begun no message can overtake: one has as many blocks as leave in this time.
@@ -131,7 +131,7 @@ where
         while self.reads.len() < READ_AHEAD && !self.serves.is_empty() {
             let mut pipe = if self.stream.can_splice() { self.context.pipes.take() } else { None };
             let most = if pipe.is_some() { PIPE_BLOCKS } else { RUN_BLOCKS };
-            let mut run = self.next_run(self.run_blocks.min(most));
+            let mut run = next_run(&mut self.serves, self.run_blocks.min(most));
             if let Some(fits) = pipe.as_ref().map(|pipe| pipe.room_for(&run)) {
                 if fits == 0 {
                     pipe.take().into_iter().for_each(|pipe| self.context.pipes.give(pipe));
@@ -141,19 +141,6 @@ where
             }
             self.reads.push_back(Box::pin(read_run(self.context, run, pipe)));
         }
-    }
-
-    /// The next blocks that follow each other.
-    fn next_run(&mut self, most: usize) -> Vec<BlockRange> {
-        let mut run = Vec::with_capacity(most);
-        run.extend(self.serves.pop_front());
-        while run.len() < most
-            && let (Some(last), Some(next)) = (run.last(), self.serves.front())
-            && (next.piece, next.offset) == (last.piece, last.end())
-        {
-            run.extend(self.serves.pop_front());
-        }
-        run
     }
 
     /// Whether there is room in front of the socket for a further run.
@@ -216,6 +203,23 @@ where
     }
 }
 
+/// Takes the next blocks that follow each other: so many, and no more bytes than as many blocks of the usual length have,
+/// though always the first.
+fn next_run(serves: &mut VecDeque<BlockRange>, most: usize) -> Vec<BlockRange> {
+    let mut run = Vec::with_capacity(most);
+    run.extend(serves.pop_front());
+    let mut bytes: usize = run.iter().map(|block| block.len as usize).sum();
+    while run.len() < most
+        && let (Some(last), Some(next)) = (run.last(), serves.front())
+        && (next.piece, next.offset) == (last.piece, last.end())
+        && bytes + next.len as usize <= most * BLOCK_LEN as usize
+    {
+        bytes += next.len as usize;
+        run.extend(serves.pop_front());
+    }
+    run
+}
+
 /// How many blocks a run may have, if it had `before` and so many took so long: as many as leave in [`RUN_TIME`], with care.
 fn paced(before: usize, blocks: usize, elapsed: Duration) -> usize {
     let leave = blocks as u128 * RUN_TIME.as_nanos() / elapsed.as_nanos().max(1);
@@ -259,6 +263,30 @@ async fn send<S: Transport>(stream: &mut Half<'_, S>, out: &SendQueue) -> io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use types::PieceIndex;
+
+    fn block(piece: u32, offset: u32, len: u32) -> BlockRange {
+        BlockRange { piece: PieceIndex::new(piece), offset, len }
+    }
+
+    #[test]
+    fn a_run_is_blocks_that_follow_each_other_in_one_piece() {
+        let len = BLOCK_LEN;
+        let mut serves = VecDeque::from([block(1, 0, len), block(1, len, 5), block(1, len + 5, 1)]);
+        serves.extend([block(1, 0, len), block(2, len, len), block(2, 4 * len, len)]);
+        let runs: Vec<usize> =
+            std::iter::from_fn(|| Some(next_run(&mut serves, 8).len()).filter(|&n| n > 0)).collect();
+        assert_eq!(runs, [3, 1, 1, 1]);
+    }
+
+    #[test]
+    fn long_blocks_make_no_longer_run() {
+        let len = 8 * BLOCK_LEN;
+        let mut serves: VecDeque<_> = (0..6).map(|n| block(0, n * len, len)).collect();
+        assert_eq!(next_run(&mut serves, 16).len(), 2);
+        assert_eq!(next_run(&mut serves, 1).len(), 1, "one goes always");
+        assert_eq!(serves.len(), 3);
+    }
 
     #[test]
     fn a_run_has_as_many_blocks_as_leave_in_its_time() {
