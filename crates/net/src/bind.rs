@@ -3,7 +3,7 @@
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, UdpSocket};
 
 /// How many connections may wait to be accepted; the kernel refuses more.
 const BACKLOG: i32 = 256;
@@ -77,12 +77,12 @@ pub async fn tcp_connect(to: SocketAddr, local: LocalAddrs) -> io::Result<TcpStr
     Ok(stream)
 }
 
-/// The addresses of a host, to be dialed at `port`.
+/// The addresses of a host and a port.
 ///
 /// # Errors
 /// As the system says; no deadline of its own.
-pub async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    Ok(tokio::net::lookup_host((host, port)).await?.collect())
+pub async fn look_up(host: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host(host).await?.collect())
 }
 
 /// Unsent bytes in the kernel up to which it takes more: what it has, no message can overtake.

@@ -4,7 +4,7 @@
 //! built-in ones of Mozilla where the system has none. No proxy is used, no cookie kept, no connection reused. Errors
 //! never quote a URL's path or query, which may hold a person's private key.
 
-use crate::bind::LocalAddrs;
+use crate::bind::{self, LocalAddrs};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Response, StatusCode, Url, header};
 use std::error::Error as StdError;
@@ -408,8 +408,8 @@ impl Resolve for Lookup {
 
 impl Lookup {
     async fn addrs(self, name: &str, port: u16) -> Result<Vec<SocketAddr>, LookupError> {
-        let found = tokio::net::lookup_host((name, port)).await;
-        let mut addrs: Vec<_> = found.map_err(|error| LookupError::Failed(lookup_text(&error)))?.collect();
+        let found = bind::look_up((name, port)).await;
+        let mut addrs = found.map_err(|error| LookupError::Failed(lookup_text(&error)))?;
         addrs.retain(|addr| self.family.is_none_or(|family| Family::from(*addr) == family));
         if addrs.is_empty() {
             return Err(LookupError::NoneOfFamily);

@@ -193,8 +193,7 @@ impl<'a> Walker<'a> {
 
 /// The addresses of hosts; who has none is told.
 async fn resolve(hosts: &[String], console: &Console) -> Vec<SocketAddr> {
-    let lookups: Vec<_> =
-        hosts.iter().map(|host| tokio::spawn(tokio::net::lookup_host(host.clone()))).collect();
+    let lookups: Vec<_> = hosts.iter().map(|host| tokio::spawn(net::bind::look_up(host.clone()))).collect();
     let mut addrs: Vec<SocketAddr> = Vec::new();
     for (host, lookup) in hosts.iter().zip(lookups) {
         match lookup.await.map_err(io::Error::other).flatten() {

@@ -391,7 +391,7 @@ impl Met {
 
 /// The addresses of a peer that is given by name; none if it has none.
 async fn look_up(name: String, port: u16) -> Done {
-    let found = tokio::time::timeout(LOOKUP_TIMEOUT, net::bind::look_up(&name, port)).await;
+    let found = tokio::time::timeout(LOOKUP_TIMEOUT, net::bind::look_up((&*name, port))).await;
     Done::LookedUp(found.ok().and_then(Result::ok).unwrap_or_default())
 }
 
