@@ -4,31 +4,27 @@
 //! ready), **run**, **end** (hang up, tell trackers, save). While it runs it never waits for a peer, a disk or a
 //! tracker: whatever takes time is a job of its own, and its outcome is one more thing to hear of.
 
+mod company;
 mod farewell;
 mod fetching;
 mod keeper;
 mod peers;
 mod running;
 
-use crate::announcer::{Announced, Announcer};
 use crate::events::EventKind;
 use crate::inbox::Inbox;
 use crate::resume::{Place, Record};
 use crate::shared::{Guest, OpenDoor, Shared};
-use crate::steward::Seat;
 use crate::torrent::{Request, Status, Torrent};
 use crate::{AddTorrent, Error, TorrentError, TorrentState};
-use fetching::Met;
+use company::Company;
 pub(crate) use fetching::{Fetching, Handover};
-use keeper::{Keeper, Saved};
+use keeper::Keeper;
 use metainfo::Metainfo;
-use peers::Peers;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use storage::{Layout, OpenOptions, Snapshot, TorrentDisk};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use types::{Bitfield, InfoHash, Lengths, PeerId, Time};
 
 /// How many callers may wait for the torrent to take them in; further ones are hung up on.
@@ -49,28 +45,8 @@ pub(crate) struct Driver {
     status: watch::Sender<Status>,
     added: Time,
     /// Who was met while only the info-hash was known.
-    met: Option<Met>,
+    met: Option<Company>,
     _door: OpenDoor,
-}
-
-/// Whom a torrent deals with.
-pub(crate) struct Company {
-    peers: Peers,
-    announcer: Announcer,
-    /// Announces under way.
-    announces: JoinSet<Announced>,
-    /// Dials and saves under way.
-    jobs: JoinSet<Done>,
-    /// Where it says whether it is the torrent's turn, and what it may take.
-    seat: Seat,
-}
-
-/// What a job of its own came to.
-enum Done {
-    Dialed(SocketAddr, Option<Box<Guest>>),
-    /// Peers that a magnet link gives by name.
-    LookedUp(Vec<SocketAddr>),
-    Saved(Saved),
 }
 
 /// Who may turn to a torrent.
@@ -97,7 +73,11 @@ impl Driver {
         }
         let handover = add.handover.take().filter(|handover| handover.door.info_hash() == torrent.wire());
         let (peer_id, door, guests, met) = match handover.map(|handover| *handover) {
-            Some(Handover { peer_id, door, guests, met }) => (peer_id, door, guests, Some(met)),
+            Some(Handover { door, guests, mut met }) => {
+                // A link may have told one hash of two.
+                met.torrent = torrent;
+                (met.peer_id, door, guests, Some(met))
+            }
             None => {
                 let peer_id = PeerId::ours(std::array::from_fn(|_| fastrand::u8(..)));
                 let (guest_sender, guests) = mpsc::channel(GUEST_QUEUE);
@@ -189,7 +169,7 @@ impl Driver {
     /// Takes leave of who was met before there was anything to trade.
     async fn part(&mut self) {
         if let Some(met) = self.met.take() {
-            met.end(&self.shared, self.torrent).await;
+            met.end().await;
         }
     }
 

@@ -1,30 +1,24 @@
 //! The main loop: hear of one thing, tell the brain, do what it says.
 
+use super::company::{Company, Done, piece_text};
 use super::farewell::{END_DEADLINE, Farewell};
-use super::fetching::Met;
 use super::keeper::{Failure, Saved};
-use super::peers::Peers;
-use super::{Calls, Company, Done, Driver};
-use crate::announcer::{Announced, Announcer};
+use super::{Calls, Driver};
 use crate::events::{Direction, EventKind};
-use crate::meet;
-use crate::shared::Guest;
 use crate::stats::{Counters, Finished};
 use crate::steward::Seat;
 use crate::torrent::Request;
 use crate::{AddTorrent, Metainfo, TorrentError, TorrentState, TorrentStats};
-use net::conn::{Batch, Command, Event};
-use session::{Report, Torrent, Wants};
+use net::conn::Command;
+use session::{Torrent, Wants};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 use storage::DiskEvent;
 use swarm::{Config, Input, Order, Output, PeerKey, PeerSource, Priority, Stats, Swarm};
-use tokio::task::{JoinError, JoinSet};
-use types::{BlockRange, PieceIndex, Time};
+use tokio::task::JoinError;
+use types::{PieceIndex, Time};
 use wire::ext::METADATA_PIECE_LEN;
 
-/// How many batches are heard before the brain's answer to them is carried out.
-const HEAR_AT_ONCE: usize = 32;
 /// How often numbers are published at most.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -35,17 +29,7 @@ const NOBODY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIE
 pub(super) struct Running {
     driver: Driver,
     calls: Calls,
-    swarm: Swarm,
-    /// Where it says whether it is this torrent's turn, and what it may take.
-    seat: Seat,
-    /// It is its turn.
-    awake: bool,
-    peers: Peers,
-    announcer: Announcer,
-    /// Announces under way.
-    announces: JoinSet<Announced>,
-    /// Dials and saves under way.
-    jobs: JoinSet<Done>,
+    company: Company,
     /// Trackers were told that it was completed, or need not be, since the brain had all it wants from the start.
     completion_told: bool,
     /// The brain has all it wants; [`Finished`] follows with the commit that makes it durable.
@@ -90,32 +74,23 @@ impl Running {
         }
         let complete_at_start = swarm.stats(now).finished;
         let limits = wire::Limits::for_pieces(driver.lengths.piece_count());
-        // Who was met has its turn already.
-        let awake = met.is_some();
         let company = match met {
-            Some(met) => meet_again(now, &driver, &mut swarm, met, complete_at_start),
-            None => Company::nobody(&driver, complete_at_start),
+            Some(met) => meet_again(now, &driver, swarm, met, complete_at_start),
+            None => company(&driver, swarm, complete_at_start),
         };
-        let Company { mut peers, announcer, announces, jobs, seat } = company;
-        peers.set_disk(driver.disk.clone(), limits);
-        let addrs = std::mem::take(&mut driver.add.peers);
-        swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::User });
         let mut running = Running {
             driver,
             calls,
-            swarm,
-            seat,
-            awake,
-            peers,
-            announcer,
-            announces,
-            jobs,
+            company,
             completion_told: complete_at_start,
             complete: false,
             finished_at: None,
             publish_at: now,
             unattended: false,
         };
+        running.company.peers.set_disk(running.driver.disk.clone(), limits);
+        let addrs = std::mem::take(&mut running.driver.add.peers);
+        running.company.swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::User });
         running.follow_orders();
         running
     }
@@ -128,28 +103,28 @@ impl Running {
             }
             let wake = self.driver.shared.instant(self.deadline());
             tokio::select! {
-                batch = self.peers.hear() => self.hear(batch),
+                batch = self.company.peers.hear() => self.company.hear(batch),
                 events = self.driver.inbox.take() => {
                     if let Some(end) = events.into_iter().find_map(|event| self.on_disk(event)) {
                         break end;
                     }
                 }
-                Some(guest) = self.calls.guests.recv() => self.welcome(guest),
-                Some(done) = self.jobs.join_next() => {
+                Some(guest) = self.calls.guests.recv() => self.company.welcome(guest),
+                Some(done) = self.company.jobs.join_next() => {
                     if let Some(end) = self.on_done(done) {
                         break end;
                     }
                 }
-                Some(Ok(announced)) = self.announces.join_next() => self.on_announced(announced),
+                Some(Ok(announced)) = self.company.announces.join_next() => self.company.on_announced(announced),
                 request = self.calls.requests.recv(), if !self.unattended => match request {
                     Some(Request::Stop) => break Ok(()),
                     None => self.unattended = true,
                 },
                 () = &mut self.calls.closed => break Ok(()),
-                () = self.seat.changed() => self.follow_orders(),
+                () = self.company.seat.changed() => self.follow_orders(),
                 () = tokio::time::sleep_until(wake) => {
                     let now = self.now();
-                    self.swarm.handle_timeout(now);
+                    self.company.swarm.handle_timeout(now);
                 }
             }
         };
@@ -157,11 +132,11 @@ impl Running {
     }
 
     fn now(&self) -> Time {
-        self.driver.shared.now()
+        self.company.now()
     }
 
     fn tell(&self, kind: impl FnOnce() -> EventKind) {
-        self.driver.shared.hub.tell(self.driver.torrent, kind);
+        self.company.tell(kind);
     }
 
     /// When to wake up if nothing is heard of.
@@ -169,80 +144,36 @@ impl Running {
         let goal = self.driver.add.seed_goal.time.zip(self.finished_at).map(|(time, since)| since + time);
         // A torrent to which nothing happens is looked at again only when something does.
         let publish = Some(self.publish_at).filter(|_| !self.is_quiet());
-        [self.swarm.poll_timeout(), self.driver.keeper.deadline(), goal, publish]
+        [self.company.swarm.poll_timeout(), self.driver.keeper.deadline(), goal, publish]
             .into_iter()
             .flatten()
-            .fold(self.announcer.deadline(), Time::min)
+            .fold(self.company.announcer.deadline(), Time::min)
     }
 }
 
 /// What is heard of.
 impl Running {
-    fn hear(&mut self, batch: Batch<PeerKey>) {
-        let now = self.now();
-        self.hear_batch(now, batch);
-        for _ in 1..HEAR_AT_ONCE {
-            let Some(batch) = self.peers.hear_more() else { break };
-            self.hear_batch(now, batch);
-        }
-    }
-
-    fn hear_batch(&mut self, now: Time, batch: Batch<PeerKey>) {
-        let peer = batch.from;
-        let addr = self.peers.addr(peer);
-        for event in batch.events {
-            if let Some(addr) = addr {
-                self.tell_heard(addr, &event);
-            }
-            // A connection that we gave up may still have something to say: the brain knows what of it counts.
-            let input = match event {
-                Event::Message(message) => Input::Message { peer, message },
-                Event::Refused(block) => Input::BlockRefused { peer, block },
-                Event::Unrequested(len) => Input::Unrequested { peer, len },
-                Event::Sent(block) => Input::BlockSent { peer, block },
-                Event::SendFailed(block) => Input::ServeFailed { peer, block },
-                Event::Closed(_) => {
-                    self.peers.hang_up(peer);
-                    Input::PeerClosed { peer }
-                }
-            };
-            self.swarm.handle(now, input);
-        }
-    }
-
-    fn tell_heard(&self, peer: SocketAddr, event: &Event) {
-        let message = |direction, name, text| EventKind::Message { peer, direction, name, text };
-        match event {
-            Event::Message(said) => self.tell(|| message(Direction::In, said.name(), said.to_string())),
-            Event::Sent(block) => self.tell(|| message(Direction::Out, "piece", piece_text(*block))),
-            Event::Closed(reason) => {
-                self.tell(|| EventKind::Disconnected { peer, reason: reason.to_string() });
-            }
-            Event::Refused(_) | Event::Unrequested(_) | Event::SendFailed(_) => {}
-        }
-    }
-
     fn on_disk(&mut self, event: DiskEvent) -> Option<End> {
         let now = self.now();
         match event {
             DiskEvent::BlockTaken { block, from } => {
                 let peer = PeerKey(from);
                 self.tell(|| EventKind::Message {
-                    peer: self.peers.addr(peer).unwrap_or(NOBODY),
+                    peer: self.company.peers.addr(peer).unwrap_or(NOBODY),
                     direction: Direction::In,
                     name: "piece",
                     text: piece_text(block),
                 });
                 self.driver.keeper.note_block(block.len, now);
-                self.swarm.handle(now, Input::BlockReceived { peer, block });
+                self.company.swarm.handle(now, Input::BlockReceived { peer, block });
             }
             DiskEvent::PieceVerified { piece, digests } => {
                 self.tell(|| EventKind::PieceVerified { piece: piece.get() });
-                self.swarm.handle(now, Input::PieceVerified { piece, digests: &digests });
+                self.company.swarm.handle(now, Input::PieceVerified { piece, digests: &digests });
             }
             DiskEvent::PieceFailed { piece, from_disk, digests } => {
                 self.tell(|| EventKind::PieceFailed { piece: piece.get() });
-                self.swarm.handle(now, Input::PieceFailed { piece, from_disk, digests: &digests });
+                self.company.swarm.handle(now, Input::PieceFailed { piece, from_disk, digests: &digests });
             }
             DiskEvent::PieceLost { piece } => self.lose(now, piece),
             DiskEvent::Failed(err) => return Some(Err(err.into())),
@@ -255,73 +186,35 @@ impl Running {
         self.tell(|| EventKind::PieceLost { piece: piece.get() });
         self.driver.keeper.note_lost(now);
         if self.driver.add.seed_only {
-            self.swarm.handle(now, Input::SetPriorities(&only_what_is_there(&self.driver)));
+            self.company.swarm.handle(now, Input::SetPriorities(&only_what_is_there(&self.driver)));
         }
-        self.swarm.handle(now, Input::PieceLost { piece });
-        if self.complete && !self.swarm.stats(now).finished {
+        self.company.swarm.handle(now, Input::PieceLost { piece });
+        if self.complete && !self.company.swarm.stats(now).finished {
             self.complete = false;
             self.finished_at = None;
-            self.seat.wants(now, Wants::Download);
+            self.company.seat.wants(now, Wants::Download);
         }
-    }
-
-    fn welcome(&mut self, guest: Guest) {
-        let now = self.now();
-        let (addr, outgoing, theirs) = (guest.addr, guest.outgoing, guest.theirs);
-        let peer = self.peers.welcome(guest);
-        let (peer_id, reserved) = (theirs.peer_id, theirs.reserved);
-        self.swarm.handle(now, Input::PeerConnected { peer, addr, outgoing, peer_id, reserved });
     }
 
     fn on_done(&mut self, done: Result<Done, JoinError>) -> Option<End> {
-        let now = self.now();
         match done {
-            Ok(Done::Dialed(_, Some(guest))) => self.welcome(*guest),
-            Ok(Done::Dialed(addr, None)) => self.swarm.handle(now, Input::ConnectFailed { addr }),
-            Ok(Done::LookedUp(addrs)) => {
-                self.swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::User });
-            }
-            Ok(Done::Saved(saved)) => return self.on_saved(now, saved),
-            Err(_) => return Some(Err(TorrentError::Internal)),
+            Ok(done) => self.company.on_done(done).and_then(|saved| self.on_saved(saved)),
+            Err(_) => Some(Err(TorrentError::Internal)),
         }
-        None
     }
 
-    fn on_announced(&mut self, announced: Announced) {
-        let now = self.now();
-        self.tell(|| announced.event());
-        let peers = self.announcer.note(now, announced);
-        self.swarm.handle(now, Input::PeersFound { addrs: &peers, source: PeerSource::Tracker });
-    }
-
-    fn on_saved(&mut self, now: Time, saved: Saved) -> Option<End> {
+    fn on_saved(&mut self, saved: Saved) -> Option<End> {
         self.driver.keeper.note_saved(&saved);
         if saved.completes && self.complete {
-            self.finish(now);
+            self.finish(self.now());
         }
         saved.failure.map(|failure| Err(failure.into()))
     }
 
-    /// Whether it is its turn, and what it may take.
     fn follow_orders(&mut self) {
-        let (now, orders) = (self.now(), self.seat.orders());
-        if orders.run {
-            self.swarm.handle(now, Input::SetLimits(orders.limits));
+        if self.company.follow_orders() {
+            self.publish(self.now());
         }
-        if orders.run == self.awake {
-            return;
-        }
-        self.awake = orders.run;
-        // What trackers still answer to what was said before is of no interest.
-        self.announces = JoinSet::new();
-        if self.awake {
-            self.swarm.handle(now, Input::Resume);
-            self.announcer.start(now);
-        } else {
-            self.swarm.handle(now, Input::Pause);
-            self.announcer.stop(now);
-        }
-        self.publish(now);
     }
 
     /// All wanted bytes are durable.
@@ -344,19 +237,14 @@ impl Running {
     fn carry_out(&mut self) -> Option<End> {
         let now = self.now();
         loop {
-            while let Some(output) = self.swarm.poll_output() {
+            while let Some(output) = self.company.swarm.poll_output() {
                 self.obey(now, output);
             }
-            let stuck = self.peers.flush();
-            if stuck.is_empty() {
+            if !self.company.flush(now) {
                 break;
             }
-            for (peer, addr) in stuck {
-                self.tell(|| EventKind::Disconnected { peer: addr, reason: "it does not keep up".into() });
-                self.swarm.handle(now, Input::PeerClosed { peer });
-            }
         }
-        self.announce(now);
+        self.company.announce(now, |swarm| told_to_trackers(&swarm.stats(now)));
         self.save(now);
         if now >= self.publish_at {
             self.publish(now);
@@ -368,35 +256,26 @@ impl Running {
         match output {
             Output::Send { peer, message } => {
                 self.tell_said(peer, message.name(), || message.to_string());
-                self.peers.command(peer, Command::Send(message));
+                self.company.peers.command(peer, Command::Send(message));
             }
             Output::Request { peer, block } => {
                 self.tell_said(peer, "request", || wire::Message::Request(block.into()).to_string());
-                self.peers.command(peer, Command::Request(block));
+                self.company.peers.command(peer, Command::Request(block));
             }
             Output::Cancel { peer, block } => {
                 self.tell_said(peer, "cancel", || wire::Message::Cancel(block.into()).to_string());
-                self.peers.command(peer, Command::Cancel(block));
+                self.company.peers.command(peer, Command::Cancel(block));
             }
             Output::ServeMetadata { peer, id, piece, total_size } => {
                 if let Some(message) = self.metadata_piece(id, piece, total_size) {
                     self.tell_said(peer, message.name(), || message.to_string());
-                    self.peers.command(peer, Command::Send(message));
+                    self.company.peers.command(peer, Command::Send(message));
                 }
             }
-            Output::Serve { peer, block } => self.peers.command(peer, Command::Serve(block)),
-            Output::DropServes { peer } => self.peers.command(peer, Command::DropServes),
-            Output::Connect { addr } => self.dial(addr),
-            Output::Disconnect { peer, reason } => {
-                if let Some(peer) = self.peers.hang_up(peer) {
-                    self.tell(|| EventKind::Disconnected { peer, reason: reason.to_string() });
-                }
-            }
-            Output::NeedPeers => self.announcer.need_peers(now),
+            Output::Serve { peer, block } => self.company.peers.command(peer, Command::Serve(block)),
+            Output::DropServes { peer } => self.company.peers.command(peer, Command::DropServes),
             Output::Finished => self.complete(now),
-            Output::Banned { addr, reason } => {
-                self.tell(|| EventKind::Banned { peer: addr, reason: reason.to_string() });
-            }
+            other => self.company.obey(now, &other),
         }
     }
 
@@ -411,59 +290,42 @@ impl Running {
     fn tell_said(&self, peer: PeerKey, name: &'static str, text: impl FnOnce() -> String) {
         self.tell(|| EventKind::Message {
             // A peer that is gone hears nothing, but what it would have heard is shown all the same.
-            peer: self.peers.addr(peer).unwrap_or(NOBODY),
+            peer: self.company.peers.addr(peer).unwrap_or(NOBODY),
             direction: Direction::Out,
             name,
             text: text(),
         });
     }
 
-    fn dial(&mut self, addr: SocketAddr) {
-        let shared = self.driver.shared.clone();
-        let (torrent, peer_id) = (self.driver.torrent, self.driver.peer_id);
-        self.jobs.spawn(async move {
-            Done::Dialed(addr, meet::dial(&shared, addr, torrent, peer_id).await.map(Box::new))
-        });
-    }
-
     /// The brain has all it wants. It is durable, and finished, after the next commit.
     fn complete(&mut self, now: Time) {
         self.complete = true;
-        self.seat.wants(now, Wants::Seed);
-        let everything = self.swarm.stats(now).left_bytes == 0;
+        self.company.seat.wants(now, Wants::Seed);
+        let everything = self.company.swarm.stats(now).left_bytes == 0;
         if everything && !std::mem::replace(&mut self.completion_told, true) {
-            self.announcer.completed(now);
+            self.company.announcer.completed(now);
         }
         if self.driver.add.seed_only {
             self.finish(now);
         }
     }
 
-    fn announce(&mut self, now: Time) {
-        let swarm = &self.swarm;
-        while let Some(announce) = self.announcer.poll(now, || told_to_trackers(&swarm.stats(now))) {
-            self.tell(|| announce.event());
-            let shared = self.driver.shared.clone();
-            self.announces.spawn(async move { announce.make(&shared.web).await });
-        }
-    }
-
     fn save(&mut self, now: Time) {
         let finishing = self.complete && self.finished_at.is_none();
-        let swarm = &self.swarm;
+        let swarm = &self.company.swarm;
         if let Some(save) = self.driver.keeper.due(now, finishing, || counters(&swarm.stats(now))) {
             let disk = self.driver.disk.clone();
-            self.jobs.spawn(async move { Done::Saved(save.make(disk).await) });
+            self.company.jobs.spawn(async move { Done::Saved(save.make(disk).await) });
         }
     }
 
     /// Whether nobody is there, and nothing is missing or it is another's turn.
     fn is_quiet(&self) -> bool {
-        self.peers.is_empty() && (self.finished_at.is_some() || !self.awake)
+        self.company.peers.is_empty() && (self.finished_at.is_some() || !self.company.awake)
     }
 
     fn state(&self) -> TorrentState {
-        match (self.awake, self.finished_at) {
+        match (self.company.awake, self.finished_at) {
             (false, _) => TorrentState::Queued,
             (true, None) => TorrentState::Downloading,
             (true, Some(_)) => TorrentState::Seeding,
@@ -472,9 +334,8 @@ impl Running {
 
     fn publish(&mut self, now: Time) {
         self.publish_at = now + PUBLISH_INTERVAL;
-        let brain = self.swarm.stats(now);
+        let brain = self.company.report(now);
         let totals = self.driver.keeper.totals(counters(&brain));
-        self.seat.report(now, report(&brain));
         let state = self.state();
         self.driver.status.send_modify(|status| {
             status.stats = TorrentStats {
@@ -501,7 +362,7 @@ impl Running {
         let goal = self.driver.add.seed_goal;
         let long_enough = goal.time.is_some_and(|time| now - finished_at >= time);
         let enough = goal.ratio.is_some_and(|ratio| {
-            let stats = self.swarm.stats(now);
+            let stats = self.company.swarm.stats(now);
             let uploaded = self.driver.keeper.totals(counters(&stats)).uploaded;
             #[allow(clippy::cast_precision_loss)] // a ratio needs no more than 53 bits
             let reached = uploaded as f64 >= ratio * stats.wanted_bytes as f64;
@@ -517,15 +378,10 @@ impl Running {
     async fn end(mut self, end: End) -> End {
         let now = self.now();
         self.publish(now);
-        let last = self.swarm.stats(now);
-        self.swarm.handle(now, Input::Pause);
-        while let Some(output) = self.swarm.poll_output() {
-            if let Output::Disconnect { peer, .. } = output {
-                self.peers.hang_up(peer);
-            }
-        }
-        let Running { driver, peers, announcer, announces, mut jobs, .. } = self;
-        let Driver { shared, torrent, mut keeper, disk, inbox, .. } = driver;
+        let last = self.company.swarm.stats(now);
+        self.company.part();
+        let Running { driver: Driver { mut keeper, disk, inbox, .. }, company, .. } = self;
+        let Company { shared, torrent, peers, announcer, announces, mut jobs, .. } = company;
         let tell = |kind| shared.hub.tell(torrent, || kind);
         let save = async {
             // One that is under way comes first: two must not overlap. Dials are of no use any more.
@@ -563,33 +419,26 @@ impl From<Failure> for TorrentError {
     }
 }
 
-impl Company {
-    /// Nobody yet: whom to connect to, the brain knows from trackers and the user.
-    fn nobody(driver: &Driver, complete: bool) -> Company {
-        let shared = &driver.shared;
-        let limits = wire::Limits::for_pieces(driver.lengths.piece_count());
-        let peers = Peers::new(limits, shared.chunks.clone(), shared.pipes.clone());
-        let tiers = if driver.add.trackers { driver.add.metainfo.trackers() } else { &[] };
-        let announcer =
-            Announcer::new(tiers, driver.torrent.wire(), driver.peer_id, shared.port, |refused| {
-                shared.hub.tell(driver.torrent, || refused);
-            });
-        let seat = Seat::take(shared.clone(), torrent(&driver.add, complete));
-        Company { peers, announcer, announces: JoinSet::new(), jobs: JoinSet::new(), seat }
-    }
+/// Nobody yet.
+fn company(driver: &Driver, swarm: Swarm, complete: bool) -> Company {
+    let Driver { shared, add, torrent: info_hash, peer_id, lengths, .. } = driver;
+    let limits = wire::Limits::for_pieces(lengths.piece_count());
+    let tiers = if add.trackers { add.metainfo.trackers() } else { &[] };
+    Company::nobody(shared.clone(), *info_hash, *peer_id, swarm, limits, tiers, torrent(add, complete))
 }
 
 /// Goes on with those that were met while only the info-hash was known. The torrent has its turn already, and what
 /// trackers were told holds.
-fn meet_again(now: Time, driver: &Driver, swarm: &mut Swarm, met: Met, complete: bool) -> Company {
-    let Met { swarm: before, mut company } = met;
+fn meet_again(now: Time, driver: &Driver, swarm: Swarm, mut met: Company, complete: bool) -> Company {
     if driver.add.max_up.is_some() || driver.add.max_down.is_some() {
-        company.seat = Seat::take(driver.shared.clone(), torrent(&driver.add, complete));
+        met.seat = Seat::take(driver.shared.clone(), torrent(&driver.add, complete));
     }
-    swarm.handle(now, Input::SetLimits(company.seat.orders().limits));
-    swarm.take_over(now, before);
-    swarm.handle(now, Input::Resume);
-    company
+    met.awake = true;
+    let before = std::mem::replace(&mut met.swarm, swarm);
+    met.swarm.handle(now, Input::SetLimits(met.seat.orders().limits));
+    met.swarm.take_over(now, before);
+    met.swarm.handle(now, Input::Resume);
+    met
 }
 
 /// The length of the metadata, if others may have it: that of a private torrent (BEP 27) is for its own trackers' users.
@@ -618,19 +467,4 @@ fn only_what_is_there(driver: &Driver) -> Vec<Priority> {
     let verified = driver.disk.verified();
     let there = |piece| if verified.contains(piece) { Priority::Normal } else { Priority::Skip };
     driver.lengths.pieces().map(there).collect()
-}
-
-pub(super) fn report(stats: &Stats) -> Report {
-    Report {
-        line_down: stats.line_down,
-        line_up: stats.line_up,
-        held_down: stats.held_down,
-        held_up: stats.held_up,
-        peers: stats.peers + stats.connecting,
-        interested: stats.interested,
-    }
-}
-
-fn piece_text(block: BlockRange) -> String {
-    format!("piece {} at {}, {} bytes", block.piece, block.offset, block.len)
 }
