@@ -69,6 +69,14 @@ struct Alone {
     trackers: usize,
 }
 
+impl Entries {
+    fn wait_for(&mut self, torrent: InfoHash, name: &str, trackers: usize, waits: bool) -> Option<String> {
+        let entry = self.torrents.entry(torrent).or_default();
+        entry.if_alone = waits.then(|| Alone { name: printable(name).into_owned(), trackers });
+        entry.complaint()
+    }
+}
+
 impl Roll {
     pub(crate) fn new(sources: usize) -> Roll {
         Roll(Mutex::new(Entries { expected: sources, ..Entries::default() }))
@@ -85,9 +93,7 @@ impl Roll {
     ) -> Option<String> {
         let mut entries = self.entries();
         entries.expected = entries.expected.saturating_sub(1);
-        let entry = entries.torrents.entry(torrent).or_default();
-        entry.if_alone = waits.then(|| Alone { name: printable(name).into_owned(), trackers });
-        entry.complaint()
+        entries.wait_for(torrent, name, trackers, waits)
     }
 
     /// The metadata of a torrent is looked for: the same, but the source is still to turn out to be a torrent.
@@ -98,10 +104,7 @@ impl Roll {
         trackers: usize,
         waits: bool,
     ) -> Option<String> {
-        let mut entries = self.entries();
-        let entry = entries.torrents.entry(torrent).or_default();
-        entry.if_alone = waits.then(|| Alone { name: printable(name).into_owned(), trackers });
-        entry.complaint()
+        self.entries().wait_for(torrent, name, trackers, waits)
     }
 
     /// A source came to nothing.
