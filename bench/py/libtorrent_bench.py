@@ -6,6 +6,7 @@ as soon as its work is done, without tidying up, for the same reason.
 
 import json
 import os
+import signal
 import sys
 import time
 
@@ -41,7 +42,8 @@ def session(listen, settings):
 
 
 def parameters(torrent, folder, flags):
-    params = lt.load_torrent_file(torrent)
+    is_link = torrent.startswith("magnet:")
+    params = lt.parse_magnet_uri(torrent) if is_link else lt.load_torrent_file(torrent)
     params.save_path = folder
     params.trackers = []
     params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
@@ -61,10 +63,10 @@ def alerts(ses):
 def leech(settings, torrent, folder, listen, *peers):
     ses = session(listen, settings)
     # What is in the files is not looked at, and not trusted: all of it is downloaded.
-    handle = ses.add_torrent(parameters(torrent, folder, lt.torrent_flags.no_verify_files))
-    for peer in peers:
-        host, _, port = peer.rpartition(":")
-        handle.connect_peer((host, int(port)))
+    params = parameters(torrent, folder, lt.torrent_flags.no_verify_files)
+    # It dials those at once; one that it is told of later waits for the next tick.
+    params.peers = [(host, int(port)) for host, _, port in (peer.rpartition(":") for peer in peers)]
+    handle = ses.add_torrent(params)
     for alert in alerts(ses):
         if isinstance(alert, lt.torrent_finished_alert):
             # Blocks may still be unwritten.
@@ -73,11 +75,48 @@ def leech(settings, torrent, folder, listen, *peers):
             return
 
 
-def seed(settings, torrent, folder, listen):
+def seed(settings, torrent, folder, listen, limit="0"):
     ses = session(listen, settings)
-    ses.add_torrent(parameters(torrent, folder, 0))
+    params = parameters(torrent, folder, 0)
+    # The session's own limit is not for peers of the same network.
+    params.upload_limit = int(limit)
+    ses.add_torrent(params)
     for _ in alerts(ses):
         pass
+
+
+def shelf(settings, torrents, folder, listen, saved):
+    """Seeds all that is in a folder, with what it saved when it has done so before, until it is told to end."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    ses = session(listen, {**settings, "alert_mask": 0})
+    for name in os.listdir(torrents):
+        resume = os.path.join(saved, name)
+        if os.path.exists(resume):
+            with open(resume, "rb") as data:
+                params = lt.read_resume_data(data.read())
+        else:
+            params = parameters(os.path.join(torrents, name), folder, 0)
+        ses.async_add_torrent(params)
+    signal.sigwait({signal.SIGTERM})
+    save(ses, saved)
+
+
+def save(ses, folder):
+    os.makedirs(folder, exist_ok=True)
+    handles = ses.get_torrents()
+    for handle in handles:
+        handle.save_resume_data(lt.save_resume_flags_t.save_info_dict)
+    left = len(handles)
+    while left > 0:
+        ses.wait_for_alert(1000)
+        for alert in ses.pop_alerts():
+            if isinstance(alert, lt.save_resume_data_alert):
+                name = f"{alert.params.ti.name()}.torrent"
+                with open(os.path.join(folder, name), "wb") as out:
+                    out.write(lt.write_resume_data_buf(alert.params))
+                left -= 1
+            elif isinstance(alert, lt.save_resume_data_failed_alert):
+                sys.exit(alert.message())
 
 
 def verify(settings, torrent, folder, listen):
@@ -104,7 +143,7 @@ def version(_):
 
 if __name__ == "__main__":
     command, settings, *arguments = sys.argv[1:]
-    {"leech": leech, "seed": seed, "verify": verify, "create": create, "version": version}[command](
+    {"leech": leech, "seed": seed, "verify": verify, "create": create, "shelf": shelf, "version": version}[command](
         json.loads(settings), *arguments
     )
     sys.stdout.flush()

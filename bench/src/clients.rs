@@ -1,16 +1,19 @@
 //! Who takes part, and how each is told what to do. The best settings that we found are here.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 use tests::interop::cell::Partner;
 use tests::interop::{Party, partner};
 use tests::process;
 
 use crate::lab::Lab;
+use crate::shelf::Shelf;
 
 /// The script that drives libtorrent, and its name.
 pub(crate) const LIBTORRENT: &str = include_str!("../py/libtorrent_bench.py");
@@ -28,6 +31,8 @@ pub(crate) enum Client {
     Partner(Partner),
     Mktorrent,
     TransmissionCreate,
+    /// With `tee` and `sha1sum`: what a download takes that is only written and hashed.
+    Curl,
 }
 
 /// What libtorrent does, for its settings.
@@ -51,6 +56,7 @@ impl Client {
             Client::Partner(Partner::Rtorrent) => "rTorrent",
             Client::Mktorrent => "mktorrent",
             Client::TransmissionCreate => "transmission-create",
+            Client::Curl => "curl",
         }
     }
 
@@ -64,6 +70,7 @@ impl Client {
             Client::Rqbit => lab.command(&party, rqbit(lab)?),
             Client::Mktorrent => lab.command(&party, "mktorrent"),
             Client::TransmissionCreate => lab.command(&party, "transmission-create"),
+            Client::Curl => lab.command(&party, "curl"),
         };
         match self {
             Client::Libtorrent => command.args(["version", "{}"]),
@@ -122,6 +129,57 @@ pub(crate) fn rawtorrent_seed(lab: &Lab, party: &Party, torrent: &Path, data: &P
     command.args(["--quiet", "--no-trackers", "--listen", &party.addr.to_string()]);
     command.arg("--state-dir").arg(party.dir.join("state"));
     command
+}
+
+/// rawtorrent, seeding all of a shelf, with what it has saved if it has done so before.
+pub(crate) fn rawtorrent_shelf(lab: &Lab, party: &Party, shelf: &Shelf) -> Command {
+    let mut command = lab.command(party, &lab.setup.binary);
+    command.arg("download").arg(&shelf.torrents).arg("-o").arg(&shelf.data);
+    command.args(["--seed", "--quiet", "--listen", &party.addr.to_string()]);
+    command.arg("--state-dir").arg(party.dir.join("state"));
+    command
+}
+
+/// libtorrent, likewise.
+pub(crate) fn libtorrent_shelf(lab: &Lab, party: &Party, shelf: &Shelf) -> Command {
+    let mut command = lab.python(party);
+    command.args(["shelf", "{}"]).arg(&shelf.torrents).arg(&shelf.data).arg(party.addr.to_string());
+    command.arg(party.dir.join("resume"));
+    command
+}
+
+/// Transmission, which gets the torrents the first time only.
+pub(crate) fn transmission_shelf(lab: &Lab, party: &Party, shelf: &Shelf, again: bool) -> Result<Command> {
+    let (config, watch) = (party.dir.join("transmission"), party.dir.join("watch"));
+    fs::create_dir_all(&config)?;
+    if !again {
+        // It gives each torrent that it has taken another name.
+        fs::create_dir_all(&watch)?;
+        for entry in fs::read_dir(&shelf.torrents)? {
+            let entry = entry?;
+            fs::hard_link(entry.path(), watch.join(entry.file_name()))?;
+        }
+    }
+    let settings = json!({
+        "dht-enabled": false,
+        "lpd-enabled": false,
+        "pex-enabled": false,
+        "utp-enabled": false,
+        "port-forwarding-enabled": false,
+        "rpc-enabled": false,
+        "encryption": 0,
+        "bind-address-ipv4": party.ip().to_string(),
+        "peer-port": party.addr.port(),
+        "download-dir": shelf.data,
+        "download-queue-enabled": false,
+        "watch-dir": watch,
+        "watch-dir-enabled": !again,
+        "message-level": 1,
+    });
+    fs::write(config.join("settings.json"), settings.to_string())?;
+    let mut command = lab.command(party, "transmission-daemon");
+    command.args(["--foreground", "--log-error", "--config-dir"]).arg(config);
+    Ok(command)
 }
 
 /// libtorrent at `work` in the folder `data`.

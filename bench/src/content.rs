@@ -112,7 +112,7 @@ impl Content {
     }
 
     /// The SHA-1 of every piece, one after the other.
-    fn hashes(&self) -> Vec<u8> {
+    pub(crate) fn hashes(&self) -> Vec<u8> {
         let pieces = self.pieces();
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let share = pieces.div_ceil(threads).max(1);
@@ -138,7 +138,7 @@ impl Content {
     }
 }
 
-/// A torrent of one file.
+/// A torrent of one file, in a folder or not.
 #[derive(Debug)]
 pub(crate) struct Torrent {
     pub(crate) content: Content,
@@ -150,6 +150,17 @@ pub(crate) struct Torrent {
 impl Torrent {
     /// Makes it; the hashes are kept below `cache` for the next time.
     pub(crate) fn new(total: u64, piece_len: usize, cache: &Path) -> Result<Torrent> {
+        Torrent::named(NAME, None, total, piece_len, cache)
+    }
+
+    /// The same under another name: that of the file, or of the folder that it is in.
+    pub(crate) fn named(
+        name: &str,
+        in_folder: Option<&str>,
+        total: u64,
+        piece_len: usize,
+        cache: &Path,
+    ) -> Result<Torrent> {
         let content = Content::new(total, piece_len);
         let path = cache.join(format!("{total}-{piece_len}-{KIND}.sha1"));
         let hashes = match fs::read(&path) {
@@ -161,9 +172,17 @@ impl Torrent {
                 hashes
             }
         };
+        let length = ("length", Value::Int(i64::try_from(total)?));
+        let contents = match in_folder {
+            None => length,
+            Some(file) => {
+                let path = Value::List(vec![file.into()]);
+                ("files", Value::List(vec![Value::Dict(vec![length, ("path", path)])]))
+            }
+        };
         let info = Value::Dict(vec![
-            ("length", Value::Int(i64::try_from(total)?)),
-            ("name", NAME.into()),
+            contents,
+            ("name", name.into()),
             ("piece length", Value::count(piece_len)),
             ("pieces", Value::Bytes(hashes.clone())),
         ]);
@@ -175,13 +194,28 @@ impl Torrent {
         &self.hashes
     }
 
+    /// The info dictionary.
+    pub(crate) fn info(&self) -> Vec<u8> {
+        self.info.encode()
+    }
+
+    /// The info-hash as people write it.
+    pub(crate) fn hex(&self) -> String {
+        self.info_hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Writes the torrent file, with a tracker or none.
     pub(crate) fn write(&self, path: &Path, tracker: Option<&str>) -> Result<PathBuf> {
-        let mut entries = Vec::new();
-        if let Some(url) = tracker {
-            entries.push(("announce", url.into()));
-        }
-        entries.push(("info", self.info.clone()));
+        let tracker = tracker.map(|url| ("announce", url.into()));
+        self.write_entries(path, tracker.into_iter().chain([("info", self.info.clone())]).collect())
+    }
+
+    /// Writes the torrent file, with a web seed (BEP 19).
+    pub(crate) fn write_with_web_seed(&self, path: &Path, url: &str) -> Result<PathBuf> {
+        self.write_entries(path, vec![("info", self.info.clone()), ("url-list", url.into())])
+    }
+
+    fn write_entries(&self, path: &Path, entries: Vec<(&'static str, Value)>) -> Result<PathBuf> {
         let torrent = Value::Dict(entries).encode();
         debug_assert_eq!(metafile::info_hash(&torrent), Some(self.info_hash));
         let mut file = BufWriter::new(File::create(path).with_context(|| path.display().to_string())?);

@@ -72,6 +72,11 @@ impl Lab {
         [10, 77, 0, 3 + number].into()
     }
 
+    /// Where one of many guests comes from: 140 addresses, to begin with the first again.
+    pub(crate) fn guest_addr(&self, number: u8) -> Ipv4Addr {
+        [10, 77, 0, 100 + number % 140].into()
+    }
+
     /// Where a client listens: never the same port twice, since some don't take over one that was just in use.
     pub(crate) fn client_addr(&self) -> SocketAddr {
         ([10, 77, 0, 2], self.next_port.fetch_add(1, Ordering::Relaxed)).into()
@@ -79,13 +84,22 @@ impl Lab {
 
     /// The folder of whoever runs, emptied.
     pub(crate) fn party(&self) -> Result<Party> {
-        let dir = self.memory.join("party");
+        self.party_named("party", self.client_addr())
+    }
+
+    /// A folder of its own for one of several that run together, or again: emptied, with one for data in it.
+    pub(crate) fn party_named(&self, name: &str, addr: SocketAddr) -> Result<Party> {
+        let dir = self.memory.join(name);
         if dir.exists() {
             fs::remove_dir_all(&dir)?;
         }
-        fs::create_dir_all(&dir)?;
-        fs::create_dir(dir.join("data"))?;
-        Ok(Party { addr: self.client_addr(), dir })
+        fs::create_dir_all(dir.join("data"))?;
+        Ok(Party { addr, dir })
+    }
+
+    /// Where a folder of that name is or will be, until the row ends.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.memory.join(name)
     }
 
     /// A command of a party's, without the user's settings.
@@ -143,10 +157,10 @@ impl Lab {
 
     /// Removes what is left of a row.
     pub(crate) fn clear(&self) -> Result<()> {
-        for name in ["data", "party"] {
-            let dir = self.memory.join(name);
-            if dir.exists() {
-                fs::remove_dir_all(dir)?;
+        for entry in fs::read_dir(&self.memory)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
             }
         }
         Ok(())

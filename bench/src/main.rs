@@ -8,6 +8,7 @@
 
 mod clients;
 mod content;
+mod counter;
 mod lab;
 mod limits;
 mod meter;
@@ -15,6 +16,9 @@ mod reader;
 mod report;
 mod rows;
 mod seeder;
+mod shelf;
+mod slow;
+mod sockets;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -22,6 +22,8 @@ const REFILL: u64 = 32;
 const READ: usize = 256 << 10;
 /// A seed that sends nothing for so long has failed.
 const SILENCE: Duration = Duration::from_secs(30);
+/// The same of one that is only asked whether it is there.
+const PROBE_SILENCE: Duration = Duration::from_secs(5);
 /// Between two looks whether a seed has everything by now.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -52,52 +54,11 @@ impl<'a> NullReader<'a> {
     }
 
     fn try_connect(from: Ipv4Addr, addr: SocketAddr, torrent: &'a Torrent) -> Result<NullReader<'a>> {
-        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
-        rustix::net::bind(&socket, &SocketAddrV4::new(from, 0))?;
-        rustix::net::connect(&socket, &addr)?;
-        let mut stream = TcpStream::from(socket);
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(SILENCE))?;
-        let port = stream.local_addr()?.port();
-        let own: [u8; 20] = format!("-XX0002-{port:012}").as_bytes().try_into()?;
-        stream.write_all(&handshake(FAST, torrent.info_hash, own))?;
-        let mut theirs = [0; 68];
-        stream.read_exact(&mut theirs)?;
-        ensure!(theirs[28..48] == torrent.info_hash, "not a handshake for this torrent");
+        let mut stream = meet(from, addr, torrent.info_hash, SILENCE)?;
         stream.write_all(&message(id::INTERESTED, &[]))?;
-        let mut reader = NullReader { stream, torrent, buffer: vec![0; READ] };
-        reader.wait_until_unchoked()?;
-        Ok(reader)
-    }
-
-    fn wait_until_unchoked(&mut self) -> Result<()> {
-        let everything = full_bitfield(self.torrent.content.pieces());
-        let mut complete = false;
-        loop {
-            let (id, payload) = self.message()?;
-            match id {
-                id::HAVE_ALL => complete = true,
-                id::BITFIELD => complete = payload == everything,
-                id::UNCHOKE if complete => return Ok(()),
-                _ => {}
-            }
-            ensure!(complete || id == id::EXTENDED, "it does not have everything");
-        }
-    }
-
-    /// The next message but keep-alives.
-    fn message(&mut self) -> Result<(u8, Vec<u8>)> {
-        loop {
-            let mut len = [0; 4];
-            self.stream.read_exact(&mut len)?;
-            let len = usize::try_from(u32::from_be_bytes(len))?;
-            ensure!(len <= 1 << 20, "a message that is too long");
-            let mut body = vec![0; len];
-            self.stream.read_exact(&mut body)?;
-            if let Some((id, payload)) = body.split_first() {
-                return Ok((*id, payload.to_vec()));
-            }
-        }
+        wait_until_complete(&mut stream, torrent.content.pieces())?;
+        while next_message(&mut stream)?.0 != id::UNCHOKE {}
+        Ok(NullReader { stream, torrent, buffer: vec![0; READ] })
     }
 
     /// Reads every block once, from `first` to the end and then from the beginning; returns how long it took, from the
@@ -106,22 +67,46 @@ impl<'a> NullReader<'a> {
         let blocks = self.torrent.content.blocks();
         let started = Instant::now();
         let mut taking = Taking::new(self.torrent);
-        let (mut asked, mut refill) = (0, Vec::new());
+        let mut asked = 0;
         while taking.blocks < blocks {
-            let room = (taking.blocks + IN_FLIGHT).min(blocks) - asked;
-            if room >= REFILL || asked + room == blocks && room > 0 {
-                for block in asked..asked + room {
-                    self.ask((first + block) % blocks, &mut refill)?;
-                }
-                asked += room;
-                self.stream.write_all(&refill)?;
-                refill.clear();
-            }
-            let read = self.stream.read(&mut self.buffer).context("the seed sends nothing")?;
-            ensure!(read > 0, "the seed has closed after {} blocks", taking.blocks);
-            taking.take(&self.buffer[..read])?;
+            self.step(first, &mut asked, &mut taking)?;
         }
         Ok(started.elapsed())
+    }
+
+    /// Reads blocks in order; returns how many bytes a second came from `warm_up` after the first request on, for a `time`.
+    pub(crate) fn measure(&mut self, warm_up: Duration, time: Duration) -> Result<f64> {
+        let mut taking = Taking::new(self.torrent);
+        let (mut asked, started) = (0, Instant::now());
+        let mut counted_from = None;
+        while started.elapsed() < warm_up + time {
+            ensure!(taking.blocks < self.torrent.content.blocks(), "there is no more to be read");
+            self.step(0, &mut asked, &mut taking)?;
+            if started.elapsed() >= warm_up {
+                counted_from.get_or_insert((Instant::now(), taking.blocks));
+            }
+        }
+        let (since, before) = counted_from.context("nothing came in time")?;
+        #[allow(clippy::cast_precision_loss, reason = "far less than 2^52 bytes")]
+        let bytes = ((taking.blocks - before) * BLOCK_LEN as u64) as f64;
+        Ok(bytes / since.elapsed().as_secs_f64())
+    }
+
+    /// Asks for more if it is time for that, and takes in what has come.
+    fn step(&mut self, first: u64, asked: &mut u64, taking: &mut Taking<'_>) -> Result<()> {
+        let blocks = self.torrent.content.blocks();
+        let room = (taking.blocks + IN_FLIGHT).min(blocks) - *asked;
+        if room >= REFILL || *asked + room == blocks && room > 0 {
+            let mut refill = Vec::new();
+            for block in *asked..*asked + room {
+                self.ask((first + block) % blocks, &mut refill)?;
+            }
+            *asked += room;
+            self.stream.write_all(&refill)?;
+        }
+        let read = self.stream.read(&mut self.buffer).context("the seed sends nothing")?;
+        ensure!(read > 0, "the seed has closed after {} blocks", taking.blocks);
+        taking.take(&self.buffer[..read])
     }
 
     fn ask(&self, block: u64, out: &mut Vec<u8>) -> Result<()> {
@@ -130,6 +115,56 @@ impl<'a> NullReader<'a> {
         let begin = u32::try_from(block % per_piece)? * u32::try_from(BLOCK_LEN)?;
         out.extend(message(id::REQUEST, &request(piece, begin, u32::try_from(BLOCK_LEN)?)));
         Ok(())
+    }
+}
+
+/// Whether a seed takes a peer of this torrent in, and says that it has all of it.
+pub(crate) fn probe(from: Ipv4Addr, addr: SocketAddr, info_hash: [u8; 20], pieces: usize) -> Result<()> {
+    let mut stream = meet(from, addr, info_hash, PROBE_SILENCE)?;
+    wait_until_complete(&mut stream, pieces)
+}
+
+/// Connects from an address of ours, and exchanges handshakes.
+fn meet(from: Ipv4Addr, addr: SocketAddr, info_hash: [u8; 20], silence: Duration) -> Result<TcpStream> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    rustix::net::bind(&socket, &SocketAddrV4::new(from, 0))?;
+    rustix::net::connect(&socket, &addr)?;
+    let mut stream = TcpStream::from(socket);
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(silence))?;
+    let port = stream.local_addr()?.port();
+    let own: [u8; 20] = format!("-XX0002-{port:012}").as_bytes().try_into()?;
+    stream.write_all(&handshake(FAST, info_hash, own))?;
+    let mut theirs = [0; 68];
+    stream.read_exact(&mut theirs)?;
+    ensure!(theirs[28..48] == info_hash, "not a handshake for this torrent");
+    Ok(stream)
+}
+
+/// Reads until a seed says that it has all pieces, which it does at once or never.
+fn wait_until_complete(stream: &mut TcpStream, pieces: usize) -> Result<()> {
+    loop {
+        let (id, payload) = next_message(stream)?;
+        let complete = id == id::HAVE_ALL || id == id::BITFIELD && payload == full_bitfield(pieces);
+        if complete {
+            return Ok(());
+        }
+        ensure!(id == id::EXTENDED, "it does not have everything");
+    }
+}
+
+/// The next message but keep-alives.
+fn next_message(stream: &mut TcpStream) -> Result<(u8, Vec<u8>)> {
+    loop {
+        let mut len = [0; 4];
+        stream.read_exact(&mut len)?;
+        let len = usize::try_from(u32::from_be_bytes(len))?;
+        ensure!(len <= 1 << 20, "a message that is too long");
+        let mut body = vec![0; len];
+        stream.read_exact(&mut body)?;
+        if let Some((id, payload)) = body.split_first() {
+            return Ok((*id, payload.to_vec()));
+        }
     }
 }
 
@@ -290,5 +325,7 @@ mod tests_of_reader {
         let other = Arc::new(Torrent::new(8 * BLOCK_LEN as u64, BLOCK_LEN, dir.path()).unwrap());
         let seeder = NullSeeder::start(([127, 0, 0, 1], 0).into(), &other).unwrap();
         assert!(NullReader::connect(Ipv4Addr::LOCALHOST, seeder.addr, &torrent, Instant::now()).is_err());
+        assert!(probe(Ipv4Addr::LOCALHOST, seeder.addr, torrent.info_hash, 251).is_err());
+        probe(Ipv4Addr::LOCALHOST, seeder.addr, other.info_hash, 8).unwrap();
     }
 }

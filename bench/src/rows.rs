@@ -3,8 +3,12 @@
 mod first_block;
 mod growth;
 mod hash;
+mod idle;
 mod leech;
+mod mixed;
 mod seed;
+mod slow_disk;
+mod web_seed;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -43,11 +47,36 @@ pub(crate) enum Row {
     Growth,
     /// How long it takes to get the first block
     FirstBlock,
+    /// How long it takes to get metadata, and the first block, by a magnet link
+    Magnet,
+    /// Download 2 GiB from one web server
+    WebSeed,
+    /// Start with 1,000 torrents that are seeded, and have nobody to seed to
+    Idle,
+    /// The same with 10,000, which announce
+    Many,
+    /// Download beside a torrent on a slow disk, and onto one
+    SlowDisk,
+    /// Download from four different clients
+    LeechMixed,
 }
 
 impl Row {
-    pub(crate) const ALL: &[Row] =
-        &[Row::Leech, Row::Seed, Row::Seed4, Row::Recheck, Row::Create, Row::Growth, Row::FirstBlock];
+    pub(crate) const ALL: &[Row] = &[
+        Row::Leech,
+        Row::Seed,
+        Row::Seed4,
+        Row::Recheck,
+        Row::Create,
+        Row::Growth,
+        Row::FirstBlock,
+        Row::Magnet,
+        Row::WebSeed,
+        Row::Idle,
+        Row::Many,
+        Row::SlowDisk,
+        Row::LeechMixed,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -58,6 +87,12 @@ impl Row {
             Row::Create => "create",
             Row::Growth => "growth",
             Row::FirstBlock => "first-block",
+            Row::Magnet => "magnet",
+            Row::WebSeed => "web-seed",
+            Row::Idle => "idle",
+            Row::Many => "many",
+            Row::SlowDisk => "slow-disk",
+            Row::LeechMixed => "leech-mixed",
         }
     }
 
@@ -70,6 +105,12 @@ impl Row {
             Row::Create => hash::run_create(lab),
             Row::Growth => growth::run(lab),
             Row::FirstBlock => first_block::run(lab),
+            Row::Magnet => first_block::run_magnet(lab),
+            Row::WebSeed => web_seed::run(lab),
+            Row::Idle => idle::run_idle(lab),
+            Row::Many => idle::run_many(lab),
+            Row::SlowDisk => slow_disk::run(lab),
+            Row::LeechMixed => mixed::run(lab),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
-use tests::peer::{BLOCK_LEN, FAST, full_bitfield, handshake, id, message};
+use tests::peer::{BLOCK_LEN, FAST, FAST_EXTENDED, full_bitfield, handshake, id, message};
 
 use crate::content::Torrent;
 use crate::meter::monotonic;
@@ -24,12 +24,22 @@ pub(crate) const HEADER: usize = 13;
 /// Bytes of a request.
 const REQUEST: usize = 17;
 const MAX_MESSAGE: usize = 32_768;
+/// The number that we give to `ut_metadata` (BEP 9).
+const UT_METADATA: u8 = 3;
+
+/// When what was sent, in seconds of [`monotonic`].
+#[derive(Debug, Default)]
+struct Sent {
+    first_block: OnceLock<f64>,
+    /// The last piece of the metadata (BEP 9).
+    metadata: OnceLock<f64>,
+}
 
 /// A seed that listens until it is dropped.
 #[derive(Debug)]
 pub(crate) struct NullSeeder {
     pub(crate) addr: SocketAddr,
-    first_block: Arc<OnceLock<f64>>,
+    sent: Arc<Sent>,
     stop: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -39,24 +49,29 @@ impl NullSeeder {
         let listener = TcpListener::bind(addr)?;
         let addr = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let first_block = Arc::new(OnceLock::new());
-        let (stopped, torrent, first) = (Arc::clone(&stop), Arc::clone(torrent), Arc::clone(&first_block));
+        let sent = Arc::new(Sent::default());
+        let (stopped, torrent, at) = (Arc::clone(&stop), Arc::clone(torrent), Arc::clone(&sent));
         let accepting = thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                let (torrent, first) = (Arc::clone(&torrent), Arc::clone(&first));
+                let (torrent, at) = (Arc::clone(&torrent), Arc::clone(&at));
                 // An error is the end of the connection; whoever downloads is seen to finish, or not.
-                thread::spawn(move || serve(stream, &torrent, &first));
+                thread::spawn(move || serve(stream, &torrent, &at));
             }
         });
-        Ok(NullSeeder { addr, first_block, stop, accepting: Some(accepting) })
+        Ok(NullSeeder { addr, sent, stop, accepting: Some(accepting) })
     }
 
     /// When the first blocks were sent, if that has happened, in seconds of [`monotonic`].
     pub(crate) fn first_block(&self) -> Option<f64> {
-        self.first_block.get().copied()
+        self.sent.first_block.get().copied()
+    }
+
+    /// When all of the metadata was sent, if that has happened, in seconds of [`monotonic`].
+    pub(crate) fn metadata(&self) -> Option<f64> {
+        self.sent.metadata.get().copied()
     }
 }
 
@@ -71,24 +86,34 @@ impl Drop for NullSeeder {
     }
 }
 
-fn serve(mut stream: TcpStream, torrent: &Torrent, first: &OnceLock<f64>) -> io::Result<()> {
+fn serve(mut stream: TcpStream, torrent: &Torrent, sent: &Sent) -> io::Result<()> {
     stream.set_nodelay(true)?;
     greet(&mut stream, torrent)?;
     let mut input = vec![0; READ];
     let mut filled = 0;
     let mut requests = Vec::new();
+    let mut metadata = Metadata { info: torrent.info(), theirs: None };
     loop {
         let read = stream.read(&mut input[filled..])?;
         if read == 0 {
             return Ok(());
         }
         filled += read;
-        let used = parse(&input[..filled], &mut requests)?;
+        let mut said = Vec::new();
+        let used = parse(&input[..filled], &mut requests, &mut said)?;
+        for payload in said {
+            if let Some((answer, is_last)) = metadata.answer(&payload) {
+                stream.write_all(&answer)?;
+                if is_last {
+                    sent.metadata.get_or_init(monotonic);
+                }
+            }
+        }
         input.copy_within(used..filled, 0);
         filled -= used;
         for batch in requests.chunks(BATCH) {
             send(&mut stream, torrent, batch)?;
-            first.get_or_init(monotonic);
+            sent.first_block.get_or_init(monotonic);
         }
         requests.clear();
     }
@@ -108,8 +133,44 @@ fn greet(stream: &mut TcpStream, torrent: &Torrent) -> io::Result<()> {
     } else {
         message(id::HAVE_ALL, &[])
     };
-    let hello = [handshake(FAST, torrent.info_hash, own), all, message(id::UNCHOKE, &[])].concat();
+    let speaks_extended = theirs[25] & FAST_EXTENDED[5] != 0;
+    let reserved = if speaks_extended { FAST_EXTENDED } else { FAST };
+    let offer = format!("\0d1:md11:ut_metadatai{UT_METADATA}ee13:metadata_sizei{}ee", torrent.info().len());
+    let offer = if speaks_extended { message(id::EXTENDED, offer.as_bytes()) } else { Vec::new() };
+    let hello = [handshake(reserved, torrent.info_hash, own), offer, all, message(id::UNCHOKE, &[])].concat();
     stream.write_all(&hello)
+}
+
+/// What is to be had of the metadata (BEP 9).
+struct Metadata {
+    info: Vec<u8>,
+    /// The number that they give to it.
+    theirs: Option<u8>,
+}
+
+impl Metadata {
+    /// The answer to an extended message, and whether it is the last piece; none if nothing is asked.
+    fn answer(&mut self, payload: &[u8]) -> Option<(Vec<u8>, bool)> {
+        let (&number, dict) = payload.split_first()?;
+        if number == 0 {
+            self.theirs = u8::try_from(int_of(dict, b"11:ut_metadata")?).ok();
+        }
+        if number != UT_METADATA || int_of(dict, b"8:msg_type") != Some(0) {
+            return None;
+        }
+        let piece = usize::try_from(int_of(dict, b"5:piece")?).ok()?;
+        let data = self.info.chunks(BLOCK_LEN).nth(piece)?;
+        let head = format!("d8:msg_typei1e5:piecei{piece}e10:total_sizei{}ee", self.info.len());
+        let answer = [&[self.theirs?][..], head.as_bytes(), data].concat();
+        Some((message(id::EXTENDED, &answer), piece + 1 == self.info.len().div_ceil(BLOCK_LEN)))
+    }
+}
+
+/// The integer that follows a key, wherever that is.
+fn int_of(dict: &[u8], key: &[u8]) -> Option<u64> {
+    let at = dict.windows(key.len()).position(|part| part == key)? + key.len();
+    let digits = dict[at..].strip_prefix(b"i")?.split(|&byte| byte == b'e').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 fn invalid(what: &str) -> io::Error {
@@ -124,8 +185,8 @@ struct Request {
     len: u32,
 }
 
-/// Takes the requests out of whole messages; returns how many bytes these were.
-fn parse(input: &[u8], requests: &mut Vec<Request>) -> io::Result<usize> {
+/// Takes the requests, and what extended messages say, out of whole messages; returns how many bytes these were.
+fn parse(input: &[u8], requests: &mut Vec<Request>, said: &mut Vec<Vec<u8>>) -> io::Result<usize> {
     let number = |at: usize| u32::from_be_bytes([input[at], input[at + 1], input[at + 2], input[at + 3]]);
     let mut at = 0;
     while input.len() - at >= 4 {
@@ -138,6 +199,9 @@ fn parse(input: &[u8], requests: &mut Vec<Request>) -> io::Result<usize> {
         }
         if whole == REQUEST && input[at + 4] == id::REQUEST {
             requests.push(Request { piece: number(at + 5), begin: number(at + 9), len: number(at + 13) });
+        }
+        if whole > 5 && input[at + 4] == id::EXTENDED {
+            said.push(input[at + 5..at + whole].to_vec());
         }
         at += whole;
     }
@@ -187,10 +251,16 @@ mod tests_of_seeder {
     #[test]
     fn requests_are_taken_out_of_other_messages_and_parts_are_left() {
         let wanted = message(id::REQUEST, &request(3, 16_384, 16_384));
-        let input = [&[0; 4][..], &message(id::INTERESTED, &[]), &wanted, &wanted[..9]].concat();
-        let mut requests = Vec::new();
-        assert_eq!(parse(&input, &mut requests).unwrap(), input.len() - 9);
+        let extended = message(id::EXTENDED, b"\x03d8:msg_typei0e5:piecei1ee");
+        let input = [&[0; 4][..], &message(id::INTERESTED, &[]), &wanted, &extended, &wanted[..9]].concat();
+        let (mut requests, mut said) = (Vec::new(), Vec::new());
+        assert_eq!(parse(&input, &mut requests, &mut said).unwrap(), input.len() - 9);
+        let mut metadata = Metadata { info: vec![7; BLOCK_LEN + 9], theirs: Some(5) };
+        let (answer, is_last) = metadata.answer(&said[0]).unwrap();
+        let head = format!("\x14\x05d8:msg_typei1e5:piecei1e10:total_sizei{}ee", BLOCK_LEN + 9);
+        assert!(is_last);
+        assert_eq!(answer[4..], [head.as_bytes(), &[7; 9]].concat());
         assert_eq!(requests, [Request { piece: 3, begin: 16_384, len: 16_384 }]);
-        assert!(parse(&[0xff; 8], &mut requests).is_err());
+        assert!(parse(&[0xff; 8], &mut requests, &mut said).is_err());
     }
 }

@@ -2,6 +2,7 @@
 #![no_main]
 
 use bencode::{DictEncoder, ErrorKind, Kind, Limits, ListEncoder, Value};
+use common::plant;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -21,6 +22,8 @@ fuzz_target!(|data: &[u8]| {
     let canonical = &encoded[1..encoded.len() - 1];
     if document.irregularity().is_none() {
         assert_eq!(canonical, source, "a regular document is canonical");
+        let mut lists = document.root().as_list().into_iter().flatten().filter_map(Value::as_list);
+        plant(|| lists.any(|list| list.count() == 3));
     } else {
         assert_ne!(canonical, source, "an irregular document is not canonical");
     }

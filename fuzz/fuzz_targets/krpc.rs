@@ -2,6 +2,7 @@
 //! may panic, every invariant holds after every input, no answer is too long, and the node comes to rest.
 #![no_main]
 
+use common::plant;
 use core::net::SocketAddr;
 use core::time::Duration;
 use dht::limits::MAX_ITEM_ANSWER_LEN;
@@ -17,6 +18,8 @@ struct Bench {
     asked: Vec<(SocketAddr, Vec<u8>)>,
     /// The token that the node gave last.
     token: Vec<u8>,
+    /// Answers that it gave to those who came with a token.
+    stored: usize,
 }
 
 impl Bench {
@@ -30,7 +33,7 @@ impl Bench {
             ..Config::default()
         };
         let node = Node::new(config, u64::from(flags), Time::ZERO);
-        Bench { node, now: Time::ZERO, asked: Vec::new(), token: Vec::new() }
+        Bench { node, now: Time::ZERO, asked: Vec::new(), token: Vec::new(), stored: 0 }
     }
 
     fn input(&mut self, input: Input<'_>) {
@@ -49,6 +52,8 @@ impl Bench {
             {
                 self.token = token.to_vec();
             }
+            let answers = root.get("r").is_some_and(|r| r.get("token").is_none() && r.get("nodes").is_none());
+            self.stored += usize::from(answers && !self.token.is_empty());
             let is_query = root.get("y").and_then(|y| y.as_bytes()) == Some(b"q");
             if let Some(transaction) = root.get("t").and_then(|t| t.as_bytes()).filter(|_| is_query) {
                 self.asked.push((to, transaction.to_vec()));
@@ -114,9 +119,12 @@ impl Bench {
         let command = match which % 8 {
             0 => Command::FindNode { target },
             1 => Command::GetPeers { info_hash, noseed: which & 8 != 0 },
-            2 => {
-                Command::Announce { info_hash, port: 1, implied_port: which & 8 != 0, seed: which & 16 != 0 }
-            }
+            2 => Command::Announce {
+                info_hash,
+                ports: [1; 2],
+                implied_port: which & 8 != 0,
+                seed: which & 16 != 0,
+            },
             3 => Command::Scrape { info_hash },
             4 => Command::Get { target, salt: b"salt".to_vec() },
             5 => Command::PutImmutable(ImmutableItem::new(b"i1e".to_vec()).expect("a value")),
@@ -171,5 +179,6 @@ fuzz_target!(|data: &[u8]| {
                 bench.input(Input::Nodes { addrs: &[from] });
             }
         }
+        plant(|| bench.stored >= 1 && bench.node.nodes(dht::Family::V4, bench.now).count() >= 1);
     }
 });

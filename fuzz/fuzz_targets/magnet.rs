@@ -1,6 +1,7 @@
 //! Any bytes as a magnet link: what is read is bounded, is read again as it is printed, and errors fit on a line.
 #![no_main]
 
+use common::plant;
 use libfuzzer_sys::fuzz_target;
 use metainfo::Magnet;
 use metainfo::magnet::{MAX_HINTS, MAX_LINK_LEN, MAX_SELECTED_FILE};
@@ -22,6 +23,7 @@ fn check(link: &[u8]) {
     let ranges = &magnet.select_only;
     assert!(ranges.iter().all(|range| range.start() <= range.end() && *range.end() <= MAX_SELECTED_FILE));
     assert!(ranges.windows(2).all(|pair| pair[0].end() + 1 < *pair[1].start()));
+    plant(|| magnet.peers.len() == 1 && ranges.len() == 2);
     let printed = magnet.to_string();
     assert!(printed.bytes().all(|byte| byte.is_ascii_graphic()));
     if printed.len() <= MAX_LINK_LEN {

@@ -2,6 +2,7 @@
 //! Nothing may panic, and every invariant of the swarm holds after every input.
 #![no_main]
 
+use common::plant;
 use core::net::SocketAddr;
 use core::time::Duration;
 use libfuzzer_sys::fuzz_target;
@@ -18,6 +19,8 @@ struct Bench {
     now: Time,
     asked: Vec<(PeerKey, BlockRange)>,
     serving: Vec<(PeerKey, BlockRange)>,
+    received: usize,
+    sent: usize,
 }
 
 impl Bench {
@@ -30,9 +33,16 @@ impl Bench {
         }
         // Some are outranked by others, and all come from one network.
         let external = vec![[10, 1, 0, 1].into()];
-        let config = Config { max_peers: 3, upload_slots: 1, reqq: 8, external, ..Config::default() };
+        let config = Config {
+            max_peers: 3,
+            upload_slots: 1,
+            max_requests: 8,
+            external,
+            pex: true,
+            ..Config::default()
+        };
         let swarm = Swarm::new(config, lengths, have, u64::from(flags), Time::ZERO);
-        Bench { swarm, now: Time::ZERO, asked: Vec::new(), serving: Vec::new() }
+        Bench { swarm, now: Time::ZERO, asked: Vec::new(), serving: Vec::new(), received: 0, sent: 0 }
     }
 
     fn connect(&mut self, n: u8, flags: u8) {
@@ -84,6 +94,7 @@ impl Bench {
         match what % 13 {
             0 | 1 if !self.asked.is_empty() => {
                 let (peer, block) = self.asked.remove(usize::from(which) % self.asked.len());
+                self.received += 1;
                 self.input(Input::BlockReceived { peer, block });
             }
             2 if !self.asked.is_empty() => {
@@ -92,6 +103,7 @@ impl Bench {
             }
             3 if !self.serving.is_empty() => {
                 let (peer, block) = self.serving.remove(usize::from(which) % self.serving.len());
+                self.sent += 1;
                 self.input(Input::BlockSent { peer, block });
             }
             4 | 5 => self.hashed(what % 13 == 4, piece, which),
@@ -132,6 +144,18 @@ impl Bench {
             })),
             12 if which >> 6 == 0 => self.input(Input::SetSuperSeed(which & 1 == 0)),
             12 => self.input(Input::PieceLost { piece }),
+            13 => {
+                let mut pieces = Bitfield::full(PIECES + u32::from(which == 0xff));
+                if which & 0x10 != 0 {
+                    pieces.remove(piece);
+                }
+                let addr = SocketAddr::from(([10, 0, 0, which % 8], 80));
+                self.input(Input::WebSeedReady {
+                    peer: PeerKey(u64::from(which % 4)),
+                    addr,
+                    pieces: &pieces,
+                });
+            }
             _ => {}
         }
     }
@@ -157,5 +181,6 @@ fuzz_target!(|data: &[u8]| {
         };
         bench.input(Input::Message { peer: PeerKey(u64::from(peer % 4)), message });
         rest = &bytes[consumed..];
+        plant(|| bench.received >= 1 || bench.sent >= 1);
     }
 });

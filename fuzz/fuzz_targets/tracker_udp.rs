@@ -1,8 +1,11 @@
-//! A UDP tracker that says anything: packets read within bounds, and an exchange always ends.
+//! A UDP tracker that says anything: packets read within bounds, and an exchange always ends. A client that says
+//! anything to our own tracker: what is answered reads back.
 #![no_main]
 
+use common::plant;
 use libfuzzer_sys::fuzz_target;
 use tracker::limits::{MAX_PEERS, MAX_SCRAPE};
+use tracker::serve::Tracker;
 use tracker::udp::{self, Exchange, Family, Request, Response, Retransmit};
 use types::{InfoHashV1, Time};
 
@@ -16,7 +19,20 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     exchange(data);
+    serve(data);
 });
+
+fn serve(data: &[u8]) {
+    let mut tracker = Tracker::new(1);
+    let from = ([1, 2, 3, 4], 5).into();
+    let hello = tracker.packet(Time::ZERO, from, &udp::encode_connect(1)).unwrap();
+    let packet = [&hello[8..], &[0, 0, 0], data].concat();
+    if let Some(answer) = tracker.packet(Time::ZERO, from, &packet) {
+        let answer = udp::parse(&answer, Family::V4);
+        assert!(answer.is_some());
+        plant(|| matches!(answer, Some((_, Response::Scrape(entries))) if entries.len() == 2));
+    }
+}
 
 /// Cuts the input into packets (a length, whether the transaction id is right, the rest) and lets time pass between them.
 fn exchange(mut data: &[u8]) {

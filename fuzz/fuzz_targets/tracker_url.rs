@@ -1,9 +1,10 @@
 //! Any text as a tracker's URL: what is read reads the same again, shows no secret, and grows into an announce URL.
 #![no_main]
 
+use common::plant;
 use libfuzzer_sys::fuzz_target;
 use tracker::{Announce, Event, TrackerUrl, UrlRules, http};
-use types::{InfoHashV1, PeerId};
+use types::{InfoHashV1, PeerId, Zone};
 
 fuzz_target!(|text: &str| {
     let url = match TrackerUrl::parse(text) {
@@ -18,8 +19,8 @@ fuzz_target!(|text: &str| {
     let shown = url.to_string();
     assert_eq!(shown.matches('/').count(), 2, "{shown}");
     assert!(!shown.contains(['?', '@']), "{shown}");
-    if url.check(UrlRules::default()).is_ok() && url.host().is_this_machine() {
-        assert!(url.has_announce_path() || url.scheme() == tracker::Scheme::Udp);
+    if url.check(UrlRules::default()).is_ok() && url.host().zone() == Some(Zone::Private) {
+        assert!(url.path().ends_with("/announce") || url.scheme() == tracker::Scheme::Udp);
     }
     let announce = Announce {
         info_hash: InfoHashV1([0xfe; 20]),
@@ -39,4 +40,5 @@ fuzz_target!(|text: &str| {
     assert!(announced.bytes().all(|b| b.is_ascii_graphic()));
     assert!(announced.contains(url.target()));
     let _ = http::scrape_url(&url, &[announce.info_hash]);
+    plant(|| whole.contains('@') && whole.contains('?'));
 });

@@ -2,6 +2,7 @@
 //! it finds is what the hash names.
 #![no_main]
 
+use common::plant;
 use core::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use swarm::{Config, Input, Output, PeerKey, Swarm};
@@ -43,6 +44,7 @@ fuzz_target!(|data: &[u8]| {
         }
         if let Some(found) = swarm.take_metadata() {
             assert_eq!(found, info);
+            plant(|| true);
             return take_over(now, swarm);
         }
     }

@@ -1,6 +1,7 @@
 //! Messages: what is decoded re-encodes to the same bytes, and the answer does not depend on how the bytes arrive.
 #![no_main]
 
+use common::plant;
 use libfuzzer_sys::fuzz_target;
 use wire::{Decoded, Error, Limits, MAX_MESSAGE_LEN, Message, decode};
 
@@ -10,6 +11,11 @@ fuzz_target!(|data: &[u8]| {
     let whole = stream([data]);
     assert_eq!(stream(data.chunks(1)), whole);
     assert_eq!(stream(data.chunks(7)), whole);
+    let any = |is: fn(&Message<'_>) -> bool| whole.0.iter().any(is);
+    plant(|| {
+        any(|m| matches!(m, Message::Piece { data, .. } if data.len() > 1))
+            && any(|m| matches!(m, Message::Have(_)))
+    });
 });
 
 /// The messages in a stream, the error that ends it, and how many bytes are left over.

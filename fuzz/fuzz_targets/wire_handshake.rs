@@ -1,6 +1,7 @@
 //! Handshakes: parts appear in order and never change, a refusal is final, a whole one re-encodes to the same bytes.
 #![no_main]
 
+use common::plant;
 use libfuzzer_sys::fuzz_target;
 use wire::client;
 use wire::handshake::{LEN, PROTOCOL, decode_prefix};
@@ -27,5 +28,7 @@ fn check(bytes: &[u8]) {
     let Some(handshake) = whole.ok().and_then(|prefix| prefix.complete()) else { return };
     assert_eq!(handshake.encode(), bytes[..LEN]);
     assert!(!handshake.reserved.to_string().is_empty());
-    assert!(client::name(&handshake.peer_id).is_none_or(|name| !name.contains(char::is_control)));
+    let name = client::name(&handshake.peer_id);
+    plant(|| name.is_some() && !handshake.reserved.fast());
+    assert!(name.is_none_or(|name| !name.contains(char::is_control)));
 }

@@ -35,11 +35,15 @@ pub fn command(home: &Path) -> Command {
 pub fn isolate(command: &mut Command, home: &Path) {
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
-        let ours = name.starts_with("RAWTORRENT_") || name.starts_with("XDG_");
+        // A fault that is to be found is for the binary.
+        let ours =
+            name.starts_with("RAWTORRENT_") && name != "RAWTORRENT_PLANTED" || name.starts_with("XDG_");
         if ours || name.to_ascii_lowercase().ends_with("_proxy") {
             command.env_remove(name.as_ref());
         }
     }
+    // Nothing is to leave the machine, or the namespace.
+    command.env("RAWTORRENT_NO_DHT", "1").env("RAWTORRENT_NO_LSD", "1");
     command.env("HOME", home).env("XDG_STATE_HOME", home.join("state")).env("LC_ALL", "C.UTF-8");
 }
 

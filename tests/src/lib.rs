@@ -1,23 +1,31 @@
 //! Black-box tests of the built binary, and what they are made of.
 //!
-//! Nothing here uses rawtorrent's own crates: what is checked and what checks must not share a mistake. The pieces:
+//! Nothing here uses rawtorrent's own crates, but as what is checked (the nodes of `tests/dht`): what is checked and
+//! what checks must not share a mistake. The pieces:
 //!
 //! - [`content`]: sample files, the same on every run, and digests of whole trees
 //! - [`metafile`]: torrents for these files, and the few bytes of bencode that this takes
 //! - [`process`]: child processes with a log, a deadline, signals, and an end
 //! - [`binary`]: the `rawtorrent` binary under test
 //! - [`peer`]: a peer that says what it is told to say
+//! - [`score`]: what a hostile test tells the scoreboard
 //! - [`tracker`]: an HTTP tracker that misbehaves as told
+//! - [`bencode`]: what others send, read
+//! - [`capture`] and [`traffic`]: every packet of a network namespace, and what peers, the DHT and local discovery say
 //! - [`interop`]: other people's clients and trackers, and the table of who can talk to whom
 //! - [`wan`]: a wide-area network on this machine, and swarms of the binary that trade over it
 
+pub mod bencode;
 pub mod binary;
+pub mod capture;
 pub mod content;
 pub mod interop;
 pub mod metafile;
 pub mod peer;
 pub mod process;
+pub mod score;
 pub mod tracker;
+pub mod traffic;
 pub mod wan;
 
 use std::io;

@@ -99,6 +99,14 @@ pub fn torrent(sample: &Sample, tracker: Option<&str>) -> Vec<u8> {
     Value::Dict(entries).encode()
 }
 
+/// A torrent of `sample` that is private (BEP 27), without trackers.
+#[must_use]
+pub fn private_torrent(sample: &Sample) -> Vec<u8> {
+    let Value::Dict(mut info) = info(sample) else { return Vec::new() };
+    info.push(("private", Value::Int(1)));
+    Value::Dict(vec![("info", Value::Dict(info))]).encode()
+}
+
 /// The info-hash of a torrent made by anybody; `None` if this is no torrent.
 #[must_use]
 pub fn info_hash(torrent: &[u8]) -> Option<[u8; 20]> {

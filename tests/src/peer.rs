@@ -1,7 +1,7 @@
 //! A peer that says what it is told to say, and a seed that serves as far as it is told to.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,22 +14,31 @@ pub mod id {
     pub const CHOKE: u8 = 0;
     pub const UNCHOKE: u8 = 1;
     pub const INTERESTED: u8 = 2;
+    pub const NOT_INTERESTED: u8 = 3;
     pub const HAVE: u8 = 4;
     pub const BITFIELD: u8 = 5;
     pub const REQUEST: u8 = 6;
     pub const PIECE: u8 = 7;
+    pub const CANCEL: u8 = 8;
+    pub const PORT: u8 = 9;
+    pub const SUGGEST: u8 = 13;
     pub const HAVE_ALL: u8 = 14;
     pub const HAVE_NONE: u8 = 15;
     pub const REJECT: u8 = 16;
     pub const ALLOWED_FAST: u8 = 17;
     pub const EXTENDED: u8 = 20;
+    pub const HASH_REQUEST: u8 = 21;
+    pub const HASHES: u8 = 22;
+    pub const HASH_REJECT: u8 = 23;
 }
 
 /// Reserved bytes that say nothing.
 pub const PLAIN: [u8; 8] = [0; 8];
 /// Reserved bytes with the fast extension (BEP 6).
 pub const FAST: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 0x04];
-/// Reserved bytes with the fast extension and extended messages (BEP 10).
+/// Reserved bytes with extended messages (BEP 10).
+pub const EXTENDED: [u8; 8] = [0, 0, 0, 0, 0, 0x10, 0, 0];
+/// Reserved bytes with the fast extension and extended messages.
 pub const FAST_EXTENDED: [u8; 8] = [0, 0, 0, 0, 0, 0x10, 0, 0x04];
 
 /// Bytes of a block.
@@ -85,14 +94,37 @@ impl RawPeer {
         RawPeer::greet(TcpStream::connect(addr)?, reserved, info_hash)
     }
 
+    /// The same under a name of one's choice.
+    ///
+    /// # Errors
+    /// Nobody listens, or closes before its handshake is complete.
+    pub fn connect_as(
+        addr: SocketAddr,
+        reserved: [u8; 8],
+        info_hash: [u8; 20],
+        peer_id: [u8; 20],
+    ) -> io::Result<RawPeer> {
+        RawPeer::greet_as(TcpStream::connect(addr)?, reserved, info_hash, peer_id)
+    }
+
     /// Answers somebody who has connected: sends a handshake and reads the other side's.
     ///
     /// # Errors
     /// The other side closes before its handshake is complete, or asks for another torrent.
-    pub fn greet(mut stream: TcpStream, reserved: [u8; 8], info_hash: [u8; 20]) -> io::Result<RawPeer> {
+    pub fn greet(stream: TcpStream, reserved: [u8; 8], info_hash: [u8; 20]) -> io::Result<RawPeer> {
+        let own = own_id(&stream)?;
+        RawPeer::greet_as(stream, reserved, info_hash, own)
+    }
+
+    fn greet_as(
+        mut stream: TcpStream,
+        reserved: [u8; 8],
+        info_hash: [u8; 20],
+        own: [u8; 20],
+    ) -> io::Result<RawPeer> {
         stream.set_read_timeout(Some(READ_LIMIT))?;
         stream.set_nodelay(true)?;
-        stream.write_all(&handshake(reserved, info_hash, own_id(&stream)?))?;
+        stream.write_all(&handshake(reserved, info_hash, own))?;
         let mut theirs = [0; 68];
         stream.read_exact(&mut theirs)?;
         if theirs[..20] != b"\x13BitTorrent protocol"[..] || theirs[28..48] != info_hash {
@@ -110,6 +142,48 @@ impl RawPeer {
     /// The other side has closed.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
+    }
+
+    /// Sends as much of `bytes` as the other side takes, until it takes nothing for `patience`; says how much that was,
+    /// which is less than all of it if it reads no more or has closed.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn push(&mut self, bytes: &[u8], patience: Duration) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(patience))?;
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.stream.write(&bytes[sent..]) {
+                Ok(more) if more > 0 => sent += more,
+                _ => break,
+            }
+        }
+        self.stream.set_write_timeout(None)?;
+        Ok(sent)
+    }
+
+    /// Says that nothing more comes.
+    ///
+    /// # Errors
+    /// The other side has closed.
+    pub fn finish(&self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
+    }
+
+    /// The same connection once more, so that one thread reads while another sends.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn twin(&self) -> io::Result<RawPeer> {
+        Ok(RawPeer { stream: self.stream.try_clone()?, reserved: self.reserved, peer_id: self.peer_id })
+    }
+
+    /// Waits this long for each message; for as long as it takes by `None`.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
+        self.stream.set_read_timeout(patience)
     }
 
     /// The next message; `None` once the other side has closed.
@@ -220,6 +294,8 @@ pub struct Serving {
     pub limit: usize,
     /// Whether every block has one wrong byte.
     pub lying: bool,
+    /// Whether it never sends the block that a piece ends with.
+    pub withholds_last: bool,
     /// What it sends right after the handshake, before its bit field; none by default.
     pub greeting: Vec<u8>,
 }
@@ -228,7 +304,14 @@ impl Serving {
     /// Serves all of `content`, honestly.
     #[must_use]
     pub fn all(info_hash: [u8; 20], content: Arc<Vec<u8>>) -> Serving {
-        Serving { info_hash, content, limit: usize::MAX, lying: false, greeting: Vec::new() }
+        Serving {
+            info_hash,
+            content,
+            limit: usize::MAX,
+            lying: false,
+            withholds_last: false,
+            greeting: Vec::new(),
+        }
     }
 }
 
@@ -329,10 +412,12 @@ impl Shared {
         if self.serving.lying {
             block[len / 2] ^= 1;
         }
+        let is_last = begin as usize + len >= PIECE_LEN || start + len == self.serving.content.len();
+        let withheld = self.serving.withholds_last && is_last;
         let mut served = false;
         self.change(|state| {
             state.requests.push((piece, begin));
-            served = state.served < self.serving.limit;
+            served = state.served < self.serving.limit && !withheld;
             state.served += if served { len } else { 0 };
         });
         if served {

@@ -2,10 +2,16 @@
 //!
 //! - [`floors`]: a crate uses only the crates that its row in the table lists.
 //! - [`no_std`]: the sans-IO crates can't reach `std`, not even through a dependency; this one compiles.
+//! - [`limits`]: every limit has a test, and its row in `docs/limits.md`.
+//! - [`promises`]: the tests that `SECURITY.md` names are there.
+//! - [`supply`]: licences, sources and versions of what is built in, and who may be `unsafe`.
 //! - [`text`]: no unbounded queue, no `todo!`, no file that has grown into two.
 
 mod floors;
+pub(crate) mod limits;
 mod no_std;
+mod promises;
+mod supply;
 mod text;
 
 use std::path::Path;
@@ -26,6 +32,9 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     floors::check(&packages, &mut findings);
     no_std::check(&packages, &mut findings)?;
     text::check(root, &mut findings)?;
+    limits::check(root, &mut findings)?;
+    supply::check(root, &mut findings)?;
+    promises::check(root, &mut findings)?;
     if findings.errors.is_empty() {
         no_std::compile(root, &packages, &mut findings)?;
     }

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod container;
 mod fuzz;
+mod hostile;
 mod lab;
 mod needs;
 mod run;
@@ -21,17 +22,22 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   check                 crate floors, no_std, limits of style (no network, seconds)
+  limits                docs/limits.md anew: every limit, its value, what happens there, and the test that reaches it
   test [OPTIONS]        everything that can be tested; installs what it needs where it may (Debian, root)
   ci [OPTIONS]          fmt, clippy, doc, check and test: what .ci/run calls
   sim [--full]          the brain's bars in simulated swarms; all of them, kept in docs/sim.md (half an hour)
-  bench [ROW...]        beside other people's clients: leech seed seed4 recheck create growth first-block; --runs N, --full for all
+  fuzz [TARGET...]      fuzz targets, and whether each finds a planted fault; --seconds N each (10), --jobs N at a time;
+                        --record without the faults, added to docs/fuzzing.md
+  hostile [--full]      everything that the internet may send, against its bars, and a sabotage for each that must turn it red;
+                        more of it, kept in docs/reliability.md
+  bench [ROW...]        beside other people's clients: leech seed seed4 recheck create growth first-block magnet web-seed; --runs N, --full for all
                         of them and docs/bench, --rqbit to install that one too (minutes, wants an idle machine)
   lab [FILE...]         real swarms over emulated lines beside simulated ones (minutes, wants an idle machine)
 
 options of test and ci:
-  --full                every interop cell and every bar instead of samples
+  --full                every interop cell and every bar instead of samples, half an hour for each fuzz target
   --no-install          install nothing: say what is missing, and how to get it, and fail
-  --only STEP[,STEP]    these steps alone: fmt clippy doc check unit cli interop sim fuzz docker
+  --only STEP[,STEP]    these steps alone: fmt clippy doc check unit cli hostile interop sim fuzz docker
 ";
 
 fn main() -> ExitCode {
@@ -55,12 +61,19 @@ fn dispatch(args: &[String]) -> Result<bool> {
     };
     match command.as_str() {
         "check" if rest.is_empty() => check::run(&root),
+        "limits" if rest.is_empty() => check::limits::write(&root).map(|()| true),
         "test" => suite::run(&root, &Options::parse(rest, Step::TEST)?),
         "ci" => suite::run(&root, &Options::parse(rest, Step::ALL)?),
         "bench" => bench::run(&root, rest),
         "lab" => lab::run(&root, rest),
+        "fuzz" => fuzz::command(&root, rest),
         "sim" if rest.is_empty() || rest == ["--full"] => {
             let tally = sim::run(&root, !rest.is_empty())?;
+            tally.failures.iter().for_each(|failure| println!("{failure}"));
+            Ok(tally.failed == 0)
+        }
+        "hostile" if rest.is_empty() || rest == ["--full"] => {
+            let tally = hostile::run(&root, !rest.is_empty())?;
             tally.failures.iter().for_each(|failure| println!("{failure}"));
             Ok(tally.failed == 0)
         }

@@ -18,21 +18,27 @@ struct Program {
     steps: &'static [Step],
 }
 
-const NAMESPACE: &[Step] = &[Step::Unit, Step::Cli, Step::Interop, Step::Docker, Step::Bench];
+const NAMESPACE: &[Step] =
+    &[Step::Unit, Step::Cli, Step::Hostile, Step::Interop, Step::Fuzz, Step::Docker, Step::Bench];
 const PARTNERS: &[Step] = &[Step::Interop, Step::Bench];
 
 const PROGRAMS: &[Program] = &[
     program("unshare", "util-linux", NAMESPACE),
     program("ip", "iproute2", NAMESPACE),
+    program("ss", "iproute2", &[Step::Bench]),
     program("transmission-daemon", "transmission-daemon", PARTNERS),
     program("aria2c", "aria2", PARTNERS),
     program("qbittorrent-nox", "qbittorrent-nox", &[Step::Interop]),
     program("rtorrent", "rtorrent", PARTNERS),
     program("opentracker", "opentracker", &[Step::Interop]),
+    program("strace", "strace", &[Step::Cli, Step::Hostile]),
+    program("script", "bsdutils", &[Step::Cli, Step::Hostile]),
     program("python3", "python3", PARTNERS),
     program("mktorrent", "mktorrent", &[Step::Bench]),
     program("transmission-cli", "transmission-cli", PARTNERS),
     program("transmission-create", "transmission-cli", &[Step::Bench]),
+    program("nginx", "nginx-light", &[Step::Bench]),
+    program("curl", "curl", &[Step::Bench]),
     program("c++", "g++", &[Step::Fuzz]),
     program("buildah", "buildah", &[Step::Docker]),
     program("podman", "podman", &[Step::Docker]),
@@ -139,11 +145,16 @@ fn apt_install(root: &Path, packages: &[&str]) -> Result<()> {
     };
     apt(&["update"])?;
     apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())?;
-    for package in ["transmission-daemon", "opentracker"] {
+    const SERVICES: [(&str, &str); 3] = [
+        ("transmission-daemon", "transmission-daemon"),
+        ("opentracker", "opentracker"),
+        ("nginx-light", "nginx"),
+    ];
+    for (package, service) in SERVICES {
         if packages.contains(&package) && find("systemctl").is_some() {
             // Not at the next boot either. Where systemd doesn't run there is nothing to switch off.
             let _ = Command::new("systemctl")
-                .args(["--quiet", "disable", package])
+                .args(["--quiet", "disable", service])
                 .stderr(Stdio::null())
                 .status();
         }

@@ -2,7 +2,7 @@
 //! that has nothing but loopback.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -86,36 +86,65 @@ enum Ended {
 }
 
 /// Runs a command to its end, passes its output on, and counts the results that it reports.
-pub(crate) fn counted(what: &str, mut command: Command, limit: Duration) -> Result<Tally> {
+pub(crate) fn counted(what: &str, command: Command, limit: Duration) -> Result<Tally> {
+    watched(what, command, limit, |line| println!("{line}"))
+}
+
+/// Runs a command to its end, hands each line of its output to `see`, and counts the results that it reports.
+pub(crate) fn watched(
+    what: &str,
+    mut command: Command,
+    limit: Duration,
+    mut see: impl FnMut(&str),
+) -> Result<Tally> {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| shown(&command))?;
-    let lines = lines_of(&mut child);
-    let deadline = Instant::now() + limit;
+    let lines = lines_of(child.stdout.take().expect("stdout is piped"));
     let mut tally = Tally::default();
-    let ended = loop {
-        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(line) => {
-                println!("{line}");
-                tally.read(&line);
-            }
-            Err(RecvTimeoutError::Disconnected) => break Ended::Exit(child.wait()?),
-            Err(RecvTimeoutError::Timeout) => {
-                child.kill()?;
-                child.wait()?;
-                break Ended::TooLate(limit);
-            }
-        }
-    };
+    let ended = watch(&mut child, &lines, limit, |line| {
+        see(&line);
+        tally.read(&line);
+    })?;
     Ok(tally.of_exit(what, ended))
 }
 
-fn lines_of(child: &mut Child) -> Receiver<String> {
-    let stdout = child.stdout.take().expect("stdout is piped");
+/// Runs a command to its end; the lines that it wrote to its standard error, and whether it ended well.
+pub(crate) fn collected(mut command: Command, limit: Duration) -> Result<(Vec<String>, bool)> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| shown(&command))?;
+    let lines = lines_of(child.stderr.take().expect("stderr is piped"));
+    let mut collected = Vec::new();
+    let ended = watch(&mut child, &lines, limit, |line| collected.push(line))?;
+    Ok((collected, matches!(ended, Ended::Exit(status) if status.success())))
+}
+
+/// Hands on what it writes until it ends, or is killed when its time is over.
+fn watch(
+    child: &mut Child,
+    lines: &Receiver<String>,
+    limit: Duration,
+    mut each: impl FnMut(String),
+) -> Result<Ended> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => each(line),
+            Err(RecvTimeoutError::Disconnected) => return Ok(Ended::Exit(child.wait()?)),
+            Err(RecvTimeoutError::Timeout) => {
+                child.kill()?;
+                child.wait()?;
+                return Ok(Ended::TooLate(limit));
+            }
+        }
+    }
+}
+
+fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
     let (send, receive) = sync_channel(WAITING_LINES);
     thread::spawn(move || {
-        let mut stdout = BufReader::new(stdout);
+        let mut output = BufReader::new(output);
         let mut line = Vec::new();
-        while stdout.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        while output.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             if send.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
                 break;
             }
@@ -244,6 +273,15 @@ mod tests {
         assert_eq!(tally.failures, ["it: exit status: 3"]);
         let tally = passed("it", shell("true"), SOON).unwrap();
         assert_eq!((tally.passed, tally.failed), (1, 0));
+    }
+
+    #[test]
+    fn standard_error_is_collected() {
+        let (lines, is_good) =
+            collected(shell("echo out; echo one >&2; echo two >&2; exit 3"), SOON).unwrap();
+        assert_eq!((lines, is_good), (vec!["one".to_owned(), "two".to_owned()], false));
+        assert!(collected(shell("true"), SOON).unwrap().1);
+        assert!(!collected(shell("exec sleep 1000"), Duration::from_millis(50)).unwrap().1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::run::{self, Tally};
-use crate::{check, container, fuzz, needs, sim};
+use crate::{check, container, fuzz, hostile, needs, sim};
 
 /// A step may take this long; a machine with two cores and nothing built yet takes a third of it.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -25,7 +25,9 @@ pub(crate) enum Step {
     Unit,
     /// The binary from outside: its commands, bad input, bad luck.
     Cli,
-    /// The binary and other people's clients.
+    /// What the internet may send, and sabotages that must be noticed.
+    Hostile,
+    /// The binary and other people's clients; our DHT nodes and other people's; what they say about private torrents.
     Interop,
     /// The brain in simulated swarms, against its bars.
     Sim,
@@ -37,7 +39,7 @@ pub(crate) enum Step {
 
 impl Step {
     pub(crate) const TEST: &[Step] =
-        &[Step::Unit, Step::Cli, Step::Interop, Step::Sim, Step::Fuzz, Step::Docker];
+        &[Step::Unit, Step::Cli, Step::Hostile, Step::Interop, Step::Sim, Step::Fuzz, Step::Docker];
     pub(crate) const ALL: &[Step] = &[
         Step::Fmt,
         Step::Clippy,
@@ -45,6 +47,7 @@ impl Step {
         Step::Check,
         Step::Unit,
         Step::Cli,
+        Step::Hostile,
         Step::Interop,
         Step::Sim,
         Step::Fuzz,
@@ -59,6 +62,7 @@ impl Step {
             Step::Check => "check",
             Step::Unit => "unit",
             Step::Cli => "cli",
+            Step::Hostile => "hostile",
             Step::Interop => "interop",
             Step::Sim => "sim",
             Step::Fuzz => "fuzz",
@@ -157,14 +161,16 @@ fn run_step(root: &Path, step: Step, full: bool) -> Result<Tally> {
                 ..Tally::default()
             })
         }
-        Step::Unit => tests(root, &["--workspace", "--exclude", "rawtorrent-tests"], None),
+        Step::Unit => tests(root, &["--workspace", "--exclude", "rawtorrent-tests"], &[]),
         Step::Cli => {
             build_binary(root)?;
-            tests(root, &["--package", "rawtorrent-tests"], None)
+            // They are a step of their own.
+            tests(root, &["--package", "rawtorrent-tests"], &["--skip", "hostile::"])
         }
+        Step::Hostile => hostile::run(root, full),
         Step::Interop => interop(root, full),
         Step::Sim => sim::run(root, full),
-        Step::Fuzz => fuzz::run(root),
+        Step::Fuzz => fuzz::run(root, full),
         Step::Docker => container::run(root),
         Step::Bench => bail!("it is a command of its own: cargo xtask bench"),
     }
@@ -184,12 +190,13 @@ fn fmt(root: &Path) -> Result<Tally> {
 }
 
 /// `cargo test`: built first, with network if cargo wants it, then run with loopback alone.
-fn tests(root: &Path, packages: &[&str], limit: Option<Duration>) -> Result<Tally> {
+fn tests(root: &Path, packages: &[&str], options: &[&str]) -> Result<Tally> {
     must_build(root, &[&["test", "--locked", "--no-run"], packages].concat())?;
     let mut command = run::in_namespace(root, run::cargo());
     command.args(["test", "--locked", "--offline", "--no-fail-fast"]).args(packages);
+    command.arg("--").args(options);
     give_binary(root, &mut command);
-    run::counted("cargo test", command, limit.unwrap_or(LIMIT))
+    run::counted("cargo test", command, LIMIT)
 }
 
 fn interop(root: &Path, full: bool) -> Result<Tally> {
@@ -206,6 +213,9 @@ fn interop(root: &Path, full: bool) -> Result<Tally> {
     by_magnet.arg("--by-magnet").arg("--logs").arg(root.join("target/interop-magnet"));
     give_binary(root, &mut by_magnet);
     tally.add(run::passed("interop by magnet", by_magnet, LIMIT)?);
+    let with_libtorrent =
+        ["--package", "rawtorrent-tests", "--test", "dht", "--test", "privacy", "--test", "btmh"];
+    tally.add(tests(root, &with_libtorrent, &["--ignored"])?);
     Ok(tally)
 }
 

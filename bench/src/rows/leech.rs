@@ -164,7 +164,7 @@ pub(super) fn leech(lab: &Lab, client: Client, source: &Source) -> Result<Taken>
             source.torrent.content.verify(&file)?;
             return Ok(taken);
         }
-        Client::Mktorrent | Client::TransmissionCreate => bail!("it downloads nothing"),
+        Client::Mktorrent | Client::TransmissionCreate | Client::Curl => bail!("it downloads no torrents"),
     };
     let taken = meter::run(&mut command, &log, LIMIT)?;
     source.torrent.content.verify(&file)?;
@@ -172,7 +172,15 @@ pub(super) fn leech(lab: &Lab, client: Client, source: &Source) -> Result<Taken>
 }
 
 fn leech_as_partner(lab: &Lab, partner: Partner, party: &Party, torrent: &Path) -> Result<Taken> {
-    let job = Job { party, torrent, seeding: false, tracker: Tracker::Http, talkative: false, link: None };
+    let job = Job {
+        party,
+        torrent,
+        seeding: false,
+        tracker: Tracker::Http,
+        talkative: false,
+        link: None,
+        max_up: None,
+    };
     let started = Instant::now();
     let mut running = partner::start_partner(partner, &lab.programs, job)?;
     let pid = running.process.id();

@@ -92,13 +92,21 @@ fn settings(client: Client) -> String {
 }
 
 /// A seed that runs.
-enum Seed {
+pub(super) enum Seed {
     Own(Proc),
     Partner(Running),
 }
 
 impl Seed {
-    fn start(lab: &Lab, client: Client, party: &Party, torrent: &Torrent, tracker: &Server) -> Result<Seed> {
+    /// Starts it; `max_up` is what it may send in a second, in bytes.
+    pub(super) fn start(
+        lab: &Lab,
+        client: Client,
+        party: &Party,
+        torrent: &Torrent,
+        tracker: &Server,
+        max_up: Option<u64>,
+    ) -> Result<Seed> {
         // rTorrent takes no torrent without one.
         let tracker = matches!(client, Client::Partner(_)).then(|| tracker.url("announce"));
         let path = torrent.write(&party.dir.join("a.torrent"), tracker.as_deref())?;
@@ -117,15 +125,21 @@ impl Seed {
                     tracker: Tracker::Http,
                     talkative: false,
                     link: None,
+                    max_up,
                 };
                 return Ok(Seed::Partner(partner::start_partner(partner, &lab.programs, job)?));
             }
-            Client::Mktorrent | Client::TransmissionCreate => bail!("it seeds nothing"),
+            Client::Mktorrent | Client::TransmissionCreate | Client::Curl => bail!("it seeds nothing"),
         };
+        match (client, max_up) {
+            (_, None) => {}
+            (Client::Libtorrent, Some(limit)) => drop(command.arg(limit.to_string())),
+            _ => bail!("it is not started with a limit"),
+        }
         Ok(Seed::Own(Proc::spawn(&mut command, &log)?))
     }
 
-    fn process(&mut self) -> &mut Proc {
+    pub(super) fn process(&mut self) -> &mut Proc {
         match self {
             Seed::Own(process) => process,
             Seed::Partner(running) => &mut running.process,
@@ -136,7 +150,7 @@ impl Seed {
 /// Lets a client seed to so many readers at once.
 fn seed(lab: &Lab, client: Client, torrent: &Torrent, tracker: &Server, readers: u8) -> Result<Taken> {
     let party = lab.party()?;
-    let mut seed = Seed::start(lab, client, &party, torrent, tracker)?;
+    let mut seed = Seed::start(lab, client, &party, torrent, tracker, None)?;
     let pid = seed.process().id();
     let deadline = Instant::now() + READY;
     let connected: Result<Vec<NullReader<'_>>> = (0..readers)

@@ -1,17 +1,20 @@
 //! The command line, defined once: help, environment variables and checks all come from here.
 
 mod dht;
+mod scrape;
 
 use crate::select::Selection;
 use crate::units;
 use clap::builder::Resettable;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use engine::DhtSettings;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use dht::{Action, Dht, Options as DhtOptions, Put, hex32};
+pub(crate) use scrape::Scrape;
 
 const AFTER_HELP: &str = "\
 Sizes are bytes: 10M is 10,000,000, 1.5GiB is 1,610,612,736; rates are sizes per second.
@@ -41,8 +44,11 @@ pub(crate) enum Command {
     Show(Show),
     Magnet(Magnet),
     Verify(Verify),
+    Scrape(Scrape),
     Dht(Box<Dht>),
     Sim(Box<Sim>),
+    Replay(Replay),
+    Session(Box<Keep>),
     /// Watch a torrent arrive, message by message: three sessions on this machine, no network, a few seconds
     Demo,
 }
@@ -63,7 +69,7 @@ pub(crate) struct Talk {
 /// Download torrents; done when all bytes are verified and safely on disk
 #[derive(Debug, Args)]
 pub(crate) struct Download {
-    /// A .torrent file, its http(s) URL, - for standard input, or a magnet link
+    /// A .torrent file, its http(s) URL, a folder of such files, - for standard input, or a magnet link
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
     /// The folder that the torrents' files and folders go into
@@ -100,14 +106,39 @@ pub(crate) struct Download {
     /// Reserve no disk space ahead, or all of it
     #[arg(long, value_name = "HOW", default_value = "sparse", env = "RAWTORRENT_ALLOCATE")]
     pub(crate) allocate: Allocate,
+    /// Write down all that peers say and that is decided, into a new file that 'rawtorrent replay' reads
+    ///
+    /// For one SOURCE. The file holds no payload, but addresses of peers.
+    #[arg(long, value_name = "FILE", env = "RAWTORRENT_RECORD", conflicts_with = "list")]
+    pub(crate) record: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) session: Session,
+}
+
+/// Go through a recorded download again: all that peers said, and what was decided, which is checked to be the same
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// What 'rawtorrent download --record' wrote
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Only what happened in so many seconds from the beginning, as 2.5
+    #[arg(long, value_name = "SECONDS", env = "RAWTORRENT_UNTIL", value_parser = seconds)]
+    pub(crate) until: Option<Duration>,
+    /// Wait for the Enter key after each line
+    #[arg(long, env = "RAWTORRENT_STEP", value_parser = switch, conflicts_with = "json")]
+    pub(crate) step: bool,
+    /// Call peers by their addresses; else by numbers, so that what is printed can be shown to others
+    #[arg(long, env = "RAWTORRENT_ADDRESSES", value_parser = switch)]
+    pub(crate) addresses: bool,
+    /// Print one JSON object a line
+    #[arg(long, env = "RAWTORRENT_JSON", value_parser = switch)]
+    pub(crate) json: bool,
 }
 
 /// Verify what is there and seed it until interrupted or a seeding goal is reached
 #[derive(Debug, Args)]
 pub(crate) struct Seed {
-    /// A .torrent file, its http(s) URL, or - for standard input
+    /// A .torrent file, its http(s) URL, a folder of such files, or - for standard input
     #[arg(required = true, value_name = "TORRENT")]
     pub(crate) torrents: Vec<String>,
     /// The folder that holds the torrents' files or folders
@@ -299,15 +330,49 @@ pub(crate) struct Session {
     #[arg(long, value_name = "N", env = "RAWTORRENT_MAX_ACTIVE")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_active: Option<u16>,
+    /// Take no part in the DHT, where peers of torrents that are not private are found without trackers
+    #[arg(long, env = "RAWTORRENT_NO_DHT", value_parser = switch)]
+    pub(crate) no_dht: bool,
+    // Not a doc comment: the brackets of IPv6 would be a link.
+    #[arg(help = "A node to enter the DHT by, in place of the well-known ones; may be repeated")]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', env = "RAWTORRENT_DHT_BOOTSTRAP")]
+    #[arg(value_parser = dht::host_port)]
+    pub(crate) dht_bootstrap: Vec<String>,
+    /// Neither tell peers of other peers nor hear of others from them
+    #[arg(long, env = "RAWTORRENT_NO_PEX", value_parser = switch)]
+    pub(crate) no_pex: bool,
+    /// Neither announce torrents that are not private on the local network, nor look for peers there
+    #[arg(long, env = "RAWTORRENT_NO_LSD", value_parser = switch)]
+    pub(crate) no_lsd: bool,
     /// Ask no trackers
     #[arg(long, env = "RAWTORRENT_NO_TRACKERS", value_parser = switch)]
     pub(crate) no_trackers: bool,
+    /// Ask no web seeds (BEP 19)
+    #[arg(long, env = "RAWTORRENT_NO_WEB_SEEDS", value_parser = switch)]
+    pub(crate) no_web_seeds: bool,
+    /// Ask web seeds and trackers on this machine or in a private network, at whatever URL
+    ///
+    /// Whoever made the torrent chose them: allow this for torrents of your own. Without it, web seeds there are not asked,
+    /// and trackers only if their path ends in /announce (those of a magnet link: if it is no more than that).
+    #[arg(long, env = "RAWTORRENT_ALLOW_PRIVATE", value_parser = switch)]
+    pub(crate) allow_private: bool,
     /// Events as JSON on stdout, one object per line
     #[arg(long, env = "RAWTORRENT_JSON", value_parser = switch)]
     pub(crate) json: bool,
     /// Where to keep what is needed to resume [default: $XDG_STATE_HOME/rawtorrent or ~/.local/state/rawtorrent]
     #[arg(long, value_name = "DIR", env = "RAWTORRENT_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// Keep torrents over restarts: orders as JSON on standard input, a line each, answers on standard output
+///
+/// {"do":"add","torrent":"FILE","dir":"DIR","paused":false}, {"do":"remove","info_hash":"..."}, likewise "pause",
+/// "resume" and "wait" (until it is complete), {"do":"list"}; an "id" comes back in the answer. What was answered with
+/// "ok":true survives a crash.
+#[derive(Debug, Args)]
+pub(crate) struct Keep {
+    #[command(flatten)]
+    pub(crate) session: Session,
 }
 
 /// When a simulation recounts what its brains count.
@@ -382,14 +447,25 @@ impl Command {
             Command::Seed(args) => args.session.json,
             Command::Show(args) => args.json,
             Command::Verify(args) => args.json,
+            Command::Scrape(args) => args.json,
             Command::Dht(args) => args.action.options().json,
             Command::Sim(args) => args.json,
-            Command::Create(_) | Command::Magnet(_) | Command::Demo => false,
+            Command::Replay(args) => args.json,
+            Command::Create(_) | Command::Magnet(_) | Command::Session(_) | Command::Demo => false,
         }
     }
 }
 
 impl Session {
+    /// How to take part in the DHT.
+    pub(crate) fn dht(&self) -> Option<DhtSettings> {
+        let bootstrap = match self.dht_bootstrap.as_slice() {
+            [] => dht::WELL_KNOWN.map(String::from).into(),
+            given => given.to_vec(),
+        };
+        (!self.no_dht).then_some(DhtSettings { bootstrap })
+    }
+
     /// The folder for resume state, given or default.
     pub(crate) fn state_dir(&self) -> Option<PathBuf> {
         self.state_dir.clone().or_else(|| default_state_dir(|name| std::env::var_os(name)))
@@ -399,6 +475,12 @@ impl Session {
 /// Whether a path on the command line means standard input or output.
 pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
+}
+
+/// Seconds with a fraction.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "write seconds, as 2.5".into())
 }
 
 /// What a switch may be set to in the environment.
@@ -549,7 +631,7 @@ mod tests {
     fn reads_a_full_download() {
         let line = "download a.torrent - -o d --select 0,3-5 --select *.iso --seed --seed-ratio 1.5 --seed-time 1h30m \
                     --peer 1.2.3.4:5 --peer [::1]:6 --listen [::]:0 --max-down 10M --max-up 1.5MiB --max-peers 50 \
-                    --no-trackers --json --allocate full --overwrite --sequential --state-dir s";
+                    --no-trackers --no-pex --no-lsd --json --allocate full --overwrite --sequential --state-dir s";
         let Ok(Command::Download(args)) = parse(&line.split_whitespace().collect::<Vec<_>>()) else {
             panic!()
         };
@@ -561,6 +643,8 @@ mod tests {
                 && args.overwrite
                 && args.sequential
                 && args.session.no_trackers
+                && args.session.no_pex
+                && args.session.no_lsd
                 && args.session.json
                 && !args.list
         );
@@ -608,6 +692,9 @@ mod tests {
             (&["create", "x", "-a", "udp://:80"], "names no host"),
             (&["create", "x", "--web-seed", "udp://host"], "http://, https://, ftp://"),
             (&["download", "x", "-q", "-v"], "cannot be used with"),
+            (&["scrape"], "<SOURCE>..."),
+            (&["scrape", "x", "--tracker", "wss://t"], "wss trackers are not supported"),
+            (&["scrape", "x", "--tracker", "http://169.254.169.254/announce"], "must not be asked"),
             (&["demo", "x"], "unexpected argument 'x'"),
             (&["dht", "get", "abc"], "'abc' is not a target of 40 hex digits"),
             (&["dht", "get"], "see 'rawtorrent dht get --help'"),

@@ -60,7 +60,7 @@ struct Entry {
     if_alone: Option<Alone>,
     /// Trackers that cannot be used.
     refused: usize,
-    /// It has had a peer, or has ended.
+    /// It has had a peer, or something of it has come, or it has ended.
     met: bool,
 }
 
@@ -118,7 +118,10 @@ impl Roll {
         let mut entries = self.entries();
         let entry = entries.torrents.entry(event.torrent).or_default();
         match &event.kind {
-            EventKind::Handshake { .. } | EventKind::Stopped { .. } => entry.met = true,
+            // A web seed is met when something comes from it.
+            EventKind::Handshake { .. } | EventKind::PieceVerified { .. } | EventKind::Stopped { .. } => {
+                entry.met = true;
+            }
             EventKind::AnnounceFailed { tracker, .. } if is_refused(tracker) => {
                 entry.refused += 1;
                 return entry.complaint();
@@ -147,14 +150,22 @@ impl Entry {
     }
 }
 
+/// The option that helps.
+fn option(error: &str) -> &'static str {
+    let is_private =
+        error.ends_with("private address") || error.starts_with("a tracker at a private address");
+    if is_private { " (--allow-private)" } else { "" }
+}
+
 /// A tracker that will not be asked is named by its place: its text could not be read, or is private.
 fn is_refused(tracker: &str) -> bool {
     tracker.starts_with("tracker ")
 }
 
-/// What keeps trackers from helping.
+/// What keeps trackers and web seeds from helping.
 fn complaint(event: &EventKind) -> Option<String> {
     match event {
+        EventKind::WebSeedFailed { .. } => line(event, 0),
         EventKind::AnnounceFailed { .. } | EventKind::Announced { warning: Some(_), .. } => line(event, 0),
         _ => None,
     }
@@ -168,16 +179,35 @@ fn line(event: &EventKind, verbose: u8) -> Option<String> {
         }
         EventKind::Announcing { tracker, event: None } => format!("announcing to {tracker}"),
         EventKind::Announcing { tracker, event: Some(event) } => format!("announcing '{event}' to {tracker}"),
-        EventKind::Announced { tracker, peers, warning: None } => {
-            format!("{tracker} tells {}", counted(*peers as u64, "peer"))
-        }
-        EventKind::Announced { tracker, peers, warning: Some(warning) } => {
-            format!("{tracker} tells {} and warns: {warning}", counted(*peers as u64, "peer"))
+        EventKind::Announced { tracker, peers, external, warning } => {
+            let seen: String = external.iter().map(|ip| format!(", sees us as {ip}")).collect();
+            let warns = warning.as_ref().map(|warning| format!(" and warns: {warning}")).unwrap_or_default();
+            format!("{tracker} tells {}{seen}{warns}", counted(*peers as u64, "peer"))
         }
         EventKind::AnnounceFailed { tracker, error } if is_refused(tracker) => {
-            format!("{tracker} cannot be used: {error}")
+            format!("{tracker} cannot be used: {error}{}", option(error))
         }
-        EventKind::AnnounceFailed { tracker, error } => format!("{tracker} failed: {error}"),
+        EventKind::AnnounceFailed { tracker, error } => {
+            format!("{tracker} failed: {error}{}", option(error))
+        }
+        EventKind::DhtSearched { peers, listed_at: 0 } => {
+            format!("DHT: {}", counted(*peers as u64, "peer"))
+        }
+        EventKind::DhtSearched { peers, listed_at } => {
+            let (peers, nodes) = (counted(*peers as u64, "peer"), counted(*listed_at as u64, "node"));
+            format!("DHT: {peers}; {nodes} will tell others of us")
+        }
+        EventKind::WebSeedOpened { web_seed } => format!("asking web seed {web_seed}"),
+        EventKind::WebSeedFailed { web_seed, error, again: None } => {
+            format!("web seed {web_seed} is not used: {error}{}", option(error))
+        }
+        EventKind::WebSeedFailed { web_seed, error, again: Some(again) } => {
+            format!("web seed {web_seed} failed: {error}; asked again in {} s", again.as_secs())
+        }
+        EventKind::PeersExchanged { from, peers } => {
+            format!("{from} tells of {}", counted(*peers as u64, "other peer"))
+        }
+        EventKind::LocalPeer { peer } => format!("{peer} is on the local network"),
         EventKind::Dialing { peer } => format!("connecting to {peer}"),
         EventKind::DialFailed { peer, error } => format!("cannot connect to {peer}: {error}"),
         EventKind::Handshake { peer, direction: Direction::In, peer_id, client, extensions } => {
@@ -211,8 +241,27 @@ mod tests {
         assert_eq!(line(&message, 1), None);
         assert_eq!(line(&message, 2).unwrap(), "127.0.0.1:6881 <- request piece 3, 16384 bytes at 0");
         let failed = EventKind::AnnounceFailed { tracker: "udp://t:1".into(), error: "no answer".into() };
+        let told = EventKind::PeersExchanged { from: peer, peers: 2 };
+        assert_eq!(line(&told, 1).unwrap(), "127.0.0.1:6881 tells of 2 other peers");
         assert_eq!(line(&failed, 1), complaint(&failed));
         assert_eq!(complaint(&failed).unwrap(), "udp://t:1 failed: no answer");
+        let of_web_seed = |error: &str, again| {
+            let (web_seed, error) = ("http://w:80".into(), error.into());
+            complaint(&EventKind::WebSeedFailed { web_seed, error, again }).unwrap()
+        };
+        assert_eq!(
+            of_web_seed("it is at a private address", None),
+            "web seed http://w:80 is not used: it is at a private address (--allow-private)"
+        );
+        assert_eq!(
+            of_web_seed("it is busy", Some(Duration::from_secs(5))),
+            "web seed http://w:80 failed: it is busy; asked again in 5 s"
+        );
+        let refused = EventKind::AnnounceFailed {
+            tracker: "http://t:80".into(),
+            error: tracker::UrlError::NotAnAnnouncePath.to_string(),
+        };
+        assert!(complaint(&refused).unwrap().ends_with("ends in /announce (--allow-private)"));
         assert_eq!(complaint(&EventKind::PieceVerified { piece: 0 }), None);
     }
     fn event(torrent: u8, kind: EventKind) -> Event {

@@ -84,6 +84,11 @@ impl Console {
         self.manner
     }
 
+    /// Whether anybody is shown how far things are.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.json || self.manner != Manner::Quiet
+    }
+
     /// How many times `-v` was given.
     pub(crate) fn verbose(&self) -> u8 {
         self.verbose

@@ -85,6 +85,7 @@ fn make_torrent(original: &Path, announce: &str) -> Result<Metainfo, Failure> {
 fn start_engine(scratch: &Path, max_up: Option<u64>) -> Result<Engine, Failure> {
     let mut settings = Settings::new(scratch.join("state"));
     settings.listen = vec![LOOPBACK];
+    settings.lsd = false;
     settings.max_up = max_up;
     Engine::start(settings).map_err(|error| Failure::new(error.kind(), &error))
 }

@@ -49,8 +49,8 @@ async fn act(action: &Action, console: &Console) -> Result<(), Failure> {
                 let message = "a private torrent is not announced in the DHT (BEP 27)";
                 return Err(Failure::new(kind::UNSUPPORTED, message).of(&info_hash.to_string()));
             }
-            let (port, seed) = (args.port.get(), args.seed);
-            let command = Command::Announce { info_hash, port, implied_port: false, seed };
+            let (ports, seed) = ([args.port.get(); 2], args.seed);
+            let command = Command::Announce { info_hash, ports, implied_port: false, seed };
             let found = walker().await?.look_up(&command).await?;
             stored(&found, console)
         }

@@ -6,7 +6,7 @@ use crate::failure::{Exit, Failure, kind};
 use crate::listing;
 use crate::paint::{Look, Paint};
 use crate::show::{Shown, file_table};
-use crate::source::Source;
+use crate::source::{self, Source};
 use crate::text::printable;
 use crate::transfer::{self, Plan};
 use crate::{interrupt, runtime};
@@ -43,6 +43,9 @@ pub(crate) fn run(args: &Download, console: &Console) -> Result<Exit, Failure> {
         seed: goes_on.then_some(goal),
         peers: args.session.peer.clone(),
         trackers: !args.session.no_trackers,
+        dht: !args.session.no_dht,
+        web_seeds: !args.session.no_web_seeds,
+        record: args.record.clone(),
     };
     transfer::run(plan, &args.sources, transfer::settings(&args.session, state_dir), console)
 }
@@ -53,7 +56,7 @@ fn list(args: &Download, console: &Console) -> Result<Exit, Failure> {
     let runtime = runtime()?;
     let paint = Paint::of_stdout();
     let mut exit = Exit::Done;
-    for source in &args.sources {
+    for source in &source::unfold(&args.sources)? {
         let torrent = match runtime.block_on(Source::new(source).load(transfer::fetch_alone)) {
             Ok(torrent) => torrent,
             Err(failure) => {

@@ -48,6 +48,8 @@ pub(crate) mod kind {
     pub(crate) const BAD_MAGNET: &str = "bad_magnet";
     /// A torrent or link of a sort that cannot be downloaded yet.
     pub(crate) const UNSUPPORTED: &str = "unsupported";
+    /// There is no tracker to ask about a torrent, or one did not answer.
+    pub(crate) const TRACKER: &str = "tracker";
     /// `--select` asks for what the torrent does not have.
     pub(crate) const SELECTION: &str = "selection";
     /// Files could not be read or written.

@@ -1,5 +1,5 @@
-//! The `rawtorrent` binary: each command a module, each module thin, the work done by `engine` (of `dht`: by
-//! `net` and the crate `dht`).
+//! The `rawtorrent` binary: each command a module, each module thin, the work done by `engine` (of `scrape` and
+//! `dht`: by `net` and the crates `tracker` and `dht`).
 //!
 //! stdout is data, stderr is talk. A command ends with an [`Exit`], or with a [`Failure`] that is told on one line
 //! (and with `--json` as an `error` event).
@@ -10,6 +10,7 @@ mod chatter;
 mod console;
 mod create;
 mod demo;
+mod descriptors;
 mod dht;
 mod download;
 mod failure;
@@ -19,8 +20,11 @@ mod listing;
 mod magnet;
 mod paint;
 mod progress;
+mod replay;
+mod scrape;
 mod seed;
 mod select;
+mod session;
 mod show;
 mod sim;
 mod source;
@@ -36,6 +40,7 @@ use clap::error::ErrorKind;
 use failure::{Exit, Failure, OrFail, kind};
 
 fn main() {
+    descriptors::raise_limit();
     let exit = match CommandLine::read() {
         Ok(line) => run(&line),
         Err(error) => usage(&error),
@@ -55,8 +60,11 @@ fn run(line: &CommandLine) -> Exit {
         Command::Show(args) => show::run(args, &console),
         Command::Magnet(args) => magnet::run(args, &console),
         Command::Verify(args) => verify::run(args, &console),
+        Command::Scrape(args) => scrape::run(args, &console),
         Command::Dht(args) => crate::dht::run(args, &console),
         Command::Sim(args) => crate::sim::run(args, &console),
+        Command::Replay(args) => replay::run(args, &console),
+        Command::Session(args) => session::run(args, &console),
         Command::Demo => demo::run(&console),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -21,6 +21,9 @@ pub(crate) fn run(args: &Seed, console: &Console) -> Result<Exit, Failure> {
         seed: Some(transfer::seed_goal(args.goal)),
         peers: args.session.peer.clone(),
         trackers: !args.session.no_trackers,
+        dht: !args.session.no_dht,
+        web_seeds: !args.session.no_web_seeds,
+        record: None,
     };
     transfer::run(plan, &args.torrents, transfer::settings(&args.session, state_dir), console)
 }

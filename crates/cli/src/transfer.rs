@@ -5,22 +5,24 @@
 use crate::args::{Goal, Session};
 use crate::chatter::{self, Roll};
 use crate::console::Console;
-use crate::failure::{Exit, Failure, kind};
+use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::fetch;
 use crate::interrupt::{self, Interrupt};
 use crate::progress::{Phase, Reporter, Snapshot, TICK};
 use crate::select::{self, Selection};
 use crate::source::Source;
 use crate::text::printable;
-use crate::{listing, runtime};
+use crate::{listing, runtime, source};
 use engine::{
-    AddMagnet, AddTorrent, Allocate, Engine, Error, Fetched, Magnet, Metainfo, SeedGoal, Settings, Torrent,
-    TorrentError, TorrentState,
+    AddMagnet, AddTorrent, Allocate, Engine, Error, Fetched, Magnet, Metainfo, SeedGoal, Settings, Tape,
+    Torrent, TorrentError, TorrentState,
 };
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Instant;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior};
 
@@ -42,6 +44,12 @@ pub(crate) struct Plan {
     pub(crate) seed: Option<SeedGoal>,
     pub(crate) peers: Vec<SocketAddr>,
     pub(crate) trackers: bool,
+    /// Peers of torrents that are not private are found in the DHT as well.
+    pub(crate) dht: bool,
+    /// What is missing is asked of web seeds too.
+    pub(crate) web_seeds: bool,
+    /// A new file that the one source is recorded to.
+    pub(crate) record: Option<PathBuf>,
 }
 
 /// How one source ended.
@@ -60,7 +68,9 @@ pub(crate) fn run(
     console: &Console,
 ) -> Result<Exit, Failure> {
     let interrupt = interrupt::graceful(console)?;
+    let sources = source::unfold(sources)?;
     let engine = Engine::start(settings).map_err(|error| engine_failure(&error))?;
+    let tape = plan.record.as_ref().map(|path| new_tape(path, sources.len())).transpose()?;
     let runtime = runtime()?;
     let seed_only = plan.seed_only;
     if seed_only || console.verbose() > 0 {
@@ -70,22 +80,46 @@ pub(crate) fn run(
     let roll = Arc::new(Roll::new(sources.len()));
     runtime.spawn(chatter::pass_on(engine.events(), console.clone(), roll.clone()));
     let stopping = Once::new();
-    let transfer = Arc::new(Transfer { plan, engine, console: console.clone(), interrupt, stopping, roll });
-    let outcomes = runtime.block_on(transfer.all(sources));
+    let adding = Semaphore::new(ADDED_AT_ONCE);
+    let console = console.clone();
+    let transfer = Transfer { plan, tape: tape.clone(), engine, console, interrupt, stopping, roll, adding };
+    let outcomes = runtime.block_on(Arc::new(transfer).all(&sources));
+    if let Some(tape) = tape {
+        tape.finish().or_fail(kind::OUTPUT, "the recording is not whole")?;
+    }
     // Standard input may still be waited for: nobody waits for that.
     runtime.shutdown_background();
     Ok(exit(&outcomes, seed_only))
+}
+
+/// A new file to record so many sources to, which must be one.
+fn new_tape(path: &Path, sources: usize) -> Result<Tape, Failure> {
+    let shown = path.display();
+    if sources > 1 {
+        return Err(Failure::new(kind::OUTPUT, format_args!("{shown}: one recording is of one torrent")));
+    }
+    match Tape::create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let message = format_args!("{shown} is there already; name a new file (--record)");
+            Err(Failure::new(kind::OUTPUT, message))
+        }
+        created => created.or_fail(kind::OUTPUT, shown),
+    }
 }
 
 /// The engine's settings from the command line; `state_dir` is where to keep state if no option says so.
 pub(crate) fn settings(session: &Session, state_dir: PathBuf) -> Settings {
     let mut settings = Settings::new(state_dir);
     settings.listen.clone_from(&session.listen);
+    settings.dht = session.dht();
+    settings.pex = !session.no_pex;
+    settings.lsd = !session.no_lsd;
     settings.max_peers = session.max_peers.map_or(settings.max_peers, usize::from);
     settings.max_down = session.max_down;
     settings.max_up = session.max_up;
     settings.upload_slots = session.upload_slots.map(usize::from);
     settings.max_active = session.max_active.map(usize::from);
+    settings.allow_private = session.allow_private;
     settings
 }
 
@@ -97,6 +131,7 @@ pub(crate) fn seed_goal(goal: Goal) -> SeedGoal {
 pub(crate) async fn fetch_alone(url: &str) -> Result<Vec<u8>, Error> {
     let mut settings = Settings::new(std::env::temp_dir());
     settings.listen = vec![(Ipv4Addr::LOCALHOST, 0).into()];
+    settings.lsd = false;
     let engine = Engine::start(settings)?;
     let fetched = engine.fetch(url).await;
     engine.shutdown().await;
@@ -146,14 +181,20 @@ impl Added {
     }
 }
 
+/// How many torrent files are read and added at a time: more only take memory from each other.
+const ADDED_AT_ONCE: usize = 16;
+
 struct Transfer {
     plan: Plan,
+    tape: Option<Tape>,
     engine: Engine,
     console: Console,
     interrupt: Interrupt,
     /// That it is stopping is told once, before anything that follows from it.
     stopping: Once,
     roll: Arc<Roll>,
+    /// Turns to add a torrent whose file is here.
+    adding: Semaphore,
 }
 
 impl Transfer {
@@ -173,7 +214,8 @@ impl Transfer {
     async fn one(&self, source: &str) -> Outcome {
         let mut interrupt = self.interrupt.clone();
         let added = tokio::select! {
-            added = self.add(source) => added,
+            // Boxed: the rest of the task stays for as long as the torrent does.
+            added = Box::pin(self.add(source)) => added,
             () = interrupt.asked() => {
                 self.tell_of_stopping();
                 return Outcome::Interrupted;
@@ -196,6 +238,11 @@ impl Transfer {
     /// Loads a source and adds it; `None` if its torrent is there already.
     async fn add(&self, source: &str) -> Result<Option<Added>, Failure> {
         let source_of = Source::new(source);
+        let _turn = match source_of {
+            Source::File(_) => self.adding.acquire().await.ok(),
+            // They may take long, or for ever.
+            _ => None,
+        };
         let fetched = match source_of.magnet()? {
             Some(magnet) => match self.fetch_metadata(magnet).await? {
                 Some(fetched) => Some(fetched),
@@ -220,6 +267,8 @@ impl Transfer {
         let trackers = if self.plan.trackers { torrent.trackers().iter().flatten().count() } else { 0 };
         // Of a magnet link that was said before.
         let waits = self.plan.peers.is_empty() && !self.plan.seed_only && fetched.is_none();
+        let waits = waits && (torrent.is_private() || !self.plan.dht);
+        let waits = waits && (torrent.web_seeds().is_empty() || !self.plan.web_seeds);
         let add = self.order(&torrent, fetched).map_err(in_this)?;
         match self.engine.add(add).await {
             Ok(torrent) => {
@@ -246,9 +295,10 @@ impl Transfer {
             Failure::new(kind, message).of(&info_hash.to_string())
         };
         let trackers = if plan.trackers { magnet.trackers.len() } else { 0 };
-        let waits = plan.peers.is_empty() && magnet.peers.is_empty();
+        let waits = plan.peers.is_empty() && magnet.peers.is_empty() && !plan.dht;
         let add = AddMagnet::new(magnet).peers(plan.peers.clone()).trackers(plan.trackers);
-        let mut fetch = match self.engine.fetch_metadata(add.metadata_only(plan.metadata_only)).await {
+        let add = add.metadata_only(plan.metadata_only).record(self.tape.clone());
+        let mut fetch = match self.engine.fetch_metadata(add).await {
             Ok(fetch) => fetch,
             Err(Error::AlreadyAdded(_)) => {
                 self.console.note(format_args!("{}: given more than once", printable(&name)));
@@ -290,7 +340,7 @@ impl Transfer {
             Some(fetched) => fetched.into_add(&plan.dir).files(files),
             None => {
                 let add = AddTorrent::new(torrent.clone(), &plan.dir).files(files);
-                add.peers(plan.peers.clone()).trackers(plan.trackers)
+                add.peers(plan.peers.clone()).trackers(plan.trackers).record(self.tape.clone())
             }
         };
         Ok(add
@@ -299,6 +349,7 @@ impl Transfer {
             .overwrite(plan.overwrite)
             .seed_only(plan.seed_only)
             .super_seed(plan.super_seed)
+            .web_seeds(plan.web_seeds)
             .stop_when_finished(plan.seed.is_none())
             .seed_goal(plan.seed.unwrap_or_default()))
     }
@@ -362,7 +413,7 @@ impl Transfer {
                     self.tell_of_stopping();
                     return None;
                 }
-                _ = ticks.tick() => reporter.tick(&self.snapshot(added)),
+                _ = ticks.tick(), if self.console.is_followed() => reporter.tick(&self.snapshot(added)),
             }
         }
     }
@@ -375,7 +426,7 @@ impl Transfer {
         let stats = added.torrent.stats();
         let phase = match stats.state {
             TorrentState::Checking => Phase::Checking { done: stats.checked, total: stats.to_check },
-            TorrentState::Queued => Phase::Waiting,
+            TorrentState::Queued | TorrentState::DiskFull | TorrentState::Unavailable => Phase::Waiting,
             _ if self.plan.seed_only => Phase::Seeding,
             TorrentState::Downloading => Phase::Downloading,
             TorrentState::Seeding | TorrentState::Stopped | TorrentState::Failed => Phase::Seeding,

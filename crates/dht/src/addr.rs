@@ -4,6 +4,10 @@ use crate::NodeId;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// Node ids are not tied to such addresses (BEP 42 lists those of IPv4; a provider's behind its NAT, 100.64/10, are as
+/// little seen from outside), and any number of nodes may share one.
+pub use types::is_local;
+
 /// One of the two DHTs (BEP 32): they share nothing but nodes that take part in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
@@ -88,16 +92,9 @@ pub(crate) fn parse_contacts(bytes: &[u8], family: Family) -> impl Iterator<Item
     })
 }
 
-/// Whether the address is of this host or of a network that is not part of the Internet. Node ids are not tied to such
-/// addresses (BEP 42 lists those of IPv4), and any number of nodes may share one.
-pub fn is_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
-        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-            Some(ip) => is_local(ip.into()),
-            None => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
-        },
-    }
+/// Whether somebody may be told of an address: of those inside a network only who is inside as well.
+pub(crate) fn may_tell(of: &SocketAddr, to: &SocketAddr) -> bool {
+    !is_local(of.ip()) || is_local(to.ip())
 }
 
 /// Whether something can be sent there, and something may: who is told of a node by a stranger from the Internet must
@@ -109,23 +106,24 @@ pub(crate) fn may_send(to: &SocketAddr, told_by: Option<&SocketAddr>) -> bool {
         // A mapped address would be an IPv4 packet past the rules for IPv4.
         IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified() && v6.to_ipv4_mapped().is_none(),
     };
-    let leads_inside = is_local(ip) && told_by.is_some_and(|by| !is_local(by.ip()));
+    let leads_inside = told_by.is_some_and(|by| !may_tell(to, by));
     to.port() != 0 && is_unicast && !leads_inside
 }
 
-/// Hosts that may well have one owner: a /24 of IPv4, a /64 of IPv6. `None` for local addresses, which are not counted.
+/// Hosts that may well have one owner: a /24 of IPv4, a /56 of IPv6, which is what a site gets at least
+/// (RFC 6177). `None` for local addresses, which are not counted.
 pub(crate) fn subnet(ip: IpAddr) -> Option<IpAddr> {
     if is_local(ip) {
         return None;
     }
     Some(match ip {
         IpAddr::V4(ip) => Ipv4Addr::from(u32::from(ip) & 0xffff_ff00).into(),
-        IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip) & (u128::MAX << 64)).into(),
+        IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip) & (u128::MAX << 72)).into(),
     })
 }
 
-/// What one host counts as where hosts are counted: its address, or its /64, of which it has all addresses; on a local
-/// network, where one machine may well run many nodes, each with its port.
+/// What one host counts as where hosts are counted: its address, or its /56, of which it may have all addresses; on a
+/// local network, where one machine may well run many nodes, each with its port.
 pub(crate) fn source(addr: &SocketAddr) -> SocketAddr {
     match (subnet(addr.ip()), addr.ip()) {
         (None, _) => *addr,
@@ -177,6 +175,8 @@ mod tests {
     fn neighbourhoods() {
         assert_eq!(subnet(addr("1.2.3.4:1").ip()), subnet(addr("1.2.3.200:9").ip()));
         assert_ne!(subnet(addr("1.2.3.4:1").ip()), subnet(addr("1.2.4.4:1").ip()));
+        assert_eq!(subnet(addr("[2001:db8:0:1::1]:1").ip()), subnet(addr("[2001:db8:0:ff::2]:9").ip()));
+        assert_ne!(subnet(addr("[2001:db8:0:100::1]:1").ip()), subnet(addr("[2001:db8::1]:1").ip()));
         assert_eq!(subnet(addr("127.0.0.1:1").ip()), None);
         assert_eq!(source(&addr("1.2.3.4:1")), source(&addr("1.2.3.4:2")));
         assert_ne!(source(&addr("127.0.0.1:1")), source(&addr("127.0.0.1:2")));

@@ -22,7 +22,7 @@ pub struct Config {
     pub external: Vec<IpAddr>,
     /// Nodes of one address that a table holds, at most. Local addresses are not counted.
     pub nodes_per_ip: usize,
-    /// Nodes of one /24 (IPv4) or /64 (IPv6) that a bucket holds, and that count among the closest of a lookup, at most:
+    /// Nodes of one /24 (IPv4) or /56 (IPv6) that a bucket holds, and that count among the closest of a lookup, at most:
     /// so whoever owns a network does not own a target. Local addresses are not counted.
     pub nodes_per_subnet: usize,
     /// Queries that are sent in a second, at most; lookups wait for their turn. 0 is taken as 1.

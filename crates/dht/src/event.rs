@@ -67,8 +67,8 @@ pub enum Command {
     Announce {
         /// The torrent.
         info_hash: InfoHashV1,
-        /// Where we listen.
-        port: u16,
+        /// Where we listen: over IPv4, and over IPv6.
+        ports: [u16; 2],
         /// Rather at the port that our datagrams come from, if a NAT changed it.
         implied_port: bool,
         /// We have everything (BEP 33).

@@ -11,11 +11,14 @@ pub(crate) struct External {
     /// Who says what, the latest last.
     votes: VecDeque<(IpAddr, IpAddr)>,
     known: Option<IpAddr>,
+    /// The owner knows it: others need not be asked.
+    is_given: bool,
 }
 
 impl External {
+    /// `known`: the address that the owner gives.
     pub(crate) fn new(known: Option<IpAddr>) -> External {
-        External { votes: VecDeque::new(), known }
+        External { votes: VecDeque::new(), known, is_given: known.is_some() }
     }
 
     pub(crate) fn ip(&self) -> Option<IpAddr> {
@@ -25,7 +28,7 @@ impl External {
     /// A node says that it sees us there; gives the address if enough say so, and it is another one than before.
     pub(crate) fn vote(&mut self, voter: IpAddr, ip: IpAddr) -> Option<IpAddr> {
         let voter = subnet(voter)?;
-        if is_local(ip) {
+        if self.is_given || is_local(ip) {
             return None;
         }
         self.votes.retain(|(other, _)| *other != voter);
@@ -71,5 +74,15 @@ mod tests {
         }
         assert_eq!(external.ip(), Some(lie), "the latest voices");
         external.check_invariants();
+    }
+
+    #[test]
+    fn what_the_owner_knows_needs_no_voices() {
+        let (ours, lie) = (IpAddr::from([80, 1, 2, 3]), IpAddr::from([80, 9, 9, 9]));
+        let mut external = External::new(Some(ours));
+        for n in 0..40 {
+            assert_eq!(external.vote([71, 0, n, 1].into(), lie), None);
+        }
+        assert_eq!(external.ip(), Some(ours));
     }
 }

@@ -1,16 +1,20 @@
 //! The items that others stored here (BEP 44).
 
 use crate::NodeId;
+use crate::hosts::Hosts;
 use crate::item::{self, ItemError};
 use crate::krpc::{Put, Signed, code};
-use crate::limits::{ITEM_LIFETIME, MAX_ITEMS};
+use crate::limits::{ITEM_LIFETIME, MAX_ITEMS, MAX_ITEMS_PER_HOST};
 use crate::nearest::Nearest;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use types::Time;
 
 #[derive(Debug)]
 pub(crate) struct Items {
     items: Nearest<Item>,
+    /// How many items each host was the first to store.
+    hosts: Hosts,
 }
 
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub(crate) struct Item {
     /// Of a mutable one: key, sequence number, signature.
     pub(crate) signed: Option<([u8; 32], i64, [u8; 64])>,
     at: Time,
+    /// Who was the first to store it.
+    by: SocketAddr,
 }
 
 /// A refusal: its code, and why.
@@ -34,7 +40,7 @@ impl Item {
 
 impl Items {
     pub(crate) fn new(own: NodeId) -> Items {
-        Items { items: Nearest::new(own, MAX_ITEMS) }
+        Items { items: Nearest::new(own, MAX_ITEMS), hosts: Hosts::new(MAX_ITEMS_PER_HOST) }
     }
 
     pub(crate) fn set_own(&mut self, own: NodeId) {
@@ -49,13 +55,14 @@ impl Items {
         self.items.get(target)
     }
 
-    /// Stores an item, whose token is good. The costly signature is looked at last.
-    pub(crate) fn put(&mut self, now: Time, put: &Put<'_>) -> Result<(), Refusal> {
+    /// Stores an item, whose token is good, of this host. The costly signature is looked at last.
+    pub(crate) fn put(&mut self, now: Time, host: &SocketAddr, put: &Put<'_>) -> Result<(), Refusal> {
         let target = put_target(put);
         if let Some(signed) = put.signed {
             self.check_order(&target, put, &signed)?;
         }
-        if !self.items.has_room(&target) {
+        let first = self.items.get(&target).map(|item| item.by);
+        if !self.items.has_room(&target) || first.is_none() && !self.hosts.has_room(host) {
             return Err((code::SERVER, "no room"));
         }
         let checked = match put.signed {
@@ -64,7 +71,12 @@ impl Items {
         };
         checked.map_err(refusal)?;
         let signed = put.signed.map(|signed| (*signed.key, signed.seq, *signed.signature));
-        self.items.insert(target, Item { value: put.value.to_vec(), signed, at: now });
+        let by = first.unwrap_or(*host);
+        self.hosts.add(&by);
+        let item = Item { value: put.value.to_vec(), signed, at: now, by };
+        if let Some(gone) = self.items.insert(target, item) {
+            self.hosts.remove(&gone.by);
+        }
         Ok(())
     }
 
@@ -84,11 +96,19 @@ impl Items {
 
     /// Drops what was not stored again for long.
     pub(crate) fn expire(&mut self, now: Time) {
-        self.items.retain(|_, item| now.since(item.at) < ITEM_LIFETIME);
+        let Items { items, hosts } = self;
+        items.retain(|_, item| {
+            let lives = now.since(item.at) < ITEM_LIFETIME;
+            if !lives {
+                hosts.remove(&item.by);
+            }
+            lives
+        });
     }
 
     pub(crate) fn check_invariants(&self) {
         self.items.check_invariants();
+        self.hosts.check_invariants(self.items.len());
     }
 }
 
@@ -115,10 +135,14 @@ mod tests {
     use super::*;
     use crate::MutableItem;
 
+    fn host(n: usize) -> SocketAddr {
+        SocketAddr::from(([80, 1, u8::try_from(n).unwrap(), 1], 1))
+    }
+
     fn put_item(items: &mut Items, now: Time, item: &MutableItem, cas: Option<i64>) -> Result<(), i64> {
         let MutableItem { key, salt, seq, signature, value } = item;
         let signed = Some(Signed { key, salt, seq: *seq, signature });
-        items.put(now, &Put { token: b"", value, signed, cas }).map_err(|(code, _)| code)
+        items.put(now, &host(1), &Put { token: b"", value, signed, cas }).map_err(|(code, _)| code)
     }
 
     fn version(seq: i64, value: &[u8]) -> MutableItem {
@@ -153,7 +177,7 @@ mod tests {
             signed: Some(Signed { key: &[1; 32], salt, seq: 1, signature }),
             cas: None,
         };
-        let mut code_of = |put: &Put<'_>| items.put(Time::ZERO, put).map_err(|(code, _)| code);
+        let mut code_of = |put: &Put<'_>| items.put(Time::ZERO, &host(1), put).map_err(|(code, _)| code);
         assert_eq!(code_of(&put(&long, b"", &[0; 64])), Err(code::TOO_BIG));
         assert_eq!(code_of(&put(b"1:a", &[0; 65], &[0; 64])), Err(code::SALT_TOO_BIG));
         assert_eq!(code_of(&put(b"1:a", &[0; 64], &[0; 64])), Err(code::BAD_SIGNATURE));
@@ -167,7 +191,7 @@ mod tests {
         let mut put = |n: usize| {
             let value = alloc::format!("i{n}e");
             let put = Put { token: b"", value: value.as_bytes(), signed: None, cas: None };
-            (put_target(&put), items.put(Time::ZERO, &put))
+            (put_target(&put), items.put(Time::ZERO, &host(n / MAX_ITEMS_PER_HOST), &put))
         };
         let mut names: Vec<NodeId> = (0..MAX_ITEMS + 500).map(|n| put(n).0).collect();
         names.sort_unstable();
@@ -175,5 +199,25 @@ mod tests {
         assert_eq!(refused.count(), 500, "those that are not there any more");
         assert!(items.items.iter().map(|(name, _)| name).eq(&names[..MAX_ITEMS]), "the closest stay");
         items.check_invariants();
+    }
+
+    #[test]
+    fn one_host_does_not_fill_the_store() {
+        let mut items = Items::new(NodeId([0; 20]));
+        let mut put = |now, by: usize, n: usize| {
+            let value = alloc::format!("i{n}e");
+            let put = Put { token: b"", value: value.as_bytes(), signed: None, cas: None };
+            let result = items.put(now, &host(by), &put).map_err(|(code, _)| code);
+            items.check_invariants();
+            items.expire(now);
+            result
+        };
+        assert!((0..MAX_ITEMS_PER_HOST).all(|n| put(Time::ZERO, 1, n).is_ok()));
+        assert_eq!(put(Time::ZERO, 1, MAX_ITEMS_PER_HOST), Err(code::SERVER));
+        assert_eq!(put(Time::ZERO, 1, 0), Ok(()), "it is there already");
+        assert_eq!(put(Time::ZERO, 2, 0), Ok(()), "whoever stores it");
+        assert_eq!(put(Time::ZERO, 2, MAX_ITEMS_PER_HOST), Ok(()), "another host");
+        assert_eq!(put(Time::ZERO + ITEM_LIFETIME, 2, 0), Ok(()));
+        assert_eq!(put(Time::ZERO + ITEM_LIFETIME, 1, 1), Ok(()), "what it stored has expired");
     }
 }

@@ -19,7 +19,7 @@
 //! ```
 //!
 //! How hostile nodes are held off: only who answered us is in a table or told to others; of one address one node is in a
-//! table, of one /24 (IPv6: /64) one in a bucket and one among the closest of a lookup; ids may be tied to addresses;
+//! table, of one /24 (IPv6: /56) one in a bucket and one among the closest of a lookup; ids may be tied to addresses;
 //! nothing is stored without a token; who asks much is not answered, and no answer is longer than a datagram of BEP 32.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -33,6 +33,7 @@ mod bloom;
 mod config;
 mod event;
 mod external;
+mod hosts;
 mod id;
 mod item;
 mod items;

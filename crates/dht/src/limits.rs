@@ -37,9 +37,16 @@ pub const BOOTSTRAP_RETRY_MIN: Duration = Duration::from_secs(5);
 /// The longest wait between two attempts to fill a table.
 pub const BOOTSTRAP_RETRY_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// Nodes that the owner names or that were saved, for each table: where to begin while it is empty. At the limit the
-/// oldest is forgotten.
+/// Nodes that were saved, for each table: where to begin while it is empty. Further ones are passed over.
 pub const MAX_STARTERS: usize = 256;
+
+/// Nodes that the owner names, for each table, that wait to be asked. At the limit one more is passed over: peers name
+/// them, too, and are to push out nobody.
+pub const MAX_NAMED_NODES: usize = 64;
+
+/// Saved nodes that one lookup begins with; the next one takes others. They may all be gone, and bootstrap nodes are to
+/// have their place.
+pub const MAX_SAVED_ASKED: usize = 32;
 
 /// How much of a datagram is read: 1,024 bytes by BEP 32, and what others send beyond it.
 pub const DATAGRAM: bencode::Limits = bencode::Limits { max_input: 4096, max_depth: 32, max_values: 2048 };
@@ -68,7 +75,8 @@ pub const MAX_QUERIES: usize = 512;
 /// Queries in flight of one lookup that may still be answered in time: `alpha`.
 pub const ALPHA: usize = 4;
 
-/// A query that is not answered within this is no longer waited for, though its answer still counts.
+/// A query that is not answered within this makes room for another. Its answer still counts, and is waited for while
+/// fewer than [`K`] nodes have answered.
 pub const SLOW_AFTER: Duration = Duration::from_millis(1500);
 
 /// A query that is not answered within this failed.
@@ -81,12 +89,15 @@ pub const MAX_LOOKUPS: usize = 128;
 /// Nodes that one lookup keeps in mind. At the limit the farthest is forgotten.
 pub const MAX_CANDIDATES: usize = 128;
 
-/// Nodes of one neighbourhood (/24, /64) that one lookup keeps in mind, for each that may count among the closest; one
+/// Nodes of one neighbourhood (/24, /56) that one lookup keeps in mind, for each that may count among the closest; one
 /// more is ignored unless it is closer than one that was not asked yet.
 pub const MAX_CANDIDATES_PER_SUBNET: usize = 4;
 
 /// Queries of one lookup, those that store not counted. At the limit it ends with what it has.
 pub const MAX_LOOKUP_QUERIES: usize = 300;
+
+/// Addresses beyond which a filter tells nothing (BEP 33): one that seems to have more is passed over.
+pub const MAX_BLOOM_ESTIMATE: f64 = 6000.0;
 
 /// Different peers, or info-hashes, that one lookup reports. At the limit others are dropped.
 pub const MAX_FOUND: usize = 4096;
@@ -110,8 +121,9 @@ pub const MAX_TORRENT_PEERS: usize = 2000;
 /// Peers of all torrents together; one more gets no token.
 pub const MAX_PEERS: usize = 100_000;
 
-/// Torrents that one host is stored as a peer of. At the limit it is refused.
-pub const MAX_TORRENTS_PER_HOST: u32 = 500;
+/// Torrents that one host is stored as a peer of. At the limit it is refused: of those that an honest one takes part in,
+/// few are near one node.
+pub const MAX_TORRENTS_PER_HOST: usize = 50;
 
 /// How long a peer is stored. Clients announce every half hour or sooner.
 pub const PEER_LIFETIME: Duration = Duration::from_secs(45 * 60);
@@ -122,6 +134,9 @@ pub const MAX_ANSWER_PEERS: usize = 100;
 /// Items (BEP 44) that are stored. At the limit the one that is farthest from us makes room for one that is closer;
 /// others are refused.
 pub const MAX_ITEMS: usize = 1000;
+
+/// Items that one host was the first to store. At the limit it is refused.
+pub const MAX_ITEMS_PER_HOST: usize = 50;
 
 /// How long an item is stored (BEP 44).
 pub const ITEM_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
@@ -152,8 +167,11 @@ pub const MAX_SOURCE_QUERIES: u32 = 100;
 /// and its owner is to get no flood from us.
 pub const MAX_SOURCE_BYTES: u32 = 32 << 10;
 
-/// Hosts whose queries are counted at once. At the limit others are counted together only.
+/// Hosts whose queries are counted one by one. At the limit others share counters.
 pub const MAX_SOURCES: usize = 2048;
+
+/// Counters that hosts beyond [`MAX_SOURCES`] share, as a keyed hash has it.
+pub const SHARED_SOURCES: usize = 1024;
 
 /// What hosts say about our address, for each family: the latest voices of so many neighbourhoods. At the limit the
 /// oldest is forgotten.

@@ -3,7 +3,7 @@
 use crate::addr::{Family, may_send};
 use crate::item;
 use crate::krpc::{Method, Put, Response, Signed};
-use crate::limits::{MAX_FOUND, MAX_SAMPLES};
+use crate::limits::{MAX_BLOOM_ESTIMATE, MAX_FOUND, MAX_SAMPLES};
 use crate::traversal::{Step, Traversal};
 use crate::{
     Bloom, Command, Gave, Hop, ImmutableItem, LookupEvent, LookupKey, MutableItem, NodeId, Outcome, Scrape,
@@ -152,9 +152,9 @@ impl Lookup {
     pub(crate) fn order<'a>(&'a self, store: &'a Store) -> Method<'a> {
         let token = &store.token[..];
         match &self.command {
-            Command::Announce { port, implied_port, seed, .. } => Method::AnnouncePeer {
+            Command::Announce { ports, implied_port, seed, .. } => Method::AnnouncePeer {
                 info_hash: self.command.target(),
-                port: *port,
+                port: ports[Family::of(&store.hop.addr).index()],
                 implied_port: *implied_port,
                 seed: *seed,
                 token,
@@ -211,11 +211,12 @@ impl Lookup {
         if matches!(self.command, Command::Scrape { .. }) {
             let (seeds, others, nodes) = blooms.get_or_insert((Bloom::EMPTY, Bloom::EMPTY, 0));
             match response.blooms.as_deref() {
-                Some((more_seeds, more_others)) => {
+                Some((more_seeds, more_others)) if is_credible(more_seeds) && is_credible(more_others) => {
                     seeds.merge(more_seeds);
                     others.merge(more_others);
                     *nodes += 1;
                 }
+                Some(_) => {}
                 // Who knows no filters tells of peers at least; seeds are not counted twice (BEP 33).
                 None => {
                     let not_seeds = response.values.iter().filter(|peer| !seeds.may_contain(peer.ip()));
@@ -294,6 +295,11 @@ impl Lookup {
     }
 }
 
+/// A full filter says nothing, and would drown what all others say.
+fn is_credible(filter: &Bloom) -> bool {
+    filter.estimate() <= MAX_BLOOM_ESTIMATE
+}
+
 fn immutable(value: &[u8], target: &NodeId) -> Option<ImmutableItem> {
     let is_it = item::immutable_target(value) == *target;
     is_it.then(|| ImmutableItem::new(value.to_vec()).ok()).flatten()
@@ -310,4 +316,54 @@ fn mutable(response: &Response<'_>, salt: &[u8], target: &NodeId) -> Option<Muta
         value: response.value?.to_vec(),
     };
     (item.target() == *target).then_some(item)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::boxed::Box;
+
+    #[test]
+    fn one_liar_does_not_spoil_a_scrape() {
+        let command = Command::Scrape { info_hash: InfoHashV1([7; 20]) };
+        let mut lookup = Lookup::new(None, command, Vec::new());
+        let mut filter = Bloom::EMPTY;
+        (0..20).for_each(|n| filter.insert([80, 1, n, 1].into()));
+        let full = Bloom::from_slice(&[0xff; 256]).unwrap();
+        let honest = (Bloom::EMPTY, filter);
+        for blooms in [&honest, &(full.clone(), Bloom::EMPTY), &(Bloom::EMPTY, full), &honest] {
+            let response = Response {
+                id: NodeId([1; 20]),
+                nodes: b"",
+                nodes6: b"",
+                token: None,
+                values: Vec::new(),
+                blooms: Some(Box::new(blooms.clone())),
+                value: None,
+                key: None,
+                signature: None,
+                seq: None,
+                sample: None,
+            };
+            lookup.take(SocketAddr::from(([80, 1, 1, 1], 1)), &response, &mut |_| {});
+        }
+        let scrape = lookup.finish().scrape.unwrap();
+        assert_eq!((scrape.seeds, scrape.nodes), (0.0, 2));
+        assert!((scrape.peers - 20.0).abs() < 1.0, "{scrape:?}");
+    }
+
+    #[test]
+    fn who_stores_hears_the_port_of_its_own_family() {
+        let (info_hash, implied_port, seed) = (InfoHashV1([7; 20]), false, false);
+        let command = Command::Announce { info_hash, ports: [1, 2], implied_port, seed };
+        let lookup = Lookup::new(None, command, Vec::new());
+        for (addr, told) in [("80.1.1.1:9", 1), ("[2001:db8::1]:9", 2)] {
+            let hop = Hop { addr: addr.parse().unwrap(), id: None, depth: 0, distance_bits: None };
+            let store = Store { hop, token: Vec::new(), has_item: false };
+            assert!(
+                matches!(lookup.order(&store), Method::AnnouncePeer { port, .. } if port == told),
+                "{addr}"
+            );
+        }
+    }
 }

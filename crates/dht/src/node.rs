@@ -10,7 +10,7 @@ use crate::event::{Input, LookupEvent, LookupKey, Output, Stats};
 use crate::external::External;
 use crate::items::Items;
 use crate::krpc::{self, Body, Packet};
-use crate::limits::{MAX_LOOKUPS, MAX_PINGS, MAX_QUERIES, MAX_STARTERS};
+use crate::limits::{MAX_LOOKUPS, MAX_NAMED_NODES, MAX_PINGS, MAX_QUERIES, MAX_STARTERS};
 use crate::lookup::Lookup;
 use crate::peers::Peers;
 use crate::rate::{Rate, Sources};
@@ -45,7 +45,7 @@ pub struct Node {
     deadlines: BTreeSet<(Time, u32)>,
     query_rate: Rate,
     /// Nodes that are to be asked whether they are there.
-    pings: VecDeque<(Option<NodeId>, SocketAddr)>,
+    pings: VecDeque<SocketAddr>,
     lookups: BTreeMap<u64, Lookup>,
     next_lookup: u64,
     /// Lookups that may have something to do.
@@ -64,7 +64,7 @@ struct Side {
     /// Since when we have our id; `None`: it was not chosen for an address yet.
     id_since: Option<Time>,
     bootstrap: Bootstrap,
-    /// Nodes that may be there: named by the owner, or saved.
+    /// Nodes that may be there: saved ones, and those that the owner named, without an id.
     starters: VecDeque<(Option<NodeId>, SocketAddr)>,
 }
 
@@ -86,7 +86,7 @@ impl Node {
             tokens: Tokens::new(derive(b"tokens"), now),
             peers: Peers::new(own),
             items: Items::new(own),
-            sources: Sources::default(),
+            sources: Sources::new(derive(b"sources")),
             answer_rate: Rate::new(config.answers_per_sec),
             queries: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -102,6 +102,23 @@ impl Node {
             config,
             rng,
         }
+    }
+
+    /// Other bootstrap nodes than before ([`Config::bootstrap`]), for when they are known by name and names take time.
+    pub fn set_bootstrap(&mut self, now: Time, addrs: Vec<SocketAddr>) {
+        self.config.bootstrap = addrs;
+        self.config.bootstrap.retain(|addr| may_send(addr, None));
+        for family in Family::BOTH {
+            let Some(side) = self.side_mut(family) else { continue };
+            side.bootstrap.hasten(now);
+            if side.bootstrap.is_needed(&side.table, now) {
+                let addrs = self.config.bootstrap.iter().filter(|addr| Family::of(addr) == family);
+                let addrs: Vec<SocketAddr> = addrs.copied().collect();
+                addrs.into_iter().for_each(|addr| self.tell_lookups(addr));
+            }
+        }
+        self.next_tick = now;
+        self.handle_timeout(now);
     }
 
     /// Takes in what happened, then does what is due.
@@ -168,7 +185,7 @@ impl Node {
                 self.on_response(now, from, transaction, ip, &response);
             }
             Ok(Packet { body: Body::Error { code, text }, transaction, .. }) => {
-                self.on_error(from, transaction, code, text);
+                self.on_error(now, from, transaction, code, text);
             }
             Err(malformed) => self.on_malformed(now, from, &malformed),
         }
@@ -197,7 +214,7 @@ impl Node {
         for side in self.families.iter().flatten() {
             side.table.check_invariants();
             side.external.check_invariants();
-            assert!(side.starters.len() <= MAX_STARTERS);
+            assert!(side.starters.len() <= MAX_STARTERS + MAX_NAMED_NODES);
         }
         self.peers.check_invariants();
         self.items.check_invariants();

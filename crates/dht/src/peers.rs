@@ -1,6 +1,7 @@
 //! The peers that others announced here (BEP 5, 33, 51).
 
-use crate::addr::{Family, is_local, source};
+use crate::addr::{Family, is_local, may_tell};
+use crate::hosts::Hosts;
 use crate::limits::{
     MAX_ANSWER_PEERS, MAX_ANSWER_SAMPLES, MAX_PEERS, MAX_TORRENT_PEERS, MAX_TORRENTS, MAX_TORRENTS_PER_HOST,
     PEER_LIFETIME, SAMPLE_INTERVAL,
@@ -20,7 +21,7 @@ pub(crate) struct Peers {
     /// Of all torrents.
     count: usize,
     /// In how many torrents each host is a peer.
-    hosts: BTreeMap<SocketAddr, u32>,
+    hosts: Hosts,
     sample: Vec<u8>,
     sample_until: Time,
 }
@@ -40,12 +41,18 @@ fn peer_key(addr: &SocketAddr) -> SocketAddr {
     if is_local(addr.ip()) { *addr } else { SocketAddr::new(addr.ip(), 0) }
 }
 
+/// The peers that an asker may hear of.
+fn told<'a>(torrent: &'a Torrent, asker: &'a SocketAddr) -> impl Iterator<Item = &'a Peer> {
+    let is_told = |addr| Family::of(addr) == Family::of(asker) && may_tell(addr, asker);
+    torrent.values().filter(move |peer| is_told(&peer.addr))
+}
+
 impl Peers {
     pub(crate) fn new(own: NodeId) -> Peers {
         Peers {
             torrents: Nearest::new(own, MAX_TORRENTS),
             count: 0,
-            hosts: BTreeMap::new(),
+            hosts: Hosts::new(MAX_TORRENTS_PER_HOST),
             sample: Vec::new(),
             sample_until: Time::ZERO,
         }
@@ -68,8 +75,7 @@ impl Peers {
         }
         let in_torrent = torrent.map_or(0, BTreeMap::len) < MAX_TORRENT_PEERS;
         let in_all = self.count < MAX_PEERS && self.torrents.has_room(info_hash);
-        let of_host = self.hosts.get(&source(host)).is_none_or(|count| *count < MAX_TORRENTS_PER_HOST);
-        in_torrent && in_all && of_host
+        in_torrent && in_all && self.hosts.has_room(host)
     }
 
     /// Stores a peer, or that it is still there; `false` without room.
@@ -85,32 +91,31 @@ impl Peers {
         let torrent = self.torrents.get_mut(&info_hash).expect("it was put in just now if it was not there");
         if torrent.insert(peer_key(&addr), Peer { addr, seed, at: now }).is_none() {
             self.count += 1;
-            *self.hosts.entry(source(&addr)).or_insert(0) += 1;
+            self.hosts.add(&addr);
         }
         true
     }
 
-    /// Some peers of one family, chosen at random if there are more than fit; rather no seeds if so asked.
+    /// Some peers of the asker's family, chosen at random if there are more than fit; rather no seeds if so asked.
     pub(crate) fn some(
         &self,
         info_hash: &NodeId,
-        family: Family,
+        asker: &SocketAddr,
         noseed: bool,
         rng: &mut Rng,
     ) -> Vec<SocketAddr> {
         let Some(torrent) = self.torrents.get(info_hash) else { return Vec::new() };
-        let of_family = torrent.values().filter(|peer| Family::of(&peer.addr) == family);
         let (mut seeds, mut others): (Vec<&Peer>, Vec<&Peer>) =
-            of_family.partition(|peer| noseed && peer.seed);
+            told(torrent, asker).partition(|peer| noseed && peer.seed);
         rng.shuffle(&mut others);
         rng.shuffle(&mut seeds);
         others.iter().chain(&seeds).take(MAX_ANSWER_PEERS).map(|peer| peer.addr).collect()
     }
 
-    /// Filters of all seeds and of all other peers of one family; `None` if the torrent is not known (BEP 33).
-    pub(crate) fn blooms(&self, info_hash: &NodeId, family: Family) -> Option<(Bloom, Bloom)> {
+    /// Filters of all seeds and of all other peers of the asker's family; `None` if the torrent is not known (BEP 33).
+    pub(crate) fn blooms(&self, info_hash: &NodeId, asker: &SocketAddr) -> Option<(Bloom, Bloom)> {
         let (mut seeds, mut others) = (Bloom::EMPTY, Bloom::EMPTY);
-        for peer in self.torrents.get(info_hash)?.values().filter(|peer| Family::of(&peer.addr) == family) {
+        for peer in told(self.torrents.get(info_hash)?, asker) {
             if peer.seed { &mut seeds } else { &mut others }.insert(peer.addr.ip());
         }
         Some((seeds, others))
@@ -148,23 +153,14 @@ impl Peers {
     /// A peer is no longer in a torrent.
     fn forget(&mut self, addr: &SocketAddr) {
         self.count -= 1;
-        if let Some(count) = self.hosts.get_mut(&source(addr)) {
-            *count -= 1;
-            if *count == 0 {
-                self.hosts.remove(&source(addr));
-            }
-        }
+        self.hosts.remove(addr);
     }
 
     pub(crate) fn check_invariants(&self) {
         self.torrents.check_invariants();
         let counted: usize = self.torrents.iter().map(|(_, torrent)| torrent.len()).sum();
         assert_eq!(counted, self.count, "peers of all torrents");
-        assert_eq!(
-            self.hosts.values().map(|count| *count as usize).sum::<usize>(),
-            self.count,
-            "torrents of hosts"
-        );
+        self.hosts.check_invariants(self.count);
         assert!(self.count <= MAX_PEERS);
         assert!(
             self.torrents
@@ -192,17 +188,21 @@ mod tests {
         moved.set_port(7000);
         assert!(peers.announce(Time::ZERO, HASH, moved, true));
         let mut rng = Rng::with_seed(1);
-        assert_eq!(peers.some(&HASH, Family::V4, false, &mut rng), [moved]);
-        assert_eq!(peers.some(&HASH, Family::V6, false, &mut rng), []);
+        let (stranger, neighbour) = (host(99), SocketAddr::from(([10, 0, 0, 1], 1)));
+        assert_eq!(peers.some(&HASH, &stranger, false, &mut rng), [moved]);
+        assert_eq!(peers.some(&HASH, &"[2001:db8::1]:1".parse().unwrap(), false, &mut rng), []);
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         assert!(
             peers.announce(Time::ZERO, HASH, local(1), false)
                 && peers.announce(Time::ZERO, HASH, local(2), false)
         );
-        assert_eq!(peers.some(&HASH, Family::V4, true, &mut rng).len(), 3);
-        assert_eq!(peers.some(&HASH, Family::V4, true, &mut rng)[2], moved, "seeds last");
-        let (seeds, others) = peers.blooms(&HASH, Family::V4).unwrap();
+        assert_eq!(peers.some(&HASH, &neighbour, true, &mut rng).len(), 3);
+        assert_eq!(peers.some(&HASH, &neighbour, true, &mut rng)[2], moved, "seeds last");
+        let (seeds, others) = peers.blooms(&HASH, &neighbour).unwrap();
         assert!(seeds.may_contain(moved.ip()) && !others.may_contain(moved.ip()));
+        assert!(others.may_contain([127, 0, 0, 1].into()));
+        assert_eq!(peers.some(&HASH, &stranger, false, &mut rng), [moved], "nothing of what is inside");
+        assert_eq!(peers.blooms(&HASH, &stranger).unwrap().1, Bloom::EMPTY);
         peers.check_invariants();
     }
 
@@ -212,7 +212,7 @@ mod tests {
         peers.announce(Time::ZERO, HASH, host(1), false);
         peers.announce(Time::from_secs(60), HASH, host(2), false);
         peers.expire(Time::ZERO + PEER_LIFETIME);
-        assert_eq!(peers.some(&HASH, Family::V4, false, &mut Rng::with_seed(1)), [host(2)]);
+        assert_eq!(peers.some(&HASH, &host(3), false, &mut Rng::with_seed(1)), [host(2)]);
         peers.expire(Time::from_secs(60) + PEER_LIFETIME);
         assert_eq!(peers.len(), (0, 0));
         peers.check_invariants();
@@ -226,20 +226,22 @@ mod tests {
             name.0[..4].copy_from_slice(&n.to_be_bytes());
             name
         };
+        let per_host = u32::try_from(MAX_TORRENTS_PER_HOST).unwrap();
         for n in 1..=u32::try_from(MAX_TORRENTS).unwrap() {
-            assert!(peers.announce(Time::ZERO, name(n + 1), host(n / MAX_TORRENTS_PER_HOST), false));
+            assert!(peers.announce(Time::ZERO, name(n + 1), host(n / per_host), false));
         }
         peers.check_invariants();
         let far = name(u32::MAX);
-        assert!(!peers.announce(Time::ZERO, far, host(9), false), "farther than all others");
-        assert!(peers.announce(Time::ZERO, name(1), host(9), false), "closer");
+        assert!(!peers.announce(Time::ZERO, far, host(99), false), "farther than all others");
+        assert!(peers.announce(Time::ZERO, name(1), host(99), false), "closer");
         assert_eq!(peers.len(), (MAX_TORRENTS, MAX_TORRENTS));
-        assert!(!peers.announce(Time::ZERO, name(0), host(1), false), "a host of 500 torrents");
+        assert!(!peers.announce(Time::ZERO, name(0), host(1), false), "a host of 50 torrents");
+        assert!(peers.announce(Time::ZERO, name(60), host(1), false), "one that it is a peer of");
         for n in 1..u32::try_from(MAX_TORRENT_PEERS).unwrap() {
             assert!(peers.announce(Time::ZERO, name(1), host(n + 100), false));
         }
-        assert!(!peers.has_room(&name(1), &host(50)), "a torrent of many peers");
-        assert!(peers.has_room(&name(1), &host(9)), "it is there already");
+        assert!(!peers.has_room(&name(1), &host(90)), "a torrent of many peers");
+        assert!(peers.has_room(&name(1), &host(99)), "it is there already");
         peers.check_invariants();
     }
 

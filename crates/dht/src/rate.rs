@@ -1,8 +1,9 @@
 //! How many messages may pass, altogether and for one host.
 
-use crate::addr::{is_local, source};
-use crate::limits::{MAX_SOURCE_BYTES, MAX_SOURCE_QUERIES, MAX_SOURCES, SOURCE_WINDOW};
+use crate::addr::{compact, is_local, source};
+use crate::limits::{MAX_SOURCE_BYTES, MAX_SOURCE_QUERIES, MAX_SOURCES, SHARED_SOURCES, SOURCE_WINDOW};
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 use types::Time;
@@ -39,13 +40,17 @@ impl Rate {
 }
 
 /// What single hosts ask, counted over [`SOURCE_WINDOW`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sources {
+    /// Which hosts share a counter, nobody else is to know.
+    key: [u8; 20],
     since: Time,
     hosts: BTreeMap<SocketAddr, Asked>,
+    /// Of hosts beyond [`MAX_SOURCES`]; empty as long as there are none.
+    shared: Vec<Asked>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Asked {
     queries: u32,
     /// Bytes of our answers.
@@ -53,10 +58,15 @@ struct Asked {
 }
 
 impl Sources {
+    pub(crate) fn new(key: [u8; 20]) -> Sources {
+        Sources { key, since: Time::ZERO, hosts: BTreeMap::new(), shared: Vec::new() }
+    }
+
     /// Whether another query of this host is to be answered.
     pub(crate) fn admits(&mut self, now: Time, from: &SocketAddr) -> bool {
         if now.since(self.since) >= SOURCE_WINDOW {
             self.hosts.clear();
+            self.shared.clear();
             self.since = now;
         }
         let Some(asked) = self.of(from) else { return true };
@@ -74,14 +84,19 @@ impl Sources {
     /// Hosts of a local network are not counted: there may be many nodes, and no stranger sends from there.
     fn of(&mut self, host: &SocketAddr) -> Option<&mut Asked> {
         let key = source(host);
-        if is_local(host.ip()) || self.hosts.len() >= MAX_SOURCES && !self.hosts.contains_key(&key) {
+        if is_local(host.ip()) {
             return None;
         }
-        Some(self.hosts.entry(key).or_default())
+        if self.hosts.len() < MAX_SOURCES || self.hosts.contains_key(&key) {
+            return Some(self.hosts.entry(key).or_default());
+        }
+        self.shared.resize(SHARED_SOURCES, Asked::default());
+        let [a, b, c, d, ..] = hash::sha1(&[&self.key[..], &compact(&key)].concat());
+        self.shared.get_mut(u32::from_be_bytes([a, b, c, d]) as usize % SHARED_SOURCES)
     }
 
     pub(crate) fn check_invariants(&self) {
-        assert!(self.hosts.len() <= MAX_SOURCES);
+        assert!(self.hosts.len() <= MAX_SOURCES && self.shared.len() <= SHARED_SOURCES);
     }
 }
 
@@ -109,7 +124,7 @@ mod tests {
 
     #[test]
     fn one_host_does_not_get_all() {
-        let mut sources = Sources::default();
+        let mut sources = Sources::new([7; 20]);
         let host: SocketAddr = "1.2.3.4:5".parse().unwrap();
         let of = |sources: &mut Sources, now| (0..1000).filter(|_| sources.admits(now, &host)).count();
         assert_eq!(of(&mut sources, Time::ZERO), MAX_SOURCE_QUERIES as usize);
@@ -124,12 +139,19 @@ mod tests {
     }
 
     #[test]
-    fn not_everybody_is_counted() {
-        let mut sources = Sources::default();
+    fn a_crowd_hides_nobody() {
+        let mut sources = Sources::new([7; 20]);
         for n in 0..=u32::try_from(MAX_SOURCES).unwrap() {
             sources.admits(Time::ZERO, &SocketAddr::new((0x5000_0000 + n).to_be_bytes().into(), 1));
         }
         sources.check_invariants();
         assert_eq!(sources.hosts.len(), MAX_SOURCES);
+        let late: SocketAddr = "1.2.3.4:5".parse().unwrap();
+        let answered = (0..1000).filter(|_| sources.admits(Time::ZERO, &late)).count();
+        assert!((1..=MAX_SOURCE_QUERIES as usize).contains(&answered), "one beyond the limit: {answered}");
+        let others = (0..100u8).filter(|n| sources.admits(Time::ZERO, &SocketAddr::from(([9, 9, *n, 9], 1))));
+        assert!(others.count() > 90, "few share its counter");
+        let now = Time::ZERO + SOURCE_WINDOW;
+        assert!(sources.admits(now, &late) && sources.shared.is_empty());
     }
 }

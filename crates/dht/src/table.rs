@@ -10,7 +10,7 @@
 //! Only nodes that have answered us get in: an address that others name, or that a query claims to come from, proves
 //! nothing.
 
-use crate::addr::{Contact, Family, is_local, subnet};
+use crate::addr::{Contact, Family, is_local, may_tell, subnet};
 use crate::limits::{K, MAX_FAILURES, QUESTIONABLE_AFTER, RECHECK_AFTER, REPLACEMENTS};
 use crate::secure::is_valid_id;
 use crate::{Distance, NodeId};
@@ -244,14 +244,14 @@ impl Table {
         Some(if at == last { self.own.random_within(at, rng) } else { self.own.random_at(at, rng) })
     }
 
-    /// The nodes closest to a target that did not fail last time: the ones to tell others of.
-    pub(crate) fn closest(&self, target: &NodeId, count: usize) -> Vec<Contact> {
-        self.nearest(target, count, |node| node.failures == 0)
+    /// The nodes closest to a target that did not fail last time, and that the asker may be told of.
+    pub(crate) fn closest(&self, target: &NodeId, count: usize, asker: &SocketAddr) -> Vec<Contact> {
+        self.nearest(target, count, |node| node.failures == 0 && may_tell(&node.contact.addr, asker))
     }
 
-    /// The nodes closest to a target to begin a lookup with: as [`Table::closest`], and any if there are none.
+    /// The nodes closest to a target to begin a lookup with: those that did not fail last time, and any if there are none.
     pub(crate) fn starters(&self, target: &NodeId, count: usize) -> Vec<Contact> {
-        let good = self.closest(target, count);
+        let good = self.nearest(target, count, |node| node.failures == 0);
         if good.is_empty() { self.nearest(target, count, |_| true) } else { good }
     }
 

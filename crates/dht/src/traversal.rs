@@ -1,9 +1,13 @@
 //! The walk of a lookup through one family's DHT: from the nodes that we know to the ones closest to a target.
 //!
-//! A candidate is **new**, **asked**, **answered** or **failed**. Of the closest new ones as many are asked as may be
-//! in flight; who takes long is asked, but no longer waited for. The walk is complete when the `k` closest that have
-//! not failed have answered; if something is to be stored there, with a token (BEP 33). Of one neighbourhood (a /24, a /64) a few are candidates, one is asked at a time, and one
-//! counts among the closest: whoever owns a network does not own what is near a target.
+//! A candidate is **new**, **asked** or **answered**; who fails is none any more. Of the closest new ones as many are
+//! asked as may be in flight; who takes long makes room for another, and is waited for only as long as fewer than `k`
+//! have answered. The walk is complete when the `k` closest have answered; if something is to be stored there, with a
+//! token (BEP 33). Of one neighbourhood (a /24, a /56) a few are candidates, one is asked at a time, and one counts among
+//! the closest: whoever owns a network does not own what is near a target.
+//!
+//! What others say of a node proves nothing, so it hides nothing either: of several ids that an address is said to have
+//! the closest counts until the node itself answers.
 
 use crate::addr::{Contact, Family, subnet};
 use crate::limits::{ALPHA, K, MAX_CANDIDATES, MAX_CANDIDATES_PER_SUBNET, MAX_LOOKUP_QUERIES, MAX_TOKEN_LEN};
@@ -20,6 +24,8 @@ pub(crate) struct Traversal {
     needs_token: bool,
     /// By distance; who has no id yet stands last.
     candidates: Vec<Candidate>,
+    /// Who was asked in vain, not to be asked again.
+    failed: Vec<SocketAddr>,
     queries: usize,
 }
 
@@ -42,7 +48,6 @@ enum State {
     New,
     Asked { slow: bool },
     Answered,
-    Failed,
 }
 
 /// What a walk does next.
@@ -58,19 +63,31 @@ impl Candidate {
         let distance_bits = self.id.is_some().then(|| self.distance.bits());
         Hop { addr: self.addr, id: self.id, depth: self.depth, distance_bits }
     }
+
+    fn is_asked_at(&self, addr: &SocketAddr) -> bool {
+        self.addr == *addr && matches!(self.state, State::Asked { .. })
+    }
 }
 
 impl Traversal {
     pub(crate) fn new(family: Family, target: NodeId, per_subnet: usize, needs_token: bool) -> Traversal {
-        Traversal { family, target, per_subnet, needs_token, candidates: Vec::new(), queries: 0 }
+        let (candidates, failed) = (Vec::new(), Vec::new());
+        Traversal { family, target, per_subnet, needs_token, candidates, failed, queries: 0 }
     }
 
     /// A node that might be asked; `false` if it is known already or does not count.
     pub(crate) fn add(&mut self, id: Option<NodeId>, addr: SocketAddr, depth: u8) -> bool {
-        if Family::of(&addr) != self.family || self.candidates.iter().any(|other| other.addr == addr) {
+        if Family::of(&addr) != self.family || self.failed.contains(&addr) {
             return false;
         }
         let distance = id.map_or(Distance::UNKNOWN, |id| id.distance(&self.target));
+        if let Some(at) = self.candidates.iter().position(|other| other.addr == addr) {
+            if self.candidates[at].state == State::New && distance < self.candidates[at].distance {
+                let known = self.candidates.remove(at);
+                self.insert(Candidate { id, distance, ..known });
+            }
+            return false;
+        }
         let subnet = subnet(addr.ip());
         if subnet.is_some() {
             let of_subnet = self.candidates.iter().filter(|other| other.subnet == subnet);
@@ -101,10 +118,10 @@ impl Traversal {
     pub(crate) fn step(&self) -> Step {
         let in_flight = self.candidates.iter().filter(|c| c.state == State::Asked { slow: false }).count();
         let mut taken = Taken::new(self.per_subnet);
-        let (mut answered, mut waits) = (0, false);
+        let (mut answered, mut waits, mut may_come_late) = (0, false, false);
         for (at, candidate) in self.candidates.iter().enumerate() {
             match candidate.state {
-                State::Failed | State::Asked { slow: true } => {}
+                State::Asked { slow: true } => may_come_late = true,
                 State::Answered if self.needs_token && candidate.token.is_none() => {}
                 State::Answered => answered += usize::from(taken.take(candidate)),
                 State::Asked { slow: false } => waits |= taken.take(candidate),
@@ -116,7 +133,7 @@ impl Traversal {
                 break;
             }
         }
-        if waits { Step::Wait } else { Step::Complete }
+        if waits || may_come_late && answered < K { Step::Wait } else { Step::Complete }
     }
 
     /// The candidate is asked now: what it is called, and where.
@@ -128,15 +145,15 @@ impl Traversal {
 
     /// Who was asked is no longer waited for, but may still answer.
     pub(crate) fn slow(&mut self, addr: &SocketAddr) {
-        if let Some(candidate) = self.asked(addr) {
+        if let Some(candidate) = self.candidates.iter_mut().find(|candidate| candidate.is_asked_at(addr)) {
             candidate.state = State::Asked { slow: true };
         }
     }
 
     pub(crate) fn failed(&mut self, addr: &SocketAddr) -> Option<Hop> {
-        let candidate = self.asked(addr)?;
-        candidate.state = State::Failed;
-        Some(candidate.hop())
+        let at = self.candidates.iter().position(|candidate| candidate.is_asked_at(addr))?;
+        self.failed.push(*addr);
+        Some(self.candidates.remove(at).hop())
     }
 
     /// Who was asked answered under this id, which may be another than the one that others told of.
@@ -147,10 +164,7 @@ impl Traversal {
         token: Option<&[u8]>,
         has_item: bool,
     ) -> Option<Hop> {
-        let at = self.candidates.iter().position(|candidate| candidate.addr == *addr)?;
-        if !matches!(self.candidates[at].state, State::Asked { .. }) {
-            return None;
-        }
+        let at = self.candidates.iter().position(|candidate| candidate.is_asked_at(addr))?;
         let mut candidate = self.candidates.remove(at);
         (candidate.id, candidate.distance) = (Some(id), id.distance(&self.target));
         candidate.state = State::Answered;
@@ -159,13 +173,6 @@ impl Traversal {
         let hop = candidate.hop();
         self.insert(candidate);
         Some(hop)
-    }
-
-    fn asked(&mut self, addr: &SocketAddr) -> Option<&mut Candidate> {
-        let asked = |candidate: &&mut Candidate| {
-            candidate.addr == *addr && matches!(candidate.state, State::Asked { .. })
-        };
-        self.candidates.iter_mut().find(asked)
     }
 
     /// The closest nodes that answered and of which `which` holds, `k` at most.
@@ -190,7 +197,9 @@ impl Traversal {
         assert!(self.candidates.is_sorted_by_key(|candidate| candidate.distance), "by distance");
         let fast = self.candidates.iter().filter(|c| c.state == State::Asked { slow: false });
         assert!(fast.count() <= ALPHA, "more are asked than may be");
+        assert!(self.failed.len() <= self.queries && self.queries <= MAX_LOOKUP_QUERIES);
         for candidate in &self.candidates {
+            assert!(!self.failed.contains(&candidate.addr), "{} failed", candidate.addr);
             let same = self.candidates.iter().filter(|other| other.addr == candidate.addr);
             assert_eq!(same.count(), 1, "{} is there once", candidate.addr);
         }

@@ -1,12 +1,14 @@
 //! What a torrent is added with.
 
 use crate::magnet::Slot;
+use crate::tape::Tape;
 use metainfo::{File, Metainfo};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::Allocate;
+use store::Store;
 use swarm::Priority;
 
 /// A torrent to be added to an [`Engine`](crate::Engine), and what is to be done with it.
@@ -19,6 +21,9 @@ pub struct AddTorrent {
     pub(crate) sequential: bool,
     pub(crate) peers: Vec<SocketAddr>,
     pub(crate) trackers: bool,
+    /// A link named the trackers.
+    pub(crate) by_link: bool,
+    pub(crate) web_seeds: bool,
     pub(crate) allocate: Allocate,
     pub(crate) overwrite: bool,
     pub(crate) seed_only: bool,
@@ -27,6 +32,9 @@ pub struct AddTorrent {
     pub(crate) seed_goal: SeedGoal,
     pub(crate) max_down: Option<u64>,
     pub(crate) max_up: Option<u64>,
+    pub(crate) tape: Option<Tape>,
+    /// Where its progress is kept, if not in files of its own; then it waits for better times as well, where others fail.
+    pub(crate) kept_in: Option<Arc<Store>>,
     /// Connections that were made while only the info-hash was known.
     pub(crate) handover: Slot,
 }
@@ -51,6 +59,8 @@ impl AddTorrent {
             sequential: false,
             peers: Vec::new(),
             trackers: true,
+            by_link: false,
+            web_seeds: true,
             allocate: Allocate::Sparse,
             overwrite: false,
             seed_only: false,
@@ -59,6 +69,8 @@ impl AddTorrent {
             seed_goal: SeedGoal::default(),
             max_down: None,
             max_up: None,
+            tape: None,
+            kept_in: None,
             handover: Slot::default(),
         }
     }
@@ -122,6 +134,13 @@ impl AddTorrent {
         self
     }
 
+    /// Whether the torrent's web seeds (BEP 19) are asked for what is missing.
+    #[must_use]
+    pub fn web_seeds(mut self, web_seeds: bool) -> AddTorrent {
+        self.web_seeds = web_seeds;
+        self
+    }
+
     /// Whether files get all their room on disk before the first byte.
     #[must_use]
     pub fn allocate(mut self, allocate: Allocate) -> AddTorrent {
@@ -162,6 +181,13 @@ impl AddTorrent {
     #[must_use]
     pub fn seed_goal(mut self, goal: SeedGoal) -> AddTorrent {
         self.seed_goal = goal;
+        self
+    }
+
+    /// Records what the torrent's brain is told, so that it can be told again: see the crate `record`.
+    #[must_use]
+    pub fn record(mut self, tape: Option<Tape>) -> AddTorrent {
+        self.tape = tape;
         self
     }
 

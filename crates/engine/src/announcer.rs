@@ -1,20 +1,28 @@
 //! One torrent's announces: the schedule decides, jobs of their own carry them out.
 
 use crate::Error;
+use crate::Settings;
 use crate::events::EventKind;
 use crate::stats::Counters;
+use crate::turns::Turns;
 use net::announce::{AnnounceError, TrackerClient, TrackerSettings, announce};
 use net::bind::LocalAddrs;
 use net::http::{Bounds, HttpClient};
-use std::net::SocketAddr;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
 use tracker::schedule::{Due, Input};
-use tracker::{Announce, AnnounceResponse, Event, Refused, Schedule, TrackerId, UrlRules, parse_tiers};
+use tracker::{
+    Announce, AnnounceResponse, Event, PrivatePaths, Refused, Schedule, TrackerId, UrlRules, parse_tiers,
+};
 use types::{InfoHashV1, PeerId, Time};
 
 /// What reaches trackers and web servers, shared by all torrents.
 pub(crate) struct Web {
     http: HttpClient,
     trackers: TrackerClient,
+    announces: Turns,
+    /// Of last words, which have little time: they do not wait for those who begin.
+    farewells: Turns,
 }
 
 impl Web {
@@ -22,7 +30,7 @@ impl Web {
         let http = HttpClient::new(user_agent, local).map_err(|err| Error::Start(err.to_string()))?;
         let settings = TrackerSettings { local, ..TrackerSettings::default() };
         let trackers = TrackerClient::new(http.clone(), settings);
-        Ok(Web { http, trackers })
+        Ok(Web { http, trackers, announces: Turns::default(), farewells: Turns::default() })
     }
 
     /// Fetches a torrent file.
@@ -31,9 +39,29 @@ impl Web {
     }
 }
 
+/// The trackers that somebody names.
+#[derive(Clone, Copy)]
+pub(crate) struct Named<'a> {
+    pub(crate) tiers: &'a [Vec<String>],
+    /// By a magnet link, not by a torrent.
+    pub(crate) by_link: bool,
+}
+
+impl Named<'_> {
+    fn rules(&self, allow_private: bool) -> UrlRules {
+        let private = match (allow_private, self.by_link) {
+            (true, _) => PrivatePaths::Any,
+            (false, true) => PrivatePaths::Bare,
+            (false, false) => PrivatePaths::Announce,
+        };
+        UrlRules { private, ..UrlRules::default() }
+    }
+}
+
 /// Whom one torrent announces to, and when.
 pub(crate) struct Announcer {
     schedule: Schedule,
+    rules: UrlRules,
     info_hash: InfoHashV1,
     peer_id: PeerId,
     port: u16,
@@ -43,6 +71,7 @@ pub(crate) struct Announcer {
 /// An announce that is due.
 pub(crate) struct DueAnnounce {
     due: Due,
+    rules: UrlRules,
     announce: Announce,
 }
 
@@ -50,25 +79,29 @@ pub(crate) struct DueAnnounce {
 pub(crate) struct Announced {
     tracker: TrackerId,
     name: String,
+    /// For one host always the same.
+    pub(crate) voice: u64,
     outcome: Result<AnnounceResponse, AnnounceError>,
 }
 
 impl Announcer {
     /// Trackers that cannot be used are passed over, and told to `refused`.
     pub(crate) fn new(
-        tiers: &[Vec<String>],
+        named: Named<'_>,
         info_hash: InfoHashV1,
         peer_id: PeerId,
+        settings: &Settings,
         port: u16,
         refused: impl Fn(EventKind),
     ) -> Announcer {
-        let tiers = parse_tiers(tiers, UrlRules::default());
+        let rules = named.rules(settings.allow_private);
+        let tiers = parse_tiers(named.tiers, rules);
         for Refused { tier, position, error } in &tiers.refused {
             let tracker = format!("tracker {} of tier {}", position + 1, tier + 1);
             refused(EventKind::AnnounceFailed { tracker, error: error.to_string() });
         }
         let schedule = Schedule::new(tiers.usable, fastrand::u64(..));
-        Announcer { schedule, info_hash, peer_id, port, key: fastrand::u32(..) }
+        Announcer { schedule, rules, info_hash, peer_id, port, key: fastrand::u32(..) }
     }
 
     pub(crate) fn start(&mut self, now: Time) {
@@ -107,7 +140,7 @@ impl Announcer {
             ipv4: None,
             ipv6: None,
         };
-        Some(DueAnnounce { due, announce })
+        Some(DueAnnounce { due, rules: self.rules, announce })
     }
 
     /// Takes in what came of an announce, and gives the peers that it told of.
@@ -141,23 +174,71 @@ impl DueAnnounce {
         EventKind::Announcing { tracker: self.due.url.to_string(), event }
     }
 
-    /// Makes it.
+    /// Makes it when it is its turn.
     pub(crate) async fn make(self, web: &Web) -> Announced {
-        let outcome = announce(&web.trackers, &self.due.url, &self.announce).await;
-        Announced { tracker: self.due.tracker, name: self.due.url.to_string(), outcome }
+        web.announces.wait().await;
+        self.carry_out(web).await
+    }
+
+    /// The same with last words.
+    pub(crate) async fn make_last(self, web: &Web) -> Announced {
+        web.farewells.wait().await;
+        self.carry_out(web).await
+    }
+
+    async fn carry_out(self, web: &Web) -> Announced {
+        let outcome = announce(&web.trackers.with_rules(self.rules), &self.due.url, &self.announce).await;
+        self.answered(outcome)
+    }
+
+    /// What came of it, if that was the answer.
+    pub(crate) fn answered(self, outcome: Result<AnnounceResponse, AnnounceError>) -> Announced {
+        let mut voice = DefaultHasher::new();
+        self.due.url.host().hash(&mut voice);
+        let (tracker, name) = (self.due.tracker, self.due.url.to_string());
+        Announced { tracker, name, voice: voice.finish(), outcome }
     }
 }
 
 impl Announced {
+    /// Under which addresses the tracker sees us (BEP 24), and whose voice that is.
+    pub(crate) fn external(&self) -> (u64, Vec<IpAddr>) {
+        (self.voice, self.outcome.as_ref().map(|response| response.external_ips.clone()).unwrap_or_default())
+    }
+
     pub(crate) fn event(&self) -> EventKind {
         let tracker = self.name.clone();
         match &self.outcome {
             Ok(response) => EventKind::Announced {
                 tracker,
                 peers: response.peers.len(),
+                external: response.external_ips.clone(),
                 warning: response.warning.clone(),
             },
             Err(err) => EventKind::AnnounceFailed { tracker, error: err.to_string() },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::Instant;
+
+    #[tokio::test]
+    async fn last_words_do_not_wait_for_those_who_begin() {
+        let mut web = Web::new("test", LocalAddrs::default()).unwrap();
+        web.announces = Turns::none_before(Instant::now() + Duration::from_secs(1_000_000));
+        // Nobody listens there, so that it fails at once.
+        let tiers = [vec!["http://127.0.0.1:1/announce".to_owned()]];
+        let named = Named { tiers: &tiers, by_link: false };
+        let (torrent, peer_id) = (InfoHashV1([7; 20]), PeerId([7; 20]));
+        let settings = Settings::new("unused");
+        let mut announcer = Announcer::new(named, torrent, peer_id, &settings, 1, |_| panic!("refused"));
+        announcer.start(Time::ZERO);
+        let due = announcer.poll(Time::ZERO, || (Counters::default(), 0)).unwrap();
+        let said = tokio::time::timeout(Duration::from_secs(60), due.make_last(&web)).await;
+        assert!(said.expect("it waits for its turn").outcome.is_err());
     }
 }

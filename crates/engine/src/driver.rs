@@ -10,14 +10,16 @@ mod fetching;
 mod keeper;
 mod peers;
 mod running;
+mod scouts;
+mod web_seeds;
 
 use crate::events::EventKind;
 use crate::inbox::Inbox;
-use crate::resume::{Place, Record};
+use crate::resume::{Place, Record, mount_of};
 use crate::shared::{Guest, OpenDoor, Shared};
 use crate::torrent::{Request, Status, Torrent};
 use crate::{AddTorrent, Error, TorrentError, TorrentState};
-use company::Company;
+use fetching::Met;
 pub(crate) use fetching::{Fetching, Handover};
 use keeper::Keeper;
 use metainfo::Metainfo;
@@ -29,6 +31,10 @@ use types::{Bitfield, InfoHash, Lengths, PeerId, Time};
 
 /// How many callers may wait for the torrent to take them in; further ones are hung up on.
 const GUEST_QUEUE: usize = 32;
+
+/// Bytes that may have come and not be durable; further ones wait. With what is held before it is written, a system that
+/// fails takes no more than 256 MiB along, and no more is hashed again.
+const MAX_UNSYNCED: u64 = 192 << 20;
 
 /// A torrent that has been opened.
 pub(crate) struct Driver {
@@ -45,7 +51,7 @@ pub(crate) struct Driver {
     status: watch::Sender<Status>,
     added: Time,
     /// Who was met while only the info-hash was known.
-    met: Option<Company>,
+    met: Option<Met>,
     _door: OpenDoor,
 }
 
@@ -54,7 +60,7 @@ pub(crate) struct Calls {
     /// Its owner.
     requests: mpsc::Receiver<Request>,
     /// Peers that dialed us.
-    guests: mpsc::Receiver<Guest>,
+    guests: mpsc::Receiver<Box<Guest>>,
     /// The engine, when it shuts down.
     closed: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -73,11 +79,7 @@ impl Driver {
         }
         let handover = add.handover.take().filter(|handover| handover.door.info_hash() == torrent.wire());
         let (peer_id, door, guests, met) = match handover.map(|handover| *handover) {
-            Some(Handover { door, guests, mut met }) => {
-                // A link may have told one hash of two.
-                met.torrent = torrent;
-                (met.peer_id, door, guests, Some(met))
-            }
+            Some(Handover { door, guests, met }) => (door.peer_id(), door, guests, Some(met)),
             None => {
                 let peer_id = PeerId::ours(std::array::from_fn(|_| fastrand::u8(..)));
                 let (guest_sender, guests) = mpsc::channel(GUEST_QUEUE);
@@ -93,18 +95,25 @@ impl Driver {
         let (place, record) = match place {
             None => (None, None),
             Some((state_dir, dir)) => {
-                blocking(move || {
-                    let place = Place::lock(&state_dir, v1, &dir)?;
-                    let record = place.load(lengths, files);
-                    Ok((Some(place), record))
-                })
-                .await?
+                let mut place = blocking(move || Place::lock(&state_dir, v1, &dir)).await?;
+                if let Some(store) = &add.kept_in {
+                    place = place.in_store(store.clone(), v1);
+                }
+                let record = place.load(lengths, files).await?;
+                (Some(place), record)
             }
         };
+        let (dir, remembered) = (add.dir.clone(), record.as_ref().and_then(|record| record.mount.clone()));
+        let mount = blocking(move || Ok(mount_of(&dir, remembered))).await?;
         let inbox = Arc::new(Inbox::default());
         let layout = Layout::new(metainfo.clone())?;
-        let options = open_options(&shared, &add, place.as_ref(), record.as_ref(), inbox.clone());
+        let mut options = open_options(&shared, &add, place.as_ref(), record.as_ref(), inbox.clone());
+        options.mount = mount.clone().filter(|_| add.kept_in.is_some());
         let disk = TorrentDisk::open(&shared.disk, layout, options).await?;
+        if add.kept_in.is_some() && record.as_ref().is_some_and(|record| is_away(record, &disk)) {
+            let files = add.dir.join(metainfo.name());
+            return Err(Error::Disk(storage::Error::Unavailable(files)));
+        }
         let doubtful = doubtful(record.as_ref(), &disk, lengths);
 
         let mut first_look = Status::default();
@@ -117,7 +126,7 @@ impl Driver {
             requests: request_sender,
             status: status_receiver,
         };
-        let keeper = Keeper::new(place, record, lengths);
+        let keeper = Keeper::new(place, record, lengths, mount);
         let added = shared.now();
         let driver = Driver {
             shared,
@@ -139,20 +148,24 @@ impl Driver {
     }
 
     /// Drives the torrent to its end.
-    pub(crate) async fn run(mut self, mut calls: Calls) {
+    ///
+    /// The task is as large as all that it may ever wait for together, for as long as the torrent is here: what is large
+    /// and soon over, or comes last, is boxed.
+    pub(crate) async fn run(mut self: Box<Self>, mut calls: Calls) {
         let (shared, torrent, status) = (self.shared.clone(), self.torrent, self.status.clone());
-        let prepared = self.prepare(&mut calls).await;
+        let is_kept = self.add.kept_in.is_some();
+        let prepared = Box::pin(self.prepare(&mut calls)).await;
         let ended = match prepared {
             Ok(()) => running::Running::new(self, calls).run().await,
             // Stopping is no failure, and there is nothing to save: the last record holds, or the intent.
             Err(TorrentError::Stopped) => {
-                self.part().await;
+                Box::pin(self.part()).await;
                 drop(self);
                 Ok(())
             }
             Err(why) => {
                 self.keeper.refrain().await;
-                self.part().await;
+                Box::pin(self.part()).await;
                 // Whoever waits for the end may at once add the torrent again.
                 drop(self);
                 Err(why)
@@ -161,14 +174,19 @@ impl Driver {
         let error = ended.as_ref().err().map(ToString::to_string);
         shared.hub.tell(torrent, || EventKind::Stopped { error });
         status.send_modify(|now| {
-            now.stats.state = if ended.is_ok() { TorrentState::Stopped } else { TorrentState::Failed };
+            now.stats.state = match &ended {
+                Ok(()) => TorrentState::Stopped,
+                Err(why) if is_kept => why.state(),
+                Err(_) => TorrentState::Failed,
+            };
+            now.trouble = None;
             now.ended = Some(ended);
         });
     }
 
     /// Takes leave of who was met before there was anything to trade.
     async fn part(&mut self) {
-        if let Some(met) = self.met.take() {
+        if let Some(met) = self.met.take().and_then(Met::take) {
             met.end().await;
         }
     }
@@ -253,7 +271,10 @@ fn open_options(
     options.wanted = add.wanted();
     options.allocate = add.allocate;
     options.overwrite = add.overwrite;
+    options.patient = add.kept_in.is_some();
+    options.max_unsynced = MAX_UNSYNCED;
     if let Some(Record { clean, disk: Snapshot { pieces, partial, ours, files }, .. }) = record {
+        options.broken_off = !clean && ours.contains(&true);
         options.known.clone_from(ours);
         options.trusted = Some(pieces.clone());
         options.partial.clone_from(partial);
@@ -262,6 +283,11 @@ fn open_options(
         }
     }
     options
+}
+
+/// Whether all of a torrent's files are gone that are known to have been there: they are waited for, rather than made anew.
+fn is_away(record: &Record, disk: &TorrentDisk) -> bool {
+    record.has_bytes() && disk.file_stamps().iter().all(Option::is_none)
 }
 
 /// The pieces that have to be hashed before they are believed.
@@ -275,4 +301,15 @@ fn doubtful(record: Option<&Record>, disk: &TorrentDisk, lengths: Lengths) -> Bi
         doubtful.remove(piece);
     }
     doubtful
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MAX_UNSYNCED;
+    use storage::limits::HELD_PER_TORRENT;
+
+    #[test]
+    fn a_system_that_fails_takes_no_more_than_256_mib_along() {
+        assert_eq!(MAX_UNSYNCED + 4 * HELD_PER_TORRENT as u64, 256 << 20);
+    }
 }

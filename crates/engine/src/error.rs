@@ -1,5 +1,6 @@
 //! What can go wrong, in words for people.
 
+use crate::TorrentState;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -46,6 +47,21 @@ pub enum Error {
     /// A torrent file could not be fetched.
     #[error("{0}")]
     Fetch(String),
+    /// Another process has the session.
+    #[error("another rawtorrent has the session in {}; stop it first, or choose another state directory", .0.display())]
+    SessionInUse(PathBuf),
+    /// The session's state was written by a newer version.
+    #[error("{0}")]
+    SessionNewer(String),
+    /// What was asked for is not safe from a crash, and was undone or will be forgotten.
+    #[error("{0}")]
+    Unsaved(String),
+    /// The session does not have the torrent.
+    #[error("torrent {0} is not here")]
+    NotHere(InfoHash),
+    /// It cannot be read as a torrent file.
+    #[error("not a torrent that can be used: {0}")]
+    Torrent(metainfo::Error),
     /// The engine was shut down.
     #[error("the engine has been shut down")]
     ShutDown,
@@ -64,9 +80,53 @@ impl Error {
             Error::NothingSelected => "nothing_selected",
             Error::Disk(err) => err.kind(),
             Error::Fetch(_) => "fetch",
+            Error::SessionInUse(_) => "session_in_use",
+            Error::SessionNewer(_) => "session_newer",
+            Error::Unsaved(_) => "unsaved",
+            Error::NotHere(_) => "not_here",
+            Error::Torrent(_) => "torrent",
             Error::ShutDown => "shut_down",
         }
     }
+
+    /// What a torrent is in that could not begin for this reason.
+    pub(crate) fn state(&self) -> TorrentState {
+        match self {
+            Error::Disk(err) => state_after(err),
+            _ => TorrentState::Failed,
+        }
+    }
+
+    /// Whether it may be over by itself.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Error::Disk(err) => disk_may_be_well(err),
+            Error::State { .. } | Error::Unsaved(_) => true,
+            _ => false,
+        }
+    }
+}
+
+fn state_after(err: &storage::Error) -> TorrentState {
+    match err {
+        storage::Error::Unavailable(_) | storage::Error::Gone(_) => TorrentState::Unavailable,
+        storage::Error::DiskFull(_) => TorrentState::DiskFull,
+        _ => TorrentState::Failed,
+    }
+}
+
+fn disk_may_be_well(err: &storage::Error) -> bool {
+    use storage::Error::{DiskFull, Gone, Io, PermissionDenied, ReadOnly, TooManyOpenFiles, Unavailable};
+    matches!(
+        err,
+        DiskFull(_)
+            | Gone(_)
+            | Io { .. }
+            | PermissionDenied(_)
+            | ReadOnly(_)
+            | TooManyOpenFiles(_)
+            | Unavailable(_)
+    )
 }
 
 /// Why a torrent ended before it was complete.
@@ -103,6 +163,23 @@ impl TorrentError {
             TorrentError::NothingToSeed(_) => "nothing_to_seed",
             TorrentError::Stopped => "stopped",
             TorrentError::Internal => "internal",
+        }
+    }
+
+    /// What a torrent is in that ended for this reason.
+    pub(crate) fn state(&self) -> TorrentState {
+        match self {
+            TorrentError::Disk(err) => state_after(err),
+            _ => TorrentState::Failed,
+        }
+    }
+
+    /// Whether it may be over by itself.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            TorrentError::Disk(err) => disk_may_be_well(err),
+            TorrentError::State(err) => err.may_pass(),
+            _ => false,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing is made while nobody listens. A listener that falls behind by [`EVENT_QUEUE`] events loses the oldest and
 //! is told how many; the engine never waits for it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
 use types::{InfoHash, PeerId};
@@ -58,6 +58,8 @@ pub enum EventKind {
         tracker: String,
         /// How many peers it told.
         peers: usize,
+        /// The addresses under which it sees us, if it tells (BEP 24).
+        external: Vec<IpAddr>,
         /// A message to the user, if it sent one.
         warning: Option<String>,
     },
@@ -67,6 +69,39 @@ pub enum EventKind {
         tracker: String,
         /// Why.
         error: String,
+    },
+    /// A look into the DHT has ended (BEP 5).
+    DhtSearched {
+        /// How many different peers were found.
+        peers: usize,
+        /// How many nodes list us from here on, so that others find us.
+        listed_at: usize,
+    },
+    /// A web seed (BEP 19) is asked from now on.
+    WebSeedOpened {
+        /// Scheme, host and port of its URL.
+        web_seed: String,
+    },
+    /// Something is wrong with a web seed.
+    WebSeedFailed {
+        /// Scheme, host and port of its URL.
+        web_seed: String,
+        /// What.
+        error: String,
+        /// When it is asked again; `None`: never.
+        again: Option<Duration>,
+    },
+    /// A peer told of others that were not known (BEP 11).
+    PeersExchanged {
+        /// Who told.
+        from: SocketAddr,
+        /// How many.
+        peers: usize,
+    },
+    /// A peer on the local network has announced itself (BEP 14); it does so again every few minutes.
+    LocalPeer {
+        /// Where it listens.
+        peer: SocketAddr,
     },
     /// A connection attempt begins.
     Dialing {

@@ -6,7 +6,7 @@ use storage::DiskEvent;
 use tokio::sync::Notify;
 
 /// Bounded by what the brain asks for: there is at most one event for each block that was requested and one for each
-/// piece that was begun, and nothing is asked for again before the brain has heard of the first time.
+/// piece that was begun or lost, and nothing is asked for again before the brain has heard of the first time.
 #[derive(Default)]
 pub(crate) struct Inbox {
     events: Mutex<VecDeque<DiskEvent>>,

@@ -5,14 +5,15 @@ use crate::meet;
 use crate::settings::CUSTOMARY_PORTS;
 use crate::shared::Shared;
 use net::bind::tcp_listener;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
-/// How many callers may be in their handshake at once; further ones wait in the kernel's queue.
+/// How many callers may be in their handshake at once. One more takes the place of the oldest from whichever host (of
+/// IPv6, a /64) has most of them there: whoever holds connections open and says nothing keeps nobody else out.
 pub(crate) const MAX_GREETING: usize = 200;
 
 /// How long the listener rests after an accept failed, which is mostly for want of file descriptors.
@@ -48,18 +49,13 @@ fn customary() -> Result<Vec<TcpListener>, Error> {
 
 /// Answers callers until the engine shuts down.
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
-    let greeting = Arc::new(Semaphore::new(MAX_GREETING));
-    let mut callers = JoinSet::new();
+    let mut callers = Callers::default();
     loop {
-        let Ok(permit) = greeting.clone().acquire_owned().await else { return };
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, addr)) => {
                     let shared = shared.clone();
-                    callers.spawn(async move {
-                        meet::caller(&shared, stream, addr).await;
-                        drop(permit);
-                    });
+                    callers.greet(addr.ip(), async move { meet::caller(&shared, stream, addr).await });
                 }
                 Err(err) => {
                     tracing::warn!("cannot accept connections: {err}");
@@ -68,6 +64,52 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
             },
             () = shared.closed() => return,
         }
-        while callers.try_join_next().is_some() {}
+    }
+}
+
+/// Callers in their handshake, the oldest first, each with what tells its host from others.
+#[derive(Debug, Default)]
+struct Callers {
+    open: VecDeque<(IpAddr, AbortHandle)>,
+    tasks: JoinSet<()>,
+}
+
+impl Callers {
+    /// Starts a handshake, for which another is ended if there are too many.
+    fn greet(&mut self, ip: IpAddr, handshake: impl Future<Output = ()> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        self.open.retain(|(_, task)| !task.is_finished());
+        if self.open.len() >= MAX_GREETING
+            && let Some((_, oldest)) = self.most_crowded().and_then(|at| self.open.remove(at))
+        {
+            oldest.abort();
+        }
+        let task = self.tasks.spawn(handshake);
+        self.open.push_back((swarm::host(ip).0, task));
+    }
+
+    /// Where the oldest is of the host that has most.
+    fn most_crowded(&self) -> Option<usize> {
+        let mut counts = BTreeMap::<IpAddr, usize>::new();
+        self.open.iter().for_each(|(host, _)| *counts.entry(*host).or_default() += 1);
+        let (&crowded, _) = counts.iter().max_by_key(|(_, count)| **count)?;
+        self.open.iter().position(|(host, _)| *host == crowded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_holds_most_places_makes_room() {
+        let [crowd, single] = [1, 2].map(|last| IpAddr::from([10, 0, 0, last]));
+        let mut callers = Callers::default();
+        callers.greet(single, std::future::pending());
+        (1..MAX_GREETING + 50).for_each(|_| callers.greet(crowd, std::future::pending()));
+        assert_eq!(callers.open.len(), MAX_GREETING);
+        assert_eq!(callers.open.front().map(|(host, _)| *host), Some(single), "it is the oldest and stays");
+        callers.greet(single, std::future::ready(()));
+        assert_eq!(callers.open.iter().filter(|(host, _)| *host == single).count(), 2);
     }
 }

@@ -4,6 +4,7 @@
 //! [`Fetched`], becomes an [`AddTorrent`] like any other, to which the connections that were made pass.
 
 use crate::driver::Handover;
+use crate::tape::Tape;
 use crate::torrent::Request;
 use crate::{AddTorrent, TorrentError};
 use metainfo::{Magnet, Metainfo};
@@ -20,13 +21,20 @@ pub struct AddMagnet {
     pub(crate) peers: Vec<SocketAddr>,
     pub(crate) trackers: bool,
     pub(crate) metadata_only: bool,
+    pub(crate) tape: Option<Tape>,
 }
 
 impl AddMagnet {
-    /// Fetches the metadata that `magnet` names from the peers that it and its trackers tell of. Its DHT nodes and web
-    /// seeds are not asked.
+    /// Fetches the metadata that `magnet` names from peers: those that it and its trackers tell of, and those that are found
+    /// without. Web seeds have none.
     pub fn new(magnet: Magnet) -> AddMagnet {
-        AddMagnet { magnet: magnet.into(), peers: Vec::new(), trackers: true, metadata_only: false }
+        AddMagnet {
+            magnet: magnet.into(),
+            peers: Vec::new(),
+            trackers: true,
+            metadata_only: false,
+            tape: None,
+        }
     }
 
     /// Peers to connect to beside those that the link and trackers tell.
@@ -47,6 +55,13 @@ impl AddMagnet {
     #[must_use]
     pub fn metadata_only(mut self, metadata_only: bool) -> AddMagnet {
         self.metadata_only = metadata_only;
+        self
+    }
+
+    /// As [`AddTorrent::record`]; what is recorded goes on with the torrent that is found.
+    #[must_use]
+    pub fn record(mut self, tape: Option<Tape>) -> AddMagnet {
+        self.tape = tape;
         self
     }
 
@@ -108,7 +123,8 @@ impl Fetch {
     }
 }
 
-/// Metadata that was found. To be added soon: until then, nobody listens to the peers that were met.
+/// Metadata that was found. To be added soon: until then, nobody listens to the peers that were met. If it is dropped, they
+/// are hung up on, and trackers told.
 #[derive(Debug)]
 pub struct Fetched {
     pub(crate) add: AddMagnet,
@@ -145,6 +161,8 @@ impl Fetched {
         };
         let mut torrent =
             AddTorrent::new(metainfo, dir).files(selected).peers(add.addrs()).trackers(add.trackers);
+        torrent.by_link = true;
+        torrent.tape = add.tape;
         torrent.handover = Slot::new(handover);
         torrent
     }

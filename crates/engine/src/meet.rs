@@ -1,5 +1,6 @@
 //! From an address or a caller to a peer that has said hello.
 
+use crate::dials::Leave;
 use crate::events::{Direction, EventKind};
 use crate::shared::{Guest, Shared};
 use net::handshake;
@@ -7,14 +8,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use types::{InfoHash, PeerId};
-use wire::{Handshake, Reserved};
+use wire::Handshake;
 
 /// How long a TCP connection may take to come about.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What we offer in every handshake: the fast extension (BEP 6) and the extension protocol (BEP 10).
-pub(crate) const RESERVED: Reserved = Reserved::NONE.with_fast().with_extended();
 
 /// Dials a peer and greets it.
 pub(crate) async fn dial(
@@ -23,13 +22,56 @@ pub(crate) async fn dial(
     torrent: InfoHash,
     peer_id: PeerId,
 ) -> Option<Guest> {
+    let permit = permit(shared).await?;
+    reach(shared, addr, torrent, peer_id, permit).await
+}
+
+/// The same with an address that only others told, unless a torrent dialed it in vain of late.
+pub(crate) async fn dial_by_hearsay(
+    shared: &Arc<Shared>,
+    addr: SocketAddr,
+    torrent: InfoHash,
+    peer_id: PeerId,
+) -> Option<Guest> {
+    loop {
+        let permit = permit(shared).await?;
+        let ended = shared.dials.ended();
+        match shared.dials.ask(addr, shared.now()) {
+            Leave::Granted(attempt) => {
+                let guest = reach(shared, addr, torrent, peer_id, permit).await?;
+                attempt.answered();
+                return Some(guest);
+            }
+            Leave::Refused => {
+                let error = "dialed in vain within the last five minutes".into();
+                shared.hub.tell(torrent, || EventKind::DialFailed { peer: addr, error });
+                return None;
+            }
+            Leave::Wait => {
+                drop(permit);
+                ended.await;
+            }
+        }
+    }
+}
+
+/// The limit of all torrents together is waited for: the address is not to blame. How many wait is bounded by how many
+/// connections the brain begins at once.
+async fn permit(shared: &Shared) -> Option<OwnedSemaphorePermit> {
+    shared.connections.clone().acquire_owned().await.ok()
+}
+
+async fn reach(
+    shared: &Arc<Shared>,
+    addr: SocketAddr,
+    torrent: InfoHash,
+    peer_id: PeerId,
+    permit: OwnedSemaphorePermit,
+) -> Option<Guest> {
     shared.hub.tell(torrent, || EventKind::Dialing { peer: addr });
     let failed = |error: String| {
         shared.hub.tell(torrent, || EventKind::DialFailed { peer: addr, error });
     };
-    // The limit of all torrents together is waited for: the address is not to blame. How many wait is bounded by how
-    // many connections the brain begins at once.
-    let permit = shared.connections.clone().acquire_owned().await.ok()?;
     let connect = net::bind::tcp_connect(addr, shared.local);
     let mut stream = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
         Ok(Ok(stream)) => stream,
@@ -42,8 +84,8 @@ pub(crate) async fn dial(
             return None;
         }
     };
-    let ours = Handshake { reserved: RESERVED, info_hash: torrent.wire(), peer_id };
-    match handshake::greet(&mut stream, &ours).await {
+    let ours = Handshake { reserved: shared.reserved(), info_hash: torrent.wire(), peer_id };
+    match handshake::greet(&mut stream, &ours, &torrent).await {
         Ok(theirs) => {
             tell_handshakes(shared, torrent, addr, &ours, &theirs);
             Some(Guest { stream, addr, outgoing: true, theirs, permit })
@@ -57,23 +99,31 @@ pub(crate) async fn dial(
 
 /// Hears a caller and hands it to its torrent; a caller for whom there is no room or no torrent is hung up on.
 pub(crate) async fn caller(shared: &Arc<Shared>, mut stream: TcpStream, addr: SocketAddr) {
-    let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+    let addr = canonical(addr);
     let _ = net::bind::set_options(&stream);
-    let answered = handshake::answer(&mut stream, RESERVED, |info_hash| {
+    let answered = handshake::answer(&mut stream, shared.reserved(), |info_hash| {
         let door = shared.door(*info_hash)?;
         let peer_id = door.peer_id;
         Some((door, peer_id))
     });
     match answered.await {
         Ok((door, theirs)) => {
-            let ours = Handshake { reserved: RESERVED, info_hash: theirs.info_hash, peer_id: door.peer_id };
+            let ours =
+                Handshake { reserved: shared.reserved(), info_hash: theirs.info_hash, peer_id: door.peer_id };
             tell_handshakes(shared, door.torrent, addr, &ours, &theirs);
             let Ok(permit) = shared.connections.clone().try_acquire_owned() else { return };
             // A torrent that has too many callers waiting, or has just ended, does not take this one.
-            let _ = door.guests.try_send(Guest { stream, addr, outgoing: false, theirs, permit });
+            let guest = Guest { stream, addr, outgoing: false, theirs, permit };
+            let _ = door.guests.try_send(Box::new(guest));
         }
         Err(err) => tracing::debug!(%addr, %err, "caller turned away"),
     }
+}
+
+/// The same address, as IPv4 if it is an IPv4 address; otherwise with the link by which it is reached.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    let ip = addr.ip().to_canonical();
+    if ip == addr.ip() { addr } else { SocketAddr::new(ip, addr.port()) }
 }
 
 fn tell_handshakes(
@@ -91,5 +141,19 @@ fn tell_handshakes(
             client: wire::client::name(&said.peer_id),
             extensions: said.reserved.to_string(),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_one_form_and_keeps_its_link() {
+        let same = |text: &str| canonical(text.parse().unwrap()).to_string();
+        assert_eq!(same("[::ffff:10.0.0.1]:5"), "10.0.0.1:5");
+        for plain in ["10.0.0.1:5", "[2001:db8::1]:5", "[fe80::1%3]:5"] {
+            assert_eq!(same(plain), plain);
+        }
     }
 }

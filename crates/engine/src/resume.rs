@@ -8,19 +8,31 @@
 //! A **note** lies beside the record and says which blocks of unfinished pieces were written since. It is not synced, and
 //! counts only together with the very record that it was written after: what a crash makes of it can do no harm.
 
+#[path = "resume/shelf.rs"]
+mod shelf;
+
 use crate::Error;
 use bencode::{DictEncoder, Value, encode_dict};
+use shelf::{Files, Rows, Shelf, What};
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use storage::{FileStamp, Snapshot};
+use store::{Change, Store, Table};
 use types::{Bitfield, InfoHashV1, Lengths, PieceIndex};
 
-/// How a record and a note begin, followed by the SHA-1 of the rest.
+/// How a record and a note begin, followed by the SHA-1 of the place's name and the rest: what was left for one torrent
+/// says nothing of another.
 const RECORD_MAGIC: &[u8; 20] = b"rawtorrent resume 1\n";
 const NOTE_MAGIC: &[u8; 20] = b"rawtorrent blocks 1\n";
 const HEAD: usize = 40;
+
+/// Peers that are remembered of a torrent; no more are read.
+pub(crate) const MAX_PEERS: usize = 50;
 
 type Checksum = [u8; 20];
 
@@ -35,13 +47,46 @@ pub(crate) struct Record {
     pub(crate) downloaded: u64,
     /// Payload bytes sent, all runs together.
     pub(crate) uploaded: u64,
+    /// The mount point under which the folder lies.
+    pub(crate) mount: Option<PathBuf>,
+    /// Peers that answered when they were dialed.
+    pub(crate) peers: Vec<SocketAddr>,
+}
+
+impl Record {
+    /// Of a torrent that never ran.
+    pub(crate) fn before_the_first_run(lengths: Lengths, files: usize, mount: Option<PathBuf>) -> Record {
+        let disk = Snapshot {
+            pieces: Bitfield::new(lengths.piece_count()),
+            partial: Vec::new(),
+            ours: vec![false; files],
+            files: vec![None; files],
+        };
+        Record { clean: false, disk, downloaded: 0, uploaded: 0, mount, peers: Vec::new() }
+    }
+
+    /// Puts it in a store, unless the torrent has one there already.
+    pub(crate) fn first_row(&self, info_hash: InfoHashV1) -> Change {
+        let (_, bytes) = seal(RECORD_MAGIC, &info_hash.to_string(), &encode_record(self));
+        Change::put_if_absent(Table::Progress, info_hash.0, bytes)
+    }
+
+    /// Whether something of the torrent was written that a later run has to find.
+    pub(crate) fn has_bytes(&self) -> bool {
+        let Snapshot { pieces, partial, files, .. } = &self.disk;
+        let has_pieces = pieces.count_ones() > 0 || !partial.is_empty();
+        has_pieces && files.iter().flatten().any(|stamp| stamp.size > 0)
+    }
 }
 
 /// The place of one torrent's record, locked against other processes for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Place {
-    record: PathBuf,
-    note: PathBuf,
+    /// What is sealed with it counts here only: the torrent and the folder, or of a store's row the torrent.
+    name: String,
+    /// What was sealed before the torrent came to the session.
+    name_before: Option<String>,
+    shelf: Shelf,
     parts: PathBuf,
     /// Of the record that is there now.
     checksum: Mutex<Option<Checksum>>,
@@ -58,7 +103,8 @@ impl Place {
         let dir_name = true_name(dir).map_err(state_error(dir))?;
         let digest = hash::sha1(dir_name.as_os_str().as_encoded_bytes());
         let tag = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
-        let named = |extension: &str| folder.join(format!("{info_hash}-{tag}.{extension}"));
+        let name = format!("{info_hash}-{tag}");
+        let named = |extension: &str| folder.join(format!("{name}.{extension}"));
 
         let lock_path = named("lock");
         let lock = File::create(&lock_path).map_err(state_error(&lock_path))?;
@@ -68,12 +114,22 @@ impl Place {
             Err(TryLockError::Error(err)) => return Err(state_error(&lock_path)(err)),
         }
         Ok(Place {
-            record: named("resume"),
-            note: named("blocks"),
+            shelf: Shelf::Files(Files { record: named("resume"), note: named("blocks") }),
             parts: named("parts"),
             checksum: Mutex::default(),
             _lock: lock,
+            name,
+            name_before: None,
         })
+    }
+
+    /// The same place; what is remembered is kept in a store from now on.
+    pub(crate) fn in_store(mut self, store: Arc<Store>, info_hash: InfoHashV1) -> Place {
+        if let Shelf::Files(before) = self.shelf {
+            self.shelf = Shelf::Rows(Rows::new(store, info_hash.0.into(), before));
+            self.name_before = Some(std::mem::replace(&mut self.name, info_hash.to_string()));
+        }
+        self
     }
 
     /// Where bytes of unwanted files are kept.
@@ -83,58 +139,66 @@ impl Place {
 
     /// The record of the last run, with the blocks that were noted after it. None if there is none, or if it is damaged
     /// or of another version: everything is hashed again then.
-    pub(crate) fn load(&self, lengths: Lengths, files: usize) -> Option<Record> {
-        let bytes = fs::read(&self.record).ok()?;
-        let (checksum, body) = open(RECORD_MAGIC, &bytes)?;
-        let mut record = decode_record(body, lengths, files)?;
-        if let Some(noted) = fs::read(&self.note).ok().and_then(|note| decode_note(&note, checksum, lengths))
-        {
+    pub(crate) async fn load(&self, lengths: Lengths, files: usize) -> Result<Option<Record>, Error> {
+        let Some(bytes) = self.shelf.read(What::Record).await? else { return Ok(None) };
+        let Some((checksum, body)) = self.open(RECORD_MAGIC, &bytes) else { return Ok(None) };
+        let Some(mut record) = decode_record(body, lengths, files) else { return Ok(None) };
+        let note = self.shelf.read(What::Note).await?;
+        let noted = note.as_ref().and_then(|note| self.open(NOTE_MAGIC, note));
+        if let Some(noted) = noted.and_then(|(_, body)| decode_note(body, checksum, lengths)) {
             record.disk.partial = noted;
         }
         self.remember(Some(checksum));
-        Some(record)
+        Ok(Some(record))
     }
 
     /// Replaces the record; it is durable when this returns.
-    pub(crate) fn save(&self, record: &Record) -> Result<(), Error> {
-        let (checksum, bytes) = seal(RECORD_MAGIC, &encode_record(record));
-        self.replace(&bytes).map_err(state_error(&self.record))?;
+    pub(crate) async fn save(&self, record: &Record) -> Result<(), Error> {
+        let (checksum, bytes) = seal(RECORD_MAGIC, &self.name, &encode_record(record));
+        self.shelf.write(What::Record, bytes).await?;
         self.remember(Some(checksum));
         Ok(())
     }
 
     /// Notes which blocks of unfinished pieces were written since the record was. Survives the end of the process, but
     /// not always that of the system.
-    pub(crate) fn note(&self, partial: &[(PieceIndex, Vec<u32>)]) -> Result<(), Error> {
+    pub(crate) async fn note(&self, partial: &[(PieceIndex, Vec<u32>)]) -> Result<(), Error> {
         let Some(base) = *self.checksum.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
         let body = encode_dict(|d| {
             d.bytes("after", base);
             encode_partial(d, partial);
         });
-        let new = self.note.with_extension("blocks-new");
-        let write = fs::write(&new, seal(NOTE_MAGIC, &body).1).and_then(|()| fs::rename(&new, &self.note));
-        write.map_err(state_error(&self.note))
+        self.shelf.write(What::Note, seal(NOTE_MAGIC, &self.name, &body).1).await
     }
 
     /// Forgets everything: as if there had been no run.
-    pub(crate) fn forget(&self) {
+    pub(crate) async fn forget(&self) {
         self.remember(None);
-        let _ = fs::remove_file(&self.note);
-        let _ = fs::remove_file(&self.record);
+        self.shelf.clear().await;
+    }
+
+    fn open<'a>(&self, magic: &[u8; 20], bytes: &'a [u8]) -> Option<(Checksum, &'a [u8])> {
+        let before = || open(magic, self.name_before.as_ref()?, bytes);
+        open(magic, &self.name, bytes).or_else(before)
     }
 
     fn remember(&self, checksum: Option<Checksum>) {
         *self.checksum.lock().unwrap_or_else(PoisonError::into_inner) = checksum;
     }
+}
 
-    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        let new = self.record.with_extension("resume-new");
-        let mut file = File::create(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.record)?;
-        self.record.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+/// Removes the files in which something of a torrent in a folder is remembered, unless another process is at it.
+pub(crate) fn erase(state_dir: &Path, info_hash: InfoHashV1, dir: &Path) {
+    if let Ok(Place { shelf: Shelf::Files(files), parts, .. }) = Place::lock(state_dir, info_hash, dir) {
+        files.remove();
+        let _ = fs::remove_file(parts);
     }
+}
+
+/// The mount point under which a torrent's folder is to lie: what was remembered of it, unless the folder is another by now.
+pub(crate) fn mount_of(dir: &Path, remembered: Option<PathBuf>) -> Option<PathBuf> {
+    let lies_there = |mount: &PathBuf| true_name(dir).is_ok_and(|dir| dir.starts_with(mount));
+    remembered.filter(lies_there).or_else(|| storage::mount_point(dir))
 }
 
 /// The one name of a folder, whatever it is called by, and whether it exists already or not.
@@ -158,16 +222,22 @@ fn state_error(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
 }
 
 /// Puts the kind and a checksum before a body.
-fn seal(magic: &[u8; 20], body: &[u8]) -> (Checksum, Vec<u8>) {
-    let checksum = hash::sha1(body);
+fn seal(magic: &[u8; 20], place: &str, body: &[u8]) -> (Checksum, Vec<u8>) {
+    let checksum = checksum(place, body);
     (checksum, [magic, &checksum[..], body].concat())
 }
 
-/// The checksum and the body, if it is whole and of this kind.
-fn open<'a>(magic: &[u8; 20], bytes: &'a [u8]) -> Option<(Checksum, &'a [u8])> {
+/// The checksum and the body, if it is whole, of this kind and of this place.
+fn open<'a>(magic: &[u8; 20], place: &str, bytes: &'a [u8]) -> Option<(Checksum, &'a [u8])> {
     let body = bytes.get(HEAD..)?;
-    let checksum = hash::sha1(body);
+    let checksum = checksum(place, body);
+    #[cfg(feature = "planted")]
+    let checksum = if net::planted::is("any-record") { bytes[20..HEAD].try_into().ok()? } else { checksum };
     (bytes[..20] == *magic && bytes[20..HEAD] == checksum).then_some((checksum, body))
+}
+
+fn checksum(place: &str, body: &[u8]) -> Checksum {
+    hash::sha1(&[place.as_bytes(), body].concat())
 }
 
 fn encode_record(record: &Record) -> Vec<u8> {
@@ -179,6 +249,10 @@ fn encode_record(record: &Record) -> Vec<u8> {
         d.bytes("pieces", pieces.as_bytes());
         d.bytes("ours", ours.iter().map(|&yes| u8::from(yes)).collect::<Vec<u8>>());
         encode_partial(d, partial);
+        if let Some(mount) = &record.mount {
+            d.bytes("mount", mount.as_os_str().as_bytes());
+        }
+        d.list("peers", |l| record.peers.iter().for_each(|peer| l.bytes(peer.to_string())));
         d.list("files", |l| {
             for stamp in files {
                 l.list(|l| {
@@ -223,12 +297,15 @@ fn decode_record(body: &[u8], lengths: Lengths, files: usize) -> Option<Record> 
         disk,
         downloaded: counter("downloaded")?,
         uploaded: counter("uploaded")?,
+        mount: root.get("mount").and_then(Value::as_bytes).map(|path| OsStr::from_bytes(path).into()),
+        peers: root.get("peers").and_then(Value::as_list).map_or_else(Vec::new, |peers| {
+            peers.filter_map(|peer| peer.as_str()?.parse().ok()).take(MAX_PEERS).collect()
+        }),
     })
 }
 
 /// The blocks in a note, if it was written after the record with this checksum.
-fn decode_note(bytes: &[u8], after: Checksum, lengths: Lengths) -> Option<Vec<(PieceIndex, Vec<u32>)>> {
-    let (_, body) = open(NOTE_MAGIC, bytes)?;
+fn decode_note(body: &[u8], after: Checksum, lengths: Lengths) -> Option<Vec<(PieceIndex, Vec<u32>)>> {
     let document = bencode::decode(body).ok()?;
     let root = document.root();
     (root.get("after")?.as_bytes()? == after).then(|| decode_partial(root, lengths))?
@@ -283,6 +360,8 @@ mod tests {
             },
             downloaded: u64::MAX,
             uploaded: 1,
+            mount: Some("/mnt/disk".into()),
+            peers: vec!["192.0.2.1:6881".parse().unwrap()],
         }
     }
 
@@ -291,47 +370,135 @@ mod tests {
     }
 
     fn decode(bytes: &[u8]) -> Option<Record> {
-        decode_record(open(RECORD_MAGIC, bytes)?.1, lengths(), 2)
+        decode_record(open(RECORD_MAGIC, "here", bytes)?.1, lengths(), 2)
     }
 
     fn encode(record: &Record) -> Vec<u8> {
-        seal(RECORD_MAGIC, &encode_record(record)).1
+        seal(RECORD_MAGIC, "here", &encode_record(record)).1
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    /// Says whether it holds of a place in files, and of one in a store.
+    #[allow(clippy::needless_pass_by_value, reason = "a closure")]
+    fn in_both(check: impl AsyncFn(&dyn Fn() -> Place, &Path)) {
+        block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            check(&|| place(dir.path()).unwrap(), dir.path()).await;
+            let dir = tempfile::tempdir().unwrap();
+            let store = Arc::new(Store::open(dir.path()).unwrap().0);
+            let lock = || place(dir.path()).unwrap().in_store(store.clone(), InfoHashV1([1; 20]));
+            check(&lock, dir.path()).await;
+            let left = fs::read_dir(dir.path().join("resume")).unwrap().count();
+            assert_eq!(left, 1, "the lock");
+        });
     }
 
     #[test]
     fn comes_back_as_it_was() {
-        let dir = tempfile::tempdir().unwrap();
-        let here = place(dir.path()).unwrap();
-        assert_eq!(here.load(lengths(), 2), None);
-        here.save(&record()).unwrap();
-        here.save(&Record { clean: false, ..record() }).unwrap();
-        drop(here);
-        let again = place(dir.path()).unwrap();
-        assert_eq!(again.load(lengths(), 2), Some(Record { clean: false, ..record() }));
-        assert_eq!(again.load(lengths(), 3), None, "another number of files");
-        again.forget();
-        assert_eq!(again.load(lengths(), 2), None);
+        in_both(async |lock, _| {
+            let here = lock();
+            assert_eq!(here.load(lengths(), 2).await.unwrap(), None);
+            here.save(&record()).await.unwrap();
+            here.save(&Record { clean: false, ..record() }).await.unwrap();
+            drop(here);
+            let again = lock();
+            assert_eq!(again.load(lengths(), 2).await.unwrap(), Some(Record { clean: false, ..record() }));
+            assert_eq!(again.load(lengths(), 3).await.unwrap(), None, "another number of files");
+            again.forget().await;
+            assert_eq!(again.load(lengths(), 2).await.unwrap(), None);
+        });
     }
 
     #[test]
     fn a_note_counts_with_its_own_record_only() {
+        in_both(async |lock, _| {
+            let here = lock();
+            let partial = async || here.load(lengths(), 2).await.unwrap().unwrap().disk.partial;
+            let (recorded, noted) = (record().disk.partial, vec![(PieceIndex::new(0), vec![1])]);
+            here.note(&noted).await.unwrap();
+            here.save(&record()).await.unwrap();
+            assert_eq!(partial().await, recorded, "a note without a record");
+            here.note(&noted).await.unwrap();
+            assert_eq!(partial().await, noted);
+            here.shelf.write(What::Note, b"".into()).await.unwrap();
+            assert_eq!(partial().await, recorded, "a damaged note");
+            here.note(&noted).await.unwrap();
+            here.save(&Record { clean: false, ..record() }).await.unwrap();
+            assert_eq!(partial().await, recorded, "an old note");
+        });
+    }
+
+    #[test]
+    fn a_session_takes_over_what_was_kept_in_files() {
+        block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let noted = vec![(PieceIndex::new(0), vec![1])];
+            let here = place(dir.path()).unwrap();
+            here.save(&record()).await.unwrap();
+            here.note(&noted).await.unwrap();
+            drop(here);
+            let store = Arc::new(Store::open(dir.path()).unwrap().0);
+            let kept = place(dir.path()).unwrap().in_store(store.clone(), InfoHashV1([1; 20]));
+            let loaded = kept.load(lengths(), 2).await.unwrap().unwrap();
+            assert_eq!((loaded.downloaded, &loaded.disk.partial), (u64::MAX, &noted));
+            kept.save(&Record { downloaded: 7, ..record() }).await.unwrap();
+            drop(kept);
+            assert_eq!(place(dir.path()).unwrap().load(lengths(), 2).await.unwrap(), None, "gone from there");
+            let first = Record::before_the_first_run(lengths(), 2, None).first_row(InfoHashV1([1; 20]));
+            store.commit(vec![first]).await.unwrap();
+            let kept = place(dir.path()).unwrap().in_store(store, InfoHashV1([1; 20]));
+            assert_eq!(
+                kept.load(lengths(), 2).await.unwrap().unwrap().downloaded,
+                7,
+                "the first row is no more"
+            );
+        });
+    }
+
+    #[test]
+    fn a_mount_point_is_remembered_for_what_lies_under_it() {
         let dir = tempfile::tempdir().unwrap();
-        let here = place(dir.path()).unwrap();
-        let noted = vec![(PieceIndex::new(0), vec![1])];
-        here.note(&noted).unwrap();
-        here.save(&record()).unwrap();
+        let (mount, here) = (dir.path().join("disk"), dir.path().join("disk/x"));
         assert_eq!(
-            here.load(lengths(), 2).unwrap().disk.partial,
-            record().disk.partial,
-            "a note without a record"
+            mount_of(&here, Some(mount.clone())),
+            Some(mount.clone()),
+            "though nothing is mounted there"
         );
-        here.note(&noted).unwrap();
-        assert_eq!(here.load(lengths(), 2).unwrap().disk.partial, noted);
-        fs::write(&here.note, b"").unwrap();
-        assert_eq!(here.load(lengths(), 2).unwrap().disk.partial, record().disk.partial, "a damaged note");
-        here.note(&noted).unwrap();
-        here.save(&Record { clean: false, ..record() }).unwrap();
-        assert_eq!(here.load(lengths(), 2).unwrap().disk.partial, record().disk.partial, "an old note");
+        assert_eq!(mount_of(&dir.path().join("other"), Some(mount)), storage::mount_point(dir.path()));
+    }
+
+    #[test]
+    fn only_so_many_peers_are_remembered() {
+        let peers =
+            (0..=MAX_PEERS).map(|n| SocketAddr::from(([192, 0, 2, 1], u16::try_from(n + 1).unwrap())));
+        let many = Record { peers: peers.collect(), ..record() };
+        assert_eq!(decode(&encode(&many)).unwrap().peers, many.peers[..MAX_PEERS]);
+    }
+
+    #[test]
+    fn a_record_counts_in_its_own_place_only() {
+        block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let here = place(dir.path()).unwrap();
+            here.save(&record()).await.unwrap();
+            let pass_on = async |what, to: &Place| {
+                to.shelf.write(what, here.shelf.read(what).await.unwrap().unwrap()).await.unwrap();
+            };
+            let another = Place::lock(dir.path(), InfoHashV1([2; 20]), Path::new(".")).unwrap();
+            pass_on(What::Record, &another).await;
+            assert_eq!(another.load(lengths(), 2).await.unwrap(), None, "of another torrent");
+            let elsewhere = Place::lock(dir.path(), InfoHashV1([1; 20]), dir.path()).unwrap();
+            pass_on(What::Record, &elsewhere).await;
+            assert_eq!(elsewhere.load(lengths(), 2).await.unwrap(), None, "of another folder");
+            elsewhere.save(&record()).await.unwrap();
+            assert!(elsewhere.load(lengths(), 2).await.unwrap().is_some());
+            here.note(&[]).await.unwrap();
+            pass_on(What::Note, &elsewhere).await;
+            assert_eq!(elsewhere.load(lengths(), 2).await.unwrap(), Some(record()));
+        });
     }
 
     #[test]

@@ -10,6 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use types::InfoHashV1;
 
+/// Files that are kept. One more, and the oldest goes.
+const MAX_FILES: usize = 1000;
+
 fn path(state_dir: &Path, info_hash: InfoHashV1) -> PathBuf {
     state_dir.join("metadata").join(format!("{info_hash}.info"))
 }
@@ -27,13 +30,32 @@ pub(crate) fn save(state_dir: &Path, info_hash: InfoHashV1, info: &[u8]) -> io::
     // Another process may be at the same.
     let new = path.with_extension(format!("new-{}", std::process::id()));
     fs::write(&new, info)?;
-    fs::rename(&new, &path)
+    fs::rename(&new, &path)?;
+    forget_oldest(path.parent().unwrap_or(state_dir), MAX_FILES)
+}
+
+/// Removes the files that were written before the latest `most`.
+fn forget_oldest(dir: &Path, most: usize) -> io::Result<()> {
+    let mut files: Vec<_> = fs::read_dir(dir)?
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            Some((entry.metadata().ok()?.modified().ok()?, entry.path()))
+        })
+        .collect();
+    files.sort();
+    files.truncate(files.len().saturating_sub(most));
+    files.iter().try_for_each(|(_, path)| match fs::remove_file(path) {
+        // Another process was quicker.
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use metainfo::create::Builder;
+    use std::time::{Duration, SystemTime};
 
     #[test]
     fn only_what_the_link_names_is_loaded() {
@@ -45,5 +67,18 @@ mod tests {
         assert_eq!(load(dir.path(), &magnet).unwrap().info_hash(), torrent.info_hash());
         save(dir.path(), magnet.info_hash.wire(), &torrent.info_bytes()[1..]).unwrap();
         assert!(load(dir.path(), &magnet).is_none(), "damaged");
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        for age in [3, 1, 4, 2] {
+            let file = fs::File::create(dir.path().join(format!("{age}.info"))).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age * 60)).unwrap();
+        }
+        forget_oldest(dir.path(), 4).unwrap();
+        forget_oldest(dir.path(), 2).unwrap();
+        let left = |age| dir.path().join(format!("{age}.info")).exists();
+        assert_eq!([1, 2, 3, 4].map(left), [true, true, false, false]);
     }
 }

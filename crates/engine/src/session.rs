@@ -1,10 +1,12 @@
 //! The engine as its owner sees it: start, add, watch, shut down.
 
+use crate::dht;
 use crate::driver::{Driver, Fetching};
 use crate::events::Events;
+use crate::kept::InStore;
 use crate::shared::Shared;
 use crate::torrent::Torrent;
-use crate::{AddMagnet, AddTorrent, Error, Fetch, Settings, listen, steward};
+use crate::{AddMagnet, AddTorrent, Error, Fetch, Settings, listen, lsd, steward};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,11 @@ impl Engine {
     /// # Errors
     /// [`Error::Listen`] if an address cannot be listened on, [`Error::Start`] if threads cannot be had.
     pub fn start(settings: Settings) -> Result<Engine, Error> {
+        Engine::start_in(settings, None)
+    }
+
+    /// The same for a session, which has a store.
+    pub(crate) fn start_in(settings: Settings, kept: Option<InStore>) -> Result<Engine, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("rawtorrent-net")
             .enable_all()
@@ -39,7 +46,17 @@ impl Engine {
         let _inside = runtime.enter();
         let listeners = listen::open(&settings.listen)?;
         let addrs = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect::<Vec<_>>();
-        let shared = Arc::new(Shared::new(settings, &addrs)?);
+        let open_dht = |dht| dht::Host::open(dht, &addrs, &settings.state_dir, kept);
+        let dht = settings.dht.as_ref().map(open_dht).transpose()?;
+        let lsd = if settings.lsd { lsd::Host::open(&addrs) } else { None };
+        let (dht_part, lsd_part) = (dht.as_ref().map(dht::Host::dht), lsd.as_ref().map(lsd::Host::lsd));
+        let shared = Arc::new(Shared::new(settings, &addrs, dht_part, lsd_part)?);
+        if let Some(dht) = dht {
+            shared.spawn(dht.run(shared.clone()));
+        }
+        if let Some(lsd) = lsd {
+            shared.spawn(lsd.run(shared.clone()));
+        }
         for listener in listeners {
             runtime.spawn(listen::run(listener, shared.clone()));
         }
@@ -61,15 +78,7 @@ impl Engine {
     /// [`Error::Disk`] if something that is not a file stands where one of the torrent's goes.
     pub async fn add(&self, add: AddTorrent) -> Result<Torrent, Error> {
         let shared = self.shared.clone();
-        self.on_runtime(async move {
-            if shared.is_closing() {
-                return Err(Error::ShutDown);
-            }
-            let (driver, calls, torrent) = Driver::open(shared.clone(), add).await?;
-            shared.spawn(driver.run(calls));
-            Ok(torrent)
-        })
-        .await
+        self.on_runtime(async move { begin(&shared, add).await }).await
     }
 
     /// Looks for the metadata that a magnet link names (BEP 9). What an earlier download found is at hand at once.
@@ -105,29 +114,54 @@ impl Engine {
         self.shared.hub.listen()
     }
 
-    /// Stops every torrent: peers are hung up on, trackers are told, state is saved. Takes less than three seconds
+    /// Stops every torrent: peers are hung up on, trackers are told, state and the DHT's nodes are saved. Takes less than three seconds
     /// whatever trackers and disks do.
     pub async fn shutdown(self) {
         let shared = self.shared.clone();
-        self.on_runtime(async move {
-            shared.close();
-            let mut torrents = shared.take_tasks();
-            let all = async { while torrents.join_next().await.is_some() {} };
-            let _ = tokio::time::timeout(SHUTDOWN_DEADLINE, all).await;
+        let work = async move {
+            end(&shared).await;
             Ok(())
-        })
-        .await
-        .unwrap_or(());
+        };
+        self.on_runtime(work).await.unwrap_or(());
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
     }
 
     /// Runs something on the engine's own threads, whatever executor waits for it.
-    async fn on_runtime<T: Send + 'static>(
+    pub(crate) async fn on_runtime<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
         let runtime = self.runtime.as_ref().ok_or(Error::ShutDown)?;
         runtime.spawn(work).await.unwrap_or(Err(Error::ShutDown))
     }
+}
+
+/// Opens a torrent and begins its work; on the engine's threads.
+pub(crate) async fn begin(shared: &Arc<Shared>, add: AddTorrent) -> Result<Torrent, Error> {
+    if shared.is_closing() {
+        return Err(Error::ShutDown);
+    }
+    let (driver, calls, torrent) = Driver::open(shared.clone(), add).await?;
+    shared.spawn(Box::new(driver).run(calls));
+    Ok(torrent)
+}
+
+/// Stops every torrent; on the engine's threads.
+pub(crate) async fn end(shared: &Shared) {
+    shared.close();
+    let all = async {
+        loop {
+            let mut torrents = shared.take_tasks();
+            if torrents.is_empty() {
+                break;
+            }
+            while torrents.join_next().await.is_some() {}
+        }
+    };
+    let _ = tokio::time::timeout(SHUTDOWN_DEADLINE, all).await;
 }
 
 impl Drop for Engine {

@@ -6,6 +6,13 @@ use std::path::PathBuf;
 /// The ports that are tried when none is asked for: BitTorrent's customary range.
 pub(crate) const CUSTOMARY_PORTS: std::ops::RangeInclusive<u16> = 6881..=6889;
 
+/// How an engine takes part in the DHT. Its node knows again whom it knew in the last run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DhtSettings {
+    /// Nodes to begin with while hardly any other is known, `host:port` each. Empty: those that peers and torrents name.
+    pub bootstrap: Vec<String>,
+}
+
 /// Settings of an engine; they do not change while it runs.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -31,14 +38,27 @@ pub struct Settings {
     pub max_active_seeds: Option<usize>,
     /// The most torrents that run at once; downloads come first.
     pub max_active: Option<usize>,
-    /// Disk threads of each kind (writing, reading for upload, checking).
+    /// The DHT (BEP 5), where peers of public torrents are found without trackers; `None`: no node is started.
+    pub dht: Option<DhtSettings>,
+    /// Whether web seeds may be in private networks or on this machine, and trackers there be asked under any path. A
+    /// torrent's maker chooses their URLs, and may mean to reach what only this machine can. Without it, trackers there are
+    /// asked only under a path that ends in `/announce`, those of magnet links under that alone. Addresses of metadata
+    /// services and link-local ones are never asked, nor is a private address to which a public one redirects.
+    pub allow_private: bool,
+    /// Whether peers tell us of others, and we them (BEP 11), and are brought together by us (BEP 55). Nothing of the kind
+    /// happens in private torrents (BEP 27).
+    pub pex: bool,
+    /// Local service discovery (BEP 14), by which peers of public torrents find each other on a local network, if it can
+    /// be had there.
+    pub lsd: bool,
+    /// Disk threads of each kind (writing to one device, reading for upload, checking).
     pub disk_threads: usize,
     /// What peers and trackers are told that we are.
     pub client: String,
 }
 
 impl Settings {
-    /// The defaults, with state under `state_dir`: 200 connections, no other limits.
+    /// The defaults, with state under `state_dir`: 200 connections, no other limits, no DHT.
     pub fn new(state_dir: impl Into<PathBuf>) -> Settings {
         Settings {
             listen: Vec::new(),
@@ -50,6 +70,10 @@ impl Settings {
             max_active_downloads: None,
             max_active_seeds: None,
             max_active: None,
+            dht: None,
+            allow_private: false,
+            pex: true,
+            lsd: true,
             disk_threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             client: concat!("rawtorrent ", env!("CARGO_PKG_VERSION")).into(),
         }

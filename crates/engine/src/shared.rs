@@ -1,21 +1,26 @@
 //! What the torrents of an engine, its listeners and its owner share.
 
 use crate::announcer::Web;
+use crate::dht::Dht;
+use crate::dials::Dials;
 use crate::events::Hub;
+use crate::lsd::Lsd;
 use crate::steward::Steward;
 use crate::{Error, Settings};
 use net::bind::LocalAddrs;
 use net::conn::{Chunks, Pipes};
+use net::web_seed::WebSeedClient;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use storage::{DiskPool, PoolSettings};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use types::{InfoHash, InfoHashV1, PeerId, Time};
-use wire::Handshake;
+use wire::{Handshake, Reserved};
 
 /// How many bytes of blocks that wait for their turn to be hashed one torrent may hold: little enough that what a killed
 /// process loses (this, what is on its way to the disk, and what was not noted yet) stays below 16 MiB.
@@ -30,10 +35,18 @@ pub(crate) struct Shared {
     /// Pipes that connections share.
     pub(crate) pipes: Pipes,
     pub(crate) web: Web,
+    pub(crate) web_seeds: WebSeedClient,
     pub(crate) connections: Arc<Semaphore>,
+    pub(crate) dials: Dials,
     pub(crate) steward: Steward,
     pub(crate) port: u16,
+    /// If there is a node.
+    pub(crate) dht: Option<Arc<Dht>>,
+    /// If others can be heard on a local network.
+    pub(crate) lsd: Option<Arc<Lsd>>,
     pub(crate) local: LocalAddrs,
+    /// The threads of the engine.
+    runtime: Handle,
     started: Instant,
     doors: Mutex<BTreeMap<InfoHashV1, Door>>,
     torrents: Mutex<JoinSet<()>>,
@@ -51,7 +64,8 @@ impl std::fmt::Debug for Shared {
 pub(crate) struct Door {
     pub(crate) torrent: InfoHash,
     pub(crate) peer_id: PeerId,
-    pub(crate) guests: mpsc::Sender<Guest>,
+    /// Boxed: a queue has room for 32 from the start, and most torrents never see one.
+    pub(crate) guests: mpsc::Sender<Box<Guest>>,
 }
 
 /// A peer on a fresh connection, both handshakes exchanged.
@@ -66,8 +80,14 @@ pub(crate) struct Guest {
 }
 
 impl Shared {
-    /// Starts the disk threads and what reaches trackers; `addrs` is where we listen.
-    pub(crate) fn new(settings: Settings, addrs: &[SocketAddr]) -> Result<Shared, Error> {
+    /// Starts the disk threads and what reaches trackers; `addrs` is where we listen. To be called on the threads of the
+    /// engine.
+    pub(crate) fn new(
+        settings: Settings,
+        addrs: &[SocketAddr],
+        dht: Option<Arc<Dht>>,
+        lsd: Option<Arc<Lsd>>,
+    ) -> Result<Shared, Error> {
         let local = LocalAddrs::of_listeners(addrs);
         let started = Instant::now();
         let pool = PoolSettings {
@@ -81,11 +101,17 @@ impl Shared {
             chunks: Chunks::default(),
             pipes: Pipes::default(),
             web: Web::new(&settings.client, local)?,
+            web_seeds: WebSeedClient::new(&settings.client, local, settings.allow_private)
+                .map_err(|err| Error::Start(err.to_string()))?,
             local,
             connections: Arc::new(Semaphore::new(settings.max_peers.min(Semaphore::MAX_PERMITS))),
+            dials: Dials::new(),
             steward: Steward::new(&settings, Time::ZERO),
             port: addrs.first().map_or(0, SocketAddr::port),
+            dht,
+            lsd,
             settings,
+            runtime: Handle::current(),
             started,
             doors: Mutex::default(),
             torrents: Mutex::default(),
@@ -93,14 +119,21 @@ impl Shared {
         })
     }
 
-    /// Runs a torrent's task until it ends.
+    /// What we offer in every handshake: the fast extension (BEP 6), the extension protocol (BEP 10), and a DHT node
+    /// (BEP 5) if there is one.
+    pub(crate) fn reserved(&self) -> Reserved {
+        let always = Reserved::NONE.with_fast().with_extended();
+        if self.dht.is_some() { always.with_dht() } else { always }
+    }
+
+    /// Runs a torrent's task until it ends, on the threads of the engine wherever this is called.
     pub(crate) fn spawn(&self, torrent: impl Future<Output = ()> + Send + 'static) {
         let mut torrents = lock(&self.torrents);
         while torrents.try_join_next().is_some() {}
-        torrents.spawn(torrent);
+        torrents.spawn_on(torrent, &self.runtime);
     }
 
-    /// The torrents' tasks, to be waited for.
+    /// The torrents' tasks, to be waited for; they may begin others meanwhile.
     pub(crate) fn take_tasks(&self) -> JoinSet<()> {
         std::mem::take(&mut *lock(&self.torrents))
     }
@@ -112,6 +145,10 @@ impl Shared {
 
     /// The brains' clock.
     pub(crate) fn now(&self) -> Time {
+        #[cfg(feature = "planted")]
+        if net::planted::is("wall-clock") {
+            return net::planted::wall_clock();
+        }
         Time::ZERO + self.started.elapsed()
     }
 
@@ -130,14 +167,14 @@ impl Shared {
         self: &Arc<Self>,
         torrent: InfoHash,
         peer_id: PeerId,
-        guests: mpsc::Sender<Guest>,
+        guests: mpsc::Sender<Box<Guest>>,
     ) -> Result<OpenDoor, Error> {
         let mut doors = lock(&self.doors);
         if doors.contains_key(&torrent.wire()) {
             return Err(Error::AlreadyAdded(torrent));
         }
         doors.insert(torrent.wire(), Door { torrent, peer_id, guests });
-        Ok(OpenDoor { shared: self.clone(), info_hash: torrent.wire() })
+        Ok(OpenDoor { shared: self.clone(), info_hash: torrent.wire(), peer_id })
     }
 
     /// Ends when the engine shuts down.
@@ -159,6 +196,11 @@ impl OpenDoor {
         self.info_hash
     }
 
+    /// As whom they are answered.
+    pub(crate) fn peer_id(&self) -> PeerId {
+        self.peer_id
+    }
+
     /// All names of the torrent are known now.
     pub(crate) fn set_torrent(&self, torrent: InfoHash) {
         if let Some(door) = lock(&self.shared.doors).get_mut(&self.info_hash) {
@@ -172,6 +214,7 @@ impl OpenDoor {
 pub(crate) struct OpenDoor {
     shared: Arc<Shared>,
     info_hash: InfoHashV1,
+    peer_id: PeerId,
 }
 
 impl Drop for OpenDoor {
@@ -181,6 +224,6 @@ impl Drop for OpenDoor {
 }
 
 /// A lock that is held for a few instructions and never across an await; a panic elsewhere does not spread.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,6 +15,11 @@ pub enum TorrentState {
     Downloading,
     /// All wanted bytes are verified and durable, and are offered to others.
     Seeding,
+    /// The disk is full, and what came waits for room: of a torrent of a [`Session`](crate::Session), which tries again by
+    /// itself.
+    DiskFull,
+    /// Its disk is not mounted, or its files are gone; likewise.
+    Unavailable,
     /// It has ended as it should: by request, or because its goal was reached.
     Stopped,
     /// It has ended because of an error ([`Torrent::wait_stopped`](crate::Torrent::wait_stopped) tells which).

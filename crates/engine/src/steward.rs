@@ -9,6 +9,7 @@ use session::{Input, Output, Report, Session, Torrent, TorrentId, Wants};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use swarm::Limits;
 use tokio::sync::{Notify, watch};
 use types::Time;
@@ -20,8 +21,16 @@ pub(crate) struct Steward {
     earlier: Notify,
 }
 
+/// Those that come in less than this time after others wait until it is over, and come together: what all get is dealt out
+/// anew with each, and thousands may come in a second.
+const ADMIT_INTERVAL: Duration = Duration::from_millis(50);
+
 struct Room {
     session: Session,
+    /// Torrents that have come and that the brain does not know yet.
+    coming: Vec<(TorrentId, Torrent)>,
+    /// When it hears of them at the earliest.
+    admit_at: Time,
     /// Where each torrent's orders are put; as many as there are torrents.
     seats: BTreeMap<TorrentId, watch::Sender<Orders>>,
     next_id: u64,
@@ -30,6 +39,8 @@ struct Room {
 /// What one torrent is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Orders {
+    /// Whether the brain has heard of the torrent. Until then it is not known whether callers may stay.
+    pub(crate) known: bool,
     /// Whether it is its turn.
     pub(crate) run: bool,
     /// What it may take, if it is.
@@ -37,8 +48,11 @@ pub(crate) struct Orders {
 }
 
 /// Until it is said otherwise.
-const WAIT: Orders =
-    Orders { run: false, limits: Limits { up: None, down: None, upload_slots: 1, max_peers: 1 } };
+const WAIT: Orders = Orders {
+    known: false,
+    run: false,
+    limits: Limits { up: None, down: None, upload_slots: 1, max_peers: 1 },
+};
 
 impl Steward {
     pub(crate) fn new(settings: &Settings, now: Time) -> Steward {
@@ -51,7 +65,13 @@ impl Steward {
             max_active_seeds: settings.max_active_seeds,
             max_active: settings.max_active,
         };
-        let room = Room { session: Session::new(settings, now), seats: BTreeMap::new(), next_id: 0 };
+        let room = Room {
+            session: Session::new(settings, now),
+            coming: Vec::new(),
+            admit_at: now,
+            seats: BTreeMap::new(),
+            next_id: 0,
+        };
         Steward { room: Mutex::new(room), earlier: Notify::new() }
     }
 
@@ -71,12 +91,35 @@ impl Steward {
 
     fn pass(&self, now: Time) {
         let mut room = self.room();
+        if !room.coming.is_empty() && now >= room.admit_at {
+            room.admit(now);
+        }
         room.session.handle_timeout(now);
         room.give_orders();
     }
 }
 
 impl Room {
+    fn deadline(&self) -> Option<Time> {
+        let admit = Some(self.admit_at).filter(|_| !self.coming.is_empty());
+        self.session.poll_timeout().into_iter().chain(admit).min()
+    }
+
+    /// A torrent that the brain does not know yet.
+    fn coming(&mut self, id: TorrentId) -> Option<&mut Torrent> {
+        self.coming.iter_mut().find(|(coming, _)| *coming == id).map(|(_, torrent)| torrent)
+    }
+
+    /// Tells the brain of all that have come, and them what they are to do.
+    fn admit(&mut self, now: Time) {
+        let coming = std::mem::take(&mut self.coming);
+        let ids: Vec<_> = coming.iter().map(|&(id, _)| id).collect();
+        self.session.add_all(now, coming);
+        self.admit_at = now + ADMIT_INTERVAL;
+        self.give_orders();
+        ids.into_iter().for_each(|id| self.order(id, |orders| orders.known = true));
+    }
+
     fn give_orders(&mut self) {
         while let Some(output) = self.session.poll_output() {
             match output {
@@ -99,7 +142,7 @@ impl Room {
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut closed = pin!(shared.closed());
     loop {
-        let deadline = shared.steward.room().session.poll_timeout();
+        let deadline = shared.steward.room().deadline();
         let wake = shared.instant(deadline.unwrap_or(Time::MAX));
         tokio::select! {
             () = tokio::time::sleep_until(wake) => shared.steward.pass(shared.now()),
@@ -113,21 +156,31 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 pub(crate) struct Seat {
     shared: Arc<Shared>,
     id: TorrentId,
+    wants: Wants,
     orders: watch::Receiver<Orders>,
 }
 
 impl Seat {
     pub(crate) fn take(shared: Arc<Shared>, torrent: Torrent) -> Seat {
         let (sender, orders) = watch::channel(WAIT);
+        let wants = torrent.wants;
         let id = {
             let mut room = shared.steward.room();
             let id = TorrentId(room.next_id);
             room.next_id += 1;
             room.seats.insert(id, sender);
+            room.coming.push((id, torrent));
             id
         };
-        shared.steward.tell(shared.now(), Input::Added { id, torrent });
-        Seat { shared, id, orders }
+        shared.steward.earlier.notify_one();
+        Seat { shared, id, wants, orders }
+    }
+
+    /// Has the orders given now, and not before long.
+    pub(crate) fn hurry(&self, now: Time) {
+        let mut room = self.shared.steward.room();
+        room.admit(now);
+        self.shared.steward.earlier.notify_one();
     }
 
     /// What is to be done now.
@@ -147,14 +200,29 @@ impl Seat {
         self.shared.steward.tell(now, Input::Reported { id: self.id, report });
     }
 
-    pub(crate) fn wants(&self, now: Time, wants: Wants) {
+    /// What it is at, if that has changed.
+    pub(crate) fn wants(&mut self, now: Time, wants: Wants) {
+        if std::mem::replace(&mut self.wants, wants) == wants {
+            return;
+        }
+        if let Some(coming) = self.shared.steward.room().coming(self.id) {
+            coming.wants = wants;
+            return;
+        }
         self.shared.steward.tell(now, Input::SetWants { id: self.id, wants });
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.shared.steward.room().seats.remove(&self.id);
-        self.shared.steward.tell(self.shared.now(), Input::Removed { id: self.id });
+        {
+            let mut room = self.shared.steward.room();
+            room.seats.remove(&self.id);
+            room.coming.retain(|&(coming, _)| coming != self.id);
+        }
+        // At the end of all of them nobody gets what one leaves.
+        if !self.shared.is_closing() {
+            self.shared.steward.tell(self.shared.now(), Input::Removed { id: self.id });
+        }
     }
 }

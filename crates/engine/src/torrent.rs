@@ -24,6 +24,8 @@ pub(crate) enum Request {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Status {
     pub(crate) stats: TorrentStats,
+    /// What it waits for, though nobody told it to.
+    pub(crate) trouble: Option<storage::Error>,
     /// Set once all wanted bytes are durable.
     pub(crate) finished: Option<Finished>,
     /// Set last of all.
@@ -44,6 +46,21 @@ impl Torrent {
     /// Numbers, at most a quarter of a second old.
     pub fn stats(&self) -> TorrentStats {
         self.status.borrow().stats
+    }
+
+    /// What went wrong, if it ended because of that.
+    pub(crate) fn failure(&self) -> Option<TorrentError> {
+        self.status.borrow().ended.clone()?.err()
+    }
+
+    /// What went wrong, if it ended or waits because of that.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let trouble = self.status.borrow().trouble.as_ref().map(ToString::to_string);
+        self.failure().map(|failure| failure.to_string()).or(trouble)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.status.borrow().ended.is_some()
     }
 
     /// Waits until all wanted bytes are verified and durable.

@@ -36,7 +36,7 @@ pub fn piece_length_for(total: u64) -> u32 {
 #[non_exhaustive]
 pub enum Error {
     /// A name that everybody would have to change before writing a file: with a separator in it, too long, ...
-    #[error("{given} cannot be in a torrent: it would become {safe}; rename it first")]
+    #[error("{} cannot be in a torrent: it would become {safe}; rename it first", shown(given))]
     UnsafeName {
         /// The path as it was given.
         given: String,
@@ -248,6 +248,11 @@ impl Builder {
             d.int("private", 1);
         }
     }
+}
+
+/// The text on one line: names of files may have any characters.
+fn shown(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// A size as bencode has it; one that is too large becomes one that [`Lengths`] refuses.

@@ -16,6 +16,7 @@ mod error;
 mod file;
 mod metainfo;
 mod parse;
+mod web_seed;
 
 pub mod create;
 pub mod magnet;
@@ -27,6 +28,7 @@ pub use file::{File, FileKind, FileSlice, SafePath};
 pub use magnet::{Magnet, MagnetError};
 pub use metainfo::{Metainfo, Version};
 pub use parse::Limits;
+pub use web_seed::WebSeedPaths;
 
 /// The longest piece that is accepted: 512 MiB, as far as other clients go.
 pub const MAX_PIECE_LENGTH: u32 = 512 * 1024 * 1024;

@@ -68,12 +68,9 @@ pub enum MagnetError {
     /// Longer than [`MAX_LINK_LEN`].
     #[error("the magnet link is longer than {MAX_LINK_LEN} bytes")]
     TooLong,
-    /// A `%` that is not followed by two hex digits.
-    #[error("the magnet link is damaged: a % in `{key}` is not followed by two hex digits")]
-    BadEscape {
-        /// Where.
-        key: &'static str,
-    },
+    /// A `%` in a topic that is not followed by two hex digits.
+    #[error("the magnet link is damaged: a % in `xt` is not followed by two hex digits")]
+    BadEscape,
     /// No topic that names a torrent.
     #[error("the magnet link names no torrent: it has no xt=urn:btih: or xt=urn:btmh:")]
     NoTorrent,

@@ -39,7 +39,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// 64 MiB, three million values, 100 folders, 128 MiB of paths, 100 renamed files.
+    /// 64 MiB, three million values, 100 folders, 128 MiB of paths, 500 renamed files.
     pub const DEFAULT: Limits = Limits {
         max_input: 64 * 1024 * 1024,
         max_values: 3_000_000,

@@ -32,6 +32,8 @@ fn what_would_be_read_differently_is_not_written() {
     assert_eq!(build("a", &[&["b", "c"], &["d"]]), Ok(()));
     let text = build("a", &[&["b\\c"]]).unwrap_err().to_string();
     assert_eq!(text, "a/b\\c cannot be in a torrent: it would become a/bc; rename it first");
+    let text = build("a", &[&["b\nc\u{85}"]]).unwrap_err().to_string();
+    assert_eq!(text, "a/b\u{fffd}c\u{fffd} cannot be in a torrent: it would become a/b_c_; rename it first");
     assert!(matches!(build("a", &[&["b"], &["B"]]), Err(Error::UnsafeName { .. })));
     assert!(matches!(build("..", &[&["b"]]), Err(Error::UnsafeName { .. })));
     assert!(matches!(build("a", &[&["b/c"]]), Err(Error::UnsafeName { .. })));

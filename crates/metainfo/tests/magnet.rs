@@ -47,8 +47,8 @@ fn what_names_no_torrent_is_said() {
         ("magnet:?xt=urn:btih:01234567890123456789012345678901", "btih is not a hash"),
         (&format!("magnet:?xt=urn:btmh:1114{V1}"), "btmh is not a SHA-256"),
         (&format!("magnet:?xt=urn:btih:{V1}&xt=urn:btih:{}", "0".repeat(40)), "two different torrents"),
-        (&format!("magnet:?xt=urn:btih:{V1}&dn=%2"), "a % in `dn`"),
-        (&format!("magnet:?xt=urn:btih:{V1}&tr=http://a/%zz"), "a % in `tr`"),
+        ("magnet:?xt=urn:btih:%2", "a % in `xt`"),
+        (&format!("magnet:?xt=urn:btih:{V1}&xt=urn:%zz"), "a % in `xt`"),
     ] {
         let error = Magnet::parse(text).unwrap_err().to_string();
         assert!(error.contains(part) && error.lines().count() == 1, "{text}: {error}");
@@ -71,6 +71,20 @@ fn hints_that_cannot_be_read_are_passed_over() {
     assert_eq!(peers, ["peer.example:6881", "[::1]:1", "4.3.2.1:5"]);
     let addrs: Vec<_> = magnet.peers.iter().map(HostPort::addr).collect();
     assert_eq!(addrs, [None, "[::1]:1".parse().ok(), "4.3.2.1:5".parse().ok()]);
+    let magnet =
+        parse("&dn=100%+of%20it%2&tr=http://a/%zz&tr=udp://t:1&ws=http://w/%&x.pe=%4&dht=1.2.3.4:5&so=1%");
+    assert_eq!(magnet.name.as_deref(), Some("100% of it%2"));
+    assert_eq!(
+        (magnet.trackers, magnet.web_seeds.len(), magnet.peers.len()),
+        (vec!["udp://t:1".into()], 0, 0)
+    );
+    assert_eq!((magnet.dht_nodes.len(), magnet.select_only.len()), (1, 0));
+}
+
+#[test]
+fn addresses_are_printed_as_they_stand() {
+    let link = link("&x.pe=peer.example:6881&x.pe=[::1]:1&dht=1.2.3.4:5");
+    assert_eq!(Magnet::parse(&link).unwrap().to_string(), link);
 }
 
 #[test]

@@ -4,10 +4,12 @@
 //! hears it (BEP 7); the answers become one.
 
 use crate::bind::LocalAddrs;
-use crate::http::{Body, Bounds, HttpClient, HttpError, LookupError, TrackerRoute};
+use crate::http::{Body, Bounds, HttpClient, HttpError, TrackerRoute};
+use crate::lookup::LookupError;
 use crate::udp_tracker::{UdpError, UdpTrackers};
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tracker::limits::{MAX_PEERS, MAX_SCRAPE};
 use tracker::udp::{Family, Reply, Request, Retransmit};
@@ -98,25 +100,51 @@ impl Default for TrackerSettings {
     }
 }
 
-/// What is needed to ask trackers; one for the whole program.
-#[derive(Debug)]
+/// What is needed to ask trackers; one for the whole program. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct TrackerClient {
     http: HttpClient,
-    udp: UdpTrackers,
+    udp: Arc<UdpTrackers>,
     settings: TrackerSettings,
 }
 
 impl TrackerClient {
     /// A client that asks HTTP trackers with `http`.
     pub fn new(http: HttpClient, settings: TrackerSettings) -> TrackerClient {
-        TrackerClient { http, udp: UdpTrackers::new(settings.retransmit, settings.local), settings }
+        let udp = UdpTrackers::new(settings.retransmit, settings.local).into();
+        TrackerClient { http, udp, settings }
+    }
+
+    /// The same client under other rules.
+    #[must_use]
+    pub fn with_rules(&self, rules: UrlRules) -> TrackerClient {
+        TrackerClient { settings: TrackerSettings { rules, ..self.settings }, ..self.clone() }
     }
 
     /// Asks `tracker`, whose URL was checked, for an announce or scrape URL that was made from its own.
-    async fn ask_http(&self, tracker: &TrackerUrl, url: &str, family: Family) -> Result<Body, HttpError> {
-        let may_stay_here = tracker.has_announce_path();
-        let route = TrackerRoute { rules: self.settings.rules, family, may_stay_here };
-        self.http.ask_tracker(url, route, self.settings.bounds).await
+    async fn ask_http(&self, tracker: &TrackerUrl, url: &str, family: Family) -> Result<Body, AnnounceError> {
+        let TrackerSettings { rules, bounds, .. } = self.settings;
+        let may_be_private = tracker.check_private(rules);
+        let route = TrackerRoute { rules, family, may_be_private: may_be_private.is_ok() };
+        self.http.ask_tracker(url, route, bounds).await.map_err(|error| match (error, may_be_private) {
+            (HttpError::Lookup(LookupError::NotPublic), Err(rule)) => rule.into(),
+            (error, _) => error.into(),
+        })
+    }
+
+    async fn ask_udp(
+        &self,
+        tracker: &TrackerUrl,
+        family: Family,
+        request: &Request,
+    ) -> Result<Reply, AnnounceError> {
+        let may_be_private = tracker.check_private(self.settings.rules);
+        let asked =
+            self.udp.ask(tracker.host(), tracker.port(), family, may_be_private.is_ok(), request).await;
+        asked.map_err(|error| match (error, may_be_private) {
+            (UdpError::Lookup(LookupError::NotPublic), Err(rule)) => rule.into(),
+            (error, _) => error.into(),
+        })
     }
 }
 
@@ -134,11 +162,14 @@ pub async fn announce(
         match url.scheme() {
             Scheme::Http | Scheme::Https => {
                 let body = client.ask_http(url, &http::announce_url(url, announce), family).await?;
-                understand(&body, http::parse_announce)
+                let answer = understand(&body, http::parse_announce);
+                #[cfg(feature = "planted")]
+                let answer = answer.map(crate::planted::answer);
+                answer
             }
             Scheme::Udp => {
                 let request = Request::Announce(announce.clone(), url.target().to_owned());
-                match client.udp.ask(url.host(), url.port(), family, &request).await? {
+                match client.ask_udp(url, family, &request).await? {
                     Reply::Announce(response) => Ok(response),
                     Reply::Scrape(_) => Err(tracker::Error::NoAnswer.into()),
                 }
@@ -148,7 +179,8 @@ pub async fn announce(
     over_families(url.host(), over, join).await
 }
 
-/// Asks a tracker about at most [`MAX_SCRAPE`] torrents (BEP 48, 15); those that it does not know are left out.
+/// Asks a tracker about at most [`MAX_SCRAPE`] torrents (BEP 48, 15), in one request where it can; those that it does not
+/// tell of are left out.
 ///
 /// # Errors
 /// See [`AnnounceError`].
@@ -161,13 +193,10 @@ pub async fn scrape(
     let torrents = &torrents[..torrents.len().min(MAX_SCRAPE)];
     let over = |family| async move {
         match url.scheme() {
-            Scheme::Http | Scheme::Https => {
-                let scrape_url = http::scrape_url(url, torrents).ok_or(AnnounceError::NoScrape)?;
-                understand(&client.ask_http(url, &scrape_url, family).await?, http::parse_scrape)
-            }
+            Scheme::Http | Scheme::Https => scrape_http(client, url, torrents, family).await,
             Scheme::Udp => {
                 let request = Request::Scrape(torrents.to_vec());
-                match client.udp.ask(url.host(), url.port(), family, &request).await? {
+                match client.ask_udp(url, family, &request).await? {
                     Reply::Scrape(entries) => Ok(torrents.iter().copied().zip(entries).collect()),
                     Reply::Announce(_) => Err(tracker::Error::NoAnswer.into()),
                 }
@@ -176,6 +205,30 @@ pub async fn scrape(
     };
     // The first answer tells it all: a swarm's numbers do not depend on the family.
     over_families(url.host(), over, |first, _| first).await
+}
+
+async fn scrape_http(
+    client: &TrackerClient,
+    url: &TrackerUrl,
+    torrents: &[InfoHashV1],
+    family: Family,
+) -> Result<Vec<(InfoHashV1, ScrapeEntry)>, AnnounceError> {
+    let ask = async |torrents: &[InfoHashV1]| {
+        let scrape_url = http::scrape_url(url, torrents).ok_or(AnnounceError::NoScrape)?;
+        let body = client.ask_http(url, &scrape_url, family).await?;
+        understand(&body, |body| http::parse_scrape(body, torrents))
+    };
+    let mut told = ask(torrents).await?;
+    // Some trackers see only one info_hash of a request: the others are asked about one by one, as long as that helps.
+    if let [(only, _)] = told[..] {
+        for torrent in torrents.iter().filter(|&&torrent| torrent != only) {
+            match ask(&[*torrent]).await {
+                Ok(more) if !more.is_empty() => told.extend(more),
+                _ => break,
+            }
+        }
+    }
+    Ok(told)
 }
 
 /// Reads the body of an answer. One that is no success may still explain itself in bencode; if not, its status counts.
@@ -219,13 +272,14 @@ where
     }
 }
 
-/// One answer out of two: the first's, and the second's peers.
+/// One answer out of two: the first's, the second's peers, and how both see us.
 fn join(mut first: AnnounceResponse, second: AnnounceResponse) -> AnnounceResponse {
     for peer in second.peers {
         if first.peers.len() < MAX_PEERS && !first.peers.contains(&peer) {
             first.peers.push(peer);
         }
     }
+    first.external_ips.extend(second.external_ips);
     first.min_interval = first.min_interval.max(second.min_interval);
     first.warning = first.warning.or(second.warning);
     first.tracker_id = first.tracker_id.or(second.tracker_id);
@@ -233,4 +287,4 @@ fn join(mut first: AnnounceResponse, second: AnnounceResponse) -> AnnounceRespon
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

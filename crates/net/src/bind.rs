@@ -114,6 +114,39 @@ pub fn udp(addr: SocketAddr) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
+/// A UDP socket for what is said to a multicast group, on the group's port at every address of its family. Other programs
+/// may have the port at the same time. The socket hears the group where it has joined it and nowhere else; what it sends
+/// stays on the local network, and others on this host hear it.
+///
+/// # Errors
+/// Somebody has the port for himself, or there is no such family.
+pub fn multicast(group: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    socket.set_reuse_port(true)?;
+    let any: IpAddr = match group {
+        SocketAddr::V4(_) => {
+            socket.set_multicast_ttl_v4(1)?;
+            socket.set_multicast_loop_v4(true)?;
+            #[cfg(target_os = "linux")]
+            socket.set_multicast_all_v4(false)?;
+            Ipv4Addr::UNSPECIFIED.into()
+        }
+        SocketAddr::V6(_) => {
+            socket.set_only_v6(true)?;
+            socket.set_multicast_hops_v6(1)?;
+            socket.set_multicast_loop_v6(true)?;
+            #[cfg(target_os = "linux")]
+            socket.set_multicast_all_v6(false)?;
+            Ipv6Addr::UNSPECIFIED.into()
+        }
+    };
+    socket.bind(&SocketAddr::new(any, group.port()).into())?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,18 +23,20 @@ pub use chunks::Chunks;
 pub use halves::Transport;
 pub use pipe::Pipes;
 
+use crate::web_seed::WebSeedError;
 use bytes::Bytes;
 use halves::{Half, Shared};
 use pipe::Pipe;
 use std::collections::HashSet;
 use std::io;
+use std::mem;
 use std::os::fd::BorrowedFd;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use types::BlockRange;
 use wire::{Limits, Message};
@@ -43,12 +45,17 @@ use wire::{Limits, Message};
 pub const IDLE_BUFFER: usize = 2 * 1024;
 /// What one read may take from the socket while blocks are expected, in bytes.
 pub const READ_CHUNK: usize = 256 * 1024;
-/// Chunks that are kept to be read into again, over all connections that share them.
+/// Chunks that are kept to be read into again, over all connections that share them; at the limit others are freed.
 pub const CHUNKS_KEPT: usize = 96;
 /// Unsent bytes of blocks above which no further block is read from the disk for this peer.
 pub const SEND_WATERMARK: usize = 256 * 1024;
 /// Unsent bytes of control messages at which a peer that does not read is given up.
-pub const SEND_LIMIT: usize = 4 * 1024 * 1024;
+pub const SEND_LIMIT: usize = 2 * 1024 * 1024;
+/// Bytes of messages, unsent or not complete yet, over all connections that share their chunks. Beyond it, a connection
+/// that has more than [`FAIR_SHARE`] of them is given up as soon as it comes to have more.
+pub const MESSAGE_BUDGET: usize = 64 * 1024 * 1024;
+/// See [`MESSAGE_BUDGET`]: what 256 connections may have each at any time.
+pub const FAIR_SHARE: usize = MESSAGE_BUDGET / 256;
 /// Blocks that follow each other, and are read from the disk as one run, at most.
 pub const RUN_BLOCKS: usize = 16;
 /// The same of blocks that go through a pipe: they take no memory.
@@ -57,18 +64,23 @@ pub const PIPE_BLOCKS: usize = 32;
 pub const READ_AHEAD: usize = 2;
 /// What a pipe is asked to have room for, in bytes of whole pages.
 pub const PIPE_LEN: usize = 1024 * 1024;
-/// Pipes that there are at most, over all connections that share them; whoever gets none reads what it sends.
-pub const PIPES_MOST: usize = 256;
-/// Pipes that are kept for the next connection that wants one; others are closed.
+/// Pipes that there are at most, over all connections that share them; whoever gets none reads what it sends. All of them
+/// take three quarters of the 64 MiB that Linux lets the pipes of one user hold (`pipe-user-pages-soft`), and a tenth of
+/// the 1024 descriptors that a process usually has: the rest is for others.
+pub const PIPES_MOST: usize = 48;
+/// Pipes that are kept for the next connection that wants one; at the limit others are closed.
 pub const PIPES_KEPT: usize = 16;
 /// How many batches of commands may wait; whoever sends one more gives the peer up.
 pub const COMMAND_QUEUE: usize = 256;
-/// How long a connection that expects no blocks keeps the memory for them in reach.
+/// How long a connection that expects no blocks, or has ended, keeps the memory for them in reach.
 pub const REST: Duration = Duration::from_secs(1);
 /// How long a connection that we end may take to send what waits.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How many events the reader gathers before it tells the brain.
-const EVENT_BATCH: usize = 256;
+pub const EVENT_BATCH: usize = 256;
+/// How many batches of what one peer says may be on their way to the brain; before the next one is, somebody has to be
+/// done with one of them. However much a peer says, others have their turn.
+pub const TURNS: usize = 2;
 
 /// Takes blocks that were asked for, on their way to the disk.
 pub trait BlockSink: Send + Sync {
@@ -106,6 +118,10 @@ pub enum Command {
     Serve(BlockRange),
     /// Forget all blocks that were to be served; each is reported as [`Event::SendFailed`].
     DropServes,
+    /// Read nothing more of what the peer says; [`TURNS`] batches of what was read may still come.
+    Hold,
+    /// Read on.
+    Release,
 }
 
 /// What a connection tells the torrent's brain.
@@ -132,6 +148,14 @@ pub struct Batch<K> {
     pub from: K,
     /// What happened.
     pub events: Vec<Event>,
+    /// To be kept until what these events lead to is done: see [`TURNS`].
+    pub turn: Option<Turn>,
+}
+
+/// A place among the batches of one connection that are on their way.
+#[derive(Debug)]
+pub struct Turn {
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Why a conversation ended.
@@ -152,6 +176,12 @@ pub enum CloseReason {
     /// The peer takes nothing from us while more and more waits.
     #[error("the peer does not read what it is sent")]
     NotReading,
+    /// All peers together have more memory than they may, and this one has more than its share.
+    #[error("too much memory is taken by messages that are not sent or not complete")]
+    OverBudget,
+    /// It was a web seed, and something is wrong with it.
+    #[error(transparent)]
+    WebSeed(Box<WebSeedError>),
 }
 
 /// What a connection needs beside its stream and its queues.
@@ -182,11 +212,11 @@ pub async fn run<S, D, K>(
     K: Copy + Send,
 {
     let stream = Shared::new(stream);
-    let expected = Expected::default();
-    let outbox = Outbox { key, events };
+    let between = Between::default();
+    let outbox = Outbox::new(key, events);
     let reason = {
-        let mut reader = pin!(reader::Reader::new(stream.half(), &context, &expected, &outbox).run());
-        let writer = writer::Writer::new(stream.half(), &context, &expected, &outbox);
+        let mut reader = pin!(reader::Reader::new(stream.half(), &context, &between, &outbox).run());
+        let writer = writer::Writer::new(stream.half(), &context, &between, &outbox);
         tokio::select! {
             reason = &mut reader => reason,
             reason = writer.run(&mut commands) => {
@@ -203,7 +233,8 @@ pub async fn run<S, D, K>(
     }
     // This closes the socket; after that the brain may forget the peer.
     drop(stream);
-    outbox.tell(vec![Event::Closed(reason)]).await;
+    context.chunks.release_unused_soon();
+    outbox.tell(&mut vec![Event::Closed(reason)]).await;
 }
 
 /// Says that nothing more comes, and lets the peer finish: a socket that is closed with bytes unread resets the
@@ -216,30 +247,67 @@ async fn part(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<
 }
 
 /// The way to the brain; an owner that is gone is no error, the commands' end tells of it.
-struct Outbox<K> {
+pub(crate) struct Outbox<K> {
     key: K,
     events: mpsc::Sender<Batch<K>>,
+    turns: Arc<Semaphore>,
 }
 
 impl<K: Copy> Outbox<K> {
-    async fn tell(&self, events: Vec<Event>) {
-        if !events.is_empty() {
-            let _ = self.events.send(Batch { from: self.key, events }).await;
+    pub(crate) fn new(key: K, events: mpsc::Sender<Batch<K>>) -> Outbox<K> {
+        Outbox { key, events, turns: Arc::new(Semaphore::new(TURNS)) }
+    }
+
+    /// Tells what became of what the brain wanted, when there is room for it: until then it may be broken off, and the
+    /// events are still there.
+    pub(crate) async fn tell(&self, events: &mut Vec<Event>) {
+        if !events.is_empty()
+            && let Ok(room) = self.events.reserve().await
+        {
+            room.send(Batch { from: self.key, events: mem::take(events), turn: None });
+        }
+    }
+
+    /// Tells what the peer said, when it is its turn; likewise.
+    async fn tell_in_turn(&self, events: &mut Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let turn = self.turns.clone().acquire_owned().await.ok().map(|permit| Turn { _permit: permit });
+        if let Ok(room) = self.events.reserve().await {
+            room.send(Batch { from: self.key, events: mem::take(events), turn });
         }
     }
 }
 
-/// The blocks that were asked for and have not come: shared between the two halves of one task.
-#[derive(Default)]
-struct Expected(Mutex<HashSet<BlockRange>>);
+/// What the two halves of one task share.
+struct Between {
+    /// The blocks that were asked for and have not come.
+    expected: Mutex<HashSet<BlockRange>>,
+    /// Nothing is to be read.
+    held: watch::Sender<bool>,
+}
 
-impl Expected {
-    fn blocks(&self) -> MutexGuard<'_, HashSet<BlockRange>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Default for Between {
+    fn default() -> Between {
+        Between { expected: Mutex::default(), held: watch::Sender::new(false) }
+    }
+}
+
+impl Between {
+    fn expected(&self) -> MutexGuard<'_, HashSet<BlockRange>> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_empty(&self) -> bool {
-        self.blocks().is_empty()
+    fn hold(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    /// Waits while nothing is to be read.
+    async fn released(&self) {
+        if *self.held.borrow() {
+            let _ = self.held.subscribe().wait_for(|held| !held).await;
+        }
     }
 }
 

@@ -154,7 +154,7 @@ mod tests {
             }
         });
         let (mut second, mut third) = (driver(2, &known), driver(3, &known));
-        let command = Command::Announce { info_hash: HASH, port: 9, implied_port: false, seed: false };
+        let command = Command::Announce { info_hash: HASH, ports: [9; 2], implied_port: false, seed: false };
         assert_eq!(look_up(&mut second, command).await.1.stored, 1);
         let command = Command::GetPeers { info_hash: HASH, noseed: false };
         let (found, _) = look_up(&mut third, command).await;

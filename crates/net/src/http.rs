@@ -1,19 +1,24 @@
-//! HTTP and HTTPS: one bounded `GET` at a time, for trackers and for `.torrent` files.
+//! HTTP and HTTPS: one bounded `GET` at a time, for trackers and for `.torrent` files. What all clients have in common is
+//! here too.
 //!
 //! Certificates are always checked, against the system's roots (or those in `SSL_CERT_FILE` / `SSL_CERT_DIR`), or the
 //! built-in ones of Mozilla where the system has none. No proxy is used, no cookie kept, no connection reused. Errors
 //! never quote a URL's path or query, which may hold a person's private key.
+//!
+//! Nobody is sent from a public address to one that is not, nor anybody at all to a forbidden one ([`Zone`]): what is
+//! dialled is checked, in each hop.
 
-use crate::bind::{self, LocalAddrs};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Client, Response, StatusCode, Url, header};
+use crate::bind::LocalAddrs;
+use crate::lookup::{self, Lookup, LookupError};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, Url, header};
 use std::error::Error as StdError;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tracker::udp::Family;
 use tracker::{TrackerUrl, UrlError, UrlRules};
+use types::Zone;
 
 /// How many redirects are followed; one more is an error.
 pub const MAX_REDIRECTS: usize = 5;
@@ -84,6 +89,9 @@ pub enum HttpError {
     /// More than [`MAX_REDIRECTS`].
     #[error("it redirects more than {MAX_REDIRECTS} times")]
     TooManyRedirects,
+    /// A redirect from a public address to one that is not.
+    #[error("it redirects to a private address")]
+    RedirectsInside,
     /// A redirect that would give up TLS.
     #[error("it redirects from https to plain http")]
     Downgrade,
@@ -95,20 +103,6 @@ pub enum HttpError {
         /// What went wrong there.
         error: Box<HttpError>,
     },
-}
-
-/// Why a host name gives no address to talk to.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum LookupError {
-    /// The name is not known, or no name server answers.
-    #[error("cannot find the host: {0}")]
-    Failed(String),
-    /// There are addresses, but none of the family that was asked for.
-    #[error("the host has no address of this family")]
-    NoneOfFamily,
-    /// The name leads to this machine, which the URL's path must then allow ([`UrlRules::guard`]).
-    #[error("the host is this machine, where a tracker's path must begin with /announce")]
-    ThisMachine,
 }
 
 /// A body, and whether its status was one of success (trackers explain themselves in the bodies of failures, too).
@@ -123,11 +117,16 @@ pub struct Body {
 /// An HTTP client; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
-    any: Client,
-    v4: Client,
-    v6: Client,
-    v4_guarded: Client,
-    v6_guarded: Client,
+    any: Zoned,
+    v4: Zoned,
+    v6: Zoned,
+}
+
+/// A client for each zone that may be dialled.
+#[derive(Clone, Debug)]
+struct Zoned {
+    public: Client,
+    private: Client,
 }
 
 /// What a tracker's URL may lead to, over which address family.
@@ -137,9 +136,16 @@ pub struct TrackerRoute {
     pub rules: UrlRules,
     /// The family to use for host names; an address in the URL has its own.
     pub family: Family,
-    /// Whether the URL that is asked for may lead to this machine under the guard: an announce URL has the path for it,
-    /// and a scrape URL was made from one. Redirects are judged by their own paths.
-    pub may_stay_here: bool,
+    /// Whether the URL that is asked for may lead to a private address: an announce URL's path decides, and a scrape URL was
+    /// made from one. Redirects are judged by their own paths.
+    pub may_be_private: bool,
+}
+
+/// Where a hop begins: at the URL that was given, or at a response that redirects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    Given,
+    Zone(Zone),
 }
 
 impl HttpClient {
@@ -149,14 +155,11 @@ impl HttpClient {
     /// # Errors
     /// Only if the TLS library cannot be set up, or the name is no header value.
     pub fn new(user_agent: &str, local: LocalAddrs) -> Result<HttpClient, HttpError> {
-        let client = |family, guarded| new_client(user_agent, local, Lookup { family, guarded });
-        Ok(HttpClient {
-            any: client(None, false)?,
-            v4: client(Some(Family::V4), false)?,
-            v6: client(Some(Family::V6), false)?,
-            v4_guarded: client(Some(Family::V4), true)?,
-            v6_guarded: client(Some(Family::V6), true)?,
-        })
+        let zoned = |family| -> Result<Zoned, HttpError> {
+            let client = |zone| new_client(user_agent, local, Lookup { family, zone });
+            Ok(Zoned { public: client(Zone::Public)?, private: client(Zone::Private)? })
+        };
+        Ok(HttpClient { any: zoned(None)?, v4: zoned(Some(Family::V4))?, v6: zoned(Some(Family::V6))? })
     }
 
     /// Gets a `.torrent` file, or whatever the person asked for.
@@ -184,6 +187,8 @@ impl HttpClient {
     }
 
     async fn get(&self, url: Url, route: Option<TrackerRoute>, bounds: Bounds) -> Result<Body, HttpError> {
+        #[cfg(feature = "planted")]
+        let bounds = crate::planted::bounds(bounds);
         let following = self.follow(url, route, bounds);
         tokio::time::timeout(bounds.total, following).await.unwrap_or(Err(HttpError::Timeout))
     }
@@ -195,10 +200,11 @@ impl HttpClient {
         bounds: Bounds,
     ) -> Result<Body, HttpError> {
         let mut visited = vec![start];
+        let mut from = From::Given;
         loop {
             let here = &visited[visited.len() - 1];
             let at_redirect = |error| if visited.len() > 1 { redirected(here, error) } else { error };
-            let response = self.send(here, route, visited.len() == 1, bounds).await.map_err(at_redirect)?;
+            let (response, zone) = self.send(here, route, from, bounds).await.map_err(at_redirect)?;
             let Some(next) = location(here, &response) else {
                 return read(response, bounds).await.map_err(at_redirect);
             };
@@ -213,56 +219,84 @@ impl HttpClient {
                 return Err(HttpError::Downgrade);
             }
             visited.push(next);
+            from = From::Zone(zone);
         }
     }
 
+    /// Sends a request to where it may go, and tells where that was.
     async fn send(
         &self,
         url: &Url,
         route: Option<TrackerRoute>,
-        is_first: bool,
+        from: From,
         bounds: Bounds,
-    ) -> Result<Response, HttpError> {
-        let request = self.client_for(url, route, is_first)?.get(url.clone());
-        match tokio::time::timeout(bounds.idle.max(CONNECT_TIMEOUT), request.send()).await {
-            Ok(sent) => sent.map_err(explain),
-            Err(_) => Err(HttpError::Timeout),
+    ) -> Result<(Response, Zone), HttpError> {
+        let may_be_private = may_be_private(url, route, from)?;
+        let clients = match route.map(|route| route.family) {
+            None => &self.any,
+            Some(Family::V4) => &self.v4,
+            Some(Family::V6) => &self.v6,
+        };
+        // An address passes no look-up.
+        let zone = zone_of_literal(url);
+        let outcome = match zone {
+            Some(Zone::Forbidden) => Err(LookupError::Forbidden.into()),
+            Some(Zone::Private) => Err(LookupError::NotPublic.into()),
+            Some(Zone::Public) | None => send_by(&clients.public, url, bounds).await,
+        };
+        match outcome {
+            Err(HttpError::Lookup(LookupError::NotPublic)) if may_be_private => {
+                Ok((send_by(&clients.private, url, bounds).await?, Zone::Private))
+            }
+            Err(HttpError::Lookup(LookupError::NotPublic)) if from == From::Zone(Zone::Public) => {
+                Err(HttpError::RedirectsInside)
+            }
+            outcome => Ok((outcome?, Zone::Public)),
         }
-    }
-
-    /// The client whose look-ups keep to the family and to the guard.
-    fn client_for(
-        &self,
-        url: &Url,
-        route: Option<TrackerRoute>,
-        is_first: bool,
-    ) -> Result<&Client, HttpError> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(HttpError::NotHttp);
-        }
-        let Some(TrackerRoute { rules, family, may_stay_here }) = route else { return Ok(&self.any) };
-        let may_stay_here = if is_first { may_stay_here } else { check_redirect(url, rules)? };
-        Ok(match (family, rules.guard && !may_stay_here) {
-            (Family::V4, false) => &self.v4,
-            (Family::V6, false) => &self.v6,
-            (Family::V4, true) => &self.v4_guarded,
-            (Family::V6, true) => &self.v6_guarded,
-        })
     }
 }
 
-/// Holds a tracker's redirect to the rules; whether it may lead to this machine under the guard.
+/// Whether a hop may lead to a private address.
+fn may_be_private(url: &Url, route: Option<TrackerRoute>, from: From) -> Result<bool, HttpError> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(HttpError::NotHttp);
+    }
+    Ok(match (route, from) {
+        (None, From::Given) => true, // a person's own
+        (None, From::Zone(zone)) => zone == Zone::Private,
+        (Some(route), From::Given) => route.may_be_private,
+        (Some(route), From::Zone(zone)) => check_redirect(url, route.rules)? && zone == Zone::Private,
+    })
+}
+
+/// The zone of a URL whose host is an address.
+pub(crate) fn zone_of_literal(url: &Url) -> Option<Zone> {
+    match url.host()? {
+        url::Host::Ipv4(ip) => Some(lookup::zone(ip.into())),
+        url::Host::Ipv6(ip) => Some(lookup::zone(ip.into())),
+        url::Host::Domain(_) => None,
+    }
+}
+
+async fn send_by(client: &Client, url: &Url, bounds: Bounds) -> Result<Response, HttpError> {
+    match tokio::time::timeout(bounds.idle.max(CONNECT_TIMEOUT), client.get(url.clone()).send()).await {
+        Ok(sent) => sent.map_err(explain),
+        Err(_) => Err(HttpError::Timeout),
+    }
+}
+
+/// Holds a tracker's redirect to the rules; whether it may lead to a private address under them.
 fn check_redirect(url: &Url, rules: UrlRules) -> Result<bool, HttpError> {
     // The rules look at host and path; the query may have grown long by an announce.
     let mut bare = url.clone();
     bare.set_query(None);
     let url = TrackerUrl::parse(bare.as_str())?;
     url.check_redirect(rules)?;
-    Ok(url.has_announce_path())
+    Ok(url.check_private(rules).is_ok())
 }
 
 /// Where the response sends us on to, if it is a redirect.
-fn location(here: &Url, response: &Response) -> Option<Result<Url, HttpError>> {
+pub(crate) fn location(here: &Url, response: &Response) -> Option<Result<Url, HttpError>> {
     let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     let location = response.headers().get(header::LOCATION).filter(|_| redirects)?;
     let next = location.to_str().ok().and_then(|to| here.join(to).ok());
@@ -291,17 +325,17 @@ async fn read(mut response: Response, bounds: Bounds) -> Result<Body, HttpError>
 }
 
 fn redirected(to: &Url, error: HttpError) -> HttpError {
-    let host = format!(
-        "{}://{}:{}",
-        to.scheme(),
-        to.host_str().unwrap_or_default(),
-        to.port_or_known_default().unwrap_or_default()
-    );
-    HttpError::Redirected { host, error: Box::new(error) }
+    HttpError::Redirected { host: origin(to), error: Box::new(error) }
+}
+
+/// Scheme, host and port: what of a URL may be shown.
+pub(crate) fn origin(url: &Url) -> String {
+    let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+    format!("{}://{host}:{port}", url.scheme())
 }
 
 /// Finds the cause that a person can do something about, deep in the client's error.
-fn explain(error: reqwest::Error) -> HttpError {
+pub(crate) fn explain(error: reqwest::Error) -> HttpError {
     let error = error.without_url();
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
     let mut deepest = String::new();
@@ -339,14 +373,19 @@ pub(crate) fn io_text(error: &io::Error) -> String {
 }
 
 fn new_client(user_agent: &str, local: LocalAddrs, lookup: Lookup) -> Result<Client, HttpError> {
-    let tls = TLS.as_ref().map_err(|error| HttpError::Unavailable(error.clone()))?;
     let from = match lookup.family {
         Some(Family::V4) => local.v4.map(IpAddr::from),
         Some(Family::V6) => local.v6.map(IpAddr::from),
         None => None,
     };
-    Client::builder()
-        .local_address(from.filter(|ip| !ip.is_loopback()))
+    let builder = builder(user_agent, lookup)?.pool_max_idle_per_host(0);
+    built(builder.local_address(from.filter(|ip| !ip.is_loopback())))
+}
+
+/// What holds for all clients.
+pub(crate) fn builder(user_agent: &str, lookup: Lookup) -> Result<ClientBuilder, HttpError> {
+    let tls = TLS.as_ref().map_err(|error| HttpError::Unavailable(error.clone()))?;
+    let builder = Client::builder()
         .user_agent(user_agent)
         .tls_backend_preconfigured(tls.clone())
         .http1_only()
@@ -355,10 +394,12 @@ fn new_client(user_agent: &str, local: LocalAddrs, lookup: Lookup) -> Result<Cli
         .referer(false)
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
-        .pool_max_idle_per_host(0)
-        .dns_resolver(Arc::new(lookup))
-        .build()
-        .map_err(|error| HttpError::Unavailable(error.without_url().to_string()))
+        .dns_resolver(Arc::new(lookup));
+    Ok(builder)
+}
+
+pub(crate) fn built(builder: ClientBuilder) -> Result<Client, HttpError> {
+    builder.build().map_err(|error| HttpError::Unavailable(error.without_url().to_string()))
 }
 
 /// One configuration for all clients: loading the system's roots takes milliseconds.
@@ -367,6 +408,8 @@ static TLS: LazyLock<Result<rustls::ClientConfig, String>> = LazyLock::new(|| {
     let builder = rustls::ClientConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
     let mut config = builder.with_root_certificates(roots()).with_no_client_auth();
+    #[cfg(feature = "planted")]
+    crate::planted::trust(&mut config);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 });
@@ -385,59 +428,6 @@ fn roots() -> rustls::RootCertStore {
         store.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
     }
     store
-}
-
-/// Looks up names for one client.
-#[derive(Clone, Copy, Debug)]
-struct Lookup {
-    /// Only addresses of this family; of either, if `None`.
-    family: Option<Family>,
-    /// No address of this machine.
-    guarded: bool,
-}
-
-impl Resolve for Lookup {
-    fn resolve(&self, name: Name) -> Resolving {
-        let lookup = *self;
-        Box::pin(async move {
-            let addrs = lookup.addrs(name.as_str(), 0).await?;
-            Ok(Box::new(addrs.into_iter()) as Addrs)
-        })
-    }
-}
-
-impl Lookup {
-    async fn addrs(self, name: &str, port: u16) -> Result<Vec<SocketAddr>, LookupError> {
-        let found = bind::look_up((name, port)).await;
-        let mut addrs = found.map_err(|error| LookupError::Failed(lookup_text(&error)))?;
-        addrs.retain(|addr| self.family.is_none_or(|family| Family::from(*addr) == family));
-        if addrs.is_empty() {
-            return Err(LookupError::NoneOfFamily);
-        }
-        addrs.retain(|addr| !self.guarded || !tracker::is_this_machine(addr.ip()));
-        if addrs.is_empty() { Err(LookupError::ThisMachine) } else { Ok(addrs) }
-    }
-}
-
-/// The addresses of a tracker's host in one family, for UDP.
-pub(crate) async fn lookup_udp(
-    host: &tracker::Host,
-    port: u16,
-    family: Family,
-) -> Result<Vec<SocketAddr>, LookupError> {
-    match host {
-        tracker::Host::Name(name) => Lookup { family: Some(family), guarded: false }.addrs(name, port).await,
-        tracker::Host::Ip(ip) => {
-            let addr = SocketAddr::new(IpAddr::to_canonical(ip), port);
-            if Family::from(addr) == family { Ok(vec![addr]) } else { Err(LookupError::NoneOfFamily) }
-        }
-    }
-}
-
-/// `failed to lookup address information: Name or service not known`, without its first half.
-fn lookup_text(error: &io::Error) -> String {
-    let text = io_text(error);
-    text.rsplit(": ").next().unwrap_or_default().to_lowercase()
 }
 
 #[cfg(test)]

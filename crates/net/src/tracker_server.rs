@@ -1,4 +1,4 @@
-//! A small HTTP tracker over [`tracker::serve::Tracker`], for the demo and for tests.
+//! A small HTTP and UDP tracker over [`tracker::serve::Tracker`], for the demo and for tests.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
@@ -29,13 +29,18 @@ const MAX_CONNECTIONS: usize = 256;
 /// How long a connection may last.
 const CONNECTION_TIME: Duration = Duration::from_secs(20);
 
+/// The longest packet that is read: an announce, or a scrape of as many torrents as are answered, with room to spare.
+const MAX_PACKET: usize = 2048;
+
 /// A running tracker: `GET /announce` and `GET /scrape`. It stops when it is dropped.
 #[derive(Debug)]
 pub struct TrackerServer {
     addrs: Vec<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
 }
 
+#[derive(Debug)]
 struct Shared {
     epoch: Instant,
     tracker: Mutex<Tracker>,
@@ -52,10 +57,10 @@ impl TrackerServer {
         let app = Router::new()
             .route("/announce", get(announce))
             .route("/scrape", get(scrape))
-            .with_state(shared)
+            .with_state(shared.clone())
             .into_make_service_with_connect_info::<Origin>();
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let mut server = TrackerServer { addrs: Vec::new(), tasks: Vec::new() };
+        let mut server = TrackerServer { addrs: Vec::new(), tasks: Vec::new(), shared };
         for &addr in addrs {
             let listener = Bounded { listener: crate::bind::tcp_listener(addr)?, permits: permits.clone() };
             server.addrs.push(listener.listener.local_addr()?);
@@ -68,7 +73,19 @@ impl TrackerServer {
         Ok(server)
     }
 
-    /// Where it listens, in the order of what [`TrackerServer::start`] was given.
+    /// Serves the same swarms over UDP on `addr` (port 0: one that is free) as well, and tells where. Must be called within
+    /// a tokio runtime.
+    ///
+    /// # Errors
+    /// The address is not ours, or its port is taken.
+    pub fn serve_udp(&mut self, addr: SocketAddr) -> io::Result<SocketAddr> {
+        let socket = crate::bind::udp(addr)?;
+        let addr = socket.local_addr()?;
+        self.tasks.push(tokio::spawn(serve_packets(socket, self.shared.clone())));
+        Ok(addr)
+    }
+
+    /// Where it listens for HTTP, in the order of what [`TrackerServer::start`] was given.
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addrs
     }
@@ -95,6 +112,17 @@ async fn announce(
 
 async fn scrape(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> impl IntoResponse {
     reply(shared.with_tracker(|tracker, now| tracker.scrape(now, &query.unwrap_or_default())))
+}
+
+/// An error of a socket is that of one packet, which is as good as lost.
+async fn serve_packets(socket: UdpSocket, shared: Arc<Shared>) {
+    let mut buf = [0; MAX_PACKET];
+    loop {
+        let Ok((len, from)) = socket.recv_from(&mut buf).await else { continue };
+        if let Some(answer) = shared.with_tracker(|tracker, now| tracker.packet(now, from, &buf[..len])) {
+            let _ = socket.send_to(&answer, from).await;
+        }
+    }
 }
 
 /// Clients come once in half an hour: no connection is kept for the next time.

@@ -2,7 +2,8 @@
 
 use crate::bind;
 use crate::bind::LocalAddrs;
-use crate::http::{LookupError, io_text, lookup_udp};
+use crate::http::io_text;
+use crate::lookup::{Lookup, LookupError, look_up, zone_of};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -13,7 +14,7 @@ use tokio::net::UdpSocket;
 use tokio::time::Instant;
 use tracker::Host;
 use tracker::udp::{Connection, Exchange, Family, Reply, Request, Retransmit};
-use types::Time;
+use types::{Time, Zone};
 
 /// How many trackers' connection ids are remembered; at the limit those that are over are dropped, then all.
 const MAX_CONNECTIONS: usize = 256;
@@ -56,7 +57,8 @@ impl UdpTrackers {
         UdpTrackers { epoch: Instant::now(), retransmit, local, connections: Mutex::default() }
     }
 
-    /// Makes one request over one address family; it ends within [`Retransmit::total`] and ten seconds for the look-up.
+    /// Makes one request over one address family; it ends within [`Retransmit::total`] and ten seconds for the look-up. A
+    /// host at a private address is asked if `may_be_private` says so.
     ///
     /// # Errors
     /// No address of this family, no answer, or the tracker's own refusal.
@@ -65,9 +67,11 @@ impl UdpTrackers {
         host: &Host,
         port: u16,
         family: Family,
+        may_be_private: bool,
         request: &Request,
     ) -> Result<Reply, UdpError> {
-        let addrs = tokio::time::timeout(LOOKUP_TIMEOUT, lookup_udp(host, port, family)).await;
+        let looking = addresses(host, port, family, may_be_private);
+        let addrs = tokio::time::timeout(LOOKUP_TIMEOUT, looking).await;
         let addrs = addrs.unwrap_or_else(|_| Err(LookupError::Failed("no name server answers".into())))?;
         let deadline = Instant::now() + self.retransmit.total;
         let mut last = UdpError::from(LookupError::NoneOfFamily);
@@ -107,16 +111,27 @@ impl UdpTrackers {
         exchange: &mut Exchange,
     ) -> io::Result<Result<Reply, tracker::Error>> {
         let mut buf = vec![0; MAX_PACKET];
+        #[cfg(feature = "planted")]
+        let mut transaction = [0; 4];
         loop {
             if let Some(packet) = exchange.poll_transmit() {
                 socket.send(&packet).await?;
+                #[cfg(feature = "planted")]
+                transaction.copy_from_slice(&packet[12..16]);
             }
             if let Some(outcome) = exchange.take_outcome() {
                 return Ok(outcome);
             }
             let timeout = self.epoch + exchange.poll_timeout().since(Time::ZERO);
             match tokio::time::timeout_at(timeout, socket.recv(&mut buf)).await {
-                Ok(received) => exchange.handle_packet(self.now(), &buf[..received?]),
+                Ok(received) => {
+                    let len = received?;
+                    #[cfg(feature = "planted")]
+                    if crate::planted::is("any-answer") {
+                        buf[4..8].copy_from_slice(&transaction);
+                    }
+                    exchange.handle_packet(self.now(), &buf[..len]);
+                }
                 Err(_) => exchange.handle_timeout(self.now()),
             }
         }
@@ -149,6 +164,22 @@ impl UdpTrackers {
     fn now(&self) -> Time {
         Time::ZERO + self.epoch.elapsed()
     }
+}
+
+/// Where a tracker may be asked: at its public addresses, or at private ones if it has no other and may be at such.
+async fn addresses(
+    host: &Host,
+    port: u16,
+    family: Family,
+    may_be_private: bool,
+) -> Result<Vec<SocketAddr>, LookupError> {
+    let addrs = match host {
+        Host::Name(name) => look_up(name, port).await?,
+        Host::Ip(ip) => vec![SocketAddr::new(ip.to_canonical(), port)],
+    };
+    let addrs: Vec<_> = addrs.into_iter().filter(|&addr| Family::from(addr) == family).collect();
+    let zone = if may_be_private && zone_of(&addrs) == Zone::Private { Zone::Private } else { Zone::Public };
+    Lookup { family: Some(family), zone }.keep(addrs)
 }
 
 /// Randomness from the system, by way of the standard library's hash keys.

@@ -85,6 +85,14 @@ impl Session {
         self.settle();
     }
 
+    /// Several torrents come at once: as [`Input::Added`] for each of them, but who runs and what each gets is decided once,
+    /// which costs as much as the torrents that run.
+    pub fn add_all(&mut self, now: Time, torrents: impl IntoIterator<Item = (TorrentId, Torrent)>) {
+        self.now = self.now.max(now);
+        torrents.into_iter().for_each(|(id, torrent)| self.on_added(id, &torrent));
+        self.settle();
+    }
+
     /// Lets deadlines pass. To be called at [`poll_timeout`](Self::poll_timeout); earlier or later is harmless.
     pub fn handle_timeout(&mut self, now: Time) {
         self.now = self.now.max(now);

@@ -23,8 +23,16 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(10);
 enum Block {
     Missing,
     Good,
-    /// Not what it should be, in the way that this number tells.
-    Bad(u32),
+    Bad(Bad),
+}
+
+/// What a block is in place of what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bad {
+    /// In which way it is wrong.
+    pub(crate) way: u32,
+    /// The peer that sent it.
+    pub(crate) by: u32,
 }
 
 impl Block {
@@ -32,7 +40,7 @@ impl Block {
     fn digest(self, piece: PieceIndex, number: u32) -> BlockDigest {
         let version = match self {
             Block::Missing | Block::Good => 0,
-            Block::Bad(way) => u64::from(way) + 1,
+            Block::Bad(bad) => u64::from(bad.way) + 1,
         };
         let place = u64::from(piece.get()) << 32 | u64::from(number);
         BlockDigest((u128::from(place) << 64 | u128::from(version)).to_be_bytes())
@@ -68,7 +76,7 @@ impl Disk {
     }
 
     /// Takes a block; `bad` tells how it is wrong, if it is.
-    pub(crate) fn take(&mut self, block: BlockRange, bad: Option<u32>) -> Taken {
+    pub(crate) fn take(&mut self, block: BlockRange, bad: Option<Bad>) -> Taken {
         if self.holds(block) {
             return Taken::No;
         }
@@ -95,7 +103,11 @@ impl Disk {
         } else {
             self.failed.insert(piece);
         }
-        Hashed { good, digests }
+        let spoilers = blocks.iter().filter_map(|block| match block {
+            Block::Bad(bad) => Some(bad.by),
+            Block::Good | Block::Missing => None,
+        });
+        Hashed { good, digests, spoilers: spoilers.collect() }
     }
 
     /// What is found at the next start: everything, or after a crash what was synced.
@@ -130,4 +142,6 @@ pub(crate) struct Hashed {
     pub(crate) good: bool,
     /// Of each of its blocks; none if the piece is good and never failed.
     pub(crate) digests: Vec<BlockDigest>,
+    /// Who sent a bad block of it.
+    pub(crate) spoilers: BTreeSet<u32>,
 }

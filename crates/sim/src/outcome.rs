@@ -1,6 +1,7 @@
 //! What came of a run.
 
 use crate::spec::Role;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use swarm::Stats;
 
@@ -40,6 +41,10 @@ pub struct PeerOutcome {
     pub banned_liars: u32,
     /// Peers that were honest and were banned.
     pub banned_honest: u32,
+    /// Pieces that came and were not what they should be.
+    pub failed_pieces: u32,
+    /// By the number of a liar: how many pieces it spoiled, and whether it was banned.
+    pub liars: BTreeMap<u32, (u32, bool)>,
     /// How its film went, if it plays one.
     pub playback: Option<Playback>,
 }
@@ -63,8 +68,21 @@ impl PeerOutcome {
             wasted: 0,
             banned_liars: 0,
             banned_honest: 0,
+            failed_pieces: 0,
+            liars: BTreeMap::new(),
             playback: None,
         }
+    }
+
+    /// These spoiled one piece.
+    pub(crate) fn spoil(&mut self, spoilers: &BTreeSet<u32>) {
+        self.failed_pieces += 1;
+        spoilers.iter().for_each(|&liar| self.liars.entry(liar).or_default().0 += 1);
+    }
+
+    /// A liar was banned.
+    pub(crate) fn punish(&mut self, liar: u32) {
+        self.liars.entry(liar).or_default().1 = true;
     }
 
     /// What a brain counted in its life.

@@ -41,6 +41,10 @@ pub struct Report {
     pub banned_liars: u32,
     /// Honest ones.
     pub banned_honest: u32,
+    /// Liars that spoiled two pieces of a peer or more and were not banned by it, summed over peers.
+    pub spared_liars: u32,
+    /// How many pieces of one peer came in vain for each liar that spoiled one of them, of the peer where it is most.
+    pub failed_per_liar: f64,
     /// How long the run took in virtual time.
     pub virtual_secs: f64,
     /// How long it took in real time.
@@ -94,6 +98,8 @@ impl Report {
             stalled: stalled(outcome),
             banned_liars: outcome.peers.iter().map(|peer| peer.banned_liars).sum(),
             banned_honest: outcome.peers.iter().map(|peer| peer.banned_honest).sum(),
+            spared_liars: outcome.peers.iter().map(spared).sum(),
+            failed_per_liar: outcome.peers.iter().map(failed_per_liar).fold(0.0, f64::max),
             virtual_secs: outcome.took.as_secs_f64(),
             real_secs: real.as_secs_f64(),
             events: outcome.events,
@@ -212,6 +218,17 @@ fn free_riders(outcome: &Outcome, size: u64) -> Option<f64> {
     let riders = outcome.peers.iter().filter(|peer| peer.role == Role::FreeRider);
     let done = median(riders.map(|peer| ratio(peer.done_at_half, size)).collect());
     (done > 0.0).then(|| 1.0 / done)
+}
+
+fn spared(victim: &PeerOutcome) -> u32 {
+    let spared = victim.liars.values().filter(|&&(spoiled, banned)| spoiled >= 2 && !banned);
+    u32::try_from(spared.count()).unwrap_or(u32::MAX)
+}
+
+/// How many of its pieces failed, for each liar that spoiled one.
+fn failed_per_liar(victim: &PeerOutcome) -> f64 {
+    let liars = victim.liars.values().filter(|&&(spoiled, _)| spoiled > 0).count() as u64;
+    ratio(victim.failed_pieces.into(), liars.max(1))
 }
 
 fn stalled(outcome: &Outcome) -> Option<f64> {

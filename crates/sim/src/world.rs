@@ -11,7 +11,7 @@ mod faults;
 mod line;
 mod player;
 
-use crate::disk::{Disk, Taken};
+use crate::disk::{Bad, Disk, Taken};
 use crate::outcome::{Outcome, PeerOutcome};
 use crate::queue::Queue;
 use crate::spec::{PeerSpec, Role, Spec};
@@ -310,6 +310,7 @@ impl<'a> World<'a> {
             self.tell(node, Input::PieceVerified { piece, digests: &hashed.digests });
             self.play_on(node, piece);
         } else {
+            this.outcome.spoil(&hashed.spoilers);
             let digests: Vec<_> = hashed.digests.into_iter().map(Some).collect();
             self.tell(node, Input::PieceFailed { piece, from_disk: false, digests: &digests });
         }
@@ -320,7 +321,7 @@ impl<'a> World<'a> {
         self.sent_when_out = Some(seeds.map(|node| node.swarm.stats(self.now).uploaded).sum());
     }
 
-    fn take_block(&mut self, to: u32, block: BlockRange, bad: Option<u32>) {
+    fn take_block(&mut self, to: u32, block: BlockRange, bad: Option<Bad>) {
         let peer = PeerKey(to.into());
         let end = &mut self.ends[to as usize];
         let node = end.node;
@@ -424,8 +425,11 @@ impl World<'_> {
                 self.say(end_of(peer), Message::Cancel(block.into()));
             }
             Output::Serve { peer, block } => self.serve(end_of(peer), block),
-            // No brain here offers metadata.
-            Output::ServeMetadata { .. } => {}
+            // No brain here offers metadata, or exchanges peers, or asks for so much.
+            Output::ServeMetadata { .. }
+            | Output::PeersTold { .. }
+            | Output::Hold { .. }
+            | Output::Release { .. } => {}
             Output::DropServes { peer } => self.drop_serves(end_of(peer)),
             Output::Connect { addr } => self.dial(node, addr),
             Output::Disconnect { peer, .. } => self.hang_up(end_of(peer)),
@@ -466,13 +470,14 @@ impl World<'_> {
     }
 
     fn banned(&mut self, node: u32, addr: SocketAddr) {
-        let honest =
-            self.node_at(addr).is_none_or(|other| self.nodes[other as usize].spec.poison_permille == 0);
+        let liar = self.node_at(addr).filter(|&other| self.nodes[other as usize].spec.poison_permille > 0);
         let outcome = &mut self.nodes[node as usize].outcome;
-        if honest {
-            outcome.banned_honest += 1;
-        } else {
-            outcome.banned_liars += 1;
+        match liar {
+            Some(liar) => {
+                outcome.banned_liars += 1;
+                outcome.punish(liar);
+            }
+            None => outcome.banned_honest += 1,
         }
     }
 

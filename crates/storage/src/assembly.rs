@@ -86,16 +86,19 @@ impl Assembly {
         self.due_bytes
     }
 
-    /// Everything that came and can be hashed is due; what an earlier run has left waits for something to come.
+    /// Everything that came and can be hashed is due, and what is complete and could not be written; what an earlier run
+    /// has left waits for something to come.
     pub(crate) fn set_all_due(&mut self) {
         for (&index, piece) in &mut self.pieces {
-            if piece.held > 0 && piece.unhashed() > 0 && self.due.insert(index) {
+            let is_due = piece.held > 0 && piece.unhashed() > 0 || piece.hashed == piece.blocks.len();
+            if is_due && self.due.insert(index) {
                 self.due_bytes += piece.held;
             }
         }
     }
 
-    /// Hashes what is due, and writes it. Tells the complete pieces, as far as it came, and what went wrong.
+    /// Hashes what is due, and writes it. Tells the complete pieces, as far as it came, and what went wrong; what could not
+    /// be written is still held.
     pub(crate) fn settle(&mut self, files: &Files) -> (Vec<(PieceIndex, Verdict)>, Result<(), Error>) {
         let due = std::mem::take(&mut self.due).into_iter();
         let mut pieces: Vec<(PieceIndex, Piece)> =
@@ -105,34 +108,36 @@ impl Assembly {
         let mut verdicts = Vec::new();
         for (index, mut piece) in pieces {
             if result.is_ok() && piece.hashed == piece.blocks.len() {
-                match self.finish(files, index, piece) {
-                    Ok(verdict) => verdicts.push((index, verdict)),
+                match self.finish(files, index, &mut piece) {
+                    Ok(verdict) => {
+                        self.held -= piece.held;
+                        verdicts.push((index, verdict));
+                        continue;
+                    }
                     Err(error) => result = Err(error),
                 }
-                continue;
-            }
-            if result.is_ok() && piece.hashed - piece.flushed >= RUN_BLOCKS {
-                match piece.write_hashed(files, index) {
-                    Ok(released) => self.held -= released,
-                    Err(error) => result = Err(error),
-                }
+            } else if result.is_ok() && piece.hashed - piece.flushed >= RUN_BLOCKS {
+                result = release(&mut self.held, &mut piece, |piece| piece.write_hashed(files, index));
             }
             self.pieces.insert(index, piece);
         }
         (verdicts, result)
     }
 
-    fn finish(&mut self, files: &Files, index: PieceIndex, mut piece: Piece) -> Result<Verdict, Error> {
-        self.held -= piece.held;
-        let hash: [u8; 20] = std::mem::take(&mut piece.sha1).finalize();
+    fn finish(&mut self, files: &Files, index: PieceIndex, piece: &mut Piece) -> Result<Verdict, Error> {
+        let hash: [u8; 20] = piece.sha1.clone().finalize();
         if files.layout.piece_hash(index) != Some(hash) {
             self.failed.insert(index);
             let from_disk = !piece.reread.is_empty();
             return Ok(Verdict::Bad { from_disk, digests: piece.evidence(files, index, &self.key, hash) });
         }
-        piece.write_hashed(files, index)?;
+        let some_were_written = !piece.written().is_empty();
+        release(&mut self.held, piece, |piece| piece.write_hashed(files, index))?;
+        if some_were_written && files.is_cut(index) {
+            return Ok(Verdict::Bad { from_disk: true, digests: Vec::new() });
+        }
         files.deal_out(index)?;
-        Ok(Verdict::Good { digests: piece.digests.unwrap_or_default() })
+        Ok(Verdict::Good { digests: piece.digests.take().unwrap_or_default() })
     }
 
     /// Bytes of blocks in memory.
@@ -149,7 +154,7 @@ impl Assembly {
                 break;
             };
             let all = piece.blocks.len();
-            self.held -= piece.write(files, index, 0, all)?;
+            release(&mut self.held, piece, |piece| piece.write(files, index, 0, all))?;
         }
         Ok(())
     }
@@ -157,7 +162,7 @@ impl Assembly {
     /// Writes the held blocks that need not be read back.
     pub(crate) fn write_hashed(&mut self, files: &Files) -> Result<(), Error> {
         for (&index, piece) in &mut self.pieces {
-            self.held -= piece.write_hashed(files, index)?;
+            release(&mut self.held, piece, |piece| piece.write_hashed(files, index))?;
         }
         Ok(())
     }
@@ -186,6 +191,14 @@ impl Assembly {
     fn nothing_due(&mut self) {
         self.due.clear();
         self.due_bytes = 0;
+    }
+
+    /// What is written of a piece may not be there any more: it is hashed once more, from its first block on.
+    pub(crate) fn doubt(&mut self, index: PieceIndex) {
+        let Some(piece) = self.pieces.get_mut(&index) else { return };
+        (piece.hashed, piece.flushed, piece.sha1) = (0, 0, Sha1::new());
+        piece.reread.clear();
+        piece.digests.iter_mut().for_each(Vec::clear);
     }
 
     /// Forgets one piece.
@@ -341,16 +354,15 @@ impl Piece {
         (sha1.finalize() == hash).then_some(digests)
     }
 
-    /// Writes the hashed blocks; returns how many bytes that released.
-    fn write_hashed(&mut self, files: &Files, index: PieceIndex) -> Result<usize, Error> {
-        let released = self.write(files, index, self.flushed, self.hashed)?;
+    /// Writes the hashed blocks.
+    fn write_hashed(&mut self, files: &Files, index: PieceIndex) -> Result<(), Error> {
+        self.write(files, index, self.flushed, self.hashed)?;
         self.flushed = self.hashed;
-        Ok(released)
+        Ok(())
     }
 
-    /// Writes the held ones of blocks `from..to`; returns how many bytes that released.
-    fn write(&mut self, files: &Files, index: PieceIndex, from: usize, to: usize) -> Result<usize, Error> {
-        let held = self.held;
+    /// Writes the held ones of blocks `from..to`.
+    fn write(&mut self, files: &Files, index: PieceIndex, from: usize, to: usize) -> Result<(), Error> {
         let mut at = from;
         while at < to {
             let run = self.blocks[at..to].iter().map_while(Block::held).take(MAX_WRITE_BLOCKS);
@@ -366,13 +378,25 @@ impl Piece {
             }
             at += run.len();
         }
-        Ok(held - self.held)
+        Ok(())
     }
 
     fn written(&self) -> Vec<u32> {
         let numbered = self.blocks.iter().zip(0u32..);
         numbered.filter(|(block, _)| matches!(block, Block::Written)).map(|(_, n)| n).collect()
     }
+}
+
+/// Lets `work` write blocks of a piece, and takes those that it wrote off what is `held`, whatever came of the others.
+fn release(
+    held: &mut usize,
+    piece: &mut Piece,
+    work: impl FnOnce(&mut Piece) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let before = piece.held;
+    let result = work(piece);
+    *held -= before - piece.held;
+    result
 }
 
 impl Block {

@@ -13,7 +13,7 @@ use types::{Bitfield, PieceIndex};
 
 /// What to do about a file that is there and cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Unreadable {
+pub(crate) enum Unreadable {
     IsAnError,
     IsBad,
 }
@@ -38,6 +38,8 @@ impl TorrentDisk {
         if let Some(problem) = self.look_again().await? {
             return Err(problem);
         }
+        let (inner, all) = (self.inner.clone(), pieces.clone());
+        run_on(&self.inner.pool.workers, move || inner.files.forget_cached(&all)).await??;
         self.hash_on_disk(pieces, progress, Unreadable::IsAnError).await
     }
 
@@ -136,19 +138,33 @@ impl Inner {
             && todo.take(width, &mut pieces)
         {
             checked.pieces += u32::try_from(pieces.len()).expect("few");
-            let candidates: Vec<_> = pieces.drain(..).filter_map(|piece| self.candidate(piece)).collect();
-            let places: Vec<_> =
-                candidates.iter().map(|candidate| (candidate.piece, candidate.place)).collect();
-            let found = self.files.are_good(&places, &mut room);
-            for (candidate, found) in candidates.iter().zip(found) {
-                match found.and_then(|good| self.judge(candidate, good)) {
-                    Ok(true) => checked.good.push(candidate.piece),
-                    Err(error) if unreadable == Unreadable::IsAnError => return Err(error),
-                    Ok(false) | Err(_) => {}
-                }
-            }
+            self.check_abreast(pieces.drain(..), &mut room, unreadable, &mut checked.good)?;
         }
         Ok(checked)
+    }
+
+    /// Checks a few pieces together, and notes the good ones.
+    pub(crate) fn check_abreast(
+        &self,
+        pieces: impl Iterator<Item = PieceIndex>,
+        room: &mut ReadRoom,
+        unreadable: Unreadable,
+        good: &mut Vec<PieceIndex>,
+    ) -> Result<(), Error> {
+        if lock(&self.state).phase != Phase::Reading {
+            room.forget_hole();
+        }
+        let candidates: Vec<_> = pieces.filter_map(|piece| self.candidate(piece)).collect();
+        let places: Vec<_> = candidates.iter().map(|candidate| (candidate.piece, candidate.place)).collect();
+        let found = self.files.are_good(&places, room);
+        for (candidate, found) in candidates.iter().zip(found) {
+            match found.and_then(|good| self.judge(candidate, good)) {
+                Ok(true) => good.push(candidate.piece),
+                Err(error) if unreadable == Unreadable::IsAnError => return Err(error),
+                Ok(false) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// The piece as it is before it is hashed; `None` if it is not to be.

@@ -41,6 +41,9 @@ pub enum Error {
     /// The file system cannot hold a file of this size.
     #[error("{} is larger than this file system allows; choose a folder on another one", .0.display())]
     FileTooLarge(PathBuf),
+    /// The disk that holds the torrent's folder is not mounted, or all of the torrent's files are gone from it.
+    #[error("{} is not there now; it goes on when the disk is mounted, or the files are back", .0.display())]
+    Unavailable(PathBuf),
     /// The process has no file descriptor left.
     #[error("too many open files: cannot open {}; raise the limit (ulimit -n)", .0.display())]
     TooManyOpenFiles(PathBuf),
@@ -102,6 +105,7 @@ impl Error {
             Error::NotAFile(_) => "not_a_file",
             Error::BadName(_) => "bad_name",
             Error::FileTooLarge(_) => "file_too_large",
+            Error::Unavailable(_) => "unavailable",
             Error::TooManyOpenFiles(_) => "too_many_open_files",
             Error::Shorter(_) => "shorter",
             Error::Changed(_) => "changed",
@@ -119,7 +123,7 @@ impl Error {
 
     /// Whether the bytes may still be where they were, though they cannot be had now.
     pub(crate) fn will_pass(&self) -> bool {
-        matches!(self, Error::TooManyOpenFiles(_) | Error::NotVerified(_) | Error::Closed)
+        matches!(self, Error::TooManyOpenFiles(_))
     }
 
     /// What the operating system said when it was asked to `action` (a verb) `path`.

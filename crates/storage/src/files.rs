@@ -11,15 +11,17 @@ mod standing;
 use crate::abreast;
 use crate::handles::{Handle, Handles};
 use crate::limits::{HASH_ABREAST, READ_RUN};
-use crate::os::{Access, Os, stamp_of};
+use crate::os::{Access, Found, Os, stamp_of};
 use crate::parts::Parts;
 use crate::pool::{Shared, lock};
+use crate::root::Root;
 use crate::{Allocate, Error, Layout};
 use bytes::Bytes;
 use durable::Dirty;
 use hash::Sha1;
 use rustix::fd::OwnedFd;
 use standing::{Entries, Standing};
+use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -31,11 +33,13 @@ pub(crate) struct Files {
     pub(crate) layout: Layout,
     pub(crate) entries: Entries,
     pub(crate) parts: Parts,
-    root: PathBuf,
+    root: Root,
     torrent: u64,
     pool: Arc<Shared>,
     policy: Policy,
     dirty: Mutex<Dirty>,
+    /// See [`take_cut`](Self::take_cut).
+    cut: Mutex<BTreeSet<PieceIndex>>,
     zeros_hash: OnceLock<[u8; 20]>,
 }
 
@@ -47,6 +51,10 @@ pub(crate) struct Policy {
     pub(crate) known: Vec<bool>,
     pub(crate) allocate: Allocate,
     pub(crate) overwrite: bool,
+    /// See [`OpenOptions::patient`](crate::OpenOptions::patient).
+    pub(crate) patient: bool,
+    /// See [`OpenOptions::broken_off`](crate::OpenOptions::broken_off).
+    pub(crate) broken_off: bool,
 }
 
 /// Where to read a piece.
@@ -68,12 +76,19 @@ pub(crate) struct ReadRoom {
     hole: Option<(usize, Range<u64>)>,
 }
 
+impl ReadRoom {
+    /// Something may have been written where a hole was.
+    pub(crate) fn forget_hole(&mut self) {
+        self.hole = None;
+    }
+}
+
 impl Files {
     pub(crate) fn new(
         layout: Layout,
         torrent: u64,
         pool: Arc<Shared>,
-        root: PathBuf,
+        root: Root,
         parts_path: PathBuf,
         mut policy: Policy,
     ) -> Files {
@@ -90,6 +105,7 @@ impl Files {
             pool,
             policy,
             dirty: Mutex::default(),
+            cut: Mutex::default(),
             zeros_hash: OnceLock::new(),
         };
         files.look();
@@ -104,8 +120,12 @@ impl Files {
     }
 
     fn look_at(&self, file: usize) {
+        self.saw(file, self.os().look(&self.root, self.layout.files()[file].path.as_str()));
+    }
+
+    fn saw(&self, file: usize, found: Result<Found, Error>) {
         let known = self.policy.overwrite || self.policy.known.get(file).copied().unwrap_or(false);
-        self.entries.saw(file, self.os().look(&self.root, self.layout.files()[file].path.as_str()), known);
+        self.entries.saw(file, found, known);
     }
 
     /// The first thing that keeps the wanted files from being used, if there is one.
@@ -124,7 +144,7 @@ impl Files {
     }
 
     pub(crate) fn path(&self, file: usize) -> PathBuf {
-        self.layout.path_under(&self.root, file)
+        self.layout.path_under(self.root.path(), file)
     }
 
     /// Whether a piece has bytes in unwanted files.
@@ -323,6 +343,22 @@ impl Files {
         })
     }
 
+    /// After a run that was broken off: files that are there, and hold some of `pieces`, are read from the disk from here on.
+    pub(crate) fn forget_cached(&self, pieces: &Bitfield) -> Result<(), Error> {
+        if !self.policy.broken_off {
+            return Ok(());
+        }
+        let holds_some = |&file: &usize| self.layout.pieces_of_file(file).any(|piece| pieces.contains(piece));
+        for file in self.regular().filter(holds_some) {
+            if self.entries.stamp(file).is_some_and(|stamp| stamp.size > 0) {
+                let handle = self.readable(file)?;
+                let forgot = self.os().forget_cached(&handle.fd);
+                forgot.map_err(|e| Error::os("sync", &self.path(file), e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// A piece was found good. Files in which it lies are the torrent's, and are synced with the next sync,
     /// since reading does not prove that they are durable.
     pub(crate) fn adopt(&self, piece: PieceIndex, place: Place) {
@@ -335,6 +371,73 @@ impl Files {
             self.entries.set_ours(slice.file);
             dirty.files.insert(slice.file);
         }
+    }
+}
+
+/// What somebody else cut off.
+impl Files {
+    /// The pieces of which bytes turned out to be gone since the last call.
+    ///
+    /// A file that is written to behind its end reads as zeros before that: whatever was there is lost by then.
+    pub(crate) fn take_cut(&self) -> BTreeSet<PieceIndex> {
+        std::mem::take(&mut *lock(&self.cut))
+    }
+
+    pub(crate) fn is_cut(&self, piece: PieceIndex) -> bool {
+        lock(&self.cut).contains(&piece)
+    }
+
+    pub(crate) fn is_patient(&self) -> bool {
+        self.policy.patient
+    }
+
+    /// Whether an error says that the torrent's folder as a whole is not there, and it is waited for.
+    pub(crate) fn is_away(&self, error: &Error) -> bool {
+        match error {
+            Error::Unavailable(_) => true,
+            Error::Gone(path) => self.policy.patient && path == self.root.path(),
+            _ => false,
+        }
+    }
+
+    /// A piece could not be read for this reason: finds out what else can't be there. Nothing may be written meanwhile.
+    pub(crate) fn look_around(&self, piece: PieceIndex, error: &Error) {
+        match error {
+            // Of a folder that is not there, everything is to be found again.
+            Error::Gone(path) if path == self.root.path() => return,
+            Error::Gone(_) | Error::Shorter(_) => {}
+            _ => return,
+        }
+        if self.place(piece) != Place::Files {
+            return lock(&self.cut).extend(self.parts.pieces());
+        }
+        for slice in self.layout.regular_slices(piece) {
+            let (file, path) = (slice.file, self.layout.files()[slice.file].path.as_str());
+            // One that cannot be looked at may be what it was.
+            let Ok(found) = self.os().look(&self.root, path) else { continue };
+            let size = match found {
+                Found::File(stamp) => stamp.size,
+                Found::Nothing => 0,
+            };
+            if found == Found::Nothing {
+                lock(&self.dirty).files.remove(&file);
+            }
+            self.saw(file, Ok(found));
+            self.note_cut(file, size);
+        }
+    }
+
+    /// Notes which pieces lack bytes, now that a file has this size. One in the parts file needs those that were dealt
+    /// out.
+    fn note_cut(&self, file: usize, size: u64) {
+        let (span, lengths) = (self.layout.files()[file].range(), self.layout.lengths());
+        let lacks_some = |piece: &PieceIndex| {
+            let end = lengths.piece_offset(*piece) + u64::from(lengths.piece_len(*piece));
+            end.min(span.end) > span.start + size
+                && (self.place(*piece) == Place::Files || self.is_wanted(file))
+        };
+        let cut: Vec<_> = self.layout.pieces_of_file(file).filter(lacks_some).collect();
+        lock(&self.cut).extend(cut);
     }
 }
 
@@ -403,7 +506,7 @@ impl Files {
         Ok(())
     }
 
-    /// Opens a wanted file for writing; creates it at its full length if nothing is there.
+    /// A wanted file, open for writing and at its full length; created if nothing is there.
     fn writable(&self, file: usize) -> Result<Arc<Handle>, Error> {
         match self.entries.standing(file) {
             Standing::Foreign => {
@@ -412,21 +515,24 @@ impl Files {
             Standing::Absent => self.create(file),
             Standing::Ours => {
                 let path = self.layout.files()[file].path.as_str();
-                self.handles().get((self.torrent, file), true, || {
-                    let fd = self.os().open(&self.root, path, Access::Write)?;
-                    self.fit(file, &fd)?;
-                    Ok(fd)
-                })
+                let open = || self.os().open(&self.root, path, Access::Write);
+                let handle = self.handles().get((self.torrent, file), true, open)?;
+                self.fit(file, &handle.fd)?;
+                Ok(handle)
             }
         }
     }
 
     /// Gives a file that is the torrent's the length that the torrent says. What a longer one has at its end
-    /// goes: with it the file would never be the one that the torrent is about.
+    /// goes: with it the file would never be the one that the torrent is about. What a shorter one lacks is noted.
     fn fit(&self, file: usize, fd: &OwnedFd) -> Result<(), Error> {
         let look = || stamp_of(fd).map_err(|e| Error::os("look at", &self.path(file), e));
         let length = self.layout.files()[file].length;
-        if look()?.size != length {
+        let size = look()?.size;
+        if size != length {
+            if size < length {
+                self.note_cut(file, size); // before it can be read as zeros
+            }
             self.os().set_len(fd, length).map_err(|e| Error::os("write", &self.path(file), e))?;
             self.entries.set_stamp(file, look()?);
             lock(&self.dirty).files.insert(file);
@@ -479,12 +585,11 @@ impl Files {
         for file in self.wanted() {
             let len = self.layout.files()[file].length;
             let there = self.entries.stamp(file).map(|stamp| stamp.size);
-            if there.is_some_and(|there| there > len) {
-                self.fit(file, &self.writable(file)?.fd)?;
-            }
-            if len == 0 && there.is_none() {
+            let is_too_long = there.is_some_and(|there| there > len);
+            if is_too_long || len == 0 && there.is_none() {
                 self.writable(file)?;
-            } else if len > 0 && self.policy.allocate == Allocate::Full {
+            }
+            if len > 0 && self.policy.allocate == Allocate::Full {
                 let handle = self.writable(file)?;
                 self.os()
                     .allocate(&handle.fd, there.unwrap_or(0), len)

@@ -18,14 +18,19 @@ mod create;
 mod digest;
 mod error;
 mod files;
+mod gate;
 mod handles;
+mod lanes;
 mod layout;
 pub mod limits;
 mod lru;
 mod options;
 mod os;
 mod parts;
+#[cfg(feature = "planted")]
+mod planted;
 mod pool;
+mod root;
 mod state;
 mod torrent;
 
@@ -34,6 +39,7 @@ pub use error::{Error, SyncError, WriteRefused};
 pub use layout::Layout;
 pub use options::{Allocate, DiskEvent, FileReport, FileStamp, OpenOptions, Report, Snapshot};
 pub use pool::{DiskPool, PoolSettings};
+pub use root::mount_point;
 pub use torrent::TorrentDisk;
 
 #[cfg(test)]

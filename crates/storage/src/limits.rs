@@ -6,6 +6,9 @@ use std::time::Duration;
 /// [`write_block`](crate::TorrentDisk::write_block) waits, and so does the peer that sends.
 pub const LANE_QUEUE: usize = 512;
 
+/// Devices that have write threads of their own. Torrents on further ones share those of others.
+pub const MAX_DEVICES: usize = 8;
+
 /// Jobs that a write thread takes from its queue at once; they count beside [`LANE_QUEUE`].
 pub const LANE_BATCH: usize = 128;
 
@@ -20,12 +23,12 @@ pub const READ_QUEUE: usize = 1024;
 /// Checks, syncs and opens that may wait for the work threads. At the limit the caller waits.
 pub const WORK_QUEUE: usize = 256;
 
-/// Bytes of one torrent's blocks that may be held because they are not hashed or not worth a write yet. Above
-/// it blocks are written out of order, released, and read back to be hashed. (A block that is a slice of a
+/// Bytes of one torrent's blocks that may be held because they are not hashed or not worth a write yet. At the
+/// limit blocks are written out of order, released, and read back to be hashed. (A block that is a slice of a
 /// larger buffer keeps the whole of it alive, but counts with its own length.)
 pub const HELD_PER_TORRENT: usize = 16 << 20;
 
-/// The same for all torrents of a pool together; the torrent whose block comes next gives way.
+/// The same for all torrents of a pool together; at the limit the torrent whose block comes next gives way.
 pub const HELD_PER_POOL: usize = 48 << 20;
 
 /// Bytes of one torrent's blocks that wait to be hashed together; then they are.
@@ -47,14 +50,14 @@ pub const MAX_WRITE_BLOCKS: usize = 64;
 /// Bytes that one read for upload or for hashing asks for.
 pub const READ_RUN: u32 = 256 << 10;
 
-/// Runs kept after a read for upload ([`READ_RUN`] each), over all torrents of a pool. The one used longest
-/// ago goes.
+/// Runs kept after a read for upload ([`READ_RUN`] each), over all torrents of a pool. At the limit the one used
+/// longest ago goes.
 pub const READ_CACHE_RUNS: usize = 32;
 
-/// Runs that went, of which the memory is kept to be read into again; that of others goes too.
+/// Runs that went, of which the memory is kept to be read into again; at the limit that of others goes too.
 pub const SPARE_RUNS: usize = 4;
 
-/// Files that a pool keeps open. The one used longest ago is closed and opened again when needed.
+/// Files that a pool keeps open. At the limit the one used longest ago is closed, and opened again when needed.
 pub const OPEN_FILES: usize = 256;
 
 /// Bytes that one checking job hashes before another torrent may have its turn, and what it was at is done.
@@ -75,7 +78,7 @@ pub const CHECK_BATCH_PIECES: u32 = 4096;
 /// Files or folders for which a sync takes one more thread, up to [`SYNC_THREADS`].
 pub const SYNCS_PER_THREAD: usize = 16;
 
-/// Threads that one sync has at most, for as long as it lasts; more files wait for one of them.
+/// Threads that one sync has at most, for as long as it lasts; at the limit files wait for one of them.
 pub const SYNC_THREADS: usize = 32;
 
 /// Files and folders above which a sync first has the whole file system written back at once.

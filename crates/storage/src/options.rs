@@ -8,6 +8,12 @@ use types::{Bitfield, BlockDigest, BlockRange, PieceIndex};
 pub struct OpenOptions {
     /// The folder that holds (or will hold) the torrent's file or folder.
     pub root: PathBuf,
+    /// The [mount point](crate::mount_point) that the root is known to lie under: as long as nothing is mounted there, the
+    /// torrent is [`Unavailable`](crate::Error::Unavailable).
+    pub mount: Option<PathBuf>,
+    /// Whether better times are waited for. A disk that is full is told as [`DiskEvent::Full`] then, and if the root is gone,
+    /// no piece is lost by that: writing has failed, and whoever opened it opens it again when the root is back.
+    pub patient: bool,
     /// Where bytes of unwanted files are kept that share a piece with wanted ones; created when first needed.
     pub parts_path: PathBuf,
     /// Which files are wanted, by index in the torrent; empty for all, pad files and links do not count.
@@ -26,7 +32,15 @@ pub struct OpenOptions {
     pub stamps: Vec<Option<FileStamp>>,
     /// Blocks of unfinished pieces that are on disk from an earlier run (an earlier [`Snapshot::partial`]).
     pub partial: Vec<(PieceIndex, Vec<u32>)>,
-    /// Is told what happens, in order, some at a time; on disk threads: it must not block.
+    /// Whether an earlier run may have left bytes in memory that it could not make durable: files are synced, and read from
+    /// the disk, before they are [checked](crate::TorrentDisk::check).
+    pub broken_off: bool,
+    /// Bytes that may have come and not be durable: above it [`write_block`](crate::TorrentDisk::write_block) waits for a
+    /// [`sync`](crate::TorrentDisk::sync) that ends. Whoever sets it must sync without being asked to.
+    pub max_unsynced: u64,
+    /// Is told what happens, in order, some at a time; one call at a time. It is called on disk threads, and on those that
+    /// call [`write_block`](crate::TorrentDisk::write_block) and [`tell`](crate::TorrentDisk::tell): it must not block, nor
+    /// call anything of this torrent's disk, which would wait for it to return.
     pub events: Box<dyn Fn(Vec<DiskEvent>) + Send + Sync>,
 }
 
@@ -39,6 +53,8 @@ impl OpenOptions {
     ) -> OpenOptions {
         OpenOptions {
             root: root.into(),
+            mount: None,
+            patient: false,
             parts_path: parts_path.into(),
             wanted: Vec::new(),
             allocate: Allocate::Sparse,
@@ -47,6 +63,8 @@ impl OpenOptions {
             trusted: None,
             stamps: Vec::new(),
             partial: Vec::new(),
+            broken_off: false,
+            max_unsynced: u64::MAX,
             events: Box::new(events),
         }
     }
@@ -97,6 +115,11 @@ pub enum DiskEvent {
         /// Which piece.
         piece: PieceIndex,
     },
+    /// There is no room on the disk, as the error says. Nothing is lost: what came is kept in memory, what comes waits, and
+    /// all is well again after a [`retry`](crate::TorrentDisk::retry) that tells [`DiskEvent::Room`].
+    Full(Error),
+    /// There is room on the disk again.
+    Room,
     /// Writing has stopped for good: every block from here on is refused. What is verified can still be read.
     Failed(Error),
 }

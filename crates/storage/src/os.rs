@@ -1,8 +1,10 @@
 //! Every operating-system call that this crate makes on a torrent's files.
 //!
-//! Nothing here follows a symbolic link below the root folder: paths are walked one element at a time with
-//! `O_NOFOLLOW`, which needs no `openat2` and is the same on other systems.
+//! Nothing here follows a symbolic link below the root folder, or leaves it. Linux sees to that itself (`openat2` with
+//! `RESOLVE_BENEATH`), even while somebody moves folders about; where it does not know how, and to make folders and to
+//! find out what is in the way, paths are walked one element at a time with `O_NOFOLLOW`.
 
+use crate::root::Root;
 use crate::{Error, FileStamp};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, SeekFrom};
@@ -34,7 +36,7 @@ pub(crate) enum Found {
 }
 
 /// Runs `call` until a signal does not interrupt it.
-fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+pub(crate) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {
             Err(Errno::INTR) => {}
@@ -93,7 +95,20 @@ impl Os {
     pub(crate) fn sync_data(&self, fd: impl AsFd) -> Result<(), Errno> {
         #[cfg(test)]
         self.faults.before_sync()?;
+        #[cfg(feature = "planted")]
+        if crate::planted::is("no-fdatasync") {
+            return Ok(());
+        }
         retry(|| rustix::fs::fdatasync(&fd))
+    }
+
+    /// Has what is read from here on come from the disk, where the system can do that: after a sync that failed, memory may
+    /// hold what the disk does not.
+    pub(crate) fn forget_cached(&self, fd: impl AsFd) -> Result<(), Errno> {
+        self.sync_data(&fd)?;
+        #[cfg(target_os = "linux")]
+        rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed)?;
+        Ok(())
     }
 
     /// Starts to write back everything on the file system of `root`, other people's files included, and waits
@@ -153,9 +168,9 @@ impl Os {
     }
 
     /// Opens the file at `path` below `root`, which must be there.
-    pub(crate) fn open(&self, root: &Path, path: &str, access: Access) -> Result<OwnedFd, Error> {
+    pub(crate) fn open(&self, root: &Root, path: &str, access: Access) -> Result<OwnedFd, Error> {
         #[cfg(test)]
-        self.faults.before_open(access).map_err(|e| Error::os("open", root, e))?;
+        self.faults.before_open(access).map_err(|e| Error::os("open", root.path(), e))?;
         let (parents, name) = split(path);
         let dir = self.open_parents(root, parents, access == Access::Create)?;
         let flags = match access {
@@ -165,8 +180,12 @@ impl Os {
         };
         // NONBLOCK: a pipe that somebody put there must not hold up the thread.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let full = || root.join(path);
-        let fd = retry(|| rustix::fs::openat(&dir, name, flags, FILE_MODE)).map_err(|errno| match errno {
+        let full = || root.path().join(path);
+        #[cfg(feature = "planted")]
+        if access == Access::Create && crate::planted::is("stray-file") {
+            let _ = std::fs::write(root.path().join("../stray"), b"");
+        }
+        let fd = retry(|| open_beneath(&dir, name, flags, FILE_MODE)).map_err(|errno| match errno {
             Errno::EXIST => Error::FileInTheWay(full()),
             Errno::NXIO => Error::NotAFile(full()),
             other => Error::os("open", &full(), other),
@@ -181,13 +200,15 @@ impl Os {
     /// # Errors
     ///
     /// If it is something other than a regular file, or the way there leads over a link or a file.
-    pub(crate) fn look(&self, root: &Path, path: &str) -> Result<Found, Error> {
+    pub(crate) fn look(&self, root: &Root, path: &str) -> Result<Found, Error> {
+        #[cfg(test)]
+        self.faults.before_look().map_err(|e| Error::os("look at", root.path(), e))?;
         let (parents, name) = split(path);
         let dir = match self.open_parents(root, parents, false) {
             Err(Error::Gone(_)) => return Ok(Found::Nothing),
             other => other?,
         };
-        let full = || root.join(path);
+        let full = || root.path().join(path);
         match retry(|| rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)) {
             Ok(stat) => {
                 regular(FileType::from_raw_mode(stat.st_mode), full)?;
@@ -199,10 +220,10 @@ impl Os {
     }
 
     /// Makes the folder itself durable (which files are in it), not what is in them.
-    pub(crate) fn sync_dir(&self, root: &Path, path: &str) -> Result<(), Error> {
+    pub(crate) fn sync_dir(&self, root: &Root, path: &str) -> Result<(), Error> {
         let dir = self.open_parents(root, path, false)?;
         let flags = OFlags::RDONLY | DIR_FLAGS;
-        let full = || root.join(path);
+        let full = || root.path().join(path);
         let fd = retry(|| rustix::fs::openat(&dir, ".", flags, Mode::empty()))
             .map_err(|e| Error::os("open", &full(), e))?;
         match retry(|| rustix::fs::fsync(&fd)) {
@@ -213,16 +234,19 @@ impl Os {
     }
 
     /// Removes a file that this process has just created.
-    pub(crate) fn remove(&self, root: &Path, path: &str) -> Result<(), Error> {
+    pub(crate) fn remove(&self, root: &Root, path: &str) -> Result<(), Error> {
         let (parents, name) = split(path);
         let dir = self.open_parents(root, parents, false)?;
         rustix::fs::unlinkat(&dir, name, AtFlags::empty())
-            .map_err(|e| Error::os("remove", &root.join(path), e))
+            .map_err(|e| Error::os("remove", &root.path().join(path), e))
     }
 
     /// Makes `root` and its parents where they are missing and says whether any was; fails if one may not
     /// write there.
-    pub(crate) fn make_root(&self, root: &Path) -> Result<bool, Error> {
+    pub(crate) fn make_root(&self, root: &Root) -> Result<bool, Error> {
+        root.must_be_mounted()?;
+        let opened = root;
+        let root = root.path();
         let missing = !root.is_dir();
         match std::fs::create_dir_all(root) {
             Ok(()) => {}
@@ -233,27 +257,42 @@ impl Os {
         }
         rustix::fs::access(root, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
             .map_err(|e| Error::os("write to", root, e))?;
+        opened.open()?;
         Ok(missing)
     }
 
     /// Makes it durable that `path` is in its folder.
     pub(crate) fn sync_parent(&self, path: &Path) -> Result<(), Error> {
         match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            Some(parent) => self.sync_dir(parent, ""),
-            None => self.sync_dir(Path::new("."), ""),
+            Some(parent) => self.sync_dir(&Root::new(parent.into(), None), ""),
+            None => self.sync_dir(&Root::new(".".into(), None), ""),
         }
     }
 
     /// Opens the folder at `path` below `root`; links are followed up to `root`, not below.
-    fn open_parents(&self, root: &Path, path: &str, create: bool) -> Result<OwnedFd, Error> {
+    fn open_parents(&self, root: &Root, path: &str, create: bool) -> Result<OwnedFd, Error> {
         let flags = OFlags::PATH | DIR_FLAGS;
-        let mut dir =
-            retry(|| rustix::fs::open(root, flags, Mode::empty())).map_err(|e| Error::os("open", root, e))?;
+        let dir = root.open()?;
+        if path.is_empty() {
+            return Ok(dir);
+        }
+        match retry(|| open_beneath(&dir, path, flags | OFlags::NOFOLLOW, Mode::empty())) {
+            Ok(opened) => Ok(opened),
+            // It leads out of the root, or is led there while we look.
+            Err(errno @ (Errno::XDEV | Errno::AGAIN)) => {
+                Err(Error::os("open", &root.path().join(path), errno))
+            }
+            Err(_) => self.walk(root.path(), dir, path, create),
+        }
+    }
+
+    /// The same one element at a time: makes those that are missing, or says which of them is in the way.
+    fn walk(&self, root: &Path, mut dir: OwnedFd, path: &str, create: bool) -> Result<OwnedFd, Error> {
+        let flags = OFlags::PATH | DIR_FLAGS | OFlags::NOFOLLOW;
         let mut walked = root.to_path_buf();
         for element in path.split('/').filter(|element| !element.is_empty()) {
             walked.push(element);
-            let open =
-                || retry(|| rustix::fs::openat(&dir, element, flags | OFlags::NOFOLLOW, Mode::empty()));
+            let open = || retry(|| open_beneath(&dir, element, flags, Mode::empty()));
             let mut opened = open();
             if create && matches!(opened, Err(Errno::NOENT)) {
                 opened = match retry(|| rustix::fs::mkdirat(&dir, element, DIR_MODE)) {
@@ -269,6 +308,31 @@ impl Os {
         }
         Ok(dir)
     }
+}
+
+/// Opens what lies at `path` below `dir`, over no link and no way out. Where the system cannot see to that, only a
+/// single element is opened.
+fn open_beneath(dir: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    #[cfg(feature = "planted")]
+    if crate::planted::is("followed-links") {
+        return rustix::fs::openat(dir, path, flags - OFlags::NOFOLLOW, mode);
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::ResolveFlags;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        // It takes no mode where nothing is made.
+        let mode = if flags.contains(OFlags::CREATE) { mode } else { Mode::empty() };
+        match rustix::fs::openat2(&dir, path, flags, mode, resolve) {
+            // Older than Linux 5.6, or forbidden where we run.
+            Err(Errno::NOSYS | Errno::PERM) => {}
+            other => return other,
+        }
+    }
+    if path.contains('/') {
+        return Err(Errno::NOSYS);
+    }
+    rustix::fs::openat(dir, path, flags | OFlags::NOFOLLOW, mode)
 }
 
 pub(crate) fn stamp_of(fd: impl AsFd) -> Result<FileStamp, Errno> {
@@ -289,6 +353,8 @@ fn stamp(stat: &rustix::fs::Stat) -> FileStamp {
 
 fn regular(kind: FileType, path: impl Fn() -> PathBuf) -> Result<(), Error> {
     match kind {
+        #[cfg(feature = "planted")]
+        FileType::Symlink if crate::planted::is("followed-links") => Ok(()),
         FileType::RegularFile => Ok(()),
         FileType::Directory => Err(Error::FolderInTheWay(path())),
         FileType::Symlink => Err(Error::SymbolicLink(path())),
@@ -319,6 +385,7 @@ pub(crate) mod faults {
         pub(crate) sync: Option<Errno>,
         pub(crate) allocate: Option<Errno>,
         pub(crate) create: Option<Errno>,
+        pub(crate) look: Option<Errno>,
         /// The most bytes that one write takes.
         pub(crate) short_writes: Option<usize>,
         /// Whether every other write is interrupted by a signal.
@@ -361,6 +428,10 @@ pub(crate) mod faults {
 
         pub(super) fn before_allocate(&self) -> Result<(), Errno> {
             self.0.lock().unwrap().allocate.map_or(Ok(()), Err)
+        }
+
+        pub(super) fn before_look(&self) -> Result<(), Errno> {
+            self.0.lock().unwrap().look.map_or(Ok(()), Err)
         }
 
         pub(super) fn before_open(&self, access: Access) -> Result<(), Errno> {

@@ -1,10 +1,11 @@
 //! The threads that touch disks, and what they share.
 //!
 //! Three kinds, so that none waits for another: *lanes* write (every torrent stays with one, which is why its
-//! pieces can be hashed in order of arrival), *readers* read for upload, *workers* do what takes long: checks
+//! pieces can be hashed in order of arrival, and every device has its own), *readers* read for upload, *workers* do what takes long: checks
 //! and syncs.
 
 use crate::handles::Handles;
+use crate::lanes::{Lanes, device_of};
 use crate::lru::Lru;
 use crate::os::Os;
 use crate::torrent::Inner;
@@ -12,6 +13,7 @@ use crate::{DiskEvent, Error, limits};
 use async_channel::{Receiver, RecvError, Sender};
 use bytes::Bytes;
 use std::convert::Infallible;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,8 +25,8 @@ use types::{BlockRange, PieceIndex};
 /// How many threads and how much memory a pool may use.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolSettings {
-    /// Threads that write (each torrent stays with one), and as many that read for upload, and as many that
-    /// check.
+    /// Threads that write to each device (each torrent stays with one), and as many that read for upload, and as many
+    /// that check.
     pub threads: usize,
     /// See [`limits::LANE_QUEUE`].
     pub lane_queue: usize,
@@ -71,7 +73,7 @@ pub(crate) struct Shared {
     pub(crate) held: AtomicUsize,
     pub(crate) readers: Sender<Job>,
     pub(crate) workers: Sender<Job>,
-    lanes: Vec<Sender<LaneJob>>,
+    lanes: Lanes,
     next_torrent: AtomicU64,
     ended: Receiver<Infallible>,
 }
@@ -125,10 +127,7 @@ impl DiskPool {
         let (alive, ended) = async_channel::bounded(1);
         let (readers, reads) = async_channel::bounded(limits::READ_QUEUE);
         let (workers, work) = async_channel::bounded(limits::WORK_QUEUE);
-        let mut lanes = Vec::with_capacity(threads);
         for n in 0..threads {
-            let (lane, blocks) = async_channel::bounded(settings.lane_queue.max(1));
-            start(format!("disk-write-{n}"), &alive, move || run_lane(&blocks))?;
             for (kind, jobs) in [("read", &reads), ("work", &work)] {
                 let jobs: Receiver<Job> = jobs.clone();
                 let run = move || {
@@ -138,8 +137,8 @@ impl DiskPool {
                 };
                 start(format!("disk-{kind}-{n}"), &alive, run)?;
             }
-            lanes.push(lane);
         }
+        let lanes = Lanes::new(threads, settings.lane_queue.max(1), alive)?;
         let shared = Shared {
             settings,
             os,
@@ -184,19 +183,13 @@ impl Shared {
         }
     }
 
-    /// A number for a new torrent, and the lane that is its own from now on.
-    pub(crate) fn assign(&self) -> (u64, Sender<LaneJob>) {
-        let id = self.next_torrent.fetch_add(1, Ordering::Relaxed);
-        (id, self.lane_of(id).clone())
-    }
-
-    pub(crate) fn lane_of(&self, torrent: u64) -> &Sender<LaneJob> {
-        let lane = usize::try_from(torrent).unwrap_or(0) % self.lanes.len();
-        &self.lanes[lane]
+    /// A number for a new torrent whose files lie at `path`, and the lane that is its own from now on.
+    pub(crate) fn assign(&self, path: &Path) -> (u64, Sender<LaneJob>) {
+        (self.next_torrent.fetch_add(1, Ordering::Relaxed), self.lanes.assign(device_of(path)))
     }
 
     pub(crate) fn worker_count(&self) -> usize {
-        self.lanes.len()
+        self.settings.threads.max(1)
     }
 }
 
@@ -214,7 +207,11 @@ pub(crate) async fn run_on<T: Send + 'static>(
     answer.recv().await.map_err(|_| Error::Closed)
 }
 
-fn start(name: String, alive: &Sender<Infallible>, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+pub(crate) fn start(
+    name: String,
+    alive: &Sender<Infallible>,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<(), Error> {
     let alive = alive.clone();
     let work = move || {
         run();
@@ -226,7 +223,7 @@ fn start(name: String, alive: &Sender<Infallible>, run: impl FnOnce() + Send + '
     }
 }
 
-fn run_lane(jobs: &Receiver<LaneJob>) {
+pub(crate) fn run_lane(jobs: &Receiver<LaneJob>) {
     // Several blocks are taken at once, so that writers who wait for room wake up for more than one.
     let mut taken = Vec::with_capacity(limits::LANE_BATCH);
     // Torrents that took blocks.

@@ -1,6 +1,7 @@
 //! Which pieces are there, and which blocks are on their way: what a block is checked against before it is
 //! queued.
 
+use crate::gate::Gate;
 use crate::limits::MAX_BEGUN_PIECES;
 use crate::{Error, WriteRefused};
 use bytes::Bytes;
@@ -22,6 +23,8 @@ pub(crate) enum Phase {
 
 pub(crate) struct State {
     pub(crate) phase: Phase,
+    /// Whether blocks may come in while they are written.
+    pub(crate) gate: Gate,
     /// Pieces that can be read.
     pub(crate) verified: Bitfield,
     /// Verified pieces that no sync has covered yet.
@@ -40,9 +43,11 @@ struct Attempt {
 }
 
 impl State {
-    pub(crate) fn new(pieces: u32) -> State {
+    /// Of so many pieces, of which so many bytes may have come and not be durable.
+    pub(crate) fn new(pieces: u32, max_unsynced: u64) -> State {
         State {
             phase: Phase::Reading,
+            gate: Gate::new(max_unsynced),
             verified: Bitfield::new(pieces),
             unsynced: Bitfield::new(pieces),
             syncing: Bitfield::new(pieces),
@@ -71,7 +76,11 @@ impl State {
         if self.attempts.len() >= MAX_BEGUN_PIECES && !self.attempts.contains_key(&range.piece) {
             return Err(WriteRefused::TooManyPieces);
         }
-        if self.mark(lengths, range.piece, block) { Ok(block) } else { Err(WriteRefused::Duplicate) }
+        if !self.mark(lengths, range.piece, block) {
+            return Err(WriteRefused::Duplicate);
+        }
+        self.gate.took(data.len() as u64);
+        Ok(block)
     }
 
     /// Takes a claim back whose block never came.
@@ -123,11 +132,13 @@ impl State {
 
     /// A sync begins, which covers what is verified by now.
     pub(crate) fn begin_sync(&mut self) {
+        self.gate.begin_sync();
         self.syncing = std::mem::replace(&mut self.unsynced, Bitfield::new(self.verified.len()));
     }
 
     /// A sync has failed: what was not durable before is not there any more. Returns what that is.
     pub(crate) fn take_unsynced(&mut self) -> Bitfield {
+        self.gate.end_sync();
         let mut lost = std::mem::replace(&mut self.syncing, Bitfield::new(self.verified.len()));
         for piece in std::mem::replace(&mut self.unsynced, Bitfield::new(self.verified.len())).ones() {
             lost.insert(piece);
@@ -141,6 +152,7 @@ impl State {
     /// Writing is over; nothing stays claimed.
     pub(crate) fn stop(&mut self, phase: Phase) {
         self.phase = phase;
+        self.gate.wake();
         self.attempts.clear();
     }
 }
@@ -154,7 +166,7 @@ mod tests {
     fn only_so_many_pieces_may_be_begun() {
         let count = u32::try_from(MAX_BEGUN_PIECES).unwrap() + 1;
         let lengths = Lengths::new(u64::from(count) * u64::from(2 * BLOCK_LEN), 2 * BLOCK_LEN).unwrap();
-        let mut state = State::new(count);
+        let mut state = State::new(count, u64::MAX);
         state.phase = Phase::Writing;
         let data = Bytes::from(vec![0; BLOCK_LEN as usize]);
         let block = |piece| lengths.block(PieceIndex::new(piece), 0).unwrap();

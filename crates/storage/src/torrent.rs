@@ -4,6 +4,7 @@ use crate::assembly::{Assembly, Verdict};
 use crate::files::{Files, Place, Policy};
 use crate::limits::{HASH_DUE, READ_RUN};
 use crate::pool::{LaneJob, RunKey, Shared, lock, run_on};
+use crate::root::Root;
 use crate::state::{Phase, State};
 use crate::{DiskEvent, DiskPool, Error, FileStamp, Layout, OpenOptions, Snapshot, SyncError, WriteRefused};
 use async_channel::{Sender, TrySendError};
@@ -31,11 +32,14 @@ impl TorrentDisk {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] if the pool has ended.
+    /// [`Error::Closed`] if the pool has ended; [`Error::Unavailable`] if the disk is not mounted.
     pub async fn open(pool: &DiskPool, layout: Layout, options: OpenOptions) -> Result<TorrentDisk, Error> {
         let shared = pool.shared.clone();
-        let open = move || TorrentDisk { inner: Arc::new(Inner::open(shared, layout, options)) };
-        run_on(&pool.shared.workers, open).await
+        let open = move || {
+            let inner = Inner::open(shared, layout, options)?;
+            Ok(TorrentDisk { inner: Arc::new(inner) })
+        };
+        run_on(&pool.shared.workers, open).await?
     }
 
     /// The pieces that can be read: trusted at open, found by a check, or written and verified since.
@@ -84,7 +88,8 @@ impl TorrentDisk {
         run_on(&self.inner.pool.workers, move || inner.prepare()).await?
     }
 
-    /// Takes one block; returns when it is queued (the queue's limit is the back-pressure).
+    /// Takes one block; returns when it is queued (the queue's limit is the back-pressure). While the disk is full, or too
+    /// much is not durable, it waits.
     ///
     /// The first copy of a block wins, until its piece is verified or fails, and is told as
     /// [`DiskEvent::BlockTaken`] with `from`, which means nothing to the disk: at the next [`tell`](Self::tell), or soon.
@@ -95,7 +100,17 @@ impl TorrentDisk {
     /// At once and without harm, see [`WriteRefused`]. Write errors come as [`DiskEvent::Failed`].
     pub async fn write_block(&self, range: BlockRange, data: Bytes, from: u64) -> Result<(), WriteRefused> {
         let inner = &self.inner;
-        let block = lock(&inner.state).claim(inner.files.layout.lengths(), range, &data)?;
+        let block = loop {
+            let closed = {
+                let mut state = lock(&inner.state);
+                match state.gate.closed() {
+                    Some(closed) if state.phase == Phase::Writing => closed,
+                    _ => break state.claim(inner.files.layout.lengths(), range, &data)?,
+                }
+            };
+            // An error is what it says when it opens.
+            let _ = closed.recv().await;
+        };
         let mut claim = Claim { inner, piece: range.piece, block, kept: false };
         let taken = DiskEvent::BlockTaken { block: range, from };
         let job = |data, untold| LaneJob::Block { torrent: inner.clone(), range, block, data, untold };
@@ -124,6 +139,11 @@ impl TorrentDisk {
         self.inner.tell();
     }
 
+    /// Tries once more to write what is held, after the disk was [full](DiskEvent::Full).
+    pub async fn retry(&self) {
+        self.on_lane(Inner::retry).await;
+    }
+
     /// Reads some bytes of a verified piece.
     ///
     /// A run of [`READ_RUN`] bytes is read at once and kept for a while, so that most calls in a row cost no
@@ -132,10 +152,11 @@ impl TorrentDisk {
     /// # Errors
     ///
     /// [`Error::NotVerified`], or what the operating system reports. Then the piece is lost, unless only file descriptors
-    /// are lacking: it is not verified any more, which is told as [`DiskEvent::PieceLost`].
+    /// are lacking: it is not verified any more, which is told as [`DiskEvent::PieceLost`]. If its bytes are gone, all
+    /// pieces are lost of which the same files cannot hold the bytes.
     pub async fn read_block(&self, range: BlockRange) -> Result<Bytes, Error> {
         let inner = &self.inner;
-        let Some(epoch) = inner.may_read(range)? else { return Err(Error::NotVerified(range.piece.get())) };
+        let epoch = inner.must_be_readable(range)?;
         let run = range.offset / READ_RUN;
         if range.end().div_ceil(READ_RUN) - run > 1 {
             let inner = inner.clone();
@@ -160,19 +181,21 @@ impl TorrentDisk {
     ///
     /// # Errors
     ///
-    /// [`Error::NotVerified`], or what the operating system reports.
+    /// [`Error::NotVerified`], also if the piece was lost meanwhile, and what `work` did is of no use; or what the operating
+    /// system reports.
     pub async fn with_file<T: Send + 'static>(
         &self,
         range: BlockRange,
         work: impl FnOnce(Option<(BorrowedFd<'_>, u64)>) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let inner = self.inner.clone();
-        if inner.may_read(range)?.is_none() {
-            return Err(Error::NotVerified(range.piece.get()));
-        }
+        inner.must_be_readable(range)?;
         let job = move || {
+            // It may have been lost while this waited for its turn, and while it was done.
+            inner.must_be_readable(range)?;
             let extent = inner.files.extent(range.piece, range.offset, range.len)?;
-            Ok(work(extent.as_ref().map(|(handle, offset)| (handle.fd.as_fd(), *offset))))
+            let done = work(extent.as_ref().map(|(handle, offset)| (handle.fd.as_fd(), *offset)));
+            inner.must_be_readable(range).map(|_| done)
         };
         run_on(&self.inner.pool.readers, job).await?
     }
@@ -220,8 +243,7 @@ impl TorrentDisk {
 
 /// What a torrent's handles and its queued jobs share.
 ///
-/// Locks are taken in the order `syncing`, `assembly`, `state`; only `unsaid` is held while an event is told, and no other is
-/// taken under it.
+/// Locks are taken in the order `syncing`, `assembly`, `state`, `unsaid`; only `unsaid` is held while an event is told.
 pub(crate) struct Inner {
     pub(crate) id: u64,
     pub(crate) pool: Arc<Shared>,
@@ -231,19 +253,20 @@ pub(crate) struct Inner {
     pub(crate) assembly: Mutex<Assembly>,
     /// One sync at a time: a second one must not return before the first has done its work.
     syncing: Mutex<()>,
-    lane: Sender<LaneJob>,
+    pub(crate) lane: Sender<LaneJob>,
     /// See [`RunKey`].
     epoch: AtomicU64,
     events: Box<dyn Fn(Vec<DiskEvent>) + Send + Sync>,
     /// Events that are told together, before long: to be woken for each would cost the listener more than what it says.
-    unsaid: Mutex<Vec<DiskEvent>>,
+    pub(crate) unsaid: Mutex<Vec<DiskEvent>>,
 }
 
 impl Inner {
-    fn open(pool: Arc<Shared>, layout: Layout, options: OpenOptions) -> Inner {
-        let (id, lane) = pool.assign();
+    fn open(pool: Arc<Shared>, layout: Layout, options: OpenOptions) -> Result<Inner, Error> {
         let OpenOptions {
             root,
+            mount,
+            patient,
             parts_path,
             wanted,
             allocate,
@@ -252,15 +275,20 @@ impl Inner {
             trusted,
             stamps,
             partial,
+            broken_off,
+            max_unsynced,
             events,
         } = options;
-        let policy = Policy { wanted, known, allocate, overwrite };
+        let root = Root::new(root, mount);
+        root.must_be_mounted()?;
+        let (id, lane) = pool.assign(&layout.path_under(root.path(), 0));
+        let policy = Policy { wanted, known, allocate, overwrite, patient, broken_off };
         let lengths = layout.lengths();
         let inner = Inner {
             id,
             files: Files::new(layout, id, pool.clone(), root, parts_path, policy),
             pool,
-            state: Mutex::new(State::new(lengths.piece_count())),
+            state: Mutex::new(State::new(lengths.piece_count(), max_unsynced)),
             assembly: Mutex::new(Assembly::new(lengths.piece_count())),
             syncing: Mutex::default(),
             lane,
@@ -272,7 +300,7 @@ impl Inner {
             inner.trust(&trusted, &stamps);
         }
         inner.restore(&partial);
-        inner
+        Ok(inner)
     }
 
     /// Believes the pieces that can be there; those in files that look different are put aside for a check.
@@ -322,8 +350,10 @@ impl Inner {
     fn prepare(&self) -> Result<(), Error> {
         let verified = lock(&self.state).verified.clone();
         let bad = self.files.prepare(&verified)?;
+        let mut assembly = lock(&self.assembly);
         let mut state = lock(&self.state);
         bad.into_iter().for_each(|piece| state.take_back(piece));
+        self.take_back_cut(&mut assembly, &mut state);
         match &state.phase {
             Phase::Reading => state.phase = Phase::Writing,
             Phase::Writing => {}
@@ -345,14 +375,18 @@ impl Inner {
         data: Bytes,
         untold: Option<DiskEvent>,
     ) -> bool {
-        if !self.may_take() {
-            return false;
-        }
-        lock(&self.unsaid).extend(untold);
-        let (due, too_much) = self.with_held(&mut lock(&self.assembly), |assembly| {
-            assembly.take(&self.files.layout, range.piece, block, data);
-            (assembly.due_bytes(), self.holds_too_much(assembly))
-        });
+        let (due, too_much) = {
+            let mut assembly = lock(&self.assembly);
+            // Under the lock: who stops it forgets what is held.
+            if !self.may_take() {
+                return false;
+            }
+            lock(&self.unsaid).extend(untold);
+            self.with_held(&mut assembly, |assembly| {
+                assembly.take(&self.files.layout, range.piece, block, data);
+                (assembly.due_bytes(), self.holds_too_much(assembly))
+            })
+        };
         if too_much {
             // What is hashed before it is released need not be read back.
             self.settle_all();
@@ -381,32 +415,72 @@ impl Inner {
     /// torrent's lane: what is told of a piece must not overtake its blocks.
     pub(crate) fn settle(&self) {
         self.tell();
-        if !self.may_take() {
+        if !self.may_take() || lock(&self.state).gate.is_full() {
             return;
         }
-        let (verdicts, result) = {
+        let result = {
             let mut assembly = lock(&self.assembly);
             let (verdicts, result) = self.with_held(&mut assembly, |assembly| {
                 let (verdicts, result) = assembly.settle(&self.files);
                 (verdicts, result.and_then(|()| self.relieve(assembly)))
             });
             let mut state = lock(&self.state);
+            // Before what was written instead is good.
+            self.lose_cut(&mut assembly, &mut state);
             for (piece, verdict) in &verdicts {
                 match verdict {
                     Verdict::Good { .. } => state.good(*piece),
                     Verdict::Bad { .. } => state.bad(*piece),
                 }
             }
-            (verdicts, result)
+            let event = |(piece, verdict)| match verdict {
+                Verdict::Good { digests } => DiskEvent::PieceVerified { piece, digests },
+                Verdict::Bad { from_disk, digests } => DiskEvent::PieceFailed { piece, from_disk, digests },
+            };
+            // Before a block of the next attempt can be taken, and told.
+            lock(&self.unsaid).extend(verdicts.into_iter().map(event));
+            result
         };
-        let event = |(piece, verdict)| match verdict {
-            Verdict::Good { digests } => DiskEvent::PieceVerified { piece, digests },
-            Verdict::Bad { from_disk, digests } => DiskEvent::PieceFailed { piece, from_disk, digests },
-        };
-        lock(&self.unsaid).extend(verdicts.into_iter().map(event));
         self.tell();
         if let Err(error) = result {
-            self.fail(error);
+            self.halt(error);
+        }
+    }
+
+    /// Takes in that something could not be written: a disk that is full is waited for, and everything kept until then.
+    fn halt(&self, error: Error) {
+        let is_news = {
+            let mut state = lock(&self.state);
+            let is_full = matches!(error, Error::DiskFull(_)) && self.files.is_patient();
+            let waits = is_full && state.phase == Phase::Writing;
+            waits.then(|| state.gate.fill())
+        };
+        match is_news {
+            Some(true) => {
+                lock(&self.unsaid).push(DiskEvent::Full(error));
+                self.tell();
+            }
+            Some(false) => {}
+            None => self.fail(error),
+        }
+    }
+
+    /// Writes what could not be written before. Runs on the torrent's lane.
+    fn retry(&self) {
+        if !lock(&self.state).gate.try_again() {
+            return;
+        }
+        self.settle_all();
+        let written = {
+            let mut assembly = lock(&self.assembly);
+            self.with_held(&mut assembly, |assembly| assembly.write_hashed(&self.files))
+        };
+        if let Err(error) = written {
+            self.halt(error);
+        }
+        let mut state = lock(&self.state);
+        if state.phase == Phase::Writing && state.gate.tried() {
+            lock(&self.unsaid).push(DiskEvent::Room);
         }
     }
 
@@ -441,7 +515,7 @@ impl Inner {
     }
 
     /// Stops all writing; told once. What is written of unfinished pieces can still go into a snapshot.
-    fn fail(&self, error: Error) {
+    pub(crate) fn fail(&self, error: Error) {
         {
             let mut assembly = lock(&self.assembly);
             self.with_held(&mut assembly, Assembly::drop_held);
@@ -458,16 +532,20 @@ impl Inner {
 
 /// Bytes out.
 impl Inner {
-    /// The present epoch if `range` may be read.
-    fn may_read(&self, range: BlockRange) -> Result<Option<u64>, Error> {
+    /// The present epoch, if `range` may be read.
+    fn must_be_readable(&self, range: BlockRange) -> Result<u64, Error> {
         let lengths = self.files.layout.lengths();
         let state = lock(&self.state);
         if state.phase == Phase::Closed {
             return Err(Error::Closed);
         }
         let whole = lengths.block_range(range.piece.get(), range.offset, range.len);
-        let readable = whole.is_some() && state.verified.contains(range.piece);
-        Ok(readable.then(|| self.epoch.load(Ordering::Relaxed)))
+        let readable = whole.is_some() && self.is_readable(range.piece, &state);
+        if readable {
+            Ok(self.epoch.load(Ordering::Relaxed))
+        } else {
+            Err(Error::NotVerified(range.piece.get()))
+        }
     }
 
     fn read_run(&self, key: RunKey) -> Result<Bytes, Error> {
@@ -492,25 +570,66 @@ impl Inner {
         let read = self.files.read(piece, offset, self.files.place(piece), &mut room);
         if let Err(error) = read {
             if !error.will_pass() {
-                self.lose(piece);
+                self.lose(piece, &error);
             }
             return Err(error);
         }
-        Ok(Bytes::from(room))
+        // What was read while it was lost may be anything.
+        if self.is_readable(piece, &lock(&self.state)) {
+            Ok(Bytes::from(room))
+        } else {
+            Err(Error::NotVerified(piece.get()))
+        }
     }
 
-    /// A verified piece cannot be read any more: it is not ours, and its blocks may be written again.
-    fn lose(&self, piece: PieceIndex) {
+    fn is_readable(&self, piece: PieceIndex, state: &State) -> bool {
+        state.verified.contains(piece) && !self.files.is_cut(piece)
+    }
+
+    /// A verified piece cannot be read any more, for this reason: it is not ours, and its blocks may be written again. The
+    /// same goes for all others that it shows to be gone.
+    fn lose(&self, piece: PieceIndex, error: &Error) {
+        if self.files.is_away(error) {
+            // Nothing of it is lost.
+            return self.fail(error.clone());
+        }
         {
+            let mut assembly = lock(&self.assembly);
+            self.files.look_around(piece, error);
             let mut state = lock(&self.state);
-            if !state.verified.contains(piece) || state.phase == Phase::Closed {
+            if state.phase == Phase::Closed {
                 return;
             }
-            state.take_back(piece);
+            self.lose_cut(&mut assembly, &mut state);
+            if state.verified.contains(piece) {
+                state.take_back(piece);
+                self.note_lost(&[piece]);
+            }
         }
-        self.next_epoch();
-        lock(&self.unsaid).push(DiskEvent::PieceLost { piece });
         self.tell();
+    }
+
+    /// Takes back, and will tell, which pieces turned out to be cut off.
+    fn lose_cut(&self, assembly: &mut Assembly, state: &mut State) {
+        self.note_lost(&self.take_back_cut(assembly, state));
+    }
+
+    /// Takes back the pieces that turned out to be cut off; returns those that were verified.
+    fn take_back_cut(&self, assembly: &mut Assembly, state: &mut State) -> Vec<PieceIndex> {
+        let cut = self.files.take_cut();
+        cut.iter().for_each(|&piece| assembly.doubt(piece));
+        let lost: Vec<_> = cut.into_iter().filter(|&piece| state.verified.contains(piece)).collect();
+        lost.iter().for_each(|&piece| state.take_back(piece));
+        lost
+    }
+
+    /// Pieces are verified no longer. To be called under the lock under which that was done: no block that comes for them
+    /// is told of before.
+    fn note_lost(&self, lost: &[PieceIndex]) {
+        if !lost.is_empty() {
+            lock(&self.unsaid).extend(lost.iter().map(|&piece| DiskEvent::PieceLost { piece }));
+            self.next_epoch();
+        }
     }
 
     /// Some piece that could be read can be no longer: what was read before is not used again.
@@ -535,17 +654,20 @@ impl Inner {
             if let Err(error) = written {
                 drop(assembly);
                 // Pieces that are complete are not concerned: go on with them.
-                self.fail(error);
+                self.halt(error);
                 assembly = lock(&self.assembly);
             }
             let mut state = lock(&self.state);
+            self.lose_cut(&mut assembly, &mut state);
             state.begin_sync();
             (state.verified.clone(), assembly.written())
         };
+        self.tell();
         if let Err(error) = self.files.sync() {
             self.fail(error.clone());
             return Err(self.not_synced(error));
         }
+        lock(&self.state).gate.end_sync();
         let files = &self.files;
         Ok(Snapshot { pieces, partial, ours: files.ours(), files: files.entries.stamps() })
     }
@@ -562,6 +684,7 @@ impl Inner {
         let mut state = lock(&self.state);
         if matches!(state.phase, Phase::Reading | Phase::Writing) {
             state.phase = Phase::Closing;
+            state.gate.empty();
         }
     }
 
@@ -569,7 +692,11 @@ impl Inner {
     fn flush(&self) {
         self.settle_all();
         let mut assembly = lock(&self.assembly);
+        if !self.may_take() {
+            return;
+        }
         let written = self.with_held(&mut assembly, |assembly| assembly.relieve(&self.files, 0));
+        self.lose_cut(&mut assembly, &mut lock(&self.state));
         drop(assembly);
         if let Err(error) = written {
             self.fail(error);

@@ -16,10 +16,10 @@ use types::{Bitfield, PieceIndex};
 pub(crate) struct Availability {
     seeds: u32,
     /// Peers that have the piece and are not counted as seeds.
-    counts: Vec<u32>,
-    priorities: Vec<Priority>,
+    counts: Column<u32>,
+    priorities: Column<Priority>,
     /// Where an open piece lies in its bucket; `NOT_OPEN` otherwise.
-    places: Vec<u32>,
+    places: Column<u32>,
     /// In the order of [`Priority::WANTED`].
     classes: [Class; 3],
 }
@@ -34,30 +34,56 @@ struct Class {
 
 const NOT_OPEN: u32 = u32::MAX;
 
+/// Something for each piece, which takes no memory as long as it is the same for all: of a seed that nobody asks for, it is.
+#[derive(Debug)]
+struct Column<T> {
+    same: T,
+    len: u32,
+    /// Of every piece, or nothing.
+    values: Vec<T>,
+}
+
+impl<T: Copy> Column<T> {
+    fn of(same: T, len: u32) -> Column<T> {
+        Column { same, len, values: Vec::new() }
+    }
+
+    fn get(&self, piece: PieceIndex) -> T {
+        if self.values.is_empty() { self.same } else { self.values[piece.index()] }
+    }
+
+    fn get_mut(&mut self, piece: PieceIndex) -> &mut T {
+        if self.values.is_empty() {
+            self.values = vec![self.same; self.len as usize];
+        }
+        &mut self.values[piece.index()]
+    }
+}
+
 impl Availability {
     /// Of a torrent with `pieces` pieces, all of the default priority and none of them open.
     pub(crate) fn new(pieces: u32) -> Availability {
         let class = |_| Class { open: Bitfield::new(pieces), buckets: vec![Vec::new()] };
         Availability {
             seeds: 0,
-            counts: vec![0; pieces as usize],
-            priorities: vec![Priority::default(); pieces as usize],
-            places: vec![NOT_OPEN; pieces as usize],
+            counts: Column::of(0, pieces),
+            priorities: Column::of(Priority::default(), pieces),
+            places: Column::of(NOT_OPEN, pieces),
             classes: Priority::WANTED.map(class),
         }
     }
 
     /// How many peers have the piece.
     pub(crate) fn of(&self, piece: PieceIndex) -> u32 {
-        self.seeds + self.counts[piece.index()]
+        self.seeds + self.counts.get(piece)
     }
 
     pub(crate) fn priority(&self, piece: PieceIndex) -> Priority {
-        self.priorities[piece.index()]
+        self.priorities.get(piece)
     }
 
     pub(crate) fn is_open(&self, piece: PieceIndex) -> bool {
-        self.places[piece.index()] != NOT_OPEN
+        self.places.get(piece) != NOT_OPEN
     }
 
     /// Whether some piece is open, though perhaps nobody has it yet.
@@ -105,7 +131,7 @@ impl Availability {
             return self.step(piece, -1, rng);
         }
         self.seeds -= 1;
-        let all = (0u32..).take(self.counts.len()).map(PieceIndex::new);
+        let all = (0..self.counts.len).map(PieceIndex::new);
         all.filter(|&other| other != piece).for_each(|other| self.step(other, 1, rng));
     }
 
@@ -131,14 +157,14 @@ impl Availability {
         }
         let open = self.is_open(piece) && priority != Priority::Skip;
         self.close(piece);
-        self.priorities[piece.index()] = priority;
+        *self.priorities.get_mut(piece) = priority;
         if open {
             self.open(piece, rng);
         }
     }
 
     fn class(&mut self, piece: PieceIndex) -> &mut Class {
-        &mut self.classes[self.priorities[piece.index()].class()]
+        &mut self.classes[self.priorities.get(piece).class()]
     }
 
     fn step(&mut self, piece: PieceIndex, by: i32, rng: &mut Rng) {
@@ -146,7 +172,7 @@ impl Availability {
         if open {
             self.take(piece);
         }
-        let count = &mut self.counts[piece.index()];
+        let count = self.counts.get_mut(piece);
         *count = count.checked_add_signed(by).expect("a peer that goes was counted when it came");
         if open {
             self.push(piece, rng);
@@ -155,8 +181,8 @@ impl Availability {
 
     /// Into its bucket, at a random place.
     fn push(&mut self, piece: PieceIndex, rng: &mut Rng) {
-        let count = self.counts[piece.index()] as usize;
-        let class = &mut self.classes[self.priorities[piece.index()].class()];
+        let count = self.counts.get(piece) as usize;
+        let class = &mut self.classes[self.priorities.get(piece).class()];
         if class.buckets.len() <= count {
             class.buckets.resize_with(count + 1, Vec::new);
         }
@@ -165,19 +191,19 @@ impl Availability {
         let last = bucket.len() - 1;
         let place = rng.usize(0..=last);
         bucket.swap(place, last);
-        self.places[bucket[last].index()] = as_place(last);
-        self.places[piece.index()] = as_place(place);
+        *self.places.get_mut(bucket[last]) = as_place(last);
+        *self.places.get_mut(piece) = as_place(place);
     }
 
     fn take(&mut self, piece: PieceIndex) {
-        let class = &mut self.classes[self.priorities[piece.index()].class()];
-        let bucket = &mut class.buckets[self.counts[piece.index()] as usize];
-        let place = self.places[piece.index()];
+        let class = &mut self.classes[self.priorities.get(piece).class()];
+        let bucket = &mut class.buckets[self.counts.get(piece) as usize];
+        let place = self.places.get(piece);
         bucket.swap_remove(place as usize);
         if let Some(moved) = bucket.get(place as usize) {
-            self.places[moved.index()] = place;
+            *self.places.get_mut(*moved) = place;
         }
-        self.places[piece.index()] = NOT_OPEN;
+        *self.places.get_mut(piece) = NOT_OPEN;
     }
 }
 

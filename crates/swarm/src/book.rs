@@ -1,9 +1,19 @@
 //! Addresses: whom to dial, and when again.
+//!
+//! Whatever is advertised, an address at which nobody of our torrent answered yet is dialed at most once in
+//! [`DIAL_INTERVAL`]: see [`DialGuard`]. One that the user gave, or that answered, is dialed again sooner.
 
 use crate::PeerSource;
-use crate::limits::{MAX_FAILURES, MAX_KNOWN_PEERS, RETRY_MAX, RETRY_MAX_USER, RETRY_MIN};
+use crate::dial_guard::{DialGuard, host, plain};
+use crate::limits::{
+    DIAL_INTERVAL, MAX_FAILURES, MAX_FAILURES_TOLD, MAX_KNOWN_PEERS, MAX_RECENT_DIALS, MAX_TOLD_BY_ONE,
+    RETRY_MAX, RETRY_MAX_USER, RETRY_MIN,
+};
 use crate::priority::Ours;
+use crate::source::{Sources, can_be_dialed};
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use fastrand::Rng;
@@ -14,8 +24,12 @@ pub(crate) struct Book {
     known: BTreeMap<SocketAddr, Known>,
     /// Those that wait, by when they may be dialed; the number shuffles equals.
     queue: BTreeSet<(Time, u32, SocketAddr)>,
-    /// Those whose time has come, by their priority (BEP 40), or by chance as long as that is not known.
-    due: BTreeSet<(u32, SocketAddr)>,
+    /// Those whose time has come, by how far who told them is trusted, then by their priority (BEP 40), or by chance as
+    /// long as that is not known.
+    due: BTreeSet<(Rank, SocketAddr)>,
+    /// How many addresses of each teller nobody else told.
+    told: BTreeMap<IpAddr, usize>,
+    guard: DialGuard,
     ours: Ours,
     dialing: usize,
     rng: Rng,
@@ -23,19 +37,26 @@ pub(crate) struct Book {
 
 #[derive(Debug)]
 struct Known {
-    source: PeerSource,
+    sources: Sources,
+    /// The peer that told it first, while nobody but peers did.
+    teller: Option<IpAddr>,
     /// In a row.
     failures: u32,
+    /// We dialed it, and a peer of our torrent was there.
+    answered: bool,
     state: State,
 }
+
+/// Who comes first is greater.
+type Rank = (Reverse<u8>, u32);
 
 /// An address is in exactly one of these states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// To be dialed at this time; it stands in the queue with this number.
     Waiting(Time, u32),
-    /// To be dialed now; it stands among those that are due with this number.
-    Due(u32),
+    /// To be dialed now; it stands among those that are due with this rank.
+    Due(Rank),
     Dialing,
     Connected,
     /// A seed that we want nothing from, for now.
@@ -44,10 +65,35 @@ enum State {
     Never,
 }
 
+impl Known {
+    fn is_users(&self) -> bool {
+        self.sources.contains(PeerSource::User)
+    }
+
+    /// Whether it wants to be dialed, as far as we know.
+    fn is_free(&self) -> bool {
+        self.is_users() || self.answered
+    }
+
+    /// Who goes first when there is no room: the greatest. Who failed, then who wants nothing, then whom nobody told
+    /// who can be trusted.
+    fn worthlessness(&self) -> (u32, bool, u8) {
+        (self.failures, self.state == State::Parked, self.sources.doubt())
+    }
+}
+
 impl Book {
     pub(crate) fn new(rng: Rng) -> Book {
-        let (known, queue, due) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Book { known, queue, due, ours: Ours::default(), dialing: 0, rng }
+        Book {
+            known: BTreeMap::new(),
+            queue: BTreeSet::new(),
+            due: BTreeSet::new(),
+            told: BTreeMap::new(),
+            guard: DialGuard::new(MAX_RECENT_DIALS),
+            ours: Ours::default(),
+            dialing: 0,
+            rng,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -69,15 +115,67 @@ impl Book {
 
     /// Somebody told an address.
     pub(crate) fn add(&mut self, addr: SocketAddr, source: PeerSource, now: Time) {
+        self.note(addr, source, None, now);
+    }
+
+    /// A peer told an address; says whether it is news. Of those that nobody else told, one host has a share.
+    pub(crate) fn add_told(&mut self, addr: SocketAddr, teller: IpAddr, now: Time) -> bool {
+        let teller = host(teller).0;
+        let has_room = self.told.get(&teller).is_none_or(|&told| told < MAX_TOLD_BY_ONE);
+        has_room && self.note(addr, PeerSource::Pex, Some(teller), now)
+    }
+
+    /// Says whether the address is new.
+    fn note(&mut self, addr: SocketAddr, source: PeerSource, teller: Option<IpAddr>, now: Time) -> bool {
+        // What the user gives, or came over a local network or a connection, may say by which link it is reached.
+        let has_link = matches!(source, PeerSource::User | PeerSource::Lsd | PeerSource::Peer);
+        let addr = if has_link && addr.is_ipv6() { canonical(addr) } else { plain(addr) };
         if !can_be_dialed(addr) {
-            return;
+            return false;
         }
         if let Some(known) = self.known.get_mut(&addr) {
-            known.source = known.source.min(source);
-        } else if self.known.len() < MAX_KNOWN_PEERS || self.forget_one() {
-            self.known.insert(addr, Known { source, failures: 0, state: State::Parked });
-            self.set(addr, State::Waiting(now, 0));
+            let doubt = known.sources.doubt();
+            known.sources = known.sources.with(source);
+            let (state, is_better) = (known.state, known.sources.doubt() < doubt);
+            if source != PeerSource::Pex {
+                self.clear_teller(addr);
+            }
+            if is_better {
+                self.stand_anew(addr, state, source, now);
+            }
+            return false;
         }
+        if self.known.len() >= MAX_KNOWN_PEERS && !self.make_room(source) {
+            return false;
+        }
+        let sources = Sources::of(source);
+        let known = Known { sources, teller, failures: 0, answered: false, state: State::Parked };
+        self.known.insert(addr, known);
+        if let Some(teller) = teller {
+            *self.told.entry(teller).or_default() += 1;
+        }
+        self.set(addr, State::Waiting(now, 0));
+        true
+    }
+
+    /// Somebody who is trusted more told it too.
+    fn stand_anew(&mut self, addr: SocketAddr, state: State, source: PeerSource, now: Time) {
+        match state {
+            State::Due(_) => self.set(addr, State::Due(NO_RANK)),
+            State::Waiting(due, _) if source == PeerSource::User && due > now => {
+                self.set(addr, State::Waiting(now, 0));
+            }
+            _ => {}
+        }
+    }
+
+    /// Up to so many addresses at which a peer of our torrent was when we dialed them, and that may be dialed again: those
+    /// first that failed least since.
+    pub(crate) fn worth_trying(&self, most: usize) -> Vec<SocketAddr> {
+        let answered = self.known.iter().filter(|(_, known)| known.answered && known.state != State::Never);
+        let mut worth: Vec<_> = answered.map(|(&addr, known)| (known.failures, addr)).collect();
+        worth.sort_unstable();
+        worth.into_iter().take(most).map(|(_, addr)| addr).collect()
     }
 
     /// An address to dial now.
@@ -85,24 +183,45 @@ impl Book {
         while let Some(&(due, _, addr)) = self.queue.first()
             && due <= now
         {
-            self.set(addr, State::Due(0));
+            self.set(addr, State::Due(NO_RANK));
         }
-        let &(_, addr) = self.due.last()?;
-        self.set(addr, State::Dialing);
-        Some(addr)
+        while let Some(&(_, addr)) = self.due.last() {
+            let free_at = self.free_at(addr, now);
+            if free_at > now {
+                self.set(addr, State::Waiting(free_at, 0));
+                continue;
+            }
+            if !self.known.get(&addr).is_some_and(Known::is_free) {
+                self.guard.dialed(addr, now);
+            }
+            self.set(addr, State::Dialing);
+            return Some(addr);
+        }
+        None
+    }
+
+    /// When the address may be dialed, whatever its state.
+    fn free_at(&mut self, addr: SocketAddr, now: Time) -> Time {
+        let is_free = self.known.get(&addr).is_some_and(Known::is_free);
+        if is_free { Time::ZERO } else { self.guard.free_at(addr, now) }
     }
 
     /// We know how others see us, or other than before.
     pub(crate) fn set_ours(&mut self, ours: Ours) {
         self.ours = ours;
         for (_, addr) in core::mem::take(&mut self.due) {
-            self.set(addr, State::Due(0));
+            self.set(addr, State::Due(NO_RANK));
         }
     }
 
     /// Whether the user gave the address.
     pub(crate) fn is_users(&self, addr: SocketAddr) -> bool {
-        self.known.get(&addr).is_some_and(|known| known.source == PeerSource::User)
+        self.known.get(&addr).is_some_and(Known::is_users)
+    }
+
+    /// Whether it may be dialed again at once, since it wants that: the user gave it, or it has answered.
+    pub(crate) fn is_free(&self, addr: SocketAddr) -> bool {
+        self.known.get(&addr).is_some_and(Known::is_free)
     }
 
     /// There is a connection with the address, whoever dialed.
@@ -110,11 +229,20 @@ impl Book {
         self.set(addr, State::Connected);
     }
 
+    /// We dialed the address, and a peer of our torrent was there.
+    pub(crate) fn answered(&mut self, addr: SocketAddr) {
+        self.guard.answered(addr);
+        if let Some(known) = self.known.get_mut(&addr) {
+            known.answered = true;
+        }
+        self.connected(addr);
+    }
+
     /// Dialing led to nothing.
     pub(crate) fn failed(&mut self, addr: SocketAddr, now: Time) {
-        if self.known.get(&addr).is_some_and(|known| known.state == State::Dialing) {
-            self.wait(addr, now);
-        }
+        let Some(known) = self.known.get(&addr).filter(|known| known.state == State::Dialing) else { return };
+        let least = if known.is_free() { RETRY_MIN } else { DIAL_INTERVAL };
+        self.wait(addr, now, least);
     }
 
     /// A connection with the address ended. `useful`: payload went over it.
@@ -122,7 +250,7 @@ impl Book {
         let Some(known) = self.known.get_mut(&addr) else { return };
         if known.state == State::Connected {
             known.failures = if useful { 0 } else { known.failures };
-            self.wait(addr, now);
+            self.wait(addr, now, RETRY_MIN);
         }
     }
 
@@ -134,7 +262,7 @@ impl Book {
     /// We want something again.
     pub(crate) fn unpark(&mut self, now: Time) {
         let parked = self.known.iter().filter(|(_, known)| known.state == State::Parked);
-        let parked: alloc::vec::Vec<SocketAddr> = parked.map(|(&addr, _)| addr).collect();
+        let parked: Vec<SocketAddr> = parked.map(|(&addr, _)| addr).collect();
         for addr in parked {
             self.set(addr, State::Waiting(now, 0));
         }
@@ -146,17 +274,18 @@ impl Book {
     }
 
     /// One more failure: try again later, or forget the address.
-    fn wait(&mut self, addr: SocketAddr, now: Time) {
+    fn wait(&mut self, addr: SocketAddr, now: Time, least: Duration) {
         let Some(known) = self.known.get_mut(&addr) else { return };
         known.failures += 1;
-        let (failures, source) = (known.failures, known.source);
-        if failures >= MAX_FAILURES && source != PeerSource::User {
-            self.set(addr, State::Never);
-            self.known.remove(&addr);
+        let (failures, is_users) = (known.failures, known.is_users());
+        let only_told = known.sources == Sources::of(PeerSource::Pex) && !known.answered;
+        let most = if only_told { MAX_FAILURES_TOLD } else { MAX_FAILURES };
+        if failures >= most && !is_users {
+            self.forget(addr);
             return;
         }
-        let longest = if source == PeerSource::User { RETRY_MAX_USER } else { RETRY_MAX };
-        let wait = (RETRY_MIN * (1 << (failures - 1).min(16))).min(longest);
+        let longest = if is_users { RETRY_MAX_USER } else { RETRY_MAX };
+        let wait = (least * (1 << (failures - 1).min(16))).min(longest);
         let quarter = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) / 4;
         let jitter = Duration::from_millis(self.rng.u64(0..=quarter));
         self.set(addr, State::Waiting(now + wait + jitter, 0));
@@ -169,8 +298,8 @@ impl Book {
             State::Waiting(due, number) => {
                 self.queue.remove(&(due, number, addr));
             }
-            State::Due(number) => {
-                self.due.remove(&(number, addr));
+            State::Due(rank) => {
+                self.due.remove(&(rank, addr));
             }
             State::Dialing => self.dialing -= 1,
             State::Connected | State::Parked | State::Never => {}
@@ -181,160 +310,74 @@ impl Book {
                 *number = self.rng.u32(..);
                 self.queue.insert((*due, *number, addr));
             }
-            State::Due(number) => {
-                *number = self.ours.priority(addr).unwrap_or_else(|| self.rng.u32(..));
-                self.due.insert((*number, addr));
+            State::Due(rank) => {
+                let number = self.ours.priority(addr).unwrap_or_else(|| self.rng.u32(..));
+                *rank = (Reverse(known.sources.doubt()), number);
+                self.due.insert((*rank, addr));
             }
             State::Dialing => self.dialing += 1,
             State::Connected | State::Parked | State::Never => {}
         }
     }
 
-    /// Makes room: the address that failed most often goes.
-    pub(crate) fn forget_one(&mut self) -> bool {
+    fn forget(&mut self, addr: SocketAddr) {
+        self.clear_teller(addr);
+        self.set(addr, State::Never);
+        self.known.remove(&addr);
+    }
+
+    /// The address does not count as its teller's any more.
+    fn clear_teller(&mut self, addr: SocketAddr) {
+        let teller = self.known.get_mut(&addr).and_then(|known| known.teller.take());
+        if let Some(teller) = teller
+            && let Some(told) = self.told.get_mut(&teller)
+        {
+            *told -= 1;
+            if *told == 0 {
+                self.told.remove(&teller);
+            }
+        }
+    }
+
+    /// Makes room for an address of a source. Who failed most often goes, or else a seed that we want nothing from, or
+    /// else an address whose sources are trusted less; nobody whose sources are trusted more, whatever became of it, or
+    /// peers that tell enough would decide whom we know. Nothing of the user's, and nobody whom we are dealing with.
+    pub(crate) fn make_room(&mut self, source: PeerSource) -> bool {
+        let doubt = source.doubt();
         let idle = self.known.iter().filter(|(_, known)| {
-            matches!(known.state, State::Waiting(..) | State::Due(_))
-                && known.failures > 0
-                && known.source != PeerSource::User
+            matches!(known.state, State::Waiting(..) | State::Due(_) | State::Parked)
+                && !known.is_users()
+                && known.sources.doubt() >= doubt
+                && known.worthlessness() > (0, false, doubt)
         });
-        let Some(worst) = idle.max_by_key(|(_, known)| known.failures).map(|(&addr, _)| addr) else {
-            return false;
-        };
-        self.set(worst, State::Never);
-        self.known.remove(&worst).is_some()
+        let worst = idle.max_by_key(|(_, known)| known.worthlessness()).map(|(&addr, _)| addr);
+        worst.inspect(|&worst| self.forget(worst)).is_some()
+    }
+
+    pub(crate) fn knows(&self, addr: SocketAddr) -> bool {
+        self.known.contains_key(&addr)
+    }
+
+    /// # Panics
+    /// If a count is wrong or a limit is passed.
+    pub(crate) fn check(&self) {
+        assert!(self.known.len() <= MAX_KNOWN_PEERS && self.guard.len() <= MAX_RECENT_DIALS);
+        let mut told = BTreeMap::<IpAddr, usize>::new();
+        for teller in self.known.values().filter_map(|known| known.teller) {
+            *told.entry(teller).or_default() += 1;
+        }
+        assert_eq!(self.told, told);
+        assert!(told.values().all(|&told| told <= MAX_TOLD_BY_ONE));
     }
 }
 
-fn can_be_dialed(addr: SocketAddr) -> bool {
-    let broadcast = matches!(addr.ip(), IpAddr::V4(v4) if v4.is_broadcast());
-    addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast() && !broadcast
+/// Until it is computed.
+const NO_RANK: Rank = (Reverse(u8::MAX), 0);
+
+/// The same address, as IPv4 if it is an IPv4 address.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    if addr.ip().to_canonical().is_ipv4() { plain(addr) } else { addr }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::priority::External;
-    use core::cmp::Reverse;
-    use std::vec::Vec;
-
-    fn addr(n: u32) -> SocketAddr {
-        let [_, b, c, d] = n.to_be_bytes();
-        SocketAddr::from(([10, b, c, d], 6881))
-    }
-
-    fn book_of(count: u32) -> Book {
-        let mut book = Book::new(Rng::with_seed(1));
-        (0..count).for_each(|n| book.add(addr(n), PeerSource::Tracker, Time::ZERO));
-        book
-    }
-
-    #[test]
-    fn each_address_is_dialed_once_in_random_order() {
-        let mut book = book_of(100);
-        let order: Vec<_> = core::iter::from_fn(|| book.next(Time::ZERO)).collect();
-        assert_eq!(order.len(), 100);
-        assert!(!order.is_sorted());
-        assert_eq!(book.dialing(), 100);
-        book.add(addr(5), PeerSource::Tracker, Time::ZERO);
-        assert_eq!(book.next(Time::ZERO), None);
-    }
-
-    #[test]
-    fn those_that_are_due_are_dialed_by_priority_as_soon_as_it_is_known() {
-        let mut book = book_of(50);
-        let first = book.next(Time::ZERO).unwrap();
-        let mut external = External::new(&[[99, 1, 2, 3].into()], Some(1));
-        book.set_ours(external.ours());
-        let order: Vec<_> = core::iter::from_fn(|| book.next(Time::ZERO)).collect();
-        assert_eq!(order.len(), 49);
-        assert!(order.is_sorted_by_key(|&addr| Reverse(external.ours().priority(addr))));
-        book.failed(first, Time::ZERO);
-        external = External::default();
-        book.set_ours(external.ours());
-        let due = book.next_due().unwrap();
-        assert!(due >= Time::ZERO + RETRY_MIN, "who waits still waits");
-        assert_eq!((book.next(Time::ZERO), book.next(due)), (None, Some(first)));
-    }
-
-    #[test]
-    fn failures_back_off_until_the_address_is_forgotten() {
-        let mut book = book_of(1);
-        let (mut now, mut last) = (Time::ZERO, Duration::ZERO);
-        for _ in 1..MAX_FAILURES {
-            assert_eq!(book.next(now), Some(addr(0)));
-            book.failed(addr(0), now);
-            let wait = book.next_due().unwrap().since(now);
-            assert!(wait > last && wait <= RETRY_MAX * 5 / 4, "{wait:?}");
-            assert_eq!(book.next(now), None);
-            (now, last) = (now + wait, wait);
-        }
-        assert_eq!(book.next(now), Some(addr(0)));
-        book.failed(addr(0), now);
-        assert_eq!((book.len(), book.dialing(), book.next_due()), (0, 0, None));
-    }
-
-    #[test]
-    fn what_the_user_gave_is_tried_for_ever() {
-        let mut book = Book::new(Rng::with_seed(1));
-        book.add(addr(0), PeerSource::Tracker, Time::ZERO);
-        book.add(addr(0), PeerSource::User, Time::ZERO);
-        let mut now = Time::ZERO;
-        for _ in 0..50 {
-            assert_eq!(book.next(now), Some(addr(0)));
-            book.failed(addr(0), now);
-            let due = book.next_due().unwrap();
-            assert!(due.since(now) <= RETRY_MAX_USER * 5 / 4);
-            now = due;
-        }
-    }
-
-    #[test]
-    fn a_useful_connection_clears_the_record() {
-        let mut book = book_of(1);
-        let mut now = Time::ZERO;
-        for _ in 0..30 {
-            assert_eq!(book.next(now), Some(addr(0)));
-            book.connected(addr(0));
-            assert_eq!(book.dialing(), 0);
-            book.closed(addr(0), now, true);
-            let due = book.next_due().unwrap();
-            assert!(due.since(now) <= RETRY_MIN * 5 / 4);
-            now = due;
-        }
-    }
-
-    #[test]
-    fn the_book_is_bounded_and_prefers_what_never_failed() {
-        let full = u32::try_from(MAX_KNOWN_PEERS).unwrap();
-        let mut book = book_of(full);
-        book.add(addr(full), PeerSource::Tracker, Time::ZERO);
-        assert_eq!(book.len(), MAX_KNOWN_PEERS);
-        assert!(!book.known.contains_key(&addr(full)), "nobody had failed");
-        let bad = book.next(Time::ZERO).unwrap();
-        book.failed(bad, Time::ZERO);
-        book.add(addr(full), PeerSource::Tracker, Time::ZERO);
-        assert_eq!(book.len(), MAX_KNOWN_PEERS);
-        assert!(book.known.contains_key(&addr(full)) && !book.known.contains_key(&bad));
-    }
-
-    #[test]
-    fn seeds_are_parked_while_we_want_nothing() {
-        let mut book = book_of(1);
-        book.next(Time::ZERO);
-        book.connected(addr(0));
-        book.park(addr(0));
-        book.closed(addr(0), Time::ZERO, true);
-        assert_eq!(book.next_due(), None);
-        book.unpark(Time::from_secs(9));
-        assert_eq!(book.next(Time::from_secs(9)), Some(addr(0)));
-    }
-
-    #[test]
-    fn nonsense_is_not_written_down() {
-        let mut book = Book::new(Rng::with_seed(1));
-        for text in ["1.2.3.4:0", "0.0.0.0:5", "224.0.0.1:5", "255.255.255.255:5", "[::]:5", "[ff02::1]:5"] {
-            book.add(text.parse().unwrap(), PeerSource::Tracker, Time::ZERO);
-        }
-        assert_eq!(book.len(), 0);
-    }
-}
+mod tests;

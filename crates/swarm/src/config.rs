@@ -1,5 +1,6 @@
 //! What the owner of a swarm decides.
 
+use crate::limits::MAX_REQUESTS;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -16,6 +17,9 @@ pub struct Config {
     pub client: String,
     /// The TCP port that the extension handshake tells (BEP 10, `p`).
     pub listen_port: Option<u16>,
+    /// The UDP ports of our DHT node, over IPv4 and over IPv6, 0 where it is not: a peer with a node of its own is told the
+    /// one of its family in a `port` message (BEP 5). Not to be told of a private torrent (BEP 27).
+    pub dht_ports: [u16; 2],
     /// The most connections at once, both ways; one more is refused, or takes the place of one of lower priority (BEP 40).
     pub max_peers: usize,
     /// The most connection attempts under way at once.
@@ -29,11 +33,19 @@ pub struct Config {
     pub external: Vec<IpAddr>,
     /// See [`Limits::up`].
     pub max_up: Option<u64>,
-    /// How many requests of one peer are queued, and told to be (BEP 10, `reqq`).
+    /// How many requests of one peer are told to be queued (BEP 10, `reqq`).
     pub reqq: u32,
+    /// How many are: see [`MAX_REQUESTS`](crate::limits::MAX_REQUESTS).
+    pub max_requests: usize,
     /// The length of the metadata in bytes, if it is there and others may have it (BEP 9); the owner answers
     /// [`Output::ServeMetadata`](crate::Output::ServeMetadata) then. That of a private torrent (BEP 27) is kept.
     pub metadata_size: Option<u32>,
+    /// Whether the torrent is private (BEP 27): addresses then come from its trackers, its user and peers that call, and
+    /// nobody is told of any peer.
+    pub private: bool,
+    /// Whether peers are told of others, and heard about them (BEP 11), and brought together (BEP 55); never if the
+    /// torrent is private.
+    pub pex: bool,
     /// Whether to begin as a super seed (BEP 16), if every piece is there: pieces are shown to peers one by one, until
     /// each has been seen at another peer.
     pub super_seed: bool,
@@ -80,6 +92,7 @@ impl Default for Config {
             info_hash: InfoHashV1([0; 20]),
             client: String::new(),
             listen_port: None,
+            dht_ports: [0; 2],
             max_peers: 100,
             max_half_open: 20,
             upload_slots: 64,
@@ -87,7 +100,10 @@ impl Default for Config {
             external: Vec::new(),
             max_up: None,
             reqq: 2048,
+            max_requests: MAX_REQUESTS,
             metadata_size: None,
+            private: false,
+            pex: false,
             super_seed: false,
             dial: true,
             buggify: false,

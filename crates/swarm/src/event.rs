@@ -1,10 +1,10 @@
 //! What a swarm is told and what it wants done.
 
-use crate::{Limits, Order, Priority};
+use crate::{Limits, Order, PeerSource, Priority};
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use thiserror::Error;
-use types::{BlockDigest, BlockRange, PeerId, PieceIndex, Time};
+use types::{Bitfield, BlockDigest, BlockRange, PeerId, PieceIndex, Time};
 use wire::{Message, Reserved};
 
 /// One connection. The driver chooses the number and never uses it twice for one swarm.
@@ -15,17 +15,6 @@ impl fmt::Debug for PeerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "peer {}", self.0)
     }
-}
-
-/// Who told an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PeerSource {
-    /// The user: never forgotten to make room for others.
-    User,
-    /// A tracker.
-    Tracker,
-    /// The peer itself, in its extension handshake (BEP 10).
-    Peer,
 }
 
 /// What happened. Inputs about a peer that the swarm does not know (any more) are ignored.
@@ -43,6 +32,16 @@ pub enum Input<'a> {
         peer_id: PeerId,
         /// The reserved bits in the peer's handshake; ours are taken to be fast and extended.
         reserved: Reserved,
+    },
+    /// A web seed (BEP 19) can be asked from now on. It is dealt with like a peer that has some pieces and never chokes,
+    /// but nothing is ever sent to it, and what it is asked for comes in runs of blocks that follow each other.
+    WebSeedReady {
+        /// The driver's number for it, as for a connection.
+        peer: PeerKey,
+        /// Where it is: who spoils pieces is known by this.
+        addr: SocketAddr,
+        /// The pieces that it has; ignored if their number is not the torrent's.
+        pieces: &'a Bitfield,
     },
     /// A message other than `piece`.
     Message {
@@ -90,6 +89,14 @@ pub enum Input<'a> {
         addrs: &'a [SocketAddr],
         /// Who said so.
         source: PeerSource,
+    },
+    /// Somebody who is no peer, such as a tracker (BEP 24), says under which address it sees us: one voice among those of
+    /// peers (BEP 10, `yourip`).
+    ExternalAddress {
+        /// A number of the driver's choice for who says so: for one host always the same.
+        voice: u64,
+        /// The address.
+        ip: IpAddr,
     },
     /// Storage hashed a piece and it is right.
     PieceVerified {
@@ -205,6 +212,18 @@ pub enum Output {
         /// Of all of it, in bytes.
         total_size: u32,
     },
+    /// The peer asks for more than is queued for it, and knows no `reject` (BEP 6): read nothing of it until
+    /// [`Output::Release`]. What was read before is still to be told, at most a quarter of
+    /// [`Config::max_requests`](crate::Config::max_requests) of its requests.
+    Hold {
+        /// Whom.
+        peer: PeerKey,
+    },
+    /// Read on.
+    Release {
+        /// Whom.
+        peer: PeerKey,
+    },
     /// We choked the peer: forget every [`Output::Serve`] for it that is not on its way. No answer is needed.
     DropServes {
         /// For whom.
@@ -222,6 +241,13 @@ pub enum Output {
         peer: PeerKey,
         /// Why.
         reason: DisconnectReason,
+    },
+    /// A peer told of so many others that were not known (BEP 11, 55): nothing is to be done.
+    PeersTold {
+        /// Who.
+        peer: PeerKey,
+        /// How many.
+        peers: usize,
     },
     /// More addresses would be useful; said at most every
     /// [`NEED_PEERS_INTERVAL`](crate::limits::NEED_PEERS_INTERVAL).
@@ -280,7 +306,8 @@ pub enum DisconnectReason {
     /// A request outside of the torrent or longer than a block may be, from a peer that knows no `reject`.
     #[error("asked for bytes that are not there")]
     BadRequest,
-    /// More unanswered requests than are queued, from a peer that knows no `reject`; or too many bad ones.
+    /// More unanswered requests than are queued, from a peer that knows no `reject` and is read though it was to be
+    /// [held](Output::Hold); or too many bad ones.
     #[error("asked for too much at once")]
     TooManyRequests,
     /// A BEP 6 message though its handshake did not offer BEP 6.
@@ -295,6 +322,15 @@ pub enum DisconnectReason {
     /// A `ut_metadata` message that cannot be read, or that says another length than the peer did before.
     #[error("sent a broken or contradictory metadata message")]
     BadMetadata,
+    /// A `ut_pex` message that cannot be read.
+    #[error("sent a broken peer exchange message")]
+    BadExchange,
+    /// More than [`MAX_EXCHANGE_EXCESS`](crate::limits::MAX_EXCHANGE_EXCESS) `ut_pex` messages came too soon.
+    #[error("tells of peers again and again")]
+    TooMuchExchange,
+    /// The torrent is private (BEP 27), and it was not found through its trackers or its user.
+    #[error("the torrent is private, and the peer was found elsewhere")]
+    Private,
     /// More would have to be remembered of what peers have than [`MAX_KEPT_BYTES`](crate::limits::MAX_KEPT_BYTES).
     #[error("too much to remember before the metadata is there")]
     TooMuchToKeep,

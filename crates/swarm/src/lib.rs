@@ -34,7 +34,9 @@ mod bucket;
 mod buggify;
 mod choker;
 mod config;
+mod dial_guard;
 mod event;
+mod exchange;
 pub mod limits;
 mod line;
 mod metadata;
@@ -45,8 +47,10 @@ mod pieces;
 #[cfg(feature = "planted")]
 mod planted;
 mod priority;
+mod quota;
 mod rate;
 mod slots;
+mod source;
 mod spread;
 mod stats;
 mod super_seed;
@@ -56,9 +60,11 @@ mod window;
 mod wish;
 
 pub use config::{Config, Limits};
-pub use event::{BanReason, DisconnectReason, Input, Output, PeerKey, PeerSource};
+pub use dial_guard::{DialGuard, host};
+pub use event::{BanReason, DisconnectReason, Input, Output, PeerKey};
 #[cfg(feature = "planted")]
 pub use planted::Planted;
+pub use source::PeerSource;
 pub use stats::{PeerView, Stats};
 pub use swarm::Swarm;
 pub use wish::{Order, Priority};

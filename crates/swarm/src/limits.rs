@@ -2,9 +2,26 @@
 
 use core::time::Duration;
 
-/// Addresses in the book. At the limit a new one takes the place of one that failed before (not one that the user
-/// gave); if there is none, the new one is dropped.
+/// Addresses in the book. At the limit a new one takes the place of the one that failed most often, else of a seed that
+/// we want nothing from, else of one whose sources are trusted less (never of one whose sources are trusted more, that the
+/// user gave, or that we are dealing with); if there is none, the new one is dropped.
 pub const MAX_KNOWN_PEERS: usize = 3000;
+
+/// Addresses in the book that nobody but peers told, and one host first: a twentieth of [`MAX_KNOWN_PEERS`]. At the limit
+/// what else it tells is dropped.
+pub const MAX_TOLD_BY_ONE: usize = MAX_KNOWN_PEERS / 20;
+
+/// Within which an address at which nobody has answered yet is dialed once at most, whoever advertises it (not one that
+/// the user gave).
+pub const DIAL_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Ports of one host (a /64 of IPv6) that are dialed within [`DIAL_INTERVAL`], those that answered not counted. Beyond it
+/// the others wait. Loopback addresses are exempt.
+pub const MAX_HOST_DIALS: usize = 8;
+
+/// Dials of a torrent within [`DIAL_INTERVAL`] that nobody answered. At the limit nobody else is dialed whom the user did
+/// not give and who has not answered before: fourteen a second.
+pub const MAX_RECENT_DIALS: usize = 4096;
 
 /// Hosts whose conduct is remembered. At the limit the oldest that is neither connected nor on parole is forgotten,
 /// then the oldest that is not connected and on parole for what will never be cleared up; if there is none, the blocks
@@ -39,15 +56,29 @@ pub const INITIAL_WINDOW: usize = 32;
 /// The same while pieces have a deadline: what is left to a slow peer comes late.
 pub const INITIAL_WINDOW_URGENT: usize = 8;
 
+/// A web seed is asked for so many blocks at a time (256 KiB) while it has others to send, or for half of its window if
+/// that is less: each run of blocks costs it an answer.
+pub const WEB_SEED_BATCH: usize = 16;
+
+/// A web seed goes on with the next piece until it comes to a multiple of this in bytes: beyond, the rarest piece counts
+/// again. Long enough that answers are long, however short pieces are.
+pub const WEB_SEED_STRETCH: u64 = 16 << 20;
+
 /// Our requests in flight to a peer that does not tell how many it queues (libtorrent's old default, BEP 10).
 pub const DEFAULT_REQQ: usize = 250;
 
 /// The longest block that is served. A longer request is a bad one, as [`wire`] refuses to receive such a block.
 pub const MAX_REQUEST_LEN: u32 = wire::MAX_BLOCK_LEN;
 
-/// Queued requests of a peer that knows no `reject` (BEP 6): rTorrent keeps thousands in flight, takes no notice of
-/// `reqq` and stalls when one is dropped. Beyond it the peer is disconnected.
-pub const MAX_REQUESTS_WITHOUT_FAST: usize = 32_768;
+/// Requests of one peer that wait or are being served, 12 bytes each, if the owner says nothing else. At the limit one
+/// more is rejected (BEP 6). A peer that knows no `reject` is read no more when three quarters are taken, until it is one
+/// quarter: rTorrent keeps thousands in flight, takes no notice of `reqq` and stalls when one is dropped. The last
+/// quarter is for what was read before; if more comes, the peer is disconnected.
+pub const MAX_REQUESTS: usize = 8192;
+
+/// A peer that asked for so much that it is read no more loses its slot to others that wait for one if it takes nothing
+/// for this long.
+pub const HELD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Requests for what is not there, beyond the queue, or while choked, that one peer may make before it is
 /// disconnected.
@@ -248,7 +279,8 @@ pub const METADATA_TURNOVER_INTERVAL: Duration = Duration::from_secs(20);
 /// [`Output::NeedPeers`](crate::Output::NeedPeers) is said at most this often.
 pub const NEED_PEERS_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The first wait before an address is dialed again; each failure doubles it.
+/// The first wait before an address is dialed again at which a peer was, or which the user gave; each failure doubles it.
+/// For others it is [`DIAL_INTERVAL`].
 pub const RETRY_MIN: Duration = Duration::from_secs(5);
 
 /// The longest wait before an address is dialed again.
@@ -257,8 +289,38 @@ pub const RETRY_MAX: Duration = Duration::from_secs(15 * 60);
 /// The longest wait for an address that the user gave.
 pub const RETRY_MAX_USER: Duration = Duration::from_secs(60);
 
+/// A peer is told of others at most this often (BEP 11).
+pub const EXCHANGE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long news of peers wait for more.
+pub const EXCHANGE_DELAY: Duration = Duration::from_secs(2);
+
+/// Peers that came, and peers that went, in one message (BEP 11); the others follow in the next. Of what a peer tells in
+/// a minute so many are taken.
+pub const MAX_EXCHANGED: usize = 50;
+
+/// Peers that one peer was told of and not told to be gone. At the limit it is told of no other.
+pub const MAX_TOLD: usize = 200;
+
+/// Messages about peers that one peer may send at once, though not more than one in [`EXCHANGE_INTERVAL`] in the long
+/// run: they may have waited on their way. What comes beyond is ignored.
+pub const EXCHANGE_BURST: u32 = 3;
+
+/// So many of those, and the peer is disconnected.
+pub const MAX_EXCHANGE_EXCESS: u32 = 100;
+
+/// A peer may ask us this often to be brought together with another, or tell us to connect to one (BEP 55); what it says
+/// beyond is ignored.
+pub const RENDEZVOUS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// So many of them may come at once.
+pub const RENDEZVOUS_BURST: u32 = 10;
+
 /// Failures in a row after which an address is forgotten (not one that the user gave).
 pub const MAX_FAILURES: u32 = 8;
+
+/// The same if nobody but peers told it, and it never answered: they tell more than there is.
+pub const MAX_FAILURES_TOLD: u32 = 2;
 
 /// As a seed, how many of the rarest pieces are looked through for one that a peer does not have. If it has them all,
 /// it is offered none.
@@ -281,7 +343,7 @@ pub const SHOW_PATIENCE: Duration = Duration::from_secs(30);
 /// Super seeding, how long we idle before a peer is shown a piece though it has not passed on the one before.
 pub const SHOW_IDLE: Duration = Duration::from_secs(1);
 
-/// When super seeding ends, a peer is told what we have in single messages if it is no more than this; else all at
+/// When super seeding ends, or metadata was found, a peer is told what we have in single messages if it is no more than this; else all at
 /// once, late (other clients take that, but BEP 3 and 6 do not have it so).
 pub const MAX_SINGLE_HAVES: u32 = 1000;
 
@@ -293,12 +355,17 @@ pub const MAX_METADATA_LEN: u32 = 64 << 20;
 /// time may hold more.
 pub const UNPROVEN_PIECES: usize = 64;
 
+/// Pieces of metadata (16 MiB) that all attempts but that one hold together. If there are so many that each would have
+/// less than [`UNPROVEN_PIECES`], they share evenly, and what is longer takes turns.
+pub const ALL_UNPROVEN_PIECES: usize = 1024;
+
 /// How long an attempt waits before it may hold more, while peers contradict each other: time enough for what is short to
 /// be proven, and for liars to be found out.
 pub const FRONT_DELAY: Duration = Duration::from_secs(10);
 
 /// How long that attempt may get no further while another waits; then it loses what it holds beyond
-/// [`UNPROVEN_PIECES`].
+/// [`UNPROVEN_PIECES`]. Its first turn ends after twice as long anyway, each further one after twice as long as the one
+/// before: a trickle keeps nobody waiting for long.
 pub const FRONT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Requests for metadata in flight to one peer: Transmission drops those beyond 64, libtorrent stops sending at 160 KiB.

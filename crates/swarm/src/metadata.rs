@@ -8,17 +8,17 @@
 //!   length has an attempt of its **own**. One that is wrong then is proof against its author; the one that is right
 //!   proves who had sent other pieces before.
 //!
-//! An attempt holds no more than [`UNPROVEN_PIECES`], so that a liar costs little memory and honest metadata of that size
-//! is had whatever liars do. Longer ones take turns: the one at the **front** may grow to [`MAX_METADATA_LEN`]; at once if
-//! all peers agree, else after [`FRONT_DELAY`].
+//! An attempt holds no more than [`UNPROVEN_PIECES`], less if there are very many, so that liars cost little memory and
+//! honest metadata of that size is had whatever they do. Longer ones take turns: the one at the **front** may grow to
+//! [`MAX_METADATA_LEN`]; at once if all peers agree, else after [`FRONT_DELAY`].
 
 mod attempt;
 
 use crate::PeerKey;
 use crate::limits::{
-    FRONT_DELAY, FRONT_PATIENCE, MAX_METADATA_ASKED, MAX_METADATA_LEN, MAX_SPOILED_LENGTHS,
-    METADATA_ANSWER_TIME, METADATA_COPY_AFTER, METADATA_HOLD_MAX, METADATA_REJECT_PAUSE, METADATA_TICK,
-    UNPROVEN_PIECES,
+    ALL_UNPROVEN_PIECES, FRONT_DELAY, FRONT_PATIENCE, MAX_METADATA_ASKED, MAX_METADATA_LEN,
+    MAX_SPOILED_LENGTHS, METADATA_ANSWER_TIME, METADATA_COPY_AFTER, METADATA_HOLD_MAX, METADATA_REJECT_PAUSE,
+    METADATA_TICK, UNPROVEN_PIECES,
 };
 use crate::trust::Trust;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -36,13 +36,16 @@ pub(crate) struct Fetch {
     info_hash: InfoHash,
     sources: BTreeMap<PeerKey, Source>,
     attempts: BTreeMap<AttemptKey, Attempt>,
-    /// The attempt that may grow beyond [`UNPROVEN_PIECES`].
+    /// The attempt that may grow beyond its [share](Fetch::share).
     front: Option<AttemptKey>,
     /// Lengths whose shared attempt was wrong, the latest last.
     spoiled: VecDeque<Spoiled>,
     /// When it was last asked what to do.
     looked: Time,
 }
+
+/// How often the time that a turn may last doubles: to three hours.
+const MAX_TURN_DOUBLINGS: u32 = 10;
 
 /// A claimed length, and whose attempt it is if it is not shared.
 type AttemptKey = (u32, Option<PeerKey>);
@@ -165,12 +168,12 @@ impl Fetch {
             source.asked.remove(at);
             source.failures = 0;
         }
-        let may_grow = self.front == Some(key);
+        let (may_grow, share) = (self.front == Some(key), self.share());
         let Some(attempt) = self.attempts.get_mut(&key) else { return Came::Taken };
         if was_asked.is_some() {
             attempt.answered(piece);
         }
-        if was_asked.is_some() || may_grow || attempt.held() < UNPROVEN_PIECES {
+        if may_grow || attempt.held() < share {
             attempt.put(piece, addr, data, now);
         }
         if !attempt.is_complete() {
@@ -237,16 +240,35 @@ impl Fetch {
     fn ask_one(&mut self, peer: PeerKey, now: Time) -> Option<u32> {
         let key = self.attempt_key(peer)?;
         let may_grow = self.front == Some(key);
-        let source = self.sources.get_mut(&peer)?;
+        let source = self.sources.get(&peer)?;
         if source.hold_until > now || source.asked.len() >= MAX_METADATA_ASKED {
             return None;
         }
-        let attempt = self.attempts.entry(key).or_insert_with(|| Attempt::new(source.len, now));
-        let room = may_grow || attempt.held() + attempt.asked() < UNPROVEN_PIECES;
+        self.make_attempt(key, now);
+        let share = self.share();
+        let source = self.sources.get_mut(&peer)?;
+        let attempt = self.attempts.get_mut(&key)?;
+        let room = may_grow || attempt.held() + attempt.asked() < share;
         let is_new = |piece| !source.asked.iter().any(|&(asked, _)| asked == piece);
         let piece = attempt.next(now, room, METADATA_COPY_AFTER, is_new)?;
         source.asked.push((piece, now));
         Some(piece)
+    }
+
+    /// The attempt of this name begins if it has not; others then make room for it.
+    fn make_attempt(&mut self, key: AttemptKey, now: Time) {
+        if self.attempts.contains_key(&key) {
+            return;
+        }
+        self.attempts.insert(key, Attempt::new(key.0, now));
+        let (share, front) = (self.share(), self.front);
+        let others = self.attempts.iter_mut().filter(|(other, _)| front != Some(**other));
+        others.for_each(|(_, attempt)| attempt.shrink(share));
+    }
+
+    /// How many pieces an attempt may hold that is not at the front.
+    fn share(&self) -> usize {
+        UNPROVEN_PIECES.min(ALL_UNPROVEN_PIECES / self.attempts.len().max(1))
     }
 
     /// When to ask again, though nothing happens.
@@ -315,9 +337,10 @@ impl Fetch {
     /// Lets a long attempt grow, after a while if peers contradict each other: that which had fewest turns, then that of most peers, then the shortest. One that does
     /// not get on makes room for others, and loses what is more than they have.
     fn choose_front(&mut self, now: Time) {
+        let share = self.share();
         let waits = |key: &AttemptKey, attempt: &Attempt| {
-            let is_full = attempt.held() + attempt.asked() >= UNPROVEN_PIECES;
-            self.front != Some(*key) && is_full && attempt.is_longer_than(UNPROVEN_PIECES)
+            let is_full = attempt.held() + attempt.asked() >= share;
+            self.front != Some(*key) && is_full && attempt.is_longer_than(share)
         };
         let delay = if self.is_unanimous() { Duration::ZERO } else { FRONT_DELAY };
         let due = |attempt: &Attempt| attempt.waits_since.is_some_and(|since| now.since(since) >= delay);
@@ -334,15 +357,16 @@ impl Fetch {
             waiting.min_by_key(|&(&(len, alone), attempt)| (attempt.turns, Reverse(claims(len)), len, alone));
         let Some(next) = next.map(|(&key, _)| key) else { return };
         if let Some(front) = self.front.and_then(|key| self.attempts.get_mut(&key)) {
-            if now.since(front.progress) < FRONT_PATIENCE {
+            let turn = FRONT_PATIENCE * (1 << front.turns.min(MAX_TURN_DOUBLINGS));
+            if now.since(front.progress) < FRONT_PATIENCE && now.since(front.turn_began) <= turn {
                 return;
             }
-            front.shrink(UNPROVEN_PIECES);
+            front.shrink(share);
         }
         self.front = Some(next);
         if let Some(attempt) = self.attempts.get_mut(&next) {
             attempt.turns += 1;
-            attempt.progress = now;
+            (attempt.progress, attempt.turn_began) = (now, now);
             attempt.waits_since = None;
         }
     }
@@ -355,12 +379,12 @@ impl Fetch {
         assert!(self.spoiled.len() <= MAX_SPOILED_LENGTHS);
         assert!(self.attempts.len() <= self.sources.len(), "an attempt for each peer at most");
         assert!(self.front.is_none_or(|key| self.attempts.contains_key(&key)));
+        let bounded = self.attempts.iter().filter(|&(&key, _)| self.front != Some(key));
+        assert!(bounded.map(|(_, attempt)| attempt.held()).sum::<usize>() <= ALL_UNPROVEN_PIECES);
         for (&key, attempt) in &self.attempts {
             assert!(!attempt.is_complete(), "a complete attempt is judged");
-            assert!(
-                self.front == Some(key) || attempt.held() <= UNPROVEN_PIECES,
-                "more memory than it may take"
-            );
+            let may_hold = self.front == Some(key) || attempt.held() <= UNPROVEN_PIECES;
+            assert!(may_hold, "more memory than it may take");
             let mine = self.sources.iter().filter(|&(&peer, _)| self.attempt_key(peer) == Some(key));
             let asked: Vec<u32> =
                 mine.flat_map(|(_, source)| source.asked.iter().map(|asked| asked.0)).collect();

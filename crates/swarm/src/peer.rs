@@ -1,10 +1,12 @@
 //! What is known of one connection.
 
+use crate::exchange::Exchange;
 use crate::limits::{ALLOWED_FAST_PIECES, GIVES_ONE_IN, MAX_FAST_BYTES};
-use crate::limits::{DEADLINE_REQUESTS, INITIAL_WINDOW_URGENT, MIN_WINDOW};
+use crate::limits::{DEADLINE_REQUESTS, HELD_PATIENCE, INITIAL_WINDOW_URGENT, MIN_WINDOW};
 use crate::limits::{IDLE_TIMEOUT, KEEPALIVE_INTERVAL, SERVE_BYTES, SERVE_TIME};
 use crate::limits::{SNUB_TIMEOUT, SNUB_TIMEOUT_END_GAME, SNUB_TIMEOUT_KNOWN};
 use crate::pieces::Pieces;
+use crate::quota::Quota;
 use crate::rate::Rate;
 use crate::trust::Suspect;
 use crate::window::{Ticket, Window};
@@ -20,11 +22,21 @@ use types::{Bitfield, BlockRange, PeerId, PieceIndex, Time};
 pub(crate) struct Peer {
     pub(crate) addr: SocketAddr,
     pub(crate) outgoing: bool,
+    /// It is a web seed: it hears nothing but what is asked of it.
+    pub(crate) is_web_seed: bool,
     pub(crate) peer_id: PeerId,
     /// Both sides speak BEP 6.
     pub(crate) fast: bool,
     /// Both sides speak BEP 10.
     pub(crate) extended: bool,
+    /// It has a DHT node (BEP 5).
+    pub(crate) dht: bool,
+    /// What it is told of other peers, and tells (BEP 11).
+    pub(crate) exchange: Exchange,
+    /// The number of its `ut_holepunch` messages, if it knows them (BEP 55).
+    pub(crate) holepunch: Option<u8>,
+    /// How often it may be brought together with others.
+    pub(crate) rendezvous: Quota,
     /// The number of its `lt_donthave` messages, if it knows them (BEP 54).
     pub(crate) dont_have: Option<u8>,
     /// The number of its `ut_metadata` messages, if it knows them (BEP 9).
@@ -85,6 +97,12 @@ pub(crate) struct Peer {
     pub(crate) serving: VecDeque<BlockRange>,
     pub(crate) serving_bytes: u64,
     pub(crate) bad_requests: u32,
+    /// It has asked for so much that nothing is read of it.
+    pub(crate) held: bool,
+    /// Since then: when it last took a block.
+    pub(crate) took: Time,
+    /// It was held and took nothing for so long that its slot is better used by others.
+    pub(crate) takes_nothing: bool,
     /// It said what it has, if only that it has nothing.
     pub(crate) greeted: bool,
     /// What it may have while we choke it (BEP 6).
@@ -128,9 +146,14 @@ impl Peer {
         Peer {
             addr,
             outgoing: false,
+            is_web_seed: false,
             peer_id,
             fast: false,
             extended: false,
+            dht: false,
+            exchange: Exchange::default(),
+            holepunch: None,
+            rendezvous: Quota::default(),
             dont_have: None,
             metadata_id: None,
             metadata_queue: VecDeque::new(),
@@ -168,6 +191,9 @@ impl Peer {
             serving: VecDeque::new(),
             serving_bytes: 0,
             bad_requests: 0,
+            held: false,
+            took: now,
+            takes_nothing: false,
             greeted: false,
             allowed_to: Vec::new(),
             may_finish: None,
@@ -177,6 +203,13 @@ impl Peer {
             shown_at: now,
             up: Flow { total: 0, rate: Rate::new() },
         }
+    }
+
+    /// A web seed that has these pieces.
+    pub(crate) fn web_seed(now: Time, addr: SocketAddr, pieces: Pieces) -> Peer {
+        let mut peer = Peer::new(now, addr, PeerId([0; 20]), pieces.len());
+        peer.window.set_reqq(u32::MAX);
+        Peer { outgoing: true, is_web_seed: true, fast: true, peer_choking: false, pieces, ..peer }
     }
 
     /// How many requests it may have at once now.
@@ -216,6 +249,16 @@ impl Peer {
         let expected = self.window.expected(self.requests.len() + 1)?;
         let silent = if self.requests.is_empty() { Duration::ZERO } else { now.since(self.progress) };
         Some(expected.max(silent).max(self.outrun))
+    }
+
+    /// How many requests of it wait or are being served.
+    pub(crate) fn requests_in(&self) -> usize {
+        self.queue.len() + self.serving.len()
+    }
+
+    /// When a slot of it that nothing is read of may be somebody else's, as far as it takes nothing.
+    pub(crate) fn held_until(&self) -> Option<Time> {
+        (self.held && !self.am_choking).then(|| self.took + HELD_PATIENCE)
     }
 
     /// Whether it wants something of us: it says so, and does not say that it wants nothing of anybody (BEP 21).
@@ -279,12 +322,12 @@ impl Peer {
 
     /// When it is closed unless it says something.
     pub(crate) fn idle_at(&self) -> Time {
-        self.last_heard + IDLE_TIMEOUT
+        if self.is_web_seed { Time::MAX } else { self.last_heard + IDLE_TIMEOUT }
     }
 
     /// When it gets a keep-alive unless it gets something else.
     pub(crate) fn keepalive_at(&self) -> Time {
-        self.last_sent + KEEPALIVE_INTERVAL
+        if self.is_web_seed { Time::MAX } else { self.last_sent + KEEPALIVE_INTERVAL }
     }
 
     /// When it is snubbed unless a block comes; `None` while nothing is asked of it.
@@ -318,7 +361,7 @@ impl Peer {
             uploaded: self.up.total,
             requests_out: self.requests.len(),
             window: self.window(),
-            requests_in: self.queue.len() + self.serving.len(),
+            requests_in: self.requests_in(),
         }
     }
 }

@@ -10,7 +10,8 @@
 //! piece (the first few at random); a begun piece that was left to another peer. The end game begins when nothing is
 //! missing or open: then blocks that are asked for are asked for again of others. Pieces that nobody has yet put it off,
 //! or behind a slow seed it would never end, and everything be fetched twice. A snubbed peer goes the other way round: it
-//! gets what everybody else has and wants last.
+//! gets what everybody else has and wants last. A web seed, which answers in runs, goes from a piece to the next one while
+//! that is open, and begins where a run of open pieces does.
 //!
 //! A piece that failed before, and each piece of a peer on parole, is to have one author: others are kept from it, if
 //! the author is fast enough. If the piece is urgent too, it has to be fast enough for the deadline, and others are let
@@ -95,6 +96,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) quickest: Option<Duration>,
     /// When pieces are fetched in order: how many pieces behind the front it stays, so as not to hold it up.
     pub(crate) behind: u32,
+    /// It is best asked for pieces that follow each other.
+    pub(crate) runs: bool,
     /// Only these pieces (it chokes us).
     pub(crate) only: Option<&'a [PieceIndex]>,
     /// What it suggests, the latest last (BEP 6).
@@ -215,6 +218,10 @@ impl Picker {
 
     /// Everything that can be asked for is asked for.
     pub(crate) fn in_end_game(&self) -> bool {
+        #[cfg(feature = "planted")]
+        if self.planted == Some(crate::Planted::EndlessPatience) {
+            return false;
+        }
         self.hungry.is_empty()
             && !self.begun.is_empty()
             && !self.availability.any_open()

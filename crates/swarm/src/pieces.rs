@@ -16,6 +16,14 @@ impl Pieces {
         Pieces::from(Bitfield::new(len))
     }
 
+    /// How many pieces the torrent has.
+    pub(crate) fn len(&self) -> u32 {
+        match self {
+            Pieces::All(len) => *len,
+            Pieces::Some(bits) => bits.len(),
+        }
+    }
+
     pub(crate) fn contains(&self, piece: PieceIndex) -> bool {
         match self {
             Pieces::All(len) => piece.get() < *len,

@@ -50,14 +50,23 @@ fn hash<const N: usize>(x: [u8; N], y: [u8; N]) -> u32 {
     digest.finalize()
 }
 
-/// The addresses under which others see us: what the owner says, else what most of the peers say that told us last
-/// (BEP 10, `yourip`).
+/// The addresses under which others see us: what the owner says, else what most of those say that told us last: peers
+/// (BEP 10, `yourip`), and whom the owner heard (BEP 24).
 #[derive(Debug, Default)]
 pub(crate) struct External {
     given: Vec<IpAddr>,
     port: u16,
     /// Who said what, for IPv4 and IPv6, the latest last. Each host has one voice.
-    votes: [VecDeque<(IpAddr, IpAddr)>; 2],
+    votes: [VecDeque<(Voter, IpAddr)>; 2],
+}
+
+/// Who has one voice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Voter {
+    /// A host with peers.
+    Peer(IpAddr),
+    /// Somebody else, by the owner's number.
+    Other(u64),
 }
 
 /// Our own addresses, as far as they are known.
@@ -74,18 +83,20 @@ impl External {
         External { given, port: port.unwrap_or_default(), votes: Default::default() }
     }
 
-    /// A peer says under which address it sees us.
-    pub(crate) fn vote(&mut self, voter: IpAddr, seen: IpAddr) {
-        let (voter, seen) = (voter.to_canonical(), seen.to_canonical());
+    /// Somebody says under which address it sees us; gives whether we are now known under another one than before.
+    pub(crate) fn vote(&mut self, voter: Voter, seen: IpAddr) -> bool {
+        let seen = seen.to_canonical();
         if seen.is_unspecified() || seen.is_multicast() {
-            return;
+            return false;
         }
+        let before = self.ours();
         let votes = &mut self.votes[usize::from(seen.is_ipv6())];
         votes.retain(|&(other, _)| other != voter);
         if votes.len() >= MAX_EXTERNAL_VOTES {
             votes.pop_front();
         }
         votes.push_back((voter, seen));
+        self.ours() != before
     }
 
     pub(crate) fn ours(&self) -> Ours {
@@ -99,13 +110,18 @@ impl External {
 }
 
 /// What more than half of them say, if they are enough.
-fn elected(votes: &VecDeque<(IpAddr, IpAddr)>) -> Option<IpAddr> {
+fn elected(votes: &VecDeque<(Voter, IpAddr)>) -> Option<IpAddr> {
     let count = |seen: IpAddr| votes.iter().filter(|&&(_, other)| other == seen).count();
     let &(_, seen) = votes.iter().max_by_key(|&&(_, seen)| count(seen))?;
     (count(seen) >= EXTERNAL_QUORUM && 2 * count(seen) > votes.len()).then_some(seen)
 }
 
 impl Ours {
+    /// Whether it is where we listen, as far as we know.
+    pub(crate) fn is(&self, addr: SocketAddr) -> bool {
+        [self.v4, self.v6].into_iter().flatten().any(|ours| ours == addr)
+    }
+
     /// The priority of a connection with the peer; `None` as long as we do not know how it sees us.
     pub(crate) fn priority(&self, peer: SocketAddr) -> Option<u32> {
         let ours = if peer.ip().to_canonical().is_ipv4() { self.v4 } else { self.v6 };
@@ -120,6 +136,10 @@ mod tests {
 
     fn ip(n: u8) -> IpAddr {
         IpAddr::from([10, 0, 0, n])
+    }
+
+    fn peer(n: u8) -> Voter {
+        Voter::Peer(ip(n))
     }
 
     #[test]
@@ -146,29 +166,42 @@ mod tests {
     #[test]
     fn most_voices_of_enough_count() {
         let mut external = External::new(&[], Some(6881));
-        let peer = SocketAddr::new(ip(200), 5);
+        let far = SocketAddr::new(ip(200), 5);
         for n in 1..EXTERNAL_QUORUM {
-            external.vote(ip(u8::try_from(n).unwrap()), ip(100));
+            external.vote(peer(u8::try_from(n).unwrap()), ip(100));
         }
-        assert_eq!(external.ours().priority(peer), None, "too few");
-        external.vote(ip(1), ip(100));
-        assert_eq!(external.ours().priority(peer), None, "it said that before");
-        external.vote(ip(50), ip(100));
-        assert_eq!(external.ours().priority(peer), priority(SocketAddr::new(ip(100), 6881), peer));
-        (60..63).for_each(|n| external.vote(ip(n), ip(101)));
+        assert_eq!(external.ours().priority(far), None, "too few");
+        external.vote(peer(1), ip(100));
+        assert_eq!(external.ours().priority(far), None, "it said that before");
+        external.vote(peer(50), ip(100));
+        assert_eq!(external.ours().priority(far), priority(SocketAddr::new(ip(100), 6881), far));
+        (60..63).for_each(|n| _ = external.vote(peer(n), ip(101)));
         assert_eq!(external.ours(), Ours::default(), "half is not more than half");
-        external.vote(ip(63), IpAddr::from([0, 0, 0, 0]));
-        external.vote(ip(64), "2001:db8::1".parse().unwrap());
+        external.vote(peer(63), IpAddr::from([0, 0, 0, 0]));
+        external.vote(peer(64), "2001:db8::1".parse().unwrap());
         assert_eq!(external.ours(), Ours::default(), "neither counts");
         let mut given = External::new(&[ip(7)], None);
-        (60..70).for_each(|n| given.vote(ip(n), ip(101)));
+        (60..70).for_each(|n| _ = given.vote(peer(n), ip(101)));
         assert_eq!(given.ours().v4, Some(SocketAddr::new(ip(7), 0)));
+    }
+
+    #[test]
+    fn others_have_one_voice_each_as_peers_have() {
+        let mut external = External::new(&[], Some(6881));
+        (0..10).for_each(|_| assert!(!external.vote(Voter::Other(7), ip(100)), "one voice"));
+        assert!(!external.vote(peer(1), ip(100)));
+        assert!(external.vote(Voter::Other(8), ip(100)), "three agree");
+        assert_eq!(external.ours().v4, Some(SocketAddr::new(ip(100), 6881)));
+        assert!(!external.vote(Voter::Other(9), ip(100)), "nothing new");
+        assert!(!external.vote(Voter::Other(7), ip(101)), "it has changed its mind: still three of four");
+        assert!(external.vote(Voter::Other(8), ip(101)), "two of four are not most");
+        assert_eq!(external.ours(), Ours::default());
     }
 
     #[test]
     fn voices_are_bounded_and_the_latest_count() {
         let mut external = External::default();
-        (0..200).for_each(|n| external.vote(ip(n), ip(if n < 150 { 1 } else { 2 })));
+        (0..200).for_each(|n| _ = external.vote(peer(n), ip(if n < 150 { 1 } else { 2 })));
         assert_eq!(external.votes[0].len(), MAX_EXTERNAL_VOTES);
         assert_eq!(external.ours().v4, Some(SocketAddr::new(ip(2), 0)));
     }

@@ -1,9 +1,11 @@
 //! The brain: every input comes in here, every output leaves from here.
 //!
 //! This file holds the state, the connections and the deadlines; what peers say is in `messages`, fetching in
-//! `download`, serving in `upload`, what the torrent is in `metadata`, what a seed gives to whom in `seeding`, limits in `pace`.
+//! `download`, web seeds in `web_seeds`, serving in `upload`, what the torrent is in `metadata`, what a seed gives to whom in `seeding`, limits in `pace`.
 
 mod download;
+mod exchange;
+mod holepunch;
 mod invariants;
 mod lost;
 mod messages;
@@ -14,27 +16,29 @@ mod tests;
 mod turnover;
 mod turns;
 mod upload;
+mod web_seeds;
 mod wishes;
 
 use crate::book::Book;
 use crate::buggify::Buggify;
 use crate::choker::Choker;
 use crate::limits::{
-    METADATA_TURNOVER_INTERVAL, NEED_PEERS_INTERVAL, REJECT_PAUSE, REPLACE_AFTER, SHOW_IDLE,
+    HELD_PATIENCE, METADATA_TURNOVER_INTERVAL, NEED_PEERS_INTERVAL, REJECT_PAUSE, REPLACE_AFTER, SHOW_IDLE,
     SNUB_TIMEOUT_END_GAME,
 };
 use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::picker::Picker;
-use crate::priority::External;
+use crate::priority::{External, Voter};
 use crate::rate::Rate;
+use crate::source::Sources;
 use crate::spread::Spread;
 use crate::super_seed::SuperSeed;
 use crate::trust::Trust;
 use crate::{Config, DisconnectReason, Input, Output, PeerKey, PeerSource, PeerView, Stats};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use fastrand::Rng;
 use metadata::{Metadata, Unknown};
 use turns::Line;
@@ -56,7 +60,7 @@ pub struct Swarm {
     trust: Trust,
     buggify: Buggify,
     external: External,
-    /// While we want nothing: what is given to whom.
+    /// While we want nothing and somebody is here: what is given to whom.
     spread: Option<Spread>,
     /// While we super seed (BEP 16).
     super_seed: Option<SuperSeed>,
@@ -82,6 +86,8 @@ pub struct Swarm {
     /// When deadlines of peers and of the choker are to be looked at next; never later than the first of them.
     wake: Time,
     next_need: Time,
+    /// When a peer is to be told of others next; never later than the first of them.
+    exchange_at: Time,
 }
 
 /// Sums over the life of the swarm.
@@ -154,6 +160,7 @@ impl Swarm {
             pace_at: Time::ZERO,
             wake: Time::MAX,
             next_need: now + NEED_PEERS_INTERVAL,
+            exchange_at: Time::MAX,
         };
         swarm.book.set_ours(swarm.external.ours());
         #[cfg(feature = "planted")]
@@ -185,9 +192,11 @@ impl Swarm {
             Input::PeerConnected { peer, addr, outgoing, peer_id, reserved } => {
                 self.on_connected(peer, addr, outgoing, peer_id, reserved);
             }
+            Input::WebSeedReady { peer, addr, pieces } => self.on_web_seed(peer, addr, pieces),
             Input::PeerClosed { peer } => self.forget(peer),
             Input::ConnectFailed { addr } => self.book.failed(addr, self.now),
             Input::PeersFound { addrs, source } => self.on_peers_found(addrs, source),
+            Input::ExternalAddress { voice, ip } => self.on_external(Voter::Other(voice), ip),
             Input::SetPriorities(priorities) => self.on_set_priorities(priorities),
             Input::SetDeadline { piece, at } => self.on_set_deadline(piece, at),
             Input::SetOrder(order) => self.on_set_order(order),
@@ -224,7 +233,8 @@ impl Swarm {
             return [dial, need, held, pace].into_iter().flatten().min();
         }
         let metadata = self.metadata_due();
-        let wake = [Some(self.wake), dial, need, held, pace, metadata].into_iter().flatten().min();
+        let exchange = self.exchange_due();
+        let wake = [Some(self.wake), dial, need, held, pace, metadata, exchange].into_iter().flatten().min();
         wake.filter(|&at| at != Time::MAX)
     }
 
@@ -267,6 +277,11 @@ impl Swarm {
         self.peers.iter().map(move |(&key, peer)| peer.view(key, self.trust.on_parole(peer.suspect), now))
     }
 
+    /// Up to so many addresses to begin with when the torrent comes again: peers were there when they were dialed.
+    pub fn worth_trying(&self, most: usize) -> Vec<SocketAddr> {
+        self.book.worth_trying(most)
+    }
+
     /// The pieces that are verified.
     pub fn have(&self) -> &Bitfield {
         self.picker.have()
@@ -288,6 +303,7 @@ impl Swarm {
         self.show_pieces();
         self.ask_for_metadata();
         self.serve_metadata();
+        self.tell_of_peers();
         while self.may_dial()
             && let Some(addr) = self.book.next(self.now)
         {
@@ -327,6 +343,7 @@ impl Swarm {
         self.snub_silent();
         self.release_slow();
         self.withdraw_stale();
+        self.end_turns_of_held();
         if self.now >= self.choker.next_round() && self.anybody_to_choke() {
             self.choke_round();
         }
@@ -342,6 +359,10 @@ impl Swarm {
             }
             if peer.hold_until > self.now {
                 first = first.min(peer.hold_until);
+            }
+            if let Some(until) = peer.held_until() {
+                // One that has passed is looked at again: others may come.
+                first = first.min(if until > self.now { until } else { self.now + HELD_PATIENCE });
             }
             self.wake = self.wake.min(first);
         }
@@ -391,7 +412,7 @@ impl Swarm {
             return;
         }
         if outgoing {
-            self.book.connected(addr);
+            self.book.answered(addr);
         }
         let mut listens = outgoing.then_some(addr);
         if let Err(reason) = self.admit(addr, outgoing, peer_id, &mut listens) {
@@ -420,6 +441,7 @@ impl Swarm {
             self.wake_by(self.now + METADATA_TURNOVER_INTERVAL);
         }
         self.peers.insert(key, peer);
+        self.note_peers_changed();
     }
 
     /// Whether one more connection with this peer is wanted. Another with the same peer may be closed for it, and
@@ -431,6 +453,14 @@ impl Swarm {
         peer_id: PeerId,
         listens: &mut Option<SocketAddr>,
     ) -> Result<(), DisconnectReason> {
+        #[cfg(feature = "planted")]
+        match self.config.planted {
+            Some(crate::Planted::OwnFriend) if peer_id == self.config.peer_id => return Ok(()),
+            Some(crate::Planted::Twins) if self.peers.values().any(|peer| peer.peer_id == peer_id) => {
+                return Ok(());
+            }
+            _ => {}
+        }
         if peer_id == self.config.peer_id {
             return Err(DisconnectReason::Ourselves);
         }
@@ -440,7 +470,10 @@ impl Swarm {
         if self.paused {
             return Err(DisconnectReason::Paused);
         }
-        let twin = self.peers.iter_mut().find(|(_, peer)| peer.peer_id == peer_id);
+        if outgoing && self.config.private && !self.book.knows(addr) {
+            return Err(DisconnectReason::Private);
+        }
+        let twin = self.peers.iter_mut().find(|(_, peer)| peer.peer_id == peer_id && !peer.is_web_seed);
         if let Some((&key, twin)) = twin {
             // When both sides dialed at once, both keep the connection that the greater id dialed.
             let keep_new = twin.outgoing != outgoing && outgoing == (self.config.peer_id > peer_id);
@@ -465,6 +498,7 @@ impl Swarm {
         let mine = ours.priority(addr)?;
         let idle = self.peers.iter().filter(|(_, peer)| {
             self.now.since(peer.came) >= REPLACE_AFTER
+                && !peer.is_web_seed
                 && !peer.is_in_use(self.now)
                 && !peer.listens.is_some_and(|addr| self.book.is_users(addr))
         });
@@ -493,6 +527,16 @@ impl Swarm {
             peer.extended = true;
             self.send_extension_handshake(key, peer);
         }
+        peer.dht = reserved.dht();
+        self.send_dht_port(key, peer);
+    }
+
+    /// Tells a peer that has a DHT node where ours is (BEP 5).
+    fn send_dht_port(&mut self, key: PeerKey, peer: &mut Peer) {
+        let port = self.config.dht_ports[usize::from(peer.addr.ip().to_canonical().is_ipv6())];
+        if peer.dht && port != 0 {
+            send(&mut self.out, self.now, key, peer, Message::Port(port));
+        }
     }
 
     fn send_extension_handshake(&mut self, key: PeerKey, peer: &mut Peer) {
@@ -501,6 +545,7 @@ impl Swarm {
         if self.config.metadata_size.is_some() || self.unknown.is_some() {
             m.insert(ext::UT_METADATA.into(), METADATA_ID);
         }
+        self.offer_exchange(peer, &mut m);
         let handshake = ext::Handshake {
             m,
             client,
@@ -517,12 +562,23 @@ impl Swarm {
 
     fn on_peers_found(&mut self, addrs: &[SocketAddr], source: PeerSource) {
         if self.buggify.hits(4) {
-            self.book.forget_one();
+            self.book.make_room(PeerSource::Pex);
+        }
+        let is_public = Sources::of(source).are_within(Sources::PUBLIC);
+        if self.config.private && is_public {
+            return;
         }
         for &addr in addrs {
             if !self.trust.is_banned(addr) {
                 self.book.add(addr, source, self.now);
             }
+        }
+    }
+
+    /// Somebody says under which address it sees us.
+    fn on_external(&mut self, voter: Voter, seen: IpAddr) {
+        if self.external.vote(voter, seen) {
+            self.book.set_ours(self.external.ours());
         }
     }
 
@@ -564,11 +620,18 @@ impl Swarm {
         if !peer.am_choking {
             self.fill_slots();
         }
+        self.note_peers_changed();
+    }
+
+    /// Whether the owner may dial the address even if it was dialed in vain of late: the user gave it, or a peer of this
+    /// torrent was there. See [`DialGuard`](crate::DialGuard).
+    pub fn may_dial_again(&self, addr: SocketAddr) -> bool {
+        self.book.is_free(addr)
     }
 
     /// Neither side wants anything of the other: make room for somebody who does.
     fn is_useless(&self, peer: &Peer) -> bool {
-        self.finished && (peer.pieces.is_all() || peer.upload_only)
+        self.finished && (peer.pieces.is_all() || peer.upload_only || peer.is_web_seed)
     }
 
     fn close_if_useless(&mut self, key: PeerKey) {
@@ -579,6 +642,10 @@ impl Swarm {
 
     /// After a `reject`, the peer is left alone for a moment.
     fn hold(&mut self, key: PeerKey) {
+        #[cfg(feature = "planted")]
+        if self.config.planted == Some(crate::Planted::EagerAgain) {
+            return self.fill(key);
+        }
         let until = self.now + REJECT_PAUSE;
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.hold_until = until;
@@ -587,8 +654,11 @@ impl Swarm {
     }
 }
 
-/// Tells the driver to send a message, and remembers that the connection is in use.
+/// Tells the driver to send a message, and remembers that the connection is in use. A web seed gets none.
 fn send(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer, message: Message<'static>) {
+    if peer.is_web_seed {
+        return;
+    }
     peer.last_sent = now;
     out.push_back(Output::Send { peer: key, message });
 }

@@ -6,6 +6,7 @@ use crate::limits::{MAX_PEERS, MAX_SCRAPE, MAX_TRACKER_ID_LEN};
 use crate::message::{compact_v4, compact_v6, is_plausible_peer};
 use crate::text::{one_line, percent_encode};
 use crate::{Announce, AnnounceResponse, Error, Event, ScrapeEntry, TrackerUrl};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bencode::{Document, Limits, Value};
@@ -86,18 +87,28 @@ pub fn parse_announce(body: &[u8]) -> Result<AnnounceResponse, Error> {
         leechers: count("incomplete"),
         warning: answer.get("warning message").and_then(Value::as_bytes).map(one_line),
         tracker_id: answer.get("tracker id").and_then(Value::as_bytes).and_then(tracker_id),
-        external_ip: answer.get("external ip").and_then(Value::as_bytes).and_then(raw_ip),
+        external_ips: answer
+            .get("external ip")
+            .and_then(Value::as_bytes)
+            .and_then(raw_ip)
+            .into_iter()
+            .collect(),
     })
 }
 
-/// Reads the body of the answer to a scrape; at most [`MAX_SCRAPE`] entries, in the tracker's order.
+/// Reads the body of the answer to a scrape of `torrents`: an entry for each of them that the tracker tells of, in their
+/// order. What it tells beside that is left out.
 ///
 /// # Errors
 /// The tracker's own refusal ([`Error::Failure`]); a body that is no bencoded dictionary, or one without `files`.
-pub fn parse_scrape(body: &[u8]) -> Result<Vec<(InfoHashV1, ScrapeEntry)>, Error> {
+pub fn parse_scrape(body: &[u8], torrents: &[InfoHashV1]) -> Result<Vec<(InfoHashV1, ScrapeEntry)>, Error> {
     let document = decode(body)?;
     let files = document.root().get("files").and_then(Value::as_dict).ok_or(Error::NoFiles)?;
-    let entry = |(key, value): (&[u8], Value<'_>)| {
+    let asked: BTreeSet<&[u8]> = torrents.iter().map(|torrent| &torrent.0[..]).collect();
+    let told: BTreeMap<&[u8], Value<'_>> = files.filter(|(key, _)| asked.contains(key)).collect();
+    let entry = |torrent: &InfoHashV1| {
+        let value = told.get(&torrent.0[..])?;
+        value.as_dict()?;
         let count = |key: &str| value.get(key).and_then(as_count);
         let entry = ScrapeEntry {
             seeders: count("complete").unwrap_or(0),
@@ -105,9 +116,9 @@ pub fn parse_scrape(body: &[u8]) -> Result<Vec<(InfoHashV1, ScrapeEntry)>, Error
             completed: count("downloaded").unwrap_or(0),
             downloaders: count("downloaders"),
         };
-        Some((InfoHashV1(key.try_into().ok()?), entry))
+        Some((*torrent, entry))
     };
-    Ok(files.filter_map(entry).take(MAX_SCRAPE).collect())
+    Ok(torrents.iter().filter_map(entry).collect())
 }
 
 /// A URL's path and query that grows by one parameter after the other.
@@ -355,6 +366,19 @@ mod tests {
     }
 
     #[test]
+    fn an_external_address_is_four_bytes_or_sixteen() {
+        let told = |value: &[u8]| {
+            let head = format!("d11:external ip{}:", value.len()).into_bytes();
+            parse_announce(&[&head, value, b"5:peers0:e"].concat()).unwrap().external_ips
+        };
+        assert_eq!(told(&[80, 1, 2, 3]), [IpAddr::from([80, 1, 2, 3])]);
+        assert_eq!(told(&[0x20; 16]), [IpAddr::from([0x20; 16])]);
+        for other in [&b""[..], b"80.1.2.3", &[1; 5]] {
+            assert!(told(other).is_empty(), "{other:?}");
+        }
+    }
+
+    #[test]
     fn what_is_kept_is_bounded() {
         let count = MAX_PEERS + 10;
         let body = [
@@ -372,21 +396,30 @@ mod tests {
         assert_eq!(id(0), None);
         let values = [b"d1:al".to_vec(), b"0:".repeat(LIMITS.max_values), b"ee".to_vec()].concat();
         assert!(matches!(parse_announce(&values), Err(Error::NotBencode(_))));
-        let body = [
-            b"d5:filesd".to_vec(),
-            (0..100).flat_map(|n| format!("20:{n:020}de").into_bytes()).collect(),
-            b"ee".to_vec(),
-        ]
-        .concat();
-        assert_eq!(parse_scrape(&body).unwrap().len(), MAX_SCRAPE);
-        assert_eq!(parse_scrape(b"de"), Err(Error::NoFiles));
+    }
+
+    #[test]
+    fn a_scrape_tells_of_what_was_asked() {
+        let hash = |n: u32| InfoHashV1(format!("{n:020}").into_bytes().try_into().unwrap());
+        let entry =
+            |n: u32| format!("20:{n:020}d8:completei{n}e10:downloadedi-1e10:incompletei99999999999ee");
+        // A whole tracker, of which two torrents are ours, and one entry that is none.
+        let entries: String = (0..5000).map(entry).collect();
+        let body = format!("d5:filesd{entries}20:{:020}i5eee", 5000);
+        let asked = [hash(4999), hash(7), hash(5000), hash(6000)];
+        let told = parse_scrape(body.as_bytes(), &asked).unwrap();
+        let entry = |seeders| ScrapeEntry { seeders, leechers: u32::MAX, completed: 0, downloaders: None };
+        assert_eq!(told, [(hash(4999), entry(4999)), (hash(7), entry(7))]);
+        assert_eq!(parse_scrape(b"d5:filesdee", &asked), Ok(vec![]));
+        assert_eq!(parse_scrape(b"de", &asked), Err(Error::NoFiles));
+        assert_eq!(parse_scrape(b"d5:filesi0ee", &asked), Err(Error::NoFiles));
     }
 
     proptest! {
         #[test]
         fn any_body_is_survived(body in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = parse_announce(&body);
-            let _ = parse_scrape(&body);
+            let _ = parse_scrape(&body, &[InfoHashV1([0; 20])]);
         }
 
         #[test]

@@ -4,7 +4,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`TrackerUrl`] | reads a tracker's URL, keeps its private part out of sight, guards this machine's own services |
+//! | [`TrackerUrl`] | reads a tracker's URL, keeps its private part out of sight, guards the services of private networks |
 //! | [`http`] | announce and scrape URLs out, bencoded bodies in |
 //! | [`udp`] | packets, and [`udp::Exchange`], one request with its retransmissions |
 //! | [`Schedule`] | whom to announce to, when, and with which event |
@@ -28,5 +28,5 @@ mod url;
 pub use message::{Announce, AnnounceResponse, Error, Event, ScrapeEntry};
 pub use schedule::{Schedule, TrackerId};
 pub use url::{
-    Host, Refused, Scheme, Tiers, TrackerUrl, UrlError, UrlRules, is_idna, is_this_machine, parse_tiers,
+    Host, PrivatePaths, Refused, Scheme, Tiers, TrackerUrl, UrlError, UrlRules, is_idna, parse_tiers,
 };

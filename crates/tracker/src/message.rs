@@ -63,8 +63,8 @@ pub struct AnnounceResponse {
     pub warning: Option<String>,
     /// To be sent back with the next announce.
     pub tracker_id: Option<Vec<u8>>,
-    /// The address under which the tracker sees us (BEP 24).
-    pub external_ip: Option<IpAddr>,
+    /// The addresses under which the tracker sees us (BEP 24): one for each family that it was asked over, if it tells.
+    pub external_ips: Vec<IpAddr>,
 }
 
 /// What a tracker tells about one torrent in a scrape (BEP 48).

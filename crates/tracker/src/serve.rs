@@ -1,8 +1,13 @@
-//! The logic of a small HTTP tracker, as the demo and the tests run it: queries in, bencoded bodies out.
+//! The logic of a small tracker, as the demo and the tests run it: queries in and bencoded bodies out over HTTP, packets
+//! in and out over UDP.
+
+mod packet;
 
 use crate::http::MAX_BODY;
 use crate::limits::{DEFAULT_INTERVAL, MAX_SCRAPE, MAX_SERVED_NUMWANT, MAX_SERVED_PEERS, MAX_SERVED_SWARMS};
 use crate::text::percent_decode;
+use crate::udp::Family;
+use crate::{Event, ScrapeEntry};
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -13,12 +18,17 @@ use types::{InfoHashV1, PeerId, Time};
 // The largest answer, a list of dictionaries of at most 120 bytes, must be one that clients read.
 const _: () = assert!(MAX_SERVED_NUMWANT * 120 < MAX_BODY);
 
+/// How many peers an announce gets that asks for no number.
+const NUMWANT_UNSAID: usize = 50;
+
 /// Who is in which swarm. A peer that is not heard of for two intervals is forgotten.
 #[derive(Debug)]
 pub struct Tracker {
     swarms: BTreeMap<InfoHashV1, Swarm>,
     interval: Duration,
     rng: fastrand::Rng,
+    /// What makes the connection ids of UDP (BEP 15) this tracker's own.
+    secret: u64,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +52,9 @@ impl Tracker {
 
     /// A tracker that asks its peers to announce every `interval`.
     pub fn with_interval(interval: Duration, seed: u64) -> Tracker {
-        Tracker { swarms: BTreeMap::new(), interval, rng: fastrand::Rng::with_seed(seed) }
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let secret = rng.u64(..);
+        Tracker { swarms: BTreeMap::new(), interval, rng, secret }
     }
 
     /// Answers an announce: `query` is what followed the `?`, `from` the address it came from.
@@ -50,7 +62,10 @@ impl Tracker {
     /// What is wrong with a query is told in the body, as `failure reason`.
     pub fn announce(&mut self, now: Time, from: IpAddr, query: &str) -> Vec<u8> {
         match AnnounceQuery::parse(query) {
-            Ok(query) => self.listed(now, from.to_canonical(), &query).unwrap_or_else(failure),
+            Ok(query) => match self.listed(now, from.to_canonical(), &query.announce) {
+                Ok(listed) => listed.encoded(self.interval, &query),
+                Err(reason) => failure(reason),
+            },
             Err(reason) => failure(reason),
         }
     }
@@ -68,9 +83,9 @@ impl Tracker {
         bencode::encode_dict(|reply| {
             reply.dict("files", |files| {
                 for torrent in torrents {
-                    let Some(swarm) = self.swarms.get_mut(&torrent) else { continue };
-                    swarm.forget_expired(now);
-                    files.dict(torrent.0, |entry| swarm.put_counts(entry));
+                    if let Some(counts) = self.counts(now, torrent) {
+                        files.dict(torrent.0, |entry| put_counts(entry, &counts));
+                    }
                 }
             });
         })
@@ -81,24 +96,33 @@ impl Tracker {
         self.swarms.len()
     }
 
-    fn listed(&mut self, now: Time, from: IpAddr, query: &AnnounceQuery) -> Result<Vec<u8>, &'static str> {
-        self.make_room(now, query.info_hash)?;
-        let swarm = self.swarms.entry(query.info_hash).or_default();
+    fn counts(&mut self, now: Time, torrent: InfoHashV1) -> Option<ScrapeEntry> {
+        let swarm = self.swarms.get_mut(&torrent)?;
         swarm.forget_expired(now);
-        let addr = SocketAddr::new(from, query.port);
-        if query.stopped {
+        Some(swarm.counts())
+    }
+
+    fn listed(&mut self, now: Time, from: IpAddr, announce: &Heard) -> Result<Listed, &'static str> {
+        self.make_room(now, announce.info_hash)?;
+        let swarm = self.swarms.entry(announce.info_hash).or_default();
+        swarm.forget_expired(now);
+        let addr = SocketAddr::new(from, announce.port);
+        if announce.event == Some(Event::Stopped) {
             swarm.peers.remove(&addr);
         } else if swarm.peers.len() < MAX_SERVED_PEERS || swarm.peers.contains_key(&addr) {
             let expires = now + self.interval.saturating_mul(2);
-            swarm.peers.insert(addr, Seen { peer_id: query.peer_id, is_seed: query.left == 0, expires });
+            swarm
+                .peers
+                .insert(addr, Seen { peer_id: announce.peer_id, is_seed: announce.left == 0, expires });
         }
-        if query.completed {
+        if announce.event == Some(Event::Completed) {
             swarm.completed = swarm.completed.saturating_add(1);
         }
-        let mut others: Vec<_> = swarm.peers.iter().filter(|(peer, _)| **peer != addr).collect();
-        self.rng.shuffle(&mut others);
-        others.truncate(if query.stopped { 0 } else { query.numwant });
-        Ok(answer(swarm, &others, self.interval, query))
+        let others = swarm.peers.iter().filter(|(peer, _)| **peer != addr);
+        let mut peers: Vec<_> = others.map(|(peer, seen)| (*peer, seen.peer_id)).collect();
+        self.rng.shuffle(&mut peers);
+        peers.truncate(if announce.event == Some(Event::Stopped) { 0 } else { announce.numwant });
+        Ok(Listed { counts: swarm.counts(), peers })
     }
 
     /// Sees to it that one more torrent fits, if this one is new.
@@ -123,66 +147,85 @@ impl Swarm {
         self.peers.retain(|_, seen| now < seen.expires);
     }
 
-    fn put_counts(&self, entry: &mut bencode::DictEncoder<'_>) {
+    fn counts(&self) -> ScrapeEntry {
         let seeds = self.peers.values().filter(|seen| seen.is_seed).count();
-        entry.int("complete", as_int(seeds));
-        entry.int("incomplete", as_int(self.peers.len() - seeds));
-        entry.int("downloaded", i64::from(self.completed));
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        ScrapeEntry {
+            seeders: count(seeds),
+            leechers: count(self.peers.len() - seeds),
+            completed: self.completed,
+            downloaders: None,
+        }
     }
 }
 
-fn answer(
-    swarm: &Swarm,
-    peers: &[(&SocketAddr, &Seen)],
-    interval: Duration,
-    query: &AnnounceQuery,
-) -> Vec<u8> {
-    bencode::encode_dict(|reply| {
-        reply.int("interval", i64::try_from(interval.as_secs()).unwrap_or(i64::MAX));
-        swarm.put_counts(reply);
-        if query.compact {
-            let (mut v4, mut v6) = (Vec::new(), Vec::new());
-            for (addr, _) in peers {
-                match addr.ip() {
-                    IpAddr::V4(ip) => v4.extend(ip.octets().into_iter().chain(addr.port().to_be_bytes())),
-                    IpAddr::V6(ip) => v6.extend(ip.octets().into_iter().chain(addr.port().to_be_bytes())),
+/// What an announce asks for, as far as this tracker cares.
+struct Heard {
+    info_hash: InfoHashV1,
+    peer_id: PeerId,
+    port: u16,
+    left: u64,
+    event: Option<Event>,
+    numwant: usize,
+}
+
+/// What an announce is answered with.
+struct Listed {
+    counts: ScrapeEntry,
+    peers: Vec<(SocketAddr, PeerId)>,
+}
+
+impl Listed {
+    fn encoded(&self, interval: Duration, query: &AnnounceQuery) -> Vec<u8> {
+        bencode::encode_dict(|reply| {
+            reply.int("interval", i64::try_from(interval.as_secs()).unwrap_or(i64::MAX));
+            put_counts(reply, &self.counts);
+            if query.compact {
+                reply.bytes("peers", self.compact(Family::V4));
+                reply.bytes("peers6", self.compact(Family::V6));
+                return;
+            }
+            reply.list("peers", |list| {
+                for (addr, peer_id) in &self.peers {
+                    list.dict(|peer| {
+                        peer.bytes("ip", addr.ip().to_string());
+                        peer.int("port", addr.port());
+                        if !query.no_peer_id {
+                            peer.bytes("peer id", peer_id.0);
+                        }
+                    });
                 }
+            });
+        })
+    }
+
+    /// The peers of one family, as BEP 23 and BEP 7 have them.
+    fn compact(&self, family: Family) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for addr in self.peers.iter().map(|(addr, _)| *addr).filter(|&addr| Family::from(addr) == family) {
+            match addr.ip() {
+                IpAddr::V4(ip) => bytes.extend(ip.octets()),
+                IpAddr::V6(ip) => bytes.extend(ip.octets()),
             }
-            reply.bytes("peers", v4);
-            reply.bytes("peers6", v6);
-            return;
+            bytes.extend(addr.port().to_be_bytes());
         }
-        reply.list("peers", |list| {
-            for (addr, seen) in peers {
-                list.dict(|peer| {
-                    peer.bytes("ip", addr.ip().to_string());
-                    peer.int("port", addr.port());
-                    if !query.no_peer_id {
-                        peer.bytes("peer id", seen.peer_id.0);
-                    }
-                });
-            }
-        });
-    })
+        bytes
+    }
+}
+
+fn put_counts(entry: &mut bencode::DictEncoder<'_>, counts: &ScrapeEntry) {
+    entry.int("complete", counts.seeders);
+    entry.int("incomplete", counts.leechers);
+    entry.int("downloaded", counts.completed);
 }
 
 fn failure(reason: &str) -> Vec<u8> {
     bencode::encode_dict(|reply| reply.bytes("failure reason", reason))
 }
 
-fn as_int(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// What an announce asks for, as far as this tracker cares.
+/// An announce over HTTP, and how its answer is to look.
 struct AnnounceQuery {
-    info_hash: InfoHashV1,
-    peer_id: PeerId,
-    port: u16,
-    left: u64,
-    stopped: bool,
-    completed: bool,
-    numwant: usize,
+    announce: Heard,
     compact: bool,
     no_peer_id: bool,
 }
@@ -195,16 +238,22 @@ impl AnnounceQuery {
             value(key).and_then(|v| core::str::from_utf8(&v).ok().and_then(|text| text.parse::<u64>().ok()))
         };
         let port = number("port").and_then(|port| u16::try_from(port).ok()).filter(|&port| port != 0);
-        let event = value("event").unwrap_or_default();
-        let numwant = number("numwant").and_then(|n| usize::try_from(n).ok()).unwrap_or(50);
-        Ok(AnnounceQuery {
+        let numwant = number("numwant").and_then(|n| usize::try_from(n).ok()).unwrap_or(NUMWANT_UNSAID);
+        let announce = Heard {
             info_hash: id("info_hash").map(InfoHashV1).ok_or("info_hash must have 20 bytes")?,
             peer_id: id("peer_id").map(PeerId).ok_or("peer_id must have 20 bytes")?,
             port: port.ok_or("port must be a number from 1 to 65535")?,
             left: number("left").unwrap_or(u64::MAX),
-            stopped: event == b"stopped",
-            completed: event == b"completed",
+            event: value("event").as_deref().and_then(|event| match event {
+                b"started" => Some(Event::Started),
+                b"completed" => Some(Event::Completed),
+                b"stopped" => Some(Event::Stopped),
+                _ => None,
+            }),
             numwant: numwant.min(MAX_SERVED_NUMWANT),
+        };
+        Ok(AnnounceQuery {
+            announce,
             compact: value("compact").is_none_or(|v| v != b"0"),
             no_peer_id: value("no_peer_id").is_some_and(|v| v == b"1"),
         })
@@ -223,7 +272,7 @@ fn pairs(query: &str) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_ {
 mod tests {
     use super::*;
     use crate::http::{announce_url, parse_announce, parse_scrape, scrape_url};
-    use crate::{Announce, AnnounceResponse, Error, Event, TrackerUrl};
+    use crate::{Announce, AnnounceResponse, Error, TrackerUrl};
     use alloc::string::String;
     use alloc::{format, vec};
     use proptest::prelude::*;
@@ -273,8 +322,9 @@ mod tests {
         let stopped = announce(&mut t, NOW, "1.2.3.4", &query(10, 0, Some(Event::Stopped), Some(0)));
         assert_eq!((stopped.peers, stopped.seeders, stopped.leechers), (vec![], Some(1), Some(1)));
 
-        let scrape = scrape_url(&tracker_url(), &[InfoHashV1([0xfe; 20]), InfoHashV1([1; 20])]).unwrap();
-        let files = parse_scrape(&t.scrape(NOW, scrape.split_once('?').unwrap().1)).unwrap();
+        let torrents = [InfoHashV1([1; 20]), InfoHashV1([0xfe; 20])];
+        let scrape = scrape_url(&tracker_url(), &torrents).unwrap();
+        let files = parse_scrape(&t.scrape(NOW, scrape.split_once('?').unwrap().1), &torrents).unwrap();
         assert_eq!(files.len(), 1);
         assert_eq!((files[0].1.seeders, files[0].1.leechers, files[0].1.completed), (1, 1, 1));
     }
@@ -301,7 +351,7 @@ mod tests {
         let ids = "info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=aaaaaaaaaaaaaaaaaaaa";
         assert_eq!(reason(&format!("{ids}&port=0")), "port must be a number from 1 to 65535");
         assert_eq!(
-            parse_scrape(&t.scrape(NOW, "info_hash=x")).unwrap_err().to_string(),
+            parse_scrape(&t.scrape(NOW, "info_hash=x"), &[]).unwrap_err().to_string(),
             "the tracker refuses: a scrape must name its torrents by info_hash"
         );
     }

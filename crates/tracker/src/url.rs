@@ -10,6 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use types::Zone;
 
 /// How a tracker is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,9 +87,15 @@ pub enum UrlError {
     /// UDP has no port of its own.
     #[error("a udp tracker's URL must name its port")]
     NoPort,
-    /// See [`UrlRules::guard`].
-    #[error("a tracker on this machine must have a path that begins with /announce")]
+    /// See [`PrivatePaths::Announce`].
+    #[error("a tracker at a private address must have a path that ends in /announce")]
     NotAnAnnouncePath,
+    /// See [`PrivatePaths::Bare`].
+    #[error("a tracker at a private address that a link names must have the path /announce and no more")]
+    NotABareAnnounce,
+    /// See [`Zone::Forbidden`].
+    #[error("the tracker's address is one that must not be asked")]
+    Address,
     /// See [`UrlRules::guard`].
     #[error("the tracker's URL already carries what only an announce may say")]
     AnnounceInQuery,
@@ -100,19 +107,33 @@ pub enum UrlError {
     TooMany,
 }
 
+/// Which paths are asked for at private addresses ([`Zone::Private`]), where services may be that were never meant to hear
+/// from strangers. A UDP tracker may have no path: nothing but a tracker gets to hear more than our hello.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PrivatePaths {
+    /// Those that end in `/announce`: for the trackers of a torrent that the owner gave. The default.
+    #[default]
+    Announce,
+    /// `/announce` and nothing else, no query either: for trackers that a link names, or another peer.
+    Bare,
+    /// Any: the owner allows it.
+    Any,
+}
+
 /// What a URL from a stranger's torrent may make us do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UrlRules {
-    /// Guards HTTP services that were never meant to hear from strangers: on this machine only a path that begins with
-    /// `/announce` is asked for, and no URL may bring announce parameters of its own. On by default.
+    /// No URL may bring announce parameters of its own, which would speak in our name. On by default.
     pub guard: bool,
     /// Whether host names may be internationalised (`xn--`), which lets one name look like another. Off by default.
     pub allow_idna: bool,
+    /// What may be asked for at private addresses.
+    pub private: PrivatePaths,
 }
 
 impl Default for UrlRules {
     fn default() -> UrlRules {
-        UrlRules { guard: true, allow_idna: false }
+        UrlRules { guard: true, allow_idna: false, private: PrivatePaths::default() }
     }
 }
 
@@ -149,8 +170,8 @@ impl TrackerUrl {
 
     /// Whether this URL keeps to the rules.
     ///
-    /// A *name* is only known to point at this machine once it was looked up: the driver must see to that with
-    /// [`is_this_machine`] unless [`TrackerUrl::has_announce_path`].
+    /// Where a *name* leads is only known once it was looked up: the driver must see to it that it leads to a private address
+    /// only if [`TrackerUrl::check_private`] allows that, and to a forbidden one never.
     ///
     /// # Errors
     /// The rule that it breaks.
@@ -163,7 +184,8 @@ impl TrackerUrl {
         Ok(())
     }
 
-    /// Whether a tracker may send us on to this URL, whose query may well repeat our announce.
+    /// Whether a tracker may send us on to this URL, whose query may well repeat our announce. From a public address it may
+    /// send us to none that is not, which is the driver's to see to.
     ///
     /// # Errors
     /// The rule that it breaks.
@@ -171,11 +193,27 @@ impl TrackerUrl {
         if !rules.allow_idna && matches!(&self.host, Host::Name(name) if is_idna(name)) {
             return Err(UrlError::Idna);
         }
-        let is_http = self.scheme != Scheme::Udp;
-        if rules.guard && is_http && self.host.is_this_machine() && !self.has_announce_path() {
-            return Err(UrlError::NotAnAnnouncePath);
+        match self.host.zone() {
+            Some(Zone::Forbidden) => Err(UrlError::Address),
+            Some(Zone::Private) => self.check_private(rules),
+            Some(Zone::Public) | None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Whether this may be asked for at a private address.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn check_private(&self, rules: UrlRules) -> Result<(), UrlError> {
+        let has_no_path = self.scheme == Scheme::Udp && matches!(&*self.target, "" | "/");
+        match rules.private {
+            PrivatePaths::Any => Ok(()),
+            _ if has_no_path => Ok(()),
+            PrivatePaths::Announce if self.ends_in_announce() => Ok(()),
+            PrivatePaths::Announce => Err(UrlError::NotAnAnnouncePath),
+            PrivatePaths::Bare if self.target == "/announce" => Ok(()),
+            PrivatePaths::Bare => Err(UrlError::NotABareAnnounce),
+        }
     }
 
     /// How the tracker is spoken to.
@@ -208,10 +246,10 @@ impl TrackerUrl {
         self.target.split_once('?').map(|(_, query)| query)
     }
 
-    /// Whether the path begins with `/announce`, and does not climb out of it again.
-    pub fn has_announce_path(&self) -> bool {
+    /// Whether the path ends in `/announce`, however it is read: it climbs nowhere, and no part of it is hidden.
+    fn ends_in_announce(&self) -> bool {
         let is_dots = |part: &str| matches!(&*percent_decode(part), b"." | b"..");
-        self.path().starts_with("/announce") && !self.path().split(['/', '\\']).any(is_dots)
+        self.path().ends_with("/announce") && !self.path().split(['/', '\\']).any(is_dots)
     }
 
     /// The whole URL, private parts included: for requests and for files, never for eyes.
@@ -289,22 +327,17 @@ pub fn parse_tiers<T: AsRef<str>>(tiers: &[Vec<T>], rules: UrlRules) -> Tiers {
 }
 
 impl Host {
-    /// Whether this says by itself that it is this machine, without a look-up.
-    pub fn is_this_machine(&self) -> bool {
+    /// Where this is, if that is known without a look-up.
+    pub fn zone(&self) -> Option<Zone> {
         match self {
-            Host::Ip(ip) => is_this_machine(*ip),
+            Host::Ip(ip) => Some(Zone::of(*ip)),
             Host::Name(name) => {
                 let name = name.trim_end_matches('.');
-                name == "localhost" || name.ends_with(".localhost")
+                let is_local = name == "localhost" || name.ends_with(".localhost");
+                is_local.then_some(Zone::Private)
             }
         }
     }
-}
-
-/// Whether a connection to this address ends on this machine: loopback, or the unspecified address.
-pub fn is_this_machine(ip: IpAddr) -> bool {
-    let ip = ip.to_canonical();
-    ip.is_loopback() || ip.is_unspecified()
 }
 
 /// Whether a label of this host name is an internationalised one in its ASCII form (`xn--`, in any case).
@@ -455,41 +488,85 @@ mod tests {
         assert!(!format!("{url:?}").contains("hunter2"));
     }
 
+    const RULES: UrlRules = UrlRules { guard: true, allow_idna: false, private: PrivatePaths::Announce };
+    const LINK: UrlRules = UrlRules { private: PrivatePaths::Bare, ..RULES };
+    const ANY: UrlRules = UrlRules { private: PrivatePaths::Any, ..RULES };
+
     #[test]
-    fn the_guard_sees_this_machine_in_every_spelling() {
-        let rules = UrlRules::default();
+    fn private_addresses_are_seen_in_every_spelling() {
         for host in [
             "127.0.0.1",
             "127.9.9.9",
+            "192.168.1.1",
             "localhost",
             "LOCALHOST.",
             "x.localhost",
             "[::1]",
             "[::ffff:127.0.0.1]",
-            "0.0.0.0",
-            "[::]",
+            "[::ffff:7f00:1]",
+            "[::127.0.0.1]",
+            "[64:ff9b::127.0.0.1]",
+            "[2002:7f00:1::]",
+            "[fd00::1]",
         ] {
-            let url = parse(&format!("http://{host}:80/shutdown"));
-            assert_eq!(url.check(rules), Err(UrlError::NotAnAnnouncePath), "{host}");
-            assert_eq!(url.check(UrlRules { guard: false, ..rules }), Ok(()), "{host}");
-            assert_eq!(parse(&format!("http://{host}:80/announce")).check(rules), Ok(()), "{host}");
+            for (rules, error) in [(RULES, UrlError::NotAnAnnouncePath), (LINK, UrlError::NotABareAnnounce)] {
+                let url = parse(&format!("http://{host}:80/shutdown"));
+                assert_eq!(url.check(rules), Err(error), "{host}");
+                assert_eq!(url.check(ANY), Ok(()), "{host}");
+                assert_eq!(parse(&format!("http://{host}:80/announce")).check(rules), Ok(()), "{host}");
+            }
+        }
+        for host in ["169.254.169.254", "[::ffff:100.100.100.200]", "[fd00:ec2::254]", "0.0.0.0", "[::]"] {
+            for rules in [RULES, LINK, ANY] {
+                assert_eq!(parse(&format!("http://{host}/announce")).check(rules), Err(UrlError::Address));
+                assert_eq!(parse(&format!("udp://{host}:1")).check(rules), Err(UrlError::Address));
+            }
+        }
+    }
+
+    #[test]
+    fn private_addresses_are_asked_for_announces_only() {
+        for path in ["/announce", "/key/announce", "/announce?passkey=1"] {
+            assert_eq!(parse(&format!("http://127.0.0.1{path}")).check(RULES), Ok(()), "{path}");
         }
         for path in [
             "/announce/../shutdown",
-            "/announce/%2E%2e/shutdown",
-            "/announce\\..\\x",
+            "/x/../announce",
+            "/%2E%2e/announce",
+            "/x\\..\\x/announce",
+            "/shutdown?/announce",
+            "/shutdown#/announce",
             "/Announce",
+            "/xannounce",
+            "/x%2Fannounce",
+            "/announce/",
+            "/announce.php",
+            "/announce/key",
             "?/announce",
             "",
         ] {
             let url = parse(&format!("http://127.0.0.1{path}"));
-            assert_eq!(url.check(rules), Err(UrlError::NotAnAnnouncePath), "{path}");
+            assert_eq!(url.check(RULES), Err(UrlError::NotAnAnnouncePath), "{path}");
         }
-        assert_eq!(parse("udp://127.0.0.1:6969").check(rules), Ok(()), "UDP trackers have no path to abuse");
-        assert_eq!(parse("http://a/?info%5Fhash=1").check(rules), Err(UrlError::AnnounceInQuery));
-        assert_eq!(parse("http://a/?info_hash=1").check_redirect(rules), Ok(()));
-        assert_eq!(parse("http://a/?passkey=1&xport=2").check(rules), Ok(()));
-        assert_eq!(parse("http://xn--x.com/announce").check(rules), Err(UrlError::Idna));
+        for path in ["/key/announce", "/announce?passkey=1", "/announce?", "//announce"] {
+            let url = parse(&format!("http://127.0.0.1{path}"));
+            assert_eq!(url.check(LINK), Err(UrlError::NotABareAnnounce), "{path}");
+        }
+        for rules in [RULES, LINK] {
+            for path in ["", "/", "/announce"] {
+                assert_eq!(parse(&format!("udp://127.0.0.1:6969{path}")).check(rules), Ok(()), "{path}");
+            }
+            assert!(parse("udp://127.0.0.1:6969/x").check(rules).is_err(), "a path of BEP 41");
+        }
+        assert_eq!(parse("http://1.1.1.1/shutdown").check(LINK), Ok(()), "not private");
+    }
+
+    #[test]
+    fn nobody_else_speaks_in_our_name() {
+        assert_eq!(parse("http://a/?info%5Fhash=1").check(RULES), Err(UrlError::AnnounceInQuery));
+        assert_eq!(parse("http://a/?info_hash=1").check_redirect(RULES), Ok(()));
+        assert_eq!(parse("http://a/?passkey=1&xport=2").check(RULES), Ok(()));
+        assert_eq!(parse("http://xn--x.com/announce").check(RULES), Err(UrlError::Idna));
     }
 
     #[test]
@@ -506,7 +583,7 @@ mod tests {
             refused,
             [
                 "tracker 2 of tier 1: gopher trackers are not supported (http, https and udp are)",
-                "tracker 2 of tier 3: a tracker on this machine must have a path that begins with /announce",
+                "tracker 2 of tier 3: a tracker at a private address must have a path that ends in /announce",
             ]
         );
         let many: Vec<_> = (0..=MAX_TRACKERS).map(|n| vec![format!("http://t{n}/announce")]).collect();

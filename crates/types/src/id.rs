@@ -49,12 +49,18 @@ impl InfoHash {
         }
     }
 
-    /// The 20 bytes under which this torrent is found and greeted: v1 where there is one, else v2 truncated.
+    /// The 20 bytes under which this torrent is found and greeted: v1 where there is one (of a hybrid that alone, as long as
+    /// no v2 pieces pass: docs/adr/0016), else v2 truncated.
     pub fn wire(&self) -> InfoHashV1 {
         match self {
             InfoHash::V1(v1) | InfoHash::Hybrid(v1, _) => *v1,
             InfoHash::V2(v2) => v2.truncated(),
         }
+    }
+
+    /// Whether a peer that says these 20 bytes means this torrent: its v1 name, or its v2 name truncated (BEP 52).
+    pub fn is_called(&self, name: &InfoHashV1) -> bool {
+        self.v1().as_ref() == Some(name) || self.v2().is_some_and(|v2| v2.truncated() == *name)
     }
 }
 
@@ -187,6 +193,12 @@ mod tests {
         let v1 = InfoHashV1([9; 20]);
         assert_eq!(InfoHash::Hybrid(v1, v2).wire(), v1);
         assert_eq!(InfoHash::Hybrid(v1, v2).v2(), Some(v2));
+        let called = |torrent: InfoHash| {
+            [v1, v2.truncated(), InfoHashV1([0xee; 20])].map(|name| torrent.is_called(&name))
+        };
+        assert_eq!(called(InfoHash::V1(v1)), [true, false, false]);
+        assert_eq!(called(InfoHash::V2(v2)), [false, true, false]);
+        assert_eq!(called(InfoHash::Hybrid(v1, v2)), [true, true, false]);
     }
 
     #[test]

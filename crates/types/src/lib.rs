@@ -7,12 +7,16 @@
 
 extern crate alloc;
 
+mod addr;
 mod bitfield;
 mod id;
 mod piece;
 mod time;
+mod zone;
 
+pub use addr::is_local;
 pub use bitfield::Bitfield;
 pub use id::{InfoHash, InfoHashV1, InfoHashV2, ParseHashError, PeerId};
 pub use piece::{BLOCK_LEN, BlockDigest, BlockRange, Lengths, LengthsError, MAX_PIECES, PieceIndex};
 pub use time::Time;
+pub use zone::Zone;

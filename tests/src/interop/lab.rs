@@ -120,6 +120,7 @@ impl Lab {
             seeding,
             tracker: cell.tracker,
             talkative: true,
+            max_up: None,
         };
         let mut seeding = self.start(cell, job(seeder, true))?;
         wait_until_listed(&tracker, &mut seeding, deadline)?;

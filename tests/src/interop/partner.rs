@@ -32,6 +32,8 @@ pub struct Job<'a> {
     pub tracker: Tracker,
     /// Whether it keeps a log that explains what it does; that costs it time.
     pub talkative: bool,
+    /// The most bytes per second that it sends. Transmission, aria2 and rTorrent can be held to that here.
+    pub max_up: Option<u64>,
 }
 
 impl Job<'_> {
@@ -111,6 +113,8 @@ pub fn start_ours(programs: &Programs, job: Job<'_>) -> Result<Running> {
 /// # Errors
 /// It is missing or cannot be started; its settings cannot be written.
 pub fn start_partner(partner: Partner, programs: &Programs, job: Job<'_>) -> Result<Running> {
+    let has_limit = matches!(partner, Partner::Transmission | Partner::Aria2 | Partner::Rtorrent);
+    ensure!(has_limit || job.max_up.is_none(), "{partner} is not started with a limit");
     match partner {
         Partner::Libtorrent => {
             let mut command = programs.libtorrent(job.party);
@@ -167,6 +171,10 @@ fn transmission(job: Job<'_>) -> Result<Command> {
         "message-level": if job.talkative { 3 } else { 1 },
     });
     settings[bind] = ip.into();
+    if let Some(limit) = job.max_up {
+        settings["speed-limit-up-enabled"] = true.into();
+        settings["speed-limit-up"] = (limit / 1000).into();
+    }
     if let Some(link) = job.link {
         // The daemon takes links through its remote control alone; the client without one takes them by itself.
         settings["watch-dir-enabled"] = false.into();
@@ -210,6 +218,7 @@ fn aria2(job: Job<'_>) -> Command {
         .arg(format!("--dir={}", party.data().display()))
         .arg(format!("--log={}", party.dir.join("log.aria2").display()))
         .arg(if job.seeding { "--check-integrity=true" } else { "--seed-time=0" })
+        .arg(format!("--max-upload-limit={}", job.max_up.unwrap_or(0)))
         .arg(job.source());
     command
 }
@@ -277,12 +286,14 @@ fn rtorrent(job: Job<'_>) -> Result<Command> {
          protocol.pex.set = no\n\
          trackers.use_udp.set = yes\n\
          protocol.encryption.set = allow_incoming,enable_retry\n\
+         throttle.global_up.max_rate.set_kb = {limit}\n\
          {log}\n\
          method.set_key = event.download.finished, mark, \"execute.nothrow=touch,{marker}\"\n\
          load.start = \"{torrent}\"\n",
         session = session.display(),
         data = party.data().display(),
         port = party.addr.port(),
+        limit = job.max_up.unwrap_or(0) / 1024,
         log = if job.talkative { rtorrent_log(party) } else { String::new() },
         marker = party.done_marker().display(),
         torrent = job.source().display(),

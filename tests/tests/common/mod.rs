@@ -1,6 +1,8 @@
 //! What the black-box tests share: a user with a home, a torrent, and somebody who seeds it.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod kept;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

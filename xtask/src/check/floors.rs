@@ -39,24 +39,29 @@ const ROWS: &[Row] = &[
     brain("tracker", 2, &["types", "bencode"], &["fastrand", "thiserror"]),
     // CRC-32C for node ids (BEP 42), Ed25519 for mutable items (BEP 44).
     brain("dht", 2, &["types", "hash", "bencode"], &["crc", "ed25519-dalek", "fastrand", "thiserror"]),
+    brain("lsd", 2, &["types"], &["fastrand", "thiserror"]),
     brain("utp", 2, &["types"], &["fastrand", "thiserror"]),
     // CRC-32C for the priority of peers (BEP 40).
     brain("swarm", 3, &["types", "hash", "metainfo", "wire"], &["crc", "fastrand", "thiserror"]),
+    // CRC-32C of what is written, and how that is encoded.
+    brain("record", 4, &["types", "wire", "swarm"], &["crc", "postcard", "serde", "thiserror"]),
     brain("session", 3, &["types", "swarm"], &["fastrand", "thiserror"]),
     driver("buf", 4, MayUse::These(&[])),
     driver("storage", 4, MayUse::These(&["types", "hash", "metainfo", "buf"])),
-    driver("net", 4, MayUse::These(&["types", "wire", "tracker", "dht", "utp", "buf"])),
+    driver("store", 4, MayUse::These(&["hash"])),
+    driver("net", 4, MayUse::These(&["types", "wire", "tracker", "dht", "lsd", "utp", "buf"])),
     driver("sim", 4, MayUse::AllBelow),
     driver("engine", 5, MayUse::AllBelow),
     driver("api", 6, MayUse::These(&["types"])),
     driver("daemon", 7, MayUse::These(&["engine", "api"])),
     driver("discord", 7, MayUse::These(&["api"])),
-    // Its command `dht` drives a node of its own: the engine has no use for one that shows how it walks.
+    // Its commands `dht` and `scrape` ask without the engine, which has no use for what only tells people something.
     driver(
         "cli",
         8,
         MayUse::These(&[
-            "engine", "daemon", "discord", "api", "metainfo", "sim", "dht", "net", "bencode", "types",
+            "engine", "daemon", "discord", "api", "metainfo", "record", "sim", "dht", "tracker", "net",
+            "bencode", "types",
         ]),
     ),
     // Beside the house: black-box tests know the binary only, and nobody uses them or this tool but benchmarks, which

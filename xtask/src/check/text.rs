@@ -68,19 +68,38 @@ pub(super) fn without_tests(text: &str) -> String {
     code
 }
 
+/// The opposite: only the items under `#[cfg(test)]`.
+pub(super) fn only_tests(text: &str) -> String {
+    let code = without_tests(text);
+    let test_lines =
+        text.lines().zip(code.lines()).map(|(line, code)| if code.is_empty() { line } else { "" });
+    test_lines.collect::<Vec<_>>().join("\n")
+}
+
 pub(super) fn without_comment(line: &str) -> &str {
     line.find("//").map_or(line, |at| &line[..at])
 }
 
 /// All Rust files below `dir` that aren't tests by their name.
 pub(super) fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let is_test = |path: &Path| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        stem == "tests" || stem.ends_with("_tests")
+    };
+    files_but(dir, is_test)
+}
+
+/// All Rust files below `dir`.
+pub(super) fn all_rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    files_but(dir, |_| false)
+}
+
+fn files_but(dir: &Path, left_out: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut pending = vec![dir.to_path_buf()];
     while let Some(dir) = pending.pop() {
         for path in entries(&dir)? {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            let is_test = stem == "tests" || stem.ends_with("_tests");
-            if is_test {
+            if left_out(&path) {
                 continue;
             } else if path.is_dir() {
                 pending.push(path);
@@ -93,7 +112,7 @@ pub(super) fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn directories(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn directories(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(entries(dir)?.into_iter().filter(|path| path.is_dir()).collect())
 }
 

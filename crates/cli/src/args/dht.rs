@@ -150,7 +150,7 @@ pub(crate) struct Options {
 }
 
 /// Nodes that serve everybody who comes to the DHT without knowing anybody.
-const WELL_KNOWN: [&str; 3] =
+pub(super) const WELL_KNOWN: [&str; 3] =
     ["router.bittorrent.com:6881", "dht.transmissionbt.com:6881", "dht.libtorrent.org:25401"];
 
 impl Action {
@@ -176,7 +176,7 @@ pub(crate) fn hex32(text: &str) -> Result<[u8; 32], String> {
     hash.map(|hash| hash.0).map_err(|_| "expected 64 hex digits".into())
 }
 
-fn host_port(text: &str) -> Result<String, String> {
+pub(super) fn host_port(text: &str) -> Result<String, String> {
     let wrong =
         || format!("'{text}' is not HOST:PORT; write router.example:6881, 192.0.2.1:6881 or [::1]:6881");
     let (host, port) = text.trim().rsplit_once(':').ok_or_else(wrong)?;

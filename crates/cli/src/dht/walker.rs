@@ -14,11 +14,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use types::InfoHashV1;
 
 /// How often a lookup is begun if nobody answers: a datagram may get lost.
 const ATTEMPTS: u32 = 3;
+
+/// How long one bootstrap node may be looked up, or half of the time that there is for everything.
+const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// To whom the steps of lookups are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +76,11 @@ impl<'a> Walker<'a> {
         console: &'a Console,
     ) -> Result<Walker<'a>, Failure> {
         let (started, timeout) = (Instant::now(), options.timeout);
-        let bootstrap = timeout_at(started + timeout, resolve(&options.bootstrap, console)).await;
-        let bootstrap = bootstrap.unwrap_or_default();
+        let limit = NAME_TIMEOUT.min(timeout / 2);
+        let bootstrap = resolve(&options.bootstrap, limit, net::bind::look_up, |host| {
+            console.note(format_args!("{host} has no address"));
+        })
+        .await;
         if bootstrap.is_empty() {
             let message = "no bootstrap node has an address: check the network, or name one with --bootstrap";
             return Err(Failure::new(kind::DHT, message));
@@ -191,14 +197,23 @@ impl<'a> Walker<'a> {
     }
 }
 
-/// The addresses of hosts; who has none is told.
-async fn resolve(hosts: &[String], console: &Console) -> Vec<SocketAddr> {
-    let lookups: Vec<_> = hosts.iter().map(|host| tokio::spawn(net::bind::look_up(host.clone()))).collect();
+/// The addresses of hosts, each looked up within a limit; who has none is told of.
+async fn resolve<L>(
+    hosts: &[String],
+    limit: Duration,
+    look_up: impl Fn(String) -> L,
+    has_none: impl Fn(&str),
+) -> Vec<SocketAddr>
+where
+    L: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+{
+    let lookups: Vec<_> =
+        hosts.iter().map(|host| tokio::spawn(timeout(limit, look_up(host.clone())))).collect();
     let mut addrs: Vec<SocketAddr> = Vec::new();
     for (host, lookup) in hosts.iter().zip(lookups) {
-        match lookup.await.map_err(io::Error::other).flatten() {
+        match lookup.await.map_err(io::Error::other).and_then(|found| found?) {
             Ok(found) => addrs.extend(found),
-            Err(_) => console.note(format_args!("{host} has no address")),
+            Err(_) => has_none(host),
         }
     }
     addrs
@@ -220,5 +235,27 @@ fn bind(listen: &[SocketAddr], bootstrap: &[SocketAddr]) -> Result<Driver, Failu
             let shown: Vec<_> = given.iter().map(ToString::to_string).collect();
             bind(given).or_fail(kind::STARTUP, format_args!("cannot listen at {}", shown.join(", ")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[tokio::test]
+    async fn a_name_that_is_not_looked_up_in_time_takes_no_other_along() {
+        let hosts = ["slow:1", "127.0.0.1:2", "none:3"].map(String::from);
+        let nameless = RefCell::new(Vec::new());
+        let look_up = |host: String| async move {
+            if host.starts_with("slow") {
+                std::future::pending::<()>().await;
+            }
+            host.parse().map(|addr| vec![addr]).map_err(io::Error::other)
+        };
+        let found =
+            resolve(&hosts, Duration::ZERO, look_up, |host| nameless.borrow_mut().push(host.to_owned()));
+        assert_eq!(found.await, ["127.0.0.1:2".parse().unwrap()]);
+        assert_eq!(*nameless.borrow(), ["slow:1", "none:3"]);
     }
 }

@@ -51,6 +51,8 @@ impl Place {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rawtorrent"));
         command.args(args).current_dir(self.0.path()).env_clear().env("HOME", self.0.path());
+        // Nothing is to leave this machine.
+        command.env("RAWTORRENT_NO_DHT", "1").env("RAWTORRENT_NO_LSD", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

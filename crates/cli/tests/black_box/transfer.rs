@@ -1,49 +1,10 @@
 //! Two of us on 127.0.0.1, and `demo`.
 
+use crate::seeder::{LOOPBACK, Seeder, kill};
 use crate::support::{Place, Ran, noise, same};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Stdio};
-use std::thread;
-
-const LOOPBACK: [&str; 3] = ["--listen", "127.0.0.1:0", "--no-trackers"];
-
-/// A seeder that runs until it is dropped or told to stop.
-struct Seeder {
-    child: Child,
-    addr: String,
-}
-
-impl Seeder {
-    fn start(place: &Place, torrent: &str, more: &[&str]) -> Seeder {
-        let args = [&["seed", torrent, "--data", "."][..], &LOOPBACK, more].concat();
-        let mut child = place.command(&args).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let addr = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned())).unwrap();
-        // The rest is read away, so that the seeder never waits for room in the pipe.
-        thread::spawn(move || lines.count());
-        Seeder { child, addr }
-    }
-
-    fn stop(mut self, signal: &str) -> Ran {
-        kill(&self.child, signal);
-        let mut stdout = Vec::new();
-        self.child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
-        Ran { code: self.child.wait().unwrap().code(), stdout, stderr: String::new() }
-    }
-}
-
-impl Drop for Seeder {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn kill(child: &Child, signal: &str) {
-    let killed = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
-}
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 fn place() -> Place {
     let place = Place::new();
@@ -191,7 +152,7 @@ fn trackers_of_no_use_are_told() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     for part in [
         "tracker 1 of tier 1 cannot be used: ws trackers are not supported",
-        "tracker 1 of tier 2 cannot be used: a tracker on this machine must",
+        "tracker 1 of tier 2 cannot be used: a tracker at a private address must",
         "t: no usable trackers, no --peer: waiting for peers to connect",
     ] {
         assert_eq!(lines.iter().filter(|line| line.contains(part)).count(), 1, "{part}: {lines:#?}");

@@ -15,6 +15,7 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
         (&["seed", "x"], "--data <DIR>"),
         (&["verify", "x"], "--data <DIR>"),
         (&["create", "x", "-a", "nowhere"], "http://"),
+        (&["scrape", "x", "--tracker", "nowhere"], "this is no URL"),
         (&["dht"], "requires a subcommand"),
         (&["dht", "lookup"], "<HASH|MAGNET|TORRENT>"),
         (&["dht", "put", "x", "--file", "y"], "cannot be used with"),
@@ -35,7 +36,7 @@ fn help_and_version_are_data() {
     for part in ["download", "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted", "RAWTORRENT_"] {
         assert!(help.text().contains(part), "{}", help.text());
     }
-    for command in ["download", "seed", "create", "show", "magnet", "verify", "dht", "demo"] {
+    for command in ["download", "seed", "create", "show", "magnet", "verify", "scrape", "dht", "demo"] {
         place.run(&[command, "--help"]).done();
     }
     assert_eq!(

@@ -37,14 +37,11 @@ pub fn parse<'d>(document: &'d Document<'_>) -> Result<Packet<'d>, Malformed<'d>
     let transaction = bytes(root, "t").filter(|t| t.len() <= MAX_TRANSACTION_LEN);
     let transaction = transaction.ok_or(silent("no transaction id"))?;
     let body = match bytes(root, "y") {
-        Some(b"q") => {
-            let query = parse_query(root, document.irregularity().is_none());
-            Body::Query(query.map_err(|(code, why)| Malformed {
-                transaction: Some(transaction),
-                code,
-                why,
-            })?)
-        }
+        Some(b"q") => Body::Query(parse_query(root).map_err(|(code, why)| Malformed {
+            transaction: Some(transaction),
+            code,
+            why,
+        })?),
         Some(b"r") => {
             let response = root.get("r").and_then(parse_response);
             Body::Response(response.ok_or(silent("a response without an id"))?)
@@ -58,7 +55,7 @@ pub fn parse<'d>(document: &'d Document<'_>) -> Result<Packet<'d>, Malformed<'d>
 
 type Refusal = (i64, &'static str);
 
-fn parse_query(root: Value<'_>, canonical: bool) -> Result<Query<'_>, Refusal> {
+fn parse_query(root: Value<'_>) -> Result<Query<'_>, Refusal> {
     let name = bytes(root, "q").ok_or((code::PROTOCOL, "no method"))?;
     let args = root.get("a").ok_or((code::PROTOCOL, "no arguments"))?;
     let id = node_id(args, "id").ok_or((code::PROTOCOL, "no id of 20 bytes"))?;
@@ -70,11 +67,11 @@ fn parse_query(root: Value<'_>, canonical: bool) -> Result<Query<'_>, Refusal> {
             _ => want,
         })
     });
-    let method = parse_method(name, args, canonical)?;
+    let method = parse_method(name, args)?;
     Ok(Query { id, read_only, want, method })
 }
 
-fn parse_method<'d>(name: &[u8], args: Value<'d>, canonical: bool) -> Result<Method<'d>, Refusal> {
+fn parse_method<'d>(name: &[u8], args: Value<'d>) -> Result<Method<'d>, Refusal> {
     let target = || node_id(args, "target").ok_or((code::PROTOCOL, "no target of 20 bytes"));
     let info_hash = || node_id(args, "info_hash").ok_or((code::PROTOCOL, "no info_hash of 20 bytes"));
     let token = || bytes(args, "token").ok_or((code::PROTOCOL, "no token"));
@@ -94,7 +91,7 @@ fn parse_method<'d>(name: &[u8], args: Value<'d>, canonical: bool) -> Result<Met
             token: token()?,
         },
         b"get" => Method::Get { target: target()?, seq: int(args, "seq") },
-        b"put" => Method::Put(parse_put(args, token()?, canonical)?),
+        b"put" => Method::Put(parse_put(args, token()?)?),
         b"sample_infohashes" => Method::SampleInfohashes { target: target()? },
         _ => Method::Unknown { target: target().or(info_hash()).ok() },
     })
@@ -109,11 +106,7 @@ fn parse_port(args: Value<'_>) -> Result<u16, Refusal> {
     Ok(port)
 }
 
-fn parse_put<'d>(args: Value<'d>, token: &'d [u8], canonical: bool) -> Result<Put<'d>, Refusal> {
-    if !canonical {
-        // What is stored must be readable for everybody, and its hash must hold (BEP 44).
-        return Err((code::PROTOCOL, "not canonical bencode"));
-    }
+fn parse_put<'d>(args: Value<'d>, token: &'d [u8]) -> Result<Put<'d>, Refusal> {
     let value = args.get("v").ok_or((code::PROTOCOL, "no value"))?.raw();
     let signed = match args.get("k") {
         None => None,
@@ -251,10 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn items_must_be_canonical() {
-        let put = |value: &str| query(&format!("d1:ad{ID}5:token1:x1:v{value}e1:q3:put1:t2:aa1:y1:qe"));
-        assert!(matches!(put("d1:ai1e1:bi2ee"), Ok(Method::Put(Put { value: b"d1:ai1e1:bi2ee", .. }))));
-        assert_eq!(put("d1:bi1e1:ai2ee"), Err((code::PROTOCOL, "not canonical bencode")));
-        assert_eq!(put("i01e"), Err((code::PROTOCOL, "not canonical bencode")));
+    fn what_is_around_an_item_need_not_be_in_order() {
+        let put =
+            |text: &str| query(text).map(|method| matches!(method, Method::Put(Put { value: b"i1e", .. })));
+        assert_eq!(put(&format!("d1:ad{ID}5:token1:x1:vi1ee1:q3:put1:t2:aa1:y1:qe")), Ok(true));
+        assert_eq!(put(&format!("d1:y1:q1:t2:aa1:q3:put1:ad1:vi1e5:token1:x{ID}ee")), Ok(true));
     }
 }

@@ -113,14 +113,17 @@ pub(crate) fn encode_error(transaction: &[u8], to: &SocketAddr, code: i64, text:
 }
 
 impl Answer<'_> {
-    /// The answer to `to`, cut to what a datagram may have: as many peers as fit, and with an item no nodes if they
-    /// don't.
+    /// The answer to `to`, cut to what a datagram may have: the nodes that fit, rather those of its own family (BEP 33),
+    /// and then as many peers as fit.
     pub(crate) fn encode(mut self, transaction: &[u8], to: &SocketAddr, id: &NodeId) -> Vec<u8> {
         let peers = core::mem::take(&mut self.values);
         let mut bytes = self.encode_all(transaction, to, id);
-        if self.value.is_some() && bytes.len() > MAX_ITEM_ANSWER_LEN {
-            (self.nodes, self.nodes6) = (None, None);
-            bytes = self.encode_all(transaction, to, id);
+        let most = if self.value.is_some() { MAX_ITEM_ANSWER_LEN } else { MAX_ANSWER_LEN };
+        for is_other in [true, false] {
+            if bytes.len() > most {
+                *(if to.is_ipv4() == is_other { &mut self.nodes6 } else { &mut self.nodes }) = None;
+                bytes = self.encode_all(transaction, to, id);
+            }
         }
         // A list, its key, and one string a peer.
         let room = MAX_ANSWER_LEN.saturating_sub(bytes.len() + "6:valueslee".len());
@@ -239,6 +242,34 @@ mod tests {
         let Body::Response(response) = parse(&document).unwrap().body else { panic!("no response") };
         assert_eq!(response.nodes6.len(), 8 * 38);
         assert!(!response.values.is_empty());
+
+        let v4 = |n: u8| Contact { id: NodeId([n; 20]), addr: SocketAddr::from(([1, 2, 3, n], 6881)) };
+        let both = || Answer {
+            nodes: Some((0..8).map(v4).collect()),
+            nodes6: Some(nodes.clone()),
+            ..Answer::default()
+        };
+        let scrape = || Answer {
+            blooms: Some((Bloom::EMPTY, Bloom::EMPTY)),
+            token: Some([1; crate::limits::TOKEN_LEN]),
+            values: [to].into(),
+            ..both()
+        };
+        let samples = [7; 20 * crate::limits::MAX_ANSWER_SAMPLES];
+        let sample = || Answer {
+            sample: Some(Sample { samples: &samples, num: u64::MAX, interval: 21_600 }),
+            ..both()
+        };
+        for asker in [to, SocketAddr::from(([80, 1, 2, 3], 1))] {
+            for answer in [scrape(), sample()] {
+                let bytes = answer.encode(&[b't'; 32], &asker, &ID);
+                assert!(bytes.len() <= MAX_ANSWER_LEN, "{}", bytes.len());
+                let document = decode(&bytes).unwrap();
+                let Body::Response(response) = parse(&document).unwrap().body else { panic!("no response") };
+                let lens = if asker.is_ipv4() { (8 * 26, 0) } else { (0, 8 * 38) };
+                assert_eq!((response.nodes.len(), response.nodes6.len()), lens, "those of its own family");
+            }
+        }
 
         let value = alloc::format!("996:{}", "x".repeat(996));
         let signed = Signed { key: &[1; 32], salt: b"", seq: i64::MAX, signature: &[2; 64] };

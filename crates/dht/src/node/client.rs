@@ -1,11 +1,12 @@
 //! What we ask others, and what they answer.
 
 use super::Node;
-use crate::NodeId;
 use crate::addr::{Contact, Family, is_local, may_send, parse_contacts};
 use crate::event::{Command, Hop, LookupEvent, LookupKey, Outcome, Output};
 use crate::krpc::{Method, Response, Want, encode_query};
-use crate::limits::{K, MAX_LOOKUPS, MAX_NODES, MAX_PINGS, MAX_QUERIES, QUERY_TIMEOUT, SLOW_AFTER};
+use crate::limits::{
+    K, MAX_LOOKUPS, MAX_NODES, MAX_PINGS, MAX_QUERIES, MAX_SAVED_ASKED, QUERY_TIMEOUT, SLOW_AFTER,
+};
 use crate::lookup::{Lookup, Next};
 use crate::secure::is_valid_id;
 use crate::traversal::Traversal;
@@ -38,8 +39,7 @@ impl Query {
     pub(super) fn is_of(&self, lookup: u64) -> bool {
         match self.purpose {
             Purpose::Ping => false,
-            Purpose::Walk(of) => of == lookup && !self.is_slow,
-            Purpose::Store(of, _) => of == lookup,
+            Purpose::Walk(of) | Purpose::Store(of, _) => of == lookup,
         }
     }
 }
@@ -75,12 +75,26 @@ impl Node {
         let is_thin = known.len() < K;
         known.iter().for_each(|contact| _ = walk.add(Some(contact.id), contact.addr, 1));
         if is_thin {
-            side.starters.iter().for_each(|(id, addr)| _ = walk.add(*id, *addr, 1));
+            let (saved, named): (Vec<_>, Vec<_>) =
+                side.starters.iter().copied().partition(|(id, _)| id.is_some());
+            let starters = saved.into_iter().take(MAX_SAVED_ASKED).chain(named);
+            starters.for_each(|(id, addr)| _ = walk.add(id, addr, 1));
         }
         if side.bootstrap.is_needed(&side.table, now) {
             self.config.bootstrap.iter().for_each(|addr| _ = walk.add(None, *addr, 1));
         }
         Some(walk)
+    }
+
+    /// Lookups under way may ask this node, too.
+    pub(super) fn tell_lookups(&mut self, addr: SocketAddr) {
+        let ids: Vec<u64> = self.lookups.keys().copied().collect();
+        for id in ids {
+            let walk = self.lookups.get_mut(&id).and_then(|lookup| lookup.walk(Family::of(&addr)));
+            if walk.is_some_and(|walk| walk.add(None, addr, 1)) {
+                self.make_ready(id);
+            }
+        }
     }
 
     pub(super) fn make_ready(&mut self, id: u64) {
@@ -93,11 +107,10 @@ impl Node {
     }
 
     /// Puts a node in the queue of those to be asked whether they are there.
-    pub(super) fn queue_ping(&mut self, id: Option<NodeId>, addr: SocketAddr) {
-        let is_known = self.pings.iter().any(|(_, other)| *other == addr)
-            || self.queries.values().any(|query| query.to == addr);
+    pub(super) fn queue_ping(&mut self, addr: SocketAddr) {
+        let is_known = self.pings.contains(&addr) || self.queries.values().any(|query| query.to == addr);
         if !is_known && self.pings.len() < MAX_PINGS {
-            self.pings.push_back((id, addr));
+            self.pings.push_back(addr);
         }
     }
 
@@ -121,7 +134,7 @@ impl Node {
             }
         }
         while !self.pings.is_empty() && self.may_query(now) {
-            if let Some((_, addr)) = self.pings.pop_front() {
+            if let Some(addr) = self.pings.pop_front() {
                 self.query(now, addr, Purpose::Ping, None, &Method::Ping);
             }
         }
@@ -136,7 +149,7 @@ impl Node {
         match *next {
             Next::Ask(family, at) => {
                 if let Some(hop) = lookup.ask(family, at) {
-                    let want = self.want(&lookup);
+                    let want = self.want(id);
                     self.query(now, hop.addr, Purpose::Walk(id), want, &lookup.question());
                     self.tell(lookup.key, LookupEvent::Queried(hop));
                 }
@@ -153,9 +166,11 @@ impl Node {
     }
 
     /// Which nodes we want to hear of: of both families while we fill our tables (BEP 32).
-    fn want(&self, lookup: &Lookup) -> Option<Want> {
-        let both = self.families.iter().flatten().count() == 2;
-        (lookup.key.is_none() && both).then_some(Want { v4: true, v6: true })
+    fn want(&self, lookup: u64) -> Option<Want> {
+        let mut sides = self.families.iter().flatten();
+        let both = sides.clone().count() == 2;
+        let fills = sides.any(|side| side.bootstrap.is_done_by(lookup));
+        (fills && both).then_some(Want { v4: true, v6: true })
     }
 
     fn query(
@@ -265,17 +280,29 @@ impl Node {
                     new += usize::from(walk.add(Some(contact.id), contact.addr, hop.depth.saturating_add(1)));
                 }
                 if lookup.key.is_none() && side.table.wants(now, &contact) {
-                    self.queue_ping(Some(contact.id), contact.addr);
+                    self.queue_ping(contact.addr);
                 }
             }
         }
         (all, new)
     }
 
-    pub(super) fn on_error(&mut self, from: SocketAddr, transaction: &[u8], code: i64, text: &[u8]) {
+    pub(super) fn on_error(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        transaction: &[u8],
+        code: i64,
+        text: &[u8],
+    ) {
         let Some(query) = self.answered_query(from, transaction) else { return };
         match query.purpose {
-            Purpose::Ping => {}
+            // Who refuses to say that it is there is of no use.
+            Purpose::Ping => {
+                if let Some(side) = self.side_mut(Family::of(&from)) {
+                    side.table.failed(now, &from);
+                }
+            }
             Purpose::Walk(id) => {
                 let Some(lookup) = self.lookups.get_mut(&id) else { return };
                 let (key, hop) =

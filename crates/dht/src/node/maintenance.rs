@@ -4,7 +4,8 @@ use super::Node;
 use crate::addr::{Family, may_send};
 use crate::event::{Command, Output};
 use crate::limits::{
-    BOOTSTRAP_RETRY_MAX, BOOTSTRAP_RETRY_MIN, ENOUGH_NODES, MAX_STARTERS, MIN_ID_AGE, PINGS_PER_TICK, TICK,
+    BOOTSTRAP_RETRY_MAX, BOOTSTRAP_RETRY_MIN, ENOUGH_NODES, MAX_NAMED_NODES, MAX_SAVED_ASKED, MIN_ID_AGE,
+    PINGS_PER_TICK, TICK,
 };
 use crate::secure::{id_for, is_valid_id};
 use crate::table::Table;
@@ -31,6 +32,11 @@ impl Bootstrap {
         Bootstrap { running: None, is_done: false, next: now, wait: BOOTSTRAP_RETRY_MIN }
     }
 
+    /// Whether this lookup fills the table.
+    pub(super) fn is_done_by(&self, lookup: u64) -> bool {
+        self.running == Some(lookup)
+    }
+
     /// Tries at once.
     pub(super) fn hasten(&mut self, now: Time) {
         (self.next, self.wait) = (now, BOOTSTRAP_RETRY_MIN);
@@ -47,13 +53,15 @@ impl Node {
     pub(super) fn on_nodes(&mut self, now: Time, addrs: &[SocketAddr]) {
         for addr in addrs.iter().filter(|addr| may_send(addr, None)) {
             if let Some(side) = self.side_mut(Family::of(addr)) {
-                if side.starters.len() >= MAX_STARTERS {
-                    side.starters.pop_front();
+                let named = side.starters.iter().filter(|(id, _)| id.is_none()).count();
+                let is_known = side.starters.iter().any(|(_, known)| known == addr);
+                if named < MAX_NAMED_NODES && !is_known {
+                    side.starters.push_back((None, *addr));
                 }
-                side.starters.push_back((None, *addr));
                 if side.bootstrap.is_needed(&side.table, now) {
                     side.bootstrap.hasten(now);
                     self.next_tick = now;
+                    self.tell_lookups(*addr);
                 }
             }
         }
@@ -88,6 +96,9 @@ impl Node {
             let running = self.begin(now, None, Command::FindNode { target });
             if let Some(side) = self.side_mut(family) {
                 side.bootstrap.running = running;
+                // If this is in vain, the next one is to begin with others.
+                let asked = side.starters.len().min(MAX_SAVED_ASKED);
+                side.starters.rotate_left(asked);
             }
         }
     }
@@ -116,8 +127,8 @@ impl Node {
         let starters: alloc::vec::Vec<_> =
             if has_nodes { side.starters.drain(..starters).collect() } else { Default::default() };
         let stale = if has_nodes { side.table.stale(now, rng) } else { None };
-        due.iter().for_each(|contact| self.queue_ping(Some(contact.id), contact.addr));
-        starters.into_iter().for_each(|(id, addr)| self.queue_ping(id, addr));
+        due.iter().for_each(|contact| self.queue_ping(contact.addr));
+        starters.into_iter().for_each(|(_, addr)| self.queue_ping(addr));
         if let Some(target) = stale {
             self.begin(now, None, Command::FindNode { target });
         }

@@ -54,10 +54,9 @@ impl Node {
                 side.table.set_own(now, id);
             }
             let nodes = parse_contacts(bytes(nodes_key).unwrap_or_default(), family);
-            let nodes = nodes.filter(|node| may_send(&node.addr, None)).take(MAX_STARTERS);
+            let free = MAX_STARTERS - side.starters.iter().filter(|(id, _)| id.is_some()).count();
+            let nodes = nodes.filter(|node| may_send(&node.addr, None)).take(free);
             side.starters.extend(nodes.map(|Contact { id, addr }| (Some(id), addr)));
-            let excess = side.starters.len().saturating_sub(MAX_STARTERS);
-            side.starters.drain(..excess);
             side.bootstrap.hasten(now);
         }
         let own = self.families.iter().flatten().next().map(|side| side.table.own());

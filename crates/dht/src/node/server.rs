@@ -25,7 +25,7 @@ impl Node {
             && let Some(side) = self.side_mut(Family::of(&from))
             && side.table.heard(now, &contact)
         {
-            self.queue_ping(Some(query.id), from);
+            self.queue_ping(from);
         }
         self.tokens.rotate(now);
         let bytes = match self.answer(now, from, transaction, query) {
@@ -106,7 +106,7 @@ impl Node {
     fn near(&self, target: &NodeId, from: &SocketAddr, want: Option<Want>) -> Answer<'static> {
         let want = want.unwrap_or(Want { v4: from.is_ipv4(), v6: from.is_ipv6() });
         let closest = |family, is_wanted: bool| {
-            self.side(family).filter(|_| is_wanted).map(|side| side.table.closest(target, K))
+            self.side(family).filter(|_| is_wanted).map(|side| side.table.closest(target, K, from))
         };
         let (nodes, nodes6) = (closest(Family::V4, want.v4), closest(Family::V6, want.v6));
         Answer { nodes, nodes6, ..Answer::default() }
@@ -120,13 +120,12 @@ impl Node {
         scrape: bool,
         answer: Answer<'a>,
     ) -> Answer<'a> {
-        let family = Family::of(&from);
         // Without a token others are announced to (BEP 33).
         let has_room = self.peers.has_room(info_hash, &from);
         Answer {
             token: has_room.then(|| self.tokens.issue(from.ip(), info_hash)),
-            values: self.peers.some(info_hash, family, noseed, &mut self.rng),
-            blooms: if scrape { self.peers.blooms(info_hash, family) } else { None },
+            values: self.peers.some(info_hash, &from, noseed, &mut self.rng),
+            blooms: if scrape { self.peers.blooms(info_hash, &from) } else { None },
             ..answer
         }
     }
@@ -151,7 +150,7 @@ impl Node {
 
     fn put(&mut self, now: Time, from: &SocketAddr, put: &Put<'_>) -> Result<(), Refusal> {
         self.check_token(put.token, from, &put_target(put))?;
-        self.items.put(now, put)
+        self.items.put(now, from, put)
     }
 
     fn check_token(&self, token: &[u8], from: &SocketAddr, target: &NodeId) -> Result<(), Refusal> {

@@ -1,4 +1,4 @@
-//! Small networks of nodes: datagrams take 20 ms, unless they get lost.
+//! Small networks of nodes: datagrams take 20 ms, unless a test says otherwise.
 
 mod network;
 
@@ -14,7 +14,7 @@ use types::{InfoHashV1, Time};
 const HASH: InfoHashV1 = InfoHashV1([0xaa; 20]);
 
 fn announce(port: u16) -> Command {
-    Command::Announce { info_hash: HASH, port, implied_port: false, seed: false }
+    Command::Announce { info_hash: HASH, ports: [port; 2], implied_port: false, seed: false }
 }
 
 fn get_peers() -> Command {
@@ -90,7 +90,8 @@ fn scrapes_count_seeds_and_peers() {
     let mut network = Network::of(30, 4);
     for n in 0..12 {
         let seed = n < 4;
-        network.run_lookup(n, Command::Announce { info_hash: HASH, port: 6881, implied_port: true, seed });
+        network
+            .run_lookup(n, Command::Announce { info_hash: HASH, ports: [6881; 2], implied_port: true, seed });
     }
     let (_, done) = network.run_lookup(20, Command::Scrape { info_hash: HASH });
     let scrape = done.scrape.unwrap();
@@ -126,6 +127,18 @@ fn items_are_stored_and_found() {
     assert!(done.copies >= K - 1, "{done:?}");
     let (events, _) = network.run_lookup(5, Command::Get { target: latest.target(), salt: Vec::new() });
     assert!(!events.iter().any(|e| matches!(e, LookupEvent::Mutable { .. })), "not without its salt");
+}
+
+#[test]
+fn long_round_trips_are_borne() {
+    let mut network = Network::of(30, 16);
+    network.delay = Duration::from_secs(1);
+    network.replace(4, Config { bootstrap: [addr(0)].into(), ..Config::default() }, &[]);
+    let (events, done) = network.run_lookup(4, Command::FindNode { target: HASH.into() });
+    assert!(events.iter().any(|e| matches!(e, LookupEvent::Answered { hop, .. } if hop.addr == addr(0))));
+    assert_eq!(done.closest.len(), K, "the bootstrap node led to others");
+    assert_eq!(network.run_lookup(3, announce(7000)).1.stored, K);
+    assert_eq!(network.run_lookup(20, get_peers()).1.peers, 1);
 }
 
 #[test]
@@ -219,6 +232,112 @@ fn a_saved_table_is_enough_to_come_back() {
         let result = network.node_mut(4).restore(now, bad);
         assert_eq!(result.is_ok(), bad.starts_with(b"d"), "{result:?}");
     }
+}
+
+#[test]
+fn saved_nodes_that_are_gone_do_not_keep_us_out() {
+    let mut network = Network::of(30, 17);
+    let gone = bencode::encode_dict(|d| {
+        let node = |n: u8| [&[n; 20][..], &[81, 1, n, 1], &[1, 1]].concat();
+        d.bytes("nodes", (0..200).flat_map(node).collect::<Vec<_>>());
+    });
+    network.replace(4, Config { bootstrap: [addr(0)].into(), v6: false, ..Config::default() }, &[]);
+    network.replace(5, Config { v6: false, ..Config::default() }, &[]);
+    let now = network.now;
+    for n in [4, 5] {
+        network.node_mut(n).restore(now, &gone).unwrap();
+    }
+    network.input(5, Input::Nodes { addrs: &[addr(1)] });
+    network.pass(Duration::from_secs(60));
+    for n in [4, 5] {
+        let (good, _) = network.node(n).stats(network.now).nodes_of(Family::V4);
+        assert!(good >= 10, "{good} good of node {n}");
+    }
+}
+
+#[test]
+fn a_lookup_under_way_hears_of_nodes() {
+    let mut network = Network::of(20, 19);
+    let gone = "81.1.1.1:1".parse().unwrap();
+    for by_name in [true, false] {
+        network.replace(4, Config { bootstrap: [gone].into(), v6: false, ..Config::default() }, &[]);
+        network.input(4, Input::Start { key: LookupKey(1), command: get_peers() });
+        network.pass(Duration::from_secs(2));
+        let now = network.now;
+        network.events.clear();
+        if by_name {
+            network.node_mut(4).set_bootstrap(now, [gone, addr(0)].into());
+        } else {
+            network.node_mut(4).handle(now, Input::Nodes { addrs: &[addr(0)] });
+        }
+        network.pass(QUERY_TIMEOUT);
+        let Some((_, _, LookupEvent::Done(done))) = network.events.last() else { panic!("it goes on") };
+        assert_eq!(done.closest.len(), K, "{by_name}");
+    }
+}
+
+#[test]
+fn named_nodes_push_nobody_out() {
+    let network = Network::of(20, 18);
+    let saved = network.node(4).save(network.now);
+    let mut node = Node::new(Config { v6: false, ..Config::default() }, 1, network.now);
+    node.restore(network.now, &saved).unwrap();
+    let count = |node: &Node, is_saved| {
+        let starters = &node.side(Family::V4).unwrap().starters;
+        starters.iter().filter(|(id, _)| id.is_some() == is_saved).count()
+    };
+    let before = count(&node, true);
+    for n in 0..1000u16 {
+        let [high, low] = n.to_be_bytes();
+        node.handle(network.now, Input::Nodes { addrs: &[SocketAddr::from(([82, high, low, 1], 1)); 2] });
+        node.check_invariants();
+    }
+    assert!(before >= 10);
+    assert_eq!((count(&node, true), count(&node, false)), (before, limits::MAX_NAMED_NODES));
+}
+
+#[test]
+fn who_answers_with_errors_only_turns_bad() {
+    let mut node = Node::new(Config { v6: false, ..Config::default() }, 1, Time::ZERO);
+    let other = addr(1);
+    node.handle(Time::ZERO, Input::Nodes { addrs: &[other] });
+    let (mut now, mut was_good) = (Time::ZERO, false);
+    while now < Time::from_secs(3600) {
+        while let Some(output) = node.poll_output() {
+            let Output::Send { to, bytes } = output else { continue };
+            let document = decode(&bytes).unwrap();
+            let Ok(krpc::Packet { transaction, .. }) = parse(&document) else { panic!("{bytes:?}") };
+            let answer = if was_good {
+                krpc::encode_error(transaction, &to, code::SERVER, "no")
+            } else {
+                krpc::Answer::default().encode(transaction, &to, &NodeId([9; 20]))
+            };
+            node.handle(now, Input::Datagram { from: to, bytes: &answer });
+        }
+        was_good |= node.nodes(Family::V4, now).any(|(_, status)| status == Status::Good);
+        now = node.poll_timeout();
+        node.handle_timeout(now);
+    }
+    let statuses: Vec<Status> = node.nodes(Family::V4, now).map(|(_, status)| status).collect();
+    assert_eq!((was_good, statuses), (true, [Status::Bad].into()));
+}
+
+#[test]
+fn nodes_of_both_families_are_wanted_while_tables_are_filled() {
+    let mut node = Node::new(Config::default(), 1, Time::ZERO);
+    let sent = |node: &mut Node| {
+        let sent = core::iter::from_fn(|| node.poll_output()).filter_map(|output| match output {
+            Output::Send { bytes, .. } => Some(bytes),
+            _ => None,
+        });
+        sent.last().unwrap()
+    };
+    let wants = |bytes: &[u8]| bytes.windows(14).any(|part| part == b"4:wantl2:n42:n");
+    node.handle(Time::ZERO, Input::Nodes { addrs: &[addr(1)] });
+    assert!(wants(&sent(&mut node)));
+    node.begin(Time::ZERO, None, Command::FindNode { target: HASH.into() }).unwrap();
+    node.handle_timeout(Time::ZERO);
+    assert!(!wants(&sent(&mut node)), "a bucket is looked into");
 }
 
 #[test]

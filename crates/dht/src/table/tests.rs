@@ -44,6 +44,17 @@ fn only_the_bucket_that_we_are_in_is_split() {
 }
 
 #[test]
+fn strangers_hear_nothing_of_what_is_inside() {
+    let mut table = table();
+    let outside = node(0, 1);
+    let inside = Contact { addr: SocketAddr::from(([192, 168, 0, 9], 6881)), ..node(0, 2) };
+    [outside, inside].into_iter().for_each(|node| table.answered(Time::ZERO, node));
+    assert_eq!(table.closest(&OWN, K, &SocketAddr::from(([80, 9, 9, 9], 1))), [outside]);
+    assert_eq!(table.closest(&OWN, K, &SocketAddr::from(([10, 0, 0, 1], 1))).len(), 2);
+    assert_eq!(table.starters(&OWN, K).len(), 2, "we ourselves ask both");
+}
+
+#[test]
 fn nodes_turn_questionable_then_bad() {
     let (mut table, node) = (table(), node(0, 1));
     let status = |table: &Table, now| table.nodes(now).next().unwrap().1;
@@ -54,7 +65,7 @@ fn nodes_turn_questionable_then_bad() {
     assert!(!table.heard(now, &node), "it is there");
     assert_eq!(status(&table, now), Status::Good, "it answered once, and asks");
     table.failed(now, &node.addr);
-    assert_eq!((status(&table, now), table.closest(&OWN, K)), (Status::Questionable, [].into()));
+    assert_eq!((status(&table, now), table.closest(&OWN, K, &node.addr)), (Status::Questionable, [].into()));
     assert_eq!(table.due(now, 9), [node]);
     assert_eq!(table.due(now, 9), [], "asked just now");
     now += RECHECK_AFTER;
@@ -228,7 +239,8 @@ proptest! {
             told.retain(|contact| model[contact].2 == 0);
             told.sort_by_key(|contact| contact.id.distance(&target));
             told.truncate(K);
-            prop_assert_eq!(table.closest(&target, K), told);
+            let inside = SocketAddr::from(([127, 0, 0, 1], 1));
+            prop_assert_eq!(table.closest(&target, K, &inside), told);
         }
     }
 }

@@ -1,21 +1,30 @@
 //! Whom a torrent deals with, and the brain that says how: the same whether all of the torrent is known or its info-hash
 //! alone.
 
+#[cfg(test)]
+mod tests;
+
 use super::keeper::Saved;
 use super::peers::Peers;
-use crate::announcer::{Announced, Announcer};
+use super::scouts::Scouts;
+use super::web_seeds::{Failed, WebSeeds};
+use crate::announcer::{Announced, Announcer, Named};
 use crate::events::{Direction, EventKind};
 use crate::meet;
 use crate::shared::{Guest, Shared};
 use crate::stats::Counters;
 use crate::steward::Seat;
-use net::conn::{Batch, Event};
+use crate::tape::Brain;
+use net::conn::{Batch, CloseReason, Event};
+use net::web_seed::{Found, MAX_CONNECTIONS, WebSeedError};
 use session::{Report, Torrent};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use swarm::{Input, Output, PeerKey, PeerSource, Stats, Swarm};
+use swarm::{DisconnectReason, Input, Output, PeerKey, PeerSource, Stats};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use types::{BlockRange, InfoHash, PeerId, Time};
+use wire::Message;
 
 /// How many batches are heard before the brain's answer to them is carried out.
 const HEAR_AT_ONCE: usize = 32;
@@ -25,9 +34,10 @@ pub(crate) struct Company {
     pub(super) shared: Arc<Shared>,
     pub(super) torrent: InfoHash,
     pub(super) peer_id: PeerId,
-    pub(super) swarm: Swarm,
+    pub(super) swarm: Brain,
     pub(super) peers: Peers,
     pub(super) announcer: Announcer,
+    pub(super) web_seeds: WebSeeds,
     /// Announces under way.
     pub(super) announces: JoinSet<Announced>,
     /// Dials, look-ups and saves under way.
@@ -36,6 +46,12 @@ pub(crate) struct Company {
     pub(super) seat: Seat,
     /// It is its turn.
     pub(super) awake: bool,
+    /// It could not make use of its turn.
+    pub(super) barred: bool,
+    /// Whether that has been said. Until then callers wait: who is sent away comes again only after a while.
+    pub(super) known: bool,
+    /// Who looks for peers where there are no trackers.
+    pub(super) scouts: Scouts,
 }
 
 /// What a job of its own came to.
@@ -43,24 +59,28 @@ pub(super) enum Done {
     Dialed(SocketAddr, Option<Box<Guest>>),
     /// Peers that a magnet link gives by name.
     LookedUp(Vec<SocketAddr>),
+    /// Where a web seed is, and leave for so many connections.
+    WebSeedFound(usize, Result<(Found, Vec<OwnedSemaphorePermit>), WebSeedError>),
     Saved(Saved),
+    /// What could not be written was tried once more; the disk tells what came of it.
+    Retried,
 }
 
 impl Company {
-    /// Nobody yet: whom to connect to, the brain knows from trackers and the user.
+    /// Nobody yet: whom to connect to, the brain knows from trackers and the user, until it is said who else may hear.
     pub(super) fn nobody(
         shared: Arc<Shared>,
         torrent: InfoHash,
         peer_id: PeerId,
-        swarm: Swarm,
+        swarm: Brain,
         limits: wire::Limits,
-        tiers: &[Vec<String>],
+        named: Named<'_>,
         wants: Torrent,
     ) -> Company {
         let peers = Peers::new(limits, shared.chunks.clone(), shared.pipes.clone());
-        let announcer = Announcer::new(tiers, torrent.wire(), peer_id, shared.port, |refused| {
-            shared.hub.tell(torrent, || refused);
-        });
+        let refused = |refused| shared.hub.tell(torrent, || refused);
+        let (wire, settings) = (torrent.wire(), &shared.settings);
+        let announcer = Announcer::new(named, wire, peer_id, settings, shared.port, refused);
         let seat = Seat::take(shared.clone(), wants);
         Company {
             shared,
@@ -69,10 +89,14 @@ impl Company {
             swarm,
             peers,
             announcer,
+            web_seeds: WebSeeds::default(),
             announces: JoinSet::new(),
             jobs: JoinSet::new(),
             seat,
             awake: false,
+            barred: false,
+            known: false,
+            scouts: Scouts::default(),
         }
     }
 
@@ -87,23 +111,38 @@ impl Company {
     /// Whether it is its turn, and what it may take; says whether its turn has begun or ended.
     pub(super) fn follow_orders(&mut self) -> bool {
         let (now, orders) = (self.now(), self.seat.orders());
+        self.known = orders.known;
         if orders.run {
             self.swarm.handle(now, Input::SetLimits(orders.limits));
         }
-        if orders.run == self.awake {
+        let run = orders.run && !self.barred;
+        if run == self.awake {
             return false;
         }
-        self.awake = orders.run;
+        self.awake = run;
         // What trackers still answer to what was said before is of no interest.
         self.announces = JoinSet::new();
         if self.awake {
             self.swarm.handle(now, Input::Resume);
             self.announcer.start(now);
+            self.send_out_scouts();
         } else {
             self.swarm.handle(now, Input::Pause);
             self.announcer.stop(now);
+            self.scouts.call_back();
         }
         true
+    }
+
+    /// All of the torrent is there; others are to know.
+    pub(super) fn completed(&mut self, now: Time) {
+        self.announcer.completed(now);
+        self.scouts.completed();
+    }
+
+    pub(super) fn send_out_scouts(&mut self) {
+        let complete = self.swarm.stats(self.now()).left_bytes == 0;
+        self.scouts.send_out(&self.shared, self.torrent, complete);
     }
 
     /// Tells the brain above what is used; the numbers it was told.
@@ -121,8 +160,9 @@ impl Company {
         stats
     }
 
-    /// Hangs up on everybody.
+    /// Hangs up on everybody, and looks for nobody any more.
     pub(super) fn part(&mut self) {
+        self.scouts.call_back();
         self.swarm.handle(self.shared.now(), Input::Pause);
         while let Some(output) = self.swarm.poll_output() {
             if let Output::Disconnect { peer, .. } = output {
@@ -147,8 +187,12 @@ impl Company {
         let peer = batch.from;
         let addr = self.peers.addr(peer);
         for event in batch.events {
-            if let Some(addr) = addr {
-                self.tell_heard(addr, &event);
+            if let Event::Closed(reason) = &event
+                && let Some(index) = self.web_seeds.find(peer)
+            {
+                self.on_web_seed_closed(now, peer, index, reason);
+            } else if let Some(addr) = addr {
+                self.note(peer, addr, &event);
             }
             // A connection that we gave up may still have something to say: the brain knows what of it counts.
             let input = match event {
@@ -166,10 +210,17 @@ impl Company {
         }
     }
 
-    fn tell_heard(&self, peer: SocketAddr, event: &Event) {
+    fn note(&mut self, key: PeerKey, peer: SocketAddr, event: &Event) {
         let message = |direction, name, text| EventKind::Message { peer, direction, name, text };
         match event {
-            Event::Message(said) => self.tell(|| message(Direction::In, said.name(), said.to_string())),
+            Event::Message(said) => {
+                self.tell(|| message(Direction::In, said.name(), said.to_string()));
+                if let Message::Port(port) = said
+                    && self.peers.may_name_node(key)
+                {
+                    self.scouts.hear_of_node(SocketAddr::new(peer.ip(), *port));
+                }
+            }
             Event::Sent(block) => self.tell(|| message(Direction::Out, "piece", piece_text(*block))),
             Event::Closed(reason) => {
                 self.tell(|| EventKind::Disconnected { peer, reason: reason.to_string() });
@@ -193,9 +244,15 @@ impl Company {
             Done::Dialed(_, Some(guest)) => self.welcome(*guest),
             Done::Dialed(addr, None) => self.swarm.handle(now, Input::ConnectFailed { addr }),
             Done::LookedUp(addrs) => {
-                self.swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::User });
+                self.on_found(&addrs, PeerSource::User);
+            }
+            Done::WebSeedFound(index, Ok((found, permits))) => self.welcome_web_seed(index, found, permits),
+            Done::WebSeedFound(index, Err(error)) => {
+                let failed = self.web_seeds.failed(now, index, &error);
+                self.tell_failed(failed);
             }
             Done::Saved(saved) => return Some(saved),
+            Done::Retried => {}
         }
         None
     }
@@ -203,8 +260,16 @@ impl Company {
     pub(super) fn on_announced(&mut self, announced: Announced) {
         let now = self.now();
         self.tell(|| announced.event());
+        let (voice, external) = announced.external();
+        for ip in external {
+            self.swarm.handle(now, Input::ExternalAddress { voice, ip });
+        }
         let peers = self.announcer.note(now, announced);
-        self.swarm.handle(now, Input::PeersFound { addrs: &peers, source: PeerSource::Tracker });
+        self.on_found(&peers, PeerSource::Tracker);
+    }
+
+    pub(super) fn on_found(&mut self, addrs: &[SocketAddr], source: PeerSource) {
+        self.swarm.handle(self.now(), Input::PeersFound { addrs, source });
     }
 }
 
@@ -215,6 +280,7 @@ impl Company {
     pub(super) fn flush(&mut self, now: Time) -> bool {
         let stuck = self.peers.flush();
         for &(peer, addr) in &stuck {
+            self.dismiss_web_seed(now, peer, DisconnectReason::Useless);
             self.tell(|| EventKind::Disconnected { peer: addr, reason: "it does not keep up".into() });
             self.swarm.handle(now, Input::PeerClosed { peer });
         }
@@ -226,8 +292,14 @@ impl Company {
         match *output {
             Output::Connect { addr } => self.dial(addr),
             Output::Disconnect { peer, reason } => {
+                self.dismiss_web_seed(now, peer, reason);
                 if let Some(peer) = self.peers.hang_up(peer) {
                     self.tell(|| EventKind::Disconnected { peer, reason: reason.to_string() });
+                }
+            }
+            Output::PeersTold { peer, peers } => {
+                if let Some(from) = self.peers.addr(peer) {
+                    self.tell(|| EventKind::PeersExchanged { from, peers });
                 }
             }
             Output::NeedPeers => self.announcer.need_peers(now),
@@ -241,25 +313,84 @@ impl Company {
             | Output::Serve { .. }
             | Output::ServeMetadata { .. }
             | Output::DropServes { .. }
+            | Output::Hold { .. }
+            | Output::Release { .. }
             | Output::Finished => {}
         }
     }
 
     fn dial(&mut self, addr: SocketAddr) {
         let (shared, torrent, peer_id) = (self.shared.clone(), self.torrent, self.peer_id);
+        let is_wanted = self.swarm.may_dial_again(addr);
         self.jobs.spawn(async move {
-            Done::Dialed(addr, meet::dial(&shared, addr, torrent, peer_id).await.map(Box::new))
+            let guest = match is_wanted {
+                true => meet::dial(&shared, addr, torrent, peer_id).await,
+                false => meet::dial_by_hearsay(&shared, addr, torrent, peer_id).await,
+            };
+            Done::Dialed(addr, guest.map(Box::new))
         });
     }
 
     /// Makes the announces that are due; `run` is what trackers are told of this run, and how much is missing.
-    pub(super) fn announce(&mut self, now: Time, run: impl Fn(&Swarm) -> (Counters, u64)) {
+    pub(super) fn announce(&mut self, now: Time, run: impl Fn(&Brain) -> (Counters, u64)) {
         while let Some(announce) = self.announcer.poll(now, || run(&self.swarm)) {
             self.tell(|| announce.event());
             let shared = self.shared.clone();
             self.announces.spawn(async move { announce.make(&shared.web).await });
         }
     }
+}
+
+/// Web seeds.
+impl Company {
+    /// Begins to ask those that are due.
+    pub(super) fn ask_web_seeds(&mut self, now: Time) {
+        while let Some((index, url)) = self.web_seeds.poll(now) {
+            let shared = self.shared.clone();
+            self.jobs.spawn(async move { Done::WebSeedFound(index, find_web_seed(&shared, &url).await) });
+        }
+    }
+
+    fn welcome_web_seed(&mut self, index: usize, found: Found, permits: Vec<OwnedSemaphorePermit>) {
+        let (now, addr) = (self.now(), found.addr);
+        let Some(files) = self.web_seeds.files(index) else { return };
+        let peer = self.peers.welcome_web_seed(found, files, permits);
+        let Some(pieces) = self.web_seeds.open(index, peer) else { return };
+        self.tell(|| EventKind::WebSeedOpened { web_seed: self.web_seeds.name(index) });
+        self.swarm.handle(now, Input::WebSeedReady { peer, addr, pieces: &pieces });
+    }
+
+    fn on_web_seed_closed(&mut self, now: Time, peer: PeerKey, index: usize, reason: &CloseReason) {
+        let gave = self.swarm.peers(now).any(|view| view.peer == peer && view.downloaded > 0);
+        let failed = self.web_seeds.closed(now, index, reason, gave);
+        self.tell_failed(failed);
+    }
+
+    fn dismiss_web_seed(&mut self, now: Time, peer: PeerKey, reason: DisconnectReason) {
+        if let Some(index) = self.web_seeds.find(peer) {
+            let failed = self.web_seeds.dismissed(now, index, reason);
+            self.tell_failed(failed);
+        }
+    }
+
+    fn tell_failed(&self, failed: Option<Failed>) {
+        if let Some(Failed { web_seed, error, again }) = failed {
+            self.tell(|| EventKind::WebSeedFailed { web_seed, error, again });
+        }
+    }
+}
+
+/// Finds out where a web seed is, and waits for leave for a connection of all torrents' together; for more of them if
+/// there is leave.
+async fn find_web_seed(
+    shared: &Shared,
+    url: &str,
+) -> Result<(Found, Vec<OwnedSemaphorePermit>), WebSeedError> {
+    let found = shared.web_seeds.find(url).await?;
+    let mut permits: Vec<_> = shared.connections.clone().acquire_owned().await.into_iter().collect();
+    let more = std::iter::from_fn(|| shared.connections.clone().try_acquire_owned().ok());
+    permits.extend(more.take(MAX_CONNECTIONS - 1));
+    Ok((found, permits))
 }
 
 pub(super) fn piece_text(block: BlockRange) -> String {

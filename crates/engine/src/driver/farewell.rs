@@ -38,7 +38,7 @@ impl Farewell<'_> {
         loop {
             while let Some(announce) = self.announcer.poll(now(), || self.run) {
                 tell(announce.event());
-                farewells.push(announce.make(self.web));
+                farewells.push(announce.make_last(self.web));
             }
             let Some(announced) = farewells.next().await else { return };
             tell(announced.event());

@@ -2,12 +2,15 @@
 
 use super::company::{Company, Done};
 use super::farewell::{END_DEADLINE, Farewell};
+use super::scouts::Privacy;
 use super::{Calls, GUEST_QUEUE, blocking};
+use crate::announcer::Named;
 use crate::events::{Direction, EventKind};
 use crate::magnet::{AddMagnet, Fetch, FetchStats, Fetched};
 use crate::saved;
 use crate::shared::{Guest, OpenDoor, Shared};
 use crate::stats::Counters;
+use crate::tape::{Brain, Tape};
 use crate::{Error, Metainfo, TorrentError};
 use metainfo::Magnet;
 use metainfo::magnet::{Host, HostPort};
@@ -15,7 +18,7 @@ use net::conn::Command;
 use session::{Torrent, Wants};
 use std::sync::Arc;
 use std::time::Duration;
-use swarm::{Config, Input, Output, PeerSource, Swarm};
+use swarm::{Config, Input, Output, PeerSource};
 use tokio::sync::{mpsc, oneshot, watch};
 use types::{PeerId, Time};
 
@@ -43,9 +46,27 @@ pub(crate) struct Fetching {
 /// What passes to the driver of the whole torrent.
 pub(crate) struct Handover {
     pub(super) door: OpenDoor,
-    pub(super) guests: mpsc::Receiver<Guest>,
+    pub(super) guests: mpsc::Receiver<Box<Guest>>,
     /// Everybody who was met, and what they said.
-    pub(super) met: Company,
+    pub(super) met: Met,
+}
+
+/// Who was met, until a torrent takes them over. If none does, they are taken leave of.
+pub(super) struct Met(Option<Box<Company>>);
+
+impl Met {
+    pub(super) fn take(mut self) -> Option<Box<Company>> {
+        self.0.take()
+    }
+}
+
+impl Drop for Met {
+    fn drop(&mut self) {
+        if let Some(company) = self.0.take() {
+            let shared = company.shared.clone();
+            shared.spawn(company.end());
+        }
+    }
 }
 
 impl std::fmt::Debug for Handover {
@@ -96,10 +117,11 @@ impl Fetching {
                 self.company.shared.instant(deadline.fold(self.company.announcer.deadline(), Time::min));
             tokio::select! {
                 batch = self.company.peers.hear() => self.company.hear(batch),
-                Some(guest) = self.calls.guests.recv() => self.company.welcome(guest),
+                Some(guest) = self.calls.guests.recv(), if self.company.known => self.company.welcome(*guest),
                 // Nothing is saved here.
                 Some(Ok(done)) = self.company.jobs.join_next() => drop(self.company.on_done(done)),
                 Some(Ok(announced)) = self.company.announces.join_next() => self.company.on_announced(announced),
+                (addrs, source) = self.company.scouts.found() => self.company.on_found(&addrs, source),
                 // Asked to stop, or nobody waits for it any more.
                 _ = self.calls.requests.recv() => return self.end().await,
                 () = &mut self.calls.closed => return self.end().await,
@@ -133,11 +155,14 @@ impl Fetching {
         let (state_dir, hash) =
             (self.company.shared.settings.state_dir.clone(), self.add.magnet.info_hash.wire());
         let (add, torrent) = (self.add.clone(), metainfo.clone());
-        // Under another name on the wire other peers are met, for whom the door and the trackers are others.
-        if hash == metainfo.info_hash().wire() {
-            let Fetching { door, calls: Calls { guests, .. }, company: met, found, .. } = self;
+        // Under another name on the wire other peers are met, for whom the door and the trackers are others. And of a
+        // private torrent nobody is kept who may have been found elsewhere than at its trackers (BEP 27).
+        if hash == metainfo.info_hash().wire() && !metainfo.is_private() {
+            let Fetching { door, calls: Calls { guests, .. }, mut company, found, .. } = self;
             door.set_torrent(metainfo.info_hash());
-            let handover = Some(Handover { door, guests, met });
+            // A link may have told one hash of two.
+            company.torrent = metainfo.info_hash();
+            let handover = Some(Handover { door, guests, met: Met(Some(Box::new(company))) });
             // If nobody waits for it any more, all of it is dropped here.
             let _ = found.send(Ok(Fetched { add, metainfo, handover }));
         } else {
@@ -219,9 +244,18 @@ fn company(shared: Arc<Shared>, add: &AddMagnet, peer_id: PeerId) -> Company {
         info_hash: info_hash.wire(),
         client: shared.settings.client.clone(),
         listen_port: Some(shared.port).filter(|&port| port != 0),
+        pex: shared.settings.pex,
         ..Config::default()
     };
-    let mut swarm = Swarm::of_unknown(config, info_hash, !add.metadata_only, fastrand::u64(..), now);
+    if let Some(dht) = &shared.dht {
+        let named = add.magnet.dht_nodes.iter().map(|HostPort { host, port }| match host {
+            Host::Name(name) => (name.clone(), *port),
+            Host::Ip(ip) => (ip.to_string(), *port),
+        });
+        dht.offer_named(&named.collect::<Vec<_>>());
+    }
+    let tape = add.tape.as_ref().and_then(Tape::thread);
+    let mut swarm = Brain::of_unknown(tape, config, info_hash, !add.metadata_only, now);
     // Until it is its turn.
     swarm.handle(now, Input::Pause);
     swarm.handle(now, Input::PeersFound { addrs: &add.addrs(), source: PeerSource::User });
@@ -230,7 +264,9 @@ fn company(shared: Arc<Shared>, add: &AddMagnet, peer_id: PeerId) -> Company {
         false => Vec::new(),
     };
     let (limits, wants) = (wire::Limits::unknown_pieces(), Torrent::new(Wants::Download));
-    let mut company = Company::nobody(shared, info_hash, peer_id, swarm, limits, &tiers, wants);
+    let named = Named { tiers: &tiers, by_link: true };
+    let mut company = Company::nobody(shared, info_hash, peer_id, swarm, limits, named, wants);
+    company.scouts.set_privacy(Privacy::Unknown);
     for HostPort { host, port } in &add.magnet.peers {
         if let Host::Name(name) = host
             && company.jobs.len() < MAX_NAMED_PEERS

@@ -9,6 +9,8 @@ use crate::Error;
 use crate::inbox::Inbox;
 use crate::resume::{Place, Record};
 use crate::stats::Counters;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::{Snapshot, SyncError, TorrentDisk};
@@ -32,6 +34,8 @@ pub(super) struct Keeper {
     earlier: Option<Record>,
     /// Totals of earlier runs.
     earlier_totals: Counters,
+    /// The mount point under which the folder lies.
+    mount: Option<PathBuf>,
     /// Received since the last commit began.
     uncommitted: u64,
     /// When the first of them came.
@@ -40,6 +44,8 @@ pub(super) struct Keeper {
     unnoted: u64,
     /// A save is under way; one at a time, so that a later record never loses to an earlier one.
     busy: bool,
+    /// How many pieces were lost.
+    losses: u64,
 }
 
 /// A save that is to be made, as a job of its own.
@@ -47,9 +53,22 @@ pub(super) struct Save {
     place: Option<Arc<Place>>,
     durable: Arc<Snapshot>,
     totals: Counters,
+    peers: Vec<SocketAddr>,
+    mount: Option<PathBuf>,
     /// Where blocks are told of that come too late to be counted; for the last save of a run.
     late: Option<Arc<Inbox>>,
     kind: Kind,
+    /// How many pieces had been lost when it was decided.
+    losses: u64,
+}
+
+/// What the brain has to say to a save.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// Of this run.
+    pub(super) counters: Counters,
+    /// Whom to dial first in the next run.
+    pub(super) peers: Vec<SocketAddr>,
 }
 
 /// What a save does.
@@ -68,8 +87,9 @@ enum Kind {
 #[derive(Debug)]
 pub(super) struct Saved {
     durable: Arc<Snapshot>,
-    /// Everything wanted is verified and durable.
-    pub(super) completes: bool,
+    /// Everything wanted was verified when it was decided, and is durable.
+    completes: bool,
+    losses: u64,
     pub(super) failure: Option<Failure>,
 }
 
@@ -81,7 +101,12 @@ pub(super) enum Failure {
 }
 
 impl Keeper {
-    pub(super) fn new(place: Option<Place>, record: Option<Record>, lengths: Lengths) -> Keeper {
+    pub(super) fn new(
+        place: Option<Place>,
+        record: Option<Record>,
+        lengths: Lengths,
+        mount: Option<PathBuf>,
+    ) -> Keeper {
         let earlier_totals = record
             .as_ref()
             .map_or_else(Counters::default, |r| Counters { downloaded: r.downloaded, uploaded: r.uploaded });
@@ -96,10 +121,12 @@ impl Keeper {
             durable: Arc::new(record.as_ref().map_or_else(nothing, |record| record.disk.clone())),
             earlier: record,
             earlier_totals,
+            mount,
             uncommitted: 0,
             uncommitted_since: None,
             unnoted: 0,
             busy: false,
+            losses: 0,
         }
     }
 
@@ -120,18 +147,24 @@ impl Keeper {
             durable.pieces.remove(piece);
         }
         self.durable = Arc::new(durable);
-        write(place, record(&self.durable, self.earlier_totals, false)).await
+        let peers = self.earlier_peers().to_vec();
+        let (mount, totals) = (self.mount.clone(), self.earlier_totals);
+        place.save(&record(&self.durable, totals, peers, mount, false)).await
+    }
+
+    /// Peers that answered in the last run.
+    pub(super) fn earlier_peers(&self) -> &[SocketAddr] {
+        self.earlier.as_ref().map_or(&[], |earlier| &earlier.peers)
     }
 
     /// Takes back what was intended: no file was changed.
     pub(super) async fn refrain(&mut self) {
         let (Some(place), earlier) = (self.place.clone(), self.earlier.take()) else { return };
-        let undo = move || match earlier {
+        match earlier {
             // If this fails, the record of the intent stays: everything is hashed again, nothing is lost.
-            Some(earlier) => drop(place.save(&earlier)),
-            None => place.forget(),
-        };
-        let _ = tokio::task::spawn_blocking(undo).await;
+            Some(earlier) => drop(place.save(&earlier).await),
+            None => place.forget().await,
+        }
     }
 
     /// What was transferred in all runs, given what was in this one.
@@ -149,9 +182,13 @@ impl Keeper {
         self.uncommitted_since.get_or_insert(now);
     }
 
-    /// What the last record says of a piece is not so any more: another one is due before long.
+    /// What the last record says of a piece is not so any more: another one is due before long. Where nothing is kept,
+    /// nothing was written either, and a sync could only fail for what is gone.
     pub(super) fn note_lost(&mut self, now: Time) {
-        self.uncommitted_since.get_or_insert(now);
+        self.losses += 1;
+        if self.place.is_some() {
+            self.uncommitted_since.get_or_insert(now);
+        }
     }
 
     /// When a save is due although nothing happens.
@@ -165,7 +202,7 @@ impl Keeper {
     }
 
     /// The save that is due, if one is and none is under way. `complete` asks for a commit at once.
-    pub(super) fn due(&mut self, now: Time, complete: bool, run: impl FnOnce() -> Counters) -> Option<Save> {
+    pub(super) fn due(&mut self, now: Time, complete: bool, said: impl FnOnce() -> Said) -> Option<Save> {
         let waited = self.uncommitted_since.is_some_and(|since| now - since >= COMMIT_INTERVAL);
         let commit = complete || waited || self.uncommitted >= COMMIT_BYTES;
         let note = self.unnoted >= NOTE_BYTES && self.place.is_some();
@@ -179,23 +216,26 @@ impl Keeper {
             self.uncommitted_since = None;
         }
         let kind = if commit { Kind::Commit { completes: complete } } else { Kind::Note };
-        Some(self.save(kind, run()))
+        Some(self.save(kind, said()))
     }
 
     /// The last save of a run. Blocks that the disk takes in until then are counted too.
-    pub(super) fn last(&self, run: Counters, inbox: Arc<Inbox>) -> Save {
-        Save { late: Some(inbox), ..self.save(Kind::Last, run) }
+    pub(super) fn last(&self, said: Said, inbox: Arc<Inbox>) -> Save {
+        Save { late: Some(inbox), ..self.save(Kind::Last, said) }
     }
 
-    /// Takes in what became of a save.
-    pub(super) fn note_saved(&mut self, saved: &Saved) {
+    /// Takes in what became of a save; says whether with it everything wanted is durable.
+    pub(super) fn note_saved(&mut self, saved: &Saved) -> bool {
         self.busy = false;
         self.durable = saved.durable.clone();
+        // What was lost meanwhile may be there again by now, but not durable.
+        saved.completes && saved.losses == self.losses
     }
 
-    fn save(&self, kind: Kind, run: Counters) -> Save {
-        let (place, durable, totals) = (self.place.clone(), self.durable.clone(), self.totals(run));
-        Save { place, durable, totals, late: None, kind }
+    fn save(&self, kind: Kind, said: Said) -> Save {
+        let (place, durable, totals) = (self.place.clone(), self.durable.clone(), self.totals(said.counters));
+        let (peers, mount) = (said.peers, self.mount.clone());
+        Save { place, durable, totals, peers, mount, late: None, kind, losses: self.losses }
     }
 }
 
@@ -219,9 +259,13 @@ impl Save {
 
     async fn note(self, disk: TorrentDisk) -> Saved {
         // Asking what is written waits for the disk.
-        let write = move || self.place.map_or(Ok(()), |place| place.note(&disk.partial()));
-        let written = blocking(write).await;
-        Saved { durable: self.durable, completes: false, failure: written.err().map(Failure::State) }
+        let partial = blocking(move || Ok(disk.partial())).await;
+        let noted = match (&self.place, partial) {
+            (Some(place), Ok(partial)) => place.note(&partial).await,
+            (_, partial) => partial.map(|_| ()),
+        };
+        let failure = noted.err().map(Failure::State);
+        Saved { durable: self.durable, completes: false, losses: self.losses, failure }
     }
 
     async fn commit(self, synced: Result<Snapshot, SyncError>) -> Saved {
@@ -240,20 +284,65 @@ impl Save {
         let durable = Arc::new(durable);
         if let Some(place) = self.place {
             let clean = self.kind == Kind::Last && failure.is_none();
-            if let Err(err) = write(place, record(&durable, self.totals, clean)).await {
+            let record = record(&durable, self.totals, self.peers, self.mount, clean);
+            if let Err(err) = place.save(&record).await {
                 failure.get_or_insert(Failure::State(err));
             }
         }
         let completes = self.kind == Kind::Commit { completes: true } && failure.is_none();
-        Saved { durable, completes, failure }
+        Saved { durable, completes, losses: self.losses, failure }
     }
 }
 
-fn record(disk: &Snapshot, totals: Counters, clean: bool) -> Record {
-    Record { clean, disk: disk.clone(), downloaded: totals.downloaded, uploaded: totals.uploaded }
+fn record(
+    disk: &Snapshot,
+    totals: Counters,
+    peers: Vec<SocketAddr>,
+    mount: Option<PathBuf>,
+    clean: bool,
+) -> Record {
+    let Counters { downloaded, uploaded } = totals;
+    Record { clean, disk: disk.clone(), downloaded, uploaded, mount, peers }
 }
 
-/// Writes a record on a thread that may block.
-async fn write(place: Arc<Place>, record: Record) -> Result<(), Error> {
-    blocking(move || place.save(&record)).await
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::{BLOCK_LEN, InfoHashV1};
+
+    const NOW: Time = Time::from_secs(100);
+
+    fn lengths() -> Lengths {
+        Lengths::new(u64::from(4 * BLOCK_LEN), BLOCK_LEN).unwrap()
+    }
+
+    fn keeper(place: Option<Place>) -> Keeper {
+        Keeper::new(place, None, lengths(), None)
+    }
+
+    #[test]
+    fn a_save_completes_nothing_if_something_was_lost_since() {
+        for lost in [false, true] {
+            let mut keeper = keeper(None);
+            let Save { durable, losses, .. } = keeper.due(NOW, true, Said::default).unwrap();
+            if lost {
+                keeper.note_lost(NOW);
+            }
+            let saved = Saved { durable, completes: true, losses, failure: None };
+            assert_eq!(keeper.note_saved(&saved), !lost);
+            assert!(!keeper.is_busy());
+        }
+    }
+
+    #[test]
+    fn a_loss_is_written_down_by_those_who_write() {
+        let state = tempfile::tempdir().unwrap();
+        let place = Place::lock(state.path(), InfoHashV1([1; 20]), state.path()).unwrap();
+        for (place, due) in [(None, false), (Some(place), true)] {
+            let mut keeper = keeper(place);
+            keeper.note_lost(NOW);
+            assert_eq!(keeper.deadline().is_some(), due);
+            assert_eq!(keeper.due(NOW + COMMIT_INTERVAL, false, Said::default).is_some(), due);
+        }
+    }
 }

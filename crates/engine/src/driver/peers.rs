@@ -1,14 +1,16 @@
 //! The connections of one torrent: a task each, and a queue of commands to each.
 
+use super::web_seeds::Files;
 use crate::shared::Guest;
-use net::conn::{self, Batch, Chunks, Command, Context, Pipes};
+use net::conn::{self, Batch, Chunks, Command, Context, Pipes, Turn};
+use net::web_seed::{self, Found};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, OnceLock};
 use storage::TorrentDisk;
 use swarm::PeerKey;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use types::BlockRange;
 
@@ -28,6 +30,8 @@ pub(super) struct Peers {
     next_key: u64,
     sender: mpsc::Sender<Batch<PeerKey>>,
     receiver: mpsc::Receiver<Batch<PeerKey>>,
+    /// Of the batches that were heard and not answered yet.
+    turns: Vec<Turn>,
     tasks: JoinSet<()>,
 }
 
@@ -35,6 +39,7 @@ struct Peer {
     addr: SocketAddr,
     commands: mpsc::Sender<Vec<Command>>,
     waiting: Vec<Command>,
+    has_named_node: bool,
 }
 
 impl Peers {
@@ -50,6 +55,7 @@ impl Peers {
             next_key: 0,
             sender,
             receiver,
+            turns: Vec::new(),
             tasks: JoinSet::new(),
         }
     }
@@ -62,16 +68,12 @@ impl Peers {
 
     /// Starts the connection's task.
     pub(super) fn welcome(&mut self, guest: Guest) -> PeerKey {
-        let key = PeerKey(self.next_key);
-        self.next_key += 1;
-        let (commands, commands_receiver) = mpsc::channel(conn::COMMAND_QUEUE);
-        self.open.insert(key, Peer { addr: guest.addr, commands, waiting: Vec::new() });
+        let (key, commands) = self.enter(guest.addr);
         let disk = Disk { disk: self.disk.clone(), peer: key };
         let (chunks, pipes) = (self.chunks.clone(), self.pipes.clone());
         let context = Context { disk, limits: self.limits, chunks, pipes };
-        let talk = conn::run(guest.stream, context, key, commands_receiver, self.sender.clone());
+        let talk = conn::run(guest.stream, context, key, commands, self.sender.clone());
         let permit = guest.permit;
-        while self.tasks.try_join_next().is_some() {}
         self.tasks.spawn(async move {
             talk.await;
             drop(permit);
@@ -79,10 +81,38 @@ impl Peers {
         key
     }
 
+    /// Starts the task of a web seed. The first of its permits is there; it has as many connections as it has permits.
+    pub(super) fn welcome_web_seed(
+        &mut self,
+        seed: Found,
+        files: Files,
+        permits: Vec<OwnedSemaphorePermit>,
+    ) -> PeerKey {
+        let (key, commands) = self.enter(seed.addr);
+        let disk = Disk { disk: self.disk.clone(), peer: key };
+        let context = web_seed::Context { disk, chunks: self.chunks.clone(), connections: permits.len() };
+        let fetching = web_seed::run(seed, files, context, key, commands, self.sender.clone());
+        self.tasks.spawn(async move {
+            fetching.await;
+            drop(permits);
+        });
+        key
+    }
+
+    /// Gives a connection a number and a queue.
+    fn enter(&mut self, addr: SocketAddr) -> (PeerKey, mpsc::Receiver<Vec<Command>>) {
+        let key = PeerKey(self.next_key);
+        self.next_key += 1;
+        let (commands, receiver) = mpsc::channel(conn::COMMAND_QUEUE);
+        self.open.insert(key, Peer { addr, commands, waiting: Vec::new(), has_named_node: false });
+        while self.tasks.try_join_next().is_some() {}
+        (key, receiver)
+    }
+
     /// The next batch of what peers say.
     pub(super) async fn hear(&mut self) -> Batch<PeerKey> {
         match self.receiver.recv().await {
-            Some(batch) => batch,
+            Some(batch) => self.note_turn(batch),
             // Not reached: we hold a sender ourselves.
             None => std::future::pending().await,
         }
@@ -90,7 +120,14 @@ impl Peers {
 
     /// A further batch, if one waits.
     pub(super) fn hear_more(&mut self) -> Option<Batch<PeerKey>> {
-        self.receiver.try_recv().ok()
+        let batch = self.receiver.try_recv().ok()?;
+        Some(self.note_turn(batch))
+    }
+
+    /// Whose turn it is has no other before [`Self::flush`].
+    fn note_turn(&mut self, mut batch: Batch<PeerKey>) -> Batch<PeerKey> {
+        self.turns.extend(batch.turn.take());
+        batch
     }
 
     /// Whether nobody is connected.
@@ -101,6 +138,11 @@ impl Peers {
     /// The far end of an open connection.
     pub(super) fn addr(&self, key: PeerKey) -> Option<SocketAddr> {
         self.open.get(&key).map(|peer| peer.addr)
+    }
+
+    /// Whether the peer may name a DHT node, which it now does: one for each connection.
+    pub(super) fn may_name_node(&mut self, key: PeerKey) -> bool {
+        self.open.get_mut(&key).is_some_and(|peer| !std::mem::replace(&mut peer.has_named_node, true))
     }
 
     /// Puts a command in front of a connection; [`Self::flush`] hands it over.
@@ -136,6 +178,7 @@ impl Peers {
                 self.open.remove(&key);
             }
         }
+        self.turns.clear();
         stuck
     }
 
@@ -192,4 +235,19 @@ impl conn::BlockSource for Disk {
 fn not_served(err: storage::Error) -> std::io::Error {
     tracing::warn!("cannot serve a block: {err}");
     std::io::Error::other(err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_names_one_node() {
+        let mut peers = Peers::new(wire::Limits::unknown_pieces(), Chunks::default(), Pipes::default());
+        let [one, other] = [1, 2].map(|port| peers.enter(SocketAddr::from(([127, 0, 0, 1], port))).0);
+        let may_name = [one, one, other, one, other].map(|key| peers.may_name_node(key));
+        assert_eq!(may_name, [true, false, true, false, false]);
+        peers.hang_up(one);
+        assert!(!peers.may_name_node(one), "it is gone");
+    }
 }

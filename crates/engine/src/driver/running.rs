@@ -1,20 +1,29 @@
 //! The main loop: hear of one thing, tell the brain, do what it says.
 
+mod full;
+
 use super::company::{Company, Done, piece_text};
 use super::farewell::{END_DEADLINE, Farewell};
-use super::keeper::{Failure, Saved};
-use super::{Calls, Driver};
+use super::keeper::{Failure, Said, Saved};
+use super::scouts::Privacy;
+use super::web_seeds::WebSeeds;
+use super::{Calls, Driver, Met};
+use crate::announcer::Named;
 use crate::events::{Direction, EventKind};
+use crate::resume::MAX_PEERS;
 use crate::stats::{Counters, Finished};
 use crate::steward::Seat;
+use crate::tape::{Brain, Tape};
 use crate::torrent::Request;
 use crate::{AddTorrent, Metainfo, TorrentError, TorrentState, TorrentStats};
+use full::Full;
 use net::conn::Command;
 use session::{Torrent, Wants};
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 use storage::DiskEvent;
-use swarm::{Config, Input, Order, Output, PeerKey, PeerSource, Priority, Stats, Swarm};
+use swarm::{Config, Input, Order, Output, PeerKey, PeerSource, Priority, Stats};
 use tokio::task::JoinError;
 use types::{PieceIndex, Time};
 use wire::ext::METADATA_PIECE_LEN;
@@ -35,6 +44,8 @@ pub(super) struct Running {
     /// The brain has all it wants; [`Finished`] follows with the commit that makes it durable.
     complete: bool,
     finished_at: Option<Time>,
+    /// There is no room on the disk.
+    full: Option<Full>,
     publish_at: Time,
     /// Nobody holds a [`crate::Torrent`] any more: no request will come.
     unattended: bool,
@@ -44,8 +55,8 @@ pub(super) struct Running {
 type End = Result<(), TorrentError>;
 
 impl Running {
-    pub(super) fn new(mut driver: Driver, calls: Calls) -> Running {
-        let met = driver.met.take();
+    pub(super) fn new(mut driver: Box<Driver>, calls: Calls) -> Box<Running> {
+        let mut met = driver.met.take().and_then(Met::take);
         let shared = driver.shared.clone();
         let now = shared.now();
         let config = Config {
@@ -54,11 +65,18 @@ impl Running {
             super_seed: driver.add.super_seed,
             client: shared.settings.client.clone(),
             listen_port: Some(shared.port).filter(|&port| port != 0),
+            dht_ports: dht_ports(&driver),
+            private: driver.add.metainfo.is_private(),
+            pex: shared.settings.pex,
             metadata_size: public_metadata(&driver.add.metainfo),
+            #[cfg(feature = "planted")]
+            planted: net::planted::fault().and_then(swarm::Planted::named),
             ..Config::default()
         };
         let verified = driver.disk.verified();
-        let mut swarm = Swarm::new(config, driver.lengths, verified, fastrand::u64(..), now);
+        let tape = met.as_mut().and_then(|met| met.swarm.take_tape());
+        let tape = tape.or_else(|| driver.add.tape.as_ref().and_then(Tape::thread));
+        let mut swarm = Brain::new(tape, config, driver.lengths, verified, now);
         // Until it is its turn.
         swarm.handle(now, Input::Pause);
         if driver.add.seed_only {
@@ -75,28 +93,36 @@ impl Running {
         let complete_at_start = swarm.stats(now).finished;
         let limits = wire::Limits::for_pieces(driver.lengths.piece_count());
         let company = match met {
-            Some(met) => meet_again(now, &driver, swarm, met, complete_at_start),
+            Some(met) => meet_again(now, &driver, swarm, *met, complete_at_start),
             None => company(&driver, swarm, complete_at_start),
         };
-        let mut running = Running {
-            driver,
+        let mut running = Box::new(Running {
+            driver: *driver,
             calls,
             company,
             completion_told: complete_at_start,
             complete: false,
             finished_at: None,
+            full: None,
             publish_at: now,
             unattended: false,
-        };
+        });
         running.company.peers.set_disk(running.driver.disk.clone(), limits);
+        if running.driver.add.web_seeds && !running.driver.add.seed_only {
+            running.company.web_seeds = WebSeeds::new(&running.driver.add.metainfo, now);
+        }
         let addrs = std::mem::take(&mut running.driver.add.peers);
         running.company.swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::User });
+        if running.driver.add.kept_in.is_some() && !running.driver.add.metainfo.is_private() {
+            let addrs = running.driver.keeper.earlier_peers();
+            running.company.swarm.handle(now, Input::PeersFound { addrs, source: PeerSource::Earlier });
+        }
         running.follow_orders();
         running
     }
 
     /// Runs until something ends the torrent, then ends it.
-    pub(super) async fn run(mut self) -> End {
+    pub(super) async fn run(mut self: Box<Self>) -> End {
         let end = loop {
             if let Some(end) = self.carry_out() {
                 break end;
@@ -105,17 +131,18 @@ impl Running {
             tokio::select! {
                 batch = self.company.peers.hear() => self.company.hear(batch),
                 events = self.driver.inbox.take() => {
-                    if let Some(end) = events.into_iter().find_map(|event| self.on_disk(event)) {
+                    if let Some(end) = self.on_disk_events(events) {
                         break end;
                     }
                 }
-                Some(guest) = self.calls.guests.recv() => self.company.welcome(guest),
+                Some(guest) = self.calls.guests.recv(), if self.company.known => self.company.welcome(*guest),
                 Some(done) = self.company.jobs.join_next() => {
                     if let Some(end) = self.on_done(done) {
                         break end;
                     }
                 }
                 Some(Ok(announced)) = self.company.announces.join_next() => self.company.on_announced(announced),
+                (addrs, source) = self.company.scouts.found() => self.company.on_found(&addrs, source),
                 request = self.calls.requests.recv(), if !self.unattended => match request {
                     Some(Request::Stop) => break Ok(()),
                     None => self.unattended = true,
@@ -128,7 +155,7 @@ impl Running {
                 }
             }
         };
-        self.end(end).await
+        Box::pin(self.end(end)).await
     }
 
     fn now(&self) -> Time {
@@ -144,7 +171,9 @@ impl Running {
         let goal = self.driver.add.seed_goal.time.zip(self.finished_at).map(|(time, since)| since + time);
         // A torrent to which nothing happens is looked at again only when something does.
         let publish = Some(self.publish_at).filter(|_| !self.is_quiet());
-        [self.company.swarm.poll_timeout(), self.driver.keeper.deadline(), goal, publish]
+        let web_seed = self.company.web_seeds.deadline().filter(|_| self.wants_web_seeds());
+        let full = self.full.as_ref().and_then(|full| full.deadline(self.company.barred));
+        [self.company.swarm.poll_timeout(), self.driver.keeper.deadline(), goal, publish, web_seed, full]
             .into_iter()
             .flatten()
             .fold(self.company.announcer.deadline(), Time::min)
@@ -153,6 +182,16 @@ impl Running {
 
 /// What is heard of.
 impl Running {
+    fn on_disk_events(&mut self, events: VecDeque<DiskEvent>) -> Option<End> {
+        let some_lost = events.iter().any(|event| matches!(event, DiskEvent::PieceLost { .. }));
+        // Once for all of them: a whole file may be lost.
+        if self.driver.add.seed_only && some_lost {
+            let priorities = only_what_is_there(&self.driver);
+            self.company.swarm.handle(self.now(), Input::SetPriorities(&priorities));
+        }
+        events.into_iter().find_map(|event| self.on_disk(event))
+    }
+
     fn on_disk(&mut self, event: DiskEvent) -> Option<End> {
         let now = self.now();
         match event {
@@ -176,6 +215,8 @@ impl Running {
                 self.company.swarm.handle(now, Input::PieceFailed { piece, from_disk, digests: &digests });
             }
             DiskEvent::PieceLost { piece } => self.lose(now, piece),
+            DiskEvent::Full(err) => self.on_full(now, err),
+            DiskEvent::Room => self.on_room(),
             DiskEvent::Failed(err) => return Some(Err(err.into())),
         }
         None
@@ -185,9 +226,6 @@ impl Running {
     fn lose(&mut self, now: Time, piece: PieceIndex) {
         self.tell(|| EventKind::PieceLost { piece: piece.get() });
         self.driver.keeper.note_lost(now);
-        if self.driver.add.seed_only {
-            self.company.swarm.handle(now, Input::SetPriorities(&only_what_is_there(&self.driver)));
-        }
         self.company.swarm.handle(now, Input::PieceLost { piece });
         if self.complete && !self.company.swarm.stats(now).finished {
             self.complete = false;
@@ -198,14 +236,18 @@ impl Running {
 
     fn on_done(&mut self, done: Result<Done, JoinError>) -> Option<End> {
         match done {
+            Ok(Done::Retried) => {
+                self.on_retried();
+                None
+            }
             Ok(done) => self.company.on_done(done).and_then(|saved| self.on_saved(saved)),
             Err(_) => Some(Err(TorrentError::Internal)),
         }
     }
 
     fn on_saved(&mut self, saved: Saved) -> Option<End> {
-        self.driver.keeper.note_saved(&saved);
-        if saved.completes && self.complete {
+        let is_all_durable = self.driver.keeper.note_saved(&saved);
+        if is_all_durable && self.complete {
             self.finish(self.now());
         }
         saved.failure.map(|failure| Err(failure.into()))
@@ -245,7 +287,11 @@ impl Running {
             }
         }
         self.company.announce(now, |swarm| told_to_trackers(&swarm.stats(now)));
+        if self.wants_web_seeds() {
+            self.company.ask_web_seeds(now);
+        }
         self.save(now);
+        self.wait_for_room(now);
         if now >= self.publish_at {
             self.publish(now);
         }
@@ -274,6 +320,8 @@ impl Running {
             }
             Output::Serve { peer, block } => self.company.peers.command(peer, Command::Serve(block)),
             Output::DropServes { peer } => self.company.peers.command(peer, Command::DropServes),
+            Output::Hold { peer } => self.company.peers.command(peer, Command::Hold),
+            Output::Release { peer } => self.company.peers.command(peer, Command::Release),
             Output::Finished => self.complete(now),
             other => self.company.obey(now, &other),
         }
@@ -303,7 +351,7 @@ impl Running {
         self.company.seat.wants(now, Wants::Seed);
         let everything = self.company.swarm.stats(now).left_bytes == 0;
         if everything && !std::mem::replace(&mut self.completion_told, true) {
-            self.company.announcer.completed(now);
+            self.company.completed(now);
         }
         if self.driver.add.seed_only {
             self.finish(now);
@@ -313,10 +361,14 @@ impl Running {
     fn save(&mut self, now: Time) {
         let finishing = self.complete && self.finished_at.is_none();
         let swarm = &self.company.swarm;
-        if let Some(save) = self.driver.keeper.due(now, finishing, || counters(&swarm.stats(now))) {
+        if let Some(save) = self.driver.keeper.due(now, finishing, || said(swarm, now)) {
             let disk = self.driver.disk.clone();
             self.company.jobs.spawn(async move { Done::Saved(save.make(disk).await) });
         }
+    }
+
+    fn wants_web_seeds(&self) -> bool {
+        self.company.awake && !self.complete
     }
 
     /// Whether nobody is there, and nothing is missing or it is another's turn.
@@ -326,6 +378,7 @@ impl Running {
 
     fn state(&self) -> TorrentState {
         match (self.company.awake, self.finished_at) {
+            _ if self.full.is_some() => TorrentState::DiskFull,
             (false, _) => TorrentState::Queued,
             (true, None) => TorrentState::Downloading,
             (true, Some(_)) => TorrentState::Seeding,
@@ -375,12 +428,12 @@ impl Running {
 /// The end.
 impl Running {
     /// Hangs up, tells trackers, saves: all within [`END_DEADLINE`].
-    async fn end(mut self, end: End) -> End {
+    async fn end(mut self: Box<Self>, end: End) -> End {
         let now = self.now();
         self.publish(now);
-        let last = self.company.swarm.stats(now);
+        let (last, said) = (self.company.swarm.stats(now), said(&self.company.swarm, now));
         self.company.part();
-        let Running { driver: Driver { mut keeper, disk, inbox, .. }, company, .. } = self;
+        let Running { driver: Driver { mut keeper, disk, inbox, .. }, company, .. } = *self;
         let Company { shared, torrent, peers, announcer, announces, mut jobs, .. } = company;
         let tell = |kind| shared.hub.tell(torrent, || kind);
         let save = async {
@@ -392,7 +445,7 @@ impl Running {
                     keeper.note_saved(&saved);
                 }
             }
-            keeper.last(counters(&last), inbox).make(disk).await.failure
+            keeper.last(said, inbox).make(disk).await.failure
         };
         let farewell = Farewell { web: &shared.web, announcer, announces, run: told_to_trackers(&last) };
         let deadline = tokio::time::Instant::now() + END_DEADLINE;
@@ -420,25 +473,47 @@ impl From<Failure> for TorrentError {
 }
 
 /// Nobody yet.
-fn company(driver: &Driver, swarm: Swarm, complete: bool) -> Company {
+fn company(driver: &Driver, swarm: Brain, complete: bool) -> Company {
     let Driver { shared, add, torrent: info_hash, peer_id, lengths, .. } = driver;
     let limits = wire::Limits::for_pieces(lengths.piece_count());
     let tiers = if add.trackers { add.metainfo.trackers() } else { &[] };
-    Company::nobody(shared.clone(), *info_hash, *peer_id, swarm, limits, tiers, torrent(add, complete))
+    let named = Named { tiers, by_link: add.by_link };
+    offer_nodes(driver);
+    let wants = torrent(add, complete);
+    let mut company = Company::nobody(shared.clone(), *info_hash, *peer_id, swarm, limits, named, wants);
+    company.scouts.set_privacy(Privacy::of(&add.metainfo));
+    company
 }
 
 /// Goes on with those that were met while only the info-hash was known. The torrent has its turn already, and what
 /// trackers were told holds.
-fn meet_again(now: Time, driver: &Driver, swarm: Swarm, mut met: Company, complete: bool) -> Company {
+fn meet_again(now: Time, driver: &Driver, swarm: Brain, mut met: Company, complete: bool) -> Company {
     if driver.add.max_up.is_some() || driver.add.max_down.is_some() {
         met.seat = Seat::take(driver.shared.clone(), torrent(&driver.add, complete));
+        met.seat.hurry(now);
     }
     met.awake = true;
     let before = std::mem::replace(&mut met.swarm, swarm);
     met.swarm.handle(now, Input::SetLimits(met.seat.orders().limits));
     met.swarm.take_over(now, before);
     met.swarm.handle(now, Input::Resume);
+    met.scouts.set_privacy(Privacy::of(&driver.add.metainfo));
+    met.send_out_scouts();
     met
+}
+
+/// The nodes that the torrent file names, for ours to begin with.
+fn offer_nodes(driver: &Driver) {
+    let Driver { shared, add, .. } = driver;
+    if let Some(dht) = shared.dht.as_ref().filter(|_| !add.metainfo.is_private()) {
+        dht.offer_named(add.metainfo.dht_nodes());
+    }
+}
+
+/// Where our DHT node is, if there is one and the torrent's peers may hear of it (BEP 27).
+fn dht_ports(driver: &Driver) -> [u16; 2] {
+    let dht = driver.shared.dht.as_ref().filter(|_| !driver.add.metainfo.is_private());
+    dht.map_or([0; 2], |dht| dht.ports())
 }
 
 /// The length of the metadata, if others may have it: that of a private torrent (BEP 27) is for its own trackers' users.
@@ -449,6 +524,11 @@ fn public_metadata(metainfo: &Metainfo) -> Option<u32> {
 /// Payload of this run.
 fn counters(stats: &Stats) -> Counters {
     Counters { downloaded: stats.downloaded, uploaded: stats.uploaded }
+}
+
+/// What is kept of the brain.
+fn said(swarm: &Brain, now: Time) -> Said {
+    Said { counters: counters(&swarm.stats(now)), peers: swarm.worth_trying(MAX_PEERS) }
 }
 
 /// Payload of this run, and how many bytes are missing.

@@ -28,8 +28,12 @@ pub(super) fn parse(link: &[u8]) -> Result<Magnet, MagnetError> {
         let Some(equals) = parameter.iter().position(|&byte| byte == b'=') else { continue };
         let Some(key) = known(&parameter[..equals]) else { continue };
         let value = &parameter[equals + 1..];
-        let value = unescaped(value, key == "dn").ok_or(MagnetError::BadEscape { key })?;
-        if key == "xt" { topics.take(&value)? } else { hints.take(key, &value) }
+        match unescaped(value, key == "dn") {
+            Some(value) if key == "xt" => topics.take(&value)?,
+            Some(value) => hints.take(key, &value),
+            None if key == "xt" => return Err(MagnetError::BadEscape),
+            None => {}
+        }
     }
     let info_hash = match (topics.v1, topics.v2) {
         (Some(v1), Some(v2)) => InfoHash::Hybrid(v1, v2),
@@ -53,18 +57,27 @@ fn known(text: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// The bytes behind `%XX`; in names, `+` is a space too, as forms write it. `None` if an escape is broken.
-fn unescaped(text: &[u8], plus_is_space: bool) -> Option<Vec<u8>> {
+/// The bytes behind `%XX`. `None` if an escape is broken; in names it stands for itself ("100%"), and `+` is a space,
+/// as forms write it.
+fn unescaped(text: &[u8], is_name: bool) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, tail @ ..] = rest {
-        (rest, _) = match (first, tail) {
-            (b'%', [high, low, tail @ ..]) => (tail, out.push(digit(*high)? << 4 | digit(*low)?)),
-            (b'%', _) => return None,
-            (b'+', _) if plus_is_space => (tail, out.push(b' ')),
-            _ => (tail, out.push(*first)),
+        let escaped = match tail {
+            [high, low, tail @ ..] => {
+                digit(*high).zip(digit(*low)).map(|(high, low)| (tail, high << 4 | low))
+            }
+            _ => None,
         };
+        let (tail, byte) = match (first, escaped) {
+            (b'%', Some(escaped)) => escaped,
+            (b'%', None) if !is_name => return None,
+            (b'+', _) if is_name => (tail, b' '),
+            _ => (tail, *first),
+        };
+        out.push(byte);
+        rest = tail;
     }
     Some(out)
 }

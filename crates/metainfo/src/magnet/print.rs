@@ -3,7 +3,8 @@
 use super::{Host, HostPort, Magnet};
 use core::fmt::{self, Display, Write};
 
-/// The link, the torrent's names first; everything that means something in URLs is escaped.
+/// The link, the torrent's names first; everything that means something in URLs is escaped, but not in addresses, which
+/// libtorrent reads as they stand.
 impl Display for Magnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("magnet:?xt=urn:")?;
@@ -16,8 +17,8 @@ impl Display for Magnet {
         parameters(f, "dn", &self.name)?;
         parameters(f, "tr", &self.trackers)?;
         parameters(f, "ws", &self.web_seeds)?;
-        parameters(f, "x.pe", &self.peers)?;
-        parameters(f, "dht", &self.dht_nodes)?;
+        self.peers.iter().try_for_each(|peer| write!(f, "&x.pe={peer}"))?;
+        self.dht_nodes.iter().try_for_each(|node| write!(f, "&dht={node}"))?;
         let mut separator = "&so=";
         for range in &self.select_only {
             f.write_str(separator)?;

@@ -1,8 +1,10 @@
+pub(crate) mod hostile;
+
 use super::*;
 use crate::http::tests::{QUICK, RawServer, Reply, gzip, ok, redirect, with_head};
 use crate::tracker_server::TrackerServer;
 use std::net::SocketAddr;
-use tracker::Event;
+use tracker::{Event, PrivatePaths};
 use types::PeerId;
 
 fn client() -> TrackerClient {
@@ -84,13 +86,13 @@ async fn every_lie_is_one_clear_line() {
         ("circle", "it redirects in a circle"),
         (
             "inside",
-            "redirected to http://127.0.0.1:1: a tracker on this machine must have a path that begins with /announce",
+            "redirected to http://127.0.0.1:1: a tracker at a private address must have a path that ends in /announce",
         ),
         ("gibibyte", "the answer is larger than 1 MiB"),
         ("bomb", "the answer is larger than 1 MiB"),
     ] {
         assert_eq!(
-            error_line(&server.url(&format!("/announce/hunter2?{case}&hunter2"))).await,
+            error_line(&server.url(&format!("/hunter2/announce?{case}&hunter2"))).await,
             line,
             "{case}"
         );
@@ -104,20 +106,23 @@ async fn every_lie_is_one_clear_line() {
 #[tokio::test]
 async fn down_is_told() {
     assert_eq!(error_line("http://127.0.0.1:1/announce?hunter2").await, "cannot connect: connection refused");
-    assert_eq!(error_line("udp://127.0.0.1:1/hunter2").await, "cannot reach the tracker: connection refused");
+    assert_eq!(
+        error_line("udp://127.0.0.1:1/hunter2/announce").await,
+        "cannot reach the tracker: connection refused"
+    );
 }
 
 #[tokio::test]
 async fn names_are_guarded_by_where_they_lead() {
     let server = RawServer::start(|_| ok("d5:peers0:e")).await;
     let port = server.addr.port();
-    let refused = "a tracker on this machine must have a path that begins with /announce";
+    let refused = "a tracker at a private address must have a path that ends in /announce";
     assert_eq!(error_line(&format!("http://localhost:{port}/stats")).await, refused);
     ask(&format!("http://localhost:{port}/announce")).await.unwrap();
 
-    let unguarded = client_with(UrlRules { guard: false, ..UrlRules::default() });
+    let allowed = client_with(UrlRules { private: PrivatePaths::Any, ..UrlRules::default() });
     let url = TrackerUrl::parse(&format!("http://localhost:{port}/stats")).unwrap();
-    announce(&unguarded, &url, &message(1, None)).await.unwrap();
+    announce(&allowed, &url, &message(1, None)).await.unwrap();
 }
 
 #[tokio::test]
@@ -144,9 +149,85 @@ async fn both_families_are_heard() {
     assert!(answer.peers.contains(&"[::1]:11".parse().unwrap()), "{answer:?}");
     let entries = scrape(&client, &v4, &[InfoHashV1([0xfe; 20]), InfoHashV1([1; 20])]).await.unwrap();
     assert_eq!((entries.len(), entries[0].1.leechers), (1, 3));
-    let unscrapable = TrackerUrl::parse("http://127.0.0.1:1/announce/x").unwrap();
+    let unscrapable = TrackerUrl::parse("http://1.1.1.1:1/x?/announce").unwrap();
     let error = scrape(&client, &unscrapable, &[]).await.unwrap_err();
     assert_eq!(error.to_string(), "this tracker cannot be scraped");
+}
+
+fn hash(n: usize) -> InfoHashV1 {
+    InfoHashV1(format!("{n:020}").into_bytes().try_into().unwrap())
+}
+
+#[tokio::test]
+async fn our_tracker_is_scraped_over_http_and_udp() {
+    let mut server = TrackerServer::start(&["127.0.0.1:0".parse().unwrap()], 1).unwrap();
+    let udp = server.serve_udp("127.0.0.1:0".parse().unwrap()).unwrap();
+    let http = TrackerUrl::parse(&server.announce_urls()[0]).unwrap();
+    let udp = TrackerUrl::parse(&format!("udp://{udp}/announce")).unwrap();
+    let client = client();
+    let announce_to = |url, n: usize, left| {
+        let port = u16::try_from(n + 1).unwrap();
+        let message = Announce { info_hash: hash(n), left, ..message(port, Some(Event::Started)) };
+        let client = &client;
+        async move { announce(client, url, &message).await.unwrap() }
+    };
+    for n in 0..40 {
+        announce_to(if n % 2 == 0 { &http } else { &udp }, n, n as u64 % 3).await;
+    }
+    assert_eq!(announce_to(&udp, 0, 1).await.peers, [], "the same peer, whatever it came by");
+    // As many as a packet holds, of which the last are unknown; those beyond are not asked about.
+    let torrents: Vec<_> = (0..80).map(hash).collect();
+    let over_http = scrape(&client, &http, &torrents).await.unwrap();
+    let over_udp = scrape(&client, &udp, &torrents).await.unwrap();
+    assert_eq!((over_http.len(), over_udp.len()), (40, MAX_SCRAPE));
+    assert_eq!(over_http, over_udp[..40]);
+    assert_eq!(
+        over_udp[40..],
+        torrents[40..74].iter().map(|&t| (t, ScrapeEntry::default())).collect::<Vec<_>>()
+    );
+    assert_eq!((over_http[3].1.seeders, over_http[3].1.leechers), (1, 0));
+    assert_eq!((over_http[4].1.seeders, over_http[4].1.leechers), (0, 1));
+}
+
+#[tokio::test]
+async fn scrape_answers_are_read_with_care() {
+    let server = RawServer::start(|target| {
+        let (path, query) = target.split_once('?').unwrap();
+        let asked: Vec<_> = query.split('&').filter_map(|pair| pair.strip_prefix("info_hash=")).collect();
+        match path.strip_suffix("/scrape").unwrap().strip_prefix('/').unwrap() {
+            "last" => ok(format!("d5:filesd20:{}d8:completei1eeee", asked.last().unwrap())),
+            "first" => ok(format!("d5:filesd20:{}d8:completei1eeee", asked[0])),
+            "others" => ok(format!("d5:filesd20:{}d8:completei1eeee", "x".repeat(20))),
+            "none" => ok("d5:filesdee"),
+            "announce" => ok("d8:intervali9e5:peers0:e"),
+            "refusal" => with_head("HTTP/1.1 404 Not Found\r\n", "d14:failure reason7:no\nfulle"),
+            "gone" => with_head("HTTP/1.1 404 Not Found\r\n", "no"),
+            "endless" => Reply::Endless(b"HTTP/1.1 200 OK\r\n\r\nd5:filesd".to_vec(), vec![b'd'; 65536]),
+            other => panic!("{other}"),
+        }
+    })
+    .await;
+    let client = client();
+    let torrents: Vec<_> = (0..5).map(hash).collect();
+    let ask = async |case: &str| {
+        let url = TrackerUrl::parse(&server.url(&format!("/{case}/announce"))).unwrap();
+        scrape(&client, &url, &torrents).await.map_err(|error| error.to_string())
+    };
+    for case in ["last", "first"] {
+        let mut told: Vec<_> = ask(case).await.unwrap().into_iter().map(|(torrent, _)| torrent).collect();
+        told.sort_unstable();
+        assert_eq!(told, torrents, "{case}");
+    }
+    assert_eq!(ask("others").await, Ok(vec![]));
+    assert_eq!(ask("none").await, Ok(vec![]));
+    for (case, line) in [
+        ("announce", "the tracker's scrape answer lists no torrents"),
+        ("refusal", "the tracker refuses: no full"),
+        ("gone", "the answer is HTTP status 404 Not Found"),
+        ("endless", "the answer is larger than 1 MiB"),
+    ] {
+        assert_eq!(ask(case).await.unwrap_err(), line);
+    }
 }
 
 fn answer(peers: &[&str]) -> AnnounceResponse {
@@ -176,9 +257,12 @@ async fn answers_of_two_families_become_one() {
             over_families(host, pick, join).await
         }
     };
-    let (one, two) = (answer(&["1.2.3.4:5", "1.2.3.4:6"]), answer(&["1.2.3.4:6", "[::5]:6"]));
+    let (mut one, mut two) = (answer(&["1.2.3.4:5", "1.2.3.4:6"]), answer(&["1.2.3.4:6", "[::5]:6"]));
+    one.external_ips = vec!["9.9.9.9".parse().unwrap()];
+    two.external_ips = vec!["2001:db8::9".parse().unwrap()];
     let both = over((1, Ok(one.clone())), (2, Ok(two.clone()))).await.unwrap();
-    assert_eq!(both, answer(&["1.2.3.4:5", "1.2.3.4:6", "[::5]:6"]));
+    let external_ips = [one.external_ips.clone(), two.external_ips.clone()].concat();
+    assert_eq!(both, AnnounceResponse { external_ips, ..answer(&["1.2.3.4:5", "1.2.3.4:6", "[::5]:6"]) });
     assert_eq!(over((1, Ok(one.clone())), (4, Ok(two.clone()))).await.unwrap(), one, "too late");
     assert_eq!(over((1, refused("no")), (40, Ok(two.clone()))).await.unwrap(), two);
     let timeout = || Err(HttpError::Timeout.into());

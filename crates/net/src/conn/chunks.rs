@@ -1,20 +1,53 @@
 //! Memory that is read into, used again when the disk is done with what came in it: memory that is new costs the kernel
 //! as much as the copy into it.
 
-use super::{CHUNKS_KEPT, READ_CHUNK};
+use super::{CHUNKS_KEPT, FAIR_SHARE, MESSAGE_BUDGET, READ_CHUNK, REST};
 use bytes::BytesMut;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// Chunks that connections share. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Chunks(Arc<Mutex<Kept>>);
+pub struct Chunks {
+    kept: Arc<Mutex<Kept>>,
+    /// Bytes of messages that are not sent or not complete; see [`MESSAGE_BUDGET`].
+    of_messages: Arc<AtomicUsize>,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     chunks: VecDeque<BytesMut>,
     last_taken: Option<Instant>,
+}
+
+/// What one connection has of the memory for messages, given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    of_all: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Share {
+    /// It is so many bytes now; `false` if that is too much.
+    pub(super) fn set(&mut self, bytes: usize) -> bool {
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        if bytes <= before {
+            self.of_all.fetch_sub(before - bytes, Ordering::Relaxed);
+            return true;
+        }
+        let more = bytes - before;
+        let all = self.of_all.fetch_add(more, Ordering::Relaxed) + more;
+        bytes <= FAIR_SHARE || all <= MESSAGE_BUDGET
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
+    }
 }
 
 #[cfg(test)]
@@ -30,7 +63,7 @@ impl Kept {
 
 impl Chunks {
     /// An empty buffer with room for [`READ_CHUNK`] bytes.
-    pub(super) fn take(&self) -> BytesMut {
+    pub(crate) fn take(&self) -> BytesMut {
         // Most that are in use belong to pieces that are not complete, and those are old and new.
         let Kept { chunks, last_taken } = &mut *self.kept();
         *last_taken = Some(Instant::now());
@@ -38,8 +71,13 @@ impl Chunks {
         free.and_then(|free| chunks.remove(free)).unwrap_or_else(|| BytesMut::with_capacity(READ_CHUNK))
     }
 
+    /// A connection's share of the memory for messages, nothing yet.
+    pub(super) fn share(&self) -> Share {
+        Share { of_all: self.of_messages.clone(), bytes: 0 }
+    }
+
     /// What is left of a chunk that was taken. Blocks may still lie in what was before.
-    pub(super) fn give(&self, mut chunk: BytesMut) {
+    pub(crate) fn give(&self, mut chunk: BytesMut) {
         chunk.clear();
         let mut kept = self.kept();
         if kept.chunks.len() < CHUNKS_KEPT {
@@ -57,8 +95,19 @@ impl Chunks {
         }
     }
 
+    /// The same a little later: a connection that has ended will not see to it.
+    pub(crate) fn release_unused_soon(&self) {
+        if !self.kept().chunks.is_empty() {
+            let chunks = self.clone();
+            tokio::spawn(async move {
+                sleep(REST).await;
+                chunks.release_unused(REST);
+            });
+        }
+    }
+
     pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,6 +129,20 @@ mod tests {
         let again = chunks.take();
         assert_eq!((again.as_ptr(), again.len()), (memory, 0));
         assert!(again.capacity() >= READ_CHUNK);
+    }
+
+    #[test]
+    fn beyond_the_budget_nobody_has_more_than_its_share() {
+        let chunks = Chunks::default();
+        let (mut greedy, mut modest) = (chunks.share(), chunks.share());
+        assert!(greedy.set(MESSAGE_BUDGET));
+        assert!(modest.set(FAIR_SHARE), "a fair share can always be had");
+        assert!(!modest.set(FAIR_SHARE + 1) && !greedy.set(MESSAGE_BUDGET + 1));
+        assert!(greedy.set(MESSAGE_BUDGET - 1), "less is never too much");
+        drop(greedy);
+        assert!(modest.set(MESSAGE_BUDGET));
+        drop(modest);
+        assert_eq!(chunks.of_messages.load(Ordering::Relaxed), 0);
     }
 
     #[test]

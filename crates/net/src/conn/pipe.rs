@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use types::BlockRange;
+use types::{BLOCK_LEN, BlockRange};
 
 #[cfg(target_os = "linux")]
 use rustix::{
@@ -34,7 +34,7 @@ impl Pipes {
             return Some(pipe);
         }
         let counted = Counted::new(&self.count)?;
-        Pipe::open(counted).ok()
+        Pipe::open(counted, PIPE_LEN).ok()
     }
 
     /// Takes back a pipe that is empty.
@@ -88,21 +88,30 @@ impl Pipe {
     pub(super) fn room_for(&self, blocks: &[BlockRange]) -> usize {
         let mut pages = 0;
         let fits = |block: &&BlockRange| {
-            pages += 1 + block.len as usize / PAGE + 2;
+            pages += pages_of(block.len);
             pages <= self.pages
         };
         blocks.iter().take_while(fits).count()
     }
 }
 
+/// Pages that a block of so many bytes takes at most, with its header.
+fn pages_of(len: u32) -> usize {
+    1 + len as usize / PAGE + 2
+}
+
 #[cfg(target_os = "linux")]
 impl Pipe {
-    fn open(counted: Counted) -> io::Result<Pipe> {
+    /// A pipe of so many bytes, if it can be had; a shorter one if blocks find room in it.
+    fn open(counted: Counted, len: usize) -> io::Result<Pipe> {
         let (out, into) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // A user may have only so many long ones; a short one is of use as well.
-        let len = rustix::pipe::fcntl_setpipe_size(&into, PIPE_LEN)
+        // A user may have only so many long ones, and then gets some that hold next to nothing.
+        let len = rustix::pipe::fcntl_setpipe_size(&into, len)
             .or_else(|_| rustix::pipe::fcntl_getpipe_size(&into))?;
         let pages = len / rustix::param::page_size();
+        if pages < pages_of(BLOCK_LEN) {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
         Ok(Pipe { out, into, pages, _counted: counted })
     }
 
@@ -144,7 +153,7 @@ impl Pipe {
 
 #[cfg(not(target_os = "linux"))]
 impl Pipe {
-    fn open(_: Counted) -> io::Result<Pipe> {
+    fn open(_: Counted, _: usize) -> io::Result<Pipe> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -201,6 +210,17 @@ mod tests {
             let last_of_a_page = 4095;
             pipe.fill(&blocks[..fits], file.as_fd(), last_of_a_page).unwrap();
         }
+    }
+
+    #[test]
+    fn one_without_room_for_a_block_is_of_no_use() {
+        let pipes = Pipes::default();
+        let open = |len| Pipe::open(Counted::new(&pipes.count).unwrap(), len);
+        // What the system gives to those who have too many.
+        assert!(open(2 * rustix::param::page_size()).is_err());
+        assert_eq!(pipes.count.load(Ordering::Relaxed), 0);
+        let short = open(8 * rustix::param::page_size()).unwrap();
+        assert_eq!(short.room_for(&[block(0, BLOCK_LEN), block(BLOCK_LEN, BLOCK_LEN)]), 1);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The half of a connection that listens.
 
+use super::chunks::Share;
 use super::{
-    BlockSink, CloseReason, Context, EVENT_BATCH, Event, Expected, IDLE_BUFFER, Outbox, READ_CHUNK, REST,
+    Between, BlockSink, CloseReason, Context, EVENT_BATCH, Event, IDLE_BUFFER, Outbox, READ_CHUNK, REST,
 };
 use bytes::{Bytes, BytesMut};
 use std::future;
@@ -19,7 +20,7 @@ const LEAST_ROOM: usize = 32 * 1024;
 pub(super) struct Reader<'a, R, D, K> {
     stream: R,
     context: &'a Context<D>,
-    expected: &'a Expected,
+    between: &'a Between,
     outbox: &'a Outbox<K>,
     buf: BytesMut,
     /// The buffer came from the chunks that are shared.
@@ -28,6 +29,8 @@ pub(super) struct Reader<'a, R, D, K> {
     gave_chunk: bool,
     /// How many bytes the message at the start of `buf` needs in all, as far as is known.
     needed: usize,
+    /// What it holds of the memory for messages.
+    share: Share,
     events: Vec<Event>,
 }
 
@@ -40,25 +43,35 @@ where
     pub(super) fn new(
         stream: R,
         context: &'a Context<D>,
-        expected: &'a Expected,
+        between: &'a Between,
         outbox: &'a Outbox<K>,
     ) -> Self {
         Reader {
             stream,
             context,
-            expected,
+            between,
             outbox,
             buf: BytesMut::new(),
             is_chunk: false,
             gave_chunk: false,
             needed: 0,
+            share: context.chunks.share(),
             events: Vec::new(),
         }
     }
 
     pub(super) async fn run(mut self) -> CloseReason {
+        // Room for the longest message, whatever comes.
+        #[cfg(feature = "planted")]
+        let _room = crate::planted::is("long-buffers").then(|| vec![1_u8; 16 * READ_CHUNK]);
         loop {
+            self.between.released().await;
             self.make_room();
+            // What is in chunks is bounded by itself.
+            let held = if self.is_chunk { 0 } else { self.buf.capacity() };
+            if !self.share.set(held) {
+                return CloseReason::OverBudget;
+            }
             match self.read().await {
                 Ok(0) => return CloseReason::Theirs,
                 Ok(_) => {}
@@ -85,7 +98,7 @@ where
 
     /// A connection that expects blocks reads in large portions; one that does not keeps next to nothing.
     fn make_room(&mut self) {
-        let idle = self.expected.is_empty();
+        let idle = self.between.expected().is_empty();
         if idle && self.buf.is_empty() && self.buf.capacity() > IDLE_BUFFER {
             let buf = mem::take(&mut self.buf);
             if mem::take(&mut self.is_chunk) {
@@ -123,7 +136,14 @@ where
     /// Takes every whole message from the buffer.
     async fn take_messages(&mut self) -> Result<(), wire::Error> {
         loop {
-            let (block, consumed) = match wire::decode(&self.buf, &self.context.limits)? {
+            let decoded = wire::decode(&self.buf, &self.context.limits);
+            #[cfg(feature = "planted")]
+            let decoded = match decoded {
+                Err(wire::Error::TooLong { .. }) if crate::planted::is("any-length") => return Ok(()),
+                Err(wire::Error::UnknownId { .. }) if crate::planted::is("any-id") => return Ok(()),
+                other => other,
+            };
+            let (block, consumed) = match decoded? {
                 Decoded::Incomplete { need_at_least } => {
                     self.needed = need_at_least;
                     return Ok(());
@@ -138,6 +158,7 @@ where
                     let _ = self.buf.split_to(consumed);
                     if self.events.len() >= EVENT_BATCH {
                         self.tell().await;
+                        self.between.released().await;
                     }
                     continue;
                 }
@@ -148,7 +169,12 @@ where
     }
 
     async fn take_block(&mut self, block: BlockRange, data: Bytes) {
-        if !self.expected.blocks().remove(&block) {
+        #[cfg(feature = "planted")]
+        let block = match crate::planted::is("any-block") {
+            true => self.like(block).unwrap_or(block),
+            false => block,
+        };
+        if !self.between.expected().remove(&block) {
             self.events.push(Event::Unrequested(block.len));
             return;
         }
@@ -158,7 +184,7 @@ where
             accepted = &mut write => accepted,
             () = future::ready(()) => {
                 // The disk is behind. What the peer said before this block must not wait for it.
-                self.outbox.tell(mem::take(&mut self.events)).await;
+                self.tell().await;
                 write.await
             }
         };
@@ -167,8 +193,15 @@ where
         }
     }
 
+    /// A block that was asked for, of the same piece and length.
+    #[cfg(feature = "planted")]
+    fn like(&self, block: BlockRange) -> Option<BlockRange> {
+        let like = |other: &&BlockRange| other.piece == block.piece && other.len == block.len;
+        self.between.expected().iter().find(like).copied()
+    }
+
     async fn tell(&mut self) {
-        self.outbox.tell(mem::take(&mut self.events)).await;
+        self.outbox.tell_in_turn(&mut self.events).await;
     }
 }
 
@@ -196,10 +229,10 @@ mod tests {
             chunks: Chunks::default(),
             pipes: Pipes::default(),
         };
-        let expected = Expected::default();
-        expected.blocks().insert(BlockRange { piece: PieceIndex::new(0), offset: 0, len: 16_384 });
+        let between = Between::default();
+        between.expected().insert(BlockRange { piece: PieceIndex::new(0), offset: 0, len: 16_384 });
         let (events, _told) = tokio::sync::mpsc::channel(1);
-        with(&mut Reader::new(tokio::io::empty(), &context, &expected, &Outbox { key: (), events }));
+        with(&mut Reader::new(tokio::io::empty(), &context, &between, &Outbox::new((), events)));
     }
 
     #[test]
@@ -223,12 +256,12 @@ mod tests {
     #[test]
     fn only_what_can_be_used_again_is_kept() {
         busy(|reader| {
-            let block = *reader.expected.blocks().iter().next().unwrap();
+            let block = *reader.between.expected().iter().next().unwrap();
             for _ in 0..10 {
-                reader.expected.blocks().clear();
+                reader.between.expected().clear();
                 reader.make_room();
                 reader.buf.extend_from_slice(&[7]);
-                reader.expected.blocks().insert(block);
+                reader.between.expected().insert(block);
                 reader.make_room();
                 reader.buf.clear();
             }

@@ -51,6 +51,7 @@ struct Scene<S = DuplexStream> {
     commands: mpsc::Sender<Vec<Command>>,
     batches: mpsc::Receiver<Batch<u8>>,
     waiting: std::collections::VecDeque<Event>,
+    chunks: Chunks,
 }
 
 fn scene(room: usize) -> Scene {
@@ -64,9 +65,10 @@ fn scene_over<S: Transport + 'static, P>(ours: S, peer: P, room: usize) -> Scene
     let (commands, commands_rx) = mpsc::channel(COMMAND_QUEUE);
     let (events, batches) = mpsc::channel(256);
     let (chunks, pipes) = (Chunks::default(), Pipes::default());
-    let context = Context { disk: disk.clone(), limits: Limits::for_pieces(100), chunks, pipes };
+    let context =
+        Context { disk: disk.clone(), limits: Limits::for_pieces(100), chunks: chunks.clone(), pipes };
     tokio::spawn(run(ours, context, 7u8, commands_rx, events));
-    Scene { peer, disk, commands, batches, waiting: Default::default() }
+    Scene { peer, disk, commands, batches, waiting: Default::default(), chunks }
 }
 
 /// The same over a socket, with pieces in a file, of which every byte depends on where it is.
@@ -231,9 +233,16 @@ async fn what_a_file_is_too_short_for_is_not_begun() {
             said => said,
         };
         assert!(said == content_of(block(0, n)));
-        assert!(matches!(s.event().await, Event::Sent(_)));
     }
-    assert!(matches!(s.event().await, Event::SendFailed(b) if b == block(1, 0)));
+    // That it cannot be read may be known before all that came before it was sent.
+    let (mut sent, mut failed) = (0, 0);
+    while (sent, failed) != (64, 1) {
+        match s.event().await {
+            Event::Sent(b) if b.piece == block(0, 0).piece => sent += 1,
+            Event::SendFailed(b) if b == block(1, 0) => failed += 1,
+            other => panic!("{other:?}"),
+        }
+    }
     s.command(vec![Command::Send(Message::Choke)]).await;
     while s.peer_hears().await != Message::Choke {}
 }
@@ -318,4 +327,62 @@ async fn nobody_is_waited_for_for_long() {
     assert!(matches!(last[..], [Event::Closed(CloseReason::Ours)]), "{last:?}");
     assert!(start.elapsed() <= LAST_WORDS + Duration::from_millis(1), "{:?}", start.elapsed());
     drop(peer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_memory_of_the_last_connection_is_given_back() {
+    let mut scene = scene(9);
+    scene.command(vec![Command::Request(block(3, 1))]).await;
+    scene.peer_hears().await;
+    scene.peer_sends(&piece_message(block(3, 1), 9)).await;
+    while scene.chunks.kept().len() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(scene.peer);
+    assert!(matches!(scene.batches.recv().await.unwrap().events[..], [Event::Closed(_)]));
+    assert_ne!(scene.chunks.kept().len(), 0, "another one may need it at once");
+    tokio::time::sleep(REST * 2).await;
+    assert_eq!(scene.chunks.kept().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_held_is_not_read_until_it_is_released() {
+    let mut s = scene(0);
+    s.command(vec![Command::Hold, Command::Send(Message::Choke)]).await;
+    assert_eq!(s.peer_hears().await, Message::Choke);
+    // It may be about to read once.
+    s.peer_sends(&Message::Have(1)).await;
+    let read = tokio::time::timeout(Duration::from_millis(50), s.event()).await.is_ok();
+    for have in 2..1000 {
+        s.peer_sends(&Message::Have(have)).await;
+    }
+    assert!(tokio::time::timeout(Duration::from_millis(50), s.event()).await.is_err(), "it is read");
+    s.command(vec![Command::Release]).await;
+    for have in 1 + u32::from(read)..1000 {
+        assert!(matches!(s.event().await, Event::Message(Message::Have(piece)) if piece == have));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_says_much_has_so_many_turns_before_somebody_is_done_with_them() {
+    let mut s = scene(0);
+    let flood = TURNS * EVENT_BATCH * 4;
+    let mut bytes = Vec::new();
+    (0..flood).for_each(|_| Message::Have(1).encode(&mut bytes));
+    s.peer.write_all(&bytes).await.unwrap();
+    let mut taken = Vec::new();
+    while taken.len() < TURNS {
+        taken.push(s.batches.recv().await.unwrap());
+    }
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), s.batches.recv()).await.is_err(),
+        "no turn is free"
+    );
+    // The other half waits for no turn.
+    s.command(vec![Command::Serve(block(0, 0))]).await;
+    assert!(matches!(s.event().await, Event::SendFailed(_)));
+    let mut heard: usize = taken.drain(..).map(|batch| batch.events.len()).sum();
+    while heard < flood {
+        heard += s.batches.recv().await.unwrap().events.len();
+    }
 }

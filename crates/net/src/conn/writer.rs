@@ -1,8 +1,9 @@
 //! The half of a connection that speaks.
 
+use super::chunks::Share;
 use super::send_queue::{SLICES, SendQueue};
 use super::{
-    BlockSource, CloseReason, Command, Context, Event, Expected, Half, LAST_WORDS, Outbox, PIPE_BLOCKS, Pipe,
+    Between, BlockSource, CloseReason, Command, Context, Event, Half, LAST_WORDS, Outbox, PIPE_BLOCKS, Pipe,
     READ_AHEAD, RUN_BLOCKS, SEND_LIMIT, SEND_WATERMARK, Transport,
 };
 use bytes::Bytes;
@@ -32,7 +33,7 @@ type RunRead<'a> = Pin<Box<dyn Future<Output = Run> + Send + 'a>>;
 pub(super) struct Writer<'a, S, D, K> {
     stream: Half<'a, S>,
     context: &'a Context<D>,
-    expected: &'a Expected,
+    between: &'a Between,
     outbox: &'a Outbox<K>,
     /// On its way to the socket.
     out: SendQueue,
@@ -44,6 +45,8 @@ pub(super) struct Writer<'a, S, D, K> {
     serves: VecDeque<BlockRange>,
     /// Runs that are being read, in the order in which they are to be sent.
     reads: FuturesOrdered<RunRead<'a>>,
+    /// What it holds of the memory for messages.
+    share: Share,
     events: Vec<Event>,
     /// A choke: runs that are being read now are not sent any more.
     dropped_reads: usize,
@@ -58,19 +61,20 @@ where
     pub(super) fn new(
         stream: Half<'a, S>,
         context: &'a Context<D>,
-        expected: &'a Expected,
+        between: &'a Between,
         outbox: &'a Outbox<K>,
     ) -> Self {
         Writer {
             stream,
             context,
-            expected,
+            between,
             outbox,
             out: SendQueue::default(),
             run_blocks: 1,
             paced: None,
             serves: VecDeque::new(),
             reads: FuturesOrdered::new(),
+            share: context.chunks.share(),
             events: Vec::new(),
             dropped_reads: 0,
         }
@@ -85,7 +89,7 @@ where
                     Some(batch) => batch.into_iter().for_each(|command| self.obey(command)),
                     None => {
                         // Nobody is told any more of what comes.
-                        self.expected.blocks().clear();
+                        self.between.expected().clear();
                         // What was said last (a reject, a cancel) should still arrive, but nobody waits for it long.
                         let _ = timeout(LAST_WORDS, self.send_all()).await;
                         return CloseReason::Ours;
@@ -98,9 +102,12 @@ where
                     Err(err) => return err.into(),
                 },
             }
-            self.outbox.tell(std::mem::take(&mut self.events)).await;
+            self.outbox.tell(&mut self.events).await;
             if self.out.message_bytes() > SEND_LIMIT {
                 return CloseReason::NotReading;
+            }
+            if !self.share.set(self.out.message_bytes()) {
+                return CloseReason::OverBudget;
             }
         }
     }
@@ -109,11 +116,11 @@ where
         match command {
             Command::Send(message) => self.out.say(&message),
             Command::Request(block) => {
-                self.expected.blocks().insert(block);
+                self.between.expected().insert(block);
                 self.out.say(&Message::Request(Request::from(block)));
             }
             Command::Cancel(block) => {
-                if self.expected.blocks().remove(&block) {
+                if self.between.expected().remove(&block) {
                     self.out.say(&Message::Cancel(Request::from(block)));
                 }
             }
@@ -123,6 +130,8 @@ where
                 self.events.extend(self.out.drop_blocks().chain(unread).map(Event::SendFailed));
                 self.dropped_reads = self.reads.len();
             }
+            Command::Hold => self.between.hold(true),
+            Command::Release => self.between.hold(false),
         }
     }
 

@@ -1,6 +1,6 @@
 use super::*;
 use std::io::Write as _;
-use std::process::Command;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -12,6 +12,8 @@ pub(crate) enum Reply {
     Bytes(Vec<u8>),
     /// Sends the first part, then the second until nobody listens.
     Endless(Vec<u8>, Vec<u8>),
+    /// Sends this, then a byte every ten seconds until nobody listens.
+    Drip(Vec<u8>),
     /// Sends this, then nothing more, and keeps the connection open.
     Stall(Vec<u8>),
 }
@@ -22,13 +24,20 @@ pub(crate) struct RawServer {
     /// The requests as they came.
     pub(crate) requests: Arc<Mutex<Vec<String>>>,
     /// How many bytes were sent.
-    sent: Arc<AtomicUsize>,
+    pub(crate) sent: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl RawServer {
     pub(crate) async fn start(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> RawServer {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        RawServer::start_at("127.0.0.1", reply).await
+    }
+
+    pub(crate) async fn start_at(
+        ip: &str,
+        reply: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> RawServer {
+        let listener = TcpListener::bind((ip, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (requests, sent) = (Arc::default(), Arc::default());
         let (log, count, reply) = (Arc::clone(&requests), Arc::clone(&sent), Arc::new(reply));
@@ -79,12 +88,29 @@ async fn answer(
             let _ = send(&first).await;
             while send(&again).await.is_ok() {}
         }
+        Reply::Drip(first) => {
+            let _ = send(&first).await;
+            drip(&mut stream).await;
+        }
         Reply::Stall(first) => {
             let _ = send(&first).await;
             std::future::pending::<()>().await;
         }
     }
     let _ = stream.shutdown().await;
+}
+
+/// Sends a byte every ten seconds until nobody listens.
+pub(crate) async fn drip(stream: &mut (impl AsyncWrite + Unpin)) {
+    while stream.write_all(b"x").await.is_ok() {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+}
+
+/// A line for the scoreboard of hostile tests, past the capture of output.
+pub(crate) fn score(name: &str, injected: &str, count: usize, happened: &str, bar: &str) {
+    let line = format!("SCORE\t{name}\t{injected}\t{count}\t{happened}\t{bar}\n");
+    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
 }
 
 pub(crate) fn ok(body: impl AsRef<[u8]>) -> Reply {
@@ -242,84 +268,14 @@ async fn names_are_guarded_by_where_they_lead() {
     // `TrackerUrl` would refuse this name by itself; the look-up must not need that.
     let url = format!("http://localhost:{}/stats", server.addr.port());
     let client = client();
-    assert!(client.v4.get(&url).send().await.is_ok());
-    let error = explain(client.v4_guarded.get(&url).send().await.unwrap_err());
-    assert_eq!(
-        error.to_string(),
-        "the host is this machine, where a tracker's path must begin with /announce"
-    );
-    let lookup = Lookup { family: Some(Family::V6), guarded: false };
-    let outcome = lookup.addrs("127.0.0.1", 1).await;
-    assert_eq!(outcome.unwrap_err().to_string(), "the host has no address of this family");
-}
-
-/// Runs in a process of its own, since `SSL_CERT_FILE` is read once: see [`certificates_are_checked`].
-#[tokio::test]
-#[ignore = "run by certificates_are_checked"]
-async fn child_fetches() {
-    let url = std::env::var("RAWTORRENT_TEST_URL").unwrap();
-    for path in ["", "down"] {
-        match client().fetch(&format!("{url}{path}"), QUICK).await {
-            Ok(body) => println!("<{}>", String::from_utf8(body).unwrap()),
-            Err(error) => println!("<{error}>"),
-        }
-    }
-}
-
-#[tokio::test]
-async fn certificates_are_checked() {
-    let ca_key = rcgen::KeyPair::generate().unwrap();
-    let mut ca = rcgen::CertificateParams::new([]).unwrap();
-    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca_cert = ca.self_signed(&ca_key).unwrap();
-    let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-    let cert = params.signed_by(&key, &rcgen::Issuer::new(ca, ca_key)).unwrap();
-
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key.serialize_der().try_into().unwrap())
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let server = tokio::spawn(async move {
-        let reply = Arc::new(|target: &str| match target {
-            "/down" => redirect("http://127.0.0.1:1/"),
-            _ => ok("over TLS"),
-        });
-        while let Ok((stream, _)) = listener.accept().await {
-            if let Ok(stream) = acceptor.accept(stream).await {
-                answer(stream, reply.clone(), Arc::default(), Arc::default()).await;
-            }
-        }
-    });
-
-    let folder = tempfile::tempdir().unwrap();
-    let pem = folder.path().join("ca.pem");
-    std::fs::write(&pem, ca_cert.pem()).unwrap();
-    let none = folder.path().join("none.pem");
-    let child = |host: &'static str, roots: &std::path::Path| {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "http::tests::child_fetches", "--ignored", "--nocapture"]);
-        command.env("SSL_CERT_FILE", roots).env_remove("SSL_CERT_DIR");
-        command.env("RAWTORRENT_TEST_URL", format!("https://{host}:{port}/"));
-        tokio::task::spawn_blocking(move || String::from_utf8(command.output().unwrap().stdout).unwrap())
-    };
-    let trusted = child("127.0.0.1", &pem).await.unwrap();
-    assert!(trusted.contains("<over TLS>"), "{trusted}");
-    assert!(trusted.contains("<it redirects from https to plain http>"), "{trusted}");
-    let unknown = child("127.0.0.1", &none).await.unwrap();
-    assert!(unknown.contains("<no secure connection: invalid peer certificate: UnknownIssuer>"), "{unknown}");
-    let other_name = child("localhost", &pem).await.unwrap();
-    assert!(other_name.contains("<no secure connection: invalid peer certificate: "), "{other_name}");
-    server.abort();
+    assert!(client.v4.private.get(&url).send().await.is_ok());
+    let error = explain(client.v4.public.get(&url).send().await.unwrap_err());
+    assert_eq!(error.to_string(), "the host is at a private address");
 }
 
 #[test]
 fn there_are_roots_without_a_system() {
     assert!(!roots().is_empty());
 }
+
+pub(crate) mod hostile;

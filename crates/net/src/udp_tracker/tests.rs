@@ -1,3 +1,5 @@
+mod hostile;
+
 use super::*;
 use std::sync::Arc;
 use types::InfoHashV1;
@@ -43,7 +45,7 @@ impl FakeTracker {
 
     async fn scrape(&self, trackers: &UdpTrackers) -> Result<Reply, UdpError> {
         let request = Request::Scrape(vec![InfoHashV1([1; 20])]);
-        trackers.ask(&Host::Ip(self.addr.ip()), self.addr.port(), self.addr.into(), &request).await
+        trackers.ask(&Host::Ip(self.addr.ip()), self.addr.port(), self.addr.into(), true, &request).await
     }
 
     fn actions(&self) -> Vec<u32> {
@@ -117,9 +119,11 @@ async fn a_closed_port_is_told_at_once() {
     let trackers =
         UdpTrackers::new(Retransmit { first: Duration::from_secs(5), ..QUICK }, LocalAddrs::default());
     let request = Request::Scrape(vec![]);
-    let error = trackers.ask(&Host::Ip(closed.ip()), closed.port(), Family::V4, &request).await.unwrap_err();
+    let error =
+        trackers.ask(&Host::Ip(closed.ip()), closed.port(), Family::V4, true, &request).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot reach the tracker: connection refused");
-    let error = trackers.ask(&Host::Ip(closed.ip()), closed.port(), Family::V6, &request).await.unwrap_err();
+    let error =
+        trackers.ask(&Host::Ip(closed.ip()), closed.port(), Family::V6, true, &request).await.unwrap_err();
     assert_eq!(error.to_string(), "the host has no address of this family");
 }
 

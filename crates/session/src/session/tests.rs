@@ -491,6 +491,33 @@ fn one_torrent_too_many_is_refused_and_many_cost_nothing() {
 }
 
 #[test]
+fn those_that_come_together_get_what_they_would_one_after_the_other() {
+    let settings = Settings { max_active: Some(3), upload_slots: Some(9), ..down(1_000_000) };
+    let torrents = (0..5).map(|n| {
+        let wants = if n % 2 == 0 { Wants::Seed } else { Wants::Download };
+        (TorrentId(n), Torrent::new(wants))
+    });
+    let told = |session: &mut Session| {
+        let mut limits = BTreeMap::new();
+        while let Some(output) = session.poll_output() {
+            match output {
+                Output::SetLimits(id, now) => _ = limits.insert(id, now),
+                Output::Stop(id) => _ = limits.remove(&id),
+                Output::Start(_) | Output::Refused(_) => {}
+            }
+        }
+        (session.active().collect::<Vec<_>>(), limits)
+    };
+    let mut one_by_one = Session::new(settings.clone(), Time::ZERO);
+    for (id, torrent) in torrents.clone() {
+        one_by_one.handle(Time::ZERO, Input::Added { id, torrent });
+    }
+    let mut together = Session::new(settings, Time::ZERO);
+    together.add_all(Time::ZERO, torrents);
+    assert_eq!(told(&mut together), told(&mut one_by_one));
+}
+
+#[test]
 fn strangers_are_ignored() {
     let mut world = World::new(down(1000));
     let id = TorrentId(7);

@@ -230,7 +230,8 @@ impl<'a> World<'a> {
         let at = self.rng.usize(0..self.nodes.len());
         let info_hash = self.torrents[torrent].info_hash;
         self.torrents[torrent].peer = Some(self.nodes[at].addr.ip());
-        let command = Command::Announce { info_hash, port: PEER_PORT, implied_port: false, seed: false };
+        let command =
+            Command::Announce { info_hash, ports: [PEER_PORT; 2], implied_port: false, seed: false };
         self.input(at, Input::Start { key: LookupKey(torrent as u64 * LOOKUPS_EACH), command });
     }
 

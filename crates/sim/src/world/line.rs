@@ -2,6 +2,7 @@
 //! is sent back to acknowledge them.
 
 use super::{Event, Node, World};
+use crate::disk::Bad;
 use crate::segments;
 use crate::spec::Role;
 use std::collections::VecDeque;
@@ -35,7 +36,7 @@ pub(super) struct Line {
 #[derive(Debug)]
 pub(super) enum Item {
     Message(Message<'static>),
-    Block { block: BlockRange, bad: Option<u32> },
+    Block { block: BlockRange, bad: Option<Bad> },
 }
 
 impl Line {
@@ -126,7 +127,8 @@ impl World<'_> {
             let at = self.now + spec.disk.delay;
             return self.queue.put(at, Event::ServeFailed { from, block });
         }
-        let bad = (self.rng.u32(0..1000) < spec.poison_permille).then(|| self.rng.u32(..));
+        let bad =
+            (self.rng.u32(0..1000) < spec.poison_permille).then(|| Bad { way: self.rng.u32(..), by: node });
         let end = &mut self.ends[from as usize];
         end.out.push_back(Item::Block { block, bad });
         if !end.queued {
@@ -168,7 +170,7 @@ impl World<'_> {
         }
     }
 
-    fn send_block(&mut self, node: u32, from: u32, block: BlockRange, bad: Option<u32>) {
+    fn send_block(&mut self, node: u32, from: u32, block: BlockRange, bad: Option<Bad>) {
         let this = &mut self.nodes[node as usize];
         let line = &mut this.line;
         line.sending = Some((from, block));

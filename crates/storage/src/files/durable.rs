@@ -53,12 +53,12 @@ impl Files {
             self.os().sync_data(&handle.fd).map_err(|e| Error::os("sync", self.parts.path(), e))?;
         }
         if dirty.files.len() + dirty.dirs.len() > SYNC_EACH {
-            self.os().write_back(&self.root);
+            self.os().write_back(self.root.path());
         }
         side_by_side(&Vec::from_iter(dirty.files), |&file| self.sync_file(file))?;
         side_by_side(&Vec::from_iter(dirty.dirs), |dir| self.os().sync_dir(&self.root, dir))?;
         if dirty.root_created {
-            self.os().sync_parent(&self.root)?;
+            self.os().sync_parent(self.root.path())?;
         }
         if dirty.parts_created {
             self.os().sync_parent(self.parts.path())?;

@@ -18,9 +18,9 @@ impl Opened {
     }
 
     /// Returns when everything that was written before is dealt with.
-    fn catch_up(&self, place: &Place) {
+    fn catch_up(&self) {
         let (done, wait) = async_channel::bounded::<()>(1);
-        let lane = place.pool.shared.lane_of(self.disk.inner.id);
+        let lane = &self.disk.inner.lane;
         let inner = self.disk.inner.clone();
         let settle = move || {
             inner.settle();
@@ -74,7 +74,7 @@ fn blocks_that_were_read_back_are_nobodys_proof() {
     let place = Place::with(PoolSettings { held_per_torrent: 0, ..PoolSettings::default() });
     let opened = place.ready(&sample);
     opened.attempt(&sample, [1, 3].into_iter(), &[]);
-    opened.catch_up(&place);
+    opened.catch_up();
     let path = sample.path(&place.root(), 0);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[20_000] ^= 1;
@@ -95,7 +95,7 @@ fn a_file_that_changed_meanwhile_proves_nothing() {
     let place = Place::new();
     let opened = place.ready(&sample);
     opened.attempt(&sample, 0..127, &[]);
-    opened.catch_up(&place);
+    opened.catch_up();
     let path = sample.path(&place.root(), 0);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[20_000] ^= 1;

@@ -6,9 +6,9 @@ use rustix::io::Errno;
 
 const PIECE: u32 = 65_536;
 
-/// A full disk at each write in turn: writing stops with one clear error, and a second run finishes.
+/// A broken disk at each write in turn: writing stops with one clear error, and a second run finishes.
 #[test]
-fn full_disk_at_every_write() {
+fn broken_disk_at_every_write() {
     let sample = Sample::new(PIECE, &[(Kind::File, 100_000), (Kind::File, 70_000), (Kind::File, 60_000)]);
     let wanted = vec![true, false, true];
     let mut most_kept = 0;
@@ -17,7 +17,7 @@ fn full_disk_at_every_write() {
         let place = Place::with(PoolSettings { held_per_torrent: 0, ..PoolSettings::default() });
         let opened = place.open_with(&sample, |o| o.wanted = wanted.clone());
         block_on(opened.disk.prepare()).unwrap();
-        place.os.faults.set(Plan { write: Some((writes, Errno::NOSPC)), ..Plan::default() });
+        place.os.faults.set(Plan { write: Some((writes, Errno::IO)), ..Plan::default() });
         let refused = sample.all_blocks().into_iter().any(|block| {
             block_on(opened.disk.write_block(block, sample.bytes(block), 0)) == Err(WriteRefused::Stopped)
         });
@@ -30,7 +30,7 @@ fn full_disk_at_every_write() {
             assert!(most_kept > 0, "blocks of unfinished pieces that were written are kept");
             return;
         }
-        assert!(matches!(failed[..], [DiskEvent::Failed(Error::DiskFull(_))]), "{writes} writes: {failed:?}");
+        assert!(matches!(failed[..], [DiskEvent::Failed(Error::Io { .. })]), "{writes} writes: {failed:?}");
         // What was verified before is durable and right, and the second run takes it from there.
         let saved = closed.unwrap_or_else(|error| panic!("{writes} writes: {error:?}"));
         place.os.faults.set(Plan::default());
@@ -53,6 +53,130 @@ fn full_disk_at_every_write() {
         assert_eq!(std::fs::read(sample.path(&place.root(), 0)).unwrap(), sample.file_bytes(0));
         assert_eq!(std::fs::read(sample.path(&place.root(), 2)).unwrap(), sample.file_bytes(2));
     }
+}
+
+/// A full disk at each write in turn, then room again: every block is taken once, and nothing else is lost.
+#[test]
+fn full_disk_at_every_write() {
+    let sample = Sample::new(PIECE, &[(Kind::File, 100_000), (Kind::File, 70_000), (Kind::File, 60_000)]);
+    let wanted = vec![true, false, true];
+    for (writes, held) in (0..).flat_map(|writes| [(writes, 0), (writes, 1 << 20)]) {
+        let place = Place::with(PoolSettings { held_per_torrent: held, ..PoolSettings::default() });
+        let opened = place.open_with(&sample, |o| {
+            o.wanted = wanted.clone();
+            o.patient = true;
+        });
+        block_on(opened.disk.prepare()).unwrap();
+        let errno = if writes % 2 == 0 { Errno::NOSPC } else { Errno::DQUOT };
+        place.os.faults.set(Plan { write: Some((writes, errno)), ..Plan::default() });
+        let (disk, events, faults) = (opened.disk.clone(), opened.events.clone(), place.os.faults.clone());
+        let room = std::thread::spawn(move || {
+            let mut told = Vec::new();
+            while let Ok(event) = events.recv_blocking() {
+                if matches!(event, DiskEvent::Full(_)) {
+                    block_on(disk.retry()); // in vain
+                    faults.set(Plan::default());
+                    block_on(disk.retry());
+                }
+                told.push(event);
+                let count = |is: fn(&DiskEvent) -> bool| told.iter().filter(|event| is(event)).count();
+                let full = count(|event| matches!(event, DiskEvent::Full(_)));
+                let room = count(|event| matches!(event, DiskEvent::Room));
+                if full == room && count(|event| matches!(event, DiskEvent::PieceVerified { .. })) == 4 {
+                    break;
+                }
+            }
+            told
+        });
+        for block in sample.all_blocks() {
+            assert_eq!(block_on(opened.disk.write_block(block, sample.bytes(block), 0)), Ok(()));
+        }
+        block_on(opened.disk.sync()).unwrap();
+        let told = room.join().unwrap();
+        let count = |is: fn(&DiskEvent) -> bool| told.iter().filter(|event| is(event)).count();
+        assert_eq!(count(|event| matches!(event, DiskEvent::BlockTaken { .. })), sample.all_blocks().len());
+        assert_eq!(count(|event| matches!(event, DiskEvent::PieceFailed { .. } | DiskEvent::Failed(_))), 0);
+        let faults = count(|event| matches!(event, DiskEvent::Full(Error::DiskFull(_))));
+        assert_eq!(count(|event| matches!(event, DiskEvent::Room)), faults);
+        assert!(block_on(opened.disk.close()).unwrap().pieces.is_full(), "{writes} writes");
+        for file in [0, 2] {
+            assert_eq!(std::fs::read(sample.path(&place.root(), file)).unwrap(), sample.file_bytes(file));
+        }
+        assert_eq!(opened.disk.inner.assembly.lock().unwrap().held(), 0);
+        if faults == 0 && held > 0 {
+            assert!(writes > 3, "the plan was never reached");
+            return;
+        }
+    }
+}
+
+/// Nobody is let in while nothing can be written, and all are sent away at the end.
+#[test]
+fn who_waits_for_room_is_told_when_it_is_over() {
+    let sample = Sample::one_file(PIECE, 8 * u64::from(PIECE));
+    let place = Place::with(PoolSettings { held_per_torrent: 0, ..PoolSettings::default() });
+    let opened = place.open_with(&sample, |o| o.patient = true);
+    block_on(opened.disk.prepare()).unwrap();
+    place.os.faults.set(Plan { write: Some((0, Errno::NOSPC)), ..Plan::default() });
+    opened.write(&sample, sample.block(0, 0));
+    assert!(matches!(opened.event(), DiskEvent::Full(Error::DiskFull(_))));
+    let mut waits =
+        Box::pin(opened.disk.write_block(sample.block(1, 0), sample.bytes(sample.block(1, 0)), 0));
+    let mut poll = || {
+        let waker = std::task::Waker::noop();
+        waits.as_mut().poll(&mut std::task::Context::from_waker(waker))
+    };
+    assert!(poll().is_pending());
+    (0..3).for_each(|_| block_on(opened.disk.retry()));
+    assert!(poll().is_pending());
+    assert!(opened.events.try_recv().is_err(), "it is told once");
+    let _ = block_on(opened.disk.close());
+    assert_eq!(poll(), std::task::Poll::Ready(Err(WriteRefused::Stopped)));
+}
+
+#[test]
+fn too_much_that_is_not_durable_waits_for_a_sync() {
+    let sample = Sample::one_file(PIECE, 4 * u64::from(PIECE));
+    let place = Place::new();
+    let opened = place.open_with(&sample, |o| o.max_unsynced = 2 * u64::from(PIECE));
+    block_on(opened.disk.prepare()).unwrap();
+    opened.write_piece(&sample, 0);
+    opened.write_piece(&sample, 1);
+    let mut waits =
+        Box::pin(opened.disk.write_block(sample.block(2, 0), sample.bytes(sample.block(2, 0)), 0));
+    let waker = std::task::Waker::noop();
+    assert!(waits.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+    block_on(opened.disk.sync()).unwrap();
+    assert_eq!(block_on(waits), Ok(()));
+}
+
+#[test]
+fn a_folder_that_is_gone_takes_no_piece_along() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    let place = Place::new();
+    let opened = place.ready(&sample);
+    opened.write_piece(&sample, 0);
+    let saved = block_on(opened.disk.close()).unwrap();
+    let again = place.open_with(&sample, |o| {
+        o.trusted = Some(saved.pieces.clone());
+        o.patient = true;
+    });
+    std::fs::rename(place.root(), place.dir.path().join("away")).unwrap();
+    assert!(block_on(again.disk.read_block(sample.block(0, 0))).is_err());
+    assert!(matches!(again.event(), DiskEvent::Failed(Error::Gone(_))));
+    assert_eq!(again.disk.verified(), saved.pieces);
+}
+
+#[test]
+fn nothing_is_opened_where_no_disk_is_mounted() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    let place = Place::new();
+    let mut options = OpenOptions::new(place.root(), place.parts(), |_| {});
+    options.mount = Some(place.root());
+    std::fs::create_dir(place.root()).unwrap();
+    let opened = block_on(TorrentDisk::open(&place.pool, sample.layout.clone(), options));
+    assert_eq!(opened.err(), Some(Error::Unavailable(place.root())));
+    assert_eq!(std::fs::read_dir(place.root()).unwrap().count(), 0);
 }
 
 #[test]
@@ -98,6 +222,28 @@ fn a_torrent_that_fails_leaves_others_alone() {
     second.write_piece(&b, 1);
 }
 
+/// Whichever comes first: a block, or the end of writing.
+#[test]
+fn nothing_is_held_once_writing_has_stopped() {
+    let sample = Sample::one_file(PIECE, u64::from(PIECE));
+    let place = Place::new();
+    let block = sample.block(0, 0);
+    for _ in 0..300 {
+        let opened = place.ready(&sample);
+        let inner = &opened.disk.inner;
+        let both = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                both.wait();
+                inner.take_block(block, 0, sample.bytes(block), None);
+            });
+            both.wait();
+            inner.fail(Error::Closed);
+        });
+        assert_eq!(inner.assembly.lock().unwrap().held(), 0);
+    }
+}
+
 #[test]
 fn a_failed_sync_takes_back_what_it_was_about() {
     let sample = Sample::one_file(PIECE, 4 * u64::from(PIECE));
@@ -121,26 +267,6 @@ fn a_failed_sync_takes_back_what_it_was_about() {
     assert_eq!(opened.disk.verified(), pieces(&sample, &[2]));
     assert_eq!(block_on(opened.disk.read_block(sample.block(0, 0))), Err(Error::NotVerified(0)));
     assert!(block_on(opened.disk.read_block(sample.block(2, 0))).is_ok());
-}
-
-#[test]
-fn a_piece_that_cannot_be_read_is_lost_and_may_come_again() {
-    let sample = Sample::one_file(PIECE, 3 * u64::from(PIECE));
-    let place = Place::new();
-    let opened = place.ready(&sample);
-    (0..3).for_each(|piece| opened.write_piece(&sample, piece));
-    block_on(opened.disk.sync()).unwrap();
-    let path = sample.path(&place.root(), 0);
-    let file = std::fs::File::options().write(true).open(&path).unwrap();
-    file.set_len(u64::from(PIECE) + 1000).unwrap();
-    let (kept, lost) = (sample.block(0, 0), sample.block(1, 0));
-    assert!(block_on(opened.disk.read_block(kept)).is_ok());
-    assert_eq!(block_on(opened.disk.read_block(lost)), Err(Error::Shorter(path)));
-    assert_eq!(opened.event(), DiskEvent::PieceLost { piece: lost.piece });
-    assert_eq!(opened.disk.verified(), pieces(&sample, &[0, 2]), "of the other one nobody knows yet");
-    assert_eq!(block_on(opened.disk.read_block(lost)), Err(Error::NotVerified(1)));
-    opened.write_piece(&sample, 1);
-    assert_eq!(block_on(opened.disk.read_block(lost)).unwrap(), sample.bytes(lost));
 }
 
 #[test]
@@ -239,6 +365,25 @@ fn what_a_check_finds_is_synced_too() {
     assert!(block_on(opened.disk.check(&sample.full(), |_| {})).unwrap().is_full());
     place.os.faults.set(Plan { sync: Some(Errno::IO), ..Plan::default() });
     assert!(block_on(opened.disk.sync()).unwrap_err().not_durable.is_full());
+}
+
+/// After a sync that failed, what can be read may not be on the disk.
+#[test]
+fn what_was_broken_off_is_read_from_the_disk() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    let place = Place::new();
+    sample.write_files(&place.root());
+    for broken_off in [false, true] {
+        let opened = place.open_with(&sample, |o| o.broken_off = broken_off);
+        place.os.faults.set(Plan { sync: Some(Errno::IO), ..Plan::default() });
+        let checked = block_on(opened.disk.check(&sample.full(), |_| {}));
+        assert_eq!(
+            checked.map_err(|error| error.kind()),
+            if broken_off { Err("io") } else { Ok(sample.full()) }
+        );
+        place.os.faults.set(Plan::default());
+        assert!(block_on(opened.disk.check(&sample.full(), |_| {})).unwrap().is_full());
+    }
 }
 
 /// An empty file is durable with its folder.

@@ -4,6 +4,7 @@
 mod digests;
 mod faults;
 mod foreign;
+mod lost;
 mod model;
 mod resume;
 
@@ -199,6 +200,20 @@ impl Opened {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Waits until these pieces are lost, in any order.
+    fn lost(&self, mut expected: Vec<u32>) {
+        while !expected.is_empty() {
+            let DiskEvent::PieceLost { piece } = self.event() else { panic!("{expected:?} are not lost") };
+            let at = expected.iter().position(|&other| other == piece.get());
+            expected.swap_remove(at.unwrap_or_else(|| panic!("{piece} is lost")));
+        }
+    }
+
+    /// Whether nothing is left to be heard but of blocks.
+    fn nothing_told(&self) -> bool {
+        std::iter::from_fn(|| self.events.try_recv().ok()).all(|e| matches!(e, DiskEvent::BlockTaken { .. }))
     }
 
     fn event(&self) -> DiskEvent {

@@ -1,7 +1,9 @@
 //! What an earlier run left, what the bounds do, and what is refused.
 
 use super::*;
-use crate::pool::LaneJob;
+use crate::check::Unreadable;
+use crate::files::ReadRoom;
+use crate::pool::{LaneJob, lock};
 use std::fs;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
@@ -241,6 +243,24 @@ fn a_check_takes_back_what_is_bad() {
 }
 
 #[test]
+fn a_hole_that_was_filled_meanwhile_is_none() {
+    let sample = Sample::one_file(PIECE, 3 * u64::from(PIECE));
+    let place = Place::new();
+    let opened = place.ready(&sample);
+    opened.write_piece(&sample, 2);
+    let (mut room, mut good) = (ReadRoom::default(), Vec::new());
+    let mut check = |piece| {
+        let pieces = std::iter::once(PieceIndex::new(piece));
+        opened.disk.inner.check_abreast(pieces, &mut room, Unreadable::IsAnError, &mut good)
+    };
+    check(0).unwrap();
+    opened.write_piece(&sample, 1);
+    check(1).unwrap();
+    assert_eq!(good, [PieceIndex::new(1)]);
+    assert_eq!(opened.disk.verified(), pieces(&sample, &[1, 2]));
+}
+
+#[test]
 fn a_check_passes_over_what_is_being_downloaded() {
     let sample = Sample::one_file(PIECE, 200_000);
     let place = Place::new();
@@ -308,6 +328,35 @@ fn blocks_that_are_refused() {
     assert_eq!(write(sample.block(1, 0), sample.bytes(sample.block(1, 0))), Err(WriteRefused::Stopped));
 }
 
+#[test]
+fn no_attempt_begins_before_what_the_last_one_came_to_can_be_told() {
+    let sample = Sample::one_file(16_384, 16_384);
+    let place = Place::new();
+    let opened = place.ready(&sample);
+    let (inner, block, bad) = (&opened.disk.inner, sample.block(0, 0), Bytes::from(vec![0; 16_384]));
+    lock(&inner.state).claim(sample.layout.lengths(), block, &bad).unwrap();
+    assert!(inner.take_block(block, 0, bad, Some(DiskEvent::BlockTaken { block, from: 0 })));
+    std::thread::scope(|scope| {
+        let assembly = lock(&inner.assembly);
+        scope.spawn(|| inner.settle());
+        assert!(matches!(opened.events.recv_blocking().unwrap(), DiskEvent::BlockTaken { .. }));
+        let unsaid = lock(&inner.unsaid);
+        drop(assembly);
+        // It comes as far as it can without telling anything.
+        let mut waits = 0;
+        while waits < 1000 {
+            waits = inner.state.try_lock().map_or(waits + 1, |state| {
+                assert!(state.is_begun(block.piece));
+                0
+            });
+            std::thread::yield_now();
+        }
+        drop(unsaid);
+    });
+    opened.failed(block.piece);
+    opened.write_piece(&sample, 0);
+}
+
 /// A full queue makes writers wait; one that gives up gives its block's place back.
 #[test]
 fn a_writer_that_gives_up_leaves_no_claim() {
@@ -320,7 +369,7 @@ fn a_writer_that_gives_up_leaves_no_claim() {
         started.try_send(()).unwrap();
         let _ = held.recv_blocking();
     };
-    let (_, lane) = place.pool.shared.assign();
+    let lane = &opened.disk.inner.lane;
     lane.try_send(LaneJob::Run(Box::new(busy))).unwrap();
     start.recv_blocking().unwrap();
 
@@ -351,7 +400,7 @@ fn no_more_is_held_than_allowed_and_no_more_files_are_open() {
         opened.write(&sample, block);
         let done = done.clone();
         // The lane is done with the block when it is done with what comes after it.
-        let lane = place.pool.shared.lane_of(opened.disk.inner.id);
+        let lane = &opened.disk.inner.lane;
         lane.send_blocking(LaneJob::Run(Box::new(move || done.try_send(()).unwrap()))).unwrap();
         wait.recv_blocking().unwrap();
         assert!(place.pool.shared.held.load(Ordering::Relaxed) <= limit);

@@ -21,6 +21,8 @@ pub(super) struct Attempt {
     fresh: u32,
     /// When the last piece came, or the attempt came to the front.
     pub(super) progress: Time,
+    /// When its last turn at the front began.
+    pub(super) turn_began: Time,
     /// Since when it may hold no more, until it comes to the front.
     pub(super) waits_since: Option<Time>,
     /// How often it was at the front.
@@ -58,6 +60,7 @@ impl Attempt {
             given_back: BTreeSet::new(),
             fresh: 0,
             progress: now,
+            turn_began: now,
             waits_since: None,
             turns: 0,
         }

@@ -223,6 +223,99 @@ fn long_metadata_takes_turns_and_memory_is_bounded() {
 }
 
 #[test]
+fn a_trickle_does_not_hold_the_front() {
+    let good = metadata(3 * UNPROVEN_PIECES * PIECE, 0);
+    let bad = metadata(good.len(), 1);
+    let mut bench = Bench::new(&good);
+    (1..3).for_each(|peer| bench.offer(peer, good.len()));
+    let spoiled = |bench: &mut Bench| loop {
+        bench.ask();
+        let (peer, piece) = bench.asked.pop_front().unwrap();
+        if bench.piece(peer.0, piece, if peer.0 == 1 { &bad } else { &good }) == Came::Spoiled {
+            return bench.now;
+        }
+    };
+    let began = spoiled(&mut bench);
+    bench.asked.clear();
+    // The liar is first. Of what it is asked for it sends nothing more, but now and then another piece.
+    let (mut unasked, mut sent) = (3 * UNPROVEN_PIECES as u32, began);
+    while bench.now.since(began) < FRONT_DELAY + FRONT_PATIENCE * 3 {
+        bench.ask();
+        let is_front = bench.fetch.front.is_some_and(|(_, alone)| alone == Some(PeerKey(1)));
+        if is_front && bench.now.since(sent) >= FRONT_PATIENCE - Duration::from_secs(1) {
+            (unasked, sent) = (unasked - 1, bench.now);
+            bench.piece(1, unasked, &bad);
+        }
+        let Some((peer, piece)) = bench.asked.pop_front() else {
+            bench.now = bench.fetch.deadline().unwrap();
+            continue;
+        };
+        let is_silent = peer == PeerKey(1) && piece as usize >= UNPROVEN_PIECES;
+        let of = if peer == PeerKey(1) { &bad } else { &good };
+        if !is_silent && matches!(bench.piece(peer.0, piece, of), Came::Right { .. }) {
+            assert!(unasked < 3 * UNPROVEN_PIECES as u32, "the liar had a turn");
+            return;
+        }
+    }
+    panic!("no metadata");
+}
+
+#[test]
+fn answers_that_come_after_the_turn_take_no_memory() {
+    let good = metadata(3 * UNPROVEN_PIECES * PIECE, 0);
+    let bad = metadata(good.len() - PIECE, 1);
+    let mut bench = Bench::new(&good);
+    bench.offer(1, bad.len());
+    bench.offer(2, good.len());
+    let mut late = VecDeque::new();
+    while bench.fetch.front.is_none_or(|(len, _)| len as usize != good.len()) {
+        bench.ask();
+        match bench.asked.pop_front() {
+            Some((PeerKey(1), piece)) if piece as usize >= UNPROVEN_PIECES => late.push_back(piece),
+            Some((peer, piece)) => {
+                assert_eq!(bench.piece(peer.0, piece, if peer.0 == 1 { &bad } else { &good }), Came::Taken);
+            }
+            None => {
+                bench.now += METADATA_TICK;
+                late.pop_front()
+                    .into_iter()
+                    .for_each(|piece| assert_eq!(bench.piece(1, piece, &bad), Came::Taken));
+            }
+        }
+    }
+    assert!(late.len() + 1 >= MAX_METADATA_ASKED, "{late:?}: it goes on answering");
+    for piece in late {
+        assert_eq!(bench.piece(1, piece, &bad), Came::Taken);
+    }
+    let lie = &bench.fetch.attempts[&(bad.len() as u32, None)];
+    assert_eq!(lie.held(), UNPROVEN_PIECES);
+}
+
+#[test]
+fn many_liars_share_what_one_may_hold() {
+    let good = metadata(5 * PIECE, 0);
+    let lies: Vec<Vec<u8>> = (1..100).map(|n| metadata(2 * UNPROVEN_PIECES * PIECE + n, 1)).collect();
+    let mut bench = Bench::new(&good);
+    let held = |bench: &Bench| bench.fetch.attempts.values().map(Attempt::held).sum::<usize>();
+    let mut most = 0;
+    // From the start there is no agreement.
+    bench.offer(99, lies[98].len());
+    for (peer, lie) in (1..).zip(&lies) {
+        bench.offer(peer, lie.len());
+        bench.ask();
+        while let Some((PeerKey(peer), piece)) = bench.asked.pop_front() {
+            bench.piece(peer, piece, &lies[peer as usize - 1]);
+            bench.ask();
+            most = most.max(held(&bench));
+        }
+    }
+    assert!(most > ALL_UNPROVEN_PIECES / 2 && most <= ALL_UNPROVEN_PIECES, "{most}");
+    bench.offer(100, good.len());
+    let came = bench.run(|peer| (peer == 100).then_some(&good[..]));
+    assert_eq!(came, [Came::Right { metadata: good.clone(), liars: vec![] }]);
+}
+
+#[test]
 fn long_metadata_that_nobody_disputes_is_had_at_once() {
     let good = metadata(3 * UNPROVEN_PIECES * PIECE, 0);
     let mut bench = Bench::new(&good);

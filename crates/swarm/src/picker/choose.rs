@@ -1,6 +1,7 @@
 //! Which piece the next block is to be of.
 
 use super::{Asker, Begun, Picker, Rank};
+use crate::limits::WEB_SEED_STRETCH;
 use crate::limits::{BEGUN_SCAN, MAX_PARTIAL_PIECES, OPEN_SAMPLE, RANDOM_FIRST_PIECES, RAREST_SCAN};
 use crate::{Order, PeerKey, Priority};
 use core::cmp::Reverse;
@@ -31,10 +32,10 @@ impl Picker {
         if asker.dry {
             return None;
         }
-        let found = self.find_spoiled(asker).or_else(|| match asker.only {
+        let found = self.find_spoiled(asker).or_else(|| self.find_next(asker)).or_else(|| match asker.only {
             Some(only) => self.choose_among(asker, only),
             None if asker.snubbed => self.choose_last(asker),
-            None => self.choose_first(asker),
+            None => self.choose_first(asker).map(|first| self.start_of_run(asker, first)),
         });
         if asker.waits() && found.is_none() { self.find_urgent(asker) } else { found }
     }
@@ -48,6 +49,38 @@ impl Picker {
         let start = if asker.behind == 0 { 0 } else { self.start(asker) };
         let may_begin = |piece: PieceIndex| self.availability.is_open(piece) && self.may_ask(asker, piece);
         self.spoiled.iter().copied().find(|&piece| piece.get() >= start && may_begin(piece))
+    }
+
+    /// For who is best asked for runs: the piece after the one that it was busy with.
+    fn find_next(&self, asker: &Asker<'_>) -> Option<PieceIndex> {
+        let last = asker.current.filter(|_| self.prefers_runs(asker))?;
+        let next = self.lengths.piece(last.get() + 1)?;
+        (self.begun.len() < MAX_PARTIAL_PIECES && self.continues(asker, last, next)).then_some(next)
+    }
+
+    /// For who is best asked for runs: the first of the open pieces up to this one.
+    fn start_of_run(&self, asker: &Asker<'_>, piece: PieceIndex) -> PieceIndex {
+        if !self.prefers_runs(asker) || !self.availability.is_open(piece) {
+            return piece;
+        }
+        let before = (0..piece.get()).rev().map(PieceIndex::new);
+        before.take_while(|&one| self.continues(asker, piece, one)).last().unwrap_or(piece)
+    }
+
+    /// Pieces that are fetched in order are runs by themselves.
+    fn prefers_runs(&self, asker: &Asker<'_>) -> bool {
+        asker.runs && !asker.snubbed && self.order == Order::RarestFirst
+    }
+
+    /// Whether `other` is open, wanted as much as everything that is, and in the same stretch as `piece`.
+    fn continues(&self, asker: &Asker<'_>, piece: PieceIndex, other: PieceIndex) -> bool {
+        let stretch = |piece| self.lengths.piece_offset(piece) / WEB_SEED_STRETCH;
+        let most =
+            Priority::WANTED.into_iter().find(|&wanted| self.availability.open_of(wanted).count_ones() > 0);
+        self.availability.is_open(other)
+            && self.may_ask(asker, other)
+            && most == Some(self.availability.priority(other))
+            && stretch(piece) == stretch(other)
     }
 
     /// What is wanted most.

@@ -29,6 +29,7 @@ impl<'a> Asker<'a> {
             rate: 0,
             quickest: None,
             behind: 0,
+            runs: false,
             only: None,
             suggested: &[],
         }

@@ -1,5 +1,6 @@
 //! Fetching: requests, blocks, pieces.
 
+use super::web_seeds::room_for_run;
 use super::{Swarm, send};
 use crate::limits::{
     END_GAME_REQUESTS, LIMITED_WINDOW, MAX_UNREQUESTED_BYTES, PAROLE_PIECE_TIME, SNUB_TIMEOUT_END_GAME,
@@ -62,6 +63,10 @@ impl Swarm {
     pub(super) fn on_unrequested(&mut self, key: PeerKey, len: u32) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.last_heard = self.now;
+        #[cfg(feature = "planted")]
+        if self.config.planted == Some(crate::Planted::UncountedPayload) {
+            return;
+        }
         peer.unrequested += u64::from(len);
         self.totals.wasted += u64::from(len);
         if peer.unrequested > peer.down.total.saturating_add(MAX_UNREQUESTED_BYTES) {
@@ -121,6 +126,10 @@ impl Swarm {
     }
 
     pub(super) fn carry_out(&mut self, bans: Vec<Ban>) {
+        #[cfg(feature = "planted")]
+        if self.config.planted == Some(crate::Planted::SparedLiar) {
+            return;
+        }
         for Ban { addr, reason } in bans {
             let same = self.peers.iter().filter(|(_, peer)| Trust::same_host(peer.addr, addr));
             for key in same.map(|(&key, _)| key).collect::<Vec<_>>() {
@@ -177,7 +186,9 @@ impl Swarm {
             return;
         }
         self.finished = true;
-        self.begin_seeding();
+        if !self.peers.is_empty() {
+            self.begin_seeding();
+        }
         self.out.push_back(Output::Finished);
         let useless = self.peers.iter().filter(|(_, peer)| self.is_useless(peer)).map(|(&key, _)| key);
         for key in useless.collect::<Vec<_>>() {
@@ -213,6 +224,15 @@ impl Swarm {
 
     /// The peer has one piece more.
     pub(super) fn on_have(&mut self, key: PeerKey, index: u32) {
+        #[cfg(feature = "planted")]
+        match self.config.planted {
+            Some(crate::Planted::AnyHave) if self.lengths.piece(index).is_none() => return,
+            Some(crate::Planted::SlowHave) => {
+                let all = self.lengths.pieces().filter(|&piece| self.picker.have().contains(piece));
+                core::hint::black_box(all.count());
+            }
+            _ => {}
+        }
         let Some(piece) = self.lengths.piece(index) else {
             return self.disconnect(key, DisconnectReason::BadHave);
         };
@@ -265,6 +285,10 @@ impl Swarm {
 
     /// Peers that let our requests wait for too long: the requests go to others.
     pub(super) fn snub_silent(&mut self) {
+        #[cfg(feature = "planted")]
+        if self.config.planted == Some(crate::Planted::EndlessPatience) {
+            return;
+        }
         let (now, end_game) = (self.now, self.picker.in_end_game());
         let silent = self.peers.iter().filter(|(_, peer)| peer.snub_at(end_game).is_some_and(|at| now >= at));
         for key in silent.map(|(&key, _)| key).collect::<Vec<_>>() {
@@ -426,7 +450,7 @@ impl Asking<'_> {
         let standing = Standing {
             alone,
             trusted: !alone && !peer.snubbed || !self.trusted_around,
-            whole: peer.delivers(self.lengths.piece_length(), WHOLE_PIECE_TIME),
+            whole: peer.is_web_seed || peer.delivers(self.lengths.piece_length(), WHOLE_PIECE_TIME),
             quick: peer.delivers(self.lengths.piece_length(), PAROLE_PIECE_TIME),
         };
         let mut asked = 0;
@@ -468,7 +492,9 @@ impl Asking<'_> {
         if barred || !peer.am_interested || peer.hold_until > self.now {
             return 0;
         }
-        self.window(peer).saturating_sub(peer.requests.len())
+        let window = self.window(peer);
+        let room = window.saturating_sub(peer.requests.len());
+        if peer.is_web_seed { room_for_run(peer, window, room) } else { room }
     }
 
     /// How many requests the peer may have at once. Under a limit of our own that is its share, or what it was seen to
@@ -537,6 +563,7 @@ fn asker(key: PeerKey, peer: &Peer, returns: u64, standing: Standing) -> Asker<'
         rate: 0,
         quickest: None,
         behind: 0,
+        runs: peer.is_web_seed,
         only: peer.peer_choking.then_some(&peer.allowed_fast),
         suggested: &peer.suggested,
     }

@@ -2,10 +2,7 @@
 
 use super::Swarm;
 use crate::limits::{ALLOWED_FAST_PIECES, MAX_FAST_BYTES};
-use crate::limits::{
-    MAX_ALLOWED_FAST, MAX_KNOWN_PEERS, MAX_METADATA_QUEUE, MAX_REQUESTS_WITHOUT_FAST, MAX_SUGGESTED,
-    MAX_WINDOW,
-};
+use crate::limits::{MAX_ALLOWED_FAST, MAX_METADATA_QUEUE, MAX_SUGGESTED, MAX_WINDOW};
 use crate::peer::Peer;
 use alloc::vec::Vec;
 
@@ -30,7 +27,7 @@ impl Swarm {
         }
         assert!(self.slots_used() <= self.choker.slots(), "more peers are served than there are slots");
         assert!(self.peers.len() <= self.config.max_peers);
-        assert!(self.book.len() <= MAX_KNOWN_PEERS);
+        self.book.check();
         assert_eq!(self.finished, self.picker.missing().count_ones() == 0);
         self.trust.check(|piece| self.picker.have().contains(piece));
         self.check_seeding();
@@ -42,6 +39,8 @@ impl Swarm {
         let is_known = self.unknown.is_none();
         assert!(!is_known || peer.am_interested == (peer.useful > 0), "interest is exact");
         assert!(peer.metadata_queue.len() <= MAX_METADATA_QUEUE);
+        peer.exchange.check();
+        assert!(peer.exchange.due().is_none_or(|due| due >= self.exchange_at), "it is told in time");
         assert!(peer.requests.len() <= MAX_WINDOW);
         let mut asked: Vec<_> = peer.requests.iter().map(|asked| asked.block).collect();
         asked.sort_unstable();
@@ -53,15 +52,15 @@ impl Swarm {
         let fast = peer.queue.iter().all(|block| allowed(block.piece));
         assert!(!peer.am_choking || fast, "who is choked is not served");
         assert!(peer.allowed_to.len() <= ALLOWED_FAST_PIECES && peer.fast_bytes <= MAX_FAST_BYTES);
-        let reqq = usize::try_from(self.config.reqq).expect("32 bits");
-        assert!(peer.queue.len() + peer.serving.len() <= reqq.max(MAX_REQUESTS_WITHOUT_FAST));
+        assert!(peer.requests_in() <= self.config.max_requests);
+        assert!(!peer.held || !peer.fast && peer.requests_in() > self.config.max_requests / 4);
         assert_eq!(peer.serving_bytes, peer.serving.iter().map(|block| u64::from(block.len)).sum::<u64>());
         // What is being served may be lost meanwhile.
         assert!(peer.queue.iter().all(|block| self.picker.have().contains(block.piece)));
     }
 
     fn check_seeding(&self) {
-        assert_eq!(self.spread.is_some(), self.finished);
+        assert_eq!(self.spread.is_some(), self.finished && !self.peers.is_empty());
         assert!(self.super_seed.is_none() || self.picker.have().is_full());
         if let Some(spread) = &self.spread {
             let peers: Vec<_> = self.peers.iter().map(|(&key, peer)| (key, &peer.pieces)).collect();

@@ -1,6 +1,7 @@
 //! Pieces that were there and are gone (BEP 54): a peer's, and ours.
 
 use super::download::tell_interest;
+use super::upload::release_if_room;
 use super::{Swarm, send};
 use crate::limits::MAX_SEED_LOSSES;
 use crate::peer::{Asked, Peer};
@@ -70,6 +71,7 @@ impl Swarm {
                 send(&mut self.out, self.now, key, peer, Message::Extended { id, payload });
             }
             reject_all(&mut self.out, self.now, key, peer, piece);
+            release_if_room(&mut self.out, key, peer, self.config.max_requests);
             peer.suggested_to.retain(|&other| other != piece);
             if wanted && peer.pieces.contains(piece) {
                 peer.useful += 1;

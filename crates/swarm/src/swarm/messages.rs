@@ -1,10 +1,12 @@
 //! What peers say.
 
+use super::exchange::PEX_ID;
+use super::holepunch::HOLEPUNCH_ID;
 use super::{DONT_HAVE_ID, METADATA_ID, Swarm};
 use crate::limits::{MAX_ALLOWED_FAST, MAX_SUGGESTED};
 use crate::pieces::Pieces;
+use crate::priority::Voter;
 use crate::{DisconnectReason, PeerKey, PeerSource};
-use core::net::SocketAddr;
 use types::Bitfield;
 use wire::{Message, ext};
 
@@ -35,6 +37,8 @@ impl Swarm {
             // Late, twice, or one after another: the last one holds.
             Message::Bitfield(bytes) => match Bitfield::from_wire(&bytes, count) {
                 Some(bits) => self.on_pieces(key, Pieces::from(bits)),
+                #[cfg(feature = "planted")]
+                None if self.config.planted == Some(crate::Planted::AnyBitfield) => {}
                 None => self.disconnect(key, DisconnectReason::BadBitfield),
             },
             Message::HaveAll => self.on_pieces(key, Pieces::All(count)),
@@ -46,6 +50,8 @@ impl Swarm {
             Message::Extended { id: 0, payload } => self.on_extension_handshake(key, &payload),
             Message::Extended { id: DONT_HAVE_ID, payload } => self.on_dont_have(key, &payload),
             Message::Extended { id: METADATA_ID, payload } => self.on_metadata(key, &payload),
+            Message::Extended { id: PEX_ID, payload } => self.on_pex(key, &payload),
+            Message::Extended { id: HOLEPUNCH_ID, payload } => self.on_holepunch(key, &payload),
             // No other number means anything.
             Message::Extended { .. } => {}
             Message::Piece { data, .. } => {
@@ -94,7 +100,10 @@ impl Swarm {
     fn on_suggest(&mut self, key: PeerKey, index: u32) {
         let (Some(piece), Some(peer)) = (self.lengths.piece(index), self.peers.get_mut(&key)) else { return };
         peer.suggested.retain(|&other| other != piece);
-        if peer.suggested.len() >= MAX_SUGGESTED {
+        let full = peer.suggested.len() >= MAX_SUGGESTED;
+        #[cfg(feature = "planted")]
+        let full = full && self.config.planted != Some(crate::Planted::LongMemory);
+        if full {
             peer.suggested.remove(0);
         }
         peer.suggested.push(piece);
@@ -102,7 +111,10 @@ impl Swarm {
 
     pub(super) fn on_allowed_fast(&mut self, key: PeerKey, index: u32) {
         let (Some(piece), Some(peer)) = (self.lengths.piece(index), self.peers.get_mut(&key)) else { return };
-        if peer.allowed_fast.len() < MAX_ALLOWED_FAST && !peer.allowed_fast.contains(&piece) {
+        let full = peer.allowed_fast.len() >= MAX_ALLOWED_FAST;
+        #[cfg(feature = "planted")]
+        let full = full && self.config.planted != Some(crate::Planted::LongMemory);
+        if !full && !peer.allowed_fast.contains(&piece) {
             peer.allowed_fast.push(piece);
             peer.dry = None;
             self.fill(key);
@@ -120,16 +132,19 @@ impl Swarm {
         if let Some(client) = handshake.client {
             peer.client = Some(client);
         }
-        if let Some(seen) = handshake.yourip {
-            let before = self.external.ours();
-            self.external.vote(peer.addr.ip(), seen);
-            let ours = self.external.ours();
-            if ours != before {
-                self.book.set_ours(ours);
-            }
+        if let Some(seen) = handshake.yourip
+            && self.external.vote(Voter::Peer(peer.addr.ip().to_canonical()), seen)
+        {
+            self.book.set_ours(self.external.ours());
         }
         if let Some(&id) = handshake.m.get(ext::LT_DONTHAVE) {
             peer.dont_have = Some(id).filter(|&id| id != 0);
+        }
+        if let Some(&id) = handshake.m.get(ext::UT_PEX) {
+            peer.exchange.set_id(id);
+        }
+        if let Some(&id) = handshake.m.get(ext::UT_HOLEPUNCH) {
+            peer.holepunch = Some(id).filter(|&id| id != 0);
         }
         if let Some(&id) = handshake.m.get(ext::UT_METADATA) {
             peer.metadata_id = Some(id).filter(|&id| id != 0);
@@ -143,11 +158,13 @@ impl Swarm {
             && peer.listens.is_none()
         {
             // So that we do not dial who is connected already.
-            let addr = SocketAddr::new(peer.addr.ip(), port);
+            let mut addr = peer.addr;
+            addr.set_port(port);
             peer.listens = Some(addr);
             self.book.add(addr, PeerSource::Peer, self.now);
             self.book.connected(addr);
         }
+        self.note_peers_changed();
         self.on_upload_only(key, handshake.upload_only);
         self.fill(key);
         self.close_if_useless(key);

@@ -246,11 +246,11 @@ impl Swarm {
     /// Takes over the connections, addresses and bans of the same torrent's swarm that knew only the info-hash. To be
     /// called before any peer, after everything else that an owner tells at the beginning.
     ///
-    /// Of a private torrent (BEP 27) addresses may come from its trackers and its user only, which are all the sources
-    /// that there are yet: those of another source are not to be taken over.
+    /// Of a private torrent (BEP 27) nobody is taken over, and the owner hangs up on all: who was met may have been found
+    /// elsewhere than at its trackers.
     pub fn take_over(&mut self, now: Time, mut before: Swarm) {
         self.now = self.now.max(now).max(before.now);
-        let Some(unknown) = before.unknown.take() else { return };
+        let Some(unknown) = before.unknown.take().filter(|_| !self.config.private) else { return };
         self.out.extend(mem::take(&mut before.out));
         (self.book, self.trust, self.external) = (before.book, before.trust, before.external);
         self.next_need = before.next_need;
@@ -260,6 +260,7 @@ impl Swarm {
         for (key, peer) in before.peers {
             self.adopt(key, peer, kept.remove(&key).unwrap_or_default());
         }
+        self.note_peers_changed();
         self.settle();
     }
 
@@ -275,6 +276,7 @@ impl Swarm {
         if peer.extended {
             self.send_extension_handshake(key, &mut peer);
         }
+        self.send_dht_port(key, &mut peer);
         self.wake_by(peer.keepalive_at());
         self.peers.insert(key, peer);
         match kept.pieces.known(self.lengths.piece_count()) {

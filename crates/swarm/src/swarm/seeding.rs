@@ -10,7 +10,7 @@ use crate::pieces::Pieces;
 use crate::spread::Spread;
 use crate::super_seed::{SuperSeed, Viewer};
 use crate::{Output, PeerKey};
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use types::{BLOCK_LEN, Bitfield, BlockRange, Lengths, PieceIndex, Time};
 use wire::Message;
@@ -20,7 +20,8 @@ const SUGGEST_AHEAD: u64 = 2;
 
 /// What others have, as far as a seed minds.
 impl Swarm {
-    /// We want nothing any more.
+    /// We want nothing any more, or somebody comes while we want nothing. As long as nobody is here nothing is kept of
+    /// who has what: most of what a client seeds nobody asks for.
     pub(super) fn begin_seeding(&mut self) {
         let peers = self.peers.values().map(|peer| &peer.pieces);
         self.spread = Some(Spread::new(self.picker.have(), peers, self.rng.fork()));
@@ -34,6 +35,9 @@ impl Swarm {
     }
 
     pub(super) fn note_came(&mut self, peer: &mut Peer) {
+        if self.finished && self.spread.is_none() {
+            self.begin_seeding();
+        }
         if let Some(spread) = &mut self.spread {
             spread.peer_came(&peer.pieces);
         }
@@ -45,7 +49,11 @@ impl Swarm {
     }
 
     pub(super) fn note_went(&mut self, key: PeerKey, pieces: &Pieces) {
-        if let Some(spread) = &mut self.spread {
+        if self.peers.is_empty() {
+            self.spread = None;
+            // An empty map still has room for eleven.
+            self.peers = BTreeMap::new();
+        } else if let Some(spread) = &mut self.spread {
             spread.peer_went(key, pieces);
         }
         if let Some(super_seed) = &mut self.super_seed {
@@ -247,9 +255,12 @@ pub(super) fn show_rest(
     shown: &Bitfield,
 ) {
     if have.count_ones() - shown.count_ones() > MAX_SINGLE_HAVES {
-        let all =
-            if peer.fast { Message::HaveAll } else { Message::Bitfield(have.as_bytes().to_vec().into()) };
-        return send(out, now, key, peer, all);
+        let all_at_once = if peer.fast && have.is_full() {
+            Message::HaveAll
+        } else {
+            Message::Bitfield(have.as_bytes().to_vec().into())
+        };
+        return send(out, now, key, peer, all_at_once);
     }
     for piece in have.ones().filter(|&piece| !shown.contains(piece)) {
         send(out, now, key, peer, Message::Have(piece.get()));

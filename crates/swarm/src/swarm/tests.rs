@@ -1,7 +1,7 @@
 use super::*;
 use crate::limits::{
-    CHOKE_INTERVAL, DEFAULT_REQQ, IDLE_TIMEOUT, INITIAL_WINDOW, KEEPALIVE_INTERVAL, MAX_ALLOWED_FAST,
-    MAX_BAD_REQUESTS, MAX_REQUESTS_WITHOUT_FAST, MAX_UNREQUESTED_BYTES, REJECT_PAUSE, SNUB_TIMEOUT,
+    CHOKE_INTERVAL, DEFAULT_REQQ, HELD_PATIENCE, IDLE_TIMEOUT, INITIAL_WINDOW, KEEPALIVE_INTERVAL,
+    MAX_ALLOWED_FAST, MAX_BAD_REQUESTS, MAX_REQUESTS, MAX_UNREQUESTED_BYTES, REJECT_PAUSE, SNUB_TIMEOUT,
     SNUB_TIMEOUT_END_GAME,
 };
 use crate::{BanReason, PeerSource, Priority};
@@ -12,12 +12,15 @@ use types::{BLOCK_LEN, BlockDigest, BlockRange, PieceIndex};
 use wire::Request;
 
 mod corpus;
+mod exchange;
 mod fast;
+mod holepunch;
 mod lost;
 mod metadata;
 mod priority;
 mod seeding;
 mod turns;
+mod web_seed;
 mod wishes;
 
 const PIECES: u32 = 20;
@@ -625,7 +628,7 @@ fn impossible_requests_are_rejected_or_end_the_connection() {
 
 #[test]
 fn no_request_is_dropped_silently() {
-    let config = Config { reqq: 100, ..Config::default() };
+    let config = Config { max_requests: 100, ..Config::default() };
     let request = Message::Request(block(0, 0).into());
     let mut bench = Bench::new(Bitfield::full(PIECES), config.clone());
     bench.connect_leecher(PEER, FAST);
@@ -633,11 +636,82 @@ fn no_request_is_dropped_silently() {
     assert_eq!(sent(&out), [Message::Reject(block(0, 0).into())], "beyond the queue");
     let mut bench = Bench::new(Bitfield::full(PIECES), config);
     bench.connect_leecher(PEER, Reserved::NONE);
-    for _ in 0..MAX_REQUESTS_WITHOUT_FAST {
-        bench.swarm.handle(bench.now, Input::Message { peer: PEER, message: request.clone() });
-    }
-    assert_eq!(closed(&bench.outputs()), None);
+    let out: Vec<_> = (0..100).flat_map(|_| bench.says(PEER, request.clone())).collect();
+    assert_eq!(closed(&out), None);
     assert_eq!(closed(&bench.says(PEER, request)), Some(DisconnectReason::TooManyRequests));
+}
+
+#[test]
+fn as_many_requests_are_queued_as_is_promised() {
+    for reserved in [FAST, Reserved::NONE] {
+        let mut bench = Bench::seed();
+        bench.connect_leecher(PEER, reserved);
+        let request = Message::Request(block(0, 0).into());
+        for _ in 0..MAX_REQUESTS {
+            bench.swarm.handle(bench.now, Input::Message { peer: PEER, message: request.clone() });
+        }
+        let out = bench.outputs();
+        assert_eq!((closed(&out), sent(&out).len()), (None, 0));
+        assert_eq!(bench.swarm.peers[&PEER].requests_in(), MAX_REQUESTS);
+    }
+}
+
+/// What a seed says of a peer without BEP 6 that has asked for so many blocks, and the seed.
+fn asked_for(requests: usize, max_requests: usize) -> (Bench, Vec<Output>) {
+    let config = Config { max_requests, upload_slots: 1, ..Config::default() };
+    let mut bench = Bench::new(Bitfield::full(PIECES), config);
+    bench.connect_leecher(PEER, Reserved::NONE);
+    let request = || Message::Request(block(0, 0).into());
+    let out = (0..requests).flat_map(|_| bench.says(PEER, request())).collect();
+    (bench, out)
+}
+
+#[test]
+fn who_knows_no_reject_is_held_before_its_queue_is_full_and_heard_again_when_there_is_room() {
+    let (hold, release) = (Output::Hold { peer: PEER }, Output::Release { peer: PEER });
+    assert!(!asked_for(74, 100).1.contains(&hold));
+    let (mut bench, out) = asked_for(75, 100);
+    assert_eq!(out.iter().filter(|&output| *output == hold).count(), 1);
+    // As long as it takes blocks it is there, though nobody hears it.
+    for sent in 1..=50 {
+        bench.pass(IDLE_TIMEOUT / 10);
+        let out = bench.input(Input::BlockSent { peer: PEER, block: block(0, 0) });
+        assert_eq!(closed(&out), None);
+        assert_eq!(out.contains(&release), sent == 50, "{sent} sent");
+    }
+    let (mut bench, _) = asked_for(75, 100);
+    assert_eq!(closed(&bench.pass(IDLE_TIMEOUT)), Some(DisconnectReason::Idle), "it takes nothing");
+    assert!(!asked_for(100, 400).1.contains(&hold));
+}
+
+#[test]
+fn who_is_held_and_takes_nothing_loses_its_slot_to_others() {
+    let (mut bench, _) = asked_for(75, 100);
+    assert_eq!(sent(&bench.pass(HELD_PATIENCE * 2)), [], "nobody else wants anything");
+    bench.connect(PeerKey(2), FAST);
+    let unchoke = send_to(PeerKey(2), Message::Unchoke);
+    assert!(!bench.says(PeerKey(2), Message::Interested).contains(&unchoke));
+    let out = bench.pass(HELD_PATIENCE);
+    assert!(out.contains(&unchoke) && out.contains(&Output::DropServes { peer: PEER }), "{out:?}");
+
+    let (mut bench, _) = asked_for(75, 100);
+    bench.connect(PeerKey(2), FAST);
+    bench.says(PeerKey(2), Message::Interested);
+    for _ in 0..8 {
+        let out = bench.pass(HELD_PATIENCE - Duration::from_secs(1));
+        assert!(!out.contains(&unchoke), "it takes what it asked for");
+        bench.input(Input::BlockSent { peer: PEER, block: block(0, 0) });
+    }
+}
+
+#[test]
+fn a_choke_ends_a_hold() {
+    let (mut bench, _) = asked_for(75, 100);
+    bench.connect(PeerKey(2), FAST);
+    bench.says(PEER, Message::NotInterested);
+    bench.says(PeerKey(2), Message::Interested);
+    let out = bench.says(PEER, Message::Interested);
+    assert!(out.contains(&Output::Release { peer: PEER }), "{out:?}");
 }
 
 #[test]
@@ -851,4 +925,22 @@ fn inputs_about_strangers_and_nonsense_are_harmless() {
         bench.input(Input::SetPriorities(&[Priority::Skip; PIECES as usize + 1]));
         bench.connect(PeerKey(2), FAST);
     }
+}
+
+#[test]
+fn a_peer_hears_where_our_node_is_in_its_own_family() {
+    let reserved = Reserved::NONE.with_dht();
+    let told = |dht_ports: [u16; 2], addr: &str| {
+        let mut bench = Bench::new(Bitfield::new(PIECES), Config { dht_ports, ..Config::default() });
+        let (addr, peer_id) = (addr.parse().unwrap(), PeerId([1; 20]));
+        let out = bench.input(Input::PeerConnected { peer: PEER, addr, outgoing: false, peer_id, reserved });
+        sent(&out).into_iter().find_map(|message| match message {
+            Message::Port(port) => Some(port),
+            _ => None,
+        })
+    };
+    assert_eq!(told([1, 2], "80.1.1.1:9"), Some(1));
+    assert_eq!(told([1, 2], "[::ffff:80.1.1.1]:9"), Some(1));
+    assert_eq!(told([1, 2], "[2001:db8::1]:9"), Some(2));
+    assert_eq!(told([1, 0], "[2001:db8::1]:9"), None);
 }

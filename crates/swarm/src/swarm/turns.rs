@@ -7,7 +7,7 @@ use super::Swarm;
 use super::download::blocks_in;
 use super::upload::serve;
 use crate::bucket::Bucket;
-use crate::limits::{LIMITED_REQUESTS, LIMITED_WINDOW, SERVE_TIME};
+use crate::limits::{LIMITED_REQUESTS, LIMITED_WINDOW, SERVE_TIME, WEB_SEED_BATCH};
 use crate::line::{block_cost, cost, request_cost};
 use crate::peer::Peer;
 use crate::{DisconnectReason, Input, Limits, Output, PeerKey};
@@ -126,7 +126,9 @@ impl Swarm {
             }
             let last = self.down.last;
             let (mut asking, peers) = self.asking();
-            match next_turn(peers, last, |key, peer| asking.fill(key, peer, 1) > 0) {
+            // A web seed's turn is a run of blocks.
+            let most = |peer: &Peer| if peer.is_web_seed { WEB_SEED_BATCH } else { 1 };
+            match next_turn(peers, last, |key, peer| asking.fill(key, peer, most(peer)) > 0) {
                 Some(key) => self.down.last = Some(key),
                 None => return,
             }

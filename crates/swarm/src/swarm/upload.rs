@@ -5,8 +5,8 @@ use super::{Swarm, send};
 use crate::allowed_fast::allowed_fast;
 use crate::choker::Candidate;
 use crate::limits::{
-    ALLOWED_FAST_PIECES, CHOKE_GRACE, CREDIT_BYTES, MAX_BAD_REQUESTS, MAX_REQUEST_LEN,
-    MAX_REQUESTS_WITHOUT_FAST, MIN_SERVED,
+    ALLOWED_FAST_PIECES, CHOKE_GRACE, CREDIT_BYTES, HELD_PATIENCE, MAX_BAD_REQUESTS, MAX_REQUEST_LEN,
+    MIN_SERVED,
 };
 use crate::peer::Peer;
 use crate::{DisconnectReason, Output, PeerKey};
@@ -42,13 +42,18 @@ impl Swarm {
                 }
                 peer.queue.push_back(block);
                 self.note_request(key, block);
-                return self.pump(key);
+                self.pump(key);
+                return self.hold_if_full(key);
             }
             Answer::TooLate | Answer::Refuse => None,
             Answer::Bad(reason) => Some(reason),
         };
         peer.bad_requests += u32::from(!matches!(answer, Answer::TooLate));
         let too_many = peer.bad_requests > MAX_BAD_REQUESTS;
+        #[cfg(feature = "planted")]
+        if self.config.planted == Some(crate::Planted::SilentDrop) {
+            return;
+        }
         if peer.fast && !too_many {
             send(&mut self.out, self.now, key, peer, Message::Reject(request));
         } else if let Some(reason) = reason {
@@ -70,12 +75,45 @@ impl Swarm {
         if barred || !self.picker.have().contains(block.piece) || !peer.knows_of(block.piece) {
             return Answer::Refuse;
         }
-        let reqq = usize::try_from(self.config.reqq).unwrap_or(usize::MAX);
-        let cap = if peer.fast { reqq } else { reqq.max(MAX_REQUESTS_WITHOUT_FAST) };
-        if peer.queue.len() + peer.serving.len() >= cap {
+        if peer.requests_in() >= self.config.max_requests && !self.queues_without_end() {
             return if peer.fast { Answer::Refuse } else { Answer::Bad(DisconnectReason::TooManyRequests) };
         }
         Answer::Queue(block)
+    }
+
+    fn queues_without_end(&self) -> bool {
+        #[cfg(feature = "planted")]
+        return self.config.planted == Some(crate::Planted::EndlessQueue);
+        #[cfg(not(feature = "planted"))]
+        false
+    }
+
+    /// Whoever cannot be told that a request is refused is not listened to before it comes to that.
+    fn hold_if_full(&mut self, key: PeerKey) {
+        #[cfg(feature = "planted")]
+        if self.config.planted == Some(crate::Planted::NeverHeld) {
+            return;
+        }
+        let full = self.config.max_requests - self.config.max_requests / 4;
+        let endless = self.queues_without_end();
+        if let Some(peer) = self.peers.get_mut(&key)
+            && !peer.fast
+            && !peer.held
+            && peer.requests_in() >= full
+            && !endless
+        {
+            peer.held = true;
+            peer.took = self.now;
+            self.wake_by(self.now + HELD_PATIENCE);
+            self.out.push_back(Output::Hold { peer: key });
+        }
+    }
+
+    /// Whoever was not listened to for a full queue is heard again when there is room.
+    fn release_if_room(&mut self, key: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            release_if_room(&mut self.out, key, peer, self.config.max_requests);
+        }
     }
 
     /// The peer said what it has. If it has little to trade yet, it is told which pieces it gets though it is choked
@@ -110,6 +148,7 @@ impl Swarm {
         if peer.fast {
             send(&mut self.out, self.now, key, peer, Message::Reject(request));
         }
+        self.release_if_room(key);
     }
 
     pub(super) fn on_block_sent(&mut self, key: PeerKey, block: BlockRange) {
@@ -118,12 +157,19 @@ impl Swarm {
         self.note_sent(key, block);
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.last_sent = self.now;
+        peer.takes_nothing = false;
+        if peer.held {
+            // That it takes blocks shows that it is there; what it says is not read.
+            peer.last_heard = self.now;
+            peer.took = self.now;
+        }
         peer.up.add(self.now, block.len);
         let credit = CREDIT_BYTES.max(self.lengths.piece_length().into());
         let used_up =
             peer.freeloads(credit) && peer.up.total <= credit + u64::from(block.len) && !peer.am_choking;
         if finish_serving(peer, block) {
             self.pump(key);
+            self.release_if_room(key);
         }
         if used_up && self.spread.is_none() && !self.choker.is_optimistic(key) {
             self.end_turn(key);
@@ -139,6 +185,7 @@ impl Swarm {
             send(&mut self.out, self.now, key, peer, Message::Reject(block.into()));
         }
         self.pump(key);
+        self.release_if_room(key);
     }
 
     /// Hands the driver as many of the peer's requests as it may be at; under a limit, of whoever's turn it is.
@@ -234,6 +281,18 @@ impl Swarm {
         self.fill_slots();
     }
 
+    /// Who asked for more than it can be sent, and takes nothing of it, keeps nobody waiting.
+    pub(super) fn end_turns_of_held(&mut self) {
+        let now = self.now;
+        let idle = self.peers.iter().filter(|(_, peer)| peer.held_until().is_some_and(|until| until <= now));
+        for key in idle.map(|(&key, _)| key).collect::<Vec<_>>() {
+            if let Some(peer) = self.peers.get_mut(&key) {
+                peer.takes_nothing = true;
+            }
+            self.end_turn(key);
+        }
+    }
+
     /// Slots that nobody uses go to peers that wait, without waiting for the next round.
     pub(super) fn fill_slots(&mut self) {
         let free = self.choker.slots().saturating_sub(self.slots_used());
@@ -268,11 +327,12 @@ impl Swarm {
             unchoked: !peer.am_choking,
             since: peer.choke_changed,
             newcomer: !peer.ever_unchoked,
-            snubbed: peer.snubbed,
-            freeloads: match &self.spread {
-                Some(spread) => spread.hoards(key),
-                None => peer.freeloads(credit),
-            },
+            snubbed: peer.snubbed || peer.takes_nothing,
+            freeloads: peer.takes_nothing
+                || match &self.spread {
+                    Some(spread) => spread.hoards(key),
+                    None => peer.freeloads(credit),
+                },
             rate: peer.down.rate.per_sec(self.now),
         }
     }
@@ -308,6 +368,15 @@ fn choke(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
         peer.serving.clear();
         peer.serving_bytes = 0;
         out.push_back(Output::DropServes { peer: key });
+        release_if_room(out, key, peer, usize::MAX);
+    }
+}
+
+/// Whoever was not listened to is heard again, if it has few enough of the most requests.
+pub(super) fn release_if_room(out: &mut VecDeque<Output>, key: PeerKey, peer: &mut Peer, most: usize) {
+    if peer.held && peer.requests_in() <= most / 4 {
+        peer.held = false;
+        out.push_back(Output::Release { peer: key });
     }
 }
 

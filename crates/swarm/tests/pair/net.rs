@@ -326,7 +326,8 @@ impl Net {
             }
             Output::Disconnect { peer, .. } => self.hang_up(node, peer),
             Output::ServeMetadata { .. } => unreachable!("nobody here offers metadata"),
-            Output::NeedPeers => {}
+            Output::Hold { .. } | Output::Release { .. } => unreachable!("nobody here asks for so much"),
+            Output::NeedPeers | Output::PeersTold { .. } => {}
             Output::Finished => self.nodes[node].finished += 1,
             Output::Banned { addr, .. } => self.nodes[node].banned.push(addr),
         }

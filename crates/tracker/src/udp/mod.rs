@@ -17,12 +17,12 @@ use core::time::Duration;
 use types::InfoHashV1;
 
 /// What a connect request carries in place of a connection id.
-const PROTOCOL_ID: u64 = 0x0417_2710_1980;
+pub(crate) const PROTOCOL_ID: u64 = 0x0417_2710_1980;
 
-const CONNECT: u32 = 0;
-const ANNOUNCE: u32 = 1;
-const SCRAPE: u32 = 2;
-const ERROR: u32 = 3;
+pub(crate) const CONNECT: u32 = 0;
+pub(crate) const ANNOUNCE: u32 = 1;
+pub(crate) const SCRAPE: u32 = 2;
+pub(crate) const ERROR: u32 = 3;
 
 /// BEP 41's option that carries up to 255 bytes of path and query.
 const URL_DATA: u8 = 2;

@@ -5,19 +5,19 @@ use crate::{Config, Input, LookupEvent, LookupKey, Node, Outcome, Output};
 use alloc::collections::{BTreeMap, VecDeque};
 use core::net::IpAddr;
 
-const DELAY: Duration = Duration::from_millis(20);
-
 /// Where the node of this number is: each in a network of its own.
 pub(super) fn addr(n: usize) -> SocketAddr {
     SocketAddr::from(([80, 2, u8::try_from(n).unwrap(), 1], 6881))
 }
 
 pub(super) fn addr6(n: usize) -> SocketAddr {
-    SocketAddr::from(([0x2001, 0xdb8, 0, u16::try_from(n).unwrap(), 0, 0, 0, 1], 6881))
+    SocketAddr::from(([0x2001, 0xdb8, u16::try_from(n).unwrap(), 0, 0, 0, 0, 1], 6881))
 }
 
 pub(super) struct Network {
     pub(super) now: Time,
+    /// How long a datagram takes; not to be made shorter.
+    pub(super) delay: Duration,
     nodes: Vec<Option<Node>>,
     places: BTreeMap<SocketAddr, usize>,
     /// When it comes in, from whom, to whom, what.
@@ -42,6 +42,7 @@ impl Network {
     fn new(count: usize, seed: u64, config: &Config, places: impl Fn(usize) -> Vec<SocketAddr>) -> Network {
         let mut network = Network {
             now: Time::from_secs(1000),
+            delay: Duration::from_millis(20),
             nodes: Vec::new(),
             places: BTreeMap::new(),
             datagrams: VecDeque::new(),
@@ -94,7 +95,7 @@ impl Network {
                 Output::Send { to, bytes } => {
                     assert!(bytes.len() <= limits::MAX_ITEM_ANSWER_LEN);
                     let from = if to.is_ipv4() { addr(n) } else { addr6(n) };
-                    self.datagrams.push_back((self.now + DELAY, from, to, bytes));
+                    self.datagrams.push_back((self.now + self.delay, from, to, bytes));
                 }
                 Output::Lookup { key, event } => self.events.push((n, key, event)),
                 Output::ExternalAddress { ip } => self.external[n] = Some(ip),

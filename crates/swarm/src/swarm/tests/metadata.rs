@@ -1,7 +1,9 @@
 //! Metadata: a swarm that knows only the info-hash, what becomes of it, and serving to others.
 
 use super::*;
-use crate::limits::{MAX_KEPT_BYTES, MAX_METADATA_COPIES, MAX_METADATA_QUEUE, METADATA_RATE};
+use crate::limits::{
+    MAX_KEPT_BYTES, MAX_METADATA_COPIES, MAX_METADATA_QUEUE, MAX_SINGLE_HAVES, METADATA_RATE,
+};
 use std::string::ToString;
 use types::{InfoHash, InfoHashV1};
 use wire::ext::{Handshake, METADATA_PIECE_LEN, Metadata};
@@ -10,20 +12,20 @@ const INFO: &[u8] = &[7; METADATA_PIECE_LEN as usize + 100];
 /// The number that the peers here give to `ut_metadata`.
 const THEIRS: u8 = 9;
 
-fn unknown(config: Config) -> Bench {
+pub(super) fn unknown(config: Config) -> Bench {
     let config = Config { peer_id: PeerId([200; 20]), ..config };
     let now = Time::from_secs(100);
     let info_hash = InfoHash::V1(InfoHashV1(hash::sha1(INFO)));
     Bench { swarm: Swarm::of_unknown(config, info_hash, true, 1, now), now }
 }
 
-fn offering(len: Option<u32>) -> Message<'static> {
+pub(super) fn offering(len: Option<u32>) -> Message<'static> {
     let m = [(ext::UT_METADATA.to_string(), THEIRS)].into();
     let payload = Handshake { m, metadata_size: len, ..Handshake::default() }.encode();
     Message::Extended { id: 0, payload: payload.into() }
 }
 
-fn info_len() -> Option<u32> {
+pub(super) fn info_len() -> Option<u32> {
     u32::try_from(INFO.len()).ok()
 }
 
@@ -61,14 +63,18 @@ fn handshakes(out: &[Output]) -> Vec<Handshake> {
 
 /// The whole torrent's swarm in place of one that found the metadata.
 fn learn(bench: &mut Bench, have: Bitfield) -> Vec<Output> {
-    let config = Config { peer_id: PeerId([200; 20]), metadata_size: info_len(), ..Config::default() };
-    let whole = Swarm::new(config, lengths(), have, 1, bench.now);
+    learn_with(bench, lengths(), have, Config::default())
+}
+
+pub(super) fn learn_with(bench: &mut Bench, lengths: Lengths, have: Bitfield, config: Config) -> Vec<Output> {
+    let config = Config { peer_id: PeerId([200; 20]), metadata_size: info_len(), ..config };
+    let whole = Swarm::new(config, lengths, have, 1, bench.now);
     let before = core::mem::replace(&mut bench.swarm, whole);
     bench.swarm.take_over(bench.now, before);
     bench.outputs()
 }
 
-fn find(bench: &mut Bench, key: PeerKey) {
+pub(super) fn find(bench: &mut Bench, key: PeerKey) {
     bench.says(key, offering(info_len()));
     bench.says(key, data(0, INFO));
     bench.says(key, data(1, INFO));
@@ -146,6 +152,23 @@ fn peers_learn_what_we_turn_out_to_have() {
     have.insert(PieceIndex::new(4));
     let out = sent(&learn(&mut bench, have));
     assert!(out.contains(&Message::Have(4)) && out.contains(&Message::Unchoke), "{out:?}");
+}
+
+#[test]
+fn many_pieces_are_told_at_once_and_no_others() {
+    let pieces = MAX_SINGLE_HAVES + 2;
+    let lengths = Lengths::new(u64::from(pieces * BLOCK_LEN), BLOCK_LEN).unwrap();
+    let mut some = Bitfield::full(pieces);
+    some.remove(PieceIndex::new(7));
+    let bits = Message::Bitfield(some.as_bytes().to_vec().into());
+    for (have, told) in [(some, bits), (Bitfield::full(pieces), Message::HaveAll)] {
+        let mut bench = unknown(Config::default());
+        bench.connect(PEER, FAST);
+        find(&mut bench, PEER);
+        let out = sent(&learn_with(&mut bench, lengths, have, Config::default()));
+        assert_eq!(out[0], told);
+        assert!(!out.iter().any(|message| matches!(message, Message::Have(_))));
+    }
 }
 
 #[test]

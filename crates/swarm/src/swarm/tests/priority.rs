@@ -126,6 +126,23 @@ fn without_an_address_of_our_own_first_come_is_first_served() {
 }
 
 #[test]
+fn a_tracker_has_a_voice_among_those_of_peers() {
+    let mut bench = Bench::new(Bitfield::new(PIECES), Config { external: Vec::new(), ..config() });
+    let order = ranked();
+    order[1..4].iter().for_each(|&n| drop(bench.connect(key(n), FAST)));
+    bench.pass(LATER);
+    let hello = ext::Handshake { yourip: Some(OURS.into()), ..ext::Handshake::default() };
+    for &n in &order[2..=EXTERNAL_QUORUM] {
+        bench.says(key(n), Message::Extended { id: 0, payload: hello.encode().into() });
+    }
+    let out = bench.connect(key(order[9]), FAST);
+    assert_eq!(gone(&out), [(key(order[9]), DisconnectReason::TooManyPeers)], "one too few");
+    bench.input(Input::ExternalAddress { voice: 1, ip: OURS.into() });
+    let out = bench.connect(key(order[8]), FAST);
+    assert_eq!(gone(&out), [(key(order[1]), DisconnectReason::Outranked)]);
+}
+
+#[test]
 fn the_highest_is_dialed_first() {
     let mut bench =
         Bench::new(Bitfield::new(PIECES), Config { max_half_open: 1, max_peers: 100, ..config() });

@@ -85,7 +85,7 @@ fn two_viewers(bench: &mut Bench) -> (u32, u32) {
 impl Bench {
     /// What is on offer to a peer.
     fn shown_to(&self, key: PeerKey) -> Vec<u32> {
-        self.swarm.spread.as_ref().unwrap().offers_to(key).map(PieceIndex::get).collect()
+        self.swarm.spread.iter().flat_map(|spread| spread.offers_to(key)).map(PieceIndex::get).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Limits;
-use crate::limits::{BURST_BYTES, LIMITED_REQUESTS, MAX_UNREQUESTED_BYTES};
+use crate::limits::{BURST_BYTES, LIMITED_REQUESTS, MAX_UNREQUESTED_BYTES, WEB_SEED_BATCH};
 use crate::line::{block_cost, cost};
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -70,6 +70,13 @@ impl Scene {
         let peer = self.connect(n, millis);
         self.says(peer, Message::HaveAll);
         self.says(peer, Message::Unchoke);
+    }
+
+    fn web_seed(&mut self, n: u8, millis: u64) {
+        let peer = PeerKey(n.into());
+        self.latency.insert(peer, Duration::from_millis(millis));
+        let pieces = &Bitfield::full(self.lengths.piece_count());
+        self.input(Input::WebSeedReady { peer, addr: addr(n), pieces });
     }
 
     /// One that wants everything and asks for some of it whenever it may.
@@ -193,6 +200,20 @@ fn what_comes_in_keeps_the_limit_and_no_less() {
         let payload: u64 = scene.moved.values().sum();
         assert!(payload >= 60 * limit * 94 / 100, "{what}: {payload} of payload");
         assert_eq!(scene.stats().wasted, 0);
+        assert!(scene.stats().held_down, "it would ask for more");
+    }
+}
+
+#[test]
+fn what_comes_from_web_seeds_keeps_the_limit_and_no_less() {
+    // Which may be a run ahead of it.
+    let run = WEB_SEED_BATCH as u64 * u64::from(BLOCK_LEN);
+    for (limit, web_seeds, millis) in [(100_000, 1, 20), (1_000_000, 2, 50), (10_000_000, 1, 100)] {
+        let mut scene = Scene::new(false, Limits { down: Some(limit), ..NO_LIMITS });
+        (1..=web_seeds).for_each(|n| scene.web_seed(n, millis));
+        let (down, _) = scene.passed_in(secs(60));
+        let what = std::format!("{limit} from {web_seeds}: {down}");
+        assert!(down <= 60 * limit + limit / 2 + run && down >= 60 * limit * 95 / 100, "{what}");
         assert!(scene.stats().held_down, "it would ask for more");
     }
 }

@@ -1,0 +1,309 @@
+//! The node's task.
+
+use super::saved::Saved;
+use super::{Dht, MAX_NAMED_NODES};
+use crate::events::EventKind;
+use crate::kept::InStore;
+use crate::shared::{Shared, lock};
+use crate::{DhtSettings, Error};
+use dht::{Config, Family, Input, LookupEvent, LookupKey, Node, Output, Status};
+use net::bind::look_up;
+use net::dht::Driver;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use types::Time;
+
+/// Bootstrap nodes that are used; further ones are passed over.
+const MAX_BOOTSTRAP: usize = 64;
+/// How long the look-up of one bootstrap node's name may take.
+const NAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// When bootstrap nodes are looked up again if not one was found.
+const NAMES_RETRY: Duration = Duration::from_secs(60);
+/// How often the table is saved while the engine runs.
+const SAVE_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// The node's task.
+pub(crate) struct Host {
+    dht: Arc<Dht>,
+    driver: Driver,
+    /// Names, with ports.
+    bootstrap: Vec<String>,
+    names: JoinSet<Vec<SocketAddr>>,
+    /// Look-ups of names that torrents gave.
+    named: JoinSet<Vec<SocketAddr>>,
+    /// When they are to be looked up.
+    names_at: Option<Instant>,
+    /// Where bootstrap nodes are.
+    known: Vec<SocketAddr>,
+    /// Where the table is kept; nowhere if another engine keeps its own there.
+    saved: Option<Arc<Saved>>,
+    /// The save that is under way, if one is: one at a time.
+    saves: JoinSet<Result<(), Error>>,
+    save_at: Instant,
+}
+
+impl Host {
+    /// Opens the node's sockets beside those where peers come in, and knows again whom the last run knew.
+    pub(crate) fn open(
+        settings: &DhtSettings,
+        listens: &[SocketAddr],
+        state_dir: &Path,
+        kept: Option<InStore>,
+    ) -> Result<Host, Error> {
+        let mut driver =
+            bind(listens).map_err(|err| Error::Start(format!("no socket for the DHT: {err}")))?;
+        let ports = ports(&driver.local_addrs().collect::<Vec<_>>());
+        let (saved, now) = (Saved::open(state_dir, kept), driver.now());
+        if let Some(table) = saved.as_ref().and_then(|saved| saved.load())
+            && let Err(err) = driver.node().restore(now, &table)
+        {
+            tracing::warn!("the DHT's nodes of the last run: {err}");
+        }
+        let mut bootstrap = settings.bootstrap.clone();
+        bootstrap.truncate(MAX_BOOTSTRAP);
+        let listen_ports = self::ports(listens);
+        let dht = Dht { list: Mutex::default(), changed: Notify::new(), ports, listen_ports };
+        let start = Instant::now();
+        let names_at = Some(start).filter(|_| !bootstrap.is_empty());
+        let (names, named, save_at) = (JoinSet::new(), JoinSet::new(), start + SAVE_INTERVAL);
+        let known = Vec::new();
+        let (dht, saves) = (dht.into(), JoinSet::new());
+        Ok(Host { dht, driver, bootstrap, names, named, names_at, known, saved, saves, save_at })
+    }
+
+    /// What torrents are to know of the node.
+    pub(crate) fn dht(&self) -> Arc<Dht> {
+        self.dht.clone()
+    }
+
+    /// Lives until the engine shuts down.
+    pub(crate) async fn run(mut self, shared: Arc<Shared>) {
+        let dht = self.dht.clone();
+        let mut closed = std::pin::pin!(shared.closed());
+        loop {
+            let wake = self.do_what_is_due();
+            tokio::select! {
+                output = self.driver.next() => self.told(&shared, output),
+                () = dht.changed.notified() => {}
+                Some(addrs) = self.names.join_next() => self.know(addrs.unwrap_or_default()),
+                Some(addrs) = self.named.join_next() => {
+                    self.driver.input(Input::Nodes { addrs: &addrs.unwrap_or_default() });
+                }
+                Some(saved) = self.saves.join_next() => tell_unsaved(saved),
+                () = tokio::time::sleep_until(wake) => {}
+                () = &mut closed => break,
+            }
+        }
+        // Two must not be at it at once.
+        while let Some(saved) = self.saves.join_next().await {
+            tell_unsaved(saved);
+        }
+        self.save();
+        if let Some(saved) = self.saves.join_next().await {
+            tell_unsaved(saved);
+        }
+    }
+
+    /// Does what torrents want done and what time has come for; returns when there is more to do.
+    fn do_what_is_due(&mut self) -> Instant {
+        let now = Instant::now();
+        if self.names_at.is_some_and(|at| at <= now) {
+            self.names_at = None;
+            for name in self.bootstrap.clone() {
+                self.names.spawn(addrs_of(name));
+            }
+        }
+        if self.save_at <= now {
+            self.save_at = now + SAVE_INTERVAL;
+            self.save();
+        }
+        let next = self.go_through_list(now);
+        [next, self.names_at].into_iter().flatten().fold(self.save_at, Instant::min)
+    }
+
+    /// Begins the lookups that are due, as many as may be; returns when the next one is.
+    fn go_through_list(&mut self, now: Instant) -> Option<Instant> {
+        let list = &mut *lock(&self.dht.list);
+        for key in list.left.drain(..) {
+            self.driver.input(Input::Cancel { key: LookupKey(key) });
+        }
+        if !list.nodes.is_empty() {
+            self.driver.input(Input::Nodes { addrs: &std::mem::take(&mut list.nodes) });
+        }
+        let free = MAX_NAMED_NODES.saturating_sub(self.named.len()).min(list.names.len());
+        for name in list.names.drain(..free) {
+            self.named.spawn(addrs_of(name));
+        }
+        while let Some((key, command)) = list.begin(now, self.dht.listen_ports) {
+            self.driver.input(Input::Start { key: LookupKey(key), command });
+        }
+        list.next_due()
+    }
+
+    fn told(&mut self, shared: &Shared, output: Output) {
+        let Output::Lookup { key: LookupKey(key), event } = output else { return };
+        let mut list = lock(&self.dht.list);
+        match event {
+            LookupEvent::Peers { peers, .. } => {
+                if let Some(entry) = list.entries.get(&key) {
+                    // A torrent that is that far behind has addresses enough.
+                    _ = entry.found.try_send(peers);
+                }
+            }
+            LookupEvent::Done(outcome) => {
+                let torrent = list.end(Instant::now(), key, &outcome);
+                drop(list);
+                if let Some(torrent) = torrent.filter(|_| outcome.answers > 0) {
+                    let (peers, listed_at) = (outcome.peers, outcome.stored);
+                    shared.hub.tell(torrent, || EventKind::DhtSearched { peers, listed_at });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in where bootstrap nodes are.
+    fn know(&mut self, addrs: Vec<SocketAddr>) {
+        self.known.extend(addrs);
+        let now = self.driver.now();
+        self.driver.node().set_bootstrap(now, self.known.clone());
+        if self.names.is_empty() && self.known.is_empty() {
+            self.names_at = Some(Instant::now() + NAMES_RETRY);
+        }
+    }
+
+    /// Begins to keep whom we know for the next run, unless that is under way; the node goes on meanwhile. Without it the
+    /// next run begins with the bootstrap nodes.
+    fn save(&mut self) {
+        let Some(saved) = self.saved.clone().filter(|_| self.saves.is_empty()) else { return };
+        let now = self.driver.now();
+        let node = self.driver.node();
+        let (nodes, table) = (saved_nodes(node, now), node.save(now));
+        self.saves.spawn(saved.keep(table, nodes));
+    }
+}
+
+fn tell_unsaved(saved: Result<Result<(), Error>, JoinError>) {
+    if let Ok(Err(err)) = saved {
+        tracing::warn!("cannot keep the DHT's nodes: {err}");
+    }
+}
+
+/// How many nodes of a node's tables are saved: those that went bad are not, as all do when the network fails.
+fn saved_nodes(node: &Node, now: Time) -> usize {
+    let nodes = node.nodes(Family::V4, now).chain(node.nodes(Family::V6, now));
+    nodes.filter(|(_, status)| *status != Status::Bad).count()
+}
+
+/// The port of the first address over IPv4, and of the first over IPv6; 0 if there is none.
+fn ports(addrs: &[SocketAddr]) -> [u16; 2] {
+    let of_family = |is_v4| addrs.iter().find(|addr| addr.is_ipv4() == is_v4).map_or(0, SocketAddr::port);
+    [of_family(true), of_family(false)]
+}
+
+/// A socket of each family that we listen on, on the same port; on another port for both if that is taken.
+fn bind(listens: &[SocketAddr]) -> io::Result<Driver> {
+    let first = |is_v4: bool| listens.iter().find(|addr| addr.is_ipv4() == is_v4).copied();
+    let (v4, v6) = (first(true), first(false));
+    // Others must not guess it.
+    let seed = getrandom::u64().map_err(io::Error::other)?;
+    let make = |now| {
+        let config = Config { v4: v4.is_some(), v6: v6.is_some(), ..Config::default() };
+        Node::new(config, seed, now)
+    };
+    let mut addrs: Vec<_> = v4.into_iter().chain(v6).collect();
+    Driver::bind(&addrs, make).or_else(|_| {
+        let any = addrs.first().map(|addr| SocketAddr::new(addr.ip(), 0));
+        let free = any.map(UdpSocket::bind).transpose()?.map(|socket| socket.local_addr()).transpose()?;
+        addrs.iter_mut().for_each(|addr| addr.set_port(free.map_or(0, |free| free.port())));
+        Driver::bind(&addrs, make)
+    })
+}
+
+/// The addresses of a bootstrap node; none if it has none, or its text is not a host and a port.
+async fn addrs_of(name: String) -> Vec<SocketAddr> {
+    if let Ok(addr) = name.parse() {
+        return vec![addr];
+    }
+    let Some((host, port)) = name.rsplit_once(':') else { return Vec::new() };
+    let Ok(port) = port.parse() else { return Vec::new() };
+    let found = tokio::time::timeout(NAME_TIMEOUT, look_up((host, port))).await;
+    found.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+
+    /// What takes longer hangs.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Hands on what a node sends; the other's answers, if there is one, get back to it.
+    fn pass_on(now: Time, node: &mut Node, other: Option<&mut Node>) {
+        let (here, there): (SocketAddr, SocketAddr) = (([80, 1, 1, 1], 1).into(), ([80, 2, 2, 2], 2).into());
+        let sent: Vec<_> = std::iter::from_fn(|| node.poll_output()).collect();
+        let Some(other) = other else { return };
+        for output in sent {
+            let Output::Send { bytes, .. } = output else { continue };
+            other.handle(now, Input::Datagram { from: here, bytes: &bytes });
+        }
+        for output in std::iter::from_fn(|| other.poll_output()) {
+            let Output::Send { bytes, .. } = output else { continue };
+            node.handle(now, Input::Datagram { from: there, bytes: &bytes });
+        }
+    }
+
+    #[test]
+    fn each_family_has_its_own_port() {
+        let addrs =
+            |text: &[&str]| text.iter().map(|addr| addr.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let both = addrs(&["127.0.0.1:1", "127.0.0.2:2", "[::1]:3"]);
+        assert_eq!(ports(&both), [1, 3]);
+        assert_eq!(ports(&both[2..]), [0, 3]);
+    }
+
+    #[tokio::test]
+    async fn the_node_answers_while_its_table_is_saved() {
+        let (dir, addr) = (tempfile::tempdir().unwrap(), SocketAddr::from(([127, 0, 0, 1], 0)));
+        // Who writes there waits for somebody to read.
+        let pipe = dir.path().join("dht.new");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let settings = DhtSettings { bootstrap: Vec::new() };
+        let mut host = Host::open(&settings, &[addr], dir.path(), None).unwrap();
+        host.save_at = Instant::now();
+        let (node, dht) = (host.driver.local_addrs().next().unwrap(), host.dht());
+        let shared = Arc::new(Shared::new(Settings::new(dir.path()), &[], Some(dht), None).unwrap());
+        let running = tokio::spawn(host.run(shared.clone()));
+        let socket = tokio::net::UdpSocket::bind(addr).await.unwrap();
+        socket.send_to(b"d1:ad2:id20:aaaaaaaaaaaaaaaaaaaae1:q4:ping1:t2:xy1:y1:qe", node).await.unwrap();
+        let mut answer = [0; 200];
+        let answered = tokio::time::timeout(PATIENCE, socket.recv_from(&mut answer)).await;
+        let table = tokio::task::spawn_blocking(move || std::fs::read(pipe).unwrap()).await.unwrap();
+        shared.close();
+        running.await.unwrap();
+        assert!(!table.is_empty());
+        answered.expect("it waits for the disk").unwrap();
+    }
+
+    #[test]
+    fn bad_nodes_do_not_count_as_saved() {
+        let node = |seed| Node::new(Config { v6: false, ..Config::default() }, seed, Time::ZERO);
+        let (mut node, mut other) = (node(1), node(2));
+        node.handle(Time::ZERO, Input::Nodes { addrs: &[([80, 2, 2, 2], 2).into()] });
+        pass_on(Time::ZERO, &mut node, Some(&mut other));
+        assert_eq!(saved_nodes(&node, Time::ZERO), 1);
+        let mut now = Time::ZERO;
+        while now < Time::from_secs(3600) {
+            now = node.poll_timeout();
+            node.handle_timeout(now);
+            pass_on(now, &mut node, None);
+        }
+        assert_eq!((node.nodes(Family::V4, now).count(), saved_nodes(&node, now)), (1, 0));
+    }
+}

@@ -1,0 +1,62 @@
+use super::*;
+use crate::Settings;
+use crate::announcer::Named;
+use session::Wants;
+use std::net::IpAddr;
+use swarm::Config;
+use tracker::AnnounceResponse;
+use types::InfoHashV1;
+
+const OURS: [u8; 4] = [80, 1, 2, 3];
+const TORRENT: InfoHash = InfoHash::V1(InfoHashV1([7; 20]));
+
+fn swarm(external: Vec<IpAddr>) -> Brain {
+    let config = Config { external, listen_port: Some(6881), ..Config::default() };
+    Brain::of_unknown(None, config, TORRENT, true, Time::ZERO)
+}
+
+/// In which order a swarm dials.
+fn dialed(swarm: &mut Brain) -> Vec<SocketAddr> {
+    let addrs: Vec<SocketAddr> = (1..=10).map(|n| SocketAddr::from(([90, n, 3, 4], 6881))).collect();
+    swarm.handle(Time::ZERO, Input::PeersFound { addrs: &addrs, source: PeerSource::Tracker });
+    let connects = std::iter::from_fn(|| swarm.poll_output()).filter_map(|output| match output {
+        Output::Connect { addr } => Some(addr),
+        _ => None,
+    });
+    connects.collect()
+}
+
+/// In which order is dialed when so many trackers have told under which address they see us.
+fn dialed_after(voices: u64) -> Vec<SocketAddr> {
+    let dir = tempfile::tempdir().unwrap();
+    let shared = Arc::new(Shared::new(Settings::new(dir.path()), &[], None, None).unwrap());
+    let tiers = [vec!["http://tracker.example/announce".to_owned()]];
+    let (limits, wants) = (wire::Limits::unknown_pieces(), Torrent::new(Wants::Download));
+    let mut company = Company::nobody(
+        shared,
+        TORRENT,
+        PeerId([1; 20]),
+        swarm(Vec::new()),
+        limits,
+        Named { tiers: &tiers, by_link: false },
+        wants,
+    );
+    for voice in 0..voices {
+        company.announcer.start(Time::ZERO);
+        let due = company.announcer.poll(Time::MAX, Default::default).unwrap();
+        let response = AnnounceResponse { external_ips: vec![OURS.into()], ..AnnounceResponse::default() };
+        let mut announced = due.answered(Ok(response));
+        announced.voice = voice;
+        company.on_announced(announced);
+    }
+    dialed(&mut company.swarm)
+}
+
+#[tokio::test]
+async fn what_trackers_say_of_our_address_decides_whom_to_dial_first() {
+    let by_priority = dialed(&mut swarm(vec![OURS.into()]));
+    assert_eq!(by_priority.len(), 10);
+    assert_ne!(dialed_after(0), by_priority, "by chance");
+    assert_ne!(dialed_after(2), by_priority, "too few");
+    assert_eq!(dialed_after(3), by_priority);
+}

@@ -1,0 +1,74 @@
+//! From the rows of a store to torrents that go on.
+
+use super::{Kept, KeptTorrent, Place, Record, Room, Running, key};
+use crate::Metainfo;
+use futures_util::StreamExt;
+use futures_util::stream;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use store::Loaded;
+use tokio::sync::Mutex as AsyncMutex;
+
+/// Torrents that begin at the same time when a session is opened. Each looks at its files.
+const BEGIN_AT_ONCE: usize = 64;
+/// Torrents for which one more thread is worth its while, up to as many as there are processors.
+const READ_PER_THREAD: usize = 64;
+
+type Torrent = (Record, Arc<Metainfo>);
+/// A torrent's key, its row, and its torrent file, if there is one.
+type Row = (Vec<u8>, Vec<u8>, Option<Vec<u8>>);
+
+impl Room {
+    /// Goes on with the torrents that a store holds.
+    pub(super) async fn restore(self: Arc<Self>, torrents: Loaded, metainfo: Loaded) -> Kept {
+        let read = move || read(torrents, metainfo);
+        let (mut found, lost) = tokio::task::spawn_blocking(read).await.unwrap_or_default();
+        found.sort_by_key(|(record, _)| record.place);
+        let torrents = found.len();
+        *self.next_place.lock().unwrap_or_else(PoisonError::into_inner) =
+            found.last().map_or(0, |(record, _)| record.place);
+        let begin = stream::iter(found).map(|(record, metainfo)| {
+            let room = &self;
+            async move {
+                let begun = room.begin(&record.choices, &metainfo).await;
+                let running = begun.unwrap_or_else(Running::Failed);
+                let info_hash = metainfo.info_hash();
+                let place = Place { kept: Some(Box::new(KeptTorrent { metainfo, record, running })) };
+                room.torrents().insert(info_hash.wire(), Arc::new(AsyncMutex::new(place)));
+            }
+        });
+        begin.buffer_unordered(BEGIN_AT_ONCE).collect::<()>().await;
+        Kept { torrents, lost, ..Kept::default() }
+    }
+}
+
+/// All torrents that can be read, and how many others there are.
+fn read(torrents: Loaded, metainfo: Loaded) -> (Vec<Torrent>, usize) {
+    let damaged = torrents.damaged.len();
+    let mut files: BTreeMap<_, _> = metainfo.rows.into_iter().collect();
+    let row = |(key, row)| {
+        let file = files.remove(&key);
+        (key, row, file)
+    };
+    let rows: Vec<Row> = torrents.rows.into_iter().map(row).collect();
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let share = rows.len().div_ceil(processors).max(READ_PER_THREAD);
+    let read_share = |rows: &[Row]| rows.iter().filter_map(read_one).collect::<Vec<_>>();
+    let found: Vec<Torrent> = thread::scope(|scope| {
+        let mut shares = rows.chunks(share);
+        let mine = shares.next();
+        let others: Vec<_> = shares.map(|rows| scope.spawn(move || read_share(rows))).collect();
+        let mine = mine.map(read_share).unwrap_or_default();
+        let others = others.into_iter().flat_map(|other| other.join().unwrap_or_default());
+        mine.into_iter().chain(others).collect()
+    });
+    let lost = damaged + rows.len() - found.len();
+    (found, lost)
+}
+
+fn read_one((key, row, file): &Row) -> Option<Torrent> {
+    let metainfo = Metainfo::parse(file.as_ref()?).ok()?;
+    let is_its = self::key(metainfo.info_hash()) == *key;
+    is_its.then_some((Record::decode(row)?, Arc::new(metainfo)))
+}

@@ -1,0 +1,247 @@
+//! A recording of one torrent's brain, as it goes to a file.
+//!
+//! The driver never waits for it: chunks wait for a thread that writes them, and if too many wait the recording breaks off.
+
+use record::Recorder;
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use swarm::{Config, Input, Output, Swarm};
+use types::{Bitfield, InfoHash, Lengths, Time};
+
+/// Chunks of about [`CHUNK_LEN`](record::limits::CHUNK_LEN) bytes that may wait to be written. When more would, the disk is
+/// too slow, and the recording ends there.
+const WAITING_CHUNKS: usize = 256;
+
+/// The program that makes recordings, as they say.
+const BY: &str = concat!("rawtorrent ", env!("CARGO_PKG_VERSION"));
+
+/// A file to which one torrent's inputs are recorded: see
+/// [`AddTorrent::record`](crate::AddTorrent::record). Clones are the same file.
+#[derive(Clone, Debug)]
+pub struct Tape(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    /// While no brain has it.
+    reel: Option<Reel>,
+    writer: Option<JoinHandle<io::Result<u64>>>,
+}
+
+impl Tape {
+    /// A new file.
+    ///
+    /// # Errors
+    /// There is one already, or none can be made.
+    pub fn create(path: &Path) -> io::Result<Tape> {
+        let file = File::create_new(path)?;
+        let (sender, chunks) = sync_channel(WAITING_CHUNKS);
+        let write = move || write(file, &chunks);
+        let writer = std::thread::Builder::new().name("rawtorrent-tape".into()).spawn(write)?;
+        let reel = Reel { recorder: Recorder::new(BY), sender: Some(sender) };
+        Ok(Tape(Arc::new(Mutex::new(Inner { reel: Some(reel), writer: Some(writer) }))))
+    }
+
+    /// Ends the recording, and waits until it is on disk: how many bytes it has. To be called once, when the torrent has
+    /// stopped.
+    ///
+    /// # Errors
+    /// It could not be written, or not all of it.
+    pub fn finish(self) -> io::Result<u64> {
+        let (reel, writer) = {
+            let mut inner = self.inner();
+            (inner.reel.take(), inner.writer.take())
+        };
+        // As long as a brain has the reel, the file has no end to wait for.
+        let (Some(reel), Some(writer)) = (reel, writer) else {
+            return Err(io::Error::other("the torrent has not stopped"));
+        };
+        let is_whole = reel.finish();
+        let bytes = writer.join().unwrap_or_else(|_| Err(io::Error::other("its writer panicked")))?;
+        if is_whole { Ok(bytes) } else { Err(io::Error::other("the disk was too slow to record all of it")) }
+    }
+
+    /// The right to write to it, which only one has at a time.
+    pub(crate) fn thread(&self) -> Option<Threaded> {
+        let reel = self.inner().reel.take()?;
+        Some(Threaded { tape: self.clone(), reel: Some(reel) })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes what comes until nobody sends any more.
+fn write(mut file: File, chunks: &Receiver<Vec<u8>>) -> io::Result<u64> {
+    let mut bytes = 0;
+    while let Ok(chunk) = chunks.recv() {
+        file.write_all(&chunk)?;
+        bytes += chunk.len() as u64;
+    }
+    file.sync_all()?;
+    Ok(bytes)
+}
+
+/// Who writes down what a brain is told.
+#[derive(Debug)]
+pub(crate) struct Reel {
+    recorder: Recorder,
+    /// `None` once it has broken off.
+    sender: Option<SyncSender<Vec<u8>>>,
+}
+
+impl Reel {
+    fn pass_on(&mut self) {
+        if let (Some(chunk), Some(sender)) = (self.recorder.full_chunk(), &self.sender)
+            && sender.try_send(chunk).is_err()
+        {
+            self.sender = None;
+        }
+    }
+
+    /// Whether all of it was passed on.
+    fn finish(self) -> bool {
+        let Reel { recorder, sender } = self;
+        sender.is_some_and(|sender| sender.try_send(recorder.finish()).is_ok())
+    }
+}
+
+/// A tape that is being written to; its reel goes back to it in the end.
+#[derive(Debug)]
+pub(crate) struct Threaded {
+    tape: Tape,
+    /// `None` only while it is being dropped.
+    reel: Option<Reel>,
+}
+
+impl Threaded {
+    fn reel(&mut self) -> &mut Reel {
+        self.reel.as_mut().expect("it is there until this is dropped")
+    }
+}
+
+impl Drop for Threaded {
+    fn drop(&mut self) {
+        let reel = self.reel.take();
+        self.tape.inner().reel = reel;
+    }
+}
+
+/// A swarm that may be recorded.
+#[derive(Debug)]
+pub(crate) struct Brain {
+    swarm: Swarm,
+    tape: Option<Threaded>,
+}
+
+impl Brain {
+    /// See [`Swarm::new`].
+    pub(crate) fn new(
+        mut tape: Option<Threaded>,
+        config: Config,
+        lengths: Lengths,
+        have: Bitfield,
+        now: Time,
+    ) -> Brain {
+        let seed = fastrand::u64(..);
+        if let Some(tape) = &mut tape {
+            tape.reel().recorder.begin(&config, &lengths, &have, seed, now);
+        }
+        Brain { swarm: Swarm::new(config, lengths, have, seed, now), tape }
+    }
+
+    /// See [`Swarm::of_unknown`].
+    pub(crate) fn of_unknown(
+        mut tape: Option<Threaded>,
+        config: Config,
+        info_hash: InfoHash,
+        wants_content: bool,
+        now: Time,
+    ) -> Brain {
+        let seed = fastrand::u64(..);
+        if let Some(tape) = &mut tape {
+            tape.reel().recorder.begin_unknown(&config, info_hash, wants_content, seed, now);
+        }
+        Brain { swarm: Swarm::of_unknown(config, info_hash, wants_content, seed, now), tape }
+    }
+
+    /// What it is recorded to, for the brain that comes after it.
+    pub(crate) fn take_tape(&mut self) -> Option<Threaded> {
+        self.tape.take()
+    }
+
+    /// See [`Swarm::handle`].
+    pub(crate) fn handle(&mut self, now: Time, input: Input<'_>) {
+        if let Some(tape) = &mut self.tape {
+            tape.reel().recorder.told(now, &input);
+        }
+        self.swarm.handle(now, input);
+    }
+
+    /// See [`Swarm::handle_timeout`].
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
+        if let Some(tape) = &mut self.tape {
+            tape.reel().recorder.timeout(now);
+        }
+        self.swarm.handle_timeout(now);
+    }
+
+    /// See [`Swarm::poll_output`].
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        let output = self.swarm.poll_output();
+        if let Some(tape) = &mut self.tape {
+            match &output {
+                Some(output) => tape.reel().recorder.did(output),
+                None => tape.reel().pass_on(),
+            }
+        }
+        output
+    }
+
+    /// See [`Swarm::take_over`].
+    pub(crate) fn take_over(&mut self, now: Time, before: Brain) {
+        if let Some(tape) = &mut self.tape {
+            tape.reel().recorder.take_over(now);
+        }
+        self.swarm.take_over(now, before.swarm);
+    }
+
+    /// See [`Swarm::take_metadata`].
+    pub(crate) fn take_metadata(&mut self) -> Option<Vec<u8>> {
+        self.swarm.take_metadata()
+    }
+}
+
+/// What changes nothing needs no recording.
+impl Deref for Brain {
+    type Target = Swarm;
+
+    fn deref(&self) -> &Swarm {
+        &self.swarm
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_ends_it_too_soon_does_not_wait_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.rec");
+        let tape = Tape::create(&path).unwrap();
+        let threaded = tape.thread().unwrap();
+        assert!(tape.thread().is_none(), "one writes to it at a time");
+        assert!(tape.clone().finish().unwrap_err().to_string().contains("has not stopped"));
+        drop(threaded);
+        assert!(tape.thread().is_some(), "the reel is back");
+        let tape = Tape::create(&dir.path().join("b.rec")).unwrap();
+        drop(tape.thread());
+        assert_eq!(tape.finish().unwrap(), std::fs::metadata(dir.path().join("b.rec")).unwrap().len());
+    }
+}

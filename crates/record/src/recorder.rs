@@ -1,0 +1,134 @@
+//! Writing.
+
+use crate::digest::Outputs;
+use crate::frame::{Frame, Told};
+use crate::limits::CHUNK_LEN;
+use alloc::string::String;
+use alloc::vec::Vec;
+use crc::{CRC_32_ISCSI, Crc};
+use swarm::{Config, Input, Output};
+use types::{Bitfield, InfoHash, Lengths, Time};
+
+/// The first bytes of a recording; the last one is the version of the form.
+pub const MAGIC: [u8; 16] = *b"rawtorrent rec\x00\x01";
+
+pub(crate) const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+
+/// Bytes of a chunk before its records.
+pub(crate) const CHUNK_HEADER: usize = 8;
+
+/// Writes down what a swarm is told. Every call of the swarm is to be told, in order.
+#[derive(Debug)]
+pub struct Recorder {
+    /// What goes out first.
+    head: Vec<u8>,
+    /// Records of the chunk that is being filled.
+    records: Vec<u8>,
+    last: Time,
+    /// Outputs that are not written down yet.
+    taken: Outputs,
+}
+
+impl Recorder {
+    /// A recorder that notes down first who made the recording, as `rawtorrent 0.1.0`.
+    pub fn new(by: &str) -> Recorder {
+        let (records, last, taken) = (Vec::new(), Time::ZERO, Outputs::default());
+        let mut recorder = Recorder { head: MAGIC.into(), records, last, taken };
+        recorder.put(&Frame::By(String::from(by)));
+        recorder
+    }
+
+    /// A swarm begins: what [`Swarm::new`](swarm::Swarm::new) is given.
+    pub fn begin(&mut self, config: &Config, lengths: &Lengths, have: &Bitfield, seed: u64, now: Time) {
+        let (total, piece_length) = (lengths.total(), lengths.piece_length());
+        let (at, config, have) = (self.at(now), config.into(), have.as_bytes().into());
+        self.put(&Frame::Begin { at, config, total, piece_length, have, seed });
+    }
+
+    /// The same of [`Swarm::of_unknown`](swarm::Swarm::of_unknown).
+    pub fn begin_unknown(
+        &mut self,
+        config: &Config,
+        info_hash: InfoHash,
+        wants_content: bool,
+        seed: u64,
+        now: Time,
+    ) {
+        let (at, config, info_hash) = (self.at(now), config.into(), info_hash.into());
+        self.put(&Frame::BeginUnknown { at, config, info_hash, wants_content, seed });
+    }
+
+    /// The swarm that began last takes over what the one before it has.
+    pub fn take_over(&mut self, now: Time) {
+        let after = self.after(now);
+        self.put(&Frame::TakeOver { after });
+    }
+
+    /// [`Swarm::handle`](swarm::Swarm::handle).
+    pub fn told(&mut self, now: Time, input: &Input<'_>) {
+        let after = self.after(now);
+        self.put(&Frame::Told { after, what: Told::of(input) });
+    }
+
+    /// [`Swarm::handle_timeout`](swarm::Swarm::handle_timeout).
+    pub fn timeout(&mut self, now: Time) {
+        let after = self.after(now);
+        self.put(&Frame::Timeout { after });
+    }
+
+    /// What [`Swarm::poll_output`](swarm::Swarm::poll_output) said.
+    pub fn did(&mut self, output: &Output) {
+        self.taken.add(output);
+    }
+
+    /// A chunk, if one is full.
+    pub fn full_chunk(&mut self) -> Option<Vec<u8>> {
+        (self.records.len() >= CHUNK_LEN).then(|| self.chunk())
+    }
+
+    /// All that is there, though it be no full chunk.
+    pub fn chunk(&mut self) -> Vec<u8> {
+        let mut chunk = core::mem::take(&mut self.head);
+        if !self.records.is_empty() {
+            let len = u32::try_from(self.records.len()).expect("a chunk and one record");
+            chunk.extend(len.to_le_bytes());
+            chunk.extend(CRC.checksum(&self.records).to_le_bytes());
+            chunk.append(&mut self.records);
+        }
+        chunk
+    }
+
+    /// The last chunk: the recording is whole.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.note_outputs();
+        self.put(&Frame::End);
+        self.chunk()
+    }
+
+    fn at(&mut self, now: Time) -> u64 {
+        self.note_outputs();
+        self.last = now;
+        now.as_nanos()
+    }
+
+    fn after(&mut self, now: Time) -> u64 {
+        self.note_outputs();
+        let after = now.as_nanos().saturating_sub(self.last.as_nanos());
+        self.last = self.last.max(now);
+        after
+    }
+
+    /// Before the next input: which outputs came before it.
+    fn note_outputs(&mut self) {
+        let Outputs { count, digest } = self.taken;
+        if count > 0 {
+            self.put(&Frame::Did { count, digest });
+            self.taken.count = 0;
+        }
+    }
+
+    fn put(&mut self, frame: &Frame<'_>) {
+        let records = core::mem::take(&mut self.records);
+        self.records = postcard::to_extend(frame, records).expect("memory is all it takes");
+    }
+}

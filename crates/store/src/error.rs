@@ -1,0 +1,52 @@
+//! What can go wrong, in words for people.
+
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why a store cannot be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("another rawtorrent uses {}; stop it first, or choose another state directory", .0.display())]
+    InUse(PathBuf),
+    /// It was written by a newer version.
+    #[error("{} was written by a newer rawtorrent (format {found}, this one knows {known}); use that one", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest that is known here.
+        known: i64,
+    },
+    /// Files or folders cannot be made, read or written.
+    #[error("cannot keep state in {}: {reason}; choose another state directory", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+}
+
+/// Why a commit was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// Nothing of it was written.
+    #[error("state cannot be saved: {0}")]
+    Failed(String),
+    /// A key or a value is too long; nothing was written.
+    #[error("state cannot be saved: a value is too large")]
+    TooLarge,
+    /// Too many wait already; nothing was written.
+    #[error("state cannot be saved: too much waits for the disk already; try again later")]
+    Busy,
+    /// It is not known whether it was or will be written.
+    #[error("state cannot be saved within ten seconds: the disk of the state directory does not answer")]
+    NoAnswer,
+    /// The store was closed; nothing was written.
+    #[error("state cannot be saved any more: the session has ended")]
+    Closed,
+}

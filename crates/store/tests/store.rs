@@ -1,0 +1,301 @@
+//! A store from outside: what is acknowledged is there again, and damage is told and never believed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use store::limits::{COMMIT_DEADLINE, MAX_KEY, MAX_QUEUED, MAX_VALUE};
+use store::{Change, CommitError, OpenError, Opened, Store, Table};
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn value(number: u32) -> Vec<u8> {
+    (0..300 + number % 50).map(|at| u8::try_from((at * 31 + number * 7) % 256).unwrap()).collect()
+}
+
+/// A store with `count` values in each table, closed.
+fn filled(dir: &Path, count: u32) {
+    block_on(async {
+        let (store, _) = Store::open(dir).unwrap();
+        for table in Table::ALL {
+            let changes = (0..count).map(|number| Change::put(table, number.to_be_bytes(), value(number)));
+            store.commit(changes.collect()).await.unwrap();
+        }
+        store.close().await;
+    });
+}
+
+#[test]
+fn what_was_acknowledged_is_there_again() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 5);
+    block_on(async {
+        let (store, opened) = Store::open(dir.path()).unwrap();
+        assert_eq!(opened, Opened::default());
+        let changes = vec![
+            Change::remove(Table::Torrents, 1_u32.to_be_bytes()),
+            Change::put(Table::Torrents, 2_u32.to_be_bytes(), *b"other"),
+            Change::put(Table::Torrents, *b"new", Vec::new()),
+            Change::put_if_absent(Table::Torrents, *b"new", *b"late"),
+            Change::put_if_absent(Table::Torrents, 3_u32.to_be_bytes(), *b"late"),
+            Change::put_if_absent(Table::Torrents, *b"newer", *b"first"),
+        ];
+        store.commit(changes).await.unwrap();
+        store.close().await;
+
+        let (store, _) = Store::open(dir.path()).unwrap();
+        let loaded = store.load(Table::Torrents).await.unwrap();
+        assert!(loaded.damaged.is_empty());
+        let found: BTreeMap<_, _> = loaded.rows.into_iter().collect();
+        let mut expected: BTreeMap<Vec<u8>, Vec<u8>> =
+            [0, 3, 4].map(|number: u32| (number.to_be_bytes().into(), value(number))).into();
+        expected.insert(2_u32.to_be_bytes().into(), b"other".into());
+        expected.insert(b"new".into(), Vec::new());
+        expected.insert(b"newer".into(), b"first".into());
+        assert_eq!(found, expected);
+        assert_eq!(store.get(Table::Metainfo, &1_u32.to_be_bytes()).await.unwrap(), Some(value(1)));
+        assert_eq!(store.get(Table::Metainfo, b"none").await.unwrap(), None);
+    });
+}
+
+#[test]
+fn many_at_once_are_all_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(async {
+        let (store, _) = Store::open(dir.path()).unwrap();
+        let store = std::sync::Arc::new(store);
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..1000_u32 {
+            let store = store.clone();
+            tasks.spawn(async move {
+                store.commit(vec![Change::put(Table::Progress, number.to_be_bytes(), value(number))]).await
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap().unwrap();
+        }
+        assert_eq!(store.load(Table::Progress).await.unwrap().rows.len(), 1000);
+    });
+}
+
+#[test]
+fn what_is_too_long_is_refused_and_harms_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(async {
+        let (store, _) = Store::open(dir.path()).unwrap();
+        let put = |key: usize, value: usize| vec![Change::put(Table::Session, vec![1; key], vec![2; value])];
+        assert_eq!(store.commit(put(MAX_KEY + 1, 1)).await, Err(CommitError::TooLarge));
+        assert_eq!(store.commit(put(1, MAX_VALUE + 1)).await, Err(CommitError::TooLarge));
+        store.commit(put(MAX_KEY, MAX_VALUE)).await.unwrap();
+        assert_eq!(store.load(Table::Session).await.unwrap().rows.len(), 1);
+    });
+}
+
+#[test]
+fn a_queue_that_is_full_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(async {
+        let (store, _) = Store::open(dir.path()).unwrap();
+        // The thread takes up to a group of them meanwhile; nobody waits for an answer.
+        let commits = (0..u32::try_from(MAX_QUEUED * 4).unwrap()).map(|number| {
+            store.commit(vec![Change::put(Table::Session, number.to_be_bytes(), vec![0; 100])])
+        });
+        let mut commits: Vec<_> = commits.map(Box::pin).collect();
+        let mut busy = 0;
+        for commit in &mut commits {
+            let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(commit.as_mut().poll(cx))).await;
+            busy += usize::from(polled == std::task::Poll::Ready(Err(CommitError::Busy)));
+        }
+        assert!(busy > 0, "as many as that cannot have been written meanwhile");
+    });
+}
+
+#[test]
+fn a_disk_that_does_not_answer_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 1);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let (store, _) = Store::open(dir.path()).unwrap();
+        // As long as somebody else writes, nothing is written.
+        let other = rusqlite::Connection::open(dir.path().join("session.db")).unwrap();
+        other.execute_batch("begin immediate").unwrap();
+        let asked = tokio::time::Instant::now();
+        let put = vec![Change::put(Table::Session, *b"key", *b"value")];
+        assert_eq!(store.commit(put).await, Err(CommitError::NoAnswer));
+        assert_eq!(asked.elapsed().as_secs(), COMMIT_DEADLINE.as_secs());
+    });
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Store::open(dir.path()).unwrap();
+    assert!(matches!(Store::open(dir.path()), Err(OpenError::InUse(_))));
+    block_on(first.0.close());
+    assert!(Store::open(dir.path()).is_ok());
+}
+
+#[test]
+fn a_newer_format_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 3);
+    let path = dir.path().join("session.db");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.pragma_update(None, "user_version", 7).unwrap();
+    database.execute("update format set format = 7", []).unwrap();
+    drop(database);
+    let before = fs::read(&path).unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 7, known: 2, .. }), "{error}");
+    assert!(error.to_string().contains("newer rawtorrent"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+/// A database as the first format had it.
+fn of_format_1(dir: &Path, count: u32) {
+    filled(dir, count);
+    let database = rusqlite::Connection::open(dir.join("session.db")).unwrap();
+    database
+        .execute_batch("drop table blocks; update format set format = 1; pragma user_version = 1")
+        .unwrap();
+}
+
+#[test]
+fn an_older_format_is_kept_and_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    of_format_1(dir.path(), 20);
+    for broken_off in [true, false] {
+        if broken_off {
+            fs::write(dir.path().join("session-format-1.new"), "half a copy").unwrap();
+            fs::write(dir.path().join("session-format-1.db"), "of an upgrade that never ended").unwrap();
+        }
+        block_on(async {
+            let wanted = [Table::Torrents, Table::Blocks];
+            let (store, opened) = Store::open_and_load(dir.path(), &wanted).unwrap();
+            assert_eq!(opened.upgraded.is_some(), broken_off, "once");
+            assert_eq!(opened.damaged, None);
+            let rows = wanted.map(|table| opened.tables[&table].rows.len());
+            assert_eq!(rows, if broken_off { [20, 0] } else { [20, 1] });
+            store.commit(vec![Change::put(Table::Blocks, *b"key", *b"value")]).await.unwrap();
+            store.close().await;
+        });
+    }
+    // What was kept can be used by the version that wrote it.
+    let kept = rusqlite::Connection::open(dir.path().join("session-format-1.db")).unwrap();
+    let count = |table| kept.query_row(&format!("select count(*) from {table}"), [], |row| row.get(0));
+    let (torrents, format): (i64, i64) = (
+        count("torrents").unwrap(),
+        kept.query_row("select format from format", [], |row| row.get(0)).unwrap(),
+    );
+    assert_eq!((torrents, format), (20, 1));
+    assert!(count("blocks").is_err());
+}
+
+#[test]
+fn without_a_copy_nothing_is_upgraded() {
+    let dir = tempfile::tempdir().unwrap();
+    of_format_1(dir.path(), 1);
+    fs::create_dir(dir.path().join("session-format-1.new")).unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    assert!(error.to_string().contains("session-format-1.db"), "{error}");
+    let database = rusqlite::Connection::open(dir.path().join("session.db")).unwrap();
+    let format: i64 = database.query_row("select format from format", [], |row| row.get(0)).unwrap();
+    assert_eq!(format, 1);
+}
+
+#[test]
+fn what_is_noted_is_there_again_too() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(async {
+        let (store, _) = Store::open(dir.path()).unwrap();
+        store.note(vec![Change::put(Table::Blocks, *b"key", *b"noted")]).await.unwrap();
+        assert_eq!(store.get(Table::Blocks, b"key").await.unwrap(), Some(b"noted".to_vec()));
+        // As it is when the process is killed: nothing is closed.
+        let other = tempfile::tempdir().unwrap();
+        for file in ["session.db", "session.db-wal"] {
+            fs::copy(dir.path().join(file), other.path().join(file)).unwrap();
+        }
+        let (after, _) = Store::open(other.path()).unwrap();
+        assert_eq!(after.get(Table::Blocks, b"key").await.unwrap(), Some(b"noted".to_vec()));
+    });
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let error = Store::open(&dir.path().join("file/state")).unwrap_err();
+    assert!(error.to_string().contains("file/state"), "{error}");
+}
+
+#[test]
+fn a_flipped_format_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 3);
+    let database = rusqlite::Connection::open(dir.path().join("session.db")).unwrap();
+    database.pragma_update(None, "user_version", 3).unwrap();
+    drop(database);
+    block_on(async {
+        let (store, opened) = Store::open(dir.path()).unwrap();
+        assert!(opened.damaged.is_some());
+        assert_eq!(store.load(Table::Torrents).await.unwrap().rows.len(), 3);
+    });
+}
+
+/// Five hundred kinds of damage: the store opens, never panics, and holds nothing but what was written.
+#[test]
+fn damage_is_told_and_never_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 400);
+    let good = fs::read(dir.path().join("session.db")).unwrap();
+    let mut rng = fastrand::Rng::with_seed(7);
+    let (mut whole, mut aside, mut kept) = (0, 0, 0);
+    for number in 0..500 {
+        let state = dir.path().join(format!("state{number}"));
+        fs::create_dir(&state).unwrap();
+        let mut bytes = good.clone();
+        let at = rng.usize(..bytes.len());
+        match number % 5 {
+            0 => bytes.truncate(at),
+            1 => {
+                let end = (at + 4096).min(bytes.len());
+                bytes[at..end].fill(0);
+            }
+            2 => rng.fill(&mut bytes[..at.min(4096)]),
+            _ => bytes[at] ^= 1 << rng.u32(..8),
+        }
+        fs::write(state.join("session.db"), &bytes).unwrap();
+        block_on(async {
+            let (store, opened) = Store::open(&state).unwrap();
+            let (mut rows, mut damaged) = (0, 0);
+            for table in Table::ALL {
+                let loaded = store.load(table).await.unwrap();
+                for (key, found) in &loaded.rows {
+                    let number = u32::from_be_bytes(key[..].try_into().unwrap());
+                    assert_eq!(*found, value(number), "{table:?} {number}");
+                }
+                rows += loaded.rows.len();
+                damaged += loaded.damaged.len();
+            }
+            whole += usize::from(rows == 2000);
+            kept += rows;
+            aside += usize::from(opened.damaged.is_some());
+            if let Some(aside) = &opened.damaged {
+                assert!(aside.exists() && *aside != state.join("session.db"));
+            } else if rows + damaged < 2000 {
+                panic!("{number}: {rows} rows and {damaged} damaged ones, and nothing is told");
+            }
+            // It can be used, whatever was wrong.
+            store.commit(vec![Change::put(Table::Session, *b"new\0", *b"x")]).await.unwrap();
+            store.close().await;
+        });
+        fs::remove_dir_all(&state).unwrap();
+    }
+    println!("whole {whole}, put aside {aside} of 500; {kept} of {} rows kept", 500 * 2000);
+    assert!(whole > 10 && aside > 100, "{whole} whole, {aside} put aside");
+    assert!(kept > 500 * 2000 / 2, "{kept}");
+}

@@ -1,0 +1,180 @@
+//! Two hundred of them at once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{A_WHILE, PIECES, Seeding, full, sized, wait_until_ready};
+use crate::common::{Home, LIMIT, start};
+use rawtorrent_tests::content::Sample;
+use rawtorrent_tests::free_addr;
+use rawtorrent_tests::peer::{
+    FAST, FAST_EXTENDED, FakeSeed, PLAIN, RawPeer, Serving, full_bitfield, id, message, request,
+};
+use rawtorrent_tests::score::score;
+
+/// What one of the crowd says: what it can, what comes first, and what is repeated. It never reads.
+fn speech(kind: usize) -> ([u8; 8], Vec<u8>, Vec<u8>) {
+    let interested = message(id::INTERESTED, &[]);
+    let ask = |piece, len| message(id::REQUEST, &request(piece, 0, len));
+    let (reserved, first, one) = match kind % KINDS {
+        0 => (PLAIN, interested, ask(0, 0x4000)),
+        1 => (FAST, interested, ask(0, 0x2_0000)),
+        // Each pair is a reject that it does not read.
+        2 => (FAST, interested, [ask(1, 0x4000), message(id::CANCEL, &request(1, 0, 0x4000))].concat()),
+        3 => {
+            let hello = message(id::EXTENDED, b"\0d1:md11:ut_metadatai9eee");
+            (FAST_EXTENDED, hello, message(id::EXTENDED, b"\x02d8:msg_typei0e5:piecei0ee"))
+        }
+        // A message of a megabyte that comes to no end.
+        4 => {
+            let first = [&0x10_0000_u32.to_be_bytes()[..], &[id::EXTENDED, 99], &vec![7; 0xf_f000]].concat();
+            return (FAST_EXTENDED, first, Vec::new());
+        }
+        // And some that do.
+        5 => (FAST_EXTENDED, Vec::new(), message(id::EXTENDED, &vec![99; 0xf_0000])),
+        6 => (PLAIN, Vec::new(), [interested, message(id::NOT_INTERESTED, &[])].concat()),
+        _ => (FAST, Vec::new(), message(id::BITFIELD, &full_bitfield(PIECES))),
+    };
+    let count = (64_usize << 10).div_ceil(one.len());
+    (reserved, first, one.repeat(count))
+}
+
+/// Kinds of speeches.
+const KINDS: usize = 8;
+
+/// Says so many bytes at most, as far as they are taken.
+fn speak(peer: &mut RawPeer, first: &[u8], again: &[u8], bytes: usize) {
+    let mut sent = first.len();
+    let mut taken = peer.push(first, A_WHILE).is_ok_and(|taken| taken == first.len());
+    while taken && sent < bytes && !again.is_empty() {
+        taken = peer.push(again, A_WHILE).is_ok_and(|taken| taken == again.len());
+        sent += again.len();
+    }
+}
+
+/// The most memory that a seed comes to have, in MiB, when two hundred speak, each one of `kinds`; and how many got in.
+fn peak_memory(kinds: &[usize], bytes: usize) -> (u64, usize) {
+    let mut seeding = Seeding::start();
+    let crowd: Vec<_> = kinds
+        .iter()
+        .cycle()
+        .take(CROWD)
+        .map(|&kind| {
+            let (reserved, first, again) = speech(kind);
+            let peer = seeding.connect(reserved);
+            thread::spawn(move || {
+                let mut peer = peer.ok()?;
+                speak(&mut peer, &first, &again, bytes);
+                Some(peer)
+            })
+        })
+        .collect();
+    let crowd: Vec<_> = crowd.into_iter().filter_map(|peer| peer.join().unwrap()).collect();
+    let peak = seeding.session.process.peak_memory().unwrap() >> 20;
+    let there = crowd.len();
+    let stay = crowd.into_iter().map(|mut peer| !peer.closes_within(Duration::from_millis(5)).unwrap());
+    println!("kinds {kinds:?}: {peak} MiB, {there} got in, {} stayed", stay.filter(|stays| *stays).count());
+    seeding.assert_serves();
+    (peak, there)
+}
+
+/// As many as are let in at once.
+const CROWD: usize = 200;
+
+#[test]
+fn memory_with_two_hundred_of_them() {
+    // All kinds at once; then, those that others can't be slowed down by, two hundred of the same.
+    let mut crowds = vec![(0..KINDS).collect::<Vec<_>>(), vec![0], vec![2], vec![4]];
+    if full() {
+        crowds.extend((0..KINDS).filter(|kind| ![0, 2, 4].contains(kind)).map(|kind| vec![kind]));
+    }
+    let bytes = sized(8 << 20, 40 << 20);
+    let peaks: Vec<u64> = crowds
+        .iter()
+        .map(|kinds| {
+            let (peak, there) = peak_memory(kinds, bytes);
+            assert!(there > CROWD * 9 / 10, "{there} got in");
+            assert!(peak < 256, "{peak} MiB, kinds {kinds:?}");
+            peak
+        })
+        .collect();
+    score(
+        "memory_with_two_hundred_of_them",
+        "crowds of 200 that flood in eight ways and read nothing",
+        (crowds.len() * CROWD) as u64,
+        &format!("peak memory {} MiB", peaks.iter().max().unwrap()),
+        "below 256 MiB",
+    );
+}
+
+/// What is transferred beside a crowd: long enough to be measured.
+const LARGE: Sample = Sample { name: "large.bin", layout: &[("", 256 << 20)] };
+
+/// Downloads [`LARGE`] from an honest seed while so many others do their worst; how long that took.
+fn transfer(hostile: usize, content: &Arc<Vec<u8>>) -> Duration {
+    let home = Home::new(LARGE);
+    let honest = FakeSeed::start(Serving::all(home.info_hash, Arc::clone(content))).unwrap();
+    let addr = free_addr().unwrap();
+    let mut command = home.command();
+    command.arg("download").arg(&home.torrent).arg("-o").arg(home.out());
+    command.args(["--no-trackers", "--json", "--listen", &addr.to_string()]);
+    let started = Instant::now();
+    let mut session = start(command.args(["--peer", &honest.addr.to_string()]));
+    wait_until_ready(addr, home.info_hash);
+    let over = Arc::new(AtomicBool::new(false));
+    let crowd: Vec<_> = (0..hostile).map(|number| heckler(number, addr, home.info_hash, &over)).collect();
+    let status = session.process.wait(LIMIT).unwrap();
+    let took = started.elapsed();
+    over.store(true, Ordering::Relaxed);
+    crowd.into_iter().for_each(|heckler| heckler.join().unwrap());
+    assert_eq!(status.code(), Some(0), "{}", session.process.stderr());
+    took
+}
+
+/// Comes again and again until it is `over`.
+fn heckler(
+    number: usize,
+    addr: SocketAddr,
+    info_hash: [u8; 20],
+    over: &Arc<AtomicBool>,
+) -> thread::JoinHandle<()> {
+    let over = Arc::clone(over);
+    thread::spawn(move || {
+        let (reserved, first, again) = speech(number);
+        while !over.load(Ordering::Relaxed) {
+            let Ok(mut peer) = RawPeer::connect(addr, reserved, info_hash) else { return };
+            speak(&mut peer, &first, &again, 1 << 20);
+            let _ = peer.closes_within(A_WHILE);
+        }
+    })
+}
+
+#[test]
+fn others_keep_their_rate() {
+    if !full() {
+        println!("measured in the longer run alone");
+        return;
+    }
+    let content = Arc::new(LARGE.stream());
+    let pairs = 10;
+    let mut ratios: Vec<f64> = (0..pairs)
+        .map(|_| {
+            let alone = transfer(0, &content).as_secs_f64();
+            alone / transfer(24, &content).as_secs_f64()
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios[pairs / 2];
+    println!("rates beside a crowd, over those alone: {ratios:.2?}");
+    score(
+        "others_keep_their_rate",
+        "24 peers that flood and come again, beside a transfer from an honest one; pairs",
+        pairs as u64,
+        &format!("{:.0} % of the rate without them (median)", median * 100.0),
+        "at least 90 %",
+    );
+    assert!(median >= 0.9, "{ratios:.2?}");
+}

@@ -1,0 +1,5 @@
+//! A hostile world of peers. The scoreboard (`cargo xtask hostile`) runs these and their controls.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail like a test")]
+
+mod common;
+mod hostile;

@@ -1,0 +1,288 @@
+//! What is bounded, by how much, and which test reaches it: read from the code, kept in `docs/limits.md`.
+//!
+//! A constant is a *limit* if its name says so (`MAX_…`, or an end of [`read::ENDS`]), if its comment says
+//! what happens "at the limit", or if it is a field of a `Limits` or `Bounds`. Of each limit, a test has to speak. What else stands in a `limits.rs`, and every
+//! other time, is a *figure*: it says how often or how much at a time, and nothing is refused for it.
+
+mod read;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::Findings;
+use read::{Constant, Tests};
+
+/// The page, from the workspace's root.
+const PAGE: &str = "docs/limits.md";
+
+/// Crates whose constants are no bounds of the product: it models other people's lines and disks.
+const LEFT_OUT: &[&str] = &["sim"];
+
+/// Limits that no test speaks of. The list only gets shorter: whatever is new comes with a test.
+const UNREACHED: &[&str] = &[
+    "cli::chatter::MAX_COMPLAINTS",
+    "cli::demo::TIME_LIMIT",
+    "cli::dht/secret::MAX_FILE",
+    "cli::dht/walker::NAME_TIMEOUT",
+    "cli::units::MAX_DECIMALS",
+    "dht::MAX_PINGS",
+    "dht::BOOTSTRAP_RETRY_MAX",
+    "dht::MAX_STARTERS",
+    "dht::MAX_SAVED_ASKED",
+    "dht::DATAGRAM.max_input",
+    "dht::DATAGRAM.max_depth",
+    "dht::DATAGRAM.max_values",
+    "dht::MAX_TRANSACTION_LEN",
+    "dht::MAX_VALUES",
+    "dht::MAX_NODES",
+    "dht::MAX_SAMPLES",
+    "dht::MAX_QUERIES",
+    "dht::MAX_LOOKUP_QUERIES",
+    "dht::MAX_BLOOM_ESTIMATE",
+    "dht::MAX_FOUND",
+    "dht::MAX_TOKEN_LEN",
+    "dht::MAX_PEERS",
+    "dht::MAX_ANSWER_PEERS",
+    "dht::MAX_ITEM_LEN",
+    "dht::ITEM.max_input",
+    "dht::ITEM.max_depth",
+    "dht::ITEM.max_values",
+    "dht::MAX_SALT_LEN",
+    "dht::MAX_EXTERNAL_VOTES",
+    "dht::node/client::MAX_TEXT_CHARS",
+    "engine::dht/host::MAX_BOOTSTRAP",
+    "engine::dht/host::NAME_TIMEOUT",
+    "engine::dht/saved::MAX_LEN",
+    "engine::dht::FOUND_QUEUE",
+    "engine::dht::MAX_NAMED_NODES",
+    "engine::dials::MAX_REMEMBERED",
+    "engine::driver/farewell::END_DEADLINE",
+    "engine::driver/fetching::MAX_NAMED_PEERS",
+    "engine::driver/fetching::LOOKUP_TIMEOUT",
+    "engine::driver/peers::PEER_QUEUE",
+    "engine::driver/web_seeds::RETRY_MAX",
+    "engine::driver::GUEST_QUEUE",
+    "engine::lsd::FOUND_QUEUE",
+    "engine::meet::CONNECT_TIMEOUT",
+    "engine::saved::MAX_FILES",
+    "engine::session::SHUTDOWN_DEADLINE",
+    "lsd::MAX_HEARD",
+    "metainfo::create::MAX_PIECE_LENGTH",
+    "metainfo::lib::MAX_PIECE_LENGTH",
+    "metainfo::magnet/parse::MAX_HOST_LEN",
+    "net::conn::SEND_LIMIT",
+    "net::conn::PIPES_MOST",
+    "net::conn::PIPES_KEPT",
+    "net::dht::MAX_DATAGRAM",
+    "net::handshake::HANDSHAKE_TIMEOUT",
+    "net::http::MAX_REDIRECTS",
+    "net::http::CONNECT_TIMEOUT",
+    "net::lsd/interface::MAX_INTERFACES",
+    "net::tracker_server::MAX_PACKET",
+    "net::udp_tracker::MAX_ADDRESSES",
+    "net::udp_tracker::LOOKUP_TIMEOUT",
+    "net::udp_tracker::MAX_PACKET",
+    "storage::LANE_QUEUE",
+    "storage::READ_QUEUE",
+    "storage::WORK_QUEUE",
+    "storage::HELD_PER_TORRENT",
+    "storage::HELD_PER_POOL",
+    "storage::MAX_WRITE_BLOCKS",
+    "storage::READ_CACHE_RUNS",
+    "storage::SPARE_RUNS",
+    "storage::OPEN_FILES",
+    "storage::SYNC_THREADS",
+    "storage::MAX_WALKED_FILES",
+    "swarm::allowed_fast::MAX_HASHES",
+    "swarm::MAX_RECENT_DIALS",
+    "swarm::MAX_REQUEST_LEN",
+    "swarm::SLOT_WAIT_MAX",
+    "swarm::METADATA_HOLD_MAX",
+    "swarm::metadata::MAX_TURN_DOUBLINGS",
+    "swarm::window::MAX_ROUND_TRIP",
+    "swarm::window::MAX_RATE",
+    "tracker::http::MAX_BODY",
+    "tracker::http::LIMITS.max_input",
+    "tracker::http::LIMITS.max_depth",
+    "wire::ext/mod::LIMITS.max_input",
+    "wire::ext/mod::LIMITS.max_depth",
+    "wire::ext/mod::LIMITS.max_values",
+];
+
+/// Holds the code against the page.
+pub(super) fn check(root: &Path, findings: &mut Findings) -> Result<()> {
+    let (constants, tests) = read_all(root)?;
+    judge(&constants, &tests, UNREACHED, findings);
+    let page = fs::read_to_string(root.join(PAGE)).unwrap_or_default();
+    if page != render(&constants, &tests) {
+        findings
+            .errors
+            .push(format!("{PAGE} is not what the code says: `cargo xtask limits` writes it anew"));
+    }
+    Ok(())
+}
+
+/// Writes the page anew.
+pub(crate) fn write(root: &Path) -> Result<()> {
+    let (constants, tests) = read_all(root)?;
+    fs::write(root.join(PAGE), render(&constants, &tests)).context(PAGE)?;
+    let limits = constants.iter().filter(|constant| constant.is_limit).count();
+    println!("{PAGE}: {limits} limits, {} figures", constants.len() - limits);
+    Ok(())
+}
+
+fn read_all(root: &Path) -> Result<(Vec<Constant>, Tests)> {
+    let (mut constants, mut tests) = (Vec::new(), Tests::default());
+    for krate in super::text::directories(&root.join("crates"))? {
+        let name = krate.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        tests.read(root, &krate)?;
+        if !LEFT_OUT.contains(&name.as_str()) {
+            read::constants(root, &krate, &name, &mut constants)?;
+        }
+    }
+    tests.read(root, &root.join("tests"))?;
+    Ok((constants, tests))
+}
+
+fn judge(constants: &[Constant], tests: &Tests, unreached: &[&str], findings: &mut Findings) {
+    let limits: Vec<_> = constants.iter().filter(|constant| constant.is_limit).collect();
+    for limit in &limits {
+        let named = tests.of(limit, constants).is_some();
+        match (named, unreached.contains(&limit.full_name().as_str())) {
+            (false, false) => findings.errors.push(format!(
+                "{}: no test names {}: a limit comes with a test that reaches it",
+                limit.file, limit.name
+            )),
+            (true, true) => findings
+                .errors
+                .push(format!("{} has a test: strike it off the list of those without", limit.full_name())),
+            _ => {}
+        }
+    }
+    let known = |name: &str| limits.iter().any(|limit| limit.full_name() == name);
+    for gone in unreached.iter().filter(|name| !known(name)) {
+        findings
+            .errors
+            .push(format!("there is no limit {gone}: strike it off the list of those without a test"));
+    }
+}
+
+fn render(constants: &[Constant], tests: &Tests) -> String {
+    let ends: String = read::ENDS.iter().map(|end| format!(", `…{end}`")).collect();
+    let mut page = format!(
+        "# Limits\n\n\
+         Written by `cargo xtask limits` from the code; `cargo xtask check` is red when it is stale, and when a limit has no\n\
+         test that names it. A **limit** is a constant whose name\n\
+         (`MAX_…`{ends}) or\n\
+         comment (\"at the limit\") says so, or a field of a set of limits; the test is one that reaches it. **Figures** say\n\
+         how often, how long or how much at a time; nothing is refused for them.\n",
+    );
+    let mut by_crate: BTreeMap<&str, (Vec<&Constant>, Vec<&Constant>)> = BTreeMap::new();
+    for constant in constants {
+        let (limits, figures) = by_crate.entry(&constant.krate).or_default();
+        if constant.is_limit { limits.push(constant) } else { figures.push(constant) }
+    }
+    for (krate, (limits, figures)) in by_crate {
+        let _ = write!(page, "\n## {krate}\n");
+        if !limits.is_empty() {
+            page.push_str(
+                "\n| limit | value | what it bounds, and what happens there | test |\n|---|---|---|---|\n",
+            );
+        }
+        for limit in limits {
+            let test = tests.of(limit, constants).map_or("–".into(), |test| format!("`{test}`"));
+            let _ = writeln!(page, "| `{}` | {} | {} | {test} |", limit.shown(), limit.value, limit.doc);
+        }
+        if !figures.is_empty() {
+            page.push_str("\n| figure | value | what it says |\n|---|---|---|\n");
+        }
+        for figure in figures {
+            let _ = writeln!(page, "| `{}` | {} | {} |", figure.shown(), figure.value, figure.doc);
+        }
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CODE: &str = "/// Peers that are kept; at the limit the\n/// oldest ([`Peer`](crate::Peer)) goes.\npub const KEPT: usize = 4 << 10;\n\n/// How long.\npub const MAX_WAIT: Duration = Duration::from_secs(2 * 60);\n\n/// How often.\nconst TICK: Duration = Duration::from_millis(250);\n";
+
+    fn read(file: &str, code: &str, test: &str) -> (Vec<Constant>, Tests) {
+        let mut constants = Vec::new();
+        read::constants_of(file, "planted", code, &mut constants);
+        let mut tests = Tests::default();
+        tests.read_text("crates/planted/src/tests.rs", test);
+        (constants, tests)
+    }
+
+    fn errors(code: &str, test: &str, unreached: &[&str]) -> Vec<String> {
+        let (constants, tests) = read("crates/planted/src/limits.rs", code, test);
+        let mut findings = Findings::default();
+        judge(&constants, &tests, unreached, &mut findings);
+        findings.errors
+    }
+
+    #[test]
+    fn a_limit_without_a_test_is_found() {
+        let test = "#[test]\nfn waits() {\n    assert!(wait(MAX_WAIT));\n}\n";
+        let found = errors(CODE, test, &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("no test names KEPT"), "{found:?}");
+        let both = format!("{test}#[test]\nfn keeps() {{\n    keep(KEPT + 1);\n}}\n");
+        assert_eq!(errors(CODE, &both, &[]), [""; 0]);
+    }
+
+    #[test]
+    fn an_import_is_no_test() {
+        let found = errors(CODE, "use super::{KEPT, MAX_WAIT};\n#[test]\nfn nothing() {}\n", &[]);
+        assert_eq!(found.len(), 2, "{found:?}");
+    }
+
+    #[test]
+    fn the_list_of_those_without_gets_shorter() {
+        assert_eq!(errors(CODE, "", &["planted::KEPT", "planted::MAX_WAIT"]), [""; 0]);
+        let test = "#[test]\nfn both() {\n    let _ = (KEPT, MAX_WAIT);\n}\n";
+        assert_eq!(errors(CODE, test, &["planted::KEPT", "planted::GONE"]).len(), 2);
+    }
+
+    #[test]
+    fn the_page_says_what_the_code_says() {
+        let test = "mod tests {\n    #[test]\n    fn both() {\n        let _ = (KEPT, MAX_WAIT);\n    }\n}\n";
+        let (constants, tests) = read("crates/planted/src/limits.rs", CODE, test);
+        let page = render(&constants, &tests);
+        let row = "| `KEPT` | 4 Ki | Peers that are kept; at the limit the oldest (`Peer`) goes. | `both` |";
+        assert!(page.contains(row), "{page}");
+        assert!(page.contains("| `MAX_WAIT` | 2 min | How long. | `both` |"), "{page}");
+        assert!(page.contains("| `TICK` | 250 ms | How often. |"), "{page}");
+    }
+
+    #[test]
+    fn fields_of_sets_of_limits_are_limits() {
+        let code = "pub struct Limits {\n    /// How deep; deeper is an error.\n    pub max_depth: usize,\n}\nimpl Limits {\n    pub const DEFAULT: Limits = Limits { max_depth: 100 };\n}\n";
+        let (constants, tests) = read("crates/planted/src/decode.rs", code, "");
+        assert_eq!(constants.len(), 1);
+        assert!(
+            render(&constants, &tests)
+                .contains("| `decode: DEFAULT.max_depth` | 100 | How deep; deeper is an error. | – |")
+        );
+    }
+
+    #[test]
+    fn of_two_with_one_name_each_needs_its_own_test() {
+        let mut constants = Vec::new();
+        for file in ["crates/planted/src/one.rs", "crates/planted/src/two.rs"] {
+            read::constants_of(file, "planted", "const MAX_PACKET: usize = 9;\n", &mut constants);
+        }
+        let mut tests = Tests::default();
+        tests.read_text("crates/planted/src/one.rs", "#[test]\nfn reached() {\n    MAX_PACKET;\n}\n");
+        assert!(tests.of(&constants[0], &constants).is_some());
+        assert!(tests.of(&constants[1], &constants).is_none());
+    }
+}

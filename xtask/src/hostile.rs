@@ -1,0 +1,289 @@
+//! The scoreboard of a hostile world: what was injected, how often, what happened, the bar, and for each test a sabotage
+//! of the program that must turn it red.
+//!
+//! Tests tell it of themselves in lines of tab-separated fields (`SCORE`, the test's name, what was injected, how often,
+//! what happened, the bar). A test that no control turns red says nothing, so one without is a failure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::run::{self, Tally};
+use crate::suite::{build_binary, must_build};
+
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+const FULL_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
+/// A control that takes longer is red as well: the test waits for what does not come.
+const CONTROL_LIMIT: Duration = Duration::from_secs(5 * 60);
+/// Where the longer command keeps the table.
+const REPORT: &str = "docs/reliability.md";
+/// Where the sabotaged binary is put.
+const SABOTAGED: &str = "target/hostile/rawtorrent";
+
+/// Where hostile tests are: those whose names begin with `hostile::`.
+struct Suite {
+    package: &'static str,
+    /// Which of its test binaries.
+    target: &'static [&'static str],
+    /// Whether it is the binary that is tested, and so is sabotaged; else it is the package.
+    tests_binary: bool,
+}
+
+const SUITES: &[Suite] = &[
+    Suite {
+        package: "rawtorrent-tests",
+        target: &["--test", "hostile_peers", "--test", "hostile_torrents"],
+        tests_binary: true,
+    },
+    Suite { package: "rawtorrent-net", target: &["--lib"], tests_binary: false },
+];
+
+/// The fault that must turn each test red; see `Planted` of the crate `swarm`, and `planted` of `net`.
+const CONTROLS: &[(&str, &str)] = &[
+    ("the_corpus_of_illegal_messages", "any-bitfield"),
+    ("every_field_of_every_message_in_every_state", "any-length"),
+    ("a_length_of_four_gigabytes", "any-length"),
+    ("every_request_of_a_flood_is_answered", "silent-drop"),
+    ("a_flood_that_nobody_can_be_told_is_too_much_waits", "never-held"),
+    ("a_million_requests_of_peers_that_read_nothing", "endless-queue"),
+    ("payload_that_nobody_asked_for", "uncounted-payload"),
+    ("a_choke_storm", "ignored-choke"),
+    ("a_have_storm_on_two_million_pieces", "slow-have"),
+    ("allowed_fast_and_suggest_floods", "long-memory"),
+    ("poisoned_blocks", "spared-liar"),
+    ("bit_fields_of_another_length", "any-bitfield"),
+    ("pieces_that_there_are_not", "any-have"),
+    ("promises_that_are_not_kept", "eager-again"),
+    ("duplicate_and_overlapping_blocks", "any-block"),
+    ("one_name_for_many", "twins"),
+    ("ourselves", "own-friend"),
+    ("slow_loris", "patient-handshake"),
+    ("every_piece_stalled_at_99_percent", "endless-patience"),
+    ("memory_with_two_hundred_of_them", "long-buffers"),
+    ("others_keep_their_rate", "slow-have"),
+    ("hostile_torrents_stay_below_their_folder", "stray-file"),
+    ("a_folder_that_turns_into_a_link_leads_nowhere", "followed-links"),
+    ("what_is_no_file_is_left_alone", "followed-links"),
+    ("names_draw_nothing_on_a_terminal", "raw-words"),
+    ("state_that_is_damaged_old_or_of_another_torrent", "any-record"),
+    ("clocks_jump_and_machines_sleep", "wall-clock"),
+    ("no_tracker_leads_inside", "no-zones"),
+    ("no_web_seed_leads_inside", "no-zones"),
+    ("a_web_seed_whose_name_changes_is_not_followed_inside", "no-zones"),
+    ("a_torrent_file_is_not_fetched_from_inside_by_way_of_a_redirect", "no-zones"),
+    ("bad_certificates_are_refused_everywhere", "any-certificate"),
+    ("spoofed_answers_change_nothing", "any-answer"),
+    ("slow_trackers_are_given_up_in_time", "patient-client"),
+    ("a_byte_every_ten_seconds_is_as_good_as_silence", "patient-client"),
+    ("floods_are_cut_off", "endless-body"),
+    ("what_trackers_claim_is_kept_within_bounds", "any-peer"),
+];
+
+/// What a test told of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Score {
+    name: String,
+    injected: String,
+    count: u64,
+    happened: String,
+    bar: String,
+}
+
+impl Score {
+    /// Reads a line; the harness may have begun it.
+    fn read(line: &str) -> Option<Score> {
+        let at = line.find("SCORE\t")?;
+        let fields: Vec<&str> = line[at..].split('\t').skip(1).collect();
+        let &[name, injected, count, happened, bar] = &fields[..] else { return None };
+        let own = str::to_owned;
+        Some(Score {
+            name: own(name),
+            injected: own(injected),
+            count: count.parse().ok()?,
+            happened: own(happened),
+            bar: own(bar),
+        })
+    }
+
+    /// What no failure in so many says of how often there is one (the rule of three).
+    fn at_most(&self) -> String {
+        #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+        let percent = 300.0 / self.count.max(1) as f64;
+        let shown = if percent < 0.01 { format!("{percent:.0e}") } else { format!("{percent:.2}") };
+        if percent >= 100.0 { "-".to_owned() } else { format!("at most {shown} % at 95 %") }
+    }
+}
+
+/// Runs the hostile tests, then their controls; prints the table, and in the longer run keeps it.
+pub(crate) fn run(root: &Path, full: bool) -> Result<Tally> {
+    let sabotaged = build_sabotaged(root)?;
+    build_binary(root)?;
+    let mut tally = Tally::default();
+    let mut table = String::from(
+        "| test | injected | how many | what happened | failures | bar | control |\n|---|---|---|---|---|---|---|\n",
+    );
+    for suite in SUITES {
+        let mut scores = BTreeMap::new();
+        must_build(
+            root,
+            &[&["test", "--locked", "--no-run", "--package", suite.package], suite.target].concat(),
+        )?;
+        let ran = run::watched(
+            "hostile",
+            suite.command(root, full),
+            if full { FULL_LIMIT } else { LIMIT },
+            |line| {
+                println!("{line}");
+                if let Some(score) = Score::read(line) {
+                    scores.insert(score.name.clone(), score);
+                }
+            },
+        )?;
+        ensure!(!scores.is_empty(), "no test of {} told of itself", suite.package);
+        tally.add(ran);
+        for score in scores.values() {
+            let control = control(root, suite, &sabotaged, &score.name)?;
+            println!("{}", control.shown());
+            control.count(&score.name, &mut tally);
+            write_row(&mut table, score, &control)?;
+        }
+    }
+    println!("\n{table}");
+    if full {
+        keep(root, &table)?;
+    }
+    Ok(tally)
+}
+
+impl Suite {
+    /// What runs its tests, with loopback alone.
+    fn command(&self, root: &Path, full: bool) -> Command {
+        let mut command = run::in_namespace(root, run::cargo());
+        command.args(["test", "--locked", "--offline", "--no-fail-fast", "--package", self.package]);
+        command.args(self.target).env("RAWTORRENT_BIN", root.join("target/release/rawtorrent"));
+        if full {
+            command.env("RAWTORRENT_HOSTILE", "full");
+        }
+        command.args(["--", "hostile::"]);
+        if full {
+            // What is measured must not be disturbed.
+            command.arg("--test-threads=1");
+        }
+        command
+    }
+
+    /// The same with one test and one fault.
+    fn sabotaged(&self, root: &Path, binary: &Path, test: &str, fault: &str) -> Command {
+        let mut command = run::in_namespace(root, run::cargo());
+        command.args(["test", "--locked", "--offline", "--package", self.package]).args(self.target);
+        if self.tests_binary {
+            command.env("RAWTORRENT_BIN", binary);
+        } else {
+            command.args(["--features", "planted"]);
+        }
+        command.env("RAWTORRENT_PLANTED", fault).args(["--", test]).stderr(Stdio::null());
+        command
+    }
+}
+
+/// What became of a control.
+#[derive(Debug)]
+enum Control {
+    /// There is none.
+    None,
+    /// The test was red, as it must.
+    Found(&'static str),
+    /// The test was green in spite of it, or did not run.
+    Missed(&'static str),
+}
+
+impl Control {
+    fn shown(&self) -> String {
+        match self {
+            Control::None => "NONE".to_owned(),
+            Control::Found(fault) => format!("`{fault}`: red"),
+            Control::Missed(fault) => format!("`{fault}`: NOT FOUND"),
+        }
+    }
+
+    fn count(&self, test: &str, tally: &mut Tally) {
+        match self {
+            Control::Found(_) => tally.passed += 1,
+            Control::None | Control::Missed(_) => {
+                tally.failed += 1;
+                tally.failures.push(format!("control of {test}: {}", self.shown()));
+            }
+        }
+    }
+}
+
+fn control(root: &Path, suite: &Suite, binary: &Path, test: &str) -> Result<Control> {
+    let Some(&(_, fault)) = CONTROLS.iter().find(|(name, _)| *name == test) else {
+        return Ok(Control::None);
+    };
+    println!("control of {test}: {fault}");
+    let command = suite.sabotaged(root, binary, test, fault);
+    let mut failed = false;
+    let red = format!("{test} ... FAILED");
+    let tally = run::watched("control", command, CONTROL_LIMIT, |line| failed |= line.ends_with(&red))?;
+    let hung = tally.failures.iter().any(|failure| failure.contains("killed after"));
+    Ok(if failed || hung { Control::Found(fault) } else { Control::Missed(fault) })
+}
+
+/// Builds the binary with faults that a variable of the environment chooses, and puts it where no other build does.
+fn build_sabotaged(root: &Path) -> Result<PathBuf> {
+    must_build(root, &["build", "--locked", "--bin", "rawtorrent", "--features", "planted"])?;
+    let kept = root.join(SABOTAGED);
+    fs::create_dir_all(kept.parent().expect("it lies in a folder"))?;
+    fs::copy(root.join("target/debug/rawtorrent"), &kept).context(SABOTAGED)?;
+    Ok(kept)
+}
+
+fn write_row(table: &mut String, score: &Score, control: &Control) -> Result<()> {
+    let Score { name, injected, count, happened, bar, .. } = score;
+    let name = name.replace('_', " ");
+    let (at_most, control) = (score.at_most(), control.shown());
+    writeln!(table, "| {name} | {injected} | {count} | {happened} | {at_most} | {bar} | {control} |")?;
+    Ok(())
+}
+
+fn keep(root: &Path, table: &str) -> Result<()> {
+    let date = run::command(root, "date").arg("+%F").output().context("date")?.stdout;
+    let date = String::from_utf8_lossy(&date).trim().to_owned();
+    let head = format!(
+        "# A hostile world\n\nWritten by `cargo xtask hostile --full` on {date}. No failure in N trials means, with 95 % \
+         confidence, at most 3 in N.\nThe control of a test is a fault that is planted in the program: it must turn the \
+         test red.\n\n"
+    );
+    fs::write(root.join(REPORT), head + table).context(REPORT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_is_read_wherever_its_line_begins() {
+        let line = "test hostile::floods::storm ... SCORE\tstorm\thave\t1000\tnone lost\tall served";
+        let score = Score::read(line).unwrap();
+        assert_eq!((score.name.as_str(), score.count), ("storm", 1000));
+        assert_eq!(score.at_most(), "at most 0.30 % at 95 %");
+        assert_eq!(Score::read("SCORE\tstorm\thave\tmany\tnone lost\tall served"), None);
+        assert_eq!(Score::read("SCORE\tstorm\thave"), None);
+    }
+
+    #[test]
+    fn a_test_without_a_control_that_finds_it_is_red() {
+        let mut tally = Tally::default();
+        Control::Found("a").count("x", &mut tally);
+        assert_eq!((tally.passed, tally.failed), (1, 0));
+        Control::None.count("y", &mut tally);
+        Control::Missed("b").count("z", &mut tally);
+        assert_eq!(tally.failures, ["control of y: NONE", "control of z: `b`: NOT FOUND"]);
+    }
+}
