@@ -11,6 +11,7 @@ use net::http::{Bounds, HttpClient};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use tracker::schedule::{Due, Input};
+use tracker::udp::Family;
 use tracker::{
     Announce, AnnounceResponse, Event, PrivatePaths, Refused, Schedule, TrackerId, UrlRules, parse_tiers,
 };
@@ -64,7 +65,8 @@ pub(crate) struct Announcer {
     rules: UrlRules,
     info_hash: InfoHashV1,
     peer_id: PeerId,
-    port: u16,
+    /// Where peers connect, over IPv4 and over IPv6.
+    ports: [u16; 2],
     key: u32,
 }
 
@@ -72,6 +74,8 @@ pub(crate) struct Announcer {
 pub(crate) struct DueAnnounce {
     due: Due,
     rules: UrlRules,
+    ports: [u16; 2],
+    /// Without a port: that one hangs on the family over which a tracker hears it.
     announce: Announce,
 }
 
@@ -91,7 +95,7 @@ impl Announcer {
         info_hash: InfoHashV1,
         peer_id: PeerId,
         settings: &Settings,
-        port: u16,
+        ports: [u16; 2],
         refused: impl Fn(EventKind),
     ) -> Announcer {
         let rules = named.rules(settings.allow_private);
@@ -101,7 +105,7 @@ impl Announcer {
             refused(EventKind::AnnounceFailed { tracker, error: error.to_string() });
         }
         let schedule = Schedule::new(tiers.usable, fastrand::u64(..));
-        Announcer { schedule, rules, info_hash, peer_id, port, key: fastrand::u32(..) }
+        Announcer { schedule, rules, info_hash, peer_id, ports, key: fastrand::u32(..) }
     }
 
     pub(crate) fn start(&mut self, now: Time) {
@@ -129,7 +133,7 @@ impl Announcer {
         let announce = Announce {
             info_hash: self.info_hash,
             peer_id: self.peer_id,
-            port: self.port,
+            port: 0,
             uploaded: counters.uploaded,
             downloaded: counters.downloaded,
             left,
@@ -140,7 +144,7 @@ impl Announcer {
             ipv4: None,
             ipv6: None,
         };
-        Some(DueAnnounce { due, rules: self.rules, announce })
+        Some(DueAnnounce { due, rules: self.rules, ports: self.ports, announce })
     }
 
     /// Takes in what came of an announce, and gives the peers that it told of.
@@ -187,7 +191,8 @@ impl DueAnnounce {
     }
 
     async fn carry_out(self, web: &Web) -> Announced {
-        let outcome = announce(&web.trackers.with_rules(self.rules), &self.due.url, &self.announce).await;
+        let over = |family| Announce { port: told(self.ports, family), ..self.announce.clone() };
+        let outcome = announce(&web.trackers.with_rules(self.rules), &self.due.url, over).await;
         self.answered(outcome)
     }
 
@@ -220,11 +225,27 @@ impl Announced {
     }
 }
 
+/// The port of that family, or the other's where we do not listen: trackers refuse who has none.
+fn told(ports: [u16; 2], family: Family) -> u16 {
+    let [own, other] = match family {
+        Family::V4 => ports,
+        Family::V6 => [ports[1], ports[0]],
+    };
+    if own == 0 { other } else { own }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
     use tokio::time::Instant;
+
+    #[test]
+    fn each_family_hears_of_its_own_port() {
+        assert_eq!([Family::V4, Family::V6].map(|family| told([1, 2], family)), [1, 2]);
+        assert_eq!([Family::V4, Family::V6].map(|family| told([0, 2], family)), [2, 2]);
+        assert_eq!([Family::V4, Family::V6].map(|family| told([1, 0], family)), [1, 1]);
+    }
 
     #[tokio::test]
     async fn last_words_do_not_wait_for_those_who_begin() {
@@ -235,7 +256,7 @@ mod tests {
         let named = Named { tiers: &tiers, by_link: false };
         let (torrent, peer_id) = (InfoHashV1([7; 20]), PeerId([7; 20]));
         let settings = Settings::new("unused");
-        let mut announcer = Announcer::new(named, torrent, peer_id, &settings, 1, |_| panic!("refused"));
+        let mut announcer = Announcer::new(named, torrent, peer_id, &settings, [1; 2], |_| panic!("refused"));
         announcer.start(Time::ZERO);
         let due = announcer.poll(Time::ZERO, || (Counters::default(), 0)).unwrap();
         let said = tokio::time::timeout(Duration::from_secs(60), due.make_last(&web)).await;

@@ -47,6 +47,12 @@ fn customary() -> Result<Vec<TcpListener>, Error> {
     Err(last.unwrap_or_else(|| Error::Start("no port to listen on".into())))
 }
 
+/// The port of the first address over IPv4, and of the first over IPv6; 0 if there is none.
+pub(crate) fn ports(addrs: &[SocketAddr]) -> [u16; 2] {
+    let of_family = |is_v4| addrs.iter().find(|addr| addr.is_ipv4() == is_v4).map_or(0, SocketAddr::port);
+    [of_family(true), of_family(false)]
+}
+
 /// Answers callers until the engine shuts down.
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
     let mut callers = Callers::default();
@@ -111,5 +117,14 @@ mod tests {
         assert_eq!(callers.open.front().map(|(host, _)| *host), Some(single), "it is the oldest and stays");
         callers.greet(single, std::future::ready(()));
         assert_eq!(callers.open.iter().filter(|(host, _)| *host == single).count(), 2);
+    }
+
+    #[test]
+    fn each_family_has_its_own_port() {
+        let addrs =
+            |text: &[&str]| text.iter().map(|addr| addr.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let both = addrs(&["127.0.0.1:1", "127.0.0.2:2", "[::1]:3"]);
+        assert_eq!(ports(&both), [1, 3]);
+        assert_eq!(ports(&both[2..]), [0, 3]);
     }
 }

@@ -4,6 +4,7 @@ use crate::announcer::Web;
 use crate::dht::Dht;
 use crate::dials::Dials;
 use crate::events::Hub;
+use crate::listen;
 use crate::lsd::Lsd;
 use crate::steward::Steward;
 use crate::{Error, Settings};
@@ -39,7 +40,8 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) dials: Dials,
     pub(crate) steward: Steward,
-    pub(crate) port: u16,
+    /// Where peers connect, over IPv4 and over IPv6; 0: nowhere.
+    pub(crate) ports: [u16; 2],
     /// If there is a node.
     pub(crate) dht: Option<Arc<Dht>>,
     /// If others can be heard on a local network.
@@ -107,7 +109,7 @@ impl Shared {
             connections: Arc::new(Semaphore::new(settings.max_peers.min(Semaphore::MAX_PERMITS))),
             dials: Dials::new(),
             steward: Steward::new(&settings, Time::ZERO),
-            port: addrs.first().map_or(0, SocketAddr::port),
+            ports: listen::ports(addrs),
             dht,
             lsd,
             settings,

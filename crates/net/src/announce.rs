@@ -148,30 +148,33 @@ impl TrackerClient {
     }
 }
 
-/// Announces to a tracker; over HTTP it takes at most [`Bounds::total`], over UDP [`Retransmit::total`] and ten seconds.
+/// Announces to a tracker what is to be said over each family; over HTTP it takes at most [`Bounds::total`], over UDP [`Retransmit::total`] and ten seconds.
 ///
 /// # Errors
 /// See [`AnnounceError`]. Where both address families fail, the more telling error.
 pub async fn announce(
     client: &TrackerClient,
     url: &TrackerUrl,
-    announce: &Announce,
+    announce: impl Fn(Family) -> Announce,
 ) -> Result<AnnounceResponse, AnnounceError> {
     url.check(client.settings.rules)?;
-    let over = |family| async move {
-        match url.scheme() {
-            Scheme::Http | Scheme::Https => {
-                let body = client.ask_http(url, &http::announce_url(url, announce), family).await?;
-                let answer = understand(&body, http::parse_announce);
-                #[cfg(feature = "planted")]
-                let answer = answer.map(crate::planted::answer);
-                answer
-            }
-            Scheme::Udp => {
-                let request = Request::Announce(announce.clone(), url.target().to_owned());
-                match client.ask_udp(url, family, &request).await? {
-                    Reply::Announce(response) => Ok(response),
-                    Reply::Scrape(_) => Err(tracker::Error::NoAnswer.into()),
+    let over = |family| {
+        let announce = announce(family);
+        async move {
+            match url.scheme() {
+                Scheme::Http | Scheme::Https => {
+                    let body = client.ask_http(url, &http::announce_url(url, &announce), family).await?;
+                    let answer = understand(&body, http::parse_announce);
+                    #[cfg(feature = "planted")]
+                    let answer = answer.map(crate::planted::answer);
+                    answer
+                }
+                Scheme::Udp => {
+                    let request = Request::Announce(announce, url.target().to_owned());
+                    match client.ask_udp(url, family, &request).await? {
+                        Reply::Announce(response) => Ok(response),
+                        Reply::Scrape(_) => Err(tracker::Error::NoAnswer.into()),
+                    }
                 }
             }
         }

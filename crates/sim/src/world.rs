@@ -183,7 +183,7 @@ impl<'a> World<'a> {
         Config {
             peer_id: peer_id(node),
             client: String::new(),
-            listen_port: Some(6881),
+            listen_ports: [6881; 2],
             max_peers: self.spec.neighbours,
             super_seed: peer.super_seed,
             buggify: self.spec.buggify,

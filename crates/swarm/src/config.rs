@@ -15,8 +15,9 @@ pub struct Config {
     pub info_hash: InfoHashV1,
     /// The client name that the extension handshake tells (BEP 10, `v`); empty tells none.
     pub client: String,
-    /// The TCP port that the extension handshake tells (BEP 10, `p`).
-    pub listen_port: Option<u16>,
+    /// The TCP ports where we listen, over IPv4 and over IPv6, 0 where we do not: the extension handshake tells a peer the
+    /// one of its family (BEP 10, `p`).
+    pub listen_ports: [u16; 2],
     /// The UDP ports of our DHT node, over IPv4 and over IPv6, 0 where it is not: a peer with a node of its own is told the
     /// one of its family in a `port` message (BEP 5). Not to be told of a private torrent (BEP 27).
     pub dht_ports: [u16; 2],
@@ -91,7 +92,7 @@ impl Default for Config {
             peer_id: PeerId::ours([0; 12]),
             info_hash: InfoHashV1([0; 20]),
             client: String::new(),
-            listen_port: None,
+            listen_ports: [0; 2],
             dht_ports: [0; 2],
             max_peers: 100,
             max_half_open: 20,

@@ -55,7 +55,8 @@ fn hash<const N: usize>(x: [u8; N], y: [u8; N]) -> u32 {
 #[derive(Debug, Default)]
 pub(crate) struct External {
     given: Vec<IpAddr>,
-    port: u16,
+    /// Where we listen, over IPv4 and over IPv6; 0: nowhere, or nobody said.
+    ports: [u16; 2],
     /// Who said what, for IPv4 and IPv6, the latest last. Each host has one voice.
     votes: [VecDeque<(Voter, IpAddr)>; 2],
 }
@@ -77,10 +78,10 @@ pub(crate) struct Ours {
 }
 
 impl External {
-    /// What the owner says, and the port at which we listen.
-    pub(crate) fn new(given: &[IpAddr], port: Option<u16>) -> External {
+    /// What the owner says, and the ports at which we listen.
+    pub(crate) fn new(given: &[IpAddr], ports: [u16; 2]) -> External {
         let given = given.iter().map(IpAddr::to_canonical).collect();
-        External { given, port: port.unwrap_or_default(), votes: Default::default() }
+        External { given, ports, votes: Default::default() }
     }
 
     /// Somebody says under which address it sees us; gives whether we are now known under another one than before.
@@ -100,7 +101,7 @@ impl External {
     }
 
     pub(crate) fn ours(&self) -> Ours {
-        let addr = |ip: IpAddr| SocketAddr::new(ip, self.port);
+        let addr = |ip: IpAddr| SocketAddr::new(ip, self.ports[usize::from(ip.is_ipv6())]);
         let of = |v6: bool| {
             let given = self.given.iter().copied().find(|ip| ip.is_ipv6() == v6);
             given.or_else(|| elected(&self.votes[usize::from(v6)])).map(addr)
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn most_voices_of_enough_count() {
-        let mut external = External::new(&[], Some(6881));
+        let mut external = External::new(&[], [6881; 2]);
         let far = SocketAddr::new(ip(200), 5);
         for n in 1..EXTERNAL_QUORUM {
             external.vote(peer(u8::try_from(n).unwrap()), ip(100));
@@ -180,14 +181,14 @@ mod tests {
         external.vote(peer(63), IpAddr::from([0, 0, 0, 0]));
         external.vote(peer(64), "2001:db8::1".parse().unwrap());
         assert_eq!(external.ours(), Ours::default(), "neither counts");
-        let mut given = External::new(&[ip(7)], None);
+        let mut given = External::new(&[ip(7)], [0; 2]);
         (60..70).for_each(|n| _ = given.vote(peer(n), ip(101)));
         assert_eq!(given.ours().v4, Some(SocketAddr::new(ip(7), 0)));
     }
 
     #[test]
     fn others_have_one_voice_each_as_peers_have() {
-        let mut external = External::new(&[], Some(6881));
+        let mut external = External::new(&[], [6881; 2]);
         (0..10).for_each(|_| assert!(!external.vote(Voter::Other(7), ip(100)), "one voice"));
         assert!(!external.vote(peer(1), ip(100)));
         assert!(external.vote(Voter::Other(8), ip(100)), "three agree");

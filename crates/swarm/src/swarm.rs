@@ -125,7 +125,7 @@ impl Swarm {
             choker: Choker::new(config.upload_slots, now),
             picker: Picker::new(lengths, have, rng.fork()),
             book: Book::new(rng.fork()),
-            external: External::new(&config.external, config.listen_port),
+            external: External::new(&config.external, config.listen_ports),
             unknown: None,
             metadata: Metadata::new(config.max_up, now),
             down: Line::new(config.max_down, now),
@@ -533,7 +533,7 @@ impl Swarm {
 
     /// Tells a peer that has a DHT node where ours is (BEP 5).
     fn send_dht_port(&mut self, key: PeerKey, peer: &mut Peer) {
-        let port = self.config.dht_ports[usize::from(peer.addr.ip().to_canonical().is_ipv6())];
+        let port = of_its_family(self.config.dht_ports, peer);
         if peer.dht && port != 0 {
             send(&mut self.out, self.now, key, peer, Message::Port(port));
         }
@@ -550,7 +550,7 @@ impl Swarm {
             m,
             client,
             metadata_size: self.config.metadata_size,
-            port: self.config.listen_port,
+            port: Some(of_its_family(self.config.listen_ports, peer)).filter(|&port| port != 0),
             reqq: Some(self.config.reqq),
             yourip: Some(peer.addr.ip().to_canonical()),
             upload_only: self.finished && self.super_seed.is_none(),
@@ -655,6 +655,11 @@ impl Swarm {
 }
 
 /// Tells the driver to send a message, and remembers that the connection is in use. A web seed gets none.
+/// Of what is one thing over IPv4 and another over IPv6, that of the peer's family.
+fn of_its_family(ports: [u16; 2], peer: &Peer) -> u16 {
+    ports[usize::from(peer.addr.ip().to_canonical().is_ipv6())]
+}
+
 fn send(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer, message: Message<'static>) {
     if peer.is_web_seed {
         return;

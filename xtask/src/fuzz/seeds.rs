@@ -46,7 +46,7 @@ const HELLO: &str =
 const LSD: &str = "BT-SEARCH * HTTP/1.1\r\nHost: 239.192.152.143:6771\r\nPort: 6881\r\nInfohash: 0123456789012345678901234567890123456789\r\ncookie: 01234567\r\n\r\n\r\n";
 
 /// A recording's records: a swarm of ten pieces, a peer that has all and unchokes it, a block.
-const RECORDS: &str = "\0\0\u{1}a\u{1}\u{1}01234567890123456789aaaaaaaaaaaaaaaaaaaa\0\0\0\0\u{14}\0\0@d\0\u{10}@\0\0\0\0\u{1}\0d\u{a}\u{2}\0\0\u{3}\
+const RECORDS: &str = "\0\0\u{1}a\u{1}\u{1}01234567890123456789aaaaaaaaaaaaaaaaaaaa\0\0\0\0\0\u{14}\0\0@d\0\u{10}@\0\0\0\0\u{1}\0d\u{a}\u{2}\0\0\u{3}\
     \u{4}\u{1}\0\u{1}\0\u{a}\0\0\u{1}\u{1}\u{1}bbbbbbbbbbbbbbbbbbbb\0\0\0\0\0\u{10}\0\u{4}\
     \u{4}\u{1}\u{2}\u{1}\u{5}\0\0\0\u{1}\u{e}\u{4}\u{1}\u{2}\u{1}\u{5}\0\0\0\u{1}\u{1}\u{4}\u{1}\u{3}\u{1}\u{1}\0\u{a}\u{5}\u{1}";
 

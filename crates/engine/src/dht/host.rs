@@ -4,6 +4,7 @@ use super::saved::Saved;
 use super::{Dht, MAX_NAMED_NODES};
 use crate::events::EventKind;
 use crate::kept::InStore;
+use crate::listen;
 use crate::shared::{Shared, lock};
 use crate::{DhtSettings, Error};
 use dht::{Config, Family, Input, LookupEvent, LookupKey, Node, Output, Status};
@@ -57,7 +58,7 @@ impl Host {
     ) -> Result<Host, Error> {
         let mut driver =
             bind(listens).map_err(|err| Error::Start(format!("no socket for the DHT: {err}")))?;
-        let ports = ports(&driver.local_addrs().collect::<Vec<_>>());
+        let ports = listen::ports(&driver.local_addrs().collect::<Vec<_>>());
         let (saved, now) = (Saved::open(state_dir, kept), driver.now());
         if let Some(table) = saved.as_ref().and_then(|saved| saved.load())
             && let Err(err) = driver.node().restore(now, &table)
@@ -66,7 +67,7 @@ impl Host {
         }
         let mut bootstrap = settings.bootstrap.clone();
         bootstrap.truncate(MAX_BOOTSTRAP);
-        let listen_ports = self::ports(listens);
+        let listen_ports = listen::ports(listens);
         let dht = Dht { list: Mutex::default(), changed: Notify::new(), ports, listen_ports };
         let start = Instant::now();
         let names_at = Some(start).filter(|_| !bootstrap.is_empty());
@@ -200,12 +201,6 @@ fn saved_nodes(node: &Node, now: Time) -> usize {
     nodes.filter(|(_, status)| *status != Status::Bad).count()
 }
 
-/// The port of the first address over IPv4, and of the first over IPv6; 0 if there is none.
-fn ports(addrs: &[SocketAddr]) -> [u16; 2] {
-    let of_family = |is_v4| addrs.iter().find(|addr| addr.is_ipv4() == is_v4).map_or(0, SocketAddr::port);
-    [of_family(true), of_family(false)]
-}
-
 /// A socket of each family that we listen on, on the same port; on another port for both if that is taken.
 fn bind(listens: &[SocketAddr]) -> io::Result<Driver> {
     let first = |is_v4: bool| listens.iter().find(|addr| addr.is_ipv4() == is_v4).copied();
@@ -257,15 +252,6 @@ mod tests {
             let Output::Send { bytes, .. } = output else { continue };
             node.handle(now, Input::Datagram { from: there, bytes: &bytes });
         }
-    }
-
-    #[test]
-    fn each_family_has_its_own_port() {
-        let addrs =
-            |text: &[&str]| text.iter().map(|addr| addr.parse().unwrap()).collect::<Vec<SocketAddr>>();
-        let both = addrs(&["127.0.0.1:1", "127.0.0.2:2", "[::1]:3"]);
-        assert_eq!(ports(&both), [1, 3]);
-        assert_eq!(ports(&both[2..]), [0, 3]);
     }
 
     #[tokio::test]

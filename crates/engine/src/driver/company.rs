@@ -80,7 +80,7 @@ impl Company {
         let peers = Peers::new(limits, shared.chunks.clone(), shared.pipes.clone());
         let refused = |refused| shared.hub.tell(torrent, || refused);
         let (wire, settings) = (torrent.wire(), &shared.settings);
-        let announcer = Announcer::new(named, wire, peer_id, settings, shared.port, refused);
+        let announcer = Announcer::new(named, wire, peer_id, settings, shared.ports, refused);
         let seat = Seat::take(shared.clone(), wants);
         Company {
             shared,

@@ -243,7 +243,7 @@ fn company(shared: Arc<Shared>, add: &AddMagnet, peer_id: PeerId) -> Company {
         peer_id,
         info_hash: info_hash.wire(),
         client: shared.settings.client.clone(),
-        listen_port: Some(shared.port).filter(|&port| port != 0),
+        listen_ports: shared.ports,
         pex: shared.settings.pex,
         ..Config::default()
     };

@@ -64,7 +64,7 @@ impl Running {
             info_hash: driver.torrent.wire(),
             super_seed: driver.add.super_seed,
             client: shared.settings.client.clone(),
-            listen_port: Some(shared.port).filter(|&port| port != 0),
+            listen_ports: shared.ports,
             dht_ports: dht_ports(&driver),
             private: driver.add.metainfo.is_private(),
             pex: shared.settings.pex,

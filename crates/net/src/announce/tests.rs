@@ -35,7 +35,7 @@ fn message(port: u16, event: Option<Event>) -> Announce {
 
 async fn ask(url: &str) -> Result<AnnounceResponse, AnnounceError> {
     let url = TrackerUrl::parse(url).unwrap();
-    let outcome = announce(&client(), &url, &message(1, Some(Event::Started))).await;
+    let outcome = announce(&client(), &url, |_| message(1, Some(Event::Started))).await;
     if let Err(error) = &outcome {
         let line = error.to_string();
         assert!(!line.contains("hunter2") && !line.contains('\n'), "{line}");
@@ -122,7 +122,7 @@ async fn names_are_guarded_by_where_they_lead() {
 
     let allowed = client_with(UrlRules { private: PrivatePaths::Any, ..UrlRules::default() });
     let url = TrackerUrl::parse(&format!("http://localhost:{port}/stats")).unwrap();
-    announce(&allowed, &url, &message(1, None)).await.unwrap();
+    announce(&allowed, &url, |_| message(1, None)).await.unwrap();
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn both_families_are_heard() {
     let client = client();
     let url = TrackerUrl::parse(&format!("http://localhost:{port}/announce")).unwrap();
     // Only IPv4 is served: one family suffices.
-    announce(&client, &url, &message(10, Some(Event::Started))).await.unwrap();
+    announce(&client, &url, |_| message(10, Some(Event::Started))).await.unwrap();
     drop(first);
 
     let both = ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
@@ -140,10 +140,12 @@ async fn both_families_are_heard() {
     let [v4, v6] = [0, 1].map(|n| TrackerUrl::parse(&server.announce_urls()[n]).unwrap());
     let announce_to = |url, port| {
         let client = &client;
-        async move { announce(client, url, &message(port, Some(Event::Started))).await.unwrap() }
+        let over =
+            move |family| message(if family == Family::V6 { port + 1 } else { port }, Some(Event::Started));
+        async move { announce(client, url, over).await.unwrap() }
     };
     assert!(announce_to(&v4, 10).await.peers.is_empty());
-    let answer = announce_to(&v6, 11).await;
+    let answer = announce_to(&v6, 10).await;
     assert_eq!(answer.peers, ["127.0.0.1:10".parse::<SocketAddr>().unwrap()]);
     let answer = announce_to(&v4, 12).await;
     assert!(answer.peers.contains(&"[::1]:11".parse().unwrap()), "{answer:?}");
@@ -169,7 +171,7 @@ async fn our_tracker_is_scraped_over_http_and_udp() {
         let port = u16::try_from(n + 1).unwrap();
         let message = Announce { info_hash: hash(n), left, ..message(port, Some(Event::Started)) };
         let client = &client;
-        async move { announce(client, url, &message).await.unwrap() }
+        async move { announce(client, url, |_| message.clone()).await.unwrap() }
     };
     for n in 0..40 {
         announce_to(if n % 2 == 0 { &http } else { &udp }, n, n as u64 % 3).await;

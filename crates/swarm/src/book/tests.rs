@@ -33,7 +33,7 @@ fn each_address_is_dialed_once_in_random_order() {
 fn those_that_are_due_are_dialed_by_priority_as_soon_as_it_is_known() {
     let mut book = book_of(50);
     let first = book.next(Time::ZERO).unwrap();
-    let mut external = External::new(&[[99, 1, 2, 3].into()], Some(1));
+    let mut external = External::new(&[[99, 1, 2, 3].into()], [1; 2]);
     book.set_ours(external.ours());
     let order: Vec<_> = core::iter::from_fn(|| book.next(Time::ZERO)).collect();
     assert_eq!(order.len(), 49);

@@ -139,7 +139,7 @@ impl Net {
         let config = Config {
             peer_id: PeerId([number; 20]),
             client: format!("node {number}"),
-            listen_port: Some(6881),
+            listen_ports: [6881; 2],
             upload_slots: setup.slots,
             super_seed: setup.super_seed,
             ..Config::default()

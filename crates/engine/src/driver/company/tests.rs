@@ -11,7 +11,7 @@ const OURS: [u8; 4] = [80, 1, 2, 3];
 const TORRENT: InfoHash = InfoHash::V1(InfoHashV1([7; 20]));
 
 fn swarm(external: Vec<IpAddr>) -> Brain {
-    let config = Config { external, listen_port: Some(6881), ..Config::default() };
+    let config = Config { external, listen_ports: [6881; 2], ..Config::default() };
     Brain::of_unknown(None, config, TORRENT, true, Time::ZERO)
 }
 

@@ -20,7 +20,7 @@ async fn under(private: PrivatePaths, url: &str) -> String {
     let outcome = match TrackerUrl::parse(url) {
         Ok(url) => {
             let client = client_with(UrlRules { private, ..UrlRules::default() });
-            announce(&client, &url, &message(1, None)).await
+            announce(&client, &url, |_| message(1, None)).await
         }
         Err(error) => Err(error.into()),
     };
@@ -126,7 +126,7 @@ async fn slow_trackers_are_given_up_in_time() {
     for case in ["head", "body", "silence"] {
         let url = TrackerUrl::parse(&server.url(&format!("/announce?{case}"))).unwrap();
         let began = Instant::now();
-        let error = announce(&client, &url, &message(1, None)).await.unwrap_err();
+        let error = announce(&client, &url, |_| message(1, None)).await.unwrap_err();
         assert_eq!(error.to_string(), "no complete answer in time", "{case}");
         assert!(began.elapsed() <= Bounds::TRACKER.total, "{case}: {:?}", began.elapsed());
     }

@@ -12,7 +12,7 @@ const THEIRS: u8 = 33;
 pub(super) const THEIR_HOLEPUNCH: u8 = 44;
 
 pub(super) fn public() -> Config {
-    Config { pex: true, listen_port: Some(6881), external: vec![[99, 0, 0, 1].into()], ..Config::default() }
+    Config { pex: true, listen_ports: [6881; 2], external: vec![[99, 0, 0, 1].into()], ..Config::default() }
 }
 
 fn bench() -> Bench {

@@ -10,7 +10,7 @@ const OURS: [u8; 4] = [99, 1, 2, 3];
 const LATER: Duration = Duration::from_secs(70);
 
 fn config() -> Config {
-    Config { external: vec![IpAddr::from(OURS)], listen_port: Some(6881), max_peers: 3, ..Config::default() }
+    Config { external: vec![IpAddr::from(OURS)], listen_ports: [6881; 2], max_peers: 3, ..Config::default() }
 }
 
 fn rank(n: u8) -> u32 {
