@@ -34,7 +34,11 @@ pub(super) fn check(root: &Path, findings: &mut Findings) -> Result<()> {
         .current_dir(root)
         .output()
         .context("cargo metadata")?;
-    ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "cargo metadata: {}if crates are missing, `cargo fetch --locked` gets them",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let count = judge(&serde_json::from_slice(&output.stdout)?, &rules, findings)?;
     println!(
         "supply: {count} crates from elsewhere by licence, source and version; advisories are NOT looked up \
