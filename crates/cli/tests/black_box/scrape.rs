@@ -53,7 +53,7 @@ impl Tracker {
                 ipv4: None,
                 ipv6: None,
             };
-            self.runtime.block_on(announce(&client, &url, &message)).unwrap();
+            self.runtime.block_on(announce(&client, &url, |_| message.clone())).unwrap();
         }
     }
 }

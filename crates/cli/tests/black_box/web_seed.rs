@@ -43,6 +43,26 @@ fn a_file_comes_from_a_web_seed_alone() {
 }
 
 #[test]
+fn https_is_spoken_to_who_can_prove_its_name() {
+    let (place, _) = place();
+    let authority = place.path("authority.pem");
+    let server = WebServer::start_tls(place.path(""), &authority);
+    create(&place, "t", &[server.url("")]);
+    let mut stranger = place.command(&download(&["--allow-private"])).spawn().unwrap();
+    let lines = BufReader::new(stranger.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let said = lines.into_iter().find(|line| line.contains(" failed: ")).unwrap();
+    kill(&stranger, "-TERM");
+    stranger.wait().unwrap();
+    assert!(said.contains("UnknownIssuer"), "{said}");
+    assert_eq!(server.served(), 0);
+    let mut command = place.command(&download(&["--allow-private"]));
+    let ran = command.env("SSL_CERT_FILE", authority).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(same(&place.path("t"), &place.path("got/t")));
+    assert_eq!(server.served(), 3 * MIB + 20_000, "each byte once");
+}
+
+#[test]
 fn a_folder_comes_from_a_web_seed_alone() {
     let (place, server) = place();
     create(&place, "t", &[server.url("")]);

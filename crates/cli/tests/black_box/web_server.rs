@@ -1,14 +1,17 @@
 //! A web server on 127.0.0.1 that has the files of a folder.
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 /// Serves parts of files until the test ends.
 pub(crate) struct WebServer {
+    scheme: &'static str,
     addr: SocketAddr,
     state: Arc<(Mutex<State>, Condvar)>,
 }
@@ -25,21 +28,36 @@ struct State {
 
 impl WebServer {
     pub(crate) fn start(dir: PathBuf) -> WebServer {
+        WebServer::start_over(None, dir)
+    }
+
+    /// Speaks TLS; who issued its certificate is written to `authority`.
+    pub(crate) fn start_tls(dir: PathBuf, authority: &Path) -> WebServer {
+        WebServer::start_over(Some(Arc::new(certified(authority))), dir)
+    }
+
+    fn start_over(tls: Option<Arc<ServerConfig>>, dir: PathBuf) -> WebServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (addr, state) = (listener.local_addr().unwrap(), Arc::<(Mutex<State>, Condvar)>::default());
-        let shared = state.clone();
+        let (shared, scheme) = (state.clone(), if tls.is_some() { "https" } else { "http" });
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (dir, shared) = (dir.clone(), shared.clone());
+                let (dir, shared, tls) = (dir.clone(), shared.clone(), tls.clone());
                 // What ends a connection is the client's to judge.
-                thread::spawn(move || serve(&stream, &dir, &shared));
+                thread::spawn(move || match tls {
+                    Some(tls) => {
+                        let tls = ServerConnection::new(tls).unwrap();
+                        serve(StreamOwned::new(tls, stream), &dir, &shared)
+                    }
+                    None => serve(stream, &dir, &shared),
+                });
             }
         });
-        WebServer { addr, state }
+        WebServer { scheme, addr, state }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}/{path}", self.addr)
+        format!("{}://{}/{path}", self.scheme, self.addr)
     }
 
     pub(crate) fn spoiling(self) -> WebServer {
@@ -72,17 +90,30 @@ impl WebServer {
     }
 }
 
-fn serve(
-    mut stream: &TcpStream,
-    dir: &std::path::Path,
-    shared: &(Mutex<State>, Condvar),
-) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
+/// A certificate for 127.0.0.1.
+fn certified(authority: &Path) -> ServerConfig {
+    let keys = [(); 2].map(|()| KeyPair::generate().unwrap());
+    let mut root = CertificateParams::new([]).unwrap();
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    fs::write(authority, root.self_signed(&keys[0]).unwrap().pem()).unwrap();
+    let own = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let own = own.signed_by(&keys[1], &Issuer::from_params(&root, &keys[0])).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.der().clone()], keys[1].serialize_der().try_into().unwrap())
+        .unwrap()
+}
+
+fn serve(stream: impl Read + Write, dir: &Path, shared: &(Mutex<State>, Condvar)) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
     loop {
-        let Some(first) = lines.next().transpose()? else { return Ok(()) };
+        let Some(first) = stream.by_ref().lines().next().transpose()? else { return Ok(()) };
         let path = first.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
         let mut range = None;
-        while let Some(line) = lines.next().transpose()?
+        while let Some(line) = stream.by_ref().lines().next().transpose()?
             && !line.is_empty()
         {
             if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
@@ -92,20 +123,23 @@ fn serve(
         }
         shared.0.lock().unwrap().paths.push(path.clone());
         let (Ok(bytes), Some((first, last))) = (fs::read(dir.join(path.replace("%20", " "))), range) else {
-            stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?;
+            stream.get_mut().write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?;
             continue;
         };
         let (total, len) = (bytes.len(), last - first + 1);
         let head = "HTTP/1.1 206 Partial Content\r\n";
-        write!(stream, "{head}Content-Range: bytes {first}-{last}/{total}\r\nContent-Length: {len}\r\n\r\n")?;
+        write!(
+            stream.get_mut(),
+            "{head}Content-Range: bytes {first}-{last}/{total}\r\nContent-Length: {len}\r\n\r\n"
+        )?;
         for chunk in bytes[first..=last].chunks(16 * 1024) {
-            send(stream, chunk, shared)?;
+            send(stream.get_mut(), chunk, shared)?;
         }
     }
 }
 
 fn send(
-    mut stream: &TcpStream,
+    stream: &mut (impl Read + Write),
     chunk: &[u8],
     (state, changed): &(Mutex<State>, Condvar),
 ) -> std::io::Result<()> {
@@ -124,7 +158,7 @@ fn send(
     stream.write_all(&chunk)?;
     if chunk.is_empty() {
         // Until the client has enough of it.
-        std::io::Read::read(&mut &*stream, &mut [0])?;
+        stream.read(&mut [0])?;
     }
     Ok(())
 }
