@@ -158,7 +158,7 @@ fn send(
     stream.write_all(&chunk)?;
     if chunk.is_empty() {
         // Until the client has enough of it.
-        stream.read(&mut [0])?;
+        stream.read_exact(&mut [0])?;
     }
     Ok(())
 }
