@@ -318,6 +318,9 @@ pub(crate) struct Session {
     /// Send at most this much: 10M, 1.5MiB
     #[arg(long, value_name = "RATE", env = "RAWTORRENT_MAX_UP", value_parser = units::parse_rate)]
     pub(crate) max_up: Option<u64>,
+    /// Read so much per second again of what is there, to find what the disk forgot: 1M
+    #[arg(long, value_name = "RATE", env = "RAWTORRENT_SCRUB", value_parser = units::parse_rate)]
+    pub(crate) scrub: Option<u64>,
     /// Connect to at most this many peers
     #[arg(long, value_name = "N", env = "RAWTORRENT_MAX_PEERS")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]

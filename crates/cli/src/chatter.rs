@@ -221,7 +221,7 @@ fn line(event: &EventKind, verbose: u8) -> Option<String> {
         EventKind::Disconnected { peer, reason } => format!("{peer} disconnected: {reason}"),
         EventKind::PieceVerified { piece } if verbose > 1 => format!("piece {piece} is good"),
         EventKind::PieceFailed { piece } => format!("piece {piece} is bad, fetching it again"),
-        EventKind::PieceLost { piece } => format!("piece {piece} cannot be read any more"),
+        EventKind::PieceLost { piece } => format!("piece {piece} on disk is bad or gone"),
         EventKind::Banned { peer, reason } => format!("{peer} banned: {reason}"),
         EventKind::Finished => "finished".into(),
         _ => return None,

@@ -117,6 +117,7 @@ pub(crate) fn settings(session: &Session, state_dir: PathBuf) -> Settings {
     settings.max_peers = session.max_peers.map_or(settings.max_peers, usize::from);
     settings.max_down = session.max_down;
     settings.max_up = session.max_up;
+    settings.scrub = session.scrub;
     settings.upload_slots = session.upload_slots.map(usize::from);
     settings.max_active = session.max_active.map(usize::from);
     settings.allow_private = session.allow_private;

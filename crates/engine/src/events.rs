@@ -156,7 +156,7 @@ pub enum EventKind {
         /// Which.
         piece: u32,
     },
-    /// A piece was good and cannot be read any more; it will be fetched again if anything may be written.
+    /// A piece was good, and is bad now or cannot be read any more; it will be fetched again if anything may be written.
     PieceLost {
         /// Which.
         piece: u32,

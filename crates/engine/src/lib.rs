@@ -39,6 +39,7 @@ mod magnet;
 mod meet;
 mod resume;
 mod saved;
+mod scrub;
 mod session;
 mod settings;
 mod shared;

@@ -6,7 +6,7 @@ use crate::events::Events;
 use crate::kept::InStore;
 use crate::shared::Shared;
 use crate::torrent::Torrent;
-use crate::{AddMagnet, AddTorrent, Error, Fetch, Settings, listen, lsd, steward};
+use crate::{AddMagnet, AddTorrent, Error, Fetch, Settings, listen, lsd, scrub, steward};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +61,9 @@ impl Engine {
             runtime.spawn(listen::run(listener, shared.clone()));
         }
         runtime.spawn(steward::run(shared.clone()));
+        if let Some(rate) = shared.settings.scrub {
+            runtime.spawn(scrub::run(shared.clone(), rate));
+        }
         drop(_inside);
         Ok(Engine { shared, addrs, runtime: Some(runtime) })
     }

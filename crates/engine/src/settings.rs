@@ -51,6 +51,9 @@ pub struct Settings {
     /// Local service discovery (BEP 14), by which peers of public torrents find each other on a local network, if it can
     /// be had there.
     pub lsd: bool,
+    /// How many bytes per second of all torrents together are read again and hashed, so that what a disk forgot is found and
+    /// fetched anew, or no longer offered. `None`: nothing is read that nobody asks for.
+    pub scrub: Option<u64>,
     /// Disk threads of each kind (writing to one device, reading for upload, checking).
     pub disk_threads: usize,
     /// What peers and trackers are told that we are.
@@ -74,6 +77,7 @@ impl Settings {
             allow_private: false,
             pex: true,
             lsd: true,
+            scrub: None,
             disk_threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             client: concat!("rawtorrent ", env!("CARGO_PKG_VERSION")).into(),
         }

@@ -6,6 +6,7 @@ use crate::dials::Dials;
 use crate::events::Hub;
 use crate::listen;
 use crate::lsd::Lsd;
+use crate::scrub::Scrub;
 use crate::steward::Steward;
 use crate::{Error, Settings};
 use net::bind::LocalAddrs;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) web_seeds: WebSeedClient,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) dials: Dials,
+    pub(crate) scrub: Scrub,
     pub(crate) steward: Steward,
     /// Where peers connect, over IPv4 and over IPv6; 0: nowhere.
     pub(crate) ports: [u16; 2],
@@ -108,6 +110,7 @@ impl Shared {
             local,
             connections: Arc::new(Semaphore::new(settings.max_peers.min(Semaphore::MAX_PERMITS))),
             dials: Dials::new(),
+            scrub: Scrub::default(),
             steward: Steward::new(&settings, Time::ZERO),
             ports: listen::ports(addrs),
             dht,

@@ -8,6 +8,7 @@ use engine::{
 };
 use pollster::block_on;
 use std::fs;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -153,6 +154,35 @@ fn a_seed_that_lost_pieces_goes_on_with_the_others() {
     assert_eq!(lost, [13, 14, 15]);
     block_on(torrent.stop()).unwrap();
     assert_eq!(torrent.stats().have_pieces, 13);
+}
+
+#[test]
+fn a_scrub_finds_what_the_disk_forgot() {
+    let source = source(&[("a.bin", 1_000_000)], None);
+    let states = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (_seed, addr) = seeder(&source, states[0].path());
+    let to = tempfile::tempdir().unwrap();
+    let leecher = engine_with(states[1].path(), |settings| settings.scrub = Some(1 << 30));
+    let mut told = leecher.events();
+    let add = AddTorrent::new(source.metainfo.clone(), to.path()).peers(vec![addr]);
+    let torrent = block_on(leecher.add(add)).unwrap();
+    block_on(torrent.wait_finished()).unwrap();
+    let copy = to.path().join("album/a.bin");
+    let mut file = fs::File::options().read(true).write(true).open(&copy).unwrap();
+    // The sixth piece of 64 KiB.
+    for at in [5 * 65_536, 5 * 65_536 + 3] {
+        let mut byte = [0];
+        file.seek(SeekFrom::Start(at)).unwrap();
+        file.read_exact(&mut byte).unwrap();
+        file.seek(SeekFrom::Start(at)).unwrap();
+        file.write_all(&[!byte[0]]).unwrap();
+    }
+    let mut kinds = std::iter::from_fn(|| block_on(told.next())).map(|event| event.kind);
+    assert_eq!(kinds.find_map(|kind| lost_piece(&kind)), Some(5));
+    kinds.find(|kind| matches!(kind, EventKind::PieceVerified { piece: 5 })).unwrap();
+    assert_same(source.dir.path(), to.path());
+    block_on(leecher.shutdown());
+    assert_eq!(kinds.filter_map(|kind| lost_piece(&kind)).count(), 0, "the others are good");
 }
 
 #[test]

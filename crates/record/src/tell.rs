@@ -91,7 +91,7 @@ impl Teller {
                 plain(format!("{} addresses from {}", addrs.len(), said_by(source)))
             }
             Input::PieceVerified { piece, .. } => plain(format!("piece {piece} is good")),
-            Input::PieceLost { piece } => plain(format!("piece {piece} cannot be read any more")),
+            Input::PieceLost { piece } => plain(format!("piece {piece} on disk is bad or gone")),
             Input::PieceFailed { piece, .. } => plain(format!("piece {piece} is bad, fetching it again")),
             Input::BlockSent { peer, block } => self.to(peer, format!("piece {}", text(block))),
             Input::ServeFailed { peer, block } => {

@@ -359,6 +359,20 @@ impl Files {
         Ok(())
     }
 
+    /// Has the bytes of a piece come from the disk when they are read again, as far as they are durable and the system can
+    /// do that.
+    pub(crate) fn forget_cached_piece(&self, piece: PieceIndex, place: Place) {
+        if place != Place::Files {
+            return;
+        }
+        for slice in self.layout.regular_slices(piece) {
+            // Who cannot be opened cannot be read either, which is told then.
+            if let Ok(handle) = self.readable(slice.file) {
+                self.os().forget_cached_part(&handle.fd, slice.offset, slice.len);
+            }
+        }
+    }
+
     /// A piece was found good. Files in which it lies are the torrent's, and are synced with the next sync,
     /// since reading does not prove that they are durable.
     pub(crate) fn adopt(&self, piece: PieceIndex, place: Place) {

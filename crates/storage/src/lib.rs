@@ -31,6 +31,7 @@ mod parts;
 mod planted;
 mod pool;
 mod root;
+mod scrub;
 mod state;
 mod torrent;
 

@@ -110,7 +110,7 @@ pub enum DiskEvent {
         /// Empty if it can't be told any more.
         digests: Vec<Option<BlockDigest>>,
     },
-    /// A verified piece cannot be read any more. Its blocks may be written again.
+    /// A verified piece cannot be read any more, or was scrubbed and is bad. Its blocks may be written again.
     PieceLost {
         /// Which piece.
         piece: PieceIndex,

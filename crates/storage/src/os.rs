@@ -111,6 +111,17 @@ impl Os {
         Ok(())
     }
 
+    /// The same of a part of a file, without syncing it: what is not durable stays in memory.
+    pub(crate) fn forget_cached_part(&self, fd: impl AsFd, offset: u64, len: usize) {
+        #[cfg(target_os = "linux")]
+        if let Some(len) = std::num::NonZero::new(len as u64) {
+            // It is only advice.
+            let _ = rustix::fs::fadvise(fd, offset, Some(len), rustix::fs::Advice::DontNeed);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (fd, offset, len);
+    }
+
     /// Starts to write back everything on the file system of `root`, other people's files included, and waits
     /// for it, where the system can do that. It makes later syncs of single files fast and takes the place of
     /// none: some file systems do nothing here, and not every kernel reports errors.

@@ -255,7 +255,7 @@ pub(crate) struct Inner {
     syncing: Mutex<()>,
     pub(crate) lane: Sender<LaneJob>,
     /// See [`RunKey`].
-    epoch: AtomicU64,
+    pub(crate) epoch: AtomicU64,
     events: Box<dyn Fn(Vec<DiskEvent>) + Send + Sync>,
     /// Events that are told together, before long: to be woken for each would cost the listener more than what it says.
     pub(crate) unsaid: Mutex<Vec<DiskEvent>>,
@@ -582,13 +582,13 @@ impl Inner {
         }
     }
 
-    fn is_readable(&self, piece: PieceIndex, state: &State) -> bool {
+    pub(crate) fn is_readable(&self, piece: PieceIndex, state: &State) -> bool {
         state.verified.contains(piece) && !self.files.is_cut(piece)
     }
 
     /// A verified piece cannot be read any more, for this reason: it is not ours, and its blocks may be written again. The
     /// same goes for all others that it shows to be gone.
-    fn lose(&self, piece: PieceIndex, error: &Error) {
+    pub(crate) fn lose(&self, piece: PieceIndex, error: &Error) {
         if self.files.is_away(error) {
             // Nothing of it is lost.
             return self.fail(error.clone());
@@ -625,7 +625,7 @@ impl Inner {
 
     /// Pieces are verified no longer. To be called under the lock under which that was done: no block that comes for them
     /// is told of before.
-    fn note_lost(&self, lost: &[PieceIndex]) {
+    pub(crate) fn note_lost(&self, lost: &[PieceIndex]) {
         if !lost.is_empty() {
             lock(&self.unsaid).extend(lost.iter().map(|&piece| DiskEvent::PieceLost { piece }));
             self.next_epoch();

@@ -11,6 +11,7 @@ use super::{Calls, Driver, Met};
 use crate::announcer::Named;
 use crate::events::{Direction, EventKind};
 use crate::resume::MAX_PEERS;
+use crate::scrub::Scrubbed;
 use crate::stats::{Counters, Finished};
 use crate::steward::Seat;
 use crate::tape::{Brain, Tape};
@@ -44,6 +45,7 @@ pub(super) struct Running {
     /// The brain has all it wants; [`Finished`] follows with the commit that makes it durable.
     complete: bool,
     finished_at: Option<Time>,
+    _scrubbed: Option<Scrubbed>,
     /// There is no room on the disk.
     full: Option<Full>,
     publish_at: Time,
@@ -96,6 +98,7 @@ impl Running {
             Some(met) => meet_again(now, &driver, swarm, *met, complete_at_start),
             None => company(&driver, swarm, complete_at_start),
         };
+        let scrubbed = Scrubbed::join(&shared, &driver.disk);
         let mut running = Box::new(Running {
             driver: *driver,
             calls,
@@ -103,6 +106,7 @@ impl Running {
             completion_told: complete_at_start,
             complete: false,
             finished_at: None,
+            _scrubbed: scrubbed,
             full: None,
             publish_at: now,
             unattended: false,

@@ -7,6 +7,7 @@ mod foreign;
 mod lost;
 mod model;
 mod resume;
+mod scrub;
 
 use crate::os::Os;
 use crate::*;
