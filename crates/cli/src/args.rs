@@ -1,6 +1,7 @@
 //! The command line, defined once: help, environment variables and checks all come from here.
 
 mod dht;
+mod import;
 mod scrape;
 
 use crate::select::Selection;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use dht::{Action, Dht, Options as DhtOptions, Put, hex32};
+pub(crate) use import::{Client, Import};
 pub(crate) use scrape::Scrape;
 
 const AFTER_HELP: &str = "\
@@ -49,6 +51,7 @@ pub(crate) enum Command {
     Sim(Box<Sim>),
     Replay(Replay),
     Session(Box<Keep>),
+    Import(Import),
     /// Watch a torrent arrive, message by message: three sessions on this machine, no network, a few seconds
     Demo,
 }
@@ -454,6 +457,7 @@ impl Command {
             Command::Dht(args) => args.action.options().json,
             Command::Sim(args) => args.json,
             Command::Replay(args) => args.json,
+            Command::Import(args) => args.json,
             Command::Create(_) | Command::Magnet(_) | Command::Session(_) | Command::Demo => false,
         }
     }

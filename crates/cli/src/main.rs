@@ -15,6 +15,7 @@ mod dht;
 mod download;
 mod failure;
 mod fetch;
+mod import;
 mod interrupt;
 mod listing;
 mod magnet;
@@ -65,6 +66,7 @@ fn run(line: &CommandLine) -> Exit {
         Command::Sim(args) => crate::sim::run(args, &console),
         Command::Replay(args) => replay::run(args, &console),
         Command::Session(args) => session::run(args, &console),
+        Command::Import(args) => import::run(args, &console),
         Command::Demo => demo::run(&console),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -53,6 +53,22 @@ pub enum Error {
     /// The session's state was written by a newer version.
     #[error("{0}")]
     SessionNewer(String),
+    /// There is no session of another client.
+    #[error("no such session is in {}; {hint}", dir.display())]
+    NoSession {
+        /// Where it was looked for.
+        dir: PathBuf,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The session of another client cannot be read as a whole.
+    #[error("{} cannot be read: {reason}", path.display())]
+    SessionDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// What was asked for is not safe from a crash, and was undone or will be forgotten.
     #[error("{0}")]
     Unsaved(String),
@@ -82,6 +98,8 @@ impl Error {
             Error::Fetch(_) => "fetch",
             Error::SessionInUse(_) => "session_in_use",
             Error::SessionNewer(_) => "session_newer",
+            Error::NoSession { .. } => "no_session",
+            Error::SessionDamaged { .. } => "session_damaged",
             Error::Unsaved(_) => "unsaved",
             Error::NotHere(_) => "not_here",
             Error::Torrent(_) => "torrent",

@@ -9,6 +9,7 @@ mod recovery;
 mod restore;
 
 pub use record::Choices;
+pub(crate) use record::{first_rows, last_place};
 
 use crate::resume::{self, mount_of};
 use crate::session::{begin, end};
@@ -369,11 +370,11 @@ pub(crate) struct InStore {
 }
 
 /// What a torrent is called in the store.
-fn key(info_hash: InfoHash) -> Vec<u8> {
+pub(crate) fn key(info_hash: InfoHash) -> Vec<u8> {
     info_hash.wire().0.to_vec()
 }
 
-fn open_error(err: OpenError) -> Error {
+pub(crate) fn open_error(err: OpenError) -> Error {
     match err {
         OpenError::InUse(path) => Error::SessionInUse(path),
         OpenError::Io { path, reason } => Error::State { path, reason },

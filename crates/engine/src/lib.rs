@@ -31,6 +31,7 @@ mod dials;
 mod driver;
 mod error;
 mod events;
+pub mod import;
 mod inbox;
 mod kept;
 mod listen;

@@ -46,6 +46,8 @@ const ROWS: &[Row] = &[
     // CRC-32C of what is written, and how that is encoded.
     brain("record", 4, &["types", "wire", "swarm"], &["crc", "postcard", "serde", "thiserror"]),
     brain("session", 3, &["types", "swarm"], &["fastrand", "thiserror"]),
+    // Of `swarm` it knows how much a file is wanted.
+    brain("import", 4, &["types", "bencode", "metainfo", "swarm"], &["thiserror"]),
     driver("buf", 4, MayUse::These(&[])),
     driver("storage", 4, MayUse::These(&["types", "hash", "metainfo", "buf"])),
     driver("store", 4, MayUse::These(&["hash"])),

@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use store::{Change, Table};
+use types::InfoHash;
 
 /// What the user wants of a torrent.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,6 +125,18 @@ impl Record {
         };
         Some(Record { place: number("place").unwrap_or(0), choices })
     }
+}
+
+/// The rows of a torrent that comes from elsewhere, but for what is there of it.
+pub(crate) fn first_rows(info_hash: InfoHash, torrent: Vec<u8>, place: u64, choices: Choices) -> [Change; 2] {
+    let key = super::key(info_hash);
+    let record = Record { place, choices };
+    [Change::put(Table::Torrents, key.clone(), record.encode()), Change::put(Table::Metainfo, key, torrent)]
+}
+
+/// The place of the torrent that was added last; 0 if there is none.
+pub(crate) fn last_place(rows: &[(Vec<u8>, Vec<u8>)]) -> u64 {
+    rows.iter().filter_map(|(_, row)| Record::decode(row)).map(|record| record.place).max().unwrap_or(0)
 }
 
 /// Numbers of all 64 bits, which integers of bencode need not have.

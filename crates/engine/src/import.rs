@@ -1,0 +1,283 @@
+//! Torrents of other clients' sessions, taken over into a session of ours that does not run.
+//!
+//! What the other client claims is judged by the crate `import`. What is believed is what a clean end of a run of ours would
+//! have left: pieces, and what their files look like. Files that are not believed are hashed when the session begins.
+
+mod database;
+mod source;
+
+use crate::kept::{Choices, first_rows};
+use crate::resume::{self, mount_of};
+use crate::{Error, SeedGoal};
+use ::import::{Found, Judged, Look};
+use metainfo::Metainfo;
+use source::Source;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use storage::{FileStamp, Layout, Snapshot};
+use store::{Change, Store, Table};
+use types::{Bitfield, InfoHash};
+
+/// Torrents that are made durable together.
+const BATCH: usize = 100;
+/// Bytes of torrent files that are made durable together; one torrent's may be more.
+const BATCH_BYTES: usize = 32 << 20;
+
+/// Whose session it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// The folder `BT_backup`, or that which has it or `torrents.db` in it.
+    Qbittorrent,
+    /// The folder that has `torrents` and `resume` in it.
+    Transmission,
+    /// What `session.path` is set to.
+    Rtorrent,
+    /// The folder `state`, or that which has it in it.
+    Deluge,
+}
+
+/// What became of one of its torrents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The torrent's name, or what the client calls it if that cannot be told.
+    pub name: String,
+    /// Why it was not taken over, in one line; or how it was.
+    pub outcome: Result<Taken, String>,
+}
+
+/// How a torrent was taken over. All of this is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Which one.
+    pub info_hash: InfoHash,
+    /// Pieces that need not be hashed, since their files are as the client left them.
+    pub believed: u32,
+    /// Pieces that are hashed when the session begins.
+    pub doubted: u32,
+    /// Pieces of the torrent.
+    pub pieces: u32,
+    /// Files that the client calls otherwise until they are complete, and that have the torrent's names now.
+    pub renamed: usize,
+    /// Whether it rests.
+    pub paused: bool,
+}
+
+/// How it went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Torrents that were taken over.
+    pub taken: usize,
+    /// Torrents that were not.
+    pub refused: usize,
+    /// Torrents beyond the most that are read of one session.
+    pub beyond: usize,
+}
+
+/// Takes over all torrents of another client's session, which must not run, into that in `state_dir`, which must not run
+/// either. `tell` is told of each when what it is told is durable. Blocks, and may take minutes.
+///
+/// # Errors
+/// [`Error::NoSession`], [`Error::SessionInUse`], [`Error::SessionNewer`], [`Error::State`], [`Error::Unsaved`]. A torrent that
+/// cannot be taken over is none.
+pub fn import(
+    state_dir: &Path,
+    client: Client,
+    dir: &Path,
+    tell: impl FnMut(Told),
+) -> Result<Imported, Error> {
+    let source = Source::open(client, dir)?;
+    let (store, mut opened) =
+        Store::open_and_load(state_dir, &[Table::Torrents]).map_err(crate::kept::open_error)?;
+    let rows = opened.tables.remove(&Table::Torrents).unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|err| Error::Start(err.to_string()))?;
+    let mut importer = Importer {
+        source,
+        here: rows.rows.iter().map(|(key, _)| key.clone()).chain(rows.damaged).collect(),
+        next_place: crate::kept::last_place(&rows.rows),
+        changes: Vec::new(),
+        untold: Vec::new(),
+        imported: Imported::default(),
+        tell,
+    };
+    let outcome = runtime.block_on(async {
+        let outcome = importer.run(&store).await;
+        store.close().await;
+        outcome
+    });
+    outcome.map(|()| importer.imported)
+}
+
+struct Importer<T> {
+    source: Source,
+    /// Keys of torrents that the session has.
+    here: BTreeSet<Vec<u8>>,
+    next_place: u64,
+    changes: Vec<Change>,
+    untold: Vec<Told>,
+    imported: Imported,
+    tell: T,
+}
+
+impl<T: FnMut(Told)> Importer<T> {
+    async fn run(&mut self, store: &Store) -> Result<(), Error> {
+        let (ids, beyond) = self.source.in_order();
+        self.imported.beyond = beyond;
+        for id in ids {
+            let read = self.source.read(&id);
+            let name = read.as_ref().map_or(id.clone(), |found| found.metainfo.name().to_owned());
+            let taken = read.map_err(|refused| refused.to_string()).and_then(|found| self.take(&id, *found));
+            self.untold.push(Told { name, outcome: taken });
+            let bytes: usize =
+                self.changes.iter().filter_map(|change| change.value.as_ref()).map(Vec::len).sum();
+            if self.untold.len() >= BATCH || bytes >= BATCH_BYTES {
+                self.commit(store).await?;
+            }
+        }
+        self.commit(store).await
+    }
+
+    /// Makes durable what was taken, then tells of it.
+    async fn commit(&mut self, store: &Store) -> Result<(), Error> {
+        if !self.changes.is_empty() {
+            let saved = store.commit(std::mem::take(&mut self.changes)).await;
+            saved.map_err(|err| Error::Unsaved(err.to_string()))?;
+        }
+        for told in self.untold.drain(..) {
+            match told.outcome {
+                Ok(_) => self.imported.taken += 1,
+                Err(_) => self.imported.refused += 1,
+            }
+            (self.tell)(told);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, id: &str, found: Found) -> Result<Taken, String> {
+        let info_hash = found.metainfo.info_hash();
+        let key = crate::kept::key(info_hash);
+        if self.here.contains(&key) {
+            return Err("it is here already".into());
+        }
+        let dir = PathBuf::from(OsStr::from_bytes(&found.dir));
+        if !dir.is_absolute() {
+            return Err(format!("its folder ({}) is not an absolute path", dir.display()));
+        }
+        let Found { metainfo, have, .. } = &found;
+        let files = files_on_disk(&self.source, metainfo, &dir)?;
+        let looks: Vec<_> = files.iter().map(FileOnDisk::look).collect();
+        let judged = have.judge(metainfo, &looks, self.source.written(id));
+        if have.pieces.count_ones() > 0 && judged.pieces.count_ones() == 0 && judged.missing > 0 {
+            return Err(format!("none of its files is in {}; is the disk there?", dir.display()));
+        }
+        let renamed = rename(&files)?;
+        let record = record(&found, &judged, &files, &dir);
+        let choices = choices(&found, dir);
+        self.next_place += 1;
+        self.changes.extend(first_rows(info_hash, found.torrent, self.next_place, choices));
+        self.changes.push(record.first_row(info_hash.wire()));
+        self.here.insert(key);
+        let (all, doubted) = (judged.pieces.len(), judged.pieces.count_ones() - judged.believed);
+        Ok(Taken {
+            info_hash,
+            believed: if judged.has_bare_padding { 0 } else { judged.believed },
+            doubted: if judged.has_bare_padding { all } else { doubted },
+            pieces: all,
+            renamed,
+            paused: found.paused,
+        })
+    }
+}
+
+fn choices(found: &Found, dir: PathBuf) -> Choices {
+    Choices {
+        paused: found.paused,
+        priorities: found.priorities.clone(),
+        sequential: found.sequential,
+        seed_goal: SeedGoal { ratio: found.seed_ratio, time: found.seed_time },
+        max_down: found.max_down,
+        max_up: found.max_up,
+        ..Choices::new(dir)
+    }
+}
+
+/// What a run of ours would have left.
+fn record(found: &Found, judged: &Judged, files: &[FileOnDisk], dir: &Path) -> resume::Record {
+    let lengths = found.metainfo.lengths();
+    let clean = !judged.has_bare_padding;
+    let trusted = judged.trusted.iter();
+    let sizes = found.metainfo.files().iter().map(|file| file.length);
+    let disk = Snapshot {
+        // Without a clean end all is hashed but what is claimed, which is nothing then.
+        pieces: if clean { judged.pieces.clone() } else { Bitfield::new(lengths.piece_count()) },
+        partial: Vec::new(),
+        // They were the other client's, and are ours now; something longer is something else.
+        ours: files
+            .iter()
+            .zip(sizes)
+            .map(|(file, size)| file.stamp.is_some_and(|s| s.size <= size))
+            .collect(),
+        files: files.iter().zip(trusted).map(|(file, &is)| file.stamp.filter(|_| is)).collect(),
+    };
+    let (downloaded, uploaded) = (found.downloaded, found.uploaded);
+    resume::Record { clean, disk, downloaded, uploaded, mount: mount_of(dir, None), peers: Vec::new() }
+}
+
+/// A file of a torrent, as it was found.
+struct FileOnDisk {
+    stamp: Option<FileStamp>,
+    /// Its name, if it is another one than the torrent's until it is complete; and the torrent's.
+    renamed: Option<(PathBuf, PathBuf)>,
+}
+
+impl FileOnDisk {
+    fn look(&self) -> Option<Look> {
+        self.stamp.map(|stamp| Look { size: stamp.size, mtime_nanos: stamp.mtime_nanos })
+    }
+}
+
+fn files_on_disk(source: &Source, metainfo: &Metainfo, dir: &Path) -> Result<Vec<FileOnDisk>, String> {
+    let layout = Layout::new(Arc::new(metainfo.clone())).map_err(|err| err.to_string())?;
+    let look = |number: usize| {
+        if !metainfo.files()[number].is_regular() {
+            return FileOnDisk { stamp: None, renamed: None };
+        }
+        let path = layout.path_under(dir, number);
+        if let Some(stamp) = stamp(&path) {
+            return FileOnDisk { stamp: Some(stamp), renamed: None };
+        }
+        let unfinished = source.suffix().map(|suffix| {
+            let mut name = path.clone().into_os_string();
+            name.push(suffix);
+            PathBuf::from(name)
+        });
+        let found = unfinished.and_then(|unfinished| Some((stamp(&unfinished)?, unfinished)));
+        match found {
+            Some((stamp, unfinished)) => FileOnDisk { stamp: Some(stamp), renamed: Some((unfinished, path)) },
+            None => FileOnDisk { stamp: None, renamed: None },
+        }
+    };
+    Ok((0..metainfo.files().len()).map(look).collect())
+}
+
+/// What a regular file looks like.
+fn stamp(path: &Path) -> Option<FileStamp> {
+    let found = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let mtime_nanos = found.mtime().saturating_mul(1_000_000_000).saturating_add(found.mtime_nsec());
+    Some(FileStamp { size: found.size(), mtime_nanos, inode: found.ino() })
+}
+
+/// Gives unfinished files the torrent's names. Their client finds them under these too.
+fn rename(files: &[FileOnDisk]) -> Result<usize, String> {
+    let names: Vec<_> = files.iter().filter_map(|file| file.renamed.as_ref()).collect();
+    for (from, to) in &names {
+        let failed = |err: std::io::Error| format!("cannot rename {}: {err}", from.display());
+        fs::rename(from, to).map_err(failed)?;
+    }
+    Ok(names.len())
+}

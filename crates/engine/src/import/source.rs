@@ -1,0 +1,235 @@
+//! The files of a session, found and read.
+
+use super::Client;
+use super::database::Database;
+use crate::Error;
+use ::import::limits::MAX_TORRENTS;
+use ::import::{Found, Refused, deluge, qbittorrent, rtorrent, transmission};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a file of a session that are read: as many as a torrent file may have. A longer one counts as not there.
+const MAX_FILE: u64 = 64 << 20;
+
+/// A session that can be read.
+pub(super) struct Source {
+    client: Client,
+    /// Where a torrent's own files lie.
+    dir: PathBuf,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Some files for each torrent; places in the queue, where they are kept apart.
+    Files(BTreeMap<String, i64>),
+    /// The list of torrents, and resume data by info-hash.
+    Deluge(BTreeMap<String, deluge::Listed>, BTreeMap<Vec<u8>, Vec<u8>>),
+    Database(Database),
+}
+
+impl Source {
+    /// Finds the session's files in a folder, or in the one below that the client makes for them.
+    pub(super) fn open(client: Client, dir: &Path) -> Result<Source, Error> {
+        let none = |hint: &'static str| Error::NoSession { dir: dir.into(), hint };
+        let first = |names: &[&str], is: &dyn Fn(&Path) -> bool| {
+            names.iter().map(|name| dir.join(name)).find(|path| is(path))
+        };
+        let (dir, kind) = match client {
+            Client::Qbittorrent => {
+                let hint = "give the folder BT_backup, or the one that torrents.db is in";
+                let is_backup = |path: &Path| has(path, |name| qbittorrent::id_of(name).is_some());
+                let backup =
+                    first(&["", "BT_backup", "data/BT_backup", "qBittorrent/data/BT_backup"], &is_backup);
+                let database = first(&["torrents.db", "data/torrents.db"], &|path| path.is_file());
+                match (backup, database) {
+                    (Some(backup), _) => {
+                        let queue = read(&backup.join("queue")).unwrap_or_default();
+                        let queue = String::from_utf8_lossy(&queue).into_owned();
+                        let places = qbittorrent::queue(&queue).take(MAX_TORRENTS);
+                        let places = places.map(|(id, place)| (id.to_owned(), place)).collect();
+                        (backup, Kind::Files(places))
+                    }
+                    (None, Some(path)) => {
+                        let database = Database::open(&path)
+                            .map_err(|reason| Error::SessionDamaged { path: path.clone(), reason })?;
+                        (path, Kind::Database(database))
+                    }
+                    (None, None) => return Err(none(hint)),
+                }
+            }
+            Client::Transmission => {
+                let is_session = |path: &Path| path.join("resume").is_dir();
+                let found = first(&["", "transmission-daemon", "transmission"], &is_session);
+                let hint = "give the folder that has torrents and resume in it";
+                (found.ok_or_else(|| none(hint))?, Kind::Files(BTreeMap::new()))
+            }
+            Client::Rtorrent => {
+                let is_session = |path: &Path| has(path, |name| name.ends_with(".rtorrent"));
+                let found = first(&["", ".session", "session"], &is_session);
+                let hint = "give the folder that session.path is set to";
+                (found.ok_or_else(|| none(hint))?, Kind::Files(BTreeMap::new()))
+            }
+            Client::Deluge => {
+                let is_session = |path: &Path| path.join("torrents.state").is_file();
+                let found = first(&["", "state"], &is_session);
+                let dir = found.ok_or_else(|| none("give the folder that torrents.state is in"))?;
+                let state = dir.join("torrents.state");
+                let listed = read(&state).ok_or(Refused::Damaged("torrents.state"));
+                let listed = listed
+                    .and_then(|bytes| deluge::list(&bytes))
+                    .map_err(|refused| Error::SessionDamaged { path: state, reason: refused.to_string() })?;
+                let resume = read(&dir.join("torrents.fastresume")).unwrap_or_default();
+                let listed = listed.into_iter().map(|listed| (listed.id.clone(), listed)).collect();
+                (dir, Kind::Deluge(listed, deluge::resume_data(&resume)))
+            }
+        };
+        Ok(Source { client, dir, kind })
+    }
+
+    /// What the client calls its torrents, in the order in which they stand there; and how many more there are than are read.
+    pub(super) fn in_order(&self) -> (Vec<String>, usize) {
+        let mut ids = match &self.kind {
+            Kind::Files(_) => self.ids_of_files(),
+            Kind::Deluge(listed, _) => listed.keys().cloned().collect(),
+            Kind::Database(database) => database.ids(),
+        };
+        let beyond = ids.len().saturating_sub(MAX_TORRENTS);
+        ids.truncate(MAX_TORRENTS);
+        // Those that cannot be read come last.
+        ids.sort_by_cached_key(|id| self.read(id).map_or(i64::MAX, |found| found.place));
+        (ids, beyond)
+    }
+
+    fn ids_of_files(&self) -> Vec<String> {
+        let (dir, id_of): (_, fn(&str) -> Option<String>) = match self.client {
+            Client::Transmission => (self.dir.join("resume"), transmission::id_of),
+            Client::Rtorrent => (self.dir.clone(), rtorrent::id_of),
+            _ => (self.dir.clone(), qbittorrent::id_of),
+        };
+        let mut ids: Vec<_> = names(&dir).filter_map(|name| id_of(&name)).collect();
+        ids.sort();
+        ids
+    }
+
+    pub(super) fn read(&self, id: &str) -> Result<Box<Found>, Refused> {
+        let read = |name: String| read(&self.dir.join(name));
+        let found = match &self.kind {
+            Kind::Deluge(listed, resume) => {
+                let listed = listed.get(id).ok_or(Refused::Missing("its entry"))?;
+                let resume = resume.get(id.as_bytes()).map(Vec::as_slice);
+                listed.read(resume, safe(id).and_then(|id| read(format!("{id}.torrent"))).as_deref())
+            }
+            Kind::Database(database) => {
+                let row = database.row(id).ok_or(Refused::Damaged("its row"))?;
+                qbittorrent::read_row(&row)
+            }
+            Kind::Files(places) => match self.client {
+                Client::Transmission => {
+                    let resume = read(format!("resume/{id}.resume"));
+                    let resume = resume.ok_or(Refused::Missing("its resume file"))?;
+                    transmission::read(id, &resume, read(format!("torrents/{id}.torrent")).as_deref())
+                }
+                Client::Rtorrent => {
+                    let torrent = read(format!("{id}.torrent"));
+                    let torrent = torrent.ok_or(Refused::Missing("its torrent file"))?;
+                    let state = read(format!("{id}.torrent.rtorrent"));
+                    let resume = read(format!("{id}.torrent.libtorrent_resume"));
+                    rtorrent::read(id, &torrent, state.as_deref(), resume.as_deref())
+                }
+                _ => {
+                    let resume = read(format!("{id}.fastresume"));
+                    let resume = resume.ok_or(Refused::Missing("its resume data"))?;
+                    let read = qbittorrent::read(id, &resume, read(format!("{id}.torrent")).as_deref());
+                    read.map(|found| Found { place: places.get(id).copied().unwrap_or(0), ..found })
+                }
+            },
+        };
+        found.map(Box::new)
+    }
+
+    /// When the client wrote down what it claims of a torrent, in seconds since 1970.
+    pub(super) fn written(&self, id: &str) -> i64 {
+        let file = match (&self.kind, self.client) {
+            (Kind::Database(_), _) => self.dir.clone(),
+            (Kind::Deluge(..), _) => self.dir.join("torrents.fastresume"),
+            (_, Client::Transmission) => self.dir.join(format!("resume/{id}.resume")),
+            (_, Client::Rtorrent) => self.dir.join(format!("{id}.torrent.libtorrent_resume")),
+            _ => self.dir.join(format!("{id}.fastresume")),
+        };
+        fs::metadata(file).map_or(0, |found| found.mtime())
+    }
+
+    /// What the client puts behind the names of files that are not complete.
+    pub(super) fn suffix(&self) -> Option<&'static str> {
+        match self.client {
+            Client::Qbittorrent => Some(qbittorrent::UNFINISHED),
+            Client::Transmission => Some(transmission::UNFINISHED),
+            Client::Rtorrent | Client::Deluge => None,
+        }
+    }
+}
+
+/// A name that is that of a file of this folder.
+fn safe(id: &str) -> Option<&str> {
+    (!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(id)
+}
+
+fn names(dir: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+fn has(dir: &Path, is: impl Fn(&str) -> bool) -> bool {
+    names(dir).any(|name| is(&name))
+}
+
+/// All of a regular file that is not too long.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let file = File::open(path).ok()?;
+    let found = file.metadata().ok()?;
+    if !found.is_file() || found.len() > MAX_FILE {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(MAX_FILE + 1).read_to_end(&mut bytes).ok()?;
+    (read as u64 <= MAX_FILE).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn files_are_read_up_to_a_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let file = File::create(&path).unwrap();
+        file.set_len(MAX_FILE).unwrap();
+        assert_eq!(read(&path).map(|bytes| bytes.len() as u64), Some(MAX_FILE));
+        file.set_len(MAX_FILE + 1).unwrap();
+        assert_eq!(read(&path), None);
+        assert_eq!(read(dir.path()), None);
+    }
+
+    #[test]
+    fn a_folder_without_a_session_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        for client in [Client::Qbittorrent, Client::Transmission, Client::Rtorrent, Client::Deluge] {
+            assert!(matches!(Source::open(client, dir.path()), Err(Error::NoSession { .. })));
+        }
+        fs::write(dir.path().join("torrents.state"), "x").unwrap();
+        assert!(matches!(Source::open(Client::Deluge, dir.path()), Err(Error::SessionDamaged { .. })));
+        fs::write(dir.path().join("torrents.db"), "x").unwrap();
+        assert!(matches!(Source::open(Client::Qbittorrent, dir.path()), Err(Error::SessionDamaged { .. })));
+    }
+
+    #[test]
+    fn names_do_not_lead_out_of_the_folder() {
+        assert_eq!(safe("abc0"), Some("abc0"));
+        assert_eq!(safe("../x"), None);
+    }
+}

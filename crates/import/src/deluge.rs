@@ -1,0 +1,130 @@
+//! Deluge: `state/torrents.state`, `state/torrents.fastresume` and `state/ID.torrent` (from 2.0 on).
+
+use crate::libtorrent;
+use crate::limits::MAX_TORRENTS;
+use crate::pickle::{self, Node, Pickle};
+use crate::{Found, Refused};
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bencode::Value;
+use swarm::Priority;
+
+const STATE: &str = "torrents.state";
+/// What Deluge calls a KiB per second.
+const KIB: f64 = 1024.0;
+
+/// A torrent of Deluge's list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// Its info-hash, which its torrent file is named after.
+    pub id: String,
+    dir: String,
+    is_paused: bool,
+    is_sequential: bool,
+    is_finished: bool,
+    priorities: Vec<i64>,
+    max_down: Option<f64>,
+    max_up: Option<f64>,
+    stop_ratio: Option<f64>,
+    queue: i64,
+}
+
+/// Reads the list of torrents.
+///
+/// # Errors
+/// [`Refused::Damaged`], [`Refused::TooOld`].
+pub fn list(state: &[u8]) -> Result<Vec<Listed>, Refused> {
+    let pickle = Pickle::read(state).map_err(|err| match err {
+        pickle::Error::Text => Refused::TooOld(STATE),
+        pickle::Error::Damaged | pickle::Error::TooLarge => Refused::Damaged(STATE),
+    })?;
+    let torrents = pickle.root().get("torrents").ok_or(Refused::Damaged(STATE))?;
+    Ok(torrents.list().filter_map(listed).take(MAX_TORRENTS).collect())
+}
+
+fn listed(torrent: Node<'_>) -> Option<Listed> {
+    let text = |key: &str| torrent.get(key).and_then(Node::text);
+    let flag = |key: &str| torrent.get(key).and_then(Node::flag).unwrap_or(false);
+    // What is not limited is -1.
+    let positive = |key: &str| torrent.get(key).and_then(Node::float).filter(|&n| n > 0.0 && n.is_finite());
+    let priorities = torrent.get("file_priorities").into_iter().flat_map(Node::list);
+    Some(Listed {
+        id: text("torrent_id")?.to_owned(),
+        dir: text("save_path").unwrap_or_default().to_owned(),
+        is_paused: flag("paused"),
+        is_sequential: flag("sequential_download"),
+        is_finished: flag("is_finished"),
+        priorities: priorities.map(|priority| priority.int().unwrap_or(4)).collect(),
+        max_down: positive("max_download_speed"),
+        max_up: positive("max_upload_speed"),
+        stop_ratio: positive("stop_ratio").filter(|_| flag("stop_at_ratio")),
+        queue: torrent.get("queue").and_then(Node::int).unwrap_or(-1),
+    })
+}
+
+/// Resume data of all torrents, by info-hash. Damaged: none.
+pub fn resume_data(fastresume: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let Ok(document) = bencode::decode(fastresume) else { return BTreeMap::new() };
+    let entries = document.root().as_dict().into_iter().flatten().take(MAX_TORRENTS);
+    entries.filter_map(|(id, data)| Some((id.to_owned(), data.as_bytes()?.to_owned()))).collect()
+}
+
+impl Listed {
+    /// Reads what else there is of it. Without resume data nothing is claimed of it.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn read(&self, resume: Option<&[u8]>, torrent: Option<&[u8]>) -> Result<Found, Refused> {
+        let torrent = torrent.ok_or(Refused::NoMetadata)?;
+        let document = resume.and_then(|resume| libtorrent::decode(resume).ok());
+        let resume = document.as_ref().map(bencode::Document::root);
+        let torrent =
+            resume.map_or_else(|| Ok(torrent.to_owned()), |root| libtorrent::torrent(root, torrent))?;
+        let mut found = Found::new(torrent, &self.id, self.dir.as_bytes())?;
+        if let Some(root) = resume {
+            let path = root.get("save_path").and_then(Value::as_bytes);
+            // Of files elsewhere it says nothing.
+            let is_here = path.is_none_or(|path| same_folder(path, self.dir.as_bytes()));
+            libtorrent::read(&mut found, root, self.is_finished && is_here)?;
+        }
+        found.sequential |= self.is_sequential;
+        found.paused = self.is_paused;
+        found.place = self.queue;
+        found.seed_ratio = self.stop_ratio;
+        (found.max_down, found.max_up) = (self.max_down.map(bytes), self.max_up.map(bytes));
+        found.set_priorities(self.priorities.iter().map(|priority| match priority {
+            0 => Priority::Skip,
+            1..=3 => Priority::Low,
+            5.. => Priority::High,
+            _ => Priority::Normal,
+        }));
+        Ok(found)
+    }
+}
+
+fn same_folder(one: &[u8], other: &[u8]) -> bool {
+    let bare = |path: &[u8]| path.strip_suffix(b"/").unwrap_or(path).to_owned();
+    bare(one) == bare(other)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive; it saturates")]
+fn bytes(kib: f64) -> u64 {
+    (kib * KIB) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_torrents_are_read() {
+        let mut pickle =
+            b"\x80\x02}X\x08\x00\x00\x00torrents](}X\x0a\x00\x00\x00torrent_idX\x01\x00\x00\x00asq\x00"
+                .to_vec();
+        pickle.extend(b"h\x00".repeat(MAX_TORRENTS + 1));
+        pickle.extend(b"es.");
+        assert_eq!(list(&pickle).unwrap().len(), MAX_TORRENTS);
+    }
+}

@@ -1,0 +1,107 @@
+//! Resume data of libtorrent, which qBittorrent and Deluge keep.
+
+use crate::assemble::{self, strings};
+use crate::limits::SETTLES_WITHIN;
+use crate::{Evidence, Found, Refused};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use bencode::{Document, Value};
+use types::{Bitfield, PieceIndex};
+
+/// How people call it.
+const RESUME_DATA: &str = "its resume data";
+
+/// What libtorrent calls its format.
+const FORMAT: &[u8] = b"libtorrent resume file";
+
+/// Resume data, as far as its form goes.
+pub(crate) fn decode(resume: &[u8]) -> Result<Document<'_>, Refused> {
+    let document = bencode::decode(resume).map_err(|_| Refused::Damaged(RESUME_DATA))?;
+    match document.root().get("file-format").and_then(Value::as_bytes) {
+        Some(FORMAT) => Ok(document),
+        _ => Err(Refused::Damaged(RESUME_DATA)),
+    }
+}
+
+/// The torrent file, with the trackers and web seeds that the user has left of it.
+pub(crate) fn torrent(resume: Value<'_>, torrent: &[u8]) -> Result<Vec<u8>, Refused> {
+    let damaged = || Refused::Damaged("its torrent file");
+    let document = bencode::decode(torrent).map_err(|_| damaged())?;
+    let root = document.root();
+    // Metadata of a database may be the info dictionary itself.
+    let info = root.get("info").unwrap_or(root);
+    if info.as_dict().is_none() {
+        return Err(damaged());
+    }
+    let tiers = resume.get("trackers").and_then(Value::as_list);
+    let tiers: Vec<_> = tiers.into_iter().flatten().map(|tier| strings(Some(tier))).collect();
+    if tiers.iter().all(Vec::is_empty) && root.get("info").is_some() {
+        // Those of the file, which Deluge leaves as it was.
+        return Ok(torrent.to_owned());
+    }
+    let web_seeds = strings(resume.get("url-list"));
+    Ok(assemble::torrent(info, root.get("piece layers"), &tiers, &web_seeds))
+}
+
+/// What resume data says of how far a torrent is. `is_seed`: whether the client itself wrote down that it has all of it.
+pub(crate) fn read(found: &mut Found, resume: Value<'_>, is_seed: bool) -> Result<(), Refused> {
+    let number = |key: &str| resume.get(key).and_then(Value::as_int);
+    found.downloaded = number("total_downloaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
+    found.uploaded = number("total_uploaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
+    found.sequential |= number("sequential_download") == Some(1);
+    must_not_be_renamed(found, resume)?;
+
+    let count = found.metainfo.lengths().piece_count();
+    let pieces = resume.get("pieces").and_then(Value::as_bytes).unwrap_or_default();
+    let mut have = Bitfield::new(count);
+    // A byte for each; another number of them says nothing.
+    let fits = pieces.len() as u64 == u64::from(count);
+    for (piece, &state) in (0..count).zip(pieces).filter(|_| fits) {
+        if state & 1 == 1 {
+            have.insert(PieceIndex::new(piece));
+        }
+    }
+    // It is said thrice that all is there, or none of it is sure: by the pieces, by the time, by the client. Files are not
+    // compared one by one, since nothing is said of one alone.
+    let unwanted = |key: &str| match resume.get(key) {
+        Some(value) if value.as_bytes().is_some() => value.as_bytes().unwrap_or_default().contains(&0),
+        Some(value) => value.as_list().into_iter().flatten().any(|value| value.as_int() == Some(0)),
+        None => false,
+    };
+    let completed = number("completed_time").unwrap_or(0);
+    let is_sure = is_seed
+        && have.is_full()
+        && completed > 0
+        && number("seed_mode") != Some(1)
+        && !unwanted("file_priority")
+        && !unwanted("piece_priority");
+    if is_sure {
+        let until = Evidence::ChangedUntil(completed.saturating_add(SETTLES_WITHIN));
+        found.have.files = vec![until; found.metainfo.files().len()];
+    }
+    found.have.pieces = have;
+    Ok(())
+}
+
+/// The names that libtorrent has files under, where they are not the torrent's.
+fn must_not_be_renamed(found: &Found, resume: Value<'_>) -> Result<(), Refused> {
+    let names = strings(resume.get("mapped_files"));
+    for (name, file) in names.into_iter().zip(found.metainfo.files()) {
+        let bare = name.strip_suffix(crate::qbittorrent::UNFINISHED.as_bytes()).unwrap_or(name);
+        let is_same = [name, bare].contains(&file.path.as_str().as_bytes());
+        if file.is_regular() && !name.is_empty() && !is_same {
+            return Err(Refused::Renamed(label(name).unwrap_or_default()));
+        }
+    }
+    Ok(())
+}
+
+/// A label for people: without what could harm a terminal, and not too long. `None` if nothing is left.
+pub(crate) fn label(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let kept: String =
+        text.trim().chars().filter(|c| !c.is_control()).take(crate::limits::MAX_LABEL).collect();
+    (!kept.is_empty()).then_some(kept)
+}

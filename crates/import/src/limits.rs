@@ -1,0 +1,22 @@
+//! Every limit of this crate, and what happens at it.
+
+/// Bytes of a state file of Deluge that are read. A longer one is refused.
+pub const MAX_PICKLE: usize = 64 << 20;
+
+/// Values of a state file of Deluge. One with more is refused.
+pub const MAX_PICKLE_VALUES: usize = 3_000_000;
+
+/// Torrents of a session. Those beyond are not read, and that is told.
+pub const MAX_TORRENTS: usize = 100_000;
+
+/// Tags of a torrent, and characters of each. What is beyond is left out.
+pub const MAX_TAGS: usize = 100;
+
+/// Characters of a label. What is beyond is left out.
+pub const MAX_LABEL: usize = 200;
+
+/// Trackers of a torrent. Those beyond are left out.
+pub const MAX_TRACKERS: usize = 1000;
+
+/// For how many seconds after a torrent was complete libtorrent may still write its last bytes.
+pub const SETTLES_WITHIN: i64 = 10;

@@ -1,0 +1,115 @@
+//! rTorrent: `ID.torrent`, `ID.torrent.rtorrent` and `ID.torrent.libtorrent_resume` (from 0.9 on).
+
+use crate::libtorrent::label;
+use crate::{Evidence, Found, Refused};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bencode::Value;
+use metainfo::Metainfo;
+use swarm::Priority;
+use types::{Bitfield, PieceIndex};
+
+const STATE: &str = "its .rtorrent file";
+const RESUME: &str = "its .libtorrent_resume file";
+
+/// Reads a torrent from its three files: `id` is the name that all have.
+///
+/// # Errors
+/// [`Refused`].
+pub fn read(id: &str, torrent: &[u8], state: Option<&[u8]>, resume: Option<&[u8]>) -> Result<Found, Refused> {
+    let state = bencode::decode(state.ok_or(Refused::Missing(STATE))?);
+    let state = state.map_err(|_| Refused::Damaged(STATE))?;
+    let resume = resume.map(bencode::decode).transpose().map_err(|_| Refused::Damaged(RESUME))?;
+    let (state, resume) = (state.root(), resume.as_ref().map(bencode::Document::root));
+    let number = |key: &str| state.get(key).and_then(Value::as_int);
+    let counter = |key: &str| number(key).and_then(|n| n.try_into().ok()).unwrap_or(0);
+
+    let metainfo = Metainfo::parse(torrent).map_err(|_| match is_magnet(torrent) {
+        true => Refused::NoMetadata,
+        false => Refused::Damaged("its torrent file"),
+    })?;
+    let base = state.get("directory").and_then(Value::as_bytes).unwrap_or_default();
+    let mut found = Found::new(torrent.to_owned(), id, parent(&metainfo, base)?)?;
+    found.paused = number("state") == Some(0);
+    found.downloaded = counter("total_downloaded");
+    found.uploaded = counter("total_uploaded");
+    found.place = number("timestamp.started").unwrap_or(0);
+    found.category = state.get("custom1").and_then(Value::as_bytes).and_then(|text| label(&unescaped(text)));
+    let Some(resume) = resume else { return Ok(found) };
+    let files: Vec<_> = resume.get("files").and_then(Value::as_list).into_iter().flatten().collect();
+    let field = |file: &Value<'_>, key: &str| file.get(key).and_then(Value::as_int);
+    found.set_priorities(files.iter().map(|file| match field(file, "priority") {
+        Some(0) => Priority::Skip,
+        Some(2) => Priority::High,
+        _ => Priority::Normal,
+    }));
+    let count = found.metainfo.lengths().piece_count();
+    let all = resume.get("bitfield").and_then(Value::as_int) == Some(count.into());
+    let bits = resume.get("bitfield").and_then(Value::as_bytes);
+    found.have.pieces = match bits.and_then(|bits| Bitfield::from_wire(bits, count)) {
+        Some(bits) => bits,
+        // A number stands for all of them or none.
+        None if all => Bitfield::full(count),
+        None => Bitfield::new(count),
+    };
+    // Pieces that were not synced when it was written.
+    let unsure = resume.get("uncertain_pieces").and_then(Value::as_bytes).unwrap_or_default();
+    for piece in unsure.as_chunks().0.iter().map(|&bytes| u32::from_be_bytes(bytes)) {
+        if piece < count {
+            found.have.pieces.remove(PieceIndex::new(piece));
+        }
+    }
+    for (number, file) in files.iter().enumerate().take(found.metainfo.files().len()) {
+        // Of a file that is complete, that is said twice: by its pieces, and by their number.
+        let pieces = found.metainfo.file_pieces(number);
+        let pieces = i64::from(pieces.end.saturating_sub(pieces.start));
+        if let Some(time) = field(file, "mtime").filter(|_| field(file, "completed") == Some(pieces)) {
+            found.have.files[number] = Evidence::ChangedAt(time);
+        }
+    }
+    Ok(found)
+}
+
+/// The folder that holds the torrent's file or folder.
+fn parent<'a>(metainfo: &Metainfo, base: &'a [u8]) -> Result<&'a [u8], Refused> {
+    if !metainfo.is_multi_file() {
+        return Ok(base);
+    }
+    let base = base.strip_suffix(b"/").unwrap_or(base);
+    let at = base.iter().rposition(|&byte| byte == b'/').ok_or(Refused::NoDir)?;
+    match &base[at + 1..] {
+        name if name == metainfo.name().as_bytes() => Ok(&base[..at.max(1)]),
+        name => Err(Refused::Renamed(label(name).unwrap_or_default())),
+    }
+}
+
+/// A torrent file that rTorrent made of a magnet link.
+fn is_magnet(torrent: &[u8]) -> bool {
+    bencode::decode(torrent).is_ok_and(|document| document.root().get("magnet-uri").is_some())
+}
+
+/// Labels are written as in URLs.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text);
+    while let [first, after @ ..] = rest {
+        let digits = after.get(..2).filter(|_| *first == b'%').and_then(|two| core::str::from_utf8(two).ok());
+        match digits.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+/// The name that the files of a torrent have in common, if a file is one of them.
+pub fn id_of(file_name: &str) -> Option<String> {
+    let (id, extension) = file_name.rsplit_once('.')?;
+    (extension == "torrent").then(|| id.to_owned())
+}

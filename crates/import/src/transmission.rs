@@ -1,0 +1,166 @@
+//! Transmission: `torrents/ID.torrent` and `resume/ID.resume` (from 3.00 on).
+
+use crate::assemble::strings;
+use crate::libtorrent::label;
+use crate::limits::MAX_TAGS;
+use crate::{Evidence, Found, Refused};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bencode::Value;
+use metainfo::Metainfo;
+use swarm::Priority;
+use types::{BLOCK_LEN, Bitfield, PieceIndex};
+
+const RESUME_FILE: &str = "its resume file";
+
+/// What files that are not complete are called, behind their own name, unless its user does not want that.
+pub const UNFINISHED: &str = ".part";
+
+/// Reads a torrent from its two files: `id` is the name that both have.
+///
+/// # Errors
+/// [`Refused`].
+pub fn read(id: &str, resume: &[u8], torrent: Option<&[u8]>) -> Result<Found, Refused> {
+    let document = bencode::decode(resume).map_err(|_| Refused::Damaged(RESUME_FILE))?;
+    let root = document.root();
+    if root.as_dict().is_none() {
+        return Err(Refused::Damaged(RESUME_FILE));
+    }
+    let torrent = torrent.ok_or(Refused::NoMetadata)?;
+    let number = |key: &str| field(root, key).and_then(Value::as_int);
+    let dir = field(root, "destination").and_then(Value::as_bytes).unwrap_or_default();
+    let mut found = Found::new(torrent.to_owned(), id, dir)?;
+    must_not_be_renamed(&found, root)?;
+    found.paused = number("paused") == Some(1);
+    found.downloaded = number("downloaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
+    found.uploaded = number("uploaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
+    found.place = number("added-date").unwrap_or(0);
+    found.tags = strings(field(root, "labels")).into_iter().filter_map(label).take(MAX_TAGS).collect();
+    found.set_priorities(priorities(root, found.metainfo.files().len()).into_iter());
+    found.max_down = limit(field(root, "speed-limit-down"));
+    found.max_up = limit(field(root, "speed-limit-up"));
+    if let Some(ratio) = field(root, "ratio-limit")
+        && field(ratio, "ratio-mode").and_then(Value::as_int) == Some(1)
+    {
+        let text = field(ratio, "ratio-limit").and_then(Value::as_str);
+        found.seed_ratio =
+            text.and_then(|text| text.parse().ok()).filter(|&r: &f64| r.is_finite() && r >= 0.0);
+    }
+    if let Some(progress) = field(root, "progress") {
+        (found.have.pieces, found.have.files) = have(&found.metainfo, progress);
+    }
+    Ok(found)
+}
+
+/// A field under its name, or under that of newer versions, which have no hyphens.
+fn field<'d>(dict: Value<'d>, key: &str) -> Option<Value<'d>> {
+    dict.get(key).or_else(|| dict.get(key.replace('-', "_")))
+}
+
+fn must_not_be_renamed(found: &Found, root: Value<'_>) -> Result<(), Refused> {
+    let names = strings(field(root, "files"));
+    for (name, file) in names.into_iter().zip(found.metainfo.files()) {
+        if file.is_regular() && name != file.path.as_str().as_bytes() {
+            return Err(Refused::Renamed(label(name).unwrap_or_default()));
+        }
+    }
+    Ok(())
+}
+
+fn priorities(root: Value<'_>, files: usize) -> Vec<Priority> {
+    let list = |key: &str| field(root, key).and_then(Value::as_list).into_iter().flatten();
+    let numbers = |key: &str| list(key).map(|value| value.as_int().unwrap_or(0)).collect::<Vec<_>>();
+    let (unwanted, wanted) = (numbers("dnd"), numbers("priority"));
+    let one = |file: usize| match (unwanted.get(file), wanted.get(file)) {
+        (Some(1..), _) => Priority::Skip,
+        (_, Some(..=-1)) => Priority::Low,
+        (_, Some(1..)) => Priority::High,
+        _ => Priority::Normal,
+    };
+    (0..files).map(one).collect()
+}
+
+/// The limit of a torrent's own, if it is in use.
+fn limit(limit: Option<Value<'_>>) -> Option<u64> {
+    let limit = limit?;
+    let is_used = field(limit, "use-speed-limit").and_then(Value::as_int) == Some(1);
+    field(limit, "speed-Bps").and_then(Value::as_uint).filter(|&rate| is_used && rate > 0)
+}
+
+/// What is there, and when each file was looked at.
+fn have(metainfo: &Metainfo, progress: Value<'_>) -> (Bitfield, Vec<Evidence>) {
+    let count = metainfo.lengths().piece_count();
+    let says = |key: &str, what: &[u8]| {
+        field(progress, key).and_then(Value::as_bytes).is_some_and(|said| said == what)
+    };
+    let pieces = match field(progress, "blocks").and_then(Value::as_bytes) {
+        Some(b"all") => Bitfield::full(count),
+        blocks => blocks.and_then(|blocks| whole_pieces(metainfo, blocks)).unwrap_or(Bitfield::new(count)),
+    };
+    // It is said twice that all is there. Of a torrent that is not complete, bits are all that there is, and nothing says
+    // that they are right.
+    let is_sure = says("blocks", b"all") && (says("have", b"all") || says("pieces", b"all"));
+    let files = metainfo.files().len();
+    let mut evidence: Vec<Evidence> = match is_sure {
+        true => times(progress).take(files).collect(),
+        false => Vec::new(),
+    };
+    evidence.resize(files, Evidence::None);
+    (pieces, evidence)
+}
+
+/// From blocks of the torrent as a whole to pieces. A block has 16 KiB, or what a piece is when it is halved until it is no
+/// longer than that.
+fn whole_pieces(metainfo: &Metainfo, blocks: &[u8]) -> Option<Bitfield> {
+    let lengths = metainfo.lengths();
+    let mut block_len = u64::from(lengths.piece_length());
+    while block_len > u64::from(BLOCK_LEN) {
+        block_len /= 2;
+    }
+    let count = lengths.total().div_ceil(block_len);
+    let blocks = Bitfield::from_wire(blocks, u32::try_from(count).ok()?)?;
+    let mut pieces = Bitfield::new(lengths.piece_count());
+    for piece in lengths.pieces() {
+        let range = lengths.piece_range(piece);
+        let touched = range.start / block_len..range.end.div_ceil(block_len);
+        let has =
+            |block: u64| u32::try_from(block).is_ok_and(|block| blocks.contains(PieceIndex::new(block)));
+        if touched.into_iter().all(has) {
+            pieces.insert(piece);
+        }
+    }
+    Some(pieces)
+}
+
+/// Until 3.00, when the pieces of each file were checked: a time, or a first one and each piece's distance from it. From
+/// 4.00 on, when each file had been changed.
+fn times(progress: Value<'_>) -> impl Iterator<Item = Evidence> {
+    let list = |key: &str| field(progress, key).and_then(Value::as_list);
+    let changed = list("mtimes").into_iter().flatten();
+    let changed = changed.map(|time| time.as_int().map_or(Evidence::None, Evidence::ChangedAt));
+    let checked = list("time-checked").filter(|_| list("mtimes").is_none()).into_iter().flatten();
+    changed.chain(checked.map(|time| checked_at(time).map_or(Evidence::None, Evidence::ChangedUntil)))
+}
+
+fn checked_at(time: Value<'_>) -> Option<i64> {
+    if let Some(time) = time.as_int() {
+        return Some(time);
+    }
+    let mut numbers = time.as_list()?.map(Value::as_int);
+    let first = numbers.next()??;
+    let mut earliest = None;
+    for distance in numbers {
+        // 0: never.
+        let distance = distance.filter(|&distance| distance > 0)?;
+        let time = first.checked_add(distance)?;
+        earliest = Some(earliest.map_or(time, |earliest: i64| earliest.min(time)));
+    }
+    earliest
+}
+
+/// The name that the files of a torrent have in common, if a file is one of them.
+pub fn id_of(file_name: &str) -> Option<String> {
+    let (id, extension) = file_name.rsplit_once('.')?;
+    (extension == "resume").then(|| id.to_owned())
+}
