@@ -30,12 +30,15 @@ const PROGRAMS: &[Program] = &[
     program("aria2c", "aria2", PARTNERS),
     program("qbittorrent-nox", "qbittorrent-nox", &[Step::Interop]),
     program("rtorrent", "rtorrent", PARTNERS),
+    program("deluged", "deluged", &[Step::Interop]),
+    program("deluge-console", "deluge-console", &[Step::Interop]),
     program("opentracker", "opentracker", &[Step::Interop]),
     program("strace", "strace", &[Step::Cli, Step::Hostile]),
     program("script", "bsdutils", &[Step::Cli, Step::Hostile]),
     program("python3", "python3", PARTNERS),
     program("mktorrent", "mktorrent", &[Step::Bench]),
     program("transmission-cli", "transmission-cli", PARTNERS),
+    program("transmission-remote", "transmission-cli", &[Step::Interop]),
     program("transmission-create", "transmission-cli", &[Step::Bench]),
     program("nginx", "nginx-light", &[Step::Bench]),
     program("curl", "curl", &[Step::Bench]),
@@ -145,7 +148,8 @@ fn apt_install(root: &Path, packages: &[&str]) -> Result<()> {
     };
     apt(&["update"])?;
     apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())?;
-    const SERVICES: [(&str, &str); 3] = [
+    const SERVICES: [(&str, &str); 4] = [
+        ("deluged", "deluged"),
         ("transmission-daemon", "transmission-daemon"),
         ("opentracker", "opentracker"),
         ("nginx-light", "nginx"),

@@ -213,9 +213,19 @@ fn interop(root: &Path, full: bool) -> Result<Tally> {
     by_magnet.arg("--by-magnet").arg("--logs").arg(root.join("target/interop-magnet"));
     give_binary(root, &mut by_magnet);
     tally.add(run::passed("interop by magnet", by_magnet, LIMIT)?);
-    let with_libtorrent =
-        ["--package", "rawtorrent-tests", "--test", "dht", "--test", "privacy", "--test", "btmh"];
-    tally.add(tests(root, &with_libtorrent, &["--ignored"])?);
+    let with_others = [
+        "--package",
+        "rawtorrent-tests",
+        "--test",
+        "dht",
+        "--test",
+        "privacy",
+        "--test",
+        "btmh",
+        "--test",
+        "import",
+    ];
+    tally.add(tests(root, &with_others, &["--ignored"])?);
     Ok(tally)
 }
 

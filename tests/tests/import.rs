@@ -1,0 +1,374 @@
+//! Sessions that other people's clients have made just before, taken over.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use common::kept::Running;
+use common::{LIMIT, assert_fails, run};
+use rawtorrent_tests::content::{Sample, hex};
+use rawtorrent_tests::peer::RawPeer;
+use rawtorrent_tests::process::Proc;
+use rawtorrent_tests::{binary, free_addr, metafile, poll};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// All of it is there, ...
+const WHOLE: Sample = Sample::MULTI;
+/// ... all but what is spoiled, ...
+const SPOILED: Sample = Sample { name: "spoiled.bin", layout: &[("", 1_000_000)] };
+/// ... and of this one its last file is not there.
+const UNFINISHED: Sample = Sample { name: "unfinished", layout: &[("a", 300_000), ("b", 400_000)] };
+const SAMPLES: [Sample; 3] = [WHOLE, SPOILED, UNFINISHED];
+const SPOILED_AT: u64 = 500_000;
+const PIECE: u64 = 65_536;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Client {
+    Qbittorrent,
+    QbittorrentDatabase,
+    Transmission,
+    Rtorrent,
+    Deluge,
+}
+
+/// A client's home, and what it is to have.
+struct Session {
+    client: Client,
+    home: TempDir,
+}
+
+impl Session {
+    /// Has a client look at what is there of the samples, and end.
+    fn made_by(client: Client) -> Session {
+        let session = Session { client, home: tempfile::tempdir().unwrap() };
+        let data = session.data();
+        fs::create_dir(&data).unwrap();
+        for sample in SAMPLES {
+            sample.write(&data).unwrap();
+            fs::write(session.torrent(&sample), metafile::torrent(&sample, None)).unwrap();
+        }
+        spoil(&data.join(SPOILED.name), SPOILED_AT);
+        fs::remove_file(data.join("unfinished/b")).unwrap();
+        let log = session.path("log");
+        match client {
+            Client::Transmission => session.transmission(&log),
+            Client::Qbittorrent | Client::QbittorrentDatabase => session.qbittorrent(&log),
+            Client::Rtorrent => session.rtorrent(&log),
+            Client::Deluge => session.deluge(&log),
+        }
+        session
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    fn torrent(&self, sample: &Sample) -> PathBuf {
+        self.path(&format!("{}.torrent", sample.name.replace(' ', "-")))
+    }
+
+    fn torrents(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        SAMPLES.iter().map(|sample| self.torrent(sample))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        binary::isolate(&mut command, self.home.path());
+        command.current_dir(self.home.path()).env("TERM", "dumb");
+        command
+    }
+
+    fn transmission(&self, log: &Path) {
+        let (rpc, peer) = (free_addr().unwrap().port(), free_addr().unwrap().port());
+        let settings = json!({
+            "dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
+            "port-forwarding-enabled": false, "rpc-port": rpc, "rpc-bind-address": "127.0.0.1",
+            "rpc-authentication-required": false, "peer-port": peer, "download-dir": self.data(),
+        });
+        fs::create_dir(self.path("config")).unwrap();
+        fs::write(self.path("config/settings.json"), settings.to_string()).unwrap();
+        let mut daemon = self.command("transmission-daemon");
+        daemon.args(["--foreground", "--config-dir"]).arg(self.path("config"));
+        let mut daemon = Proc::spawn(&mut daemon, log).unwrap();
+        let remote = |args: &[&str]| {
+            let mut remote = self.command("transmission-remote");
+            run(remote.arg(rpc.to_string()).args(args)).stdout
+        };
+        until(|| remote(&["-l"]).contains("ID"));
+        for torrent in self.torrents() {
+            remote(&["-a", torrent.to_str().unwrap()]);
+        }
+        until(|| {
+            let listed = remote(&["-l"]);
+            listed.contains("100%") && !listed.contains("Verify") && listed.matches("Idle").count() >= 3
+        });
+        remote(&["-t", "1", "-S"]);
+        until(|| remote(&["-l"]).contains("Stopped"));
+        stop(&mut daemon, Signal::TERM);
+    }
+
+    fn qbittorrent(&self, log: &Path) {
+        let (web, peer) = (free_addr().unwrap(), free_addr().unwrap().port());
+        let config = self.path("qBittorrent/config");
+        fs::create_dir_all(&config).unwrap();
+        let storage = match self.client {
+            Client::QbittorrentDatabase => "Session\\ResumeDataStorageType=SQLite\n",
+            _ => "",
+        };
+        let settings = format!(
+            "[LegalNotice]\nAccepted=true\n\n[Network]\nPortForwardingEnabled=false\n\n[BitTorrent]\n{storage}\
+             Session\\Interface=lo\nSession\\InterfaceName=lo\nSession\\InterfaceAddress=127.0.0.1\n\
+             Session\\Port={peer}\nSession\\DHTEnabled=false\nSession\\LSDEnabled=false\nSession\\PeXEnabled=false\n\n\
+             [Preferences]\nWebUI\\Enabled=true\nWebUI\\Address=127.0.0.1\nWebUI\\Port={}\nWebUI\\LocalHostAuth=false\n\
+             WebUI\\UseUPnP=false\n",
+            web.port()
+        );
+        fs::write(config.join("qBittorrent.conf"), settings).unwrap();
+        let mut daemon = self.command("qbittorrent-nox");
+        daemon.arg(format!("--profile={}", self.home.path().display()));
+        daemon.arg(format!("--save-path={}", self.data().display())).arg("--skip-dialog=true");
+        daemon.args(["--category=linux"]).args(self.torrents());
+        let mut daemon = Proc::spawn(&mut daemon, log).unwrap();
+        let ask = || {
+            let mut stream = TcpStream::connect(web).ok()?;
+            let question = "GET /api/v2/torrents/info HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n";
+            stream.write_all(question.as_bytes()).ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).ok()?;
+            let (_, body) = answer.split_once("\r\n\r\n")?;
+            serde_json::from_str::<Value>(body).ok()
+        };
+        until(|| {
+            let torrents = ask().and_then(|torrents| torrents.as_array().cloned()).unwrap_or_default();
+            let is_settled = |torrent: &Value| {
+                torrent["progress"].as_f64() > Some(0.3)
+                    && !torrent["state"].as_str().unwrap().starts_with("check")
+            };
+            torrents.len() == SAMPLES.len() && torrents.iter().all(is_settled)
+        });
+        stop(&mut daemon, Signal::TERM);
+    }
+
+    fn rtorrent(&self, log: &Path) {
+        let port = free_addr().unwrap().port();
+        fs::create_dir(self.path("session")).unwrap();
+        fs::create_dir(self.path("hashed")).unwrap();
+        let mut settings = format!(
+            "system.daemon.set = true\nsession.path.set = {}\ndirectory.default.set = {}\n\
+             network.bind_address.set = 127.0.0.1\nnetwork.port_range.set = {port}-{port}\nnetwork.port_random.set = no\n\
+             dht.mode.set = disable\nprotocol.pex.set = no\n\
+             method.set_key = event.download.hash_done, mark, ((execute.nothrow,touch,((cat,\"{}\",((d.hash))))))\n",
+            self.path("session").display(),
+            self.data().display(),
+            self.path("hashed/").display(),
+        );
+        for torrent in self.torrents() {
+            settings.push_str(&format!("load.start = \"{}\"\n", torrent.display()));
+        }
+        fs::write(self.path("rtorrent.rc"), settings).unwrap();
+        let mut daemon = self.command("rtorrent");
+        daemon.args(["-n", "-o"]).arg(format!("import={}", self.path("rtorrent.rc").display()));
+        let mut daemon = Proc::spawn(&mut daemon, log).unwrap();
+        let hashed = self.path("hashed");
+        until(|| fs::read_dir(&hashed).unwrap().count() == SAMPLES.len());
+        stop(&mut daemon, Signal::INT);
+    }
+
+    fn deluge(&self, log: &Path) {
+        let port = free_addr().unwrap().port().to_string();
+        let config = self.path("config");
+        fs::create_dir(&config).unwrap();
+        let settings = json!({
+            "dht": false, "lsd": false, "upnp": false, "natpmp": false, "utpex": false, "new_release_check": false,
+            "random_port": true, "listen_interface": "127.0.0.1", "download_location": self.data(),
+        });
+        let settings = format!("{}{settings}", json!({"file": 1, "format": 1}));
+        fs::write(config.join("core.conf"), settings).unwrap();
+        fs::write(config.join("auth"), "localclient:secret:10\n").unwrap();
+        let mut daemon = self.command("deluged");
+        daemon.args(["-d", "-u", "127.0.0.1", "-p", &port, "-c"]).arg(&config);
+        let mut daemon = Proc::spawn(&mut daemon, log).unwrap();
+        let console = |what: &str| {
+            let mut console = self.command("deluge-console");
+            console.args(["-d", "127.0.0.1", "-p", &port, "-U", "localclient", "-P", "secret"]).arg(what);
+            run(&mut console).stdout
+        };
+        until(|| TcpStream::connect(format!("127.0.0.1:{port}")).is_ok());
+        let torrents: Vec<String> = self.torrents().map(|path| path.display().to_string()).collect();
+        console(&format!("add -p {} {}", self.data().display(), torrents.join(" ")));
+        until(|| {
+            let listed = console("info");
+            listed.matches("[D]").count() == 2 && listed.matches("[S]").count() == 1
+        });
+        console("halt");
+        daemon.wait(LIMIT).unwrap();
+    }
+
+    /// What `import` is told, and where.
+    fn import(&self, home: &Path) -> Command {
+        let (from, dir) = match self.client {
+            Client::Transmission => ("transmission", self.path("config")),
+            Client::Qbittorrent | Client::QbittorrentDatabase => {
+                ("qbittorrent", self.path("qBittorrent/data"))
+            }
+            Client::Rtorrent => ("rtorrent", self.path("session")),
+            Client::Deluge => ("deluge", self.path("config")),
+        };
+        let mut command = binary::command(home);
+        command.args(["import", "--json", "--from", from]).arg(dir);
+        command
+    }
+}
+
+fn stop(daemon: &mut Proc, signal: Signal) {
+    let ended = daemon.stop(signal, LIMIT).unwrap();
+    assert!(ended.is_some(), "it does not end: {}", daemon.stderr());
+}
+
+fn until(mut is: impl FnMut() -> bool) {
+    let found = poll(Instant::now() + LIMIT, || is().then_some(()));
+    assert!(found.is_some(), "the client does not do it");
+}
+
+/// Another byte, in one piece.
+fn spoil(path: &Path, at: u64) {
+    let mut file = File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.read_exact(&mut byte).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(&[!byte[0]]).unwrap();
+}
+
+fn info_hash(sample: &Sample) -> [u8; 20] {
+    metafile::info_hash(&metafile::torrent(sample, None)).unwrap()
+}
+
+fn pieces(sample: &Sample) -> u64 {
+    (sample.len() as u64).div_ceil(PIECE)
+}
+
+fn told(stdout: &str, sample: &Sample) -> Value {
+    let lines = stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut named = lines.filter(|line| line["name"] == sample.name);
+    named.next().unwrap_or_else(|| panic!("{} is not in {stdout}", sample.name))
+}
+
+/// Takes a session over, and looks at what is offered to peers then.
+fn is_taken_over(client: Client) {
+    let session = Session::made_by(client);
+    let home = tempfile::tempdir().unwrap();
+    let done = run(&mut session.import(home.path()));
+    assert_eq!(done.code(), Some(0), "{}{}", done.stdout, done.stderr);
+    let whole = told(&done.stdout, &WHOLE);
+    assert_eq!((&whole["believed"], &whole["to_check"]), (&json!(pieces(&WHOLE)), &json!(0)), "{whole}");
+    assert_eq!(whole["paused"], client == Client::Transmission, "{whole}");
+    let spoiled = told(&done.stdout, &SPOILED);
+    assert_eq!(spoiled["believed"], 0, "nobody but the client says what is there: {spoiled}");
+    let unfinished = told(&done.stdout, &UNFINISHED);
+    // rTorrent says of each file whether it is complete.
+    let complete = if client == Client::Rtorrent { 300_000 / PIECE } else { 0 };
+    assert_eq!(unfinished["believed"], complete, "{unfinished}");
+
+    let again = run(&mut session.import(home.path()));
+    assert_fails(&again, &["it is here already"]);
+
+    let (mut running, ready) = Running::start(home.path(), &[]);
+    assert_eq!(ready["torrents"], SAMPLES.len());
+    let ours: SocketAddr = ready["listen"][0].as_str().unwrap().parse().unwrap();
+    for sample in SAMPLES {
+        let order = json!({"do": "resume", "info_hash": hex(&info_hash(&sample))});
+        running.done(&order);
+    }
+    until(|| {
+        let listed = running.done(&json!({"do": "list"}));
+        let states = listed["torrents"].as_array().unwrap().iter().map(|torrent| torrent["state"].clone());
+        states.into_iter().all(|state| state == "downloading" || state == "seeding")
+    });
+    assert_eq!(claimed(ours, &WHOLE), (0..pieces(&WHOLE)).collect::<Vec<_>>());
+    let bad = SPOILED_AT / PIECE;
+    assert_eq!(
+        claimed(ours, &SPOILED),
+        (0..pieces(&SPOILED)).filter(|&piece| piece != bad).collect::<Vec<_>>()
+    );
+    // The last piece of the file that is there lies in the one that is not, too.
+    assert_eq!(claimed(ours, &UNFINISHED), (0..300_000 / PIECE).collect::<Vec<_>>());
+    running.end();
+
+    // What was changed since is not believed, whatever the client says.
+    spoil(&session.data().join(WHOLE.name).join("zz last.bin"), 1_000_000);
+    let other = tempfile::tempdir().unwrap();
+    let done = run(&mut session.import(other.path()));
+    let whole = told(&done.stdout, &WHOLE);
+    assert!(whole["to_check"].as_u64().unwrap() >= 1_800_017 / PIECE, "{whole}");
+}
+
+/// The pieces that are offered to a peer.
+fn claimed(ours: SocketAddr, sample: &Sample) -> Vec<u64> {
+    const BITFIELD: u8 = 5;
+    let mut peer = RawPeer::connect(ours, [0; 8], info_hash(sample)).unwrap();
+    peer.set_patience(Some(LIMIT)).unwrap();
+    let frame = peer.read_until(|frame| frame.id == Some(BITFIELD)).unwrap().unwrap();
+    let has = |piece: &u64| {
+        let byte = frame.payload[usize::try_from(piece / 8).unwrap()];
+        byte & (0x80 >> (piece % 8)) != 0
+    };
+    (0..pieces(sample)).filter(has).collect()
+}
+
+#[test]
+#[ignore = "needs other clients: cargo xtask test --only interop"]
+fn torrents_of_transmission_are_taken_over() {
+    is_taken_over(Client::Transmission);
+}
+
+#[test]
+#[ignore = "needs other clients: cargo xtask test --only interop"]
+fn torrents_of_qbittorrent_are_taken_over() {
+    is_taken_over(Client::Qbittorrent);
+}
+
+#[test]
+#[ignore = "needs other clients: cargo xtask test --only interop"]
+fn torrents_of_a_database_of_qbittorrent_are_taken_over() {
+    is_taken_over(Client::QbittorrentDatabase);
+}
+
+#[test]
+#[ignore = "needs other clients: cargo xtask test --only interop"]
+fn torrents_of_rtorrent_are_taken_over() {
+    is_taken_over(Client::Rtorrent);
+}
+
+#[test]
+#[ignore = "needs other clients: cargo xtask test --only interop"]
+fn torrents_of_deluge_are_taken_over() {
+    is_taken_over(Client::Deluge);
+}
+
+#[test]
+fn what_is_no_session_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    for from in ["qbittorrent", "transmission", "rtorrent", "deluge"] {
+        let mut command = binary::command(home.path());
+        let done = run(command.args(["import", "--from", from]).arg(home.path()));
+        assert_fails(&done, &["no such session"]);
+    }
+    fs::create_dir_all(home.path().join("resume")).unwrap();
+    fs::write(home.path().join("resume/00.resume"), "d").unwrap();
+    let mut command = binary::command(home.path());
+    let done = run(command.args(["import", "--from", "transmission"]).arg(home.path()));
+    assert_fails(&done, &["00: not taken over: its resume file is damaged"]);
+}
