@@ -85,4 +85,14 @@ mod tests {
         }
         assert_eq!(external.ip(), Some(ours));
     }
+
+    #[test]
+    fn the_oldest_voice_is_forgotten() {
+        let mut external = External::default();
+        for n in 0..=u8::try_from(MAX_EXTERNAL_VOTES).unwrap() {
+            assert_eq!(external.vote([70, 0, n, 1].into(), [80, n, 2, 3].into()), None);
+        }
+        assert_eq!(external.votes.len(), MAX_EXTERNAL_VOTES);
+        assert_eq!(external.votes[0].1, IpAddr::from([80, 1, 2, 3]));
+    }
 }

@@ -168,13 +168,20 @@ mod tests {
         assert_eq!(ImmutableItem::new(b"i01e".to_vec()), Err(ItemError::NotBencode));
         assert_eq!(ImmutableItem::new(Vec::new()), Err(ItemError::NotBencode));
         let long = |len: usize| alloc::format!("{len}:{}", "x".repeat(len)).into_bytes();
-        assert!(ImmutableItem::new(long(996)).is_ok());
-        assert_eq!(ImmutableItem::new(long(997)), Err(ItemError::TooBig));
+        assert!(ImmutableItem::new(long(MAX_ITEM_LEN - 4)).is_ok());
+        assert_eq!(ImmutableItem::new(long(MAX_ITEM_LEN - 3)), Err(ItemError::TooBig));
+        let deep = |depth: usize| ("l".repeat(depth) + &"e".repeat(depth)).into_bytes();
+        assert!(ImmutableItem::new(deep(ITEM.max_depth)).is_ok());
+        assert_eq!(ImmutableItem::new(deep(ITEM.max_depth + 1)), Err(ItemError::NotBencode));
+        // Nothing of that length has more values than may be.
+        let full = alloc::format!("l{}e", "0:".repeat((ITEM.max_input - 2) / 2)).into_bytes();
+        assert!(full.len() == MAX_ITEM_LEN && full.len() / 2 <= ITEM.max_values);
+        assert!(ImmutableItem::new(full).is_ok());
         let sign = |salt: usize, seq| {
-            MutableItem::sign(&[1; 32], &[b's'; 65][..salt], seq, b"le".to_vec()).map(|_| ())
+            MutableItem::sign(&[1; 32], &[b's'; MAX_SALT_LEN + 1][..salt], seq, b"le".to_vec()).map(|_| ())
         };
-        assert_eq!(sign(64, 0), Ok(()));
-        assert_eq!(sign(65, 0), Err(ItemError::SaltTooBig));
+        assert_eq!(sign(MAX_SALT_LEN, 0), Ok(()));
+        assert_eq!(sign(MAX_SALT_LEN + 1, 0), Err(ItemError::SaltTooBig));
         assert_eq!(sign(0, -1), Err(ItemError::NegativeSequence));
     }
 

@@ -321,7 +321,66 @@ fn mutable(response: &Response<'_>, salt: &[u8], target: &NodeId) -> Option<Muta
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::krpc::Sample;
     use alloc::boxed::Box;
+
+    /// An answer that gives nothing.
+    fn answer() -> Response<'static> {
+        Response {
+            id: NodeId([1; 20]),
+            nodes: b"",
+            nodes6: b"",
+            token: None,
+            values: Vec::new(),
+            blooms: None,
+            value: None,
+            key: None,
+            signature: None,
+            seq: None,
+            sample: None,
+        }
+    }
+
+    #[test]
+    fn a_lookup_finds_so_many_and_no_more() {
+        let from = SocketAddr::from(([80, 1, 1, 1], 1));
+        let numbers = 0..u32::try_from(MAX_FOUND).unwrap() + 1;
+        let command = Command::GetPeers { info_hash: InfoHashV1([7; 20]), noseed: false };
+        let mut lookup = Lookup::new(None, command, Vec::new());
+        let peer = |n: u32| SocketAddr::new((0x5000_0000 + n).to_be_bytes().into(), 6881);
+        let values = numbers.clone().map(peer).collect();
+        lookup.take(from, &Response { values, ..answer() }, &mut |_| {});
+        assert_eq!(lookup.finish().peers, MAX_FOUND);
+
+        let mut lookup = Lookup::new(None, Command::Sample { target: NodeId([7; 20]) }, Vec::new());
+        let hashes: Vec<u8> = numbers.flat_map(|n| [n.to_be_bytes(); 5].concat()).collect();
+        let mut found = Vec::new();
+        // Each tells of one more than is read of it.
+        for at in (0..hashes.len()).step_by(20 * MAX_SAMPLES) {
+            let samples = &hashes[at..hashes.len().min(at + 20 * (MAX_SAMPLES + 1))];
+            let sample = Some(Sample { samples, num: 0, interval: 0 });
+            lookup.take(from, &Response { sample, ..answer() }, &mut |event| {
+                let LookupEvent::Sample { samples, .. } = event else { return };
+                found.push(samples.len());
+            });
+        }
+        assert!(found.iter().all(|&count| count <= MAX_SAMPLES), "{found:?}");
+        assert_eq!(found.iter().sum::<usize>(), MAX_FOUND);
+        lookup.check_invariants();
+    }
+
+    #[test]
+    fn a_filter_is_believed_up_to_a_bound() {
+        let mut filter = Bloom::EMPTY;
+        for n in 0_u32.. {
+            if filter.estimate() > MAX_BLOOM_ESTIMATE {
+                break;
+            }
+            assert!(is_credible(&filter), "{filter:?}");
+            filter.insert(n.to_be_bytes().into());
+        }
+        assert!(!is_credible(&filter), "{filter:?}");
+    }
 
     #[test]
     fn one_liar_does_not_spoil_a_scrape() {
@@ -332,19 +391,7 @@ mod tests {
         let full = Bloom::from_slice(&[0xff; 256]).unwrap();
         let honest = (Bloom::EMPTY, filter);
         for blooms in [&honest, &(full.clone(), Bloom::EMPTY), &(Bloom::EMPTY, full), &honest] {
-            let response = Response {
-                id: NodeId([1; 20]),
-                nodes: b"",
-                nodes6: b"",
-                token: None,
-                values: Vec::new(),
-                blooms: Some(Box::new(blooms.clone())),
-                value: None,
-                key: None,
-                signature: None,
-                seq: None,
-                sample: None,
-            };
+            let response = Response { blooms: Some(Box::new(blooms.clone())), ..answer() };
             lookup.take(SocketAddr::from(([80, 1, 1, 1], 1)), &response, &mut |_| {});
         }
         let scrape = lookup.finish().scrape.unwrap();

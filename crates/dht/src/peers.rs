@@ -259,4 +259,22 @@ mod tests {
         assert_eq!((again, num, interval), (&first[..], 21, SAMPLE_INTERVAL - Duration::from_secs(1)));
         assert_ne!(peers.sample(Time::ZERO + SAMPLE_INTERVAL, &mut rng).0, first);
     }
+
+    #[test]
+    fn there_is_room_for_so_many_peers_in_all() {
+        let mut peers = Peers::new(NodeId([0; 20]));
+        let name = |n: usize| NodeId([u8::try_from(n).unwrap(); 20]);
+        let (torrents, of_each) = (MAX_PEERS / MAX_TORRENT_PEERS, u32::try_from(MAX_TORRENT_PEERS).unwrap());
+        for torrent in 0..torrents {
+            assert!((0..of_each).all(|n| peers.announce(Time::ZERO, name(torrent), host(n), false)));
+        }
+        assert_eq!(peers.len(), (torrents, MAX_PEERS));
+        let newcomer = host(of_each);
+        assert!(!peers.announce(Time::ZERO, name(torrents), newcomer, false), "one more than MAX_PEERS");
+        peers.check_invariants();
+        let told = peers.some(&name(0), &newcomer, false, &mut Rng::with_seed(1));
+        assert_eq!(told.len(), MAX_ANSWER_PEERS);
+        peers.expire(Time::ZERO + PEER_LIFETIME);
+        assert!(peers.has_room(&name(torrents), &newcomer));
+    }
 }

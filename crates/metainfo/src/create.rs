@@ -259,3 +259,16 @@ fn shown(text: &str) -> String {
 fn int(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_grow_up_to_a_length() {
+        let full = TARGET_PIECES * u64::from(MAX_PIECE_LENGTH);
+        assert_eq!(piece_length_for(full / 2), MAX_PIECE_LENGTH / 2);
+        assert_eq!(piece_length_for(full), MAX_PIECE_LENGTH);
+        assert_eq!(piece_length_for(full + 1), MAX_PIECE_LENGTH);
+    }
+}

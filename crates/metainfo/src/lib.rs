@@ -32,3 +32,20 @@ pub use web_seed::WebSeedPaths;
 
 /// The longest piece that is accepted: 512 MiB, as far as other clients go.
 pub const MAX_PIECE_LENGTH: u32 = 512 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn a_piece_has_a_length() {
+        let parse = |length: u32| {
+            let hash = "h".repeat(20);
+            let info = format!("d6:lengthi5e4:name1:n12:piece lengthi{length}e6:pieces20:{hash}e");
+            Metainfo::parse(format!("d4:info{info}e").as_bytes()).map(|_| ())
+        };
+        assert_eq!(parse(MAX_PIECE_LENGTH), Ok(()));
+        assert!(matches!(parse(MAX_PIECE_LENGTH + 1), Err(Error::PieceLength(_))));
+    }
+}

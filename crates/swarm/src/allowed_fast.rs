@@ -35,6 +35,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_set_is_looked_for_in_so_many_hashes() {
+        let ask = |k| allowed_fast([80, 1, 2, 3].into(), &InfoHashV1([7; 20]), u32::MAX, k).len();
+        // Each hash names five pieces.
+        assert_eq!(ask(5 * MAX_HASHES), 5 * MAX_HASHES);
+        assert_eq!(ask(5 * MAX_HASHES + 1), 5 * MAX_HASHES);
+    }
+
     proptest! {
         #[test]
         fn is_a_set_of_that_torrent_that_grows_with_k(ip: u32, last: u8, hash: [u8; 20], pieces in 1u32..3000, k in 0usize..12) {

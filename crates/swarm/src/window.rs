@@ -185,4 +185,13 @@ mod tests {
         assert_eq!(window.target(), INITIAL_WINDOW);
         assert_eq!(window.expected(3), None);
     }
+
+    #[test]
+    fn what_is_measured_has_bounds() {
+        let (mut window, start) = (Window::new(), Time::from_secs(1));
+        window.on_block(start + MAX_ROUND_TRIP * 2, window.ticket(start), BLOCK_LEN);
+        assert_eq!(window.round_trip(), Some(MAX_ROUND_TRIP));
+        window.on_block(start, window.ticket(start), u32::MAX);
+        assert_eq!(window.rate(), MAX_RATE);
+    }
 }

@@ -444,4 +444,20 @@ mod tests {
             prop_assert_eq!(parse_announce(&body).unwrap().peers, expected);
         }
     }
+
+    #[test]
+    fn a_body_is_long_and_deep_within_bounds() {
+        use bencode::ErrorKind;
+        let kind = |body: &str| match parse_announce(body.as_bytes()) {
+            Ok(_) => None,
+            Err(Error::NotBencode(error)) => Some(error.kind),
+            Err(error) => panic!("{error}"),
+        };
+        let long = |len: usize| format!("d1:a{}:{}e", len - 13, "x".repeat(len - 13));
+        assert_eq!((long(MAX_BODY).len(), kind(&long(MAX_BODY))), (LIMITS.max_input, None));
+        assert_eq!(kind(&long(MAX_BODY + 1)), Some(ErrorKind::InputTooLong));
+        let deep = |depth: usize| format!("d1:a{}{}e", "l".repeat(depth - 1), "e".repeat(depth - 1));
+        assert_eq!(kind(&deep(LIMITS.max_depth)), None);
+        assert_eq!(kind(&deep(LIMITS.max_depth + 1)), Some(ErrorKind::TooDeep));
+    }
 }

@@ -250,4 +250,33 @@ mod tests {
         assert_eq!(put(&format!("d1:ad{ID}5:token1:x1:vi1ee1:q3:put1:t2:aa1:y1:qe")), Ok(true));
         assert_eq!(put(&format!("d1:y1:q1:t2:aa1:q3:put1:ad1:vi1e5:token1:x{ID}ee")), Ok(true));
     }
+
+    #[test]
+    fn what_a_stranger_sends_is_read_within_bounds() {
+        let why = |len: usize| {
+            let text = format!("d1:rd{ID}e1:t{len}:{}1:y1:re", "t".repeat(len));
+            let document = decode(text.as_bytes()).unwrap();
+            parse(&document).map(|_| ()).map_err(|malformed| malformed.why)
+        };
+        assert_eq!(why(MAX_TRANSACTION_LEN), Ok(()));
+        assert_eq!(why(MAX_TRANSACTION_LEN + 1), Err("no transaction id"));
+        let peers = "6:\x50\x01\x02\x03\x04\x05".repeat(MAX_VALUES + 1);
+        let text = format!("d1:rd{ID}6:valuesl{peers}ee1:t2:aa1:y1:re");
+        let document = decode(text.as_bytes()).unwrap();
+        let Ok(Packet { body: Body::Response(response), .. }) = parse(&document) else { panic!("{text}") };
+        assert_eq!(response.values.len(), MAX_VALUES);
+    }
+
+    #[test]
+    fn a_datagram_has_bounds() {
+        let read = |text: &str| decode(text.as_bytes()).map(|_| ()).map_err(|error| error.kind);
+        let deep = |depth: usize| "l".repeat(depth) + &"e".repeat(depth);
+        assert_eq!(read(&deep(DATAGRAM.max_depth)), Ok(()));
+        assert_eq!(read(&deep(DATAGRAM.max_depth + 1)), Err(bencode::ErrorKind::TooDeep));
+        // As long as one may be, and as full of values as so many bytes can be.
+        let full = format!("l{}e", "0:".repeat(DATAGRAM.max_values - 1));
+        assert_eq!((full.len(), read(&full)), (DATAGRAM.max_input, Ok(())));
+        let longer = format!("l{}1:xe", "0:".repeat(DATAGRAM.max_values - 2));
+        assert_eq!(read(&longer), Err(bencode::ErrorKind::InputTooLong));
+    }
 }

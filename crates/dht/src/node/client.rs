@@ -402,3 +402,15 @@ fn one_line(text: &[u8]) -> String {
     let shown = |byte: &u8| if byte.is_ascii_graphic() { char::from(*byte) } else { ' ' };
     text.iter().take(MAX_TEXT_CHARS).map(shown).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_words_are_cut_off() {
+        let words = [b'\x1b'; MAX_TEXT_CHARS + 1];
+        assert_eq!(one_line(&words), " ".repeat(MAX_TEXT_CHARS));
+        assert_eq!(one_line(b"no\ntoken"), "no token");
+    }
+}

@@ -186,3 +186,36 @@ fn candidates_are_bounded() {
     assert_eq!(walk.candidates.len(), MAX_CANDIDATES);
     assert_eq!(walk.candidates[0].id.unwrap().0[0], 255 - 3, "the closest stay");
 }
+
+#[test]
+fn a_lookup_asks_so_many_and_no_more() {
+    let mut walk = walk([]);
+    let numbered = |n: u16| {
+        let [high, low] = n.to_be_bytes();
+        let mut id = TARGET;
+        id.0[..2].copy_from_slice(&[high, low]);
+        (id, SocketAddr::from(([80, high, low, 1], 1)))
+    };
+    let most = u16::try_from(MAX_LOOKUP_QUERIES).unwrap();
+    for n in 0..=most {
+        let (id, addr) = numbered(n);
+        assert!(walk.add(Some(id), addr, 1));
+        if n == most {
+            assert_eq!(walk.step(), Step::Complete, "nobody else is asked");
+        } else {
+            assert_eq!(ask_all(&mut walk).len(), 1, "after {n}");
+            walk.failed(&addr);
+        }
+    }
+}
+
+#[test]
+fn whose_token_is_too_long_stores_nothing() {
+    for (len, is_kept) in [(MAX_TOKEN_LEN, true), (MAX_TOKEN_LEN + 1, false)] {
+        let mut walk = walk([1]);
+        ask_all(&mut walk);
+        let (id, addr) = node(1);
+        walk.answered(&addr, id, Some(&[b't'; MAX_TOKEN_LEN + 1][..len]), false);
+        assert_eq!(walk.candidates[0].token.is_some(), is_kept, "{len} bytes");
+    }
+}

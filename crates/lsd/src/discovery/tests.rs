@@ -1,6 +1,6 @@
 use super::*;
 use crate::Part;
-use crate::limits::{MAX_SENT, MAX_TORRENTS};
+use crate::limits::{MAX_HEARD, MAX_SENT, MAX_TORRENTS};
 use crate::message::Message;
 use core::num::NonZeroU16;
 use proptest::prelude::*;
@@ -173,10 +173,12 @@ fn a_newcomer_is_answered_once_a_minute_at_most() {
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= MIN_INTERVAL));
     bench.pass(MIN_INTERVAL * 2);
     let before = bench.times(1).len();
-    bench.hear(host(99), &[1]);
+    // The latest are remembered, and whoever came before the first of them is not.
+    let first = 100 - u32::try_from(MAX_HEARD).unwrap();
+    (first..100).for_each(|n| bench.hear(host(n), &[1]));
     bench.pass(DELAY.1);
-    assert_eq!(bench.times(1).len(), before, "it has heard of us");
-    bench.hear(host(1), &[1]);
+    assert_eq!(bench.times(1).len(), before, "they have heard of us");
+    bench.hear(host(first - 1), &[1]);
     bench.pass(DELAY.1);
     assert_eq!(bench.times(1).len(), before + 1, "it was forgotten");
 }

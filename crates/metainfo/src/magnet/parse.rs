@@ -238,3 +238,14 @@ fn united(mut ranges: Vec<RangeInclusive<u32>>) -> Vec<RangeInclusive<u32>> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_name_has_a_length() {
+        assert!(host_name(&"a".repeat(MAX_HOST_LEN)).is_some());
+        assert!(host_name(&"a".repeat(MAX_HOST_LEN + 1)).is_none());
+    }
+}

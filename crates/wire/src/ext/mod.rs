@@ -43,3 +43,29 @@ fn decode_dict<'a>(
     }
     Ok((document, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use bencode::ErrorKind;
+
+    #[test]
+    fn a_payload_is_read_within_bounds() {
+        let kind = |payload: &str| match decode_dict("test", payload.as_bytes()) {
+            Ok(_) => None,
+            Err(crate::Error::Bencode { error, .. }) => Some(error.kind),
+            Err(error) => panic!("{error}"),
+        };
+        let deep = |depth: usize| format!("d1:a{}{}e", "l".repeat(depth - 1), "e".repeat(depth - 1));
+        assert_eq!(kind(&deep(LIMITS.max_depth)), None);
+        assert_eq!(kind(&deep(LIMITS.max_depth + 1)), Some(ErrorKind::TooDeep));
+        // The dictionary, its key and the list are values as well.
+        let many = |values: usize| format!("d1:al{}ee", "0:".repeat(values - 3));
+        assert_eq!(kind(&many(LIMITS.max_values)), None);
+        assert_eq!(kind(&many(LIMITS.max_values + 1)), Some(ErrorKind::TooManyValues));
+        let long = |len: usize| format!("de{}", "x".repeat(len - 2));
+        assert_eq!(kind(&long(LIMITS.max_input)), None);
+        assert_eq!(kind(&long(LIMITS.max_input + 1)), Some(ErrorKind::InputTooLong));
+    }
+}
