@@ -14,7 +14,7 @@ use rawtorrent_tests::metafile;
 use serde_json::json;
 use tempfile::TempDir;
 
-/// Kills in one run of the test; `cargo xtask test --full` sets more.
+/// Kills in one run of the test; `cargo xtask kill` sets more.
 fn kills() -> usize {
     std::env::var("RAWTORRENT_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(50)
 }

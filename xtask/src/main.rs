@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod container;
+mod endure;
 mod fuzz;
 mod hostile;
 mod lab;
@@ -30,6 +31,8 @@ usage: cargo xtask COMMAND
                         --record without the faults, added to docs/fuzzing.md
   hostile [--full]      everything that the internet may send, against its bars, and a sabotage for each that must turn it red;
                         more of it, kept in docs/reliability.md
+  power [CUTS]          power cuts under a session, 1,000 of them (half an hour)
+  kill [KILLS]          a session is killed, 1,000 times (some minutes)
   bench [ROW...]        beside other people's clients: leech seed seed4 recheck create growth first-block magnet web-seed; --runs N, --full for all
                         of them and docs/bench, --rqbit to install that one too (minutes, wants an idle machine)
   lab [FILE...]         real swarms over emulated lines beside simulated ones (minutes, wants an idle machine)
@@ -74,6 +77,12 @@ fn dispatch(args: &[String]) -> Result<bool> {
         }
         "hostile" if rest.is_empty() || rest == ["--full"] => {
             let tally = hostile::run(&root, !rest.is_empty())?;
+            tally.failures.iter().for_each(|failure| println!("{failure}"));
+            Ok(tally.failed == 0)
+        }
+        "power" | "kill" if rest.len() <= 1 => {
+            let fault = if command == "power" { endure::Fault::PowerCut } else { endure::Fault::Kill };
+            let tally = endure::run(&root, fault, rest)?;
             tally.failures.iter().for_each(|failure| println!("{failure}"));
             Ok(tally.failed == 0)
         }

@@ -1,7 +1,7 @@
 //! The command line, defined once: help, environment variables and checks all come from here.
 
 mod dht;
-mod import;
+mod kept;
 mod scrape;
 
 use crate::select::Selection;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use dht::{Action, Dht, Options as DhtOptions, Put, hex32};
-pub(crate) use import::{Client, Import};
+pub(crate) use kept::{Client, Doctor, Export, Import, State};
 pub(crate) use scrape::Scrape;
 
 const AFTER_HELP: &str = "\
@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Replay(Replay),
     Session(Box<Keep>),
     Import(Import),
+    Export(Export),
+    Doctor(Doctor),
     /// Watch a torrent arrive, message by message: three sessions on this machine, no network, a few seconds
     Demo,
 }
@@ -457,7 +459,9 @@ impl Command {
             Command::Dht(args) => args.action.options().json,
             Command::Sim(args) => args.json,
             Command::Replay(args) => args.json,
-            Command::Import(args) => args.json,
+            Command::Import(args) => args.state.json,
+            Command::Export(args) => args.state.json,
+            Command::Doctor(args) => args.state.json,
             Command::Create(_) | Command::Magnet(_) | Command::Session(_) | Command::Demo => false,
         }
     }

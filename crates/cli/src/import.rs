@@ -1,41 +1,47 @@
-//! `import`: the torrents of another client's session.
+//! `import`: the torrents of another client's session, or of one that was exported.
 
 use crate::args::{Client, Import};
 use crate::console::{Console, json_line};
+use crate::doctor::state_dir;
 use crate::failure::{Exit, Failure, kind};
 use crate::text::{counted, printable};
 use crate::{interrupt, transfer};
+use engine::export;
 use engine::import::{self, Taken, Told};
 use serde_json::{Value, json};
 
 pub(crate) fn run(args: &Import, console: &Console) -> Result<Exit, Failure> {
     interrupt::immediate(console)?;
-    let Some(state_dir) = args.state_dir() else {
-        return Err(Failure::new(
-            kind::STARTUP,
-            "there is no home to keep state in; choose a folder (--state-dir)",
-        ));
-    };
-    let client = match args.from {
+    let state_dir = state_dir(&args.state)?;
+    let client = args.from.map(|from| match from {
         Client::Qbittorrent => import::Client::Qbittorrent,
         Client::Transmission => import::Client::Transmission,
         Client::Rtorrent => import::Client::Rtorrent,
         Client::Deluge => import::Client::Deluge,
-    };
+    });
     let mut unsaid = Ok(());
     let tell = |told: Told| {
         if unsaid.is_ok() {
-            unsaid = say(&told, args.json, console);
+            unsaid = say(&told, args.state.json, console);
         }
     };
-    let imported = import::import(&state_dir, client, &args.source, tell);
+    let imported = match client {
+        Some(client) => import::import(&state_dir, client, &args.source, tell),
+        None if args.source.is_dir() => {
+            return Err(Failure::new(
+                kind::SOURCE,
+                "whose session is it? say --from qbittorrent, or another client",
+            ));
+        }
+        None => export::import(&state_dir, &args.source, tell),
+    };
     let imported = imported.map_err(|error| transfer::engine_failure(&error))?;
     unsaid?;
     if imported.beyond > 0 {
         let line = format_args!("{} more than can be read were left out", imported.beyond);
         console.error(&Failure::new(kind::SOURCE, line));
     }
-    if !args.json {
+    if !args.state.json {
         console.note(format_args!("{} taken over", counted(imported.taken as u64, "torrent")));
     }
     Ok(if imported.refused + imported.beyond == 0 { Exit::Done } else { Exit::Failed })

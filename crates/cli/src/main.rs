@@ -12,6 +12,7 @@ mod create;
 mod demo;
 mod descriptors;
 mod dht;
+mod doctor;
 mod download;
 mod failure;
 mod fetch;
@@ -67,6 +68,8 @@ fn run(line: &CommandLine) -> Exit {
         Command::Replay(args) => replay::run(args, &console),
         Command::Session(args) => session::run(args, &console),
         Command::Import(args) => import::run(args, &console),
+        Command::Export(args) => doctor::export(args, &console),
+        Command::Doctor(args) => doctor::run(args, &console),
         Command::Demo => demo::run(&console),
     };
     let exit = result.unwrap_or_else(|failure| {

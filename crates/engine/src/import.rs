@@ -6,6 +6,7 @@
 mod database;
 mod source;
 
+use crate::doctor::look as stamp;
 use crate::kept::{Choices, first_rows};
 use crate::resume::{self, mount_of};
 use crate::{Error, SeedGoal};
@@ -16,7 +17,6 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use storage::{FileStamp, Layout, Snapshot};
@@ -263,13 +263,6 @@ fn files_on_disk(source: &Source, metainfo: &Metainfo, dir: &Path) -> Result<Vec
         }
     };
     Ok((0..metainfo.files().len()).map(look).collect())
-}
-
-/// What a regular file looks like.
-fn stamp(path: &Path) -> Option<FileStamp> {
-    let found = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
-    let mtime_nanos = found.mtime().saturating_mul(1_000_000_000).saturating_add(found.mtime_nsec());
-    Some(FileStamp { size: found.size(), mtime_nanos, inode: found.ino() })
 }
 
 /// Gives unfinished files the torrent's names. Their client finds them under these too.

@@ -9,7 +9,8 @@ mod recovery;
 mod restore;
 
 pub use record::Choices;
-pub(crate) use record::{first_rows, last_place};
+pub(crate) use record::{first_rows, last_place, moved_row};
+pub(crate) use restore::{key_of, read_row};
 
 use crate::resume::{self, mount_of};
 use crate::session::{begin, end};

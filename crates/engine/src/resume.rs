@@ -71,6 +71,17 @@ impl Record {
         Change::put_if_absent(Table::Progress, info_hash.0, bytes)
     }
 
+    /// That of a row of a store, if it is one of the torrent's.
+    pub(crate) fn of_row(
+        info_hash: InfoHashV1,
+        row: &[u8],
+        lengths: Lengths,
+        files: usize,
+    ) -> Option<Record> {
+        let (_, body) = open(RECORD_MAGIC, &info_hash.to_string(), row)?;
+        decode_record(body, lengths, files)
+    }
+
     /// Whether something of the torrent was written that a later run has to find.
     pub(crate) fn has_bytes(&self) -> bool {
         let Snapshot { pieces, partial, files, .. } = &self.disk;

@@ -139,6 +139,11 @@ pub(crate) fn last_place(rows: &[(Vec<u8>, Vec<u8>)]) -> u64 {
     rows.iter().filter_map(|(_, row)| Record::decode(row)).map(|record| record.place).max().unwrap_or(0)
 }
 
+/// The row of a torrent in another place; `None` if it is none.
+pub(crate) fn moved_row(row: &[u8], place: u64) -> Option<Vec<u8>> {
+    Some(Record { place, ..Record::decode(row)? }.encode())
+}
+
 /// Numbers of all 64 bits, which integers of bencode need not have.
 fn put(d: &mut bencode::DictEncoder<'_>, key: &str, value: Option<u64>) {
     if let Some(value) = value {

@@ -1,6 +1,6 @@
 //! From the rows of a store to torrents that go on.
 
-use super::{Kept, KeptTorrent, Place, Record, Room, Running, key};
+use super::{Choices, Kept, KeptTorrent, Place, Record, Room, Running, key};
 use crate::Metainfo;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 use store::Loaded;
 use tokio::sync::Mutex as AsyncMutex;
+use types::InfoHashV1;
 
 /// Torrents that begin at the same time when a session is opened. Each looks at its files.
 const BEGIN_AT_ONCE: usize = 64;
@@ -71,4 +72,16 @@ fn read_one((key, row, file): &Row) -> Option<Torrent> {
     let metainfo = Metainfo::parse(file.as_ref()?).ok()?;
     let is_its = self::key(metainfo.info_hash()) == *key;
     is_its.then_some((Record::decode(row)?, Arc::new(metainfo)))
+}
+
+/// A torrent as its rows have it.
+pub(crate) fn read_row(key: &[u8], row: &[u8], file: Option<&[u8]>) -> Option<(Choices, Arc<Metainfo>)> {
+    let metainfo = Metainfo::parse(file?).ok()?;
+    let is_its = self::key(metainfo.info_hash()) == *key;
+    is_its.then_some((Record::decode(row)?.choices, Arc::new(metainfo)))
+}
+
+/// The torrent that is called so in a store.
+pub(crate) fn key_of(key: &[u8]) -> Option<InfoHashV1> {
+    key.try_into().ok().map(InfoHashV1)
 }

@@ -1,0 +1,199 @@
+//! A session that does not run, looked at: what of its state is damaged, and which files are not as they were left.
+
+use crate::kept::{key_of, open_error, read_row};
+use crate::resume::Record;
+use crate::{Choices, Error, Metainfo, Priority};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use storage::{FileStamp, Layout};
+use store::{Loaded, Store, Table};
+
+/// Files of a torrent that are named one by one; of the others it is told how many there are.
+const MAX_NAMED: usize = 5;
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Examined {
+    /// Torrents that can go on.
+    pub torrents: usize,
+    /// What is not as it should be, and what follows from it; in the order of the torrents. None: all is well.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The torrent that it is about: its name, or the info-hash if there is no other. `None`: it is about all of them.
+    pub torrent: Option<String>,
+    /// What it is and what follows, in one line.
+    pub what: String,
+}
+
+/// Looks at the state in a folder and at the files of its torrents. Nothing is hashed, and no file of a torrent is changed;
+/// a damaged store is put aside and saved, as when a session begins.
+///
+/// # Errors
+/// [`Error::SessionInUse`], [`Error::SessionNewer`], [`Error::State`]; the last if there is no state at all.
+pub fn examine(state_dir: &Path) -> Result<Examined, Error> {
+    let opened = open_existing(state_dir, &Table::ALL)?;
+    let mut examined = Examined::default();
+    if let Some(aside) = &opened.damaged {
+        let what =
+            format!("the state was damaged; what could be read was kept, the rest is in {}", aside.display());
+        examined.find(None, what);
+    }
+    let mut tables = opened.tables;
+    let mut take = |table| tables.remove(&table).unwrap_or_default();
+    let (torrents, metainfo) = (take(Table::Torrents), take(Table::Metainfo));
+    let (progress, blocks, session) = (take(Table::Progress), take(Table::Blocks), take(Table::Session));
+    for damaged in [&torrents, &metainfo] {
+        for key in &damaged.damaged {
+            examined.find(Some(hex(key)), "its row is damaged: it is forgotten; add it again".into());
+        }
+    }
+    for key in &progress.damaged {
+        let what = "what is known of its pieces is damaged: it is checked when the session begins";
+        examined.find(Some(hex(key)), what.into());
+    }
+    if !session.damaged.is_empty() || !blocks.damaged.is_empty() {
+        let count = session.damaged.len() + blocks.damaged.len();
+        let what = format!("{count} rows that only save time are damaged: that is made up for");
+        examined.find(None, what);
+    }
+    let (mut files, mut records) = (by_key(metainfo), by_key(progress));
+    for (key, row) in torrents.rows {
+        let (file, record) = (files.remove(&key), records.remove(&key));
+        match read_row(&key, &row, file.as_deref()) {
+            Some((choices, metainfo)) => {
+                examined.torrents += 1;
+                examined.look_at(&choices, &metainfo, record.as_deref());
+            }
+            None => {
+                let what = "its torrent file is missing or cannot be read: it is forgotten; add it again";
+                examined.find(Some(hex(&key)), what.into());
+            }
+        }
+    }
+    Ok(examined)
+}
+
+/// Opens a store that is there, reads some of its tables, and closes it.
+pub(crate) fn open_existing(state_dir: &Path, tables: &[Table]) -> Result<store::Opened, Error> {
+    let database = state_dir.join("session.db");
+    if !database.exists() {
+        return Err(Error::State { path: database, reason: "there is no session".into() });
+    }
+    let (store, opened) = Store::open_and_load(state_dir, tables).map_err(open_error)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|err| Error::Start(err.to_string()))?.block_on(store.close());
+    Ok(opened)
+}
+
+impl Examined {
+    fn find(&mut self, torrent: Option<String>, what: String) {
+        self.findings.push(Finding { torrent, what });
+    }
+
+    /// Holds a torrent's files against what the last run left.
+    fn look_at(&mut self, choices: &Choices, metainfo: &Arc<Metainfo>, record: Option<&[u8]>) {
+        let name = Some(metainfo.name().to_owned());
+        let Ok(layout) = Layout::new(metainfo.clone()) else {
+            return self.find(name, "it is a v2 torrent, which cannot be downloaded yet".into());
+        };
+        let record = record.and_then(|row| record_of(row, metainfo));
+        let Some(record) = record else {
+            let what = "nothing is known of its pieces: it is checked when the session begins";
+            return self.find(name, what.into());
+        };
+        let has_bytes = record.has_bytes();
+        if has_bytes && !choices.dir.is_dir() {
+            let what =
+                format!("{} is not there: it is unavailable until that comes back", choices.dir.display());
+            return self.find(name, what);
+        }
+        if !record.clean && has_bytes {
+            let what =
+                "its last run did not end cleanly: what was not saved is checked when the session begins";
+            self.find(name.clone(), what.into());
+        }
+        let (mut missing, mut changed) = (Vec::new(), Vec::new());
+        for (number, stamp) in record.disk.files.iter().enumerate() {
+            let is_wanted = choices.priorities.get(number).is_none_or(|&priority| priority > Priority::Skip);
+            let Some(left) = stamp.filter(|_| is_wanted) else { continue };
+            let path = layout.path_under(&choices.dir, number);
+            match look(&path) {
+                None if left.size > 0 => missing.push(path),
+                Some(now) if now != left && record.clean => changed.push(path),
+                _ => {}
+            }
+        }
+        let dir = choices.dir.display();
+        if !missing.is_empty() {
+            let what = format!(
+                "missing in {dir}: {}; fetched again, or waited for if all are",
+                named(&missing, choices)
+            );
+            self.find(name.clone(), what);
+        }
+        if !changed.is_empty() {
+            let what = format!(
+                "changed in {dir} since the last run: {}; checked when the session begins",
+                named(&changed, choices)
+            );
+            self.find(name, what);
+        }
+    }
+}
+
+/// What the last run of a torrent left, if that can be read.
+pub(crate) fn record_of(row: &[u8], metainfo: &Metainfo) -> Option<Record> {
+    Record::of_row(metainfo.info_hash().wire(), row, metainfo.lengths(), metainfo.files().len())
+}
+
+/// What a file looks like; `None` if no regular file is there.
+pub(crate) fn look(path: &Path) -> Option<FileStamp> {
+    use std::os::unix::fs::MetadataExt;
+    let found = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let mtime_nanos = found.mtime().saturating_mul(1_000_000_000).saturating_add(found.mtime_nsec());
+    Some(FileStamp { size: found.size(), mtime_nanos, inode: found.ino() })
+}
+
+fn named(paths: &[PathBuf], choices: &Choices) -> String {
+    let short = |path: &PathBuf| path.strip_prefix(&choices.dir).unwrap_or(path).display().to_string();
+    let mut said = paths.iter().take(MAX_NAMED).map(short).collect::<Vec<_>>().join(", ");
+    if paths.len() > MAX_NAMED {
+        said.push_str(&format!(" and {} more", paths.len() - MAX_NAMED));
+    }
+    said
+}
+
+fn by_key(loaded: Loaded) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    loaded.rows.into_iter().collect()
+}
+
+fn hex(key: &[u8]) -> String {
+    key_of(key).map_or_else(|| "a torrent".into(), |info_hash| info_hash.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn only_so_many_files_are_named() {
+        let choices = Choices::new("/x");
+        let paths: Vec<PathBuf> = (0..MAX_NAMED + 2).map(|n| format!("/x/{n}").into()).collect();
+        assert_eq!(named(&paths, &choices), "0, 1, 2, 3, 4 and 2 more");
+        assert_eq!(named(&paths[..1], &choices), "0");
+    }
+
+    #[test]
+    fn a_folder_without_a_session_stays_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(examine(dir.path()), Err(Error::State { .. })));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
