@@ -1,6 +1,7 @@
 //! The command line, defined once: help, environment variables and checks all come from here.
 
 mod dht;
+pub(crate) mod keep;
 mod kept;
 mod scrape;
 
@@ -50,10 +51,10 @@ pub(crate) enum Command {
     Dht(Box<Dht>),
     Sim(Box<Sim>),
     Replay(Replay),
-    Session(Box<Keep>),
     Import(Import),
     Export(Export),
     Doctor(Doctor),
+    Session(Box<keep::Keep>),
     /// Watch a torrent arrive, message by message: three sessions on this machine, no network, a few seconds
     Demo,
 }
@@ -370,17 +371,6 @@ pub(crate) struct Session {
     /// Where to keep what is needed to resume [default: $XDG_STATE_HOME/rawtorrent or ~/.local/state/rawtorrent]
     #[arg(long, value_name = "DIR", env = "RAWTORRENT_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
-}
-
-/// Keep torrents over restarts: orders as JSON on standard input, a line each, answers on standard output
-///
-/// {"do":"add","torrent":"FILE","dir":"DIR","paused":false}, {"do":"remove","info_hash":"..."}, likewise "pause",
-/// "resume" and "wait" (until it is complete), {"do":"list"}; an "id" comes back in the answer. What was answered with
-/// "ok":true survives a crash.
-#[derive(Debug, Args)]
-pub(crate) struct Keep {
-    #[command(flatten)]
-    pub(crate) session: Session,
 }
 
 /// When a simulation recounts what its brains count.

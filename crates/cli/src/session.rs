@@ -1,14 +1,18 @@
 //! `session`: torrents that are kept over restarts, ordered about by lines of JSON until there is an API.
 
-use crate::args::{self, Keep};
+mod add;
+mod orders;
+
+use crate::args;
+use crate::args::keep::{Keep, Order as Told};
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
-use crate::{interrupt, runtime, source, transfer};
-use engine::{Choices, Error, InfoHash, Session, TorrentState};
+use crate::{interrupt, runtime, transfer};
+use engine::{Choices, Session};
+use orders::{What, carry_out};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io::{self, BufRead, Read as _};
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -28,31 +32,6 @@ struct Order {
     what: What,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(tag = "do", rename_all = "snake_case")]
-enum What {
-    Add {
-        torrent: PathBuf,
-        dir: PathBuf,
-        #[serde(default)]
-        paused: bool,
-    },
-    Remove {
-        info_hash: String,
-    },
-    Pause {
-        info_hash: String,
-    },
-    Resume {
-        info_hash: String,
-    },
-    /// Answers once all of it is verified and safely on disk.
-    Wait {
-        info_hash: String,
-    },
-    List,
-}
-
 /// What came of an order.
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -63,12 +42,10 @@ struct Answer {
 }
 
 pub(crate) fn run(args: &Keep, console: &Console) -> Result<Exit, Failure> {
-    let Some(state_dir) = args.session.state_dir() else {
-        return Err(Failure::new(
-            kind::STARTUP,
-            "there is no home to keep state in; choose a folder (--state-dir)",
-        ));
-    };
+    if let Some(Told::Add(add)) = &args.order {
+        return add::run(add, console);
+    }
+    let state_dir = state_dir(&args.session)?;
     let mut interrupt = interrupt::graceful(console)?;
     let settings = transfer::settings(&args.session, state_dir);
     let runtime = runtime()?;
@@ -104,6 +81,12 @@ pub(crate) fn run(args: &Keep, console: &Console) -> Result<Exit, Failure> {
     // Standard input may still be waited for: nobody waits for that.
     runtime.shutdown_background();
     outcome
+}
+
+fn state_dir(session: &args::Session) -> Result<std::path::PathBuf, Failure> {
+    let none =
+        || Failure::new(kind::STARTUP, "there is no home to keep state in; choose a folder (--state-dir)");
+    session.state_dir().ok_or_else(none)
 }
 
 fn usual(session: &args::Session) -> Choices {
@@ -178,73 +161,6 @@ async fn answer(session: &Session, usual: &Choices, line: &str) -> Answer {
     let ok = done.is_ok();
     let told = done.unwrap_or_else(|failure| json!({"kind": failure.kind, "error": failure.message}));
     Answer { id: order.id, ok, told }
-}
-
-/// `usual`: what is done with every torrent that is added.
-async fn carry_out(session: &Session, usual: &Choices, what: What) -> Result<Value, Failure> {
-    let done = |info_hash: InfoHash| json!({"info_hash": info_hash.wire().to_string()});
-    let failed = |error: Error| Failure::new(error.kind(), error);
-    match what {
-        What::Add { torrent, dir, paused } => {
-            let doing = format!("cannot read {}", torrent.display());
-            let read = tokio::task::spawn_blocking(move || source::read_file(&torrent)).await;
-            let bytes = read.or_fail(kind::SOURCE, &doing)?.or_fail(kind::SOURCE, &doing)?;
-            let dir = std::path::absolute(&dir).or_fail(kind::STORAGE, dir.display())?;
-            let choices = Choices { dir, paused, ..usual.clone() };
-            session.add(bytes, choices).await.map(done).map_err(failed)
-        }
-        What::Remove { info_hash } => {
-            let info_hash = parse(&info_hash)?;
-            session.remove(info_hash).await.map(|()| done(info_hash)).map_err(failed)
-        }
-        What::Pause { info_hash } => {
-            let info_hash = parse(&info_hash)?;
-            session.pause(info_hash).await.map(|()| done(info_hash)).map_err(failed)
-        }
-        What::Resume { info_hash } => {
-            let info_hash = parse(&info_hash)?;
-            session.resume(info_hash).await.map(|()| done(info_hash)).map_err(failed)
-        }
-        What::Wait { info_hash } => {
-            let info_hash = parse(&info_hash)?;
-            let Some(torrent) = session.torrent(info_hash).await.map_err(failed)? else {
-                return Err(Failure::new("paused", "the torrent does not run; resume it first"));
-            };
-            let finished = torrent.wait_finished().await;
-            finished.map(|_| done(info_hash)).map_err(|error| Failure::new(error.kind(), error))
-        }
-        What::List => {
-            let torrents = session.list().await.into_iter().map(|listed| {
-                json!({
-                    "info_hash": listed.info_hash.wire().to_string(),
-                    "name": listed.name,
-                    "dir": listed.choices.dir.to_string_lossy(),
-                    "paused": listed.choices.paused,
-                    "state": listed.state.map(state),
-                    "error": listed.error,
-                })
-            });
-            Ok(json!({"torrents": torrents.collect::<Vec<_>>()}))
-        }
-    }
-}
-
-fn parse(info_hash: &str) -> Result<InfoHash, Failure> {
-    let parsed = info_hash.parse().map(InfoHash::V1);
-    parsed.or_fail("order", "the info-hash is 40 digits, 0 to 9 and a to f")
-}
-
-fn state(state: TorrentState) -> &'static str {
-    match state {
-        TorrentState::Checking => "checking",
-        TorrentState::Queued => "queued",
-        TorrentState::Downloading => "downloading",
-        TorrentState::Seeding => "seeding",
-        TorrentState::DiskFull => "disk_full",
-        TorrentState::Unavailable => "unavailable",
-        TorrentState::Stopped => "stopped",
-        TorrentState::Failed => "failed",
-    }
 }
 
 #[cfg(test)]

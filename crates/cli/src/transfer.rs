@@ -125,7 +125,7 @@ pub(crate) fn settings(session: &Session, state_dir: PathBuf) -> Settings {
 }
 
 pub(crate) fn seed_goal(goal: Goal) -> SeedGoal {
-    SeedGoal { ratio: goal.seed_ratio, time: goal.seed_time }
+    SeedGoal { ratio: goal.seed_ratio, time: goal.seed_time, ..SeedGoal::default() }
 }
 
 /// Fetches a torrent for a command that needs the engine for nothing else: no peer can connect.
@@ -427,7 +427,10 @@ impl Transfer {
         let stats = added.torrent.stats();
         let phase = match stats.state {
             TorrentState::Checking => Phase::Checking { done: stats.checked, total: stats.to_check },
-            TorrentState::Queued | TorrentState::DiskFull | TorrentState::Unavailable => Phase::Waiting,
+            TorrentState::FetchingMetadata
+            | TorrentState::Queued
+            | TorrentState::DiskFull
+            | TorrentState::Unavailable => Phase::Waiting,
             _ if self.plan.seed_only => Phase::Seeding,
             TorrentState::Downloading => Phase::Downloading,
             TorrentState::Seeding | TorrentState::Stopped | TorrentState::Failed => Phase::Seeding,

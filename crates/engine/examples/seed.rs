@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\nwrote {file}: {} bytes in pieces of {}", created.total, created.piece_length);
 
     let folder = path.canonicalize()?.parent().ok_or("the root folder has no parent")?.to_path_buf();
-    let goal = SeedGoal { time: Some(Duration::from_secs(60)), ratio: None };
+    let goal = SeedGoal { time: Some(Duration::from_secs(60)), ..SeedGoal::default() };
     let add = AddTorrent::new(Metainfo::parse(&created.bytes)?, folder).seed_only(true).seed_goal(goal);
     pollster::block_on(async {
         let engine = Engine::start(Settings::new(std::env::temp_dir().join("rawtorrent-example")))?;

@@ -39,13 +39,15 @@ pub struct AddTorrent {
     pub(crate) handover: Slot,
 }
 
-/// When seeding is enough: as soon as either is reached. The default is never.
+/// When seeding is enough: as soon as one of them is reached. The default is never.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SeedGoal {
     /// Uploaded bytes over the torrent's wanted bytes.
     pub ratio: Option<f64>,
     /// Time since the torrent became complete (or, if it was complete already, since it was added).
     pub time: Option<Duration>,
+    /// Time since something was uploaded last, or since the torrent became complete.
+    pub idle: Option<Duration>,
 }
 
 impl AddTorrent {

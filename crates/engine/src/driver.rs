@@ -17,7 +17,7 @@ use crate::events::EventKind;
 use crate::inbox::Inbox;
 use crate::resume::{Place, Record, mount_of};
 use crate::shared::{Guest, OpenDoor, Shared};
-use crate::torrent::{Request, Status, Torrent};
+use crate::torrent::{Request, Status, Torrent, Wishes};
 use crate::{AddTorrent, Error, TorrentError, TorrentState};
 use fetching::Met;
 pub(crate) use fetching::{Fetching, Handover};
@@ -49,6 +49,7 @@ pub(crate) struct Driver {
     /// Pieces to be hashed before they are believed.
     doubtful: Bitfield,
     status: watch::Sender<Status>,
+    wishes: watch::Receiver<Wishes>,
     added: Time,
     /// Who was met while only the info-hash was known.
     met: Option<Met>,
@@ -120,11 +121,13 @@ impl Driver {
         first_look.stats.total = wanted_bytes(&metainfo, &add.wanted());
         let (status, status_receiver) = watch::channel(first_look);
         let (request_sender, requests) = mpsc::channel(1);
+        let (wishes_sender, wishes) = watch::channel(Wishes::of(&add));
         let handle = Torrent {
             info_hash: torrent,
             name: metainfo.name().to_owned(),
             requests: request_sender,
             status: status_receiver,
+            wishes: wishes_sender,
         };
         let keeper = Keeper::new(place, record, lengths, mount);
         let added = shared.now();
@@ -139,6 +142,7 @@ impl Driver {
             keeper,
             doubtful,
             status,
+            wishes,
             added,
             met,
             _door: door,

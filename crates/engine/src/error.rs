@@ -75,6 +75,12 @@ pub enum Error {
     /// The session does not have the torrent.
     #[error("torrent {0} is not here")]
     NotHere(InfoHash),
+    /// It cannot be read as a magnet link.
+    #[error("not a magnet link that can be used: {0}")]
+    Magnet(metainfo::magnet::MagnetError),
+    /// What is asked for makes no sense, as the text says.
+    #[error("{0}")]
+    Refused(String),
     /// It cannot be read as a torrent file.
     #[error("not a torrent that can be used: {0}")]
     Torrent(metainfo::Error),
@@ -102,6 +108,8 @@ impl Error {
             Error::SessionDamaged { .. } => "session_damaged",
             Error::Unsaved(_) => "unsaved",
             Error::NotHere(_) => "not_here",
+            Error::Magnet(_) => "magnet",
+            Error::Refused(_) => "refused",
             Error::Torrent(_) => "torrent",
             Error::ShutDown => "shut_down",
         }

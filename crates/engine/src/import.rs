@@ -199,7 +199,7 @@ fn choices(found: &Found, dir: PathBuf) -> Choices {
         paused: found.paused,
         priorities: found.priorities.clone(),
         sequential: found.sequential,
-        seed_goal: SeedGoal { ratio: found.seed_ratio, time: found.seed_time },
+        seed_goal: SeedGoal { ratio: found.seed_ratio, time: found.seed_time, ..SeedGoal::default() },
         max_down: found.max_down,
         max_up: found.max_up,
         ..Choices::new(dir)

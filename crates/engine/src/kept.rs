@@ -4,21 +4,30 @@
 //! The next [`Session::open`] finds it and goes on with it. Operations on one torrent happen one after the other, on
 //! different torrents beside each other.
 
+mod handover;
+mod links;
+mod orders;
 mod record;
 mod recovery;
 mod restore;
+mod settings;
 
+pub use handover::hand_over;
 pub use record::Choices;
 pub(crate) use record::{first_rows, last_place, moved_row};
 pub(crate) use restore::{key_of, read_row};
+pub use settings::SessionSettings;
 
 use crate::resume::{self, mount_of};
 use crate::session::{begin, end};
 use crate::shared::Shared;
-use crate::{Engine, Error, Metainfo, Settings, Torrent, TorrentState, TorrentStats};
+use crate::{AddTorrent, Engine, Error, Metainfo, Settings, Torrent, TorrentState, TorrentStats};
+use links::Link;
+use metainfo::Magnet;
 use record::Record;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::{Change, OpenError, Store, Table};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
@@ -38,6 +47,8 @@ struct Room {
     store: Arc<Store>,
     torrents: Mutex<BTreeMap<InfoHashV1, Arc<AsyncMutex<Place>>>>,
     next_place: Mutex<u64>,
+    /// Held while they become others.
+    settings: AsyncMutex<SessionSettings>,
 }
 
 /// A torrent's place; what is done to it holds the lock.
@@ -49,9 +60,17 @@ struct Place {
 
 #[derive(Debug)]
 struct KeptTorrent {
-    metainfo: Arc<Metainfo>,
+    what: What,
     record: Record,
     running: Running,
+}
+
+/// What is known of a torrent.
+#[derive(Clone, Debug)]
+enum What {
+    All(Arc<Metainfo>),
+    /// Until its metadata is found.
+    Link(Box<Magnet>),
 }
 
 /// Whether the engine has it.
@@ -59,6 +78,8 @@ struct KeptTorrent {
 enum Running {
     Paused,
     Yes(Torrent),
+    /// Its metadata is being looked for.
+    Fetching(Link),
     Failed(Error),
 }
 
@@ -75,13 +96,26 @@ pub struct Kept {
     pub upgraded: Option<std::path::PathBuf>,
 }
 
+/// How a torrent is given.
+#[derive(Clone, Debug)]
+pub enum Given {
+    /// The bytes of its file.
+    Torrent(Vec<u8>),
+    /// A magnet link (BEP 9).
+    Magnet(String),
+    /// Where its file is, over HTTP or HTTPS.
+    Url(String),
+}
+
 /// A torrent of a session, as it is now.
 #[derive(Clone, Debug)]
 pub struct Listed {
     /// Which one.
     pub info_hash: InfoHash,
-    /// The name of its file or folder.
+    /// The name of its file or folder, or what a magnet link calls it: a stranger's words then.
     pub name: String,
+    /// The torrent; `None` as long as only a magnet link is known.
+    pub metainfo: Option<Arc<Metainfo>>,
     /// What the user wants of it.
     pub choices: Choices,
     /// What it is doing; `None` if it is paused.
@@ -104,14 +138,23 @@ impl Session {
         let (store, mut opened) = (Arc::new(opened.0), opened.1);
         let mut rows = |table| opened.tables.remove(&table).unwrap_or_default();
         let (torrents, metainfo, all) = (rows(Table::Torrents), rows(Table::Metainfo), rows(Table::Session));
+        let kept_settings = SessionSettings::kept_in(&all.rows, &settings);
+        let settings = kept_settings.apply(settings);
         let engine = Engine::start_in(settings, Some(InStore { store: store.clone(), rows: all.rows }))?;
-        let room =
-            Room { shared: engine.shared(), store, torrents: Mutex::default(), next_place: Mutex::default() };
-        let room = Arc::new(room);
+        let room = Arc::new(Room {
+            shared: engine.shared(),
+            store,
+            torrents: Mutex::default(),
+            next_place: Mutex::default(),
+            settings: AsyncMutex::new(kept_settings),
+        });
         let restored = room.clone();
         let work = async move {
             let kept = restored.clone().restore(torrents, metainfo).await;
             restored.shared.spawn(recovery::run(restored.clone()));
+            if let Some(listener) = handover::listen(&restored.shared.settings.state_dir) {
+                restored.shared.spawn(handover::run(listener, restored.clone()));
+            }
             Ok(kept)
         };
         let kept =
@@ -129,51 +172,29 @@ impl Session {
     /// # Errors
     /// [`Error::Torrent`], [`Error::AlreadyAdded`], [`Error::Unsaved`], and those of [`Engine::add`]; nothing is kept then.
     pub async fn add(&self, torrent: Vec<u8>, choices: Choices) -> Result<InfoHash, Error> {
-        let metainfo = Arc::new(Metainfo::parse(&torrent).map_err(Error::Torrent)?);
-        let info_hash = metainfo.info_hash();
-        let room = self.room.clone();
-        let work = async move {
-            let place = Arc::new(AsyncMutex::new(Place { kept: None }));
-            let mut held = place.clone().try_lock_owned().expect("nobody else knows of it yet");
-            match room.torrents().entry(info_hash.wire()) {
-                Entry::Vacant(vacant) => vacant.insert(place),
-                Entry::Occupied(_) => return Err(Error::AlreadyAdded(info_hash)),
-            };
-            let added = room.add(metainfo, torrent, choices).await;
-            match added {
-                Ok(kept) => held.kept = Some(Box::new(kept)),
-                Err(err) => {
-                    room.torrents().remove(&info_hash.wire());
-                    return Err(err);
-                }
-            }
-            Ok(info_hash)
-        };
-        self.engine.on_runtime(work).await
+        self.take_in(Given::Torrent(torrent), choices).await
     }
 
-    /// Stops a torrent and forgets it. Its files stay.
+    /// Adds the torrent that a URL (HTTP or HTTPS) names: see [`Engine::fetch`] and [`add`](Self::add).
     ///
     /// # Errors
-    /// [`Error::NotHere`]; [`Error::Unsaved`]: it stays.
-    pub async fn remove(&self, info_hash: InfoHash) -> Result<(), Error> {
+    /// [`Error::Fetch`], and those of [`add`](Self::add).
+    pub async fn add_url(&self, url: &str, choices: Choices) -> Result<InfoHash, Error> {
+        self.take_in(Given::Url(url.to_owned()), choices).await
+    }
+
+    /// Adds the torrent that a magnet link names (BEP 9). The link is kept when this returns; what it names is looked for
+    /// then, and over restarts, until it is found ([`TorrentState::FetchingMetadata`]) and goes on like any other.
+    ///
+    /// # Errors
+    /// [`Error::Magnet`], and those of [`add`](Self::add).
+    pub async fn add_magnet(&self, link: &str, choices: Choices) -> Result<InfoHash, Error> {
+        self.take_in(Given::Magnet(link.to_owned()), choices).await
+    }
+
+    async fn take_in(&self, given: Given, choices: Choices) -> Result<InfoHash, Error> {
         let room = self.room.clone();
-        let work = async move {
-            let mut held = room.hold(info_hash).await?;
-            let key = key(info_hash);
-            let changes = Table::OF_TORRENTS.into_iter();
-            room.save(changes.map(|table| Change::remove(table, key.clone())).collect()).await?;
-            let kept = held.kept.take();
-            room.torrents().remove(&info_hash.wire());
-            let Some(kept) = kept else { return Ok(()) };
-            kept.running.stop().await;
-            let (state_dir, dir) = (room.shared.settings.state_dir.clone(), kept.record.choices.dir);
-            let erase = move || resume::erase(&state_dir, info_hash.wire(), &dir);
-            // What stays is a hint that nobody asks for.
-            let _ = tokio::task::spawn_blocking(erase).await;
-            Ok(())
-        };
-        self.engine.on_runtime(work).await
+        self.engine.on_runtime(async move { room.take_in(given, choices).await }).await
     }
 
     /// Stops a torrent until it is resumed. One that is paused already stays so.
@@ -202,10 +223,10 @@ impl Session {
             let mut held = room.hold(info_hash).await?;
             let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
             room.set_paused(info_hash, kept, false).await?;
-            if matches!(&kept.running, Running::Yes(torrent) if !torrent.has_ended()) {
+            if kept.running.goes_on() {
                 return Ok(());
             }
-            let begun = room.begin(&kept.record.choices, &kept.metainfo).await;
+            let begun = room.begin(&kept.record, &kept.what).await;
             let outcome = begun.as_ref().map(|_| ()).map_err(Clone::clone);
             kept.running = begun.unwrap_or_else(Running::Failed);
             outcome
@@ -223,8 +244,18 @@ impl Session {
         let kept = held.kept.as_ref().ok_or(Error::NotHere(info_hash))?;
         Ok(match &kept.running {
             Running::Yes(torrent) => Some(torrent.clone()),
-            Running::Paused | Running::Failed(_) => None,
+            Running::Paused | Running::Fetching(_) | Running::Failed(_) => None,
         })
+    }
+
+    /// What is known of a torrent; `None` as long as only a magnet link is.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`].
+    pub async fn metainfo(&self, info_hash: InfoHash) -> Result<Option<Arc<Metainfo>>, Error> {
+        let held = self.room.hold(info_hash).await?;
+        let kept = held.kept.as_ref().ok_or(Error::NotHere(info_hash))?;
+        Ok(kept.what.metainfo().cloned())
     }
 
     /// All torrents, in the order in which they were added. Those that something is being done to are waited for.
@@ -270,6 +301,38 @@ impl Room {
         Ok(place.lock_owned().await)
     }
 
+    /// Adds a torrent, however it is given.
+    async fn take_in(self: &Arc<Self>, given: Given, choices: Choices) -> Result<InfoHash, Error> {
+        let of_file = |file: Vec<u8>| {
+            let metainfo = Arc::new(Metainfo::parse(&file).map_err(Error::Torrent)?);
+            Ok::<_, Error>(New { what: What::All(metainfo), file: Some(file), link: None })
+        };
+        let new = match given {
+            Given::Torrent(file) => of_file(file)?,
+            Given::Url(url) => of_file(self.shared.web.fetch(&url).await?)?,
+            Given::Magnet(link) => {
+                let magnet = Magnet::parse(&link).map_err(Error::Magnet)?;
+                New { what: What::Link(magnet.into()), file: None, link: Some(link) }
+            }
+        };
+        choices.check(new.what.metainfo())?;
+        let info_hash = new.what.info_hash();
+        let place = Arc::new(AsyncMutex::new(Place { kept: None }));
+        let mut held = place.clone().try_lock_owned().expect("nobody else knows of it yet");
+        match self.torrents().entry(info_hash.wire()) {
+            Entry::Vacant(vacant) => vacant.insert(place),
+            Entry::Occupied(_) => return Err(Error::AlreadyAdded(info_hash)),
+        };
+        match self.add(new, choices).await {
+            Ok(kept) => held.kept = Some(Box::new(kept)),
+            Err(err) => {
+                self.torrents().remove(&info_hash.wire());
+                return Err(err);
+            }
+        }
+        Ok(info_hash)
+    }
+
     async fn save(&self, changes: Vec<Change>) -> Result<(), Error> {
         self.store.commit(changes).await.map_err(|err| Error::Unsaved(err.to_string()))
     }
@@ -282,42 +345,38 @@ impl Room {
     }
 
     /// Has the engine take a torrent, unless it is paused.
-    async fn begin(&self, choices: &Choices, metainfo: &Arc<Metainfo>) -> Result<Running, Error> {
-        match choices.paused {
-            true => Ok(Running::Paused),
-            false => {
-                let mut add = choices.apply(metainfo.clone());
-                add.kept_in = Some(self.store.clone());
-                begin(&self.shared, add).await.map(Running::Yes)
-            }
+    async fn begin(self: &Arc<Self>, record: &Record, what: &What) -> Result<Running, Error> {
+        if record.choices.paused {
+            return Ok(Running::Paused);
+        }
+        match what {
+            What::All(metainfo) => self.begin_with(record.apply(metainfo.clone())).await,
+            What::Link(magnet) => self.look_for(record, magnet).await,
         }
     }
 
+    async fn begin_with(&self, mut add: AddTorrent) -> Result<Running, Error> {
+        add.kept_in = Some(self.store.clone());
+        begin(&self.shared, add).await.map(Running::Yes)
+    }
+
     /// Begins a torrent, then keeps it: what cannot begin is told at once and kept by nobody.
-    async fn add(
-        &self,
-        metainfo: Arc<Metainfo>,
-        torrent: Vec<u8>,
-        choices: Choices,
-    ) -> Result<KeptTorrent, Error> {
+    async fn add(self: &Arc<Self>, new: New, choices: Choices) -> Result<KeptTorrent, Error> {
+        let New { what, file, link } = new;
         // Before it can be missing.
-        let dir = choices.dir.clone();
-        let mount = tokio::task::spawn_blocking(move || mount_of(&dir, None)).await.unwrap_or(None);
-        let running = self.begin(&choices, &metainfo).await?;
-        let (lengths, files) = (metainfo.lengths(), metainfo.files().len());
-        let progress = resume::Record::before_the_first_run(lengths, files, mount);
-        let record = Record { place: self.next_place(), choices };
-        let key = key(metainfo.info_hash());
-        let saved = self.save(vec![
-            Change::put(Table::Torrents, key.clone(), record.encode()),
-            Change::put(Table::Metainfo, key, torrent),
-            progress.first_row(metainfo.info_hash().wire()),
-        ]);
-        if let Err(err) = saved.await {
+        let mount = mount(&choices.dir).await;
+        let record = Record { place: self.next_place(), choices, link };
+        let running = self.begin(&record, &what).await?;
+        let info_hash = what.info_hash();
+        let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
+        if let (What::All(metainfo), Some(file)) = (&what, file) {
+            changes.extend(rows_of_file(metainfo, file, mount));
+        }
+        if let Err(err) = self.save(changes).await {
             running.stop().await;
             return Err(err);
         }
-        Ok(KeptTorrent { metainfo, record, running })
+        Ok(KeptTorrent { what, record, running })
     }
 
     async fn set_paused(
@@ -337,11 +396,66 @@ impl Room {
     }
 }
 
+/// A torrent that is to be kept.
+struct New {
+    what: What,
+    /// The bytes of its file.
+    file: Option<Vec<u8>>,
+    link: Option<String>,
+}
+
+/// What is kept of a torrent whose file is known, beside what is wanted of it.
+fn rows_of_file(metainfo: &Metainfo, file: Vec<u8>, mount: Option<PathBuf>) -> [Change; 2] {
+    let (lengths, files) = (metainfo.lengths(), metainfo.files().len());
+    let progress = resume::Record::before_the_first_run(lengths, files, mount);
+    let info_hash = metainfo.info_hash();
+    [Change::put(Table::Metainfo, key(info_hash), file), progress.first_row(info_hash.wire())]
+}
+
+async fn mount(dir: &std::path::Path) -> Option<PathBuf> {
+    let dir = dir.to_owned();
+    tokio::task::spawn_blocking(move || mount_of(&dir, None)).await.unwrap_or(None)
+}
+
 impl Running {
     /// It has stopped when this returns, whatever became of its last record: without one, it is checked when it comes again.
     async fn stop(self) {
-        if let Running::Yes(torrent) = self {
-            let _ = torrent.stop().await;
+        match self {
+            Running::Yes(torrent) => drop(torrent.stop().await),
+            Running::Fetching(link) => link.stop().await,
+            Running::Paused | Running::Failed(_) => {}
+        }
+    }
+
+    /// Whether there is nothing to be begun.
+    fn goes_on(&self) -> bool {
+        match self {
+            Running::Yes(torrent) => !torrent.has_ended(),
+            Running::Fetching(_) => true,
+            Running::Paused | Running::Failed(_) => false,
+        }
+    }
+}
+
+impl What {
+    fn info_hash(&self) -> InfoHash {
+        match self {
+            What::All(metainfo) => metainfo.info_hash(),
+            What::Link(magnet) => magnet.info_hash,
+        }
+    }
+
+    fn metainfo(&self) -> Option<&Arc<Metainfo>> {
+        match self {
+            What::All(metainfo) => Some(metainfo),
+            What::Link(_) => None,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            What::All(metainfo) => metainfo.name().to_owned(),
+            What::Link(magnet) => magnet.name.clone().unwrap_or_else(|| magnet.info_hash.to_string()),
         }
     }
 }
@@ -354,11 +468,12 @@ impl KeptTorrent {
                 let stats = torrent.stats();
                 (Some(stats.state), Some(stats), torrent.trouble())
             }
+            Running::Fetching(link) => (Some(link.state()), Some(link.stats()), None),
             Running::Failed(err) => (Some(err.state()), None, Some(err.to_string())),
         };
-        let (info_hash, name) = (self.metainfo.info_hash(), self.metainfo.name().to_owned());
-        let choices = self.record.choices.clone();
-        Listed { info_hash, name, choices, state, stats, error }
+        let (info_hash, name) = (self.what.info_hash(), self.what.name());
+        let (metainfo, choices) = (self.what.metainfo().cloned(), self.record.choices.clone());
+        Listed { info_hash, name, metainfo, choices, state, stats, error }
     }
 }
 

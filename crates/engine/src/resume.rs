@@ -82,6 +82,13 @@ impl Record {
         decode_record(body, lengths, files)
     }
 
+    /// Nothing that it says of pieces holds any more; what files are ours still does.
+    pub(crate) fn doubt_everything(&mut self, lengths: Lengths) {
+        self.clean = false;
+        self.disk.pieces = Bitfield::new(lengths.piece_count());
+        self.disk.partial.clear();
+    }
+
     /// Whether something of the torrent was written that a later run has to find.
     pub(crate) fn has_bytes(&self) -> bool {
         let Snapshot { pieces, partial, files, .. } = &self.disk;

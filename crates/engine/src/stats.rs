@@ -9,6 +9,8 @@ pub enum TorrentState {
     /// What is on disk is being hashed.
     #[default]
     Checking,
+    /// Only its info-hash is known: its metadata is being asked for (BEP 9).
+    FetchingMetadata,
     /// It waits for its turn: as many torrents run as may.
     Queued,
     /// Wanted pieces are missing and are being asked for.

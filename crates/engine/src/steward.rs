@@ -56,17 +56,8 @@ const WAIT: Orders = Orders {
 
 impl Steward {
     pub(crate) fn new(settings: &Settings, now: Time) -> Steward {
-        let settings = session::Settings {
-            max_up: settings.max_up,
-            max_down: settings.max_down,
-            max_peers: settings.max_peers,
-            upload_slots: settings.upload_slots,
-            max_active_downloads: settings.max_active_downloads,
-            max_active_seeds: settings.max_active_seeds,
-            max_active: settings.max_active,
-        };
         let room = Room {
-            session: Session::new(settings, now),
+            session: Session::new(shared_by_all(settings), now),
             coming: Vec::new(),
             admit_at: now,
             seats: BTreeMap::new(),
@@ -77,6 +68,11 @@ impl Steward {
 
     fn room(&self) -> MutexGuard<'_, Room> {
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What all torrents share is another.
+    pub(crate) fn set_settings(&self, now: Time, settings: session::Settings) {
+        self.tell(now, Input::SetSettings(settings));
     }
 
     fn tell(&self, now: Time, input: Input) {
@@ -135,6 +131,19 @@ impl Room {
         if let Some(seat) = self.seats.get(&id) {
             seat.send_modify(change);
         }
+    }
+}
+
+/// What an engine's settings say of it.
+pub(crate) fn shared_by_all(settings: &Settings) -> session::Settings {
+    session::Settings {
+        max_up: settings.max_up,
+        max_down: settings.max_down,
+        max_peers: settings.max_peers,
+        upload_slots: settings.upload_slots,
+        max_active_downloads: settings.max_active_downloads,
+        max_active_seeds: settings.max_active_seeds,
+        max_active: settings.max_active,
     }
 }
 
@@ -198,6 +207,15 @@ impl Seat {
 
     pub(crate) fn report(&self, now: Time, report: Report) {
         self.shared.steward.tell(now, Input::Reported { id: self.id, report });
+    }
+
+    /// Its own limits are others.
+    pub(crate) fn set_share(&self, now: Time, max_up: Option<u64>, max_down: Option<u64>) {
+        if let Some(coming) = self.shared.steward.room().coming(self.id) {
+            (coming.max_up, coming.max_down) = (max_up, max_down);
+            return;
+        }
+        self.shared.steward.tell(now, Input::SetShare { id: self.id, weight: 1, max_up, max_down });
     }
 
     /// What it is at, if that has changed.

@@ -1,7 +1,8 @@
 //! A handle on one torrent.
 
 use crate::stats::Finished;
-use crate::{TorrentError, TorrentStats};
+use crate::{AddTorrent, Priority, SeedGoal, TorrentError, TorrentStats};
+use std::net::SocketAddr;
 use tokio::sync::{mpsc, watch};
 use types::InfoHash;
 
@@ -12,6 +13,35 @@ pub struct Torrent {
     pub(crate) name: String,
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) status: watch::Receiver<Status>,
+    pub(crate) wishes: watch::Sender<Wishes>,
+}
+
+/// What its owner wants of it that may become another while it runs: of several changes the last counts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Wishes {
+    /// Which files are wanted at all stays the same.
+    pub(crate) priorities: Vec<Priority>,
+    pub(crate) sequential: bool,
+    pub(crate) max_down: Option<u64>,
+    pub(crate) max_up: Option<u64>,
+    pub(crate) seed_goal: SeedGoal,
+    pub(crate) peers: Vec<SocketAddr>,
+    /// How often it was to announce itself out of turn.
+    pub(crate) announces: u64,
+}
+
+impl Wishes {
+    pub(crate) fn of(add: &AddTorrent) -> Wishes {
+        Wishes {
+            priorities: add.priorities.clone(),
+            sequential: add.sequential,
+            max_down: add.max_down,
+            max_up: add.max_up,
+            seed_goal: add.seed_goal,
+            peers: add.peers.clone(),
+            announces: 0,
+        }
+    }
 }
 
 /// What a handle asks of the task that drives the torrent.

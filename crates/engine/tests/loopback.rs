@@ -443,7 +443,7 @@ fn a_seed_goal_ends_the_torrent() {
     let source = album();
     let state = tempfile::tempdir().unwrap();
     let seeding = engine(state.path());
-    let goal = SeedGoal { ratio: Some(1.0), time: None };
+    let goal = SeedGoal { ratio: Some(1.0), ..SeedGoal::default() };
     let add = AddTorrent::new(source.metainfo.clone(), source.dir.path()).seed_only(true).seed_goal(goal);
     let seed = block_on(seeding.add(add)).unwrap();
     let to = tempfile::tempdir().unwrap();
@@ -453,7 +453,7 @@ fn a_seed_goal_ends_the_torrent() {
     block_on(seed.wait_stopped()).unwrap();
     assert!(seed.stats().uploaded >= 1_403_335);
 
-    let goal = SeedGoal { ratio: None, time: Some(Duration::ZERO) };
+    let goal = SeedGoal { time: Some(Duration::ZERO), ..SeedGoal::default() };
     let add = AddTorrent::new(source.metainfo.clone(), source.dir.path()).seed_only(true).seed_goal(goal);
     block_on(async { seeding.add(add).await.unwrap().wait_stopped().await }).unwrap();
 }

@@ -252,6 +252,14 @@ impl Os {
             .map_err(|e| Error::os("remove", &root.path().join(path), e))
     }
 
+    /// Removes a folder if nothing is in it.
+    pub(crate) fn remove_folder(&self, root: &Root, path: &str) {
+        let (parents, name) = split(path);
+        if let Ok(dir) = self.open_parents(root, parents, false) {
+            let _ = rustix::fs::unlinkat(&dir, name, AtFlags::REMOVEDIR);
+        }
+    }
+
     /// Makes `root` and its parents where they are missing and says whether any was; fails if one may not
     /// write there.
     pub(crate) fn make_root(&self, root: &Root) -> Result<bool, Error> {

@@ -116,10 +116,15 @@ impl Running {
         torrents.iter().map(named).collect()
     }
 
-    /// Kills it; what it had answered is still read.
-    pub(crate) fn kill(mut self) -> Vec<Value> {
+    /// Kills it.
+    pub(crate) fn strike(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Kills it; what it had answered is still read.
+    pub(crate) fn kill(mut self) -> Vec<Value> {
+        self.strike();
         std::iter::from_fn(|| self.next()).collect()
     }
 

@@ -1,6 +1,7 @@
 //! The main loop: hear of one thing, tell the brain, do what it says.
 
 mod full;
+mod wishes;
 
 use super::company::{Company, Done, piece_text};
 use super::farewell::{END_DEADLINE, Farewell};
@@ -49,6 +50,10 @@ pub(super) struct Running {
     /// There is no room on the disk.
     full: Option<Full>,
     publish_at: Time,
+    /// What was uploaded when that was looked at last, and since when it is as much.
+    uploaded: (u64, Time),
+    /// How often it announced itself out of turn.
+    announces: u64,
     /// Nobody holds a [`crate::Torrent`] any more: no request will come.
     unattended: bool,
 }
@@ -109,6 +114,8 @@ impl Running {
             _scrubbed: scrubbed,
             full: None,
             publish_at: now,
+            uploaded: (0, now),
+            announces: 0,
             unattended: false,
         });
         running.company.peers.set_disk(running.driver.disk.clone(), limits);
@@ -153,6 +160,7 @@ impl Running {
                 },
                 () = &mut self.calls.closed => break Ok(()),
                 () = self.company.seat.changed() => self.follow_orders(),
+                Ok(()) = self.driver.wishes.changed() => self.follow_wishes(),
                 () = tokio::time::sleep_until(wake) => {
                     let now = self.now();
                     self.company.swarm.handle_timeout(now);
@@ -172,7 +180,7 @@ impl Running {
 
     /// When to wake up if nothing is heard of.
     fn deadline(&self) -> Time {
-        let goal = self.driver.add.seed_goal.time.zip(self.finished_at).map(|(time, since)| since + time);
+        let goal = self.goal_deadline();
         // A torrent to which nothing happens is looked at again only when something does.
         let publish = Some(self.publish_at).filter(|_| !self.is_quiet());
         let web_seed = self.company.web_seeds.deadline().filter(|_| self.wants_web_seeds());
@@ -392,6 +400,9 @@ impl Running {
     fn publish(&mut self, now: Time) {
         self.publish_at = now + PUBLISH_INTERVAL;
         let brain = self.company.report(now);
+        if self.uploaded.0 != brain.uploaded {
+            self.uploaded = (brain.uploaded, now);
+        }
         let totals = self.driver.keeper.totals(counters(&brain));
         let state = self.state();
         self.driver.status.send_modify(|status| {
@@ -415,9 +426,11 @@ impl Running {
     }
 
     fn goal_reached(&self, now: Time) -> bool {
-        let Some(finished_at) = self.finished_at else { return false };
+        if self.finished_at.is_none() {
+            return false;
+        }
         let goal = self.driver.add.seed_goal;
-        let long_enough = goal.time.is_some_and(|time| now - finished_at >= time);
+        let long_enough = self.goal_deadline().is_some_and(|deadline| now >= deadline);
         let enough = goal.ratio.is_some_and(|ratio| {
             let stats = self.company.swarm.stats(now);
             let uploaded = self.driver.keeper.totals(counters(&stats)).uploaded;

@@ -1,7 +1,8 @@
 //! What a session writes of a torrent, beside the torrent file itself.
 
-use crate::{AddTorrent, Allocate, Metainfo, Priority, SeedGoal};
+use crate::{AddTorrent, Allocate, Error, Metainfo, Priority, SeedGoal};
 use bencode::{Value, encode_dict};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,6 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{Change, Table};
 use types::InfoHash;
+
+/// Bytes of the name of a category or a tag. A longer one is refused.
+const MAX_LABEL: usize = 255;
+/// Tags of a torrent. With more, it is refused.
+const MAX_TAGS: usize = 64;
+/// Peers that the user gives for a torrent. With more, it is refused.
+const MAX_GIVEN_PEERS: usize = 1000;
 
 /// What the user wants of a torrent.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +44,10 @@ pub struct Choices {
     pub max_down: Option<u64>,
     /// See [`AddTorrent::max_rates`].
     pub max_up: Option<u64>,
+    /// What it is filed under; not empty, 255 bytes at most.
+    pub category: Option<String>,
+    /// Words that it can be found by: 64 at most, none empty or longer than 255 bytes.
+    pub tags: BTreeSet<String>,
 }
 
 impl Choices {
@@ -53,7 +65,61 @@ impl Choices {
             seed_goal: SeedGoal::default(),
             max_down: None,
             max_up: None,
+            category: None,
+            tags: BTreeSet::new(),
         }
+    }
+
+    /// Refuses what makes no sense.
+    pub(super) fn check(&self, metainfo: Option<&Arc<Metainfo>>) -> Result<(), Error> {
+        let refuse = |why: &str| Err(Error::Refused(why.into()));
+        let is_label = |label: &String| !label.is_empty() && label.len() <= MAX_LABEL;
+        if !self.category.iter().chain(&self.tags).all(is_label) {
+            return refuse("the name of a category or a tag has 1 to 255 bytes");
+        }
+        if self.tags.len() > MAX_TAGS {
+            return refuse("a torrent has 64 tags at most");
+        }
+        if self.peers.len() > MAX_GIVEN_PEERS {
+            return refuse("a torrent is given 1000 peers at most");
+        }
+        if !self.dir.is_absolute() {
+            return refuse("the folder of a torrent is given from the root on");
+        }
+        if self.seed_goal.ratio.is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {
+            return refuse("a seed ratio is a number, 0 or more");
+        }
+        let Some(metainfo) = metainfo else { return Ok(()) };
+        if self.priorities.len() > metainfo.files().len() {
+            return refuse("there are more priorities than files");
+        }
+        match self.apply(metainfo.clone()).wanted_files().next() {
+            Some(_) => Ok(()),
+            None => Err(Error::NothingSelected),
+        }
+    }
+
+    /// Whether a torrent that runs can take these in place of others without being begun anew.
+    pub(super) fn can_follow(&self, before: &Choices) -> bool {
+        let begun_with = |choices: &Choices| Choices {
+            priorities: choices.wanted(),
+            sequential: false,
+            peers: Vec::new(),
+            seed_goal: SeedGoal::default(),
+            max_down: None,
+            max_up: None,
+            category: None,
+            tags: BTreeSet::new(),
+            ..choices.clone()
+        };
+        begun_with(self) == begun_with(before)
+    }
+
+    /// Which files are wanted at all; empty for all.
+    fn wanted(&self) -> Vec<Priority> {
+        let wanted =
+            |&priority: &Priority| if priority == Priority::Skip { priority } else { Priority::Normal };
+        self.priorities.iter().map(wanted).collect()
     }
 
     pub(super) fn apply(&self, metainfo: Arc<Metainfo>) -> AddTorrent {
@@ -75,25 +141,41 @@ pub(super) struct Record {
     /// Torrents are in the order in which they were added: the greater, the later.
     pub(super) place: u64,
     pub(super) choices: Choices,
+    /// The magnet link that it was added by.
+    pub(super) link: Option<String>,
 }
 
 impl Record {
+    pub(super) fn apply(&self, metainfo: Arc<Metainfo>) -> AddTorrent {
+        let mut add = self.choices.apply(metainfo);
+        add.by_link = self.link.is_some();
+        add
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let Choices { dir, priorities, peers, seed_goal, .. } = &self.choices;
         let Choices { paused, sequential, trackers, web_seeds, allocate, max_down, max_up, .. } =
             self.choices;
         encode_dict(|d| {
+            if let Some(category) = &self.choices.category {
+                d.bytes("category", category);
+            }
             d.bytes("dir", dir.as_os_str().as_bytes());
             d.int("full", i64::from(allocate == Allocate::Full));
+            if let Some(link) = &self.link {
+                d.bytes("link", link);
+            }
             put(d, "max down", max_down);
             put(d, "max up", max_up);
             d.int("paused", i64::from(paused));
             d.list("peers", |list| peers.iter().for_each(|peer| list.bytes(peer.to_string())));
             put(d, "place", Some(self.place));
             d.bytes("priorities", priorities.iter().map(|&priority| letter(priority)).collect::<Vec<_>>());
+            put(d, "seed idle", seed_goal.idle.map(|idle| idle.as_secs()));
             put(d, "seed ratio", seed_goal.ratio.map(f64::to_bits));
             put(d, "seed time", seed_goal.time.map(|time| time.as_secs()));
             d.int("sequential", i64::from(sequential));
+            d.list("tags", |list| self.choices.tags.iter().for_each(|tag| list.bytes(tag)));
             d.int("trackers", i64::from(trackers));
             d.int("web seeds", i64::from(web_seeds));
         })
@@ -119,18 +201,21 @@ impl Record {
             seed_goal: SeedGoal {
                 ratio: number("seed ratio").map(f64::from_bits).filter(|ratio| *ratio >= 0.0),
                 time: number("seed time").map(Duration::from_secs),
+                idle: number("seed idle").map(Duration::from_secs),
             },
             max_down: number("max down"),
             max_up: number("max up"),
+            category: text(root, "category"),
+            tags: texts(root, "tags"),
         };
-        Some(Record { place: number("place").unwrap_or(0), choices })
+        Some(Record { place: number("place").unwrap_or(0), choices, link: text(root, "link") })
     }
 }
 
 /// The rows of a torrent that comes from elsewhere, but for what is there of it.
 pub(crate) fn first_rows(info_hash: InfoHash, torrent: Vec<u8>, place: u64, choices: Choices) -> [Change; 2] {
     let key = super::key(info_hash);
-    let record = Record { place, choices };
+    let record = Record { place, choices, link: None };
     [Change::put(Table::Torrents, key.clone(), record.encode()), Change::put(Table::Metainfo, key, torrent)]
 }
 
@@ -153,6 +238,15 @@ fn put(d: &mut bencode::DictEncoder<'_>, key: &str, value: Option<u64>) {
 
 fn get(root: Value<'_>, key: &str) -> Option<u64> {
     root.get(key)?.as_bytes()?.try_into().ok().map(u64::from_be_bytes)
+}
+
+fn text(root: Value<'_>, key: &str) -> Option<String> {
+    root.get(key)?.as_str().map(Into::into)
+}
+
+fn texts(root: Value<'_>, key: &str) -> BTreeSet<String> {
+    let list = root.get(key).and_then(Value::as_list);
+    list.into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect()
 }
 
 /// Those that cannot be read are passed over.
@@ -189,13 +283,47 @@ mod tests {
             (true, true, false, false);
         choices.allocate = Allocate::Full;
         choices.peers = vec!["192.0.2.1:1".parse().unwrap(), "[2001:db8::1]:6881".parse().unwrap()];
-        choices.seed_goal = SeedGoal { ratio: Some(1.5), time: Some(Duration::from_secs(u64::MAX)) };
+        choices.seed_goal = SeedGoal {
+            ratio: Some(1.5),
+            time: Some(Duration::from_secs(u64::MAX)),
+            idle: Some(Duration::ZERO),
+        };
+        choices.category = Some("films".into());
+        choices.tags = ["a".to_owned(), "\u{fffd}".to_owned()].into();
         (choices.max_down, choices.max_up) = (Some(u64::MAX), Some(0));
-        let record = Record { place: u64::MAX, choices };
+        let record = Record { place: u64::MAX, choices, link: Some("magnet:?x".into()) };
         assert_eq!(Record::decode(&record.encode()), Some(record));
-        let plain = Record { place: 0, choices: Choices::new("/x") };
+        let plain = Record { place: 0, choices: Choices::new("/x"), link: None };
         assert_eq!(Record::decode(&plain.encode()), Some(plain.clone()));
         assert_eq!(Record::decode(b"d3:dir2:/xe"), Some(plain));
+    }
+
+    #[test]
+    fn labels_and_peers_are_bounded() {
+        let choices = || Choices::new("/x");
+        let refused = |choices: Choices| matches!(choices.check(None), Err(Error::Refused(_)));
+        let category = |len: usize| Choices { category: Some("c".repeat(len)), ..choices() };
+        assert!(!refused(category(MAX_LABEL)) && refused(category(MAX_LABEL + 1)) && refused(category(0)));
+        let tags =
+            |count: usize| Choices { tags: (0..count).map(|tag| tag.to_string()).collect(), ..choices() };
+        assert!(!refused(tags(MAX_TAGS)) && refused(tags(MAX_TAGS + 1)));
+        let peer = "192.0.2.1:1".parse().unwrap();
+        let peers = |count| Choices { peers: vec![peer; count], ..choices() };
+        assert!(!refused(peers(MAX_GIVEN_PEERS)) && refused(peers(MAX_GIVEN_PEERS + 1)));
+        assert!(refused(Choices::new("x")));
+    }
+
+    #[test]
+    fn what_runs_follows_all_but_other_files() {
+        let before = Choices::new("/x");
+        let with = |priorities: &[Priority]| Choices { priorities: priorities.to_vec(), ..before.clone() };
+        let low = with(&[Priority::Low, Priority::Normal]);
+        assert!(with(&[Priority::High, Priority::Low]).can_follow(&low));
+        assert!(!with(&[Priority::Skip, Priority::Normal]).can_follow(&low));
+        let more =
+            Choices { sequential: true, max_up: Some(1), category: Some("c".into()), ..before.clone() };
+        assert!(more.can_follow(&before));
+        assert!(!Choices { trackers: false, ..before.clone() }.can_follow(&before));
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(super) async fn run(room: Arc<Room>) {
     }
 }
 
-async fn look(room: &Room, resting: &mut BTreeMap<InfoHashV1, Rest>) {
+async fn look(room: &Arc<Room>, resting: &mut BTreeMap<InfoHashV1, Rest>) {
     let places: Vec<_> = room.torrents().iter().map(|(&key, place)| (key, place.clone())).collect();
     resting.retain(|key, _| places.binary_search_by_key(key, |(key, _)| *key).is_ok());
     for (key, place) in places {
@@ -44,7 +44,7 @@ async fn look(room: &Room, resting: &mut BTreeMap<InfoHashV1, Rest>) {
             // One that fails soon after it began again rests on.
             resting.retain(|other, rest| *other != key || now < rest.until);
         } else if is_due(resting, key, now) && !room.shared.is_closing() {
-            let begun = room.begin(&kept.record.choices, &kept.metainfo).await;
+            let begun = room.begin(&kept.record, &kept.what).await;
             kept.running = begun.unwrap_or_else(Running::Failed);
         }
     }
@@ -63,7 +63,7 @@ fn is_due(resting: &mut BTreeMap<InfoHashV1, Rest>, key: InfoHashV1, now: Instan
 impl KeptTorrent {
     fn may_recover(&self) -> bool {
         match &self.running {
-            Running::Paused => false,
+            Running::Paused | Running::Fetching(_) => false,
             Running::Failed(error) => error.may_pass(),
             Running::Yes(torrent) => torrent.failure().is_some_and(|failure| failure.may_pass()),
         }

@@ -1,9 +1,10 @@
 //! From the rows of a store to torrents that go on.
 
-use super::{Choices, Kept, KeptTorrent, Place, Record, Room, Running, key};
+use super::{Choices, Kept, KeptTorrent, Place, Record, Room, Running, What, key};
 use crate::Metainfo;
 use futures_util::StreamExt;
 use futures_util::stream;
+use metainfo::Magnet;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::thread;
@@ -16,7 +17,7 @@ const BEGIN_AT_ONCE: usize = 64;
 /// Torrents for which one more thread is worth its while, up to as many as there are processors.
 const READ_PER_THREAD: usize = 64;
 
-type Torrent = (Record, Arc<Metainfo>);
+type Torrent = (Record, What);
 /// A torrent's key, its row, and its torrent file, if there is one.
 type Row = (Vec<u8>, Vec<u8>, Option<Vec<u8>>);
 
@@ -29,14 +30,16 @@ impl Room {
         let torrents = found.len();
         *self.next_place.lock().unwrap_or_else(PoisonError::into_inner) =
             found.last().map_or(0, |(record, _)| record.place);
-        let begin = stream::iter(found).map(|(record, metainfo)| {
+        let begin = stream::iter(found).map(|(record, what)| {
             let room = &self;
             async move {
-                let begun = room.begin(&record.choices, &metainfo).await;
+                // Metadata that is found at once finds the torrent here.
+                let place = Arc::new(AsyncMutex::new(Place { kept: None }));
+                let mut held = place.clone().try_lock_owned().expect("nobody else knows of it yet");
+                room.torrents().insert(what.info_hash().wire(), place);
+                let begun = room.begin(&record, &what).await;
                 let running = begun.unwrap_or_else(Running::Failed);
-                let info_hash = metainfo.info_hash();
-                let place = Place { kept: Some(Box::new(KeptTorrent { metainfo, record, running })) };
-                room.torrents().insert(info_hash.wire(), Arc::new(AsyncMutex::new(place)));
+                held.kept = Some(Box::new(KeptTorrent { what, record, running }));
             }
         });
         begin.buffer_unordered(BEGIN_AT_ONCE).collect::<()>().await;
@@ -69,9 +72,14 @@ fn read(torrents: Loaded, metainfo: Loaded) -> (Vec<Torrent>, usize) {
 }
 
 fn read_one((key, row, file): &Row) -> Option<Torrent> {
-    let metainfo = Metainfo::parse(file.as_ref()?).ok()?;
-    let is_its = self::key(metainfo.info_hash()) == *key;
-    is_its.then_some((Record::decode(row)?, Arc::new(metainfo)))
+    let record = Record::decode(row)?;
+    let what = match (file, &record.link) {
+        (Some(file), _) => What::All(Arc::new(Metainfo::parse(file).ok()?)),
+        (None, Some(link)) => What::Link(Magnet::parse(link).ok()?.into()),
+        (None, None) => return None,
+    };
+    let is_its = self::key(what.info_hash()) == *key;
+    is_its.then_some((record, what))
 }
 
 /// A torrent as its rows have it.

@@ -1,0 +1,53 @@
+//! What the torrent's owner wants otherwise while it runs.
+
+use super::Running;
+use swarm::{Input, Order, PeerSource, Priority};
+use types::Time;
+
+impl Running {
+    /// Does what is wanted now, and was not before.
+    pub(super) fn follow_wishes(&mut self) {
+        let now = self.now();
+        let wishes = self.driver.wishes.borrow_and_update().clone();
+        let add = &mut self.driver.add;
+        if add.priorities != wishes.priorities {
+            add.priorities = wishes.priorities;
+            let alike = || vec![Priority::Normal; self.driver.lengths.piece_count() as usize];
+            let priorities = add.piece_priorities().unwrap_or_else(alike);
+            self.company.swarm.handle(now, Input::SetPriorities(&priorities));
+        }
+        if add.sequential != wishes.sequential {
+            add.sequential = wishes.sequential;
+            let order = if add.sequential { Order::Sequential } else { Order::RarestFirst };
+            self.company.swarm.handle(now, Input::SetOrder(order));
+        }
+        add.seed_goal = wishes.seed_goal;
+        if (add.max_up, add.max_down) != (wishes.max_up, wishes.max_down) {
+            (add.max_up, add.max_down) = (wishes.max_up, wishes.max_down);
+            self.company.seat.set_share(now, wishes.max_up, wishes.max_down);
+        }
+        self.company.on_found(&wishes.peers, PeerSource::User);
+        if self.announces != wishes.announces {
+            self.announces = wishes.announces;
+            self.announce_again(now);
+        }
+        self.publish(now);
+    }
+
+    /// Trackers are asked as soon as they allow; the DHT and the local network at once.
+    fn announce_again(&mut self, now: Time) {
+        self.company.announcer.need_peers(now);
+        if self.company.awake {
+            self.company.scouts.call_back();
+            self.company.send_out_scouts();
+        }
+    }
+
+    /// When seeding is enough, but for the ratio, if nothing is uploaded until then.
+    pub(super) fn goal_deadline(&self) -> Option<Time> {
+        let (goal, finished_at) = (self.driver.add.seed_goal, self.finished_at?);
+        let time = goal.time.map(|time| finished_at + time);
+        let idle = goal.idle.map(|idle| self.uploaded.1.max(finished_at) + idle);
+        time.into_iter().chain(idle).min()
+    }
+}

@@ -1,0 +1,128 @@
+//! Torrents of which only a magnet link is known, until their metadata is found.
+
+use super::record::Record;
+use super::{KeptTorrent, Room, Running, What, key, mount, rows_of_file};
+use crate::driver::Fetching;
+use crate::magnet::{FetchStats, Fetched};
+use crate::torrent::Request;
+use crate::{AddMagnet, Error, Fetch, TorrentError, TorrentState, TorrentStats};
+use metainfo::Magnet;
+use std::sync::Arc;
+use store::{Change, Table};
+use tokio::sync::{mpsc, oneshot, watch};
+use types::InfoHash;
+
+/// A search for metadata that is under way.
+#[derive(Debug)]
+pub(super) struct Link {
+    requests: mpsc::Sender<Request>,
+    status: watch::Receiver<FetchStats>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Link {
+    /// It has stopped when this returns.
+    pub(super) async fn stop(self) {
+        // Full: it has been asked already. Closed: it has ended already.
+        let _ = self.requests.try_send(Request::Stop);
+        let _ = self.ended.await;
+    }
+
+    pub(super) fn state(&self) -> TorrentState {
+        let queued = self.status.borrow().queued;
+        if queued { TorrentState::Queued } else { TorrentState::FetchingMetadata }
+    }
+
+    pub(super) fn stats(&self) -> TorrentStats {
+        let FetchStats { peers, known_peers, .. } = *self.status.borrow();
+        TorrentStats { state: self.state(), peers, known_peers, ..TorrentStats::default() }
+    }
+}
+
+impl Room {
+    /// Begins to look for what a link names.
+    pub(super) async fn look_for(
+        self: &Arc<Self>,
+        record: &Record,
+        magnet: &Magnet,
+    ) -> Result<Running, Error> {
+        if self.shared.is_closing() {
+            return Err(Error::ShutDown);
+        }
+        let choices = &record.choices;
+        let add = AddMagnet::new(magnet.clone()).peers(choices.peers.clone()).trackers(choices.trackers);
+        let (fetching, fetch) = Fetching::open(self.shared.clone(), add).await?;
+        if let Some(fetching) = fetching {
+            self.shared.spawn(fetching.run());
+        }
+        let (end, ended) = oneshot::channel();
+        let link = Link { requests: fetch.requests.clone(), status: fetch.status.clone(), ended };
+        self.shared.spawn(await_metadata(self.clone(), magnet.info_hash, fetch, end));
+        Ok(Running::Fetching(link))
+    }
+
+    /// The metadata of a link was found, whatever became of the torrent meanwhile.
+    async fn found(self: &Arc<Self>, info_hash: InfoHash, fetched: Fetched) -> Result<(), Error> {
+        // It is not there any more, or will not be.
+        let Ok(mut held) = self.hold(info_hash).await else { return Ok(()) };
+        let Some(kept) = held.kept.as_mut().filter(|kept| matches!(kept.what, What::Link(_))) else {
+            return Ok(());
+        };
+        let metainfo = fetched.metainfo().clone();
+        let mut record = kept.record.clone();
+        let file = fetched.torrent_file();
+        let mut add = fetched.into_add(&record.choices.dir);
+        if record.choices.priorities.is_empty() {
+            record.choices.priorities.clone_from(&add.priorities);
+        }
+        if record.choices.check(Some(&metainfo)).is_err() {
+            // They were given before anybody knew of how many files.
+            record.choices.priorities.clear();
+        }
+        let mount = mount(&record.choices.dir).await;
+        let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
+        let rows = rows_of_file(&metainfo, file, mount);
+        // A link may tell one hash of two; the torrent stays where it was put.
+        changes.extend(rows.map(|row| Change { key: key(info_hash), ..row }));
+        self.save(changes).await?;
+        let begin = !record.choices.paused;
+        let handover = std::mem::take(&mut add.handover);
+        (kept.what, kept.record) = (What::All(metainfo.clone()), record);
+        std::mem::replace(&mut kept.running, Running::Paused).stop().await;
+        if begin {
+            let mut add = kept.record.apply(metainfo);
+            add.handover = handover;
+            kept.running = self.begin_with(add).await.unwrap_or_else(Running::Failed);
+        }
+        Ok(())
+    }
+
+    async fn not_found(&self, info_hash: InfoHash, why: Error) {
+        let Ok(mut held) = self.hold(info_hash).await else { return };
+        if let Some(kept) = held.kept.as_mut().filter(|kept| kept.is_fetching()) {
+            kept.running = Running::Failed(why);
+        }
+    }
+}
+
+impl KeptTorrent {
+    fn is_fetching(&self) -> bool {
+        matches!(self.running, Running::Fetching(_))
+    }
+}
+
+async fn await_metadata(room: Arc<Room>, info_hash: InfoHash, mut fetch: Fetch, end: oneshot::Sender<()>) {
+    let found = fetch.wait().await;
+    drop(fetch);
+    // Before the torrent is asked for: who stops it holds it.
+    let _ = end.send(());
+    let outcome = match found {
+        Ok(fetched) => room.found(info_hash, fetched).await,
+        Err(TorrentError::Metadata(why)) => Err(Error::Torrent(why)),
+        // Whoever stopped it says what becomes of it.
+        Err(_) => return,
+    };
+    if let Err(why) = outcome {
+        room.not_found(info_hash, why).await;
+    }
+}

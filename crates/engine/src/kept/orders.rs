@@ -1,0 +1,170 @@
+//! What is done to one torrent, beyond adding it and letting it rest.
+
+use super::{Choices, KeptTorrent, Room, Running, Session, key};
+use crate::resume;
+use crate::torrent::Wishes;
+use crate::{Error, Metainfo};
+use std::sync::Arc;
+use storage::Layout;
+use store::{Change, Table};
+use types::InfoHash;
+
+impl Session {
+    /// Stops a torrent and forgets it; with `data`, its files go too: those that are known to be the torrent's, and the
+    /// folders that are empty then. Whatever else lies there stays.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`]; [`Error::Unsaved`]: it stays; [`Error::Disk`]: it is forgotten, but some files are still there.
+    pub async fn remove(&self, info_hash: InfoHash, data: bool) -> Result<(), Error> {
+        let room = self.room.clone();
+        let work = async move {
+            let mut held = room.hold(info_hash).await?;
+            let forget = || Table::OF_TORRENTS.into_iter().map(|table| Change::remove(table, key(info_hash)));
+            let ours = match held.kept.as_mut().filter(|_| data) {
+                Some(kept) => room.stop_and_say_what_is_ours(info_hash, kept).await,
+                None => None,
+            };
+            if let Err(err) = room.save(forget().collect()).await {
+                if let Some(kept) = held.kept.as_mut().filter(|kept| !kept.running.goes_on()) {
+                    kept.running = room.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
+                }
+                return Err(err);
+            }
+            let kept = held.kept.take();
+            room.torrents().remove(&info_hash.wire());
+            let Some(kept) = kept else { return Ok(()) };
+            kept.running.stop().await;
+            // What it wrote down last.
+            let _ = room.save(forget().collect()).await;
+            let (state_dir, dir) = (room.shared.settings.state_dir.clone(), kept.record.choices.dir);
+            let remove = move || {
+                resume::erase(&state_dir, info_hash.wire(), &dir);
+                let Some((layout, ours)) = ours else { return Ok(()) };
+                storage::remove_files(&dir, &layout, &ours).map_err(Error::Disk)
+            };
+            tokio::task::spawn_blocking(remove).await.unwrap_or(Err(Error::ShutDown))
+        };
+        self.engine.on_runtime(work).await
+    }
+
+    /// Changes what is wanted of a torrent, several things at once if need be: priorities, order, limits, seed goal,
+    /// category, tags, peers. It is durable and in force when this returns. A torrent that runs goes on with most of it; if
+    /// other files are wanted than before, or trackers and web seeds are asked or not, it is begun anew.
+    ///
+    /// [`Choices::dir`] and [`Choices::paused`] are not changed by this. The new choices are returned.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`], [`Error::Refused`], [`Error::NothingSelected`], [`Error::Unsaved`]; nothing is changed then.
+    pub async fn edit(
+        &self,
+        info_hash: InfoHash,
+        change: impl FnOnce(&mut Choices) + Send + 'static,
+    ) -> Result<Choices, Error> {
+        let room = self.room.clone();
+        let work = async move {
+            let mut held = room.hold(info_hash).await?;
+            let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
+            let before = kept.record.choices.clone();
+            let mut record = kept.record.clone();
+            change(&mut record.choices);
+            record.choices.dir.clone_from(&before.dir);
+            record.choices.paused = before.paused;
+            record.choices.check(kept.what.metainfo())?;
+            let choices = record.choices.clone();
+            if choices == before {
+                return Ok(choices);
+            }
+            room.save(vec![Change::put(Table::Torrents, key(info_hash), record.encode())]).await?;
+            kept.record = record;
+            room.follow(kept, &before).await;
+            Ok(choices)
+        };
+        self.engine.on_runtime(work).await
+    }
+
+    /// Has everything of a torrent hashed again, whatever was known of it. A torrent that is paused is checked when it is
+    /// resumed. The order survives a crash; this returns when the check has begun, which
+    /// [`TorrentState::Checking`](crate::TorrentState::Checking) tells of.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`], [`Error::Unsaved`], [`Error::State`]; [`Error::Refused`] if only a magnet link is known.
+    pub async fn recheck(&self, info_hash: InfoHash) -> Result<(), Error> {
+        let room = self.room.clone();
+        let work = async move {
+            let mut held = room.hold(info_hash).await?;
+            let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
+            let Some(metainfo) = kept.what.metainfo().cloned() else {
+                return Err(Error::Refused(
+                    "nothing of the torrent is known yet that could be checked".into(),
+                ));
+            };
+            std::mem::replace(&mut kept.running, Running::Paused).stop().await;
+            let doubted = room.doubt(info_hash, kept, &metainfo).await;
+            kept.running = room.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
+            doubted
+        };
+        self.engine.on_runtime(work).await
+    }
+
+    /// Has a torrent that runs announced out of turn: to its trackers as soon as their minimum intervals allow, to the DHT
+    /// and the local network at once.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`].
+    pub async fn reannounce(&self, info_hash: InfoHash) -> Result<(), Error> {
+        if let Some(torrent) = self.torrent(info_hash).await? {
+            torrent.wishes.send_modify(|wishes| wishes.announces += 1);
+        }
+        Ok(())
+    }
+}
+
+impl Room {
+    /// Has a torrent go on as it is wanted now.
+    async fn follow(self: &Arc<Self>, kept: &mut KeptTorrent, before: &Choices) {
+        let choices = &kept.record.choices;
+        let is_new_link = kept.what.metainfo().is_none() && choices.peers != before.peers;
+        match (&kept.running, kept.what.metainfo()) {
+            (Running::Yes(torrent), Some(metainfo)) if choices.can_follow(before) && !torrent.has_ended() => {
+                let wishes = Wishes::of(&choices.apply(metainfo.clone()));
+                torrent.wishes.send_modify(|now| *now = Wishes { announces: now.announces, ..wishes });
+            }
+            (Running::Fetching(_), _) if choices.can_follow(before) && !is_new_link => {}
+            (Running::Paused, _) => {}
+            _ => {
+                std::mem::replace(&mut kept.running, Running::Paused).stop().await;
+                kept.running = self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
+            }
+        }
+    }
+
+    /// Stops a torrent; says for each of its files whether it is the torrent's.
+    async fn stop_and_say_what_is_ours(
+        &self,
+        info_hash: InfoHash,
+        kept: &mut KeptTorrent,
+    ) -> Option<(Layout, Vec<bool>)> {
+        std::mem::replace(&mut kept.running, Running::Paused).stop().await;
+        let metainfo = kept.what.metainfo()?;
+        let place = self.resume_place(info_hash, kept).await.ok()?;
+        let record = place.load(metainfo.lengths(), metainfo.files().len()).await.ok()??;
+        Some((Layout::new(metainfo.clone()).ok()?, record.disk.ours))
+    }
+
+    /// Believes nothing any more of what is kept of a torrent that does not run.
+    async fn doubt(&self, info_hash: InfoHash, kept: &KeptTorrent, metainfo: &Metainfo) -> Result<(), Error> {
+        let place = self.resume_place(info_hash, kept).await?;
+        let (lengths, files) = (metainfo.lengths(), metainfo.files().len());
+        let Some(mut record) = place.load(lengths, files).await? else { return Ok(()) };
+        record.doubt_everything(lengths);
+        place.save(&record).await
+    }
+
+    /// What is remembered of a torrent that does not run.
+    async fn resume_place(&self, info_hash: InfoHash, kept: &KeptTorrent) -> Result<resume::Place, Error> {
+        let (state_dir, dir) = (self.shared.settings.state_dir.clone(), kept.record.choices.dir.clone());
+        let lock = move || resume::Place::lock(&state_dir, info_hash.wire(), &dir);
+        let place = tokio::task::spawn_blocking(lock).await.unwrap_or(Err(Error::ShutDown))?;
+        Ok(place.in_store(self.store.clone(), info_hash.wire()))
+    }
+}

@@ -1,0 +1,443 @@
+//! Orders to a session, from outside: each does what it says, and what was acknowledged outlives a kill.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use common::kept::Running;
+use common::{Home, LIMIT};
+use rawtorrent_tests::binary;
+use rawtorrent_tests::content::{Sample, hex};
+use rawtorrent_tests::metafile;
+use rawtorrent_tests::peer::FakeSeed;
+use rawtorrent_tests::tracker::{Answer, Server};
+use serde_json::{Value, json};
+
+const SMALL: Sample = Sample { name: "small", layout: &[("", 300_000)] };
+/// At [`SLOW`] it takes longer than any test waits.
+const LARGE: Sample = Sample { name: "large", layout: &[("", 8 << 20)] };
+const SLOW: u64 = 64 * 1024;
+
+/// A session with a torrent, and who seeds it.
+struct Case {
+    home: Home,
+    seed: FakeSeed,
+    running: Running,
+}
+
+impl Case {
+    /// The torrent is not added yet.
+    fn new(sample: Sample) -> Case {
+        let home = Home::new(sample);
+        let seed = home.fake_seed();
+        let (running, _) = Running::start(home.path(), &["--peer", &seed.addr.to_string()]);
+        Case { home, seed, running }
+    }
+
+    fn hash(&self) -> String {
+        hex(&self.home.info_hash)
+    }
+
+    /// An order about the torrent, with more in it.
+    fn order(&self, what: &str, more: Value) -> Value {
+        let mut order = json!({"do": what, "info_hash": self.hash()});
+        let more = more.as_object().unwrap().clone();
+        order.as_object_mut().unwrap().extend(more);
+        order
+    }
+
+    fn done(&mut self, what: &str, more: Value) -> Value {
+        let order = self.order(what, more);
+        self.running.done(&order)
+    }
+
+    fn add(&mut self, more: Value) {
+        let mut order = json!({"do": "add", "torrent": self.home.torrent, "dir": self.home.out()});
+        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let added = self.running.done(&order);
+        assert_eq!(added["info_hash"], self.hash());
+    }
+
+    fn wait(&mut self) {
+        self.done("wait", json!({}));
+    }
+
+    /// Adds the torrent and waits until it is there.
+    fn downloaded(sample: Sample) -> Case {
+        let mut case = Case::new(sample);
+        case.add(json!({}));
+        case.wait();
+        case
+    }
+
+    /// Kills the session and begins another.
+    fn kill(&mut self) {
+        self.running.strike();
+        (self.running, _) = Running::start(self.home.path(), &["--peer", &self.seed.addr.to_string()]);
+    }
+}
+
+#[test]
+fn a_torrent_is_removed_and_its_files_stay() {
+    let mut case = Case::downloaded(Sample::MULTI);
+    case.done("remove", json!({}));
+    case.home.assert_downloaded();
+    case.kill();
+    assert_eq!(case.running.done(&json!({"do": "list"}))["torrents"], json!([]));
+}
+
+#[test]
+fn with_its_data_only_the_files_of_the_torrent_go() {
+    let mut case = Case::downloaded(Sample::MULTI);
+    let foreign = case.home.downloaded().join("nested/deep/mine.txt");
+    fs::write(&foreign, "not the torrent's").unwrap();
+    let link = case.home.downloaded().join("nested/link");
+    std::os::unix::fs::symlink(&case.home.torrent, &link).unwrap();
+    case.done("remove", json!({"data": true}));
+    assert_eq!(fs::read_to_string(&foreign).unwrap(), "not the torrent's");
+    assert!(link.is_symlink() && case.home.torrent.exists());
+    for gone in ["nested/deep/deeper", "nested/one.byte", "small 1.bin", "empty.txt", "zz last.bin"] {
+        assert!(!case.home.downloaded().join(gone).exists(), "{gone}");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_torrent_that_was_removed_with_its_data() {
+    let mut case = Case::downloaded(Sample::MULTI);
+    case.done("remove", json!({"data": true}));
+    case.home.assert_nothing_written();
+    // It comes again as if it had never been there.
+    case.add(json!({}));
+    case.wait();
+    case.home.assert_downloaded();
+}
+
+#[test]
+fn files_that_stood_there_before_do_not_go_with_a_torrent() {
+    let mut case = Case::new(SMALL);
+    fs::write(case.home.downloaded(), "somebody else's").unwrap();
+    case.add(json!({"paused": true}));
+    case.done("remove", json!({"data": true}));
+    assert_eq!(fs::read_to_string(case.home.downloaded()).unwrap(), "somebody else's");
+}
+
+#[test]
+fn a_recheck_finds_what_was_spoiled() {
+    let mut case = Case::downloaded(SMALL);
+    let before = case.seed.served();
+    let mut bytes = fs::read(case.home.downloaded()).unwrap();
+    bytes[70_000] ^= 1;
+    fs::write(case.home.downloaded(), bytes).unwrap();
+    case.done("recheck", json!({}));
+    case.wait();
+    case.home.assert_downloaded();
+    let again = case.seed.served() - before;
+    assert!(again > 0 && again <= 2 * metafile::PIECE_LEN, "{again} bytes were fetched again");
+}
+
+#[test]
+fn a_recheck_of_what_is_good_fetches_nothing() {
+    let mut case = Case::downloaded(SMALL);
+    let before = case.seed.served();
+    case.done("recheck", json!({}));
+    case.wait();
+    assert_eq!(case.seed.served(), before);
+    assert_eq!(case.running.torrent()["done"], 300_000);
+}
+
+#[test]
+fn a_recheck_outlives_a_kill() {
+    let mut case = Case::downloaded(SMALL);
+    case.done("pause", json!({}));
+    case.done("recheck", json!({}));
+    // Nothing about the file tells of it.
+    let changed = fs::metadata(case.home.downloaded()).unwrap().modified().unwrap();
+    let mut bytes = fs::read(case.home.downloaded()).unwrap();
+    bytes[1] ^= 1;
+    fs::write(case.home.downloaded(), bytes).unwrap();
+    fs::File::options().write(true).open(case.home.downloaded()).unwrap().set_modified(changed).unwrap();
+    case.kill();
+    case.done("resume", json!({}));
+    case.wait();
+    case.home.assert_downloaded();
+}
+
+#[test]
+fn files_that_are_skipped_are_not_there_until_they_are_wanted() {
+    let mut case = Case::new(Sample::MULTI);
+    let mut priorities = vec!["skip"; Sample::MULTI.layout.len()];
+    priorities[1] = "high";
+    case.add(json!({"priorities": priorities}));
+    case.wait();
+    let last = case.home.downloaded().join("zz last.bin");
+    assert!(!last.exists() && case.home.downloaded().join("nested/deep/deeper/odd.bin").exists());
+    case.done("set", json!({"priorities": vec!["normal"; priorities.len()]}));
+    case.wait();
+    case.home.assert_downloaded();
+}
+
+#[test]
+fn no_file_at_all_is_refused() {
+    let mut case = Case::new(SMALL);
+    case.add(json!({"paused": true}));
+    let none = case.order("set", json!({"priorities": ["skip"]}));
+    case.running.refused(&none, "nothing_selected");
+    let many = case.order("set", json!({"priorities": ["low", "high"]}));
+    case.running.refused(&many, "refused");
+    assert_eq!(case.running.torrent()["priorities"], json!([]));
+}
+
+#[test]
+fn pieces_come_in_order_if_that_is_wanted() {
+    let mut case = Case::new(Sample::SINGLE);
+    case.add(json!({"paused": true}));
+    case.done("set", json!({"sequential": true}));
+    case.done("resume", json!({}));
+    case.wait();
+    let pieces: Vec<u32> = case.seed.requests().into_iter().map(|(piece, _)| piece).collect();
+    let out_of_order = pieces.windows(2).filter(|pair| pair[0] > pair[1]).count();
+    assert_eq!(out_of_order, 0, "{pieces:?}");
+}
+
+#[test]
+fn a_limit_of_a_torrent_holds_until_it_is_lifted() {
+    let mut case = Case::new(LARGE);
+    case.add(json!({"max_down": SLOW}));
+    case.running.until(|torrent| torrent["done"].as_u64().unwrap() > 0);
+    let served = case.seed.served();
+    assert!(served < LARGE.len() / 2, "{served}");
+    case.done("set", json!({"max_down": null}));
+    let started = Instant::now();
+    case.wait();
+    assert!(started.elapsed() < LIMIT / 2);
+    case.home.assert_downloaded();
+}
+
+#[test]
+fn a_limit_of_all_torrents_holds_until_it_is_lifted() {
+    let mut case = Case::new(LARGE);
+    assert_eq!(case.running.done(&json!({"do": "session", "max_down": SLOW}))["max_down"], SLOW);
+    case.add(json!({}));
+    case.running.until(|torrent| torrent["done"].as_u64().unwrap() > 0);
+    assert!(case.seed.served() < LARGE.len() / 2);
+    case.running.done(&json!({"do": "session", "max_down": null}));
+    case.wait();
+    case.home.assert_downloaded();
+}
+
+#[test]
+fn what_all_share_outlives_a_kill() {
+    let mut case = Case::new(SMALL);
+    let order = json!({"do": "session", "max_up": 5_000, "max_active": 3, "max_active_downloads": 2});
+    case.running.done(&order);
+    case.kill();
+    let shared = case.running.done(&json!({"do": "session"}));
+    let told = ["max_up", "max_active", "max_active_downloads", "max_down"].map(|name| shared[name].clone());
+    assert_eq!(told, [json!(5_000), json!(3), json!(2), Value::Null]);
+}
+
+#[test]
+fn choices_and_labels_outlive_a_kill() {
+    let mut case = Case::new(SMALL);
+    case.add(json!({"paused": true, "category": "first"}));
+    let choices = json!({
+        "priorities": ["high"], "sequential": true, "max_down": 1_000_000, "max_up": 2_000_000, "seed_ratio": 1.5,
+        "seed_seconds": 7, "idle_seconds": 8, "category": "films", "tags": ["b", "a ü"],
+    });
+    case.done("set", choices.clone());
+    case.kill();
+    let torrent = case.running.torrent();
+    for (name, value) in choices.as_object().unwrap() {
+        let value = if name == "tags" { &json!(["a ü", "b"]) } else { value };
+        assert_eq!(&torrent[name], value, "{name}");
+    }
+    case.done("set", json!({"category": null, "seed_ratio": null, "tags": []}));
+    case.kill();
+    let torrent = case.running.torrent();
+    assert_eq!((&torrent["category"], &torrent["seed_ratio"]), (&Value::Null, &Value::Null));
+    assert_eq!((&torrent["tags"], &torrent["max_down"]), (&json!([]), &json!(1_000_000)));
+}
+
+#[test]
+fn labels_that_make_no_sense_are_refused() {
+    let mut case = Case::new(SMALL);
+    case.add(json!({"paused": true}));
+    for more in [json!({"category": ""}), json!({"tags": ["x".repeat(256)]}), json!({"seed_ratio": -1.0})] {
+        let order = case.order("set", more);
+        case.running.refused(&order, "refused");
+    }
+}
+
+#[test]
+fn a_seed_goal_that_is_reached_stops_a_torrent() {
+    let mut case = Case::downloaded(SMALL);
+    case.running.until(|torrent| torrent["state"] == "seeding");
+    case.done("set", json!({"idle_seconds": 0}));
+    case.running.until(|torrent| torrent["state"] == "stopped");
+}
+
+#[test]
+fn as_many_downloads_run_as_may() {
+    let mut case = Case::new(LARGE);
+    case.running.done(&json!({"do": "session", "max_active_downloads": 1, "max_down": SLOW}));
+    case.add(json!({}));
+    let other = case.home.path().join("other.torrent");
+    fs::write(&other, metafile::torrent(&Sample { name: "other", layout: &[("", 400_000)] }, None)).unwrap();
+    case.running.done(&json!({"do": "add", "torrent": other, "dir": case.home.out()}));
+    let mut until = |order: Value, wanted: [&str; 2]| {
+        case.running.done(&order);
+        let started = Instant::now();
+        loop {
+            let listed = case.running.done(&json!({"do": "list"}));
+            let states = [0, 1].map(|place| listed["torrents"][place]["state"].as_str().unwrap().to_owned());
+            if states == wanted {
+                return;
+            }
+            assert!(started.elapsed() < LIMIT, "{states:?}");
+        }
+    };
+    until(json!({"do": "session"}), ["downloading", "queued"]);
+    until(json!({"do": "session", "max_active_downloads": null}), ["downloading", "downloading"]);
+}
+
+#[test]
+fn a_torrent_is_added_by_its_url() {
+    let mut case = Case::new(SMALL);
+    let server = Server::start(Answer::Body(fs::read(&case.home.torrent).unwrap())).unwrap();
+    let order = json!({"do": "add", "torrent": server.url("x.torrent"), "dir": case.home.out()});
+    assert_eq!(case.running.done(&order)["info_hash"], case.hash());
+    case.wait();
+    case.home.assert_downloaded();
+}
+
+/// A `rawtorrent session` that seeds what the torrent of `home` names, and where it is.
+fn seeding(home: &Home) -> (tempfile::TempDir, Running, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    home.sample.write(&data).unwrap();
+    let (mut running, ready) = Running::start(dir.path(), &[]);
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": data}));
+    running.until(|torrent| torrent["state"] == "seeding");
+    let addr = ready["listen"][0].as_str().unwrap().to_owned();
+    (dir, running, addr)
+}
+
+#[test]
+fn a_magnet_link_outlives_a_kill_and_becomes_a_torrent() {
+    let home = Home::new(SMALL);
+    let (_dir, _seed, addr) = seeding(&home);
+    let link = format!("magnet:?xt=urn:btih:{}&dn=called", hex(&home.info_hash));
+    let (mut running, _) = Running::start(home.path(), &["--peer", &addr]);
+    let order = json!({"do": "add", "torrent": link, "dir": home.out(), "paused": true, "category": "c"});
+    running.done(&order);
+    running.refused(&order, "already_added");
+    running.kill();
+
+    let (mut running, ready) = Running::start(home.path(), &[]);
+    assert_eq!((&ready["torrents"], &ready["lost"]), (&json!(1), &json!(0)));
+    let torrent = running.torrent();
+    assert_eq!((&torrent["metadata"], &torrent["name"]), (&json!(false), &json!("called")));
+    let hash = hex(&home.info_hash);
+    running.refused(&json!({"do": "recheck", "info_hash": hash}), "refused");
+    running.done(&json!({"do": "resume", "info_hash": hash}));
+    running.until(|torrent| torrent["metadata"] == true && torrent["state"] == "seeding");
+    assert_eq!((&running.torrent()["name"], &running.torrent()["category"]), (&json!("small"), &json!("c")));
+    home.assert_downloaded();
+    running.kill();
+
+    let (mut running, _) = Running::start(home.path(), &[]);
+    running.done(&json!({"do": "wait", "info_hash": hash}));
+    assert_eq!(running.torrent()["metadata"], true);
+}
+
+#[test]
+fn a_search_for_metadata_rests_and_goes() {
+    let home = Home::new(SMALL);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    let hash = hex(&home.info_hash);
+    let link = format!("magnet:?xt=urn:btih:{hash}");
+    running.done(&json!({"do": "add", "torrent": link, "dir": home.out()}));
+    running.until(|torrent| torrent["state"] == "fetching_metadata");
+    for _ in 0..3 {
+        running.done(&json!({"do": "pause", "info_hash": hash}));
+        assert_eq!(running.torrent()["state"], Value::Null);
+        running.done(&json!({"do": "resume", "info_hash": hash}));
+        running.until(|torrent| torrent["state"] == "fetching_metadata");
+    }
+    running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+    assert_eq!(running.done(&json!({"do": "list"}))["torrents"], json!([]));
+    running.end();
+}
+
+fn hand_over(home: &Home, more: &[&str]) -> rawtorrent_tests::process::Finished {
+    let mut command = binary::command(home.path());
+    command.args(["session", "add", "--listen", "127.0.0.1:0", "--no-trackers"]).args(more);
+    common::run(command.current_dir(home.path()))
+}
+
+#[test]
+fn a_second_process_hands_its_torrent_to_the_first() {
+    let mut case = Case::new(SMALL);
+    let done = hand_over(&case.home, &["sample.torrent", "-o", "out"]);
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    assert_eq!(done.stdout.trim(), format!("added {}", case.hash()));
+    let torrent = case.running.torrent();
+    assert_eq!(PathBuf::from(torrent["dir"].as_str().unwrap()), case.home.out());
+    let again = hand_over(&case.home, &["sample.torrent", "-o", "out"]);
+    common::assert_fails(&again, &["already here"]);
+    case.kill();
+    assert_eq!(case.running.torrent()["info_hash"], case.hash());
+}
+
+#[test]
+fn without_a_first_process_the_torrent_is_there_for_the_next() {
+    let home = Home::new(SMALL);
+    // One that was killed leaves its socket.
+    Running::start(home.path(), &[]).0.kill();
+    let done = hand_over(&home, &["sample.torrent", "--paused", "-o", "out"]);
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    let (mut running, ready) = Running::start(home.path(), &[]);
+    assert_eq!(ready["torrents"], 1);
+    assert_eq!(running.torrent()["paused"], true);
+}
+
+#[test]
+fn the_socket_is_for_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let case = Case::new(SMALL);
+    let socket = case.home.path().join("state/rawtorrent/session.sock");
+    let mode = fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+    case.running.end();
+    assert!(!socket.exists());
+}
+
+#[test]
+fn many_adds_are_acknowledged_soon_and_none_is_lost() {
+    let home = Home::new(SMALL);
+    let torrents: Vec<PathBuf> = (0..200)
+        .map(|number| {
+            let name = Box::leak(format!("file {number}").into_boxed_str());
+            let path = home.path().join(format!("{number}.torrent"));
+            let sample = Sample { name, layout: &[("", 20_000)] };
+            fs::write(&path, metafile::torrent(&sample, None)).unwrap();
+            path
+        })
+        .collect();
+    let (mut running, _) = Running::start(home.path(), &[]);
+    let started = Instant::now();
+    for (id, torrent) in torrents.iter().enumerate() {
+        running.order(&json!({"id": id, "do": "add", "torrent": torrent, "dir": home.out(), "paused": true}));
+    }
+    for _ in &torrents {
+        assert_eq!(running.next().unwrap()["ok"], true);
+    }
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    running.kill();
+    let (mut running, ready) = Running::start(home.path(), &[]);
+    assert_eq!(ready["torrents"], 200);
+    assert_eq!(running.list().len(), 200);
+}
