@@ -1,4 +1,5 @@
-//! What the brain costs: time per block of a torrent of 8,000 pieces, picker, window and choker together.
+//! What the brain costs: time per block of a torrent of 8,000 pieces, picker, window and choker together: peers want what
+//! we have, say what they got, and the brain is woken whenever it asks for it.
 #![allow(missing_docs, clippy::unwrap_used)] // criterion's macros make functions; its loads are our own
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -12,8 +13,11 @@ use wire::{Message, Reserved, ext};
 const PEERS: u64 = 50;
 const BLOCKS: u32 = 16;
 const PIECES: u32 = 8000;
+/// So that a download takes half a minute, in which slots are given away several times.
+const STEP: Duration = Duration::from_millis(10);
+const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// Every peer delivers a block each millisecond in turn, until the torrent is there.
+/// Every peer delivers a block in turn, until the torrent is there.
 struct Load {
     rng: fastrand::Rng,
     /// Which of its requests a peer answers: the first, or any.
@@ -61,10 +65,24 @@ impl Load {
         });
         self.input(Input::Message { peer: PeerKey(n), message: Message::Bitfield(have.as_bytes().into()) });
         self.input(Input::Message { peer: PeerKey(n), message: Message::Unchoke });
+        self.input(Input::Message { peer: PeerKey(n), message: Message::Interested });
     }
 
     fn input(&mut self, input: Input<'_>) {
         self.swarm.handle(self.now, input);
+        self.obey();
+    }
+
+    /// Time goes on, and the brain is woken if it asked for it.
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        if self.swarm.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.swarm.handle_timeout(self.now);
+            self.obey();
+        }
+    }
+
+    fn obey(&mut self) {
         while let Some(output) = self.swarm.poll_output() {
             match output {
                 Output::Request { peer, block } => {
@@ -92,10 +110,11 @@ impl Load {
     }
 }
 
-/// Downloads all of it; `before` is called before each millisecond.
-fn run(load: &mut Load, peers: u64, blocks: u32, mut before: impl FnMut(&mut Load)) {
+/// Downloads all of it in steps of `step`, in each of which every peer delivers so many blocks; `before` is called before
+/// each.
+fn run(load: &mut Load, step: Duration, peers: u64, blocks: u32, mut before: impl FnMut(&mut Load)) {
     while !load.swarm.stats(load.now).finished {
-        load.now += Duration::from_millis(1);
+        load.pass(step);
         before(load);
         (0..peers).for_each(|n| (0..blocks).for_each(|_| load.step(n)));
     }
@@ -123,9 +142,9 @@ fn fast_peer() -> Load {
 /// As many deadlines as are kept, some of them always near.
 fn watch_a_film(load: &mut Load) {
     let mut next = 0;
-    run(load, PEERS, 1, |load| {
+    run(load, STEP, PEERS, 1, |load| {
         while next < PIECES && next < load.received / BLOCKS + 250 {
-            let at = Some(Time::ZERO + Duration::from_micros(u64::from(next) * 320));
+            let at = Some(Time::ZERO + Duration::from_micros(u64::from(next) * 3200));
             load.input(Input::SetDeadline { piece: PieceIndex::new(next), at });
             next += 1;
         }
@@ -139,10 +158,10 @@ fn brain(c: &mut Criterion) {
     let mut bench = |name: &str, load: fn() -> Load, go: fn(&mut Load)| {
         group.bench_function(name, |b| b.iter_batched_ref(load, go, size));
     };
-    bench("50 peers", || crowd(true), |load| run(load, PEERS, 1, |_| {}));
-    bench("50 peers that answer in any order", || crowd(false), |load| run(load, PEERS, 1, |_| {}));
+    bench("50 peers", || crowd(true), |load| run(load, STEP, PEERS, 1, |_| {}));
+    bench("50 peers that answer in any order", || crowd(false), |load| run(load, STEP, PEERS, 1, |_| {}));
     bench("50 peers and 250 deadlines", || crowd(true), watch_a_film);
-    bench("one peer at 10 Gbit/s and 100 ms", fast_peer, |load| run(load, 1, 76, |_| {}));
+    bench("one peer at 10 Gbit/s and 100 ms", fast_peer, |load| run(load, MILLISECOND, 1, 76, |_| {}));
 }
 
 criterion_group!(benches, brain);

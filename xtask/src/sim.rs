@@ -120,8 +120,30 @@ const BARS: &[Bar] = &[
         over: Some(""),
         ..bar("flash crowd of 1,000: its ratio over that of 100", "--peers 1000", (0, 5), ratio, AtMost(1.1))
     },
+    bar(
+        "peers that come and go: swarms that broke a rule or did not complete",
+        "steady --peers 30 --size 20M",
+        (5, 20),
+        |_| Some(0.0),
+        AtMost(0.0),
+    ),
+    bar(
+        "lines from a quarter to four times: the same",
+        "heterogeneous --peers 30 --size 20M",
+        (5, 20),
+        |_| Some(0.0),
+        AtMost(0.0),
+    ),
+    bar(
+        "a network that falls apart: the same",
+        "partition --peers 30 --size 20M",
+        (5, 20),
+        |_| Some(0.0),
+        AtMost(0.0),
+    ),
     Bar {
         over: Some("--peers 1000"),
+        then: &[("its memory in GiB", memory, AtMost(8.0))],
         ..bar(
             "flash crowd of 10,000: its ratio over that of 1,000",
             "--peers 10000",
@@ -156,6 +178,11 @@ const fn bar(what: &'static str, args: &'static str, runs: (u32, u32), number: R
 
 fn ratio(summary: &Value) -> Option<f64> {
     summary["ratio"].as_f64()
+}
+
+/// Of the whole process, in GiB.
+fn memory(summary: &Value) -> Option<f64> {
+    Some(summary["peak_memory"].as_f64()? / f64::from(1 << 30))
 }
 
 fn dht_found(summary: &Value) -> Option<f64> {

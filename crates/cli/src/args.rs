@@ -228,7 +228,7 @@ pub(crate) struct Sim {
     pub(crate) scenario: Scenario,
     /// A swarm from a file (JSON) instead
     #[arg(long, value_name = "FILE", env = "RAWTORRENT_FILE")]
-    #[arg(conflicts_with_all = ["scenario", "peers", "seeds", "size", "up", "down"])]
+    #[arg(conflicts_with = "scenario")]
     pub(crate) file: Option<PathBuf>,
     /// Peers that begin with nothing [default: 100, fewer in some scenarios]
     #[arg(long, value_name = "N", env = "RAWTORRENT_PEERS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -239,7 +239,7 @@ pub(crate) struct Sim {
     /// The content [default: 100MiB, less in some scenarios]
     #[arg(long, value_name = "SIZE", env = "RAWTORRENT_SIZE", value_parser = units::parse_size)]
     pub(crate) size: Option<u64>,
-    /// Bytes per piece, a power of two [default: 256KiB]
+    /// Bytes per piece, a power of two [default: 256KiB; streaming: 1MiB]
     #[arg(long, value_name = "N", env = "RAWTORRENT_PIECE_LENGTH", value_parser = piece_length)]
     pub(crate) piece_length: Option<u32>,
     /// What a peer can send [default: 1M]

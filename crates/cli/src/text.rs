@@ -26,6 +26,15 @@ pub(crate) fn one_line(text: &str) -> String {
         .into_owned()
 }
 
+/// A word as a shell reads it.
+pub(crate) fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return Cow::Borrowed(word);
+    }
+    Cow::Owned(format!("'{}'", printable(word).replace('\'', r"'\''")))
+}
+
 /// `1 file`, `2 files`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", crate::units::grouped(count), if count == 1 { "" } else { "s" })

@@ -22,7 +22,7 @@ pub use outcome::{Outcome, PeerOutcome};
 pub use plot::{PlotError, completion_curve};
 pub use report::{Report, Summary};
 pub use scenario::{Options, Scenario};
-pub use spec::{Checks, DiskSpec, Fault, FileError, PeerSpec, Role, Skew, Spec};
+pub use spec::{Checks, DiskSpec, Fault, FileError, MAX_PEERS, MAX_RATE, PeerSpec, Role, Skew, Spec};
 
 /// Runs a swarm. The same spec and seed give the same outcome.
 ///

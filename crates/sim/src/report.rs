@@ -18,7 +18,8 @@ pub struct Report {
     pub p95: f64,
     /// When the last one was.
     pub last: f64,
-    /// No swarm of these lines can be faster: see [`lower_bound`].
+    /// About the best that a swarm of these lines can do if all start together and nobody leaves: every byte leaves the
+    /// seeds once and reaches the slowest, all copies go over all lines, and the last piece doubles from peer to peer.
     pub bound: f64,
     /// `last` over `bound`.
     pub ratio: f64,
@@ -35,6 +36,8 @@ pub struct Report {
     pub free_riders: Option<f64>,
     /// When half of those who give were complete.
     pub contributors: f64,
+    /// When half of those who give nothing were, with what those who were complete before gave them.
+    pub riders: Option<f64>,
     /// How long films stood still, or were not there three pieces' time after their player started, in seconds.
     pub stalled: Option<f64>,
     /// Peers that lied and were banned by somebody, summed over those who banned.
@@ -95,6 +98,9 @@ impl Report {
             seed_sent: outcome.sent_when_out.map(|sent| ratio(sent, spec.lengths.total())),
             free_riders: free_riders(outcome, spec.lengths.total()),
             contributors: quantile(&sorted_times(outcome, |peer| peer.role == Role::Leecher), 0.5),
+            riders: Some(sorted_times(outcome, |peer| peer.role == Role::FreeRider))
+                .filter(|times| !times.is_empty())
+                .map(|times| quantile(&times, 0.5)),
             stalled: stalled(outcome),
             banned_liars: outcome.peers.iter().map(|peer| peer.banned_liars).sum(),
             banned_honest: outcome.peers.iter().map(|peer| peer.banned_honest).sum(),
@@ -143,6 +149,8 @@ pub struct Summary {
     pub free_riders: Option<f64>,
     /// See [`Report::contributors`].
     pub contributors: f64,
+    /// See [`Report::riders`].
+    pub riders: Option<f64>,
     /// The most of any run: see [`Report::stalled`].
     pub stalled: Option<f64>,
     /// Sums over all runs.
@@ -179,6 +187,7 @@ impl Summary {
             seed_sent: all(&|run| run.seed_sent),
             free_riders: all(&|run| run.free_riders),
             contributors: of(&|run| run.contributors),
+            riders: all(&|run| run.riders),
             stalled: runs.iter().filter_map(|run| run.stalled).reduce(f64::max),
             virtual_secs: runs.iter().map(|run| run.virtual_secs).sum(),
             real_secs: runs.iter().map(|run| run.real_secs).sum(),
@@ -188,8 +197,7 @@ impl Summary {
     }
 }
 
-/// What no swarm can beat: every byte has to leave the seeds once and come to the slowest peer, all copies have to
-/// go over all lines together, and the last piece has to double from peer to peer until everybody has it.
+/// See [`Report::bound`].
 fn lower_bound(spec: &Spec) -> f64 {
     let size = as_f64(spec.lengths.total());
     let sum = |which: &dyn Fn(Role) -> bool| {
@@ -217,7 +225,9 @@ fn fairness(outcome: &Outcome) -> f64 {
 fn free_riders(outcome: &Outcome, size: u64) -> Option<f64> {
     let riders = outcome.peers.iter().filter(|peer| peer.role == Role::FreeRider);
     let done = median(riders.map(|peer| ratio(peer.done_at_half, size)).collect());
-    (done > 0.0).then(|| 1.0 / done)
+    let riders = outcome.peers.iter().any(|peer| peer.role == Role::FreeRider);
+    // Who has nothing by then would take for ever.
+    riders.then(|| if done > 0.0 { 1.0 / done } else { f64::MAX })
 }
 
 fn spared(victim: &PeerOutcome) -> u32 {

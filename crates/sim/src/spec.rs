@@ -5,6 +5,11 @@ use std::time::Duration;
 use thiserror::Error;
 use types::{Lengths, LengthsError};
 
+/// The most bytes per second that a line carries.
+pub const MAX_RATE: u64 = 1_000_000_000_000;
+/// The most peers of a swarm.
+pub const MAX_PEERS: usize = 110_000;
+
 /// A swarm to be simulated. With a seed it is everything that a run depends on.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -179,6 +184,12 @@ pub enum FileError {
     /// A time that is negative, or no time at all.
     #[error("latency_ms and start_s are from 0 to 86400000")]
     Time,
+    /// A line that carries nothing, or more than any.
+    #[error("up and down are from 1 to {MAX_RATE} bytes per second")]
+    Rate,
+    /// There are too many.
+    #[error("it has {0} peers; there may be {MAX_PEERS}")]
+    Peers(usize),
 }
 
 impl Spec {
@@ -193,9 +204,12 @@ impl Spec {
         if !has(Role::Seed) || !has(Role::Leecher) {
             return Err(FileError::Roles);
         }
+        if file.peers.len() > MAX_PEERS {
+            return Err(FileError::Peers(file.peers.len()));
+        }
         let peers = file.peers.iter().map(FilePeer::spec).collect::<Result<Vec<_>, _>>()?;
         Ok(Spec {
-            name: file.name.unwrap_or_default(),
+            name: file.name.filter(|name| !name.is_empty()).unwrap_or_else(|| "a file".into()),
             lengths: Lengths::new(file.size, file.piece_length)?,
             neighbours: peers.len(),
             peers,
@@ -215,6 +229,9 @@ impl FilePeer {
             Ok(time) if time <= Duration::from_secs(86_400) => Ok(time),
             _ => Err(FileError::Time),
         };
+        if ![self.up, self.down].iter().all(|rate| (1..=MAX_RATE).contains(rate)) {
+            return Err(FileError::Rate);
+        }
         Ok(PeerSpec {
             role: self.role,
             up: self.up,

@@ -491,10 +491,10 @@ impl World<'_> {
         for node in
             self.nodes.iter().filter(|node| node.finished.is_none() && node.spec.role != Role::Seed).take(5)
         {
-            text += &format!("{} alive {} {:?}\n", node.addr, node.alive, node.swarm.stats(self.now));
-            for peer in node.swarm.peers(self.now).take(20) {
-                text += &format!("    {peer:?}\n");
-            }
+            let stats = node.swarm.stats(self.now);
+            let away = if node.alive { "" } else { ", away" };
+            let (have, all) = (stats.have_pieces, self.spec.lengths.piece_count());
+            text += &format!("{} has {have} of {all} pieces and {} peers{away}\n", node.addr, stats.peers);
         }
         text
     }

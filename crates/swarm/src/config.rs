@@ -100,7 +100,7 @@ impl Default for Config {
             max_down: None,
             external: Vec::new(),
             max_up: None,
-            reqq: 2048,
+            reqq: 8192,
             max_requests: MAX_REQUESTS,
             metadata_size: None,
             private: false,

@@ -46,9 +46,10 @@ fn run_one(args: &Sim, options: &DhtOptions, seed: u64) -> Result<DhtReport, Fai
         let again = format!(
             "dht --nodes {nodes} --hostile {hostile} --churn {churn_percent} --loss {loss_permille} --rtt {least}-{most}ms"
         );
+        let twice = if args.twice { " --twice" } else { "" };
         Failure::new(
             kind::SIMULATION,
-            format!("seed {seed}: {why}; replay it with: rawtorrent sim {again} --seed {seed}"),
+            format!("seed {seed}: {why}; replay it with: rawtorrent sim {again}{twice} --seed {seed}"),
         )
     };
     let report = ::sim::run_dht(options, seed).map_err(fail)?;

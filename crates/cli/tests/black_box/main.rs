@@ -10,6 +10,7 @@ mod magnet;
 mod network;
 mod scrape;
 mod seeder;
+mod sim;
 mod streams;
 mod support;
 mod trackerless;
