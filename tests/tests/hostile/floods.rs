@@ -1,5 +1,6 @@
 //! More of something than anybody wants.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -203,6 +204,8 @@ fn a_choke_storm() {
 const MANY: usize = 1 << 21;
 /// What an honest peer has of them.
 const SOME: usize = 64;
+/// Pieces that a peer may allow while it chokes (`swarm::limits::MAX_ALLOWED_FAST`).
+const MAX_ALLOWED_FAST: usize = 64;
 
 /// The binary as it downloads a torrent of as many pieces as there may be, all zeros.
 struct Large {
@@ -255,6 +258,40 @@ impl Large {
                 _ => {}
             }
         }
+    }
+
+    /// That whoever chokes is asked for no more pieces than it may allow, however many it allows.
+    fn assert_remembers_few(&self) {
+        // Away from what an honest peer has.
+        const FIRST: u32 = 1 << 20;
+        let mut peer = RawPeer::connect(self.addr, FAST, self.info_hash).unwrap();
+        peer.send(&message(id::HAVE_ALL, &[])).unwrap();
+        let allowed = FIRST..FIRST + 4 * u32::try_from(MAX_ALLOWED_FAST).unwrap();
+        let allow = |piece: u32| message(id::ALLOWED_FAST, &piece.to_be_bytes());
+        peer.send(&allowed.flat_map(allow).collect::<Vec<u8>>()).unwrap();
+        let mut asked = BTreeSet::new();
+        loop {
+            // The answer to this tells that everything before it was read.
+            peer.send(&message(id::REQUEST, &request(u32::MAX, 0, 1))).unwrap();
+            let mut blocks = Vec::new();
+            loop {
+                let frame = peer.read().unwrap().expect("it stays");
+                match frame.id {
+                    Some(id::REQUEST) => {
+                        asked.insert(frame.payload[..4].to_vec());
+                        blocks.extend(message(id::PIECE, &[&frame.payload[..8], &[0; BLOCK_LEN]].concat()));
+                    }
+                    Some(id::REJECT) => break,
+                    _ => {}
+                }
+            }
+            assert!(asked.len() <= MAX_ALLOWED_FAST, "asked for {} pieces while choked", asked.len());
+            if blocks.is_empty() {
+                break;
+            }
+            peer.send(&blocks).unwrap();
+        }
+        assert!(!asked.is_empty(), "what is allowed is asked for");
     }
 
     /// Sends what `next` makes, in batches, until an honest peer has traded and so many were sent; how many were.
@@ -315,6 +352,7 @@ fn a_have_storm_on_two_million_pieces() {
 #[test]
 fn allowed_fast_and_suggest_floods() {
     let mut large = Large::start();
+    large.assert_remembers_few();
     let sent = large.weather(sized(1_000_000, 20_000_000) as u64, |piece, batch| {
         let kind = if piece % 2 == 0 { id::ALLOWED_FAST } else { id::SUGGEST };
         batch.extend(message(kind, &piece.to_be_bytes()));
@@ -323,7 +361,7 @@ fn allowed_fast_and_suggest_floods() {
         "allowed_fast_and_suggest_floods",
         "allowed fast and suggest messages of 2^21 pieces, as fast as they are taken",
         sent,
-        "an honest peer traded all it had meanwhile",
-        "an honest peer trades",
+        "an honest peer traded all it had meanwhile; 64 of them are remembered at most",
+        "an honest peer trades; few are remembered",
     );
 }
