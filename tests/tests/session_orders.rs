@@ -1,4 +1,5 @@
 //! Orders to a session, from outside: each does what it says, and what was acknowledged outlives a kill.
+#![allow(clippy::needless_pass_by_value, reason = "json!() is written where it is passed")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;

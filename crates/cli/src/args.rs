@@ -3,6 +3,7 @@
 mod dht;
 pub(crate) mod keep;
 mod kept;
+mod remote;
 mod scrape;
 
 use crate::select::Selection;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub(crate) use dht::{Action, Dht, Options as DhtOptions, Put, hex32};
 pub(crate) use kept::{Client, Doctor, Export, Import, State};
+pub(crate) use remote::{Add, Daemon, Id, Ids, List, Remote, Token, TokenAction};
 pub(crate) use scrape::Scrape;
 
 const AFTER_HELP: &str = "\
@@ -55,6 +57,20 @@ pub(crate) enum Command {
     Export(Export),
     Doctor(Doctor),
     Session(Box<keep::Keep>),
+    Daemon(Box<Daemon>),
+    Token(Token),
+    Add(Add),
+    List(List),
+    /// Show a torrent of the daemon
+    Info(Id),
+    /// List the files of a torrent of the daemon
+    Files(Id),
+    /// Stop torrents of the daemon until they are resumed
+    Pause(Ids),
+    /// Go on with torrents of the daemon
+    Resume(Ids),
+    /// Remove torrents from the daemon; their files stay
+    Remove(Ids),
     /// Watch a torrent arrive, message by message: three sessions on this machine, no network, a few seconds
     Demo,
 }
@@ -452,6 +468,12 @@ impl Command {
             Command::Import(args) => args.state.json,
             Command::Export(args) => args.state.json,
             Command::Doctor(args) => args.state.json,
+            Command::Daemon(args) => args.session.json,
+            Command::Token(args) => args.json,
+            Command::Add(args) => args.remote.json,
+            Command::List(args) => args.remote.json,
+            Command::Info(args) | Command::Files(args) => args.remote.json,
+            Command::Pause(args) | Command::Resume(args) | Command::Remove(args) => args.remote.json,
             Command::Create(_) | Command::Magnet(_) | Command::Session(_) | Command::Demo => false,
         }
     }

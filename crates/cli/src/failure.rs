@@ -68,6 +68,12 @@ pub(crate) mod kind {
     pub(crate) const SECRET: &str = "secret";
     /// A simulated swarm broke a rule or did not complete.
     pub(crate) const SIMULATION: &str = "simulation";
+    /// The daemon could not be reached, or what answers is none.
+    pub(crate) const DAEMON: &str = "daemon";
+    /// Several torrents of the daemon could be meant.
+    pub(crate) const AMBIGUOUS: &str = "ambiguous";
+    /// Tokens could not be read, made or removed.
+    pub(crate) const TOKEN: &str = "token";
     /// Standard output could not be written to.
     pub(crate) const OUTPUT: &str = "output";
 }

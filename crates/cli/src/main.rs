@@ -9,6 +9,7 @@ mod args;
 mod chatter;
 mod console;
 mod create;
+mod daemon;
 mod demo;
 mod descriptors;
 mod dht;
@@ -22,6 +23,7 @@ mod listing;
 mod magnet;
 mod paint;
 mod progress;
+mod remote;
 mod replay;
 mod scrape;
 mod seed;
@@ -32,6 +34,7 @@ mod sim;
 mod source;
 mod terminal;
 mod text;
+mod token;
 mod transfer;
 mod units;
 mod verify;
@@ -70,6 +73,15 @@ fn run(line: &CommandLine) -> Exit {
         Command::Import(args) => import::run(args, &console),
         Command::Export(args) => doctor::export(args, &console),
         Command::Doctor(args) => doctor::run(args, &console),
+        Command::Daemon(args) => crate::daemon::run(args, &console),
+        Command::Token(args) => token::run(args, &console),
+        Command::Add(args) => remote::add(args, &console),
+        Command::List(args) => remote::list(args, &console),
+        Command::Info(args) => remote::info(args, &console),
+        Command::Files(args) => remote::files(args, &console),
+        Command::Pause(args) => remote::pause(args, &console),
+        Command::Resume(args) => remote::resume(args, &console),
+        Command::Remove(args) => remote::remove(args, &console),
         Command::Demo => demo::run(&console),
     };
     let exit = result.unwrap_or_else(|failure| {

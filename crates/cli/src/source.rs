@@ -62,7 +62,7 @@ impl<'a> Source<'a> {
     }
 
     /// Reads what needs no network, on a thread where it may block: standard input may be silent for long.
-    async fn read(self) -> Result<Vec<u8>, Failure> {
+    pub(crate) async fn read(self) -> Result<Vec<u8>, Failure> {
         let unsupported = |message: String| Err(Failure::new(kind::UNSUPPORTED, message));
         let doing = format!("cannot read {}", self.label());
         let reading = match self {

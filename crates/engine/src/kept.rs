@@ -6,6 +6,7 @@
 
 mod handover;
 mod links;
+mod look;
 mod orders;
 mod record;
 mod recovery;
@@ -13,6 +14,7 @@ mod restore;
 mod settings;
 
 pub use handover::hand_over;
+pub use look::Seen;
 pub use record::Choices;
 pub(crate) use record::{first_rows, last_place, moved_row};
 pub(crate) use restore::{key_of, read_row};
@@ -462,7 +464,15 @@ impl What {
 
 impl KeptTorrent {
     fn list(&self) -> Listed {
-        let (state, stats, error) = match &self.running {
+        let (state, stats, error) = self.doing();
+        let (info_hash, name) = (self.what.info_hash(), self.what.name());
+        let (metainfo, choices) = (self.what.metainfo().cloned(), self.record.choices.clone());
+        Listed { info_hash, name, metainfo, choices, state, stats, error }
+    }
+
+    /// What it is doing, its numbers, and what keeps it from going on.
+    fn doing(&self) -> (Option<TorrentState>, Option<TorrentStats>, Option<String>) {
+        match &self.running {
             Running::Paused => (None, None, None),
             Running::Yes(torrent) => {
                 let stats = torrent.stats();
@@ -470,10 +480,7 @@ impl KeptTorrent {
             }
             Running::Fetching(link) => (Some(link.state()), Some(link.stats()), None),
             Running::Failed(err) => (Some(err.state()), None, Some(err.to_string())),
-        };
-        let (info_hash, name) = (self.what.info_hash(), self.what.name());
-        let (metainfo, choices) = (self.what.metainfo().cloned(), self.record.choices.clone());
-        Listed { info_hash, name, metainfo, choices, state, stats, error }
+        }
     }
 }
 

@@ -57,7 +57,7 @@ pub mod verify;
 pub use add::{AddTorrent, SeedGoal};
 pub use error::{Error, TorrentError};
 pub use events::{Direction, Event, EventKind, Events};
-pub use kept::{Choices, Given, Kept, Listed, Session, SessionSettings, hand_over};
+pub use kept::{Choices, Given, Kept, Listed, Seen, Session, SessionSettings, hand_over};
 pub use magnet::{AddMagnet, Fetch, FetchStats, Fetched};
 pub use metainfo::{self, Magnet, Metainfo};
 pub use session::Engine;

@@ -1,0 +1,313 @@
+//! A client of the API.
+
+use crate::{About, AddQuery, Added, BASE, File, ListQuery, Problem, TORRENT, Torrent, Torrents};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Bytes of one answer, or of one event of a stream. A longer one is an error: ten thousand torrents take some 5 MiB.
+pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
+/// How long the daemon has to answer; an add may wait for its store.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
+/// How long a connection may take.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// A daemon that can be asked. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    /// Scheme, host and port.
+    base: String,
+    shown: String,
+    token: Option<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The address makes no sense.
+    #[error("'{0}' is no address of a daemon; write http://HOST:PORT, https://HOST, or unix:PATH")]
+    Host(String),
+    /// Nobody answered, or not to the end.
+    #[error("cannot reach the daemon at {host}: {reason}")]
+    Unreachable {
+        /// Where.
+        host: String,
+        /// Why.
+        reason: String,
+    },
+    /// The daemon answered with a problem.
+    #[error("{}", .0.detail)]
+    Problem(Box<Problem>),
+    /// What answered is no daemon, or of another version.
+    #[error("what answers at {host} is no rawtorrent of this version: {reason}")]
+    Strange {
+        /// Where.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Client {
+    /// A client of the daemon at `host`: `http://HOST:PORT`, `https://HOST`, `HOST:PORT`, or `unix:PATH`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ClientError::Host`].
+    pub fn new(host: &str, token: Option<String>) -> Result<Client, ClientError> {
+        let wrong = || ClientError::Host(host.to_owned());
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("rawtorrent/", env!("CARGO_PKG_VERSION")))
+            .tls_backend_preconfigured(tls().ok_or_else(wrong)?)
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(CONNECT_WAIT);
+        let (builder, base) = match host.strip_prefix("unix:") {
+            Some(path) => {
+                let path = path.strip_prefix("//").unwrap_or(path);
+                (builder.unix_socket(std::path::PathBuf::from(path)), "http://localhost".to_owned())
+            }
+            None if host.contains("://") => (builder, host.trim_end_matches('/').to_owned()),
+            None => (builder, format!("http://{host}")),
+        };
+        let url = reqwest::Url::parse(&base).map_err(|_| wrong())?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(wrong());
+        }
+        let http = builder.build().map_err(|_| wrong())?;
+        Ok(Client { http, base, shown: host.to_owned(), token })
+    }
+
+    /// Who answers.
+    ///
+    /// # Errors
+    /// Of all methods: [`ClientError::Unreachable`], [`ClientError::Problem`], [`ClientError::Strange`].
+    pub async fn about(&self) -> Result<About, ClientError> {
+        self.json(self.request(Method::GET, "").timeout(ANSWER_WAIT)).await
+    }
+
+    /// The torrents that match.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn torrents(&self, query: &ListQuery) -> Result<Torrents, ClientError> {
+        self.json(self.request(Method::GET, "/torrents").query(query).timeout(ANSWER_WAIT)).await
+    }
+
+    /// One torrent, by its id.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn torrent(&self, id: &str) -> Result<Torrent, ClientError> {
+        self.json(self.on(Method::GET, id, "")).await
+    }
+
+    /// The files of a torrent.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn files(&self, id: &str) -> Result<Vec<File>, ClientError> {
+        self.json(self.on(Method::GET, id, "/files")).await
+    }
+
+    /// Adds the torrent whose file holds `torrent`.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn add(&self, torrent: Vec<u8>, query: &AddQuery) -> Result<Added, ClientError> {
+        let request = self.request(Method::POST, "/torrents").query(query).timeout(ANSWER_WAIT);
+        self.json(request.header("content-type", TORRENT).body(torrent)).await
+    }
+
+    /// Stops a torrent and forgets it. Its files stay.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn remove(&self, id: &str) -> Result<(), ClientError> {
+        self.done(self.on(Method::DELETE, id, "")).await
+    }
+
+    /// Stops a torrent until it is resumed.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn pause(&self, id: &str) -> Result<(), ClientError> {
+        self.done(self.on(Method::POST, id, "/pause")).await
+    }
+
+    /// Goes on with a torrent.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn resume(&self, id: &str) -> Result<(), ClientError> {
+        self.done(self.on(Method::POST, id, "/resume")).await
+    }
+
+    /// What changes from `since` on, as it happens; all torrents first if `since` is `None` or too long ago.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn changes(&self, since: Option<u64>) -> Result<Changes, ClientError> {
+        let mut request = self.request(Method::GET, "/events");
+        if let Some(since) = since {
+            request = request.header("last-event-id", since.to_string());
+        }
+        let answer = self.answer(request).await?;
+        Ok(Changes { answer, held: Vec::new(), client: self.clone() })
+    }
+
+    fn on(&self, method: Method, id: &str, what: &str) -> RequestBuilder {
+        // An id is digits; whatever else it is must not lead elsewhere.
+        let id: String = id.chars().filter(char::is_ascii_alphanumeric).collect();
+        self.request(method, &format!("/torrents/{id}{what}")).timeout(ANSWER_WAIT)
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{BASE}{path}", self.base));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let answer = self.answer(request).await?;
+        let body = self.body(answer).await?;
+        serde_json::from_slice(&body).map_err(|error| self.strange(&error))
+    }
+
+    async fn done(&self, request: RequestBuilder) -> Result<(), ClientError> {
+        self.answer(request).await.map(drop)
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let body = self.body(answer).await?;
+        Err(serde_json::from_slice(&body).map_or_else(|_| self.no_problem(status), ClientError::Problem))
+    }
+
+    async fn body(&self, mut answer: Response) -> Result<Vec<u8>, ClientError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.unreachable(error))? {
+            self.grow(&mut body, &chunk)?;
+        }
+        Ok(body)
+    }
+
+    fn grow(&self, body: &mut Vec<u8>, chunk: &[u8]) -> Result<(), ClientError> {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(self.strange(&format_args!("it answers with more than {MAX_ANSWER} bytes")));
+        }
+        body.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    fn no_problem(&self, status: StatusCode) -> ClientError {
+        self.strange(&format_args!("it answers {status}"))
+    }
+
+    fn strange(&self, reason: &impl ToString) -> ClientError {
+        ClientError::Strange { host: self.shown.clone(), reason: reason.to_string() }
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> ClientError {
+        let error = error.without_url();
+        let mut reason = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            reason = inner.to_string();
+            cause = inner.source();
+        }
+        ClientError::Unreachable { host: self.shown.clone(), reason }
+    }
+}
+
+/// A stream of changes.
+#[derive(Debug)]
+pub struct Changes {
+    answer: Response,
+    /// What came and was not read yet.
+    held: Vec<u8>,
+    client: Client,
+}
+
+impl Changes {
+    /// The next change; `None` once the daemon ends.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn next(&mut self) -> Result<Option<Torrents>, ClientError> {
+        loop {
+            while let Some(end) = self.held.windows(2).position(|two| two == b"\n\n") {
+                let event: Vec<u8> = self.held.drain(..end + 2).collect();
+                let data = event.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"data: "));
+                if let Some(data) = data {
+                    let read = serde_json::from_slice(data);
+                    return read.map(Some).map_err(|error| self.client.strange(&error));
+                }
+            }
+            let chunk = self.answer.chunk().await.map_err(|error| self.client.unreachable(error))?;
+            let Some(chunk) = chunk else { return Ok(None) };
+            self.client.grow(&mut self.held, &chunk)?;
+        }
+    }
+}
+
+/// The system's roots, or the built-in ones where there are none.
+fn tls() -> Option<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().ok()?;
+    Some(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn an_address_is_checked_before_anything_is_sent() {
+        for good in [
+            "127.0.0.1:6880",
+            "http://[::1]:6880/",
+            "https://seedbox.example",
+            "unix:/run/x",
+            "unix:///run/x",
+        ] {
+            assert!(Client::new(good, None).is_ok(), "{good}");
+        }
+        for bad in ["", "ftp://x", "http://", "a b"] {
+            assert!(matches!(Client::new(bad, None), Err(ClientError::Host(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_answer_has_an_end() {
+        let client = Client::new("127.0.0.1:1", None).unwrap();
+        let mut body = vec![0; MAX_ANSWER - 1];
+        client.grow(&mut body, b"x").unwrap();
+        assert!(matches!(client.grow(&mut body, b"x"), Err(ClientError::Strange { .. })));
+    }
+
+    #[test]
+    fn an_id_leads_nowhere_else() {
+        let client = Client::new("127.0.0.1:1", None).unwrap();
+        let request = client.on(Method::GET, "../../x?y#z", "/files").build().unwrap();
+        assert_eq!(request.url().path(), "/api/v1/torrents/xyz/files");
+    }
+}

@@ -1,0 +1,18 @@
+//! The contract of the daemon's API, version 1: what is asked and answered ([`Torrent`], [`ListQuery`], [`Problem`], ...), and
+//! a [`Client`] that asks.
+//!
+//! Everything here is plain data with its OpenAPI schema. Sizes are bytes, rates bytes per second, times seconds.
+#![forbid(unsafe_code)]
+
+mod client;
+mod problem;
+mod torrent;
+
+pub use client::{Changes, Client, ClientError, MAX_ANSWER};
+pub use problem::{PROBLEM_JSON, Problem};
+pub use torrent::{About, AddQuery, Added, File, Health, ListQuery, Order, State, Torrent, Torrents};
+
+/// Where the API is, below the daemon's address.
+pub const BASE: &str = "/api/v1";
+/// The media type of a torrent file.
+pub const TORRENT: &str = "application/x-bittorrent";

@@ -1,0 +1,245 @@
+//! Torrents, and what is asked of them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// A torrent as it is now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Torrent {
+    /// Its info-hash, 40 hex digits: v1, or the beginning of v2.
+    pub id: String,
+    /// The name of its file or folder; a stranger's words.
+    pub name: String,
+    /// What it is doing.
+    pub state: State,
+    /// What keeps it from going on, if anything does.
+    pub error: Option<String>,
+    /// The folder that holds its file or folder.
+    pub dir: String,
+    /// Bytes of all its files.
+    pub size: u64,
+    /// Bytes of the wanted pieces; `null` while it is not running.
+    pub wanted: Option<u64>,
+    /// Bytes of wanted pieces that are verified; `null` while it is not running.
+    pub done: Option<u64>,
+    /// Payload bytes received per second, of late.
+    pub rate_down: u64,
+    /// Payload bytes sent per second, of late.
+    pub rate_up: u64,
+    /// Payload bytes received, all runs together; `null` while it is not running.
+    pub downloaded: Option<u64>,
+    /// Payload bytes sent, all runs together; `null` while it is not running.
+    pub uploaded: Option<u64>,
+    /// Connections.
+    pub peers: usize,
+    /// Connections with peers that have everything.
+    pub seeds: usize,
+    /// Whether peers are only found by its own trackers (BEP 27).
+    pub private: bool,
+    /// The greater, the later it was added.
+    pub place: u64,
+    /// When it last changed; see [`Torrents::revision`].
+    pub revision: u64,
+}
+
+/// What a torrent is doing. It is in exactly one of these states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It rests until it is resumed.
+    Paused,
+    /// What is on disk is being hashed.
+    Checking,
+    /// Its metadata is being asked for.
+    FetchingMetadata,
+    /// It waits for its turn.
+    Queued,
+    /// Wanted pieces are missing and are being asked for.
+    Downloading,
+    /// All wanted bytes are verified and durable, and are offered to others.
+    Seeding,
+    /// The disk is full; it goes on by itself when there is room.
+    DiskFull,
+    /// Its disk is not mounted, or its files are gone; it goes on by itself when they are back.
+    Unavailable,
+    /// Its seed goal is reached.
+    Stopped,
+    /// It has ended because of an error.
+    Failed,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [State; 10] = [
+        State::Paused,
+        State::Checking,
+        State::FetchingMetadata,
+        State::Queued,
+        State::Downloading,
+        State::Seeding,
+        State::DiskFull,
+        State::Unavailable,
+        State::Stopped,
+        State::Failed,
+    ];
+
+    /// As JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Paused => "paused",
+            State::Checking => "checking",
+            State::FetchingMetadata => "fetching_metadata",
+            State::Queued => "queued",
+            State::Downloading => "downloading",
+            State::Seeding => "seeding",
+            State::DiskFull => "disk_full",
+            State::Unavailable => "unavailable",
+            State::Stopped => "stopped",
+            State::Failed => "failed",
+        }
+    }
+}
+
+/// Torrents, or what changed of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Torrents {
+    /// What to ask with as `since` next time.
+    pub revision: u64,
+    /// Whether these are all torrents that match, rather than those that changed since the revision that was asked for.
+    pub full: bool,
+    /// How many match, on this page and on others.
+    pub total: usize,
+    /// One page of them.
+    pub torrents: Vec<Torrent>,
+    /// Ids of those that were removed since.
+    pub removed: Vec<String>,
+}
+
+/// Which torrents are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// Only what changed since this revision, as an earlier answer told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// Only those that are doing this.
+    #[param(inline)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// Only those whose name has this in it, in whatever case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+    /// In which order; that in which they were added if it is not said.
+    #[param(inline)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sort: Option<Order>,
+    /// The other way round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reverse: Option<bool>,
+    /// How many to pass over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<usize>,
+    /// How many at most; all if it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// What torrents are sorted by; equal ones are in the order in which they were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// When they were added.
+    Added,
+    /// Name.
+    Name,
+    /// Bytes of all files.
+    Size,
+    /// What they are doing.
+    State,
+    /// Bytes received per second.
+    RateDown,
+    /// Bytes sent per second.
+    RateUp,
+}
+
+/// How a torrent is added.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AddQuery {
+    /// The folder that holds, or will hold, its file or folder; below one of the daemon's roots. The first root if it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+    /// It rests until it is resumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+    /// Fetch it from its beginning to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<bool>,
+}
+
+/// What came of adding a torrent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Added {
+    /// Its id.
+    pub id: String,
+    /// Whether it was not here before; if it was, nothing changed.
+    pub created: bool,
+}
+
+/// A file of a torrent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct File {
+    /// Its number in the torrent, from 0.
+    pub index: usize,
+    /// Where it is below the torrent's `dir`; a stranger's words made safe.
+    pub path: String,
+    /// Its size in bytes.
+    pub length: u64,
+    /// `skip`, `low`, `normal` or `high`.
+    pub priority: String,
+    /// Whether it only fills a gap between others (BEP 47), and is not written.
+    pub padding: bool,
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct About {
+    /// `rawtorrent`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// How many torrents it has.
+    pub torrents: usize,
+    /// See [`Torrents::revision`].
+    pub revision: u64,
+    /// Where it listens for peers.
+    pub listen: Vec<String>,
+}
+
+/// That it lives, or is ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `ok`.
+    pub status: String,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn states_have_their_names() {
+        for state in State::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_in_a_query_is_refused() {
+        assert!(serde_json::from_str::<ListQuery>(r#"{"sinze": 1}"#).is_err());
+        assert_eq!(serde_json::from_str::<ListQuery>("{}").unwrap(), ListQuery::default());
+    }
+}

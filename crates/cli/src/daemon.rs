@@ -1,0 +1,66 @@
+//! `daemon`: a session that is kept, behind an API.
+
+use crate::args::Daemon as Args;
+use crate::console::{Console, json_line};
+use crate::failure::{Exit, Failure, OrFail, kind};
+use crate::{interrupt, transfer};
+use daemon::{Daemon, Options};
+use engine::{Choices, Session};
+use serde_json::json;
+use std::sync::Arc;
+
+pub(crate) fn run(args: &Args, console: &Console) -> Result<Exit, Failure> {
+    let Some(state_dir) = args.session.state_dir() else {
+        let message = "there is no home to keep state in; choose a folder (--state-dir)";
+        return Err(Failure::new(kind::STARTUP, message));
+    };
+    let mut interrupt = interrupt::graceful(console)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("rawtorrent-api")
+        .enable_all()
+        .build()
+        .or_fail(kind::STARTUP, "cannot start")?;
+    let outcome = runtime.block_on(async {
+        let mut options = Options::new(&state_dir);
+        options.listen.clone_from(&args.api);
+        options.socket = args.socket();
+        options.roots = args.roots();
+        options.hosts.clone_from(&args.allow_host);
+        options.usual = Choices {
+            peers: args.session.peer.clone(),
+            trackers: !args.session.no_trackers,
+            web_seeds: !args.session.no_web_seeds,
+            ..Choices::new("")
+        };
+        // The session first: if another process has it, that one's socket stays.
+        let opened = Session::open(transfer::settings(&args.session, state_dir)).await;
+        let (session, kept) = opened.map_err(|error| transfer::engine_failure(&error))?;
+        let daemon = match Daemon::open(options).await {
+            Ok(daemon) => daemon,
+            Err(error) => {
+                session.shutdown().await;
+                return Err(Failure::new(kind::STARTUP, error));
+            }
+        };
+        for aside in [&kept.put_aside, &kept.upgraded].into_iter().flatten() {
+            console.note(format_args!("the state was taken over; what it was before is in {}", aside.display()));
+        }
+        let peers: Vec<_> = session.engine().listen_addrs().iter().map(ToString::to_string).collect();
+        console.note(format_args!("{} torrents; serving the API at {}", kept.torrents, daemon.addrs().join(", ")));
+        if args.session.json {
+            let ready = json!({
+                "event": "ready", "torrents": kept.torrents, "lost": kept.lost, "listen": peers, "api": daemon.addrs(),
+            });
+            console.print(json_line(&ready))?;
+        }
+        let session = Arc::new(session);
+        daemon.serve(session.clone(), interrupt.asked()).await;
+        if let Some(session) = Arc::into_inner(session) {
+            session.shutdown().await;
+        }
+        Ok(Exit::Done)
+    });
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,263 @@
+//! The commands that ask a daemon: `add`, `list`, `info`, `files`, `pause`, `resume`, `remove`.
+
+use crate::args::{Add, Id, Ids, List, Remote};
+use crate::console::{Console, json_line};
+use crate::failure::{Exit, Failure, OrFail, kind};
+use crate::source::{self, Source};
+use crate::terminal::{columns_of_stdout, fitted};
+use crate::text::printable;
+use crate::units::{Rate, Size, percent};
+use crate::{interrupt, runtime};
+use api::{AddQuery, Client, ClientError, ListQuery, Torrent};
+use serde_json::json;
+use std::fmt::Write;
+
+pub(crate) fn add(args: &Add, console: &Console) -> Result<Exit, Failure> {
+    let client = client(&args.remote)?;
+    let sources = source::unfold(&args.sources)?;
+    let query = AddQuery {
+        dir: args.dir.clone(),
+        paused: args.paused.then_some(true),
+        sequential: args.sequential.then_some(true),
+    };
+    runtime()?.block_on(async {
+        each(&sources, console, async |source| {
+            let torrent = Source::new(source).read().await?;
+            let added = client.add(torrent, &query).await.map_err(told)?;
+            match args.remote.json {
+                true => console.print(json_line(&added)),
+                false if added.created => console.print(format!("{} added\n", added.id)),
+                false => console.print(format!("{} was here already\n", added.id)),
+            }
+        })
+        .await
+    })
+}
+
+pub(crate) fn list(args: &List, console: &Console) -> Result<Exit, Failure> {
+    let client = client(&args.remote)?;
+    let query = ListQuery {
+        state: args.state,
+        search: args.search.clone(),
+        sort: args.sort.map(Into::into),
+        reverse: args.reverse.then_some(true),
+        ..ListQuery::default()
+    };
+    let mut interrupt = interrupt::graceful(console)?;
+    runtime()?.block_on(async {
+        let work = async {
+            let mut answer = client.torrents(&query).await.map_err(told)?;
+            print_list(&answer.torrents, args.remote.json, console)?;
+            if !args.follow {
+                return Ok(Exit::Done);
+            }
+            let mut changes = client.changes(Some(answer.revision)).await.map_err(told)?;
+            // The stream says that something changed, the query what of it is wanted.
+            while let Some(news) = changes.next().await.map_err(told)? {
+                let since = ListQuery { since: Some(answer.revision), ..query.clone() };
+                answer = client.torrents(&since).await.map_err(told)?;
+                print_list(&answer.torrents, args.remote.json, console)?;
+                for id in &answer.removed {
+                    let line = match args.remote.json {
+                        true => json_line(&json!({"id": id, "removed": true})),
+                        false => format!("{} removed\n", short(id)),
+                    };
+                    console.print(line)?;
+                }
+                answer.revision = answer.revision.max(news.revision);
+            }
+            Err(Failure::new(kind::DAEMON, "the daemon has ended"))
+        };
+        tokio::select! {
+            done = work => done,
+            () = interrupt.asked() => Ok(Exit::Interrupted),
+        }
+    })
+}
+
+pub(crate) fn info(args: &Id, console: &Console) -> Result<Exit, Failure> {
+    let client = client(&args.remote)?;
+    runtime()?.block_on(async {
+        let torrent = find(&client, &args.torrent).await?;
+        if args.remote.json {
+            console.print(json_line(&torrent))?;
+            return Ok(Exit::Done);
+        }
+        let mut text = String::new();
+        let mut line = |name: &str, value: String| {
+            // A string takes everything.
+            let _ = writeln!(text, "{name:<10} {}", printable(&value));
+        };
+        line("name", torrent.name.clone());
+        line("id", torrent.id.clone());
+        line("state", torrent.state.name().to_owned());
+        torrent.error.iter().for_each(|error| line("error", error.clone()));
+        line("folder", torrent.dir.clone());
+        line("size", Size(torrent.size).to_string());
+        line("done", done(&torrent));
+        line("down", Rate(torrent.rate_down).to_string());
+        line("up", Rate(torrent.rate_up).to_string());
+        line("peers", format!("{}, of which {} seeds", torrent.peers, torrent.seeds));
+        console.print(text)?;
+        Ok(Exit::Done)
+    })
+}
+
+pub(crate) fn files(args: &Id, console: &Console) -> Result<Exit, Failure> {
+    let client = client(&args.remote)?;
+    runtime()?.block_on(async {
+        let torrent = find(&client, &args.torrent).await?;
+        for file in client.files(&torrent.id).await.map_err(told)? {
+            let line = match args.remote.json {
+                true => json_line(&file),
+                false if file.padding => continue,
+                false => format!(
+                    "{:>5}  {:>10}  {:<6}  {}\n",
+                    file.index,
+                    Size(file.length),
+                    file.priority,
+                    printable(&file.path)
+                ),
+            };
+            console.print(line)?;
+        }
+        Ok(Exit::Done)
+    })
+}
+
+pub(crate) fn pause(args: &Ids, console: &Console) -> Result<Exit, Failure> {
+    order(args, console, "paused", async |client, id| client.pause(id).await)
+}
+
+pub(crate) fn resume(args: &Ids, console: &Console) -> Result<Exit, Failure> {
+    order(args, console, "resumed", async |client, id| client.resume(id).await)
+}
+
+pub(crate) fn remove(args: &Ids, console: &Console) -> Result<Exit, Failure> {
+    order(args, console, "removed", async |client, id| client.remove(id).await)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "a closure")]
+fn order(
+    args: &Ids,
+    console: &Console,
+    what: &str,
+    give: impl AsyncFn(&Client, &str) -> Result<(), ClientError>,
+) -> Result<Exit, Failure> {
+    let client = client(&args.remote)?;
+    runtime()?.block_on(async {
+        each(&args.torrents, console, async |name| {
+            let torrent = find(&client, name).await?;
+            give(&client, &torrent.id).await.map_err(told)?;
+            match args.remote.json {
+                true => console.print(json_line(&json!({"id": torrent.id, what: true}))),
+                false => console.print(format!("{} {what}\n", torrent.id)),
+            }
+        })
+        .await
+    })
+}
+
+/// One after the other, whatever becomes of those before.
+async fn each(
+    all: &[String],
+    console: &Console,
+    work: impl AsyncFn(&str) -> Result<(), Failure>,
+) -> Result<Exit, Failure> {
+    let mut exit = Exit::Done;
+    for one in all {
+        if let Err(failure) = work(one).await {
+            console.failure(&failure);
+            exit = Exit::Failed;
+        }
+    }
+    Ok(exit)
+}
+
+fn client(remote: &Remote) -> Result<Client, Failure> {
+    /// Bytes of a token file that are read; a token has 75.
+    const READ: usize = 256;
+    let token = remote.token_file.as_ref().map(|path| {
+        let read = std::fs::read_to_string(path);
+        let text = read.or_fail(kind::TOKEN, format_args!("cannot read {}", path.display()))?;
+        let token = text.trim();
+        if token.is_empty() || token.len() > READ || !token.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(Failure::new(kind::TOKEN, format_args!("{} holds no token", path.display())));
+        }
+        Ok(token.to_owned())
+    });
+    Client::new(&remote.host(), token.transpose()?).map_err(told)
+}
+
+fn told(error: ClientError) -> Failure {
+    match &error {
+        ClientError::Problem(problem) => Failure::new(known_kind(&problem.kind), &problem.detail),
+        _ => Failure::new(kind::DAEMON, error),
+    }
+}
+
+/// The daemon's word for it, if it is one of those that programs are told here.
+fn known_kind(kind: &str) -> &'static str {
+    const KNOWN: [&str; 9] =
+        ["token", "scope", "not_here", "root", "torrent", "v2_only", "busy", "slow", "unsaved"];
+    KNOWN.into_iter().find(|known| *known == kind).unwrap_or(kind::DAEMON)
+}
+
+/// The torrent with this id, or the beginning of it, or this name.
+async fn find(client: &Client, name: &str) -> Result<Torrent, Failure> {
+    let is_hex = name.chars().all(|c| c.is_ascii_hexdigit());
+    if is_hex && name.len() == 40 {
+        return client.torrent(&name.to_ascii_lowercase()).await.map_err(told);
+    }
+    let all = client.torrents(&ListQuery::default()).await.map_err(told)?.torrents;
+    let beginning = name.to_ascii_lowercase();
+    let is_meant = |torrent: &Torrent| {
+        torrent.name == name || is_hex && name.len() >= 4 && torrent.id.starts_with(&beginning)
+    };
+    let mut meant = all.into_iter().filter(is_meant);
+    match (meant.next(), meant.next()) {
+        (Some(torrent), None) => Ok(torrent),
+        (None, _) => Err(Failure::new("not_here", format_args!("there is no torrent '{name}'"))),
+        (Some(one), Some(other)) => {
+            let message = format!("'{name}' may be {} or {}; give more of its id", one.id, other.id);
+            Err(Failure::new(kind::AMBIGUOUS, message))
+        }
+    }
+}
+
+fn print_list(torrents: &[Torrent], json: bool, console: &Console) -> Result<(), Failure> {
+    let mut text = String::new();
+    for torrent in torrents {
+        match json {
+            true => text.push_str(&json_line(torrent)),
+            false => {
+                // A string takes everything.
+                let _ = writeln!(
+                    text,
+                    "{}  {:<11}  {:>6}  {:>10}  {:>12}  {:>12}  {}",
+                    short(&torrent.id),
+                    torrent.state.name(),
+                    done(torrent),
+                    Size(torrent.size),
+                    Rate(torrent.rate_down),
+                    Rate(torrent.rate_up),
+                    printable(&torrent.name)
+                );
+            }
+        }
+    }
+    let columns = if json { None } else { columns_of_stdout() };
+    console.print(fitted(&text, columns).as_bytes())
+}
+
+fn done(torrent: &Torrent) -> String {
+    match (torrent.done, torrent.wanted) {
+        (Some(done), Some(wanted)) => percent(done, wanted),
+        _ => "-".into(),
+    }
+}
+
+/// Enough of an id for a table.
+fn short(id: &str) -> &str {
+    id.get(..8).unwrap_or(id)
+}

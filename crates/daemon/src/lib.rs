@@ -1,0 +1,23 @@
+//! The daemon: a session's API over HTTP, to programs on this machine and, with a token, elsewhere.
+//!
+//! Reads are answered from memory (the board): what a torrent was a quarter of a second ago, whatever its disk does.
+//! Orders go to the session through a bounded number of tasks. Every request passes one guard ([`Access`]), which checks
+//! `Host`, `Origin`, token and scope before anything is read or done; the routes are one table ([`routes::ROUTES`]), and
+//! so is the OpenAPI document that is made from them.
+#![forbid(unsafe_code)]
+
+mod access;
+mod audit;
+mod board;
+mod error;
+mod events;
+mod guard;
+mod metrics;
+pub mod routes;
+mod serve;
+mod tokens;
+
+pub use access::Access;
+pub use error::Error;
+pub use serve::{Daemon, Options};
+pub use tokens::{Scope, TokenInfo, Tokens};

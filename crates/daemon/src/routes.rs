@@ -1,0 +1,230 @@
+//! The routes: one table, the OpenAPI document, and what answers.
+
+pub(crate) mod list;
+pub(crate) mod orders;
+
+use crate::access::Access;
+use crate::audit::Audit;
+use crate::board::Board;
+use crate::error::Refusal;
+use crate::guard::{not_so, nothing};
+use crate::tokens::Scope;
+use crate::{events, metrics};
+use api::{About, Health};
+use axum::body::Body;
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use axum::routing::{get, post};
+use axum::{Json as AxumJson, Router};
+use engine::{Choices, InfoHash, Session};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
+use utoipa::OpenApi;
+
+/// Orders that are carried out beside each other. Further ones are refused with 503.
+pub(crate) const MAX_ORDERS: usize = 256;
+/// Torrent files that are received beside each other, each of up to [`orders::MAX_TORRENT`] bytes. Further ones wait.
+pub(crate) const MAX_UPLOADS: usize = 4;
+
+/// Every route: its method, its path, and what a token must allow; `None`: whoever can reach it, without a token.
+pub const ROUTES: &[(&str, &str, Option<Scope>)] = &[
+    ("GET", "/healthz", None),
+    ("GET", "/readyz", None),
+    ("GET", "/metrics", Some(Scope::Read)),
+    ("GET", "/api/v1", Some(Scope::Read)),
+    ("GET", "/api/v1/openapi.json", Some(Scope::Read)),
+    ("GET", "/api/v1/events", Some(Scope::Read)),
+    ("GET", "/api/v1/torrents", Some(Scope::Read)),
+    ("POST", "/api/v1/torrents", Some(Scope::Manage)),
+    ("GET", "/api/v1/torrents/{id}", Some(Scope::Read)),
+    ("DELETE", "/api/v1/torrents/{id}", Some(Scope::Manage)),
+    ("GET", "/api/v1/torrents/{id}/files", Some(Scope::Read)),
+    ("POST", "/api/v1/torrents/{id}/pause", Some(Scope::Manage)),
+    ("POST", "/api/v1/torrents/{id}/resume", Some(Scope::Manage)),
+];
+
+/// What the handlers share.
+pub(crate) struct State {
+    pub(crate) session: Arc<Session>,
+    pub(crate) board: Board,
+    pub(crate) access: Access,
+    pub(crate) audit: Audit,
+    /// Where torrents may go; the first is where they go if nothing is said.
+    pub(crate) roots: Vec<PathBuf>,
+    pub(crate) usual: Choices,
+    pub(crate) orders: Arc<Semaphore>,
+    pub(crate) uploads: Semaphore,
+    pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) closing: watch::Receiver<bool>,
+}
+
+/// All routes, with nothing in front.
+pub(crate) fn router(state: Arc<State>) -> Router {
+    Router::new()
+        .route("/healthz", get(health))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics::metrics))
+        .route("/api/v1", get(about))
+        .route("/api/v1/openapi.json", get(openapi))
+        .route("/api/v1/events", get(events::events))
+        .route("/api/v1/torrents", get(list::torrents).post(orders::add))
+        .route("/api/v1/torrents/{id}", get(list::torrent).delete(orders::remove))
+        .route("/api/v1/torrents/{id}/files", get(list::files))
+        .route("/api/v1/torrents/{id}/pause", post(orders::pause))
+        .route("/api/v1/torrents/{id}/resume", post(orders::resume))
+        .method_not_allowed_fallback(not_so)
+        .fallback(nothing)
+        .with_state(state)
+}
+
+/// What a route needs. One that is not in the table is for nobody.
+pub(crate) fn needs(method: &Method, path: &str) -> Result<Option<Scope>, Refusal> {
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let row = ROUTES.iter().find(|row| row.0 == method.as_str() && row.1 == path);
+    match row {
+        Some(row) => Ok(row.2),
+        // It will be told that the method is wrong, and needs no token to hear it.
+        None if ROUTES.iter().any(|row| row.1 == path) => Ok(None),
+        None => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "route", "this route is for nobody")),
+    }
+}
+
+/// The API of the rawtorrent daemon.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "rawtorrent", license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")),
+    paths(
+        health, ready, about, openapi, metrics::metrics, events::events, list::torrents, list::torrent, list::files,
+        orders::add, orders::remove, orders::pause, orders::resume
+    ),
+    components(schemas(api::Problem)),
+    modifiers(&Token)
+)]
+struct Document;
+
+/// That a token may be shown.
+struct Token;
+
+impl utoipa::Modify for Token {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A token made with 'rawtorrent token add'; not needed through a unix socket."));
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
+    }
+}
+
+/// The OpenAPI 3.1 document of the API, as JSON.
+pub fn document() -> String {
+    Document::openapi().to_pretty_json().unwrap_or_default()
+}
+
+/// That the daemon lives.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, body = Health)))]
+async fn health() -> AxumJson<Health> {
+    AxumJson(Health { status: "ok".into() })
+}
+
+/// That the daemon has its torrents and takes orders.
+#[utoipa::path(get, path = "/readyz", responses(
+    (status = 200, body = Health),
+    (status = 503, body = api::Problem, content_type = "application/problem+json"),
+))]
+async fn ready(Shared(state): Shared<Arc<State>>) -> Result<AxumJson<Health>, Refusal> {
+    if *state.closing.borrow() { Err(Refusal::busy()) } else { Ok(AxumJson(Health { status: "ok".into() })) }
+}
+
+/// Who answers.
+#[utoipa::path(get, path = "/api/v1", responses((status = 200, body = About)), security(("token" = ["read"])))]
+async fn about(Shared(state): Shared<Arc<State>>) -> AxumJson<About> {
+    let (revision, all) = state.board.all();
+    AxumJson(About {
+        name: "rawtorrent".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        torrents: all.len(),
+        revision,
+        listen: state.session.engine().listen_addrs().iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// This document.
+#[utoipa::path(get, path = "/api/v1/openapi.json", responses((status = 200, body = Object)), security(("token" = ["read"])))]
+async fn openapi() -> Response<Body> {
+    json_text(document().into_bytes())
+}
+
+pub(crate) fn json(value: &impl Serialize) -> Response<Body> {
+    // Plain data can always be written.
+    json_text(serde_json::to_vec(value).unwrap_or_default())
+}
+
+fn json_text(text: Vec<u8>) -> Response<Body> {
+    let mut answer = Response::new(Body::from(text));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// What `make` answers, unless who asks has it already, as `If-None-Match` tells.
+pub(crate) fn tagged(
+    headers: &HeaderMap,
+    revision: u64,
+    make: impl FnOnce() -> Response<Body>,
+) -> Response<Body> {
+    let tag = format!("\"{revision}\"");
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let is_known = known.flat_map(|list| list.split(',')).any(|known| {
+        let known = known.trim();
+        known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
+    });
+    let mut answer = if is_known { Response::new(Body::empty()) } else { make() };
+    if is_known {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        answer.headers_mut().insert(header::ETAG, tag);
+        // It may be kept, but is to be asked for anew each time.
+        answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    }
+    answer
+}
+
+/// The torrent that a path names.
+pub(crate) fn info_hash(id: &str) -> Result<InfoHash, Refusal> {
+    let v1 = id.parse().map_err(|_| Refusal::bad("an id is 40 hex digits"))?;
+    Ok(InfoHash::V1(v1))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_table_and_the_document_are_one() {
+        let document: serde_json::Value = serde_json::from_str(&document()).unwrap();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+        let mut told = BTreeSet::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let scope = operation["security"][0]["token"][0].as_str().map(str::to_owned);
+                told.insert((method.to_uppercase(), path.clone(), scope));
+            }
+        }
+        let table = ROUTES.iter().map(|&(method, path, scope)| {
+            (method.to_owned(), path.to_owned(), scope.map(|scope| scope.to_string()))
+        });
+        assert_eq!(told, table.collect());
+    }
+
+    #[test]
+    fn an_unknown_route_is_for_nobody() {
+        assert!(needs(&Method::GET, "/api/v1/secret").is_err());
+        assert_eq!(needs(&Method::HEAD, "/metrics").unwrap(), Some(Scope::Read));
+        assert_eq!(needs(&Method::PUT, "/metrics").unwrap(), None);
+    }
+}

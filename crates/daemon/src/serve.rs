@@ -1,0 +1,303 @@
+//! The daemon as its owner sees it: start, serve, end.
+
+use crate::access::{Access, From};
+use crate::audit::Audit;
+use crate::board::{Board, LOOK_EVERY};
+use crate::events::MAX_LISTENERS;
+use crate::guard::guard;
+use crate::routes::{self, MAX_ORDERS, MAX_UPLOADS, State};
+use crate::{Error, Tokens};
+use axum::Router;
+use axum::body::Body;
+use axum::middleware::from_fn;
+use engine::{Choices, Session};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tower::ServiceExt;
+
+/// Connections at a time. Further ones wait to be accepted.
+pub(crate) const MAX_CLIENTS: usize = 512;
+/// Headers of a request. One with more is refused with 431.
+pub(crate) const MAX_HEADERS: usize = 64;
+/// Bytes of a request's line and headers. One with more, by more than one read takes, is refused with 431.
+pub(crate) const MAX_HEAD: usize = 32 * 1024;
+/// How long a request's line and headers may take, or a connection be idle. Then it is closed.
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long requests under way have when the daemon ends.
+const END_WAIT: Duration = Duration::from_secs(2);
+/// How often it is looked whether tokens changed.
+const TOKENS_EVERY: Duration = Duration::from_secs(1);
+
+/// How a daemon is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Addresses to serve on. One that is not loopback needs a token.
+    pub listen: Vec<SocketAddr>,
+    /// A unix socket to serve on, for its owner alone; what is left of an older one is replaced.
+    pub socket: Option<PathBuf>,
+    /// Where tokens and the audit log are.
+    pub state_dir: PathBuf,
+    /// The folders that torrents may go into; the first is where they go if nothing is said.
+    pub roots: Vec<PathBuf>,
+    /// Names by which the daemon may be called, beside `localhost` and addresses.
+    pub hosts: Vec<String>,
+    /// How torrents are added, where a request does not say; its folder is not looked at.
+    pub usual: Choices,
+}
+
+impl Options {
+    /// Serves nowhere yet.
+    pub fn new(state_dir: impl Into<PathBuf>) -> Options {
+        Options {
+            listen: Vec::new(),
+            socket: None,
+            state_dir: state_dir.into(),
+            roots: Vec::new(),
+            hosts: Vec::new(),
+            usual: Choices::new(""),
+        }
+    }
+}
+
+/// A daemon that is ready to serve.
+#[derive(Debug)]
+pub struct Daemon {
+    tcp: Vec<TcpListener>,
+    unix: Option<(UnixListener, PathBuf)>,
+    state_dir: PathBuf,
+    roots: Vec<PathBuf>,
+    usual: Choices,
+    access: Access,
+    audit: Audit,
+}
+
+impl Daemon {
+    /// Opens the addresses; those who connect wait until [`Daemon::serve`]. To be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// Those of [`Error`].
+    pub async fn open(options: Options) -> Result<Daemon, Error> {
+        let tokens = Tokens::open(&options.state_dir)?;
+        if let Some(&open) = options.listen.iter().find(|addr| !addr.ip().is_loopback() && tokens.is_empty())
+        {
+            return Err(Error::Open(open));
+        }
+        if let Some(root) = options.roots.iter().find(|root| !root.is_absolute()) {
+            return Err(Error::Root(root.clone()));
+        }
+        let mut tcp = Vec::new();
+        for addr in &options.listen {
+            let fail = |error: io::Error| Error::Listen { addr: addr.to_string(), reason: error.to_string() };
+            tcp.push(TcpListener::bind(addr).await.map_err(fail)?);
+        }
+        let unix = options.socket.map(|path| {
+            let fail = |error: io::Error| Error::Listen {
+                addr: path.display().to_string(),
+                reason: error.to_string(),
+            };
+            let listener = open_socket(&path).map_err(fail)?;
+            Ok((listener, path))
+        });
+        let fail =
+            |error: io::Error| Error::Tokens { path: options.state_dir.clone(), reason: error.to_string() };
+        std::fs::create_dir_all(&options.state_dir).map_err(fail)?;
+        Ok(Daemon {
+            tcp,
+            unix: unix.transpose()?,
+            roots: options.roots,
+            usual: options.usual,
+            access: Access::new(tokens, &options.hosts),
+            audit: Audit::start(&options.state_dir).map_err(fail)?,
+            state_dir: options.state_dir,
+        })
+    }
+
+    /// Where it is served.
+    pub fn addrs(&self) -> Vec<String> {
+        let tcp = self.tcp.iter().filter_map(|listener| listener.local_addr().ok());
+        let tcp = tcp.map(|addr| format!("http://{addr}"));
+        tcp.chain(self.unix.iter().map(|(_, path)| format!("unix:{}", path.display()))).collect()
+    }
+
+    /// Serves the session until `end`; requests that are under way then are answered. The session is to be shut down by who
+    /// gave it.
+    pub async fn serve(self, session: Arc<Session>, end: impl Future<Output = ()>) {
+        let (close, closing) = watch::channel(false);
+        let state = Arc::new(State {
+            board: Board::new(&session),
+            session,
+            access: self.access,
+            audit: self.audit,
+            roots: self.roots,
+            usual: self.usual,
+            orders: Arc::new(Semaphore::new(MAX_ORDERS)),
+            uploads: Semaphore::new(MAX_UPLOADS),
+            listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+            closing: closing.clone(),
+        });
+        let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
+        let front = Arc::new(Front {
+            router: routes::router(state.clone()),
+            state: state.clone(),
+            clients: clients.clone(),
+            closing,
+        });
+        let mut tasks = tokio::task::JoinSet::new();
+        for listener in self.tcp {
+            tasks.spawn(accept_tcp(listener, front.clone()));
+        }
+        let socket = self.unix.map(|(listener, path)| {
+            tasks.spawn(accept_unix(listener, front.clone()));
+            path
+        });
+        tasks.spawn(look(state.clone()));
+        tasks.spawn(watch_tokens(self.state_dir, state));
+        end.await;
+        tasks.shutdown().await;
+        close.send_replace(true);
+        if let Some(socket) = socket {
+            // If somebody has replaced it, there is one of theirs less: the state directory is one process's alone.
+            let _ = std::fs::remove_file(socket);
+        }
+        let all = u32::try_from(MAX_CLIENTS).unwrap_or(u32::MAX);
+        let _ = timeout(END_WAIT, clients.acquire_many(all)).await;
+    }
+}
+
+/// What stands before the routes.
+struct Front {
+    router: Router,
+    state: Arc<State>,
+    clients: Arc<Semaphore>,
+    closing: watch::Receiver<bool>,
+}
+
+async fn accept_tcp(listener: TcpListener, front: Arc<Front>) {
+    loop {
+        let Ok(permit) = front.clients.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, addr)) => {
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(front.clone().connection(stream, From::Tcp(addr), permit));
+            }
+            Err(error) => rest(&error).await,
+        }
+    }
+}
+
+async fn accept_unix(listener: UnixListener, front: Arc<Front>) {
+    loop {
+        let Ok(permit) = front.clients.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(front.clone().connection(stream, From::Unix, permit))),
+            Err(error) => rest(&error).await,
+        }
+    }
+}
+
+/// There may be no descriptor left; trying at once would find none either.
+async fn rest(error: &io::Error) {
+    tracing::warn!("a client cannot be accepted: {error}");
+    sleep(Duration::from_millis(100)).await;
+}
+
+impl Front {
+    async fn connection(
+        self: Arc<Front>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        from: From,
+        _permit: OwnedSemaphorePermit,
+    ) {
+        let state = self.state.clone();
+        let router = self
+            .router
+            .clone()
+            .layer(from_fn(move |request, next| guard(state.clone(), from, request, next)));
+        let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let mut closing = self.closing.clone();
+        let asked_to_end = async move { closing.wait_for(|&closing| closing).await.is_ok() };
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = asked_to_end => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(?from, "a client is gone: {error}");
+        }
+    }
+}
+
+/// Keeps the board as new as it claims to be.
+async fn look(state: Arc<State>) {
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        state.board.look(&state.session);
+    }
+}
+
+/// Tokens that were made or removed hold within a second.
+async fn watch_tokens(state_dir: PathBuf, state: Arc<State>) {
+    let changed =
+        |dir: &Path| std::fs::metadata(dir.join("tokens.json")).and_then(|found| found.modified()).ok();
+    let mut known = None;
+    let mut ticks = interval(TOKENS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let dir = state_dir.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let now = changed(&dir);
+            (now, (now != known).then(|| Tokens::open(&dir)))
+        });
+        let Ok((now, read)) = read.await else { continue };
+        known = now;
+        match read {
+            Some(Ok(tokens)) => state.access.set_tokens(tokens),
+            Some(Err(error)) => tracing::warn!("tokens are as they were: {error}"),
+            None => {}
+        }
+    }
+}
+
+/// A socket in a folder of its own, which only its owner can enter.
+fn open_socket(path: &Path) -> io::Result<UnixListener> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon listens there"));
+        }
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! Limits of connections and requests, over pipes and with a clock of their own.
+#![allow(clippy::unwrap_used, reason = "tests")]
+use super::*;
+use crate::routes::list::MAX_SEARCH;
+use crate::routes::orders::UPLOAD_TIMEOUT;
+use engine::Settings;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::Instant;
+
+struct Served {
+    front: Arc<Front>,
+    close: watch::Sender<bool>,
+    _home: TempDir,
+}
+
+impl Served {
+    fn new() -> Served {
+        let home = tempfile::tempdir().unwrap();
+        let mut settings = Settings::new(home.path());
+        settings.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        settings.lsd = false;
+        let (session, _) = pollster::block_on(Session::open(settings)).unwrap();
+        let (close, closing) = watch::channel(false);
+        let state = Arc::new(State {
+            board: Board::new(&session),
+            session: Arc::new(session),
+            access: Access::new(Tokens::default(), &[]),
+            audit: Audit::start(home.path()).unwrap(),
+            roots: vec![home.path().into()],
+            usual: Choices::new(""),
+            orders: Arc::new(Semaphore::new(MAX_ORDERS)),
+            uploads: Semaphore::new(MAX_UPLOADS),
+            listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+            closing: closing.clone(),
+        });
+        let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
+        let front = Arc::new(Front { router: routes::router(state.clone()), state, clients, closing });
+        Served { front, close, _home: home }
+    }
+
+    async fn connect(&self) -> DuplexStream {
+        let (ours, theirs) = duplex(1024 * 1024);
+        let permit = self.front.clients.clone().acquire_owned().await.unwrap();
+        tokio::spawn(self.front.clone().connection(theirs, From::Unix, permit));
+        ours
+    }
+
+    /// What is answered until the connection ends.
+    async fn ask(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+}
+
+fn get(path: &str, headers: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}connection: close\r\n\r\n")
+}
+
+fn post(path: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 100\r\n\
+         content-type: application/x-bittorrent\r\n\r\n"
+    )
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_slow_to_ask_is_hung_up_on() {
+    let served = Served::new();
+    let mut stream = served.connect().await;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: local").await.unwrap();
+    let asked = Instant::now();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(asked.elapsed() >= HEAD_TIMEOUT && asked.elapsed() < 2 * HEAD_TIMEOUT, "{:?}", asked.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let served = Served::new();
+    let asked = Instant::now();
+    let answer = served.ask(&post("/api/v1/torrents")).await;
+    assert_eq!(status(&answer), "408", "{answer}");
+    assert!(asked.elapsed() >= UPLOAD_TIMEOUT && asked.elapsed() < 2 * UPLOAD_TIMEOUT);
+}
+
+#[tokio::test]
+async fn heads_are_bounded() {
+    let served = Served::new();
+    // Two of them are ours.
+    for (more, expected) in [(MAX_HEADERS - 2, "200"), (MAX_HEADERS - 1, "431")] {
+        let headers: String = (0..more).map(|n| format!("x-{n}: y\r\n")).collect();
+        assert_eq!(status(&served.ask(&get("/healthz", &headers)).await), expected, "{more}");
+    }
+    // One read may go beyond.
+    for (long, expected) in [(MAX_HEAD / 2, "200"), (4 * MAX_HEAD, "431")] {
+        let headers = format!("x: {}\r\n", "y".repeat(long));
+        assert_eq!(status(&served.ask(&get("/healthz", &headers)).await), expected, "{long}");
+    }
+    for (long, expected) in [(MAX_SEARCH, "200"), (MAX_SEARCH + 1, "400")] {
+        let path = format!("/api/v1/torrents?search={}", "x".repeat(long));
+        assert_eq!(status(&served.ask(&get(&path, "")).await), expected, "{long}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_room_is_told_so() {
+    let served = Served::new();
+    let state = served.front.state.clone();
+    let all = |room: &Arc<Semaphore>, most: usize| {
+        let held = room.clone().try_acquire_many_owned(u32::try_from(most).unwrap()).unwrap();
+        assert_eq!(room.available_permits(), 0);
+        held
+    };
+    let orders = all(&state.orders, MAX_ORDERS);
+    let pause = format!("/api/v1/torrents/{}/pause", "0".repeat(40));
+    let pause = post(&pause).replace("content-length: 100", "content-length: 0");
+    assert_eq!(status(&served.ask(&pause).await), "503");
+    drop(orders);
+    assert_eq!(status(&served.ask(&pause).await), "404");
+    let listeners = all(&state.listeners, MAX_LISTENERS);
+    assert_eq!(status(&served.ask(&get("/api/v1/events", "")).await), "503");
+    drop(listeners);
+    assert_eq!(state.uploads.available_permits(), MAX_UPLOADS);
+    // A stream of events ends with the daemon.
+    let mut stream = served.connect().await;
+    stream.write_all(get("/api/v1/events", "").as_bytes()).await.unwrap();
+    let mut answer = vec![0; 15];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 200 OK");
+    served.close.send_replace(true);
+    stream.read_to_end(&mut answer).await.unwrap();
+}
+
+#[tokio::test]
+async fn clients_beyond_the_limit_wait_their_turn() {
+    let served = Served::new();
+    let most = u32::try_from(MAX_CLIENTS).unwrap();
+    let held = served.front.clients.clone().try_acquire_many_owned(most).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let accepting = tokio::spawn(accept_tcp(listener, served.front.clone()));
+    let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+    stream.write_all(get("/healthz", "").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let early = timeout(Duration::from_millis(50), stream.read_to_end(&mut answer)).await;
+    assert!(early.is_err() && answer.is_empty());
+    drop(held);
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(status(&String::from_utf8(answer).unwrap()), "200");
+    accepting.abort();
+}

@@ -1,0 +1,241 @@
+//! Tokens: who may do what. The file has their SHA-256, never the tokens: 256 random bits need no slow hash.
+
+use crate::Error;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How many tokens there may be. One more is refused.
+pub(crate) const MAX_TOKENS: usize = 256;
+/// The longest name of a token, in bytes. A longer one is refused.
+pub(crate) const MAX_NAME: usize = 64;
+/// The most bytes of the file that are read. A longer one is refused.
+const MAX_FILE: u64 = 256 * 1024;
+/// What tokens begin with, so that tools that look for leaked secrets know them.
+const PREFIX: &str = "rawtorrent_";
+
+/// What a token allows. Each allows what those before it do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// See everything.
+    Read,
+    /// Add, remove and order torrents.
+    Manage,
+    /// Change the daemon itself.
+    Admin,
+}
+
+/// A token, as far as it can be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenInfo {
+    /// What its owner called it.
+    pub name: String,
+    /// What it allows.
+    pub scope: Scope,
+    /// When it was made, in seconds since 1970.
+    pub created: u64,
+    sha256: String,
+}
+
+/// The tokens in a state directory.
+#[derive(Clone, Debug, Default)]
+pub struct Tokens {
+    path: PathBuf,
+    tokens: Vec<TokenInfo>,
+}
+
+impl Tokens {
+    /// Reads them; none are there if there is no file.
+    ///
+    /// # Errors
+    /// [`Error::Tokens`]: the file cannot be read, or is broken. Nobody is let in then by mistake.
+    pub fn open(state_dir: &Path) -> Result<Tokens, Error> {
+        let path = state_dir.join("tokens.json");
+        let fail = |reason: String| Error::Tokens { path: path.clone(), reason };
+        match std::fs::metadata(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Tokens { path, tokens: Vec::new() });
+            }
+            Err(error) => return Err(fail(error.to_string())),
+            Ok(found) if found.len() > MAX_FILE => return Err(fail("it is too long".into())),
+            Ok(_) => {}
+        }
+        let text = std::fs::read(&path).map_err(|error| fail(error.to_string()))?;
+        let tokens = serde_json::from_slice(&text).map_err(|error| fail(error.to_string()))?;
+        Ok(Tokens { path, tokens })
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[TokenInfo] {
+        &self.tokens
+    }
+
+    /// Makes a token and keeps its hash; the token itself is told this once.
+    ///
+    /// # Errors
+    /// [`Error::Token`], [`Error::Tokens`].
+    pub fn add(&mut self, name: &str, scope: Scope) -> Result<String, Error> {
+        if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+            return Err(Error::Token(format!(
+                "a token's name has 1 to {MAX_NAME} bytes, without control characters"
+            )));
+        }
+        if self.tokens.iter().any(|token| token.name == name) {
+            return Err(Error::Token(format!(
+                "there is a token '{name}' already; remove it first, or choose another name"
+            )));
+        }
+        if self.tokens.len() >= MAX_TOKENS {
+            return Err(Error::Token(format!("there are {MAX_TOKENS} tokens already; remove one first")));
+        }
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(|error| Error::Token(format!("no random numbers: {error}")))?;
+        let token = format!("{PREFIX}{}", hex(&secret));
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let info = TokenInfo { name: name.to_owned(), scope, created, sha256: digest(&token) };
+        self.tokens.push(info);
+        self.save()?;
+        Ok(token)
+    }
+
+    /// Forgets a token; who has it is let in no more.
+    ///
+    /// # Errors
+    /// [`Error::Token`] if there is none of that name, [`Error::Tokens`].
+    pub fn remove(&mut self, name: &str) -> Result<(), Error> {
+        let before = self.tokens.len();
+        self.tokens.retain(|token| token.name != name);
+        if self.tokens.len() == before {
+            return Err(Error::Token(format!("there is no token '{name}'")));
+        }
+        self.save()
+    }
+
+    /// Whose token this is. What is compared are digests, so that the time it takes tells nothing.
+    pub(crate) fn find(&self, token: &str) -> Option<&TokenInfo> {
+        let digest = digest(token);
+        self.tokens.iter().find(|info| info.sha256 == digest)
+    }
+
+    /// Replaces the file as a whole; nobody but its owner can read it.
+    fn save(&self) -> Result<(), Error> {
+        let fail =
+            |error: std::io::Error| Error::Tokens { path: self.path.clone(), reason: error.to_string() };
+        let text = serde_json::to_vec_pretty(&self.tokens).map_err(|error| fail(error.into()))?;
+        if let Some(dir) = self.path.parent() {
+            std::fs::create_dir_all(dir).map_err(fail)?;
+        }
+        let new = self.path.with_extension("json.new");
+        let write = || {
+            let mut file = std::fs::OpenOptions::new();
+            let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            std::fs::rename(&new, &self.path)
+        };
+        write().map_err(fail)
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Scope, String> {
+        match text {
+            "read" => Ok(Scope::Read),
+            "manage" => Ok(Scope::Manage),
+            "admin" => Ok(Scope::Admin),
+            _ => Err("there are read, manage and admin".into()),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scope::Read => "read",
+            Scope::Manage => "manage",
+            Scope::Admin => "admin",
+        })
+    }
+}
+
+fn digest(token: &str) -> String {
+    hex(&Sha256::digest(token.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // A string takes everything.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn tokens_are_kept_hashed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tokens = Tokens::open(dir.path()).unwrap();
+        let token = tokens.add("phone", Scope::Read).unwrap();
+        let file = dir.path().join("tokens.json");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(!text.contains(&token) && !text.contains(&token[PREFIX.len()..]), "{text}");
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+
+        let mut again = Tokens::open(dir.path()).unwrap();
+        assert_eq!(again.find(&token).unwrap().scope, Scope::Read);
+        assert!(again.find(&token[..token.len() - 1]).is_none() && again.find("").is_none());
+        assert!(again.add("phone", Scope::Admin).is_err());
+        again.remove("phone").unwrap();
+        assert!(again.remove("phone").is_err());
+        assert!(Tokens::open(dir.path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn tokens_and_their_names_are_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tokens = Tokens::open(dir.path()).unwrap();
+        let info = |n: usize| TokenInfo {
+            name: n.to_string(),
+            scope: Scope::Read,
+            created: 0,
+            sha256: String::new(),
+        };
+        tokens.tokens = (0..MAX_TOKENS - 1).map(info).collect();
+        assert!(tokens.add(&"x".repeat(MAX_NAME + 1), Scope::Read).is_err());
+        assert!(tokens.add("", Scope::Read).is_err() && tokens.add("a\nb", Scope::Read).is_err());
+        tokens.add(&"x".repeat(MAX_NAME), Scope::Read).unwrap();
+        assert!(tokens.add("one more", Scope::Read).is_err());
+        let written = dir.path().join("tokens.json").metadata().unwrap().len();
+        assert!(written < MAX_FILE, "{written}");
+    }
+
+    #[test]
+    fn a_broken_or_endless_file_lets_nobody_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tokens.json");
+        for text in ["{", "[{\"name\": 1}]", ""] {
+            std::fs::write(&file, text).unwrap();
+            assert!(Tokens::open(dir.path()).is_err(), "{text}");
+        }
+        std::fs::write(&file, " ".repeat(usize::try_from(MAX_FILE).unwrap() + 1)).unwrap();
+        assert!(Tokens::open(dir.path()).unwrap_err().to_string().contains("too long"));
+    }
+}

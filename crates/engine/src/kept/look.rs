@@ -1,0 +1,64 @@
+//! Torrents as they are now, for whoever can't wait.
+
+use super::{Choices, KeptTorrent, Place, Session};
+use crate::{Metainfo, TorrentState, TorrentStats};
+use std::sync::Arc;
+use tokio::sync::Mutex as AsyncMutex;
+use types::InfoHash;
+
+/// A torrent of a session, as it is now; what [`Listed`](crate::Listed) is a copy of.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// Torrents are in the order in which they were added: the greater, the later.
+    pub place: u64,
+    /// The name of its file or folder, or what its link calls it.
+    pub name: String,
+    /// What it is made of; `None` until its metadata is found.
+    pub metainfo: Option<&'a Arc<Metainfo>>,
+    /// What the user wants of it.
+    pub choices: &'a Choices,
+    /// What it is doing; `None` if it is paused.
+    pub state: Option<TorrentState>,
+    /// Its numbers, if it is in the engine.
+    pub stats: Option<TorrentStats>,
+    /// What keeps it from going on, though it is not paused.
+    pub error: Option<String>,
+}
+
+impl Session {
+    /// Looks at all torrents, in the order of their info-hashes, and waits for nothing: one that something is being done to
+    /// is told as `None`, and is to be taken as it was before. Reads nothing from disk.
+    pub fn look(&self, mut each: impl FnMut(InfoHash, Option<Seen<'_>>)) {
+        let places: Vec<_> =
+            self.room.torrents().iter().map(|(&hash, place)| (hash, place.clone())).collect();
+        for (info_hash, place) in places {
+            see(InfoHash::V1(info_hash), &place, &mut each);
+        }
+    }
+
+    /// The same for one torrent; `each` is not called if it is not here.
+    pub fn look_at(&self, info_hash: InfoHash, each: impl FnMut(InfoHash, Option<Seen<'_>>)) {
+        let place = self.room.torrents().get(&info_hash.wire()).cloned();
+        if let Some(place) = place {
+            see(info_hash, &place, each);
+        }
+    }
+}
+
+/// One that was just removed is told of as one that something is being done to; the next look does not find it.
+fn see(info_hash: InfoHash, place: &AsyncMutex<Place>, mut each: impl FnMut(InfoHash, Option<Seen<'_>>)) {
+    let held = place.try_lock();
+    match held.as_ref().ok().and_then(|held| held.kept.as_ref()) {
+        Some(kept) => each(kept.what.info_hash(), Some(kept.seen())),
+        None => each(info_hash, None),
+    }
+}
+
+impl KeptTorrent {
+    fn seen(&self) -> Seen<'_> {
+        let (state, stats, error) = self.doing();
+        let KeptTorrent { what, record, .. } = self;
+        let (name, metainfo) = (what.name(), what.metainfo());
+        Seen { place: record.place, name, metainfo, choices: &record.choices, state, stats, error }
+    }
+}

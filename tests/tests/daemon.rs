@@ -1,0 +1,471 @@
+//! The daemon from outside: its API, its commands, and what it refuses.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+
+use common::{Home, LIMIT};
+use rawtorrent_tests::binary::Session;
+use rawtorrent_tests::content::{Sample, hex};
+use rawtorrent_tests::process;
+use serde_json::Value;
+
+/// A running `rawtorrent daemon`.
+struct Daemon {
+    session: Session,
+    /// `ADDR:PORT`.
+    addr: String,
+}
+
+/// An HTTP answer.
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Daemon {
+    fn start(home: &Home, options: &[&str]) -> Daemon {
+        let mut command = home.command();
+        command.args([
+            "daemon",
+            "--json",
+            "--listen",
+            "127.0.0.1:0",
+            "--api",
+            "127.0.0.1:0",
+            "--no-trackers",
+        ]);
+        command.arg("--root").arg(home.out()).arg("--socket").arg(home.path().join("api.sock")).args(options);
+        let mut session = Session::start(&mut command).unwrap();
+        let ready = session.wait_event(LIMIT, |event| event["event"] == "ready").unwrap();
+        let addr = ready["api"][0].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+        Daemon { session, addr }
+    }
+
+    /// Sends what is given, as it is, and reads until the daemon hangs up.
+    fn raw(&self, request: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(&self.addr).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        // It may hang up before it has heard everything.
+        let _ = stream.write_all(request);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        Answer::parse(&answer)
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
+        let mut request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
+            self.addr,
+            body.len()
+        )
+        .into_bytes();
+        request.extend_from_slice(body);
+        self.raw(&request)
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "", b"")
+    }
+
+    fn add(&self, torrent: &Path, query: &str) -> Answer {
+        let torrent = std::fs::read(torrent).unwrap();
+        self.ask(
+            "POST",
+            &format!("/api/v1/torrents{query}"),
+            "content-type: application/x-bittorrent\r\n",
+            &torrent,
+        )
+    }
+
+    /// A command that asks this daemon.
+    fn command(&self, home: &Home, args: &[&str]) -> process::Finished {
+        let mut command = home.command();
+        command.args(args).env("RAWTORRENT_HOST", format!("http://{}", self.addr));
+        process::run(&mut command, LIMIT).unwrap()
+    }
+
+    fn end(mut self) {
+        let (code, _) = self.session.interrupt().unwrap();
+        assert_eq!(code, Some(0), "{}", self.session.process.stderr());
+    }
+}
+
+impl Answer {
+    fn parse(answer: &[u8]) -> Answer {
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+        let Some(end) = end else { return Answer { status: 0, head: String::new(), body: Vec::new() } };
+        let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head, body: answer[end + 4..].to_vec() }
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.body)))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    /// That it is refused as RFC 9457 has it, on one line.
+    fn refused(&self, status: u16, kind: &str) {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        let problem = self.json();
+        assert_eq!(
+            (&problem["status"], &problem["kind"]),
+            (&Value::from(status), &Value::from(kind)),
+            "{problem}"
+        );
+        assert!(!problem["detail"].as_str().unwrap().contains('\n'), "{problem}");
+    }
+}
+
+fn small() -> Sample {
+    Sample::MULTI
+}
+
+#[test]
+fn torrents_are_added_listed_and_ordered_about() {
+    let home = Home::new(small());
+    let seed = home.fake_seed();
+    let daemon = Daemon::start(&home, &["--peer", &seed.addr.to_string()]);
+    let id = hex(&home.info_hash);
+    let path = format!("/api/v1/torrents/{id}");
+
+    assert_eq!(daemon.get("/healthz").json()["status"], "ok");
+    assert_eq!(daemon.get("/readyz").status, 200);
+    daemon.get(&path).refused(404, "not_here");
+    let before = daemon.get("/api/v1/torrents").json();
+    assert_eq!((before["full"].clone(), before["total"].clone()), (true.into(), 0.into()));
+
+    let added = daemon.add(&home.torrent, "");
+    assert_eq!((added.status, added.json()["created"].clone()), (201, true.into()));
+    assert_eq!(added.header("location"), Some(path.as_str()));
+    let again = daemon.add(&home.torrent, "?paused=true");
+    assert_eq!((again.status, again.json()["created"].clone()), (200, false.into()), "it stays as it is");
+
+    let mut since = before["revision"].as_u64().unwrap();
+    let mut last = Value::Null;
+    rawtorrent_tests::poll(std::time::Instant::now() + LIMIT, || {
+        let news = daemon.get(&format!("/api/v1/torrents?since={since}")).json();
+        assert_eq!(news["full"], false, "{news}");
+        since = news["revision"].as_u64().unwrap();
+        last = news["torrents"].as_array().unwrap().last().cloned().unwrap_or(last.take());
+        (last["state"] == "seeding").then_some(())
+    })
+    .unwrap_or_else(|| panic!("{last}"));
+    home.assert_downloaded();
+
+    let tag = daemon.get(&path).header("etag").unwrap().to_owned();
+    let same = daemon.ask("GET", &path, &format!("if-none-match: {tag}\r\n"), b"");
+    assert_eq!((same.status, same.body.len()), (304, 0));
+
+    assert_eq!(daemon.ask("POST", &format!("{path}/pause"), "", b"").status, 204);
+    let paused = daemon.ask("GET", &path, &format!("if-none-match: {tag}\r\n"), b"");
+    assert_eq!((paused.status, paused.json()["state"].clone()), (200, "paused".into()));
+    assert_eq!(daemon.ask("POST", &format!("{path}/resume"), "", b"").status, 204);
+    let files = daemon.get(&format!("{path}/files")).json();
+    assert_eq!(files.as_array().unwrap().len(), small().layout.len());
+    let metrics = daemon.get("/metrics");
+    assert!(String::from_utf8_lossy(&metrics.body).contains("rawtorrent_torrents{state=\"paused\"} 0"));
+
+    assert_eq!(daemon.ask("DELETE", &path, "", b"").status, 204);
+    assert_eq!(daemon.ask("DELETE", &path, "", b"").status, 204, "as often as one likes");
+    let news = daemon.get(&format!("/api/v1/torrents?since={since}")).json();
+    assert_eq!(news["removed"], serde_json::json!([id]));
+    home.assert_downloaded();
+    daemon.end();
+}
+
+#[test]
+fn what_was_answered_is_there_after_a_kill() {
+    let home = Home::new(small());
+    let daemon = Daemon::start(&home, &[]);
+    assert_eq!(daemon.add(&home.torrent, "?paused=true").status, 201);
+    // Dropped, it is killed.
+    drop(daemon);
+    let daemon = Daemon::start(&home, &[]);
+    let listed = daemon.get("/api/v1/torrents?state=paused").json();
+    assert_eq!(listed["torrents"][0]["id"], hex(&home.info_hash));
+    daemon.end();
+}
+
+#[test]
+fn changes_are_told_as_they_happen() {
+    let home = Home::new(small());
+    let daemon = Daemon::start(&home, &[]);
+    let since = daemon.get("/api/v1").json()["revision"].as_u64().unwrap();
+    let mut stream = TcpStream::connect(&daemon.addr).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let host = &daemon.addr;
+    write!(stream, "GET /api/v1/events HTTP/1.1\r\nhost: {host}\r\nlast-event-id: {since}\r\n\r\n").unwrap();
+    assert_eq!(daemon.add(&home.torrent, "?paused=true").status, 201);
+    let mut heard = String::new();
+    let mut buffer = [0; 4096];
+    while !heard.contains("\"name\"") {
+        let read = stream.read(&mut buffer).unwrap();
+        assert!(read > 0, "{heard}");
+        heard.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+    assert!(heard.contains("event: changed") && heard.contains("text/event-stream"), "{heard}");
+    assert!(heard.contains("\"full\":false") && heard.contains(&hex(&home.info_hash)), "{heard}");
+    // An open stream does not keep the daemon from ending.
+    daemon.end();
+}
+
+#[test]
+fn commands_ask_the_daemon() {
+    let home = Home::new(small());
+    let daemon = Daemon::start(&home, &[]);
+    let id = hex(&home.info_hash);
+    let torrent = home.torrent.to_str().unwrap();
+    let done = |args: &[&str]| {
+        let done = daemon.command(&home, args);
+        assert_eq!(done.code(), Some(0), "{args:?}: {}", done.stderr);
+        done.stdout
+    };
+    assert_eq!(done(&["add", torrent, "--paused"]), format!("{id} added\n"));
+    assert_eq!(done(&["add", torrent]), format!("{id} was here already\n"));
+    let line = done(&["list"]);
+    assert!(line.starts_with(&id[..8]) && line.contains("paused") && line.contains(small().name), "{line}");
+    let listed: Value = serde_json::from_str(&done(&["list", "--json", "--state", "paused"])).unwrap();
+    assert_eq!(listed["id"], id);
+    assert_eq!(done(&["list", "--state", "failed"]), "");
+    assert!(done(&["info", &id[..6]]).contains(&format!("id         {id}\n")));
+    let file: Value = serde_json::from_str(done(&["files", &id, "--json"]).lines().next().unwrap()).unwrap();
+    assert_eq!(file["index"], 0);
+    assert_eq!(done(&["resume", small().name]), format!("{id} resumed\n"));
+    assert_eq!(done(&["pause", &id]), format!("{id} paused\n"));
+    assert_eq!(done(&["remove", &id]), format!("{id} removed\n"));
+    let gone = daemon.command(&home, &["info", &id]);
+    assert_eq!((gone.code(), gone.stderr.as_str()), (Some(1), "rawtorrent: there is no such torrent\n"));
+
+    let socket = format!("unix:{}", home.path().join("api.sock").display());
+    let mut command = home.command();
+    let through_socket = process::run(command.args(["list", "--host", &socket]), LIMIT).unwrap();
+    assert_eq!(through_socket.code(), Some(0), "{}", through_socket.stderr);
+    daemon.end();
+    let mut command = home.command();
+    let nobody = process::run(command.args(["list", "--host", "http://127.0.0.1:1"]), LIMIT).unwrap();
+    assert_eq!(nobody.code(), Some(1));
+    assert!(
+        nobody.stderr.starts_with("rawtorrent: cannot reach the daemon at http://127.0.0.1:1"),
+        "{}",
+        nobody.stderr
+    );
+}
+
+fn token(home: &Home, args: &[&str]) -> String {
+    let mut command = home.command();
+    let done = process::run(command.arg("token").args(args), LIMIT).unwrap();
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    done.stdout.trim().to_owned()
+}
+
+#[test]
+fn tokens_open_what_they_are_for() {
+    let home = Home::new(small());
+    let read = token(&home, &["add", "phone", "--scope", "read"]);
+    let manage = token(&home, &["add", "desk"]);
+    let daemon = Daemon::start(&home, &[]);
+    let with = |token: &str| format!("authorization: Bearer {token}\r\n");
+    assert_eq!(daemon.get("/healthz").status, 200);
+    daemon.get("/api/v1/torrents").refused(401, "token");
+    assert_eq!(daemon.ask("GET", "/api/v1/torrents", &with(&read), b"").status, 200);
+    let id = hex(&home.info_hash);
+    let pause = format!("/api/v1/torrents/{id}/pause");
+    daemon.ask("POST", &pause, &with(&read), b"").refused(403, "scope");
+    daemon.ask("POST", &pause, &with(&manage), b"").refused(404, "not_here");
+
+    let file = home.path().join("token");
+    std::fs::write(&file, format!("{manage}\n")).unwrap();
+    let done = daemon
+        .command(&home, &["add", home.torrent.to_str().unwrap(), "--token-file", file.to_str().unwrap()]);
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    let done = daemon.command(&home, &["list"]);
+    assert_eq!(done.code(), Some(1));
+    assert!(done.stderr.contains("RAWTORRENT_TOKEN_FILE"), "{}", done.stderr);
+
+    token(&home, &["remove", "phone"]);
+    let refused = rawtorrent_tests::poll(std::time::Instant::now() + LIMIT, || {
+        (daemon.ask("GET", "/api/v1/torrents", &with(&read), b"").status == 401).then_some(())
+    });
+    assert!(refused.is_some(), "a token that was removed opens nothing");
+    let log = std::fs::read_to_string(home.path().join("state/rawtorrent/audit.log")).unwrap();
+    assert!(log.contains("\"who\":\"desk\"") && log.contains("\"status\":401"), "{log}");
+    assert!(!log.contains(&manage) && !log.contains(&read));
+    daemon.end();
+}
+
+#[test]
+fn other_machines_need_a_token() {
+    let home = Home::new(small());
+    let mut command = home.command();
+    command.args(["daemon", "--listen", "127.0.0.1:0", "--api", "0.0.0.0:0"]).arg("--root").arg(home.out());
+    let refused = process::run(&mut command, LIMIT).unwrap();
+    assert_eq!(refused.code(), Some(1));
+    assert!(refused.stderr.contains("rawtorrent token add"), "{}", refused.stderr);
+}
+
+/// Every route, as the document has it, with a torrent that is not there.
+fn routes(daemon: &Daemon) -> Vec<(String, String)> {
+    let document = daemon.get("/api/v1/openapi.json").json();
+    let mut routes = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            routes.push((method.to_uppercase(), path.replace("{id}", &"0".repeat(40))));
+        }
+    }
+    assert!(routes.len() >= 13, "{routes:?}");
+    routes
+}
+
+#[test]
+fn every_route_refuses_pages_of_others() {
+    let home = Home::new(small());
+    let daemon = Daemon::start(&home, &[]);
+    let addr = daemon.addr.clone();
+    let port = addr.rsplit(':').next().unwrap();
+    let hosts = [
+        "evil.example".to_owned(),
+        format!("evil.example:{port}"),
+        format!("127.0.0.1.evil.example:{port}"),
+        format!("localhost.evil.example:{port}"),
+        format!("0.0.0.0:{port}"),
+        format!("[::]:{port}"),
+        format!("user@127.0.0.1:{port}"),
+        "2130706433".to_owned(),
+        "127.0.0.1:99999".to_owned(),
+        String::new(),
+    ];
+    let others = [
+        "origin: http://evil.example".to_owned(),
+        "origin: https://evil.example".to_owned(),
+        "origin: null".to_owned(),
+        format!("origin: http://{addr}.evil.example"),
+        format!("origin: http://evil.example/{addr}"),
+        format!("origin: ftp://{addr}"),
+        "origin: http://127.0.0.1:1".to_owned(),
+        format!("origin: http://{addr}\r\norigin: http://evil.example"),
+        "sec-fetch-site: cross-site".to_owned(),
+        "sec-fetch-site: same-site".to_owned(),
+    ];
+    let mut refused = 0;
+    for (method, path) in routes(&daemon) {
+        let mut check = |host: &str, header: &str| {
+            let request = format!(
+                "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{header}connection: close\r\ncontent-length: 0\r\n\r\n"
+            );
+            let answer = daemon.raw(request.as_bytes());
+            assert!(matches!(answer.status, 400 | 403 | 421), "{request}{}", answer.status);
+            assert!(answer.header("access-control-allow-origin").is_none());
+            refused += 1;
+        };
+        hosts.iter().for_each(|host| check(host, ""));
+        others.iter().for_each(|other| check(&addr, &format!("{other}\r\n")));
+        check(&format!("{addr}\r\nhost: evil.example"), "");
+        let none = daemon.raw(format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n\r\n").as_bytes());
+        assert!(matches!(none.status, 400 | 421), "{method} {path} without a host: {}", none.status);
+    }
+    println!("{refused} hostile requests refused");
+    assert!(refused > 100, "{refused}");
+    daemon.end();
+}
+
+#[test]
+fn hostile_requests_are_refused_and_the_daemon_goes_on() {
+    let home = Home::new(small());
+    let daemon = Daemon::start(&home, &[]);
+    let torrent = std::fs::read(&home.torrent).unwrap();
+    let post = |query: &str, headers: &str, body: &[u8]| {
+        daemon.ask("POST", &format!("/api/v1/torrents{query}"), headers, body)
+    };
+    let right = "content-type: application/x-bittorrent\r\n";
+    // Traversal.
+    let out = home.out();
+    let out = out.to_str().unwrap();
+    for dir in [
+        "/",
+        "/etc",
+        "..",
+        "relative",
+        &format!("{out}/../x"),
+        &format!("{out}x"),
+        &format!("{out}/%00"),
+        "%2e%2e",
+        "",
+    ] {
+        let answer = post(&format!("?dir={dir}"), right, &torrent);
+        assert!(matches!(answer.status, 400 | 403), "{dir}: {}", answer.status);
+    }
+    for id in ["..", "%2e%2e%2f", "x", &"0".repeat(39), &"g".repeat(40), &"0".repeat(8000), "%00", "%ff"] {
+        for (method, end) in
+            [("GET", ""), ("DELETE", ""), ("GET", "/files"), ("POST", "/pause"), ("POST", "/resume")]
+        {
+            let answer = daemon.ask(method, &format!("/api/v1/torrents/{id}{end}"), "", b"");
+            assert!(matches!(answer.status, 400 | 404), "{method} {id}{end}: {}", answer.status);
+        }
+    }
+    // Queries and bodies that make no sense.
+    for query in [
+        "?since=-1",
+        "?since=x",
+        "?limit=99999999999999999999999",
+        "?state=what",
+        "?what=1",
+        "?sort=x",
+        "?since=1&since=2",
+    ] {
+        daemon.get(&format!("/api/v1/torrents{query}")).refused(400, "bad_request");
+    }
+    daemon.get(&format!("/api/v1/torrents?search={}", "x".repeat(257))).refused(400, "bad_request");
+    post("", "", &torrent).refused(415, "media_type");
+    post("", "content-type: text/plain\r\n", &torrent).refused(415, "media_type");
+    for body in [&b""[..], b"d", b"de", b"not a torrent", &torrent[..torrent.len() - 1], &[b'l'; 100_000]] {
+        post("", right, body).refused(422, "torrent");
+    }
+    daemon.get("/nothing").refused(404, "no_route");
+    daemon.ask("PUT", "/api/v1/torrents", "", b"").refused(405, "method");
+    // Bombs.
+    let host = &daemon.addr;
+    let long = format!(
+        "POST /api/v1/torrents HTTP/1.1\r\nhost: {host}\r\n{right}content-length: 99999999999\r\n\r\n"
+    );
+    daemon.raw(long.as_bytes()).refused(413, "too_long");
+    let many = "x: y\r\n".repeat(1000);
+    assert_eq!(daemon.ask("GET", "/healthz", &many, b"").status, 431);
+    let wide = format!("x: {}\r\n", "y".repeat(1024 * 1024));
+    assert!(matches!(daemon.ask("GET", "/healthz", &wide, b"").status, 0 | 431));
+    let deep = format!("/{}", "a/".repeat(100_000));
+    assert!(matches!(daemon.get(&deep).status, 0 | 404 | 414 | 431));
+    for junk in [&b"\x16\x03\x01\x02\x00"[..], b"GET\r\n\r\n", b"\0\0\0\0\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"]
+    {
+        assert!(matches!(daemon.raw(junk).status, 0 | 400 | 505));
+    }
+    // Smuggling.
+    let both = "transfer-encoding: chunked\r\ncontent-length: 5\r\n";
+    let answer = daemon.raw(format!("POST /api/v1/torrents HTTP/1.1\r\nhost: {host}\r\n{both}{right}connection: close\r\n\r\n0\r\n\r\n").as_bytes());
+    assert!(matches!(answer.status, 400 | 422), "{}", answer.status);
+    assert_eq!(daemon.get("/healthz").status, 200);
+    assert_eq!(daemon.get("/api/v1").json()["torrents"], 0);
+    daemon.end();
+}
+
+#[test]
+fn guesses_are_slowed_down() {
+    let home = Home::new(small());
+    token(&home, &["add", "desk"]);
+    let daemon = Daemon::start(&home, &[]);
+    let wrong = "authorization: Bearer rawtorrent_0000\r\n";
+    let answers: Vec<u16> = (0..12).map(|_| daemon.ask("GET", "/api/v1", wrong, b"").status).collect();
+    assert_eq!(answers[..10], [401; 10]);
+    assert_eq!(answers[10..], [429, 429]);
+    daemon.end();
+}
