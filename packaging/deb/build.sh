@@ -1,0 +1,32 @@
+#!/bin/sh
+# Makes rawtorrent_VERSION_ARCH.deb from a release build: packaging/deb/build.sh [BINARY [OUT]]
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+binary=${1:-$root/target/release/rawtorrent}
+out=${2:-$root/target}
+version=$("$binary" --version | cut -d' ' -f2)
+arch=$(dpkg --print-architecture)
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+chmod 755 "$tree"
+
+install -Dm755 "$binary" "$tree/usr/bin/rawtorrent"
+install -Dm644 "$root/packaging/rawtorrent.service" "$tree/usr/lib/systemd/system/rawtorrent.service"
+install -Dm644 "$root/packaging/rawtorrent.desktop" "$tree/usr/share/applications/rawtorrent.desktop"
+install -Dm644 "$root/LICENSE-MIT" "$tree/usr/share/doc/rawtorrent/copyright"
+install -d "$tree/DEBIAN"
+cat > "$tree/DEBIAN/control" <<CONTROL
+Package: rawtorrent
+Version: $version
+Architecture: $arch
+Maintainer: The rawtorrent authors <rawtorrent@localhost>
+Section: net
+Priority: optional
+Depends: libc6, libgcc-s1
+Recommends: ca-certificates
+Homepage: https://github.com/rawtorrent/rawtorrent
+Description: BitTorrent client and daemon
+ Downloads, seeds, creates and inspects torrents, from the command line or
+ through the API of a daemon.
+CONTROL
+dpkg-deb --root-owner-group --build "$tree" "$out/rawtorrent_${version}_$arch.deb"
