@@ -183,7 +183,7 @@ fn the_same_seed_gives_the_same_outputs() {
         net.digest
     };
     assert_eq!(run(7), run(7));
-    // On every machine. A change of what the brain decides changes this number, and nothing else does.
-    assert_eq!(run(7), 0xa79f_5374_daca_322e, "{:#x}", run(7));
+    // On every machine. A change of what the brain decides or says changes this number, and nothing else does.
+    assert_eq!(run(7), 0xa34e_8b1f_9a94_1eee, "{:#x}", run(7));
     assert_ne!(run(7), run(8));
 }
