@@ -44,7 +44,8 @@ const ROWS: &[Row] = &[
     // CRC-32C for the priority of peers (BEP 40).
     brain("swarm", 3, &["types", "hash", "metainfo", "wire"], &["crc", "fastrand", "thiserror"]),
     // CRC-32C of what is written, and how that is encoded.
-    brain("record", 4, &["types", "wire", "swarm"], &["crc", "postcard", "serde", "thiserror"]),
+    brain("record", 4, &["types", "wire", "swarm", "trace"], &["crc", "postcard", "serde", "thiserror"]),
+    brain("trace", 3, &["types", "wire", "swarm"], &["serde", "thiserror"]),
     brain("session", 3, &["types", "swarm"], &["fastrand", "thiserror"]),
     // Of `swarm` it knows how much a file is wanted.
     brain("import", 4, &["types", "bencode", "metainfo", "swarm"], &["thiserror"]),
@@ -62,8 +63,8 @@ const ROWS: &[Row] = &[
         "cli",
         8,
         MayUse::These(&[
-            "engine", "daemon", "discord", "api", "metainfo", "record", "sim", "dht", "tracker", "net",
-            "bencode", "types",
+            "engine", "daemon", "discord", "api", "metainfo", "record", "trace", "sim", "dht", "tracker",
+            "net", "bencode", "types",
         ]),
     ),
     // Beside the house: black-box tests know the binary only, and nobody uses them or this tool but benchmarks, which

@@ -1,0 +1,97 @@
+//! What messages are for, a sentence each: the one place where such texts stand.
+
+/// What a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// What its BEP calls it: [`Said::name`](crate::Said::name), or `handshake`.
+    pub name: &'static str,
+    /// What its sender says with it.
+    pub says: &'static str,
+    /// Where it stands.
+    pub bep: u8,
+}
+
+const fn told(name: &'static str, bep: u8, says: &'static str) -> Explained {
+    Explained { name, says, bep }
+}
+
+/// Every kind of message.
+pub const MESSAGES: [Explained; 25] = [
+    told("keep-alive", 3, "I have nothing to say, but am still here"),
+    told("choke", 3, "I answer no requests for now"),
+    told("unchoke", 3, "I answer your requests from now on, until I choke you"),
+    told("interested", 3, "you have something that I want"),
+    told("not interested", 3, "you have nothing more that I want"),
+    told("have", 3, "I have one more piece, ask me for it"),
+    told("bitfield", 3, "what I have, one bit per piece"),
+    told("request", 3, "send me this block of a piece"),
+    told("piece", 3, "here are the bytes of that block"),
+    told("cancel", 3, "I do not need that block any more"),
+    told("port", 5, "my DHT node listens at this UDP port"),
+    told("suggest piece", 6, "ask me for this piece, it costs me little"),
+    told("have all", 6, "I have every piece; short for a bitfield of ones"),
+    told("have none", 6, "I have no piece yet; short for a bitfield of zeros"),
+    told("reject request", 6, "I will not answer that request"),
+    told("allowed fast", 6, "ask me for this piece even while I choke you"),
+    told("extended", 10, "the extensions that I know, how many requests I hold"),
+    told("metadata", 9, "the torrent file itself, in pieces, for who has a magnet link only"),
+    told("pex", 11, "peers that I am connected to, and those that left"),
+    told("don't have", 54, "I no longer have a piece that I had"),
+    told("holepunch", 55, "help two peers behind NATs to reach each other"),
+    told("hash request", 52, "send me these hashes of a file's Merkle tree"),
+    told("hashes", 52, "here are hashes, with the uncles that prove them"),
+    told("hash reject", 52, "I will not send those hashes"),
+    HANDSHAKE,
+];
+
+const HANDSHAKE: Explained = told("handshake", 3, "I speak BitTorrent, and mean this info hash");
+
+/// What a message is for; `handshake` is one.
+pub fn message(name: &str) -> Option<&'static Explained> {
+    MESSAGES.iter().find(|told| told.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Block, Ext, Hashes, Said};
+    use alloc::vec;
+
+    #[test]
+    fn every_message_is_explained() {
+        let block = Block { piece: 0, offset: 0, length: 1 };
+        let range = Hashes { pieces_root: [0; 32], base_layer: 0, index: 0, length: 1, proof_layers: 0 };
+        let extended = |says| Said::Extended { id: 1, payload: vec![], left_out: 0, says };
+        let said = [
+            Said::KeepAlive,
+            Said::Choke,
+            Said::Unchoke,
+            Said::Interested,
+            Said::NotInterested,
+            Said::HaveAll,
+            Said::HaveNone,
+            Said::Have { piece: 0 },
+            Said::SuggestPiece { piece: 0 },
+            Said::AllowedFast { piece: 0 },
+            Said::Bitfield { pieces: 0, bits: vec![] },
+            Said::Request(block),
+            Said::Piece(block),
+            Said::Cancel(block),
+            Said::RejectRequest(block),
+            Said::Port { port: 1 },
+            Said::HashRequest(range),
+            Said::HashReject(range),
+            Said::Hashes { range, hashes: vec![] },
+            extended(Ext::Unknown),
+            extended(Ext::MetadataRequest { piece: 0 }),
+            extended(Ext::Pex { added: 0, dropped: 0, addrs: vec![] }),
+            extended(Ext::DontHave { piece: 0 }),
+            extended(Ext::Holepunch { what: "connect".into(), with: None }),
+        ];
+        for message in &said {
+            assert!(super::message(message.name()).is_some(), "{message}");
+        }
+        assert_eq!(said.len() + 1, MESSAGES.len(), "one for each, and the handshake");
+        assert_eq!(message("handshake").unwrap().bep, 3);
+    }
+}

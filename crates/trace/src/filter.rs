@@ -1,0 +1,212 @@
+//! Which events are wanted.
+
+use crate::limits::MAX_TERMS;
+use crate::{Direction, Event, EventKind, Kind, explain};
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::str::FromStr;
+use thiserror::Error;
+
+/// Which events are wanted: terms of one sort are alternatives, and every sort must be met. Without a term of a sort, all
+/// are wanted.
+///
+/// As text, terms have commas between them: kinds (`handshake`, `pieces`), messages (`request`, `have-all`), `in` or `out`,
+/// `peer=NUMBER` or `peer=ADDRESS`, `torrent=` and the first digits of an info-hash.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Bits of kinds; none: all.
+    kinds: u32,
+    messages: Vec<&'static str>,
+    directions: Vec<Direction>,
+    peers: Vec<Whom>,
+    torrents: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Whom {
+    Number(u64),
+    Ip(IpAddr),
+    Addr(SocketAddr),
+}
+
+/// A filter that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FilterError {
+    /// No term is called so.
+    #[error("'{0}' is no kind of event or message; {help}", help = help())]
+    Unknown(String),
+    /// What follows `peer=` is neither a number nor an address.
+    #[error("'{0}' is neither the number of a connection nor an address")]
+    Peer(String),
+    /// What follows `torrent=` has other characters than hex digits.
+    #[error("'{0}' is not the beginning of an info-hash")]
+    Torrent(String),
+    /// More than [`MAX_TERMS`].
+    #[error("more than {MAX_TERMS} terms")]
+    TooLong,
+}
+
+fn help() -> String {
+    let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+    let messages: Vec<String> = explain::MESSAGES.iter().map(|told| dashed(told.name)).collect();
+    alloc::format!("kinds are {}; messages are {}", kinds.join(", "), messages.join(", "))
+}
+
+fn dashed(name: &str) -> String {
+    name.chars().filter(|&c| c != '\'').map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+impl Filter {
+    /// Everything.
+    pub fn all() -> Filter {
+        Filter::default()
+    }
+
+    /// Everything of these kinds.
+    pub fn of(kinds: &[Kind]) -> Filter {
+        Filter { kinds: kinds.iter().fold(0, |bits, kind| bits | kind.bit()), ..Filter::default() }
+    }
+
+    /// The bits of the kinds that it may let pass.
+    pub fn bits(&self) -> u32 {
+        match self.kinds {
+            0 => Kind::ALL.iter().fold(0, |bits, kind| bits | kind.bit()),
+            bits => bits,
+        }
+    }
+
+    /// Whether an event is wanted.
+    pub fn admits(&self, event: &Event) -> bool {
+        let torrent = || event.torrent.to_string();
+        (self.torrents.is_empty() || self.torrents.iter().any(|start| torrent().starts_with(&**start)))
+            && self.admits_kind(&event.kind)
+    }
+
+    /// The same, of whatever torrent it is.
+    pub fn admits_kind(&self, kind: &EventKind) -> bool {
+        if self.bits() & kind.kind().bit() == 0 {
+            return false;
+        }
+        let message = match kind {
+            EventKind::Message { said, .. } => {
+                self.messages.is_empty() || self.messages.contains(&said.name())
+            }
+            EventKind::Unrequested { .. } => self.messages.is_empty() || self.messages.contains(&"piece"),
+            _ => true,
+        };
+        let way = kind.direction();
+        let direction = self.directions.is_empty() || way.is_some_and(|way| self.directions.contains(&way));
+        let peer = || kind.peer().is_some_and(|peer| self.peers.iter().any(|whom| whom.is(&peer)));
+        message && direction && (self.peers.is_empty() || peer())
+    }
+}
+
+impl Whom {
+    fn is(&self, peer: &crate::Peer) -> bool {
+        match *self {
+            Whom::Number(number) => peer.number == Some(number),
+            Whom::Ip(ip) => peer.addr.is_some_and(|addr| addr.ip() == ip),
+            Whom::Addr(addr) => peer.addr == Some(addr),
+        }
+    }
+}
+
+impl FromStr for Filter {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Filter, FilterError> {
+        let mut filter = Filter::default();
+        for (index, term) in text.split(',').map(str::trim).filter(|term| !term.is_empty()).enumerate() {
+            if index >= MAX_TERMS {
+                return Err(FilterError::TooLong);
+            }
+            filter.add(term)?;
+        }
+        Ok(filter)
+    }
+}
+
+impl Filter {
+    fn add(&mut self, term: &str) -> Result<(), FilterError> {
+        let name = |message: &&explain::Explained| dashed(message.name) == term;
+        if let Some(peer) = term.strip_prefix("peer=") {
+            let whom = (peer.parse().map(Whom::Number))
+                .or_else(|_| peer.parse().map(Whom::Addr))
+                .or_else(|_| peer.parse().map(Whom::Ip));
+            self.peers.push(whom.map_err(|_| FilterError::Peer(peer.to_owned()))?);
+        } else if let Some(torrent) = term.strip_prefix("torrent=") {
+            if torrent.is_empty() || !torrent.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return Err(FilterError::Torrent(torrent.to_owned()));
+            }
+            self.torrents.push(torrent.to_ascii_lowercase());
+        } else if term == "in" || term == "out" {
+            self.directions.push(if term == "in" { Direction::In } else { Direction::Out });
+        } else if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == term) {
+            self.kinds |= kind.bit();
+        } else if let Some(message) = explain::MESSAGES.iter().find(name) {
+            self.kinds |= Kind::Message.bit();
+            self.messages.push(message.name);
+        } else {
+            return Err(FilterError::Unknown(term.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Block, Peer, Said};
+    use alloc::vec;
+    use core::time::Duration;
+    use types::{InfoHash, InfoHashV1};
+
+    fn message(direction: Direction, said: Said) -> EventKind {
+        let peer = Peer { number: Some(3), addr: Some("10.0.0.7:6881".parse().unwrap()) };
+        EventKind::Message { peer, direction, said, reason: None, took: None }
+    }
+
+    #[test]
+    fn sorts_must_all_be_met_and_terms_of_one_are_alternatives() {
+        let block = Block { piece: 1, offset: 0, length: 1 };
+        let request = message(Direction::Out, Said::Request(block));
+        let piece = message(Direction::In, Said::Piece(block));
+        let verified = EventKind::PieceVerified { piece: 1, from: vec![] };
+        for (filter, admitted) in [
+            ("", [true, true, true]),
+            ("request", [true, false, false]),
+            ("request,piece", [true, true, false]),
+            ("request,pieces", [true, false, true]),
+            ("message,in", [false, true, false]),
+            ("in", [false, true, false]),
+            ("peer=3", [true, true, false]),
+            ("peer=10.0.0.7, piece", [false, true, false]),
+            ("peer=10.0.0.7:6881", [true, true, false]),
+            ("peer=4", [false, false, false]),
+        ] {
+            let parsed: Filter = filter.parse().unwrap();
+            assert_eq!(
+                [&request, &piece, &verified].map(|kind| parsed.admits_kind(kind)),
+                admitted,
+                "{filter}"
+            );
+        }
+        let torrent = InfoHash::V1(InfoHashV1([0xab; 20]));
+        let event = Event { v: crate::VERSION, at: Duration::ZERO, torrent, kind: verified };
+        assert!("torrent=ABAB".parse::<Filter>().unwrap().admits(&event));
+        assert!(!"torrent=abb".parse::<Filter>().unwrap().admits(&event));
+    }
+
+    #[test]
+    fn what_is_no_term_is_named() {
+        let error = |text: &str| text.parse::<Filter>().unwrap_err();
+        assert!(error("requests").to_string().contains("messages are keep-alive, choke"));
+        assert_eq!(error("peer=x"), FilterError::Peer("x".into()));
+        assert_eq!(error("torrent=xyz"), FilterError::Torrent("xyz".into()));
+        let long = vec!["in"; MAX_TERMS + 1].join(",");
+        assert_eq!(error(&long), FilterError::TooLong);
+        assert!(vec!["in"; MAX_TERMS].join(",").parse::<Filter>().is_ok());
+    }
+}

@@ -1,0 +1,150 @@
+//! Events in a line each; who and when stand elsewhere.
+
+use crate::{Direction, EventKind, Peer};
+use core::fmt;
+
+/// One line for people, without the time, the peer and the way that it went.
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EventKind::Began { pieces: Some(pieces), have } => {
+                write!(f, "begins: {}, {have} of them here", counted(*pieces, "piece"))
+            }
+            EventKind::Began { pieces: None, .. } => f.write_str("begins: the metadata is looked for"),
+            EventKind::Checking { pieces } => write!(f, "checking {}", counted(*pieces, "piece")),
+            EventKind::MetadataFound { bytes } => {
+                write!(f, "the metadata is here, {}", counted(bytes, "byte"))
+            }
+            EventKind::Announcing { tracker, event: None } => write!(f, "announcing to {tracker}"),
+            EventKind::Announcing { tracker, event: Some(event) } => {
+                write!(f, "announcing '{event}' to {tracker}")
+            }
+            EventKind::Announced { tracker, peers, external, warning } => {
+                write!(f, "{tracker} tells {}", counted(peers, "peer"))?;
+                external.iter().try_for_each(|ip| write!(f, ", sees us as {ip}"))?;
+                warning.iter().try_for_each(|warning| write!(f, " and warns: {warning}"))
+            }
+            EventKind::AnnounceFailed { tracker, error } => write!(f, "{tracker} failed: {error}"),
+            EventKind::DhtSearched { peers, listed_at: 0 } => write!(f, "DHT: {}", counted(peers, "peer")),
+            EventKind::DhtSearched { peers, listed_at } => {
+                let (peers, nodes) = (counted(peers, "peer"), counted(listed_at, "node"));
+                write!(f, "DHT: {peers}; {nodes} will tell others of us")
+            }
+            EventKind::WebSeedOpened { web_seed } => write!(f, "asking web seed {web_seed}"),
+            EventKind::WebSeedFailed { web_seed, error, again: None } => {
+                write!(f, "web seed {web_seed} is not used: {error}")
+            }
+            EventKind::WebSeedFailed { web_seed, error, again: Some(again) } => {
+                write!(f, "web seed {web_seed} failed: {error}; asked again in {} s", again.as_secs())
+            }
+            EventKind::PeersFound { source, peers } => {
+                write!(f, "{} from: {source}", counted(peers, "address"))
+            }
+            EventKind::PeersWanted => f.write_str("more peers would be useful"),
+            EventKind::PeersExchanged { peers, .. } => write!(f, "tells of {}", counted(peers, "other peer")),
+            EventKind::LocalPeer { .. } => f.write_str("is on the local network"),
+            EventKind::Dialing { .. } => f.write_str("connecting"),
+            EventKind::DialFailed { error, .. } => write!(f, "cannot connect: {error}"),
+            EventKind::Connected { outgoing: true, .. } => f.write_str("connected: it answers"),
+            EventKind::Connected { outgoing: false, .. } => f.write_str("connected: it calls"),
+            EventKind::Handshake { client, peer_id, extensions, .. } => {
+                let client = client.as_deref().unwrap_or("an unknown client");
+                write!(f, "handshake: {client} ({peer_id}), can do: {extensions}")
+            }
+            EventKind::Message { said, .. } => said.fmt(f),
+            EventKind::Unrequested { bytes, .. } => {
+                write!(f, "piece: {bytes} bytes that were not asked for")
+            }
+            EventKind::Disconnected { reason, .. } => write!(f, "disconnected: {reason}"),
+            EventKind::PieceVerified { piece, from } => {
+                write!(f, "piece {piece} is good")?;
+                senders(f, from)
+            }
+            EventKind::PieceFailed { piece, from } => {
+                write!(f, "piece {piece} is bad, fetching it again")?;
+                senders(f, from)
+            }
+            EventKind::PieceLost { piece } => write!(f, "piece {piece} on disk is bad or gone"),
+            EventKind::DiskWaited { took, .. } => {
+                write!(f, "its block waited {} ms for the disk", took.as_millis())
+            }
+            EventKind::DiskFull => f.write_str("the disk is full"),
+            EventKind::LimitReached { limit, peer: None } => write!(f, "limit reached: {limit}"),
+            EventKind::LimitReached { limit, peer: Some(_) } => {
+                write!(f, "limit reached: {limit}; it is not read for a while")
+            }
+            EventKind::Banned { reason, .. } => write!(f, "banned: {reason}"),
+            EventKind::Complete => f.write_str("every wanted piece is good"),
+            EventKind::Finished => f.write_str("finished"),
+            EventKind::Paused => f.write_str("pauses"),
+            EventKind::Resumed => f.write_str("goes on"),
+            EventKind::Stopped { error: None } => f.write_str("stopped"),
+            EventKind::Stopped { error: Some(error) } => write!(f, "stopped: {error}"),
+        }
+    }
+}
+
+fn senders(f: &mut fmt::Formatter<'_>, from: &[Peer]) -> fmt::Result {
+    for (index, peer) in from.iter().enumerate() {
+        write!(f, "{}{peer}", if index == 0 { ", from " } else { ", " })?;
+    }
+    Ok(())
+}
+
+/// `1 peer`, `2 peers`.
+fn counted(count: impl fmt::Display, one: &str) -> alloc::string::String {
+    let count = alloc::format!("{count}");
+    let plural = match count.as_str() {
+        "1" => "",
+        _ if one.ends_with('s') => "es",
+        _ => "s",
+    };
+    alloc::format!("{count} {one}{plural}")
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Direction::Out => "<-",
+            Direction::In => "->",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Block, Event, Said};
+    use alloc::string::ToString;
+    use alloc::vec;
+    use core::time::Duration;
+    use types::{InfoHash, InfoHashV1};
+
+    #[test]
+    fn numbers_of_one_are_one() {
+        let found = |peers| EventKind::PeersFound { source: "dht".into(), peers }.to_string();
+        assert_eq!((&*found(1), &*found(2)), ("1 address from: dht", "2 addresses from: dht"));
+        let from = vec![Peer { number: Some(1), addr: None }, Peer { number: Some(4), addr: None }];
+        assert_eq!(
+            EventKind::PieceVerified { piece: 7, from }.to_string(),
+            "piece 7 is good, from peer 1, peer 4"
+        );
+    }
+
+    #[test]
+    fn events_are_written_and_read_again() {
+        let peer = Peer { number: Some(3), addr: None };
+        let (piece, took) = (Block { piece: 1, offset: 0, length: 16384 }, Some(Duration::from_millis(40)));
+        let said = Said::Piece(piece);
+        let kind = EventKind::Message { peer, direction: Direction::In, said, reason: None, took };
+        let torrent = InfoHash::V1(InfoHashV1([0xab; 20]));
+        let event = Event { v: crate::VERSION, at: Duration::from_millis(1500), torrent, kind };
+        let text = serde_json::to_string(&event).unwrap();
+        let expected = concat!(
+            r#"{"v":1,"at":1.5,"torrent":"abababababababababababababababababababab","kind":"message","#,
+            r#""peer":{"number":3},"direction":"in","message":"piece","piece":1,"offset":0,"length":16384,"took":0.04}"#
+        );
+        assert_eq!(text, expected);
+        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+    }
+}

@@ -1,0 +1,218 @@
+//! Taking out what others need not know: addresses.
+
+use crate::{Event, EventKind, Ext, Peer, Said};
+use alloc::string::String;
+use alloc::vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use wire::ext;
+
+/// In place of an address.
+const MASK: &str = "(address)";
+
+impl Event {
+    /// Takes out every address: of peers, of ourselves, and those in texts and in messages. Keys of trackers are never in.
+    pub fn mask(&mut self) {
+        self.kind.mask();
+    }
+}
+
+impl EventKind {
+    fn mask(&mut self) {
+        match self {
+            EventKind::Announced { tracker, external, warning, .. } => {
+                external.clear();
+                scrub(tracker);
+                warning.iter_mut().for_each(scrub);
+            }
+            EventKind::AnnounceFailed { tracker, error } => {
+                scrub(tracker);
+                scrub(error);
+            }
+            EventKind::Announcing { tracker: text, .. } | EventKind::WebSeedOpened { web_seed: text } => {
+                scrub(text);
+            }
+            EventKind::WebSeedFailed { web_seed, error, .. } => {
+                scrub(web_seed);
+                scrub(error);
+            }
+            EventKind::DialFailed { peer, error: text } | EventKind::Disconnected { peer, reason: text } => {
+                hide(peer);
+                scrub(text);
+            }
+            EventKind::PieceVerified { from, .. } | EventKind::PieceFailed { from, .. } => {
+                from.iter_mut().for_each(hide);
+            }
+            EventKind::Message { peer, said, .. } => {
+                hide(peer);
+                said.mask();
+            }
+            EventKind::PeersExchanged { from: peer, .. }
+            | EventKind::LocalPeer { peer }
+            | EventKind::Dialing { peer }
+            | EventKind::Connected { peer, .. }
+            | EventKind::Handshake { peer, .. }
+            | EventKind::Unrequested { peer, .. }
+            | EventKind::DiskWaited { peer, .. }
+            | EventKind::LimitReached { peer: Some(peer), .. }
+            | EventKind::Banned { peer, .. } => hide(peer),
+            EventKind::Stopped { error: Some(error) } => scrub(error),
+            EventKind::Began { .. }
+            | EventKind::Checking { .. }
+            | EventKind::MetadataFound { .. }
+            | EventKind::DhtSearched { .. }
+            | EventKind::PeersFound { .. }
+            | EventKind::PeersWanted
+            | EventKind::PieceLost { .. }
+            | EventKind::DiskFull
+            | EventKind::LimitReached { peer: None, .. }
+            | EventKind::Complete
+            | EventKind::Finished
+            | EventKind::Paused
+            | EventKind::Resumed
+            | EventKind::Stopped { error: None } => {}
+        }
+    }
+}
+
+fn hide(peer: &mut Peer) {
+    peer.addr = None;
+}
+
+impl Said {
+    fn mask(&mut self) {
+        let Said::Extended { payload, says, .. } = self else { return };
+        match says {
+            Ext::Handshake { yourip, ipv4, ipv6, .. } => {
+                (*yourip, *ipv4, *ipv6) = (None, None, None);
+                if let Ok(handshake) = ext::Handshake::decode(payload) {
+                    let masked = ext::Handshake { yourip: None, ipv4: None, ipv6: None, ..handshake };
+                    *payload = masked.encode();
+                }
+            }
+            Ext::Pex { addrs, .. } => {
+                addrs.clear();
+                if let Ok(mut pex) = ext::Pex::decode(payload) {
+                    pex.added.iter_mut().for_each(|peer| peer.addr = nowhere(peer.addr));
+                    pex.dropped.iter_mut().for_each(|addr| *addr = nowhere(*addr));
+                    *payload = pex.encode();
+                }
+            }
+            Ext::Holepunch { with, .. } => {
+                *with = None;
+                if let Ok(punch) = ext::Holepunch::decode(payload) {
+                    *payload = ext::Holepunch { addr: nowhere(punch.addr), ..punch }.encode();
+                }
+            }
+            // Nobody knows what is in it.
+            Ext::Unknown => *payload = vec![0; payload.len()],
+            Ext::MetadataRequest { .. }
+            | Ext::MetadataData { .. }
+            | Ext::MetadataReject { .. }
+            | Ext::DontHave { .. } => {}
+        }
+    }
+}
+
+/// An address of the same family that says nothing.
+fn nowhere(addr: SocketAddr) -> SocketAddr {
+    let ip: IpAddr = match addr {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(ip, 0)
+}
+
+/// Takes every address out of a text.
+fn scrub(text: &mut String) {
+    let is_part = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':');
+    if !text.contains(['.', ':']) {
+        return;
+    }
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(start) = rest.find(is_part) {
+        let (before, from) = rest.split_at(start);
+        let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
+        let (word, after) = from.split_at(end);
+        masked.push_str(before);
+        masked.push_str(&scrubbed(word));
+        rest = after;
+    }
+    masked.push_str(rest);
+    *text = masked;
+}
+
+/// A word without the address in it: letters and full stops may stand around one.
+fn scrubbed(word: &str) -> String {
+    let bare = word.trim_end_matches(['.', ':']);
+    let is_addr = |text: &str| {
+        text.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok() || text.contains("::")
+    };
+    let any = |bare: &str| is_addr(bare) || bare.split(':').any(|part| part.parse::<Ipv4Addr>().is_ok());
+    if any(bare) || any(bare.trim_start_matches(|c: char| !c.is_ascii_digit())) {
+        let end = &word[bare.len()..];
+        return alloc::format!("{MASK}{end}");
+    }
+    word.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn texts_lose_addresses_and_nothing_else() {
+        for (text, masked) in [
+            ("your address 192.0.2.7 is banned", "your address (address) is banned"),
+            ("at 192.0.2.7:6881.", "at (address)."),
+            ("udp://192.0.2.7:6969", "udp://(address)"),
+            ("http://[2001:db8::7]:80", "http://[(address)]:80"),
+            ("from 2001:db8:1:2:3:4:5:6: no", "from (address): no"),
+            ("udp://tracker.example.org:6969", "udp://tracker.example.org:6969"),
+            ("failed: 404 at 12:30", "failed: 404 at 12:30"),
+            ("version 4.0.5.", "version 4.0.5."),
+            ("connection refused (os error 111)", "connection refused (os error 111)"),
+        ] {
+            let mut text = text.to_string();
+            scrub(&mut text);
+            assert_eq!(text, masked);
+        }
+    }
+
+    #[test]
+    fn messages_lose_addresses_and_keep_their_form() {
+        let secret: SocketAddr = "203.0.113.77:51413".parse().unwrap();
+        let hello = ext::Handshake {
+            m: BTreeMap::from([("ut_pex".to_string(), 1)]),
+            yourip: Some(secret.ip()),
+            reqq: Some(250),
+            ..ext::Handshake::default()
+        };
+        let peer = ext::PexPeer { addr: secret, flags: ext::PexFlags::SEED };
+        let pex = ext::Pex { added: vec![peer], dropped: vec![secret] };
+        let punch = ext::Holepunch { kind: ext::HolepunchKind::Connect, addr: secret };
+        for (id, payload, name) in [
+            (0, hello.encode(), ""),
+            (1, pex.encode(), ext::UT_PEX),
+            (1, punch.encode(), ext::UT_HOLEPUNCH),
+            (1, [&b"??"[..], &[203, 0, 113, 77]].concat(), "x_new"),
+        ] {
+            let message = wire::Message::Extended { id, payload: payload.into() };
+            let mut said = Said::of(&message, Some(name));
+            said.mask();
+            let Said::Extended { payload, .. } = &said else { panic!("{said:?}") };
+            let has = |bytes: &[u8]| payload.windows(bytes.len()).any(|window| window == bytes);
+            assert!(!has(&[203, 0, 113, 77]), "{said:?}");
+            let bare = |said: &Said| match said {
+                Said::Extended { says: Ext::Pex { added, dropped, .. }, .. } => Vec::from([*added, *dropped]),
+                Said::Extended { .. } => Vec::new(),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(bare(&Said::of(&said.to_wire(), Some(name))), bare(&said));
+            assert!(!serde_json::to_string(&said).unwrap().contains("203.0.113.77"));
+        }
+    }
+}
