@@ -3,7 +3,10 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use common::{Home, assert_fails, run};
 use rawtorrent_tests::content::Sample;
@@ -32,7 +35,7 @@ fn a_recorded_download_decides_the_same_when_it_is_replayed() {
     assert!(!replayed.stderr.contains("cut off"), "{}", replayed.stderr);
     assert!(!replayed.stdout.contains("127.0.0.1"), "an address is told");
     let count = |text: &str| replayed.stdout.lines().filter(|line| line.contains(text)).count();
-    assert_eq!((count("answers: "), count(" is good")), (PEERS, 1600 + 1));
+    assert_eq!((count("it answers"), count(" is good")), (PEERS, 1600 + 1));
 
     let lines = replay(&["--json", "--addresses"]).stdout;
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -40,13 +43,11 @@ fn a_recorded_download_decides_the_same_when_it_is_replayed() {
         let addr = seed.addr.to_string();
         let of = |way: &str, text: &str| {
             let is = |line: &&Value| {
-                line["peer"] == *addr
-                    && line["way"] == *way
-                    && line["text"].as_str().unwrap().starts_with(text)
+                line["peer"]["addr"] == *addr && line["direction"] == *way && line["message"] == *text
             };
             lines.iter().filter(is).count()
         };
-        let (asked, came) = (of("out", "request "), of("in", "piece "));
+        let (asked, came) = (of("out", "request"), of("in", "piece"));
         assert!(asked > 0 && came > 0 && came <= asked, "{addr}: {asked} requests, {came} blocks");
     }
     let times: Vec<f64> = lines.iter().map(|line| line["at"].as_f64().unwrap()).collect();
@@ -72,4 +73,123 @@ fn a_recorded_download_decides_the_same_when_it_is_replayed() {
     assert_eq!(cut.code(), Some(0), "{}", cut.stderr);
     assert!(cut.stderr.contains("cut off"), "{}", cut.stderr);
     assert_fails(&run(home.command().arg("replay").arg(&home.torrent)), &["no recording"]);
+}
+
+/// What one side of a connection said, in order: type, and piece and offset where it has them.
+type Speech = Vec<(u64, Option<[u64; 2]>)>;
+
+#[test]
+fn what_is_traced_is_what_wireshark_reads() {
+    let home = Home::new(Sample::SINGLE);
+    let seeds = [home.fake_seed(), home.fake_seed()];
+    let (recording, live, again) =
+        (home.path().join("a.rec"), home.path().join("live.pcapng"), home.path().join("again.pcapng"));
+    let mut download = home.download_from(&seeds.iter().collect::<Vec<_>>());
+    download.args(["--trace", "--addresses", "--record"]).arg(&recording).arg("--pcap").arg(&live);
+    let traced = run(&mut download);
+    assert_eq!(traced.code(), Some(0), "{}", traced.stderr);
+    home.assert_downloaded();
+    let replayed = run(home
+        .command()
+        .arg("replay")
+        .args(["--json", "--addresses", "--pcap"])
+        .arg(&again)
+        .arg(&recording));
+    assert_eq!(replayed.code(), Some(0), "{}", replayed.stderr);
+
+    for (trace, capture) in [(&traced.stdout, &live), (&replayed.stdout, &again)] {
+        let (told, read) = (told(trace), read(capture));
+        let said: usize = told.values().map(Vec::len).sum();
+        assert!(said > 2 * 320, "{said} messages of 321 blocks, asked for and come");
+        assert_eq!(told.keys().collect::<Vec<_>>(), read.keys().collect::<Vec<_>>());
+        for (ports, speech) in &told {
+            assert_eq!(speech, &read[ports], "between {ports:?}");
+        }
+    }
+
+    // Masked, a trace names nobody, and says what a message is for once.
+    let masked = run(home
+        .command()
+        .arg("replay")
+        .args(["--explain", "--filter", "handshake,request,out"])
+        .arg(&recording));
+    assert_eq!(masked.code(), Some(0), "{}", masked.stderr);
+    assert!(!masked.stdout.contains("127.0.0.1"), "an address is told");
+    assert_eq!(masked.stdout.matches("send me this block of a piece").count(), 1);
+    assert!(masked.stdout.lines().all(|line| !line.contains(" -> ")), "only what goes out");
+}
+
+/// From lines of JSON: what went from each port to each, keep-alives left out.
+fn told(trace: &str) -> BTreeMap<[u64; 2], Speech> {
+    // Of our own port of a connection the trace does not tell: peers have one each here.
+    let mut told = BTreeMap::<_, Speech>::new();
+    for line in trace.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        if line["kind"] != "message" || line["message"] == "keep_alive" {
+            continue;
+        }
+        let port = line["peer"]["addr"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
+        let ends = if line["direction"] == "out" { [0, port] } else { [port, 0] };
+        let number = |key: &str| line[key].as_u64().unwrap();
+        let kind = match line["message"].as_str().unwrap() {
+            "choke" => 0,
+            "unchoke" => 1,
+            "interested" => 2,
+            "not_interested" => 3,
+            "have" => 4,
+            "bitfield" => 5,
+            "request" => 6,
+            "piece" => 7,
+            "cancel" => 8,
+            "port" => 9,
+            "suggest_piece" => 13,
+            "have_all" => 14,
+            "have_none" => 15,
+            "reject_request" => 16,
+            "allowed_fast" => 17,
+            "extended" => 20,
+            other => panic!("{other}"),
+        };
+        let place = match kind {
+            6 | 7 | 8 | 16 => Some([number("piece"), number("offset")]),
+            _ => None,
+        };
+        told.entry(ends).or_default().push((kind, place));
+    }
+    told
+}
+
+/// The same from a capture, as tshark dissects it.
+fn read(capture: &Path) -> BTreeMap<[u64; 2], Speech> {
+    let mut tshark = Command::new("tshark");
+    tshark.arg("-r").arg(capture).args(["-Y", "bittorrent.msg.type", "-T", "fields", "-E", "separator=|"]);
+    for field in [
+        "ip.src",
+        "tcp.srcport",
+        "tcp.dstport",
+        "bittorrent.msg.type",
+        "bittorrent.piece.index",
+        "bittorrent.piece.begin",
+    ] {
+        tshark.args(["-e", field]);
+    }
+    let output = tshark.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut read = BTreeMap::<_, Speech>::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let fields: Vec<&str> = line.split('|').collect();
+        let number = |field: &str| {
+            let hex = field.strip_prefix("0x").map(|hex| u64::from_str_radix(hex, 16).unwrap());
+            hex.unwrap_or_else(|| field.parse().unwrap())
+        };
+        // Our end, which has a port of its own for each connection.
+        let is_ours = fields[0] == "10.0.0.1";
+        let ends = if is_ours { [0, number(fields[2])] } else { [number(fields[1]), 0] };
+        let kind = number(fields[3]);
+        let place = match kind {
+            6 | 7 | 8 | 16 => Some([number(fields[4]), number(fields[5])]),
+            _ => None,
+        };
+        read.entry(ends).or_default().push((kind, place));
+    }
+    read
 }

@@ -34,6 +34,7 @@ const PROGRAMS: &[Program] = &[
     program("deluge-console", "deluge-console", &[Step::Interop]),
     program("opentracker", "opentracker", &[Step::Interop]),
     program("strace", "strace", &[Step::Cli, Step::Hostile]),
+    program("tshark", "tshark", &[Step::Cli]),
     program("script", "bsdutils", &[Step::Cli, Step::Hostile]),
     program("python3", "python3", PARTNERS),
     program("mktorrent", "mktorrent", &[Step::Bench]),

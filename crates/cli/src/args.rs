@@ -4,6 +4,7 @@ mod dht;
 pub(crate) mod keep;
 mod kept;
 mod remote;
+mod replay;
 mod scrape;
 
 use crate::select::Selection;
@@ -11,6 +12,7 @@ use crate::units;
 use clap::builder::Resettable;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use engine::DhtSettings;
+use engine::events::Filter;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use std::time::Duration;
 pub(crate) use dht::{Action, Dht, Options as DhtOptions, Put, hex32};
 pub(crate) use kept::{Client, Doctor, Export, Import, State};
 pub(crate) use remote::{Add, Daemon, Id, Ids, List, Remote, Token, TokenAction};
+pub(crate) use replay::{Replay, Shown};
 pub(crate) use scrape::Scrape;
 
 const AFTER_HELP: &str = "\
@@ -133,28 +136,16 @@ pub(crate) struct Download {
     /// For one SOURCE. The file holds no payload, but addresses of peers.
     #[arg(long, value_name = "FILE", env = "RAWTORRENT_RECORD", conflicts_with = "list")]
     pub(crate) record: Option<PathBuf>,
+    /// Print all that is said and done, a line each; or only some of it, as --trace=handshake,request,peer=3,in
+    ///
+    /// Terms are kinds of events, messages, in or out, peer= a number or address, torrent= the first digits of an info-hash.
+    #[arg(long, value_name = "FILTER", env = "RAWTORRENT_TRACE", value_parser = replay::filter)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with = "list")]
+    pub(crate) trace: Option<Filter>,
+    #[command(flatten)]
+    pub(crate) shown: Shown,
     #[command(flatten)]
     pub(crate) session: Session,
-}
-
-/// Go through a recorded download again: all that peers said, and what was decided, which is checked to be the same
-#[derive(Debug, Args)]
-pub(crate) struct Replay {
-    /// What 'rawtorrent download --record' wrote
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// Only what happened in so many seconds from the beginning, as 2.5
-    #[arg(long, value_name = "SECONDS", env = "RAWTORRENT_UNTIL", value_parser = seconds)]
-    pub(crate) until: Option<Duration>,
-    /// Wait for the Enter key after each line
-    #[arg(long, env = "RAWTORRENT_STEP", value_parser = switch, conflicts_with = "json")]
-    pub(crate) step: bool,
-    /// Call peers by their addresses; else by numbers, so that what is printed can be shown to others
-    #[arg(long, env = "RAWTORRENT_ADDRESSES", value_parser = switch)]
-    pub(crate) addresses: bool,
-    /// Print one JSON object a line
-    #[arg(long, env = "RAWTORRENT_JSON", value_parser = switch)]
-    pub(crate) json: bool,
 }
 
 /// Verify what is there and seed it until interrupted or a seeding goal is reached

@@ -3,12 +3,22 @@
 
 use crate::console::{self, Console};
 use crate::text::{counted, printable};
-use engine::{Direction, Event, EventKind, Events, InfoHash};
+use engine::InfoHash;
+use engine::events::{Direction, Event, EventKind, Events, Filter, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Complaints that are remembered, so that each is told once; those beyond are not told.
 const MAX_COMPLAINTS: usize = 1000;
+
+/// What is listened to: without `-v` complaints, and whether somebody is met; messages with `-vv` only.
+pub(crate) fn wanted(console: &Console) -> Filter {
+    match console.verbose().max(console::logged_events()) {
+        0 => Filter::of(&[Kind::Tracker, Kind::WebSeed, Kind::Handshake, Kind::Piece, Kind::Torrent]),
+        1 => Filter::of(&Kind::ALL.into_iter().filter(|kind| *kind != Kind::Message).collect::<Vec<_>>()),
+        _ => Filter::all(),
+    }
+}
 
 /// Tells people until the engine has shut down.
 ///
@@ -171,59 +181,48 @@ fn complaint(event: &EventKind) -> Option<String> {
     }
 }
 
+/// What is told of the stream: all of it is `--trace`'s to show.
 fn line(event: &EventKind, verbose: u8) -> Option<String> {
     Some(match event {
-        EventKind::Checking { pieces } => format!("checking {}", counted((*pieces).into(), "piece")),
-        EventKind::MetadataFound { bytes } => {
-            format!("the metadata is here, {}", counted(*bytes as u64, "byte"))
-        }
-        EventKind::Announcing { tracker, event: None } => format!("announcing to {tracker}"),
-        EventKind::Announcing { tracker, event: Some(event) } => format!("announcing '{event}' to {tracker}"),
-        EventKind::Announced { tracker, peers, external, warning } => {
-            let seen: String = external.iter().map(|ip| format!(", sees us as {ip}")).collect();
-            let warns = warning.as_ref().map(|warning| format!(" and warns: {warning}")).unwrap_or_default();
-            format!("{tracker} tells {}{seen}{warns}", counted(*peers as u64, "peer"))
-        }
         EventKind::AnnounceFailed { tracker, error } if is_refused(tracker) => {
             format!("{tracker} cannot be used: {error}{}", option(error))
         }
-        EventKind::AnnounceFailed { tracker, error } => {
-            format!("{tracker} failed: {error}{}", option(error))
-        }
-        EventKind::DhtSearched { peers, listed_at: 0 } => {
-            format!("DHT: {}", counted(*peers as u64, "peer"))
-        }
-        EventKind::DhtSearched { peers, listed_at } => {
-            let (peers, nodes) = (counted(*peers as u64, "peer"), counted(*listed_at as u64, "node"));
-            format!("DHT: {peers}; {nodes} will tell others of us")
-        }
-        EventKind::WebSeedOpened { web_seed } => format!("asking web seed {web_seed}"),
-        EventKind::WebSeedFailed { web_seed, error, again: None } => {
-            format!("web seed {web_seed} is not used: {error}{}", option(error))
-        }
-        EventKind::WebSeedFailed { web_seed, error, again: Some(again) } => {
-            format!("web seed {web_seed} failed: {error}; asked again in {} s", again.as_secs())
-        }
-        EventKind::PeersExchanged { from, peers } => {
-            format!("{from} tells of {}", counted(*peers as u64, "other peer"))
-        }
-        EventKind::LocalPeer { peer } => format!("{peer} is on the local network"),
+        EventKind::AnnounceFailed { error, .. } => format!("{event}{}", option(error)),
+        EventKind::WebSeedFailed { error, again: None, .. } => format!("{event}{}", option(error)),
         EventKind::Dialing { peer } => format!("connecting to {peer}"),
         EventKind::DialFailed { peer, error } => format!("cannot connect to {peer}: {error}"),
-        EventKind::Handshake { peer, direction: Direction::In, peer_id, client, extensions } => {
+        EventKind::Handshake { peer, direction: Direction::In, peer_id, client, extensions, .. } => {
             let client = client.as_deref().unwrap_or("unknown client");
             format!("{peer} is {client} ({peer_id}), can do: {extensions}")
         }
-        EventKind::Message { peer, direction, text, .. } if verbose > 1 => match direction {
-            Direction::Out => format!("{peer} <- {text}"),
-            Direction::In => format!("{peer} -> {text}"),
+        EventKind::Message { peer, direction, said, .. } if verbose > 1 => {
+            format!("{peer} {direction} {said}")
+        }
+        EventKind::PieceVerified { .. } | EventKind::DiskWaited { .. } | EventKind::LimitReached { .. }
+            if verbose < 2 =>
+        {
+            return None;
+        }
+        EventKind::Checking { .. }
+        | EventKind::MetadataFound { .. }
+        | EventKind::Announcing { .. }
+        | EventKind::Announced { .. }
+        | EventKind::DhtSearched { .. }
+        | EventKind::WebSeedOpened { .. }
+        | EventKind::WebSeedFailed { .. }
+        | EventKind::PeersExchanged { .. }
+        | EventKind::LocalPeer { .. }
+        | EventKind::Disconnected { .. }
+        | EventKind::PieceVerified { .. }
+        | EventKind::PieceFailed { .. }
+        | EventKind::PieceLost { .. }
+        | EventKind::DiskWaited { .. }
+        | EventKind::LimitReached { .. }
+        | EventKind::Banned { .. }
+        | EventKind::Finished => match event.peer() {
+            Some(peer) => format!("{peer} {event}"),
+            None => event.to_string(),
         },
-        EventKind::Disconnected { peer, reason } => format!("{peer} disconnected: {reason}"),
-        EventKind::PieceVerified { piece } if verbose > 1 => format!("piece {piece} is good"),
-        EventKind::PieceFailed { piece } => format!("piece {piece} is bad, fetching it again"),
-        EventKind::PieceLost { piece } => format!("piece {piece} on disk is bad or gone"),
-        EventKind::Banned { peer, reason } => format!("{peer} banned: {reason}"),
-        EventKind::Finished => "finished".into(),
         _ => return None,
     })
 }
@@ -231,13 +230,14 @@ fn line(event: &EventKind, verbose: u8) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine::events::{Block, Peer, Said, VERSION};
     use std::time::Duration;
 
     #[test]
     fn messages_are_for_the_very_curious() {
-        let peer = "127.0.0.1:6881".parse().unwrap();
-        let text = "request piece 3, 16384 bytes at 0".into();
-        let message = EventKind::Message { peer, direction: Direction::Out, name: "request", text };
+        let peer = Peer::from("127.0.0.1:6881".parse::<std::net::SocketAddr>().unwrap());
+        let said = Said::Request(Block { piece: 3, offset: 0, length: 16384 });
+        let message = EventKind::Message { peer, direction: Direction::Out, said, reason: None, took: None };
         assert_eq!(line(&message, 1), None);
         assert_eq!(line(&message, 2).unwrap(), "127.0.0.1:6881 <- request piece 3, 16384 bytes at 0");
         let failed = EventKind::AnnounceFailed { tracker: "udp://t:1".into(), error: "no answer".into() };
@@ -262,10 +262,10 @@ mod tests {
             error: tracker::UrlError::NotAnAnnouncePath.to_string(),
         };
         assert!(complaint(&refused).unwrap().ends_with("ends in /announce (--allow-private)"));
-        assert_eq!(complaint(&EventKind::PieceVerified { piece: 0 }), None);
+        assert_eq!(complaint(&EventKind::PieceVerified { piece: 0, from: Vec::new() }), None);
     }
     fn event(torrent: u8, kind: EventKind) -> Event {
-        Event { at: Duration::ZERO, torrent: torrent_of(torrent), kind }
+        Event { v: VERSION, at: Duration::ZERO, torrent: torrent_of(torrent), kind }
     }
 
     fn torrent_of(number: u8) -> InfoHash {

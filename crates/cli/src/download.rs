@@ -8,9 +8,11 @@ use crate::paint::{Look, Paint};
 use crate::show::{Shown, file_table};
 use crate::source::{self, Source};
 use crate::text::printable;
+use crate::trace::Manner;
 use crate::transfer::{self, Plan};
 use crate::{interrupt, runtime};
 use engine::Allocate;
+use engine::events::Filter;
 
 pub(crate) fn run(args: &Download, console: &Console) -> Result<Exit, Failure> {
     if args.list {
@@ -46,8 +48,20 @@ pub(crate) fn run(args: &Download, console: &Console) -> Result<Exit, Failure> {
         dht: !args.session.no_dht,
         web_seeds: !args.session.no_web_seeds,
         record: args.record.clone(),
+        trace: trace(args)?,
     };
     transfer::run(plan, &args.sources, transfer::settings(&args.session, state_dir), console)
+}
+
+/// `--trace`: which events are shown, and how.
+fn trace(args: &Download) -> Result<Option<(Filter, Manner)>, Failure> {
+    let args::Shown { explain, addresses, ref pcap } = args.shown;
+    if args.trace.is_none() && (explain || addresses || pcap.is_some()) {
+        let message = "--explain, --addresses and --pcap say how --trace is to be shown";
+        return Err(Failure::new(kind::UNSUPPORTED, message));
+    }
+    let manner = Manner { json: args.session.json, explain, addresses, pcap: pcap.clone() };
+    Ok(args.trace.clone().map(|filter| (filter, manner)))
 }
 
 /// `--list`: what each source holds, numbered as `--select` counts; with `--json`, what `show --json` prints.

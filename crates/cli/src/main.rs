@@ -35,6 +35,7 @@ mod source;
 mod terminal;
 mod text;
 mod token;
+mod trace;
 mod transfer;
 mod units;
 mod verify;

@@ -1,14 +1,13 @@
 //! `replay`: a recorded download again, line by line, checked to be the same.
 
-use crate::args::Replay;
-use crate::console::{Console, json_line};
+use crate::args::{Replay, Shown};
+use crate::console::Console;
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::interrupt;
-use crate::paint::{Look, Paint};
 use crate::text::{counted, printable};
+use crate::trace::{Manner, Printer};
 use crate::units::Size;
-use record::{Line, Teller, Way};
-use serde_json::json;
+use record::Teller;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -25,27 +24,37 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
         Failure::new("recording", message)
     };
     let replay = record::Replay::new(&recording).map_err(failed)?;
-    let mut shown = Shown { args, console, paint: Paint::of_stdout(), began: None, last: Duration::ZERO };
-    let (mut teller, mut printed) = (Teller::new(args.addresses), Ok(()));
+    let Shown { explain, addresses, ref pcap } = args.shown;
+    let manner = Manner { json: args.json, explain, addresses, pcap: pcap.clone() };
+    let mut printer = Printer::new(console, manner, Duration::ZERO)?;
+    let (mut teller, mut printed, mut is_over) = (Teller::default(), Ok(()), false);
     let replayed = replay.run(|now, step| {
-        let at = Duration::from_nanos(now.as_nanos());
-        let at = at.saturating_sub(*shown.began.get_or_insert(at));
-        if args.until.is_some_and(|until| at > until) || console.is_output_lost() {
-            return false;
-        }
-        if let Some(line) = teller.line(&step) {
-            printed = shown.print(at, &line);
-        }
-        printed.is_ok()
+        teller.tell(now, &step, &mut |event| {
+            is_over |= args.until.is_some_and(|until| event.at > until) || console.is_output_lost();
+            let is_wanted = args.filter.as_ref().is_none_or(|filter| filter.admits(&event));
+            if !is_over && is_wanted && printed.is_ok() {
+                printed = printer.print(event).and_then(|()| wait(args));
+            }
+        });
+        printed.is_ok() && !is_over
     });
     printed?;
     let replayed = replayed.map_err(failed)?;
+    printer.finish()?;
     let (inputs, outputs) = (counted(replayed.inputs, "input"), counted(replayed.outputs, "output"));
     console.note(format_args!("{inputs}, {outputs}: the same ones as when it was recorded"));
     if !replayed.whole && args.until.is_none() {
         console.note("the recording was cut off here");
     }
     Ok(Exit::Done)
+}
+
+/// `--step`: the Enter key goes on.
+fn wait(args: &Replay) -> Result<(), Failure> {
+    if args.step {
+        io::stdin().read_line(&mut String::new()).or_fail(kind::SOURCE, "cannot read standard input")?;
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -61,41 +70,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         return Err(Failure::new(kind::SOURCE, message));
     }
     Ok(recording)
-}
-
-struct Shown<'a> {
-    args: &'a Replay,
-    console: &'a Console,
-    paint: Paint,
-    /// When the recording began, on its clock.
-    began: Option<Duration>,
-    /// When the last line was.
-    last: Duration,
-}
-
-impl Shown<'_> {
-    fn print(&mut self, at: Duration, line: &Line) -> Result<(), Failure> {
-        let since = at.saturating_sub(std::mem::replace(&mut self.last, at));
-        let text = printable(&line.text);
-        if self.args.json {
-            let way = line.way.map(|way| if way == Way::In { "in" } else { "out" });
-            let told = json!({"at": at.as_secs_f64(), "peer": line.peer, "way": way, "text": text});
-            return self.console.print(json_line(&told));
-        }
-        let (arrow, look) = match line.way {
-            Some(Way::In) => ("->", Look::Green),
-            Some(Way::Out) => ("<-", Look::Cyan),
-            None => ("  ", Look::Dim),
-        };
-        let (at, since) = (at.as_secs_f64(), format!("+{:.4}", since.as_secs_f64()));
-        let (peer, since) = (line.peer.as_deref().unwrap_or_default(), self.paint.paint(Look::Dim, since));
-        let text = self.paint.paint(look, text);
-        self.console.print(format!("{at:>10.4} {since:>9} {peer:<10} {arrow} {text}\n"))?;
-        if self.args.step {
-            io::stdin().read_line(&mut String::new()).or_fail(kind::SOURCE, "cannot read standard input")?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

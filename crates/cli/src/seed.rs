@@ -24,6 +24,7 @@ pub(crate) fn run(args: &Seed, console: &Console) -> Result<Exit, Failure> {
         dht: !args.session.no_dht,
         web_seeds: !args.session.no_web_seeds,
         record: None,
+        trace: None,
     };
     transfer::run(plan, &args.torrents, transfer::settings(&args.session, state_dir), console)
 }

@@ -12,7 +12,8 @@ use crate::progress::{Phase, Reporter, Snapshot, TICK};
 use crate::select::{self, Selection};
 use crate::source::Source;
 use crate::text::printable;
-use crate::{listing, runtime, source};
+use crate::{listing, runtime, source, trace};
+use engine::events::Filter;
 use engine::{
     AddMagnet, AddTorrent, Allocate, Engine, Error, Fetched, Magnet, Metainfo, SeedGoal, Settings, Tape,
     Torrent, TorrentError, TorrentState,
@@ -21,7 +22,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior};
@@ -50,7 +51,12 @@ pub(crate) struct Plan {
     pub(crate) web_seeds: bool,
     /// A new file that the one source is recorded to.
     pub(crate) record: Option<PathBuf>,
+    /// Which events are shown, and how.
+    pub(crate) trace: Option<(Filter, trace::Manner)>,
 }
+
+/// How long what is still to be shown may take once everything has ended.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// How one source ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +84,16 @@ pub(crate) fn run(
         console.note(format_args!("listening on {}", addrs.join(", ")));
     }
     let roll = Arc::new(Roll::new(sources.len()));
-    runtime.spawn(chatter::pass_on(engine.events(), console.clone(), roll.clone()));
+    let events = engine.listen(chatter::wanted(console)).with_addresses();
+    runtime.spawn(chatter::pass_on(events, console.clone(), roll.clone()));
+    let traced = match &plan.trace {
+        Some((filter, manner)) => {
+            let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let printer = trace::Printer::new(console, manner.clone(), began)?;
+            Some(runtime.spawn(printer.follow(engine.listen(filter.clone()).with_addresses())))
+        }
+        None => None,
+    };
     let stopping = Once::new();
     let adding = Semaphore::new(ADDED_AT_ONCE);
     let console = console.clone();
@@ -86,6 +101,12 @@ pub(crate) fn run(
     let outcomes = runtime.block_on(Arc::new(transfer).all(&sources));
     if let Some(tape) = tape {
         tape.finish().or_fail(kind::OUTPUT, "the recording is not whole")?;
+    }
+    if let Some(traced) = traced {
+        let last = runtime.block_on(async { time::timeout(LAST_EVENTS, traced).await });
+        if let Ok(Ok(shown)) = last {
+            shown?;
+        }
     }
     // Standard input may still be waited for: nobody waits for that.
     runtime.shutdown_background();

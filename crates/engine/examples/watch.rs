@@ -1,6 +1,7 @@
 //! Shows every message of a download: `cargo run --example watch -- FILE.torrent FOLDER`
 
-use engine::{AddTorrent, Direction, Engine, EventKind, Metainfo, Settings};
+use engine::events::{Direction, EventKind};
+use engine::{AddTorrent, Engine, Metainfo, Settings};
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -17,9 +18,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         while let Some(event) = events.next().await {
             let at = event.at.as_secs_f64();
             match event.kind {
-                EventKind::Message { peer, direction, text, .. } => {
+                EventKind::Message { peer, direction, said, .. } => {
                     let arrow = if direction == Direction::Out { "->" } else { "<-" };
-                    println!("{at:9.3} {arrow} {peer} {text}");
+                    println!("{at:9.3} {arrow} {peer} {said}");
                 }
                 EventKind::Finished | EventKind::Stopped { .. } => break,
                 other => println!("{at:9.3}    {other:?}"),

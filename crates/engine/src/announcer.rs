@@ -175,7 +175,7 @@ impl DueAnnounce {
             Event::Completed => "completed",
             Event::Stopped => "stopped",
         });
-        EventKind::Announcing { tracker: self.due.url.to_string(), event }
+        EventKind::Announcing { tracker: self.due.url.to_string(), event: event.map(Into::into) }
     }
 
     /// Makes it when it is its turn.

@@ -1,231 +1,179 @@
-//! What is said and done, for whoever listens.
+//! What is said and done, for whoever listens: one typed and versioned stream (see the crate `trace` for its form).
 //!
-//! Nothing is made while nobody listens. A listener that falls behind by [`EVENT_QUEUE`] events loses the oldest and
-//! is told how many; the engine never waits for it.
+//! Nothing is made while nobody listens: whether anybody does is one number that is looked at. A listener that falls behind
+//! by [`EVENT_QUEUE`] events, or [`EVENT_BYTES`], loses the oldest and is told how many; the engine never waits for it.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
-use tokio::sync::broadcast;
-use types::{InfoHash, PeerId};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::Notify;
+pub use trace::{
+    Block, Direction, Event, EventKind, Evidence, Ext, Filter, FilterError, Kind, Peer, Said, VERSION,
+    explain,
+};
+use types::InfoHash;
 
 /// How many events a listener may be behind before it loses some.
 pub(crate) const EVENT_QUEUE: usize = 16 * 1024;
 
-/// Something that happened to one torrent.
-#[derive(Clone, Debug)]
-pub struct Event {
-    /// When, since the engine was started.
-    pub at: Duration,
-    /// Which torrent.
-    pub torrent: InfoHash,
-    /// What.
-    pub kind: EventKind,
-}
+/// How many bytes of bit fields, hashes and extension messages may be among them before it loses some.
+pub(crate) const EVENT_BYTES: usize = 32 << 20;
 
-/// Which way something went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From us to the peer.
-    Out,
-    /// From the peer to us.
-    In,
-}
-
-/// What happened.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum EventKind {
-    /// What is on disk is being hashed.
-    Checking {
-        /// How many pieces.
-        pieces: u32,
-    },
-    /// The metadata that a magnet link names has come and is right (BEP 9).
-    MetadataFound {
-        /// How long it is.
-        bytes: usize,
-    },
-    /// A tracker is being asked.
-    Announcing {
-        /// The tracker, without what is private in its URL.
-        tracker: String,
-        /// `started`, `completed`, `stopped`, or `None` for a regular announce.
-        event: Option<&'static str>,
-    },
-    /// A tracker answered.
-    Announced {
-        /// The tracker, without what is private in its URL.
-        tracker: String,
-        /// How many peers it told.
-        peers: usize,
-        /// The addresses under which it sees us, if it tells (BEP 24).
-        external: Vec<IpAddr>,
-        /// A message to the user, if it sent one.
-        warning: Option<String>,
-    },
-    /// A tracker could not be reached or refused.
-    AnnounceFailed {
-        /// The tracker, without what is private in its URL.
-        tracker: String,
-        /// Why.
-        error: String,
-    },
-    /// A look into the DHT has ended (BEP 5).
-    DhtSearched {
-        /// How many different peers were found.
-        peers: usize,
-        /// How many nodes list us from here on, so that others find us.
-        listed_at: usize,
-    },
-    /// A web seed (BEP 19) is asked from now on.
-    WebSeedOpened {
-        /// Scheme, host and port of its URL.
-        web_seed: String,
-    },
-    /// Something is wrong with a web seed.
-    WebSeedFailed {
-        /// Scheme, host and port of its URL.
-        web_seed: String,
-        /// What.
-        error: String,
-        /// When it is asked again; `None`: never.
-        again: Option<Duration>,
-    },
-    /// A peer told of others that were not known (BEP 11).
-    PeersExchanged {
-        /// Who told.
-        from: SocketAddr,
-        /// How many.
-        peers: usize,
-    },
-    /// A peer on the local network has announced itself (BEP 14); it does so again every few minutes.
-    LocalPeer {
-        /// Where it listens.
-        peer: SocketAddr,
-    },
-    /// A connection attempt begins.
-    Dialing {
-        /// Where to.
-        peer: SocketAddr,
-    },
-    /// A connection attempt came to nothing.
-    DialFailed {
-        /// Where to.
-        peer: SocketAddr,
-        /// Why.
-        error: String,
-    },
-    /// Both handshakes were exchanged: `handshake` is the one that went in `direction`.
-    Handshake {
-        /// The far end.
-        peer: SocketAddr,
-        /// Whose handshake it is.
-        direction: Direction,
-        /// The id in it.
-        peer_id: PeerId,
-        /// The client, if the id tells.
-        client: Option<String>,
-        /// The extensions in its reserved bits, by name.
-        extensions: String,
-    },
-    /// A message, payload left out.
-    Message {
-        /// The far end.
-        peer: SocketAddr,
-        /// Which way it went.
-        direction: Direction,
-        /// What kind of message: `choke`, `bitfield`, `request`, `piece`, ...
-        name: &'static str,
-        /// All of it on one line.
-        text: String,
-    },
-    /// A connection ended.
-    Disconnected {
-        /// The far end.
-        peer: SocketAddr,
-        /// Why.
-        reason: String,
-    },
-    /// A piece is complete and its hash is right.
-    PieceVerified {
-        /// Which.
-        piece: u32,
-    },
-    /// A piece is complete and its hash is wrong; it will be fetched again.
-    PieceFailed {
-        /// Which.
-        piece: u32,
-    },
-    /// A piece was good, and is bad now or cannot be read any more; it will be fetched again if anything may be written.
-    PieceLost {
-        /// Which.
-        piece: u32,
-    },
-    /// A peer is not dealt with any more.
-    Banned {
-        /// Its address.
-        peer: SocketAddr,
-        /// Why.
-        reason: String,
-    },
-    /// All wanted bytes are verified and durable.
-    Finished,
-    /// The torrent has ended; nothing follows.
-    Stopped {
-        /// What went wrong, if anything did.
-        error: Option<String>,
-    },
-}
-
-/// A listener's end of the stream of events.
+/// A listener's end of the stream of events; dropping it ends the listening.
 #[derive(Debug)]
 pub struct Events {
-    receiver: broadcast::Receiver<Event>,
-    lost: u64,
+    hub: Arc<Inner>,
+    queue: Arc<Queue>,
+    addresses: bool,
 }
 
 impl Events {
-    /// The next event; `None` once the engine has shut down.
+    /// The next event; `None` once the engine has shut down. Nothing is lost if it is not waited for to its end.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            match self.receiver.recv().await {
-                Ok(event) => return Some(event),
-                Err(broadcast::error::RecvError::Lagged(lost)) => self.lost += lost,
-                Err(broadcast::error::RecvError::Closed) => return None,
+            let rung = self.queue.bell.notified();
+            {
+                let mut held = lock(&self.queue.held);
+                if let Some(mut event) = held.pop() {
+                    drop(held);
+                    if !self.addresses {
+                        event.mask();
+                    }
+                    return Some(event);
+                }
+                if held.closed {
+                    return None;
+                }
             }
+            rung.await;
         }
     }
 
     /// How many events were lost so far because this listener was too slow.
     pub fn lost(&self) -> u64 {
-        self.lost
+        lock(&self.queue.held).lost
+    }
+
+    /// The same, with the addresses of peers in them: for the eyes of who runs the engine.
+    #[must_use]
+    pub fn with_addresses(mut self) -> Events {
+        self.addresses = true;
+        self
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        let mut listeners = lock(&self.hub.listeners);
+        listeners.retain(|queue| !Arc::ptr_eq(queue, &self.queue));
+        self.hub.note_wanted(&listeners);
     }
 }
 
 /// The engine's end.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    sender: broadcast::Sender<Event>,
+    inner: Arc<Inner>,
     started: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The bits of the kinds that somebody wants to hear of.
+    wanted: AtomicU32,
+    listeners: Mutex<Vec<Arc<Queue>>>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    filter: Filter,
+    held: Mutex<Held>,
+    bell: Notify,
+}
+
+/// What a listener has not taken yet.
+#[derive(Debug, Default)]
+struct Held {
+    events: VecDeque<Event>,
+    bytes: usize,
+    lost: u64,
+    closed: bool,
+}
+
+impl Held {
+    fn pop(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        self.bytes -= event.kind.weight();
+        Some(event)
+    }
+
+    fn push(&mut self, event: Event) {
+        self.bytes += event.kind.weight();
+        self.events.push_back(event);
+        while self.events.len() > EVENT_QUEUE || self.bytes > EVENT_BYTES {
+            self.pop();
+            self.lost += 1;
+        }
+    }
+}
+
+impl Inner {
+    fn note_wanted(&self, listeners: &[Arc<Queue>]) {
+        let wanted = listeners.iter().fold(0, |bits, queue| bits | queue.filter.bits());
+        self.wanted.store(wanted, Ordering::Relaxed);
+    }
 }
 
 impl Hub {
     pub(crate) fn new(started: Instant) -> Hub {
-        Hub { sender: broadcast::Sender::new(EVENT_QUEUE), started }
+        Hub { inner: Arc::default(), started }
     }
 
-    pub(crate) fn listen(&self) -> Events {
-        Events { receiver: self.sender.subscribe(), lost: 0 }
+    pub(crate) fn listen(&self, filter: Filter) -> Events {
+        let queue = Arc::new(Queue { filter, held: Mutex::default(), bell: Notify::new() });
+        let mut listeners = lock(&self.inner.listeners);
+        listeners.push(queue.clone());
+        self.inner.note_wanted(&listeners);
+        drop(listeners);
+        Events { hub: self.inner.clone(), queue, addresses: false }
+    }
+
+    /// Whether anybody wants to hear of one of the kinds with these bits.
+    pub(crate) fn is_heard(&self, bits: u32) -> bool {
+        self.inner.wanted.load(Ordering::Relaxed) & bits != 0
     }
 
     /// Tells everybody who listens; `kind` is only made if somebody does.
     pub(crate) fn tell(&self, torrent: InfoHash, kind: impl FnOnce() -> EventKind) {
-        if self.sender.receiver_count() > 0 {
-            let event = Event { at: self.started.elapsed(), torrent, kind: kind() };
-            // The last listener may just have left.
-            let _ = self.sender.send(event);
+        if self.is_heard(u32::MAX) {
+            self.pass_on(torrent, kind());
         }
     }
+
+    fn pass_on(&self, torrent: InfoHash, kind: EventKind) {
+        if !self.is_heard(kind.kind().bit()) {
+            return;
+        }
+        let event = Event { v: VERSION, at: self.started.elapsed(), torrent, kind };
+        for queue in lock(&self.inner.listeners).iter().filter(|queue| queue.filter.admits(&event)) {
+            lock(&queue.held).push(event.clone());
+            queue.bell.notify_one();
+        }
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        for queue in lock(&self.inner.listeners).iter() {
+            lock(&queue.held).closed = true;
+            queue.bell.notify_one();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -233,17 +181,51 @@ mod tests {
     use super::*;
     use types::InfoHashV1;
 
+    const TORRENT: InfoHash = InfoHash::V1(InfoHashV1([0; 20]));
+
+    fn verified(piece: u32) -> EventKind {
+        EventKind::PieceVerified { piece, from: Vec::new() }
+    }
+
     #[test]
     fn a_slow_listener_loses_the_oldest_and_is_told() {
         let hub = Hub::new(Instant::now());
-        let torrent = InfoHash::V1(InfoHashV1([0; 20]));
-        hub.tell(torrent, || unreachable!("nobody listens"));
-        let mut events = hub.listen();
+        hub.tell(TORRENT, || unreachable!("nobody listens"));
+        let mut events = hub.listen(Filter::all());
         for piece in 0..u32::try_from(EVENT_QUEUE).unwrap() + 10 {
-            hub.tell(torrent, || EventKind::PieceVerified { piece });
+            hub.tell(TORRENT, || verified(piece));
         }
         let first = pollster::block_on(events.next()).unwrap();
-        assert!(matches!(first.kind, EventKind::PieceVerified { piece: 10 }));
-        assert_eq!(events.lost(), 10);
+        assert_eq!((first.kind, events.lost()), (verified(10), 10));
+        drop(events);
+        hub.tell(TORRENT, || unreachable!("nobody listens any more"));
+    }
+
+    #[test]
+    fn what_is_large_is_bounded_in_bytes() {
+        let hub = Hub::new(Instant::now());
+        let events = hub.listen(Filter::all());
+        let (peer, direction) = (Peer::default(), Direction::In);
+        for _ in 0..EVENT_BYTES / (1 << 20) + 5 {
+            let said = Said::Bitfield { pieces: 0, bits: vec![0; 1 << 20] };
+            hub.tell(TORRENT, || EventKind::Message { peer, direction, said, reason: None, took: None });
+        }
+        assert_eq!(events.lost(), 5);
+    }
+
+    #[test]
+    fn a_listener_hears_what_it_asked_for_without_addresses_and_the_end() {
+        let hub = Hub::new(Instant::now());
+        let mut events = hub.listen(Filter::of(&[Kind::Connection]));
+        let mut all = hub.listen(Filter::all()).with_addresses();
+        let peer = Peer::from("10.0.0.7:6881".parse::<std::net::SocketAddr>().unwrap());
+        hub.tell(TORRENT, || verified(1));
+        hub.tell(TORRENT, || EventKind::Dialing { peer });
+        drop(hub);
+        let masked = EventKind::Dialing { peer: Peer::default() };
+        assert_eq!(pollster::block_on(events.next()).unwrap().kind, masked);
+        assert_eq!(pollster::block_on(events.next()), None);
+        assert_eq!(pollster::block_on(all.next()).unwrap().kind, verified(1));
+        assert_eq!(pollster::block_on(all.next()).unwrap().kind, EventKind::Dialing { peer });
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! An [`Engine`] owns its threads; its async methods work on any executor. A [`Torrent`] is a handle on one download
 //! or seed: look at it ([`Torrent::stats`]), wait for it ([`Torrent::wait_finished`]), stop it ([`Torrent::stop`]).
-//! [`Engine::events`] tells what is said and done, message by message.
+//! [`Engine::events`] and [`Engine::listen`] tell what is said and done, message by message: see [`events`].
 //!
 //! ```no_run
 //! use engine::{AddTorrent, Engine, Metainfo, Settings};
@@ -31,7 +31,7 @@ mod dials;
 pub mod doctor;
 mod driver;
 mod error;
-mod events;
+pub mod events;
 pub mod export;
 pub mod import;
 mod inbox;
@@ -56,7 +56,7 @@ pub mod verify;
 
 pub use add::{AddTorrent, SeedGoal};
 pub use error::{Error, TorrentError};
-pub use events::{Direction, Event, EventKind, Events};
+pub use events::{Event, EventKind, Events};
 pub use kept::{Choices, Given, Kept, Listed, Seen, Session, SessionSettings, hand_over};
 pub use magnet::{AddMagnet, Fetch, FetchStats, Fetched};
 pub use metainfo::{self, Magnet, Metainfo};

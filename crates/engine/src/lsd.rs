@@ -76,7 +76,7 @@ impl Lsd {
 
     fn tell(&self, shared: &Shared, torrent: InfoHashV1, peer: SocketAddr) {
         if let Some(entry) = lock(&self.list).entries.get(&torrent) {
-            shared.hub.tell(entry.torrent, || EventKind::LocalPeer { peer });
+            shared.hub.tell(entry.torrent, || EventKind::LocalPeer { peer: peer.into() });
             // A torrent that is that far behind has addresses enough.
             let _ = entry.found.try_send(peer);
         }

@@ -1,7 +1,7 @@
 //! From an address or a caller to a peer that has said hello.
 
 use crate::dials::Leave;
-use crate::events::{Direction, EventKind};
+use crate::events::EventKind;
 use crate::shared::{Guest, Shared};
 use net::handshake;
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ pub(crate) async fn dial_by_hearsay(
             }
             Leave::Refused => {
                 let error = "dialed in vain within the last five minutes".into();
-                shared.hub.tell(torrent, || EventKind::DialFailed { peer: addr, error });
+                shared.hub.tell(torrent, || EventKind::DialFailed { peer: addr.into(), error });
                 return None;
             }
             Leave::Wait => {
@@ -68,9 +68,9 @@ async fn reach(
     peer_id: PeerId,
     permit: OwnedSemaphorePermit,
 ) -> Option<Guest> {
-    shared.hub.tell(torrent, || EventKind::Dialing { peer: addr });
+    shared.hub.tell(torrent, || EventKind::Dialing { peer: addr.into() });
     let failed = |error: String| {
-        shared.hub.tell(torrent, || EventKind::DialFailed { peer: addr, error });
+        shared.hub.tell(torrent, || EventKind::DialFailed { peer: addr.into(), error });
     };
     let connect = net::bind::tcp_connect(addr, shared.local);
     let mut stream = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
@@ -86,10 +86,7 @@ async fn reach(
     };
     let ours = Handshake { reserved: shared.reserved(), info_hash: torrent.wire(), peer_id };
     match handshake::greet(&mut stream, &ours, &torrent).await {
-        Ok(theirs) => {
-            tell_handshakes(shared, torrent, addr, &ours, &theirs);
-            Some(Guest { stream, addr, outgoing: true, theirs, permit })
-        }
+        Ok(theirs) => Some(Guest { stream, addr, outgoing: true, theirs, permit }),
         Err(err) => {
             failed(err.to_string());
             None
@@ -108,10 +105,10 @@ pub(crate) async fn caller(shared: &Arc<Shared>, mut stream: TcpStream, addr: So
     });
     match answered.await {
         Ok((door, theirs)) => {
-            let ours =
-                Handshake { reserved: shared.reserved(), info_hash: theirs.info_hash, peer_id: door.peer_id };
-            tell_handshakes(shared, door.torrent, addr, &ours, &theirs);
-            let Ok(permit) = shared.connections.clone().try_acquire_owned() else { return };
+            let Ok(permit) = shared.connections.clone().try_acquire_owned() else {
+                tracing::debug!(%addr, "caller turned away: too many connections");
+                return;
+            };
             // A torrent that has too many callers waiting, or has just ended, does not take this one.
             let guest = Guest { stream, addr, outgoing: false, theirs, permit };
             let _ = door.guests.try_send(Box::new(guest));
@@ -124,24 +121,6 @@ pub(crate) async fn caller(shared: &Arc<Shared>, mut stream: TcpStream, addr: So
 fn canonical(addr: SocketAddr) -> SocketAddr {
     let ip = addr.ip().to_canonical();
     if ip == addr.ip() { addr } else { SocketAddr::new(ip, addr.port()) }
-}
-
-fn tell_handshakes(
-    shared: &Shared,
-    torrent: InfoHash,
-    peer: SocketAddr,
-    ours: &Handshake,
-    theirs: &Handshake,
-) {
-    for (direction, said) in [(Direction::Out, ours), (Direction::In, theirs)] {
-        shared.hub.tell(torrent, || EventKind::Handshake {
-            peer,
-            direction,
-            peer_id: said.peer_id,
-            client: wire::client::name(&said.peer_id),
-            extensions: said.reserved.to_string(),
-        });
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::dht;
 use crate::driver::{Driver, Fetching};
-use crate::events::Events;
+use crate::events::{Events, Filter};
 use crate::kept::InStore;
 use crate::shared::Shared;
 use crate::torrent::Torrent;
@@ -112,9 +112,15 @@ impl Engine {
         self.on_runtime(async move { shared.web.fetch(&url).await }).await
     }
 
-    /// What is said and done from now on. Costs nothing while nobody listens.
+    /// What is said and done from now on, addresses included: for the eyes of who runs it. Costs nothing while nobody
+    /// listens.
     pub fn events(&self) -> Events {
-        self.shared.hub.listen()
+        self.listen(Filter::all()).with_addresses()
+    }
+
+    /// What of it a filter lets pass, without addresses (see [`Events::with_addresses`]). What no listener wants is not made.
+    pub fn listen(&self, filter: Filter) -> Events {
+        self.shared.hub.listen(filter)
     }
 
     /// Stops every torrent: peers are hung up on, trackers are told, state and the DHT's nodes are saved. Takes less than three seconds

@@ -1,8 +1,11 @@
-//! A recording of one torrent's brain, as it goes to a file.
+//! One torrent's brain, and who hears of it: whoever listens to events, and the file that it is recorded to.
 //!
 //! The driver never waits for it: chunks wait for a thread that writes them, and if too many wait the recording breaks off.
 
+use crate::events::{EventKind, Kind};
+use crate::shared::Shared;
 use record::Recorder;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Deref;
@@ -10,8 +13,9 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use swarm::{Config, Input, Output, Swarm};
-use types::{Bitfield, InfoHash, Lengths, Time};
+use swarm::{Config, Input, Output, PeerKey, Swarm};
+use trace::{Ours, Watch};
+use types::{Bitfield, InfoHash, Lengths, PeerId, Time};
 
 /// Chunks of about [`CHUNK_LEN`](record::limits::CHUNK_LEN) bytes that may wait to be written. When more would, the disk is
 /// too slow, and the recording ends there.
@@ -132,11 +136,55 @@ impl Drop for Threaded {
     }
 }
 
-/// A swarm that may be recorded.
+/// Tells what a brain is told and does, while somebody listens.
+#[derive(Debug)]
+pub(crate) struct Ears {
+    shared: Arc<Shared>,
+    torrent: InfoHash,
+    ours: Ours,
+    watch: Option<Watch>,
+    /// When the brain was told something last.
+    now: Time,
+}
+
+/// What a [`Watch`] tells of.
+const WATCHED: u32 = Kind::Connection.bit()
+    | Kind::Handshake.bit()
+    | Kind::Message.bit()
+    | Kind::Piece.bit()
+    | Kind::Peers.bit()
+    | Kind::Ban.bit()
+    | Kind::Limit.bit()
+    | Kind::Torrent.bit();
+
+impl Ears {
+    pub(crate) fn new(shared: Arc<Shared>, torrent: InfoHash, peer_id: PeerId) -> Ears {
+        let ours = Ours { info_hash: torrent.wire(), peer_id, reserved: shared.reserved() };
+        Ears { shared, torrent, ours, watch: None, now: Time::ZERO }
+    }
+
+    /// Something happens to the brain; `tell` is called if anybody wants to hear of it.
+    fn hear(&mut self, swarm: &Swarm, tell: impl FnOnce(&mut Watch, Time, &mut dyn FnMut(EventKind))) {
+        let hub = &self.shared.hub;
+        if !hub.is_heard(WATCHED) {
+            self.watch = None;
+            return;
+        }
+        let watch = self.watch.get_or_insert_with(|| {
+            let mut watch = Watch::new(self.ours);
+            watch.join(swarm.peers(self.now));
+            watch
+        });
+        tell(watch, self.now, &mut |kind| hub.tell(self.torrent, || kind));
+    }
+}
+
+/// A swarm that may be recorded and listened to.
 #[derive(Debug)]
 pub(crate) struct Brain {
     swarm: Swarm,
     tape: Option<Threaded>,
+    ears: Option<Ears>,
 }
 
 impl Brain {
@@ -152,7 +200,7 @@ impl Brain {
         if let Some(tape) = &mut tape {
             tape.reel().recorder.begin(&config, &lengths, &have, seed, now);
         }
-        Brain { swarm: Swarm::new(config, lengths, have, seed, now), tape }
+        Brain { swarm: Swarm::new(config, lengths, have, seed, now), tape, ears: None }
     }
 
     /// See [`Swarm::of_unknown`].
@@ -167,7 +215,12 @@ impl Brain {
         if let Some(tape) = &mut tape {
             tape.reel().recorder.begin_unknown(&config, info_hash, wants_content, seed, now);
         }
-        Brain { swarm: Swarm::of_unknown(config, info_hash, wants_content, seed, now), tape }
+        Brain { swarm: Swarm::of_unknown(config, info_hash, wants_content, seed, now), tape, ears: None }
+    }
+
+    /// From now on whoever listens hears of it.
+    pub(crate) fn set_ears(&mut self, ears: Ears) {
+        self.ears = Some(ears);
     }
 
     /// What it is recorded to, for the brain that comes after it.
@@ -180,13 +233,29 @@ impl Brain {
         if let Some(tape) = &mut self.tape {
             tape.reel().recorder.told(now, &input);
         }
+        if let Some(ears) = &mut self.ears {
+            ears.now = now;
+            ears.hear(&self.swarm, |watch, now, hear| watch.told(now, &input, hear));
+        }
         self.swarm.handle(now, input);
+    }
+
+    /// A connection is gone, for a reason that the swarm need not know.
+    pub(crate) fn closed(&mut self, now: Time, peer: PeerKey, reason: &dyn Display) {
+        if let Some(ears) = &mut self.ears {
+            ears.now = now;
+            ears.hear(&self.swarm, |watch, _, hear| watch.closed(peer, || reason.to_string(), hear));
+        }
+        self.handle(now, Input::PeerClosed { peer });
     }
 
     /// See [`Swarm::handle_timeout`].
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         if let Some(tape) = &mut self.tape {
             tape.reel().recorder.timeout(now);
+        }
+        if let Some(ears) = &mut self.ears {
+            ears.now = now;
         }
         self.swarm.handle_timeout(now);
     }
@@ -200,6 +269,13 @@ impl Brain {
                 None => tape.reel().pass_on(),
             }
         }
+        if let (Some(ears), Some(output)) = (&mut self.ears, &output) {
+            let swarm = &self.swarm;
+            ears.hear(swarm, |watch, now, hear| {
+                let view = |key| swarm.peers(now).find(|view| view.peer == key);
+                watch.did(now, output, view, hear);
+            });
+        }
         output
     }
 
@@ -207,6 +283,13 @@ impl Brain {
     pub(crate) fn take_over(&mut self, now: Time, before: Brain) {
         if let Some(tape) = &mut self.tape {
             tape.reel().recorder.take_over(now);
+        }
+        if let (Some(ears), Some(mut before)) = (&mut self.ears, before.ears) {
+            ears.now = now;
+            ears.watch = before.watch.take();
+            if let Some(watch) = &mut ears.watch {
+                watch.take_over();
+            }
         }
         self.swarm.take_over(now, before.swarm);
     }

@@ -27,7 +27,7 @@
 //!
 //! let mut dialed = 0;
 //! let replay = Replay::new(&recording).unwrap().run(|_, step| {
-//!     dialed += usize::from(matches!(step, Step::Did(swarm::Output::Connect { .. })));
+//!     dialed += usize::from(matches!(step, Step::Did(swarm::Output::Connect { .. }, _)));
 //!     true
 //! });
 //! assert!(replay.is_ok() && dialed == 1);
@@ -48,4 +48,4 @@ mod tell;
 
 pub use recorder::{MAGIC, Recorder};
 pub use replay::{Error, Replay, Replayed, Step, Torrent};
-pub use tell::{Line, Teller, Way};
+pub use tell::Teller;

@@ -46,8 +46,8 @@ pub enum Step<'a> {
     Told(&'a Input<'a>),
     /// It lets deadlines pass.
     Timeout,
-    /// What it says is to be done.
-    Did(Output),
+    /// What it says is to be done, and the swarm that says it.
+    Did(Output, &'a Swarm),
 }
 
 /// What is known of a recorded torrent.
@@ -231,7 +231,9 @@ impl<'a> Replay<'a> {
             let output = self.playing()?.swarm.poll_output().ok_or(Fault::Differs)?;
             self.taken.add(&output);
             self.replayed.outputs += 1;
-            if !hear(self.now, Step::Did(output)) {
+            let now = self.now;
+            let swarm = &self.playing()?.swarm;
+            if !hear(now, Step::Did(output, swarm)) {
                 return Ok(false);
             }
         }

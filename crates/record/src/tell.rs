@@ -1,175 +1,54 @@
-//! A replay for people.
+//! A replay as events.
 
 use crate::{Step, Torrent};
-use alloc::collections::BTreeMap;
-use alloc::format;
-use alloc::string::{String, ToString};
-use core::net::SocketAddr;
-use swarm::{Input, Output, PeerKey, PeerSource};
-use types::BlockRange;
+use core::time::Duration;
+use swarm::{Input, PeerView};
+use trace::{Event, EventKind, Ours, VERSION, Watch};
+use types::{InfoHash, Time};
+use wire::Reserved;
 
-/// What happened in one step, said in a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// With which peer, if with one.
-    pub peer: Option<String>,
-    /// Whether it came from the peer, or goes to it; `None` if nothing was sent.
-    pub way: Option<Way>,
-    /// What.
-    pub text: String,
-}
-
-/// Which way a message goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// From the peer to us.
-    In,
-    /// From us to the peer.
-    Out,
-}
-
-/// Says what happens in a replay; remembers who is who.
+/// Makes events of the steps of a replay, as the engine makes them while a torrent runs; what a brain does not hear of
+/// (announces, why a dial failed) is not in a recording. Times are since the recording began.
 #[derive(Debug, Default)]
-pub struct Teller {
-    /// Addresses are told; else peers are numbered.
-    show_addrs: bool,
-    peers: BTreeMap<PeerKey, SocketAddr>,
+pub struct Teller(Option<Telling>);
+
+#[derive(Debug)]
+struct Telling {
+    began: Time,
+    torrent: InfoHash,
+    watch: Watch,
 }
 
 impl Teller {
-    /// `show_addrs`: whether peers are called by their addresses; else by the number of their connection.
-    pub fn new(show_addrs: bool) -> Teller {
-        Teller { show_addrs, peers: BTreeMap::new() }
-    }
-
-    /// What a step is, if people may want to know.
-    pub fn line(&mut self, step: &Step<'_>) -> Option<Line> {
+    /// Tells what a step is, if people may want to know. To be told every step.
+    pub fn tell(&mut self, now: Time, step: &Step<'_>, hear: &mut dyn FnMut(Event)) {
+        if let (Step::Began(config, _), None) = (step, &self.0) {
+            let reserved = Reserved::NONE.with_fast().with_extended();
+            let reserved = if config.dht_ports == [0; 2] { reserved } else { reserved.with_dht() };
+            let watch = Watch::new(Ours { info_hash: config.info_hash, peer_id: config.peer_id, reserved });
+            self.0 = Some(Telling { began: now, torrent: InfoHash::V1(config.info_hash), watch });
+        }
+        let Some(Telling { began, torrent, watch }) = &mut self.0 else { return };
+        let (at, torrent): (Duration, _) = (now.since(*began), *torrent);
+        let hear = &mut |kind| hear(Event { v: VERSION, at, torrent, kind });
         match step {
-            Step::Began(_, Torrent::Known(lengths, have)) => plain(format!(
-                "begins: {} pieces of {} bytes, {} of them here",
-                lengths.piece_count(),
-                lengths.piece_length(),
-                have.count_ones()
-            )),
-            Step::Began(_, Torrent::Unknown(info_hash)) => {
-                plain(format!("begins: the metadata of {info_hash} is looked for"))
+            Step::Began(_, Torrent::Known(lengths, have)) => {
+                hear(EventKind::Began { pieces: Some(lengths.piece_count()), have: have.count_ones() });
             }
-            Step::TookOver => plain("goes on with the peers that it has".into()),
-            Step::Told(input) => self.told(input),
-            Step::Timeout => None,
-            Step::Did(output) => self.did(output),
+            Step::Began(_, Torrent::Unknown(_)) => hear(EventKind::Began { pieces: None, have: 0 }),
+            Step::TookOver => watch.take_over(),
+            Step::Told(Input::ConnectFailed { addr }) => {
+                hear(EventKind::DialFailed { peer: (*addr).into(), error: "why is not recorded".into() });
+            }
+            Step::Told(input) => watch.told(now, input, hear),
+            Step::Timeout => {}
+            Step::Did(swarm::Output::Connect { addr }, _) => {
+                hear(EventKind::Dialing { peer: (*addr).into() });
+            }
+            Step::Did(output, swarm) => {
+                let view = |key| swarm.peers(now).find(|view: &PeerView<'_>| view.peer == key);
+                watch.did(now, output, view, hear);
+            }
         }
-    }
-
-    fn told(&mut self, input: &Input<'_>) -> Option<Line> {
-        match *input {
-            Input::PeerConnected { peer, addr, outgoing, peer_id, reserved } => {
-                self.peers.insert(peer, addr);
-                let how = if outgoing { "answers" } else { "calls" };
-                let client = wire::client::name(&peer_id).unwrap_or_else(|| "an unknown client".into());
-                self.about(peer, format!("{how}: {client}, can do: {reserved}"))
-            }
-            Input::WebSeedReady { peer, addr, .. } => {
-                self.peers.insert(peer, addr);
-                self.about(peer, "is a web seed".into())
-            }
-            Input::Message { peer, ref message } => self.from(peer, message.to_string()),
-            Input::BlockReceived { peer, block } => self.from(peer, format!("piece {}", text(block))),
-            Input::BlockRefused { peer, block } => {
-                self.from(peer, format!("piece {}: of no use any more", text(block)))
-            }
-            Input::Unrequested { peer, len } => {
-                self.from(peer, format!("piece: {len} bytes that were not asked for"))
-            }
-            Input::PeerClosed { peer } => {
-                let line = self.about(peer, "is gone".into());
-                self.peers.remove(&peer);
-                line
-            }
-            Input::ConnectFailed { addr } => plain(format!("cannot connect to {}", self.addr(addr))),
-            Input::PeersFound { addrs, source } => {
-                plain(format!("{} addresses from {}", addrs.len(), said_by(source)))
-            }
-            Input::PieceVerified { piece, .. } => plain(format!("piece {piece} is good")),
-            Input::PieceLost { piece } => plain(format!("piece {piece} on disk is bad or gone")),
-            Input::PieceFailed { piece, .. } => plain(format!("piece {piece} is bad, fetching it again")),
-            Input::BlockSent { peer, block } => self.to(peer, format!("piece {}", text(block))),
-            Input::ServeFailed { peer, block } => {
-                self.about(peer, format!("does not get {}: it cannot be read", text(block)))
-            }
-            Input::Pause => plain("pauses".into()),
-            Input::Resume => plain("goes on".into()),
-            _ => None,
-        }
-    }
-
-    fn did(&mut self, output: &Output) -> Option<Line> {
-        match *output {
-            Output::Send { peer, ref message } => self.to(peer, message.to_string()),
-            Output::Request { peer, block } => self.to(peer, format!("request {}", text(block))),
-            Output::Cancel { peer, block } => self.to(peer, format!("cancel {}", text(block))),
-            Output::ServeMetadata { peer, piece, .. } => self.to(peer, format!("metadata piece {piece}")),
-            Output::Connect { addr } => plain(format!("connecting to {}", self.addr(addr))),
-            Output::Disconnect { peer, reason } => {
-                let line = self.about(peer, format!("is hung up on: {reason}"));
-                self.peers.remove(&peer);
-                line
-            }
-            Output::Hold { peer } => {
-                self.about(peer, "asks for too much, and is not read for a while".into())
-            }
-            Output::Release { peer } => self.about(peer, "is read again".into()),
-            Output::PeersTold { peer, peers } => self.about(peer, format!("tells of {peers} other peers")),
-            Output::NeedPeers => plain("more peers would be useful".into()),
-            Output::Finished => plain("every wanted piece is good".into()),
-            Output::Banned { addr, reason } => plain(format!("{} is banned: {reason}", self.addr(addr))),
-            // What was sent is told when it was.
-            Output::Serve { .. } | Output::DropServes { .. } => None,
-        }
-    }
-
-    fn from(&self, peer: PeerKey, text: String) -> Option<Line> {
-        Some(Line { peer: Some(self.name(peer)), way: Some(Way::In), text })
-    }
-
-    fn to(&self, peer: PeerKey, text: String) -> Option<Line> {
-        Some(Line { peer: Some(self.name(peer)), way: Some(Way::Out), text })
-    }
-
-    fn about(&self, peer: PeerKey, text: String) -> Option<Line> {
-        Some(Line { peer: Some(self.name(peer)), way: None, text })
-    }
-
-    fn name(&self, peer: PeerKey) -> String {
-        match self.peers.get(&peer).filter(|_| self.show_addrs) {
-            Some(addr) => addr.to_string(),
-            None => format!("peer {}", peer.0),
-        }
-    }
-
-    fn addr(&self, addr: SocketAddr) -> String {
-        if self.show_addrs { addr.to_string() } else { "a peer".into() }
-    }
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "what a match arm gives")]
-fn plain(text: String) -> Option<Line> {
-    Some(Line { peer: None, way: None, text })
-}
-
-/// As messages say it.
-fn text(block: BlockRange) -> String {
-    format!("piece {}, {} bytes at {}", block.piece, block.len, block.offset)
-}
-
-fn said_by(source: PeerSource) -> &'static str {
-    match source {
-        PeerSource::User => "the user",
-        PeerSource::Tracker => "a tracker",
-        PeerSource::Peer => "the peer itself",
-        PeerSource::Lsd => "the local network",
-        PeerSource::Dht => "the DHT",
-        PeerSource::Pex => "a peer",
-        PeerSource::Earlier => "an earlier run",
     }
 }

@@ -64,7 +64,7 @@ impl Recorded {
 fn replay(recording: &[u8]) -> (Vec<Output>, Result<Replayed, Error>) {
     let mut outputs = Vec::new();
     let replayed = Replay::new(recording).unwrap().run(|_, step| {
-        if let Step::Did(output) = step {
+        if let Step::Did(output, _) = step {
             outputs.push(output);
         }
         true

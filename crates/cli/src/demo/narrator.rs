@@ -3,7 +3,7 @@
 use crate::paint::{Look, Paint};
 use crate::text::{counted, printable};
 use crate::units::grouped;
-use engine::{Direction, EventKind};
+use engine::events::{Direction, EventKind, Said, explain};
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
 use std::time::{Duration, Instant};
@@ -108,7 +108,7 @@ impl Narrator {
                 self.line(who, "checks", &format!("its {pieces} on disk against their SHA-1"))
             }
             EventKind::Announcing { event, .. } => {
-                let event = event.unwrap_or("still here");
+                let event = event.as_deref().unwrap_or("still here");
                 self.line(who, "announces", &format!("'{event}' to the tracker"))
             }
             EventKind::Announced { peers, .. } => {
@@ -130,16 +130,14 @@ impl Narrator {
                 }
                 said
             }
-            EventKind::Message { direction, name, text, .. } => {
-                return self.message(who, *direction, name, text);
-            }
-            EventKind::PieceVerified { piece } => return self.verified(who, *piece),
-            EventKind::PieceFailed { piece } => {
+            EventKind::Message { direction, said, .. } => return self.message(who, *direction, said),
+            EventKind::PieceVerified { piece, .. } => return self.verified(who, *piece),
+            EventKind::PieceFailed { piece, .. } => {
                 self.failed += 1;
                 self.line(who, "bad piece", &format!("piece {piece} has another SHA-1: fetched again"))
             }
             EventKind::Disconnected { reason, .. } => self.line(who, "hangs up", reason),
-            EventKind::Banned { peer, reason } => self.line(who, "bans", &format!("{peer}: {reason}")),
+            EventKind::Banned { peer, reason, .. } => self.line(who, "bans", &format!("{peer}: {reason}")),
             EventKind::Finished => {
                 let all = self.paint.paint(Look::Green, "every piece is verified and on disk");
                 self.line(who, "finished", &all.to_string())
@@ -148,7 +146,13 @@ impl Narrator {
         })
     }
 
-    fn message(&mut self, who: Who, direction: Direction, name: &'static str, text: &str) -> Option<String> {
+    fn message(&mut self, who: Who, direction: Direction, said: &Said) -> Option<String> {
+        let name = said.name();
+        let text = match said {
+            // What an extension says would not fit.
+            Said::Extended { .. } => said.to_wire().to_string(),
+            _ => said.to_string(),
+        };
         let told = match (name, direction) {
             ("request", Direction::Out) => {
                 self.requests += 1;
@@ -172,7 +176,7 @@ impl Narrator {
         let text = match name {
             "have all" => &map(self.map.iter().map(|_| true)),
             "have none" => &map(self.map.iter().map(|_| false)),
-            _ => text.strip_prefix(name).unwrap_or(text).trim_start(),
+            _ => text.strip_prefix(name).unwrap_or(&text).trim_start(),
         };
         if told > IN_FULL {
             return Some(self.spoken(who, direction, name, "… and so on; counted from here"));
@@ -246,27 +250,22 @@ fn map(pieces: impl Iterator<Item = bool>) -> String {
 }
 
 fn meaning(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "handshake" => "I speak BitTorrent, and mean this info hash",
-        "extended" => "the extensions that I know, how many requests I hold",
-        "bitfield" => "what I have, one bit per piece",
-        "have all" => "I have every piece; short for a bitfield of ones",
-        "have none" => "I have no piece yet; short for a bitfield of zeros",
-        "have" => "I have one more piece, ask me for it",
-        "interested" => "you have something that I want",
-        "not interested" => "you have nothing more that I want",
-        "choke" => "I answer no requests for now",
-        "unchoke" => "I answer your requests from now on, until I choke you",
-        "request" => "send me this block of a piece",
-        "piece" => "here are the bytes of that block",
-        "verified" => "its SHA-1 is the one in the torrent",
-        _ => return None,
-    })
+    match name {
+        "verified" => Some("its SHA-1 is the one in the torrent"),
+        _ => explain::message(name).map(|told| told.says),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine::events::{Block, Peer};
+
+    const BLOCK: Block = Block { piece: 1, offset: 0, length: 16384 };
+
+    fn verified(piece: u32) -> EventKind {
+        EventKind::PieceVerified { piece, from: Vec::new() }
+    }
 
     fn narrator(pieces: u32) -> Narrator {
         let mut narrator = Narrator::new(Paint::plain());
@@ -274,8 +273,12 @@ mod tests {
         narrator
     }
 
-    fn message(direction: Direction, name: &'static str, text: &str) -> EventKind {
-        EventKind::Message { peer: "127.0.0.1:1".parse().unwrap(), direction, name, text: text.into() }
+    fn message(direction: Direction, said: Said) -> EventKind {
+        EventKind::Message { peer: Peer::default(), direction, said, reason: None, took: None }
+    }
+
+    fn bitfield(bits: u8) -> Said {
+        Said::Bitfield { pieces: bits.count_ones(), bits: vec![bits] }
     }
 
     /// A line without its time.
@@ -288,49 +291,45 @@ mod tests {
         let mut narrator = narrator(8);
         let mut tell = |event| narrator.tell(Who::Downloader, &event).unwrap();
         assert_eq!(
-            untimed(&tell(message(Direction::In, "bitfield", "bitfield with 8 pieces"))),
+            untimed(&tell(message(Direction::In, bitfield(0xff)))),
             format!(
                 "downloader  ← bitfield        with 8 pieces\n{:ASIDE_COLUMN$}(what I have, one bit per piece)",
                 ""
             )
         );
         assert_eq!(
-            untimed(&tell(message(Direction::Out, "bitfield", "bitfield with 0 pieces"))),
+            untimed(&tell(message(Direction::Out, bitfield(0)))),
             "downloader  → bitfield        with 0 pieces"
         );
         assert_eq!(
-            untimed(&tell(message(Direction::Out, "interested", "interested"))),
+            untimed(&tell(message(Direction::Out, Said::Interested))),
             format!("downloader  → interested\n{:ASIDE_COLUMN$}(you have something that I want)", "")
         );
-        assert_eq!(
-            untimed(&tell(message(Direction::Out, "keep-alive", "keep-alive"))),
-            "downloader  → keep-alive"
-        );
+        assert_eq!(untimed(&tell(message(Direction::Out, Said::KeepAlive))), "downloader  → keep-alive");
     }
 
     #[test]
     fn repetition_is_counted_not_told() {
         let mut narrator = narrator(100);
-        let request = message(Direction::Out, "request", "request piece 1, 16384 bytes at 0");
+        let request = message(Direction::Out, Said::Request(BLOCK));
         let told = (0..50).filter_map(|_| narrator.tell(Who::Downloader, &request)).collect::<Vec<_>>();
         assert_eq!(told.len() as u64, IN_FULL + 1);
         assert!(told[3].contains("counted from here"));
-        assert!(narrator.tell(Who::Seeder, &message(Direction::In, "request", "request")).is_none());
+        assert!(narrator.tell(Who::Seeder, &message(Direction::In, Said::Request(BLOCK))).is_none());
         assert!(narrator.counts()[0].starts_with("50 requests, 0 blocks"));
     }
 
     #[test]
     fn the_map_fills_in_eighths() {
         let mut narrator = narrator(16);
-        let lines: Vec<_> = (0..16)
-            .filter_map(|piece| narrator.tell(Who::Downloader, &EventKind::PieceVerified { piece }))
-            .collect();
+        let lines: Vec<_> =
+            (0..16).filter_map(|piece| narrator.tell(Who::Downloader, &verified(piece))).collect();
         let maps = lines.join("\n").lines().filter(|line| line.contains('█')).count() as u64;
         assert_eq!(maps, MAPS);
         assert!(lines[0].contains("✓ piece 0\n") && lines[0].contains("(its SHA-1"));
         assert!(lines.last().unwrap().ends_with("16 of 16        ████████████████"));
         assert!(narrator.counts()[1].contains("16 verified pieces, 0 bad"));
         // A piece that the torrent does not have changes nothing on the map.
-        narrator.tell(Who::Downloader, &EventKind::PieceVerified { piece: 99 });
+        narrator.tell(Who::Downloader, &verified(99));
     }
 }

@@ -9,12 +9,12 @@ use super::peers::Peers;
 use super::scouts::Scouts;
 use super::web_seeds::{Failed, WebSeeds};
 use crate::announcer::{Announced, Announcer, Named};
-use crate::events::{Direction, EventKind};
+use crate::events::{EventKind, Kind};
 use crate::meet;
 use crate::shared::{Guest, Shared};
 use crate::stats::Counters;
 use crate::steward::Seat;
-use crate::tape::Brain;
+use crate::tape::{Brain, Ears};
 use net::conn::{Batch, CloseReason, Event};
 use net::web_seed::{Found, MAX_CONNECTIONS, WebSeedError};
 use session::{Report, Torrent};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use swarm::{DisconnectReason, Input, Output, PeerKey, PeerSource, Stats};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
-use types::{BlockRange, InfoHash, PeerId, Time};
+use types::{InfoHash, PeerId, Time};
 use wire::Message;
 
 /// How many batches are heard before the brain's answer to them is carried out.
@@ -52,6 +52,8 @@ pub(crate) struct Company {
     pub(super) known: bool,
     /// Who looks for peers where there are no trackers.
     pub(super) scouts: Scouts,
+    /// Whether it was held back by limits when that was last looked at: down, up.
+    held: [bool; 2],
 }
 
 /// What a job of its own came to.
@@ -72,12 +74,14 @@ impl Company {
         shared: Arc<Shared>,
         torrent: InfoHash,
         peer_id: PeerId,
-        swarm: Brain,
+        mut swarm: Brain,
         limits: wire::Limits,
         named: Named<'_>,
         wants: Torrent,
     ) -> Company {
-        let peers = Peers::new(limits, shared.chunks.clone(), shared.pipes.clone());
+        let mut peers = Peers::new(limits, shared.chunks.clone(), shared.pipes.clone());
+        peers.tell_waits(shared.clone(), torrent);
+        swarm.set_ears(Ears::new(shared.clone(), torrent, peer_id));
         let refused = |refused| shared.hub.tell(torrent, || refused);
         let (wire, settings) = (torrent.wire(), &shared.settings);
         let announcer = Announcer::new(named, wire, peer_id, settings, shared.ports, refused);
@@ -97,6 +101,7 @@ impl Company {
             barred: false,
             known: false,
             scouts: Scouts::default(),
+            held: [false; 2],
         }
     }
 
@@ -146,8 +151,17 @@ impl Company {
     }
 
     /// Tells the brain above what is used; the numbers it was told.
-    pub(super) fn report(&self, now: Time) -> Stats {
+    pub(super) fn report(&mut self, now: Time) -> Stats {
         let stats = self.swarm.stats(now);
+        let held = [stats.held_down, stats.held_up];
+        for (limit, held, before) in
+            [("download rate", held[0], self.held[0]), ("upload rate", held[1], self.held[1])]
+        {
+            if held && !before && self.shared.hub.is_heard(Kind::Limit.bit()) {
+                self.tell(|| EventKind::LimitReached { limit: limit.into(), peer: None });
+            }
+        }
+        self.held = held;
         let report = Report {
             line_down: stats.line_down,
             line_up: stats.line_up,
@@ -191,8 +205,10 @@ impl Company {
                 && let Some(index) = self.web_seeds.find(peer)
             {
                 self.on_web_seed_closed(now, peer, index, reason);
-            } else if let Some(addr) = addr {
-                self.note(peer, addr, &event);
+            } else if let (Some(addr), Event::Message(Message::Port(port))) = (addr, &event)
+                && self.peers.may_name_node(peer)
+            {
+                self.scouts.hear_of_node(SocketAddr::new(addr.ip(), *port));
             }
             // A connection that we gave up may still have something to say: the brain knows what of it counts.
             let input = match event {
@@ -201,31 +217,13 @@ impl Company {
                 Event::Unrequested(len) => Input::Unrequested { peer, len },
                 Event::Sent(block) => Input::BlockSent { peer, block },
                 Event::SendFailed(block) => Input::ServeFailed { peer, block },
-                Event::Closed(_) => {
+                Event::Closed(reason) => {
                     self.peers.hang_up(peer);
-                    Input::PeerClosed { peer }
+                    self.swarm.closed(now, peer, &reason);
+                    continue;
                 }
             };
             self.swarm.handle(now, input);
-        }
-    }
-
-    fn note(&mut self, key: PeerKey, peer: SocketAddr, event: &Event) {
-        let message = |direction, name, text| EventKind::Message { peer, direction, name, text };
-        match event {
-            Event::Message(said) => {
-                self.tell(|| message(Direction::In, said.name(), said.to_string()));
-                if let Message::Port(port) = said
-                    && self.peers.may_name_node(key)
-                {
-                    self.scouts.hear_of_node(SocketAddr::new(peer.ip(), *port));
-                }
-            }
-            Event::Sent(block) => self.tell(|| message(Direction::Out, "piece", piece_text(*block))),
-            Event::Closed(reason) => {
-                self.tell(|| EventKind::Disconnected { peer, reason: reason.to_string() });
-            }
-            Event::Refused(_) | Event::Unrequested(_) | Event::SendFailed(_) => {}
         }
     }
 
@@ -279,10 +277,9 @@ impl Company {
     /// to say to that.
     pub(super) fn flush(&mut self, now: Time) -> bool {
         let stuck = self.peers.flush();
-        for &(peer, addr) in &stuck {
+        for &peer in &stuck {
             self.dismiss_web_seed(now, peer, DisconnectReason::Useless);
-            self.tell(|| EventKind::Disconnected { peer: addr, reason: "it does not keep up".into() });
-            self.swarm.handle(now, Input::PeerClosed { peer });
+            self.swarm.closed(now, peer, &"it does not keep up");
         }
         !stuck.is_empty()
     }
@@ -293,19 +290,9 @@ impl Company {
             Output::Connect { addr } => self.dial(addr),
             Output::Disconnect { peer, reason } => {
                 self.dismiss_web_seed(now, peer, reason);
-                if let Some(peer) = self.peers.hang_up(peer) {
-                    self.tell(|| EventKind::Disconnected { peer, reason: reason.to_string() });
-                }
-            }
-            Output::PeersTold { peer, peers } => {
-                if let Some(from) = self.peers.addr(peer) {
-                    self.tell(|| EventKind::PeersExchanged { from, peers });
-                }
+                self.peers.hang_up(peer);
             }
             Output::NeedPeers => self.announcer.need_peers(now),
-            Output::Banned { addr, ref reason } => {
-                self.tell(|| EventKind::Banned { peer: addr, reason: reason.to_string() });
-            }
             // What is said to them, and what of the torrent they get, is its owner's to do.
             Output::Send { .. }
             | Output::Request { .. }
@@ -315,7 +302,10 @@ impl Company {
             | Output::DropServes { .. }
             | Output::Hold { .. }
             | Output::Release { .. }
-            | Output::Finished => {}
+            | Output::Finished
+            // Nothing to be done: whoever listens hears of it.
+            | Output::PeersTold { .. }
+            | Output::Banned { .. } => {}
         }
     }
 
@@ -391,8 +381,4 @@ async fn find_web_seed(
     let more = std::iter::from_fn(|| shared.connections.clone().try_acquire_owned().ok());
     permits.extend(more.take(MAX_CONNECTIONS - 1));
     Ok((found, permits))
-}
-
-pub(super) fn piece_text(block: BlockRange) -> String {
-    format!("piece {} at {}, {} bytes", block.piece, block.offset, block.len)
 }

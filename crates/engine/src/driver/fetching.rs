@@ -5,7 +5,7 @@ use super::farewell::{END_DEADLINE, Farewell};
 use super::scouts::Privacy;
 use super::{Calls, GUEST_QUEUE, blocking};
 use crate::announcer::Named;
-use crate::events::{Direction, EventKind};
+use crate::events::EventKind;
 use crate::magnet::{AddMagnet, Fetch, FetchStats, Fetched};
 use crate::saved;
 use crate::shared::{Guest, OpenDoor, Shared};
@@ -211,14 +211,6 @@ impl Fetching {
     fn obey(&mut self, now: Time, output: Output) {
         match output {
             Output::Send { peer, message } => {
-                if let Some(peer) = self.company.peers.addr(peer) {
-                    self.company.tell(|| EventKind::Message {
-                        peer,
-                        direction: Direction::Out,
-                        name: message.name(),
-                        text: message.to_string(),
-                    });
-                }
                 self.company.peers.command(peer, Command::Send(message));
             }
             // There are no blocks, and no metadata, to be asked for or served.

@@ -1,18 +1,20 @@
 //! The connections of one torrent: a task each, and a queue of commands to each.
 
 use super::web_seeds::Files;
-use crate::shared::Guest;
+use crate::events::{self, EventKind, Kind};
+use crate::shared::{Guest, Shared};
 use net::conn::{self, Batch, Chunks, Command, Context, Pipes, Turn};
 use net::web_seed::{self, Found};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use storage::TorrentDisk;
 use swarm::PeerKey;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
-use types::BlockRange;
+use types::{BlockRange, InfoHash};
 
 /// How many batches of what peers say may wait; a connection that has another one does not read on until there is room.
 const PEER_QUEUE: usize = 256;
@@ -33,7 +35,14 @@ pub(super) struct Peers {
     /// Of the batches that were heard and not answered yet.
     turns: Vec<Turn>,
     tasks: JoinSet<()>,
+    heard: Option<Heard>,
 }
+
+/// Who hears of waits for the disk, and of which torrent.
+type Heard = (Arc<Shared>, InfoHash);
+
+/// A block that waited so long for the disk is told of.
+const LONG_WAIT: Duration = Duration::from_millis(100);
 
 struct Peer {
     addr: SocketAddr,
@@ -57,7 +66,13 @@ impl Peers {
             receiver,
             turns: Vec::new(),
             tasks: JoinSet::new(),
+            heard: None,
         }
+    }
+
+    /// Waits for the disk are told of.
+    pub(super) fn tell_waits(&mut self, shared: Arc<Shared>, torrent: InfoHash) {
+        self.heard = Some((shared, torrent));
     }
 
     /// It is known what the torrent is, and where its blocks go; to be said once, before any block is asked for.
@@ -69,7 +84,7 @@ impl Peers {
     /// Starts the connection's task.
     pub(super) fn welcome(&mut self, guest: Guest) -> PeerKey {
         let (key, commands) = self.enter(guest.addr);
-        let disk = Disk { disk: self.disk.clone(), peer: key };
+        let disk = self.disk(key);
         let (chunks, pipes) = (self.chunks.clone(), self.pipes.clone());
         let context = Context { disk, limits: self.limits, chunks, pipes };
         let talk = conn::run(guest.stream, context, key, commands, self.sender.clone());
@@ -89,7 +104,7 @@ impl Peers {
         permits: Vec<OwnedSemaphorePermit>,
     ) -> PeerKey {
         let (key, commands) = self.enter(seed.addr);
-        let disk = Disk { disk: self.disk.clone(), peer: key };
+        let disk = self.disk(key);
         let context = web_seed::Context { disk, chunks: self.chunks.clone(), connections: permits.len() };
         let fetching = web_seed::run(seed, files, context, key, commands, self.sender.clone());
         self.tasks.spawn(async move {
@@ -97,6 +112,11 @@ impl Peers {
             drop(permits);
         });
         key
+    }
+
+    /// The torrent's files, as a connection sees them.
+    fn disk(&self, key: PeerKey) -> Disk {
+        Disk { disk: self.disk.clone(), peer: key, heard: self.heard.clone() }
     }
 
     /// Gives a connection a number and a queue.
@@ -156,25 +176,24 @@ impl Peers {
     }
 
     /// Lets a connection say what it was given, and end.
-    pub(super) fn hang_up(&mut self, key: PeerKey) -> Option<SocketAddr> {
-        let peer = self.open.remove(&key)?;
+    pub(super) fn hang_up(&mut self, key: PeerKey) {
+        let Some(peer) = self.open.remove(&key) else { return };
         if !peer.waiting.is_empty() {
             // A queue that is full belongs to a peer that does not listen anyway.
             let _ = peer.commands.try_send(peer.waiting);
         }
-        Some(peer.addr)
     }
 
     /// Hands every waiting command over. Connections that have not taken in what they were given before are given up;
     /// they are returned.
-    pub(super) fn flush(&mut self) -> Vec<(PeerKey, SocketAddr)> {
+    pub(super) fn flush(&mut self) -> Vec<PeerKey> {
         let mut stuck = Vec::new();
         for key in self.touched.drain(..) {
             let Some(peer) = self.open.get_mut(&key) else { continue };
             let waiting = std::mem::take(&mut peer.waiting);
             // Closed: its last event is on its way here.
             if let Err(mpsc::error::TrySendError::Full(_)) = peer.commands.try_send(waiting) {
-                stuck.push((key, peer.addr));
+                stuck.push(key);
                 self.open.remove(&key);
             }
         }
@@ -195,6 +214,7 @@ impl Peers {
 struct Disk {
     disk: Arc<OnceLock<TorrentDisk>>,
     peer: PeerKey,
+    heard: Option<Heard>,
 }
 
 impl Disk {
@@ -208,7 +228,16 @@ impl conn::BlockSink for Disk {
     /// What is taken is told by the disk itself, so that it is heard of before what its piece comes to.
     async fn write(&self, block: BlockRange, data: bytes::Bytes) -> bool {
         let Ok(disk) = self.get() else { return false };
-        disk.write_block(block, data, self.peer.0).await.is_ok()
+        let heard = self.heard.as_ref().filter(|(shared, _)| shared.hub.is_heard(Kind::Disk.bit()));
+        let since = heard.map(|_| Instant::now());
+        let taken = disk.write_block(block, data, self.peer.0).await.is_ok();
+        if let (Some((shared, torrent)), Some(took)) = (heard, since.map(|since| since.elapsed()))
+            && took >= LONG_WAIT
+        {
+            let peer = events::Peer { number: Some(self.peer.0), addr: None };
+            shared.hub.tell(*torrent, || EventKind::DiskWaited { peer, took });
+        }
+        taken
     }
 
     fn tell(&self) {

@@ -3,26 +3,25 @@
 mod full;
 mod wishes;
 
-use super::company::{Company, Done, piece_text};
+use super::company::{Company, Done};
 use super::farewell::{END_DEADLINE, Farewell};
 use super::keeper::{Failure, Said, Saved};
 use super::scouts::Privacy;
 use super::web_seeds::WebSeeds;
 use super::{Calls, Driver, Met};
 use crate::announcer::Named;
-use crate::events::{Direction, EventKind};
+use crate::events::EventKind;
 use crate::resume::MAX_PEERS;
 use crate::scrub::Scrubbed;
 use crate::stats::{Counters, Finished};
 use crate::steward::Seat;
-use crate::tape::{Brain, Tape};
+use crate::tape::{Brain, Ears, Tape};
 use crate::torrent::Request;
 use crate::{AddTorrent, Metainfo, TorrentError, TorrentState, TorrentStats};
 use full::Full;
 use net::conn::Command;
 use session::{Torrent, Wants};
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 use storage::DiskEvent;
 use swarm::{Config, Input, Order, Output, PeerKey, PeerSource, Priority, Stats};
@@ -32,9 +31,6 @@ use wire::ext::METADATA_PIECE_LEN;
 
 /// How often numbers are published at most.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
-
-/// Shown in place of a peer that is gone already.
-const NOBODY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 
 /// A torrent whose brain is awake.
 pub(super) struct Running {
@@ -209,21 +205,13 @@ impl Running {
         match event {
             DiskEvent::BlockTaken { block, from } => {
                 let peer = PeerKey(from);
-                self.tell(|| EventKind::Message {
-                    peer: self.company.peers.addr(peer).unwrap_or(NOBODY),
-                    direction: Direction::In,
-                    name: "piece",
-                    text: piece_text(block),
-                });
                 self.driver.keeper.note_block(block.len, now);
                 self.company.swarm.handle(now, Input::BlockReceived { peer, block });
             }
             DiskEvent::PieceVerified { piece, digests } => {
-                self.tell(|| EventKind::PieceVerified { piece: piece.get() });
                 self.company.swarm.handle(now, Input::PieceVerified { piece, digests: &digests });
             }
             DiskEvent::PieceFailed { piece, from_disk, digests } => {
-                self.tell(|| EventKind::PieceFailed { piece: piece.get() });
                 self.company.swarm.handle(now, Input::PieceFailed { piece, from_disk, digests: &digests });
             }
             DiskEvent::PieceLost { piece } => self.lose(now, piece),
@@ -236,7 +224,6 @@ impl Running {
 
     /// A piece cannot be read any more. It is fetched again, unless nothing is to be written; peers hear that it is gone.
     fn lose(&mut self, now: Time, piece: PieceIndex) {
-        self.tell(|| EventKind::PieceLost { piece: piece.get() });
         self.driver.keeper.note_lost(now);
         self.company.swarm.handle(now, Input::PieceLost { piece });
         if self.complete && !self.company.swarm.stats(now).finished {
@@ -313,20 +300,16 @@ impl Running {
     fn obey(&mut self, now: Time, output: Output) {
         match output {
             Output::Send { peer, message } => {
-                self.tell_said(peer, message.name(), || message.to_string());
                 self.company.peers.command(peer, Command::Send(message));
             }
             Output::Request { peer, block } => {
-                self.tell_said(peer, "request", || wire::Message::Request(block.into()).to_string());
                 self.company.peers.command(peer, Command::Request(block));
             }
             Output::Cancel { peer, block } => {
-                self.tell_said(peer, "cancel", || wire::Message::Cancel(block.into()).to_string());
                 self.company.peers.command(peer, Command::Cancel(block));
             }
             Output::ServeMetadata { peer, id, piece, total_size } => {
                 if let Some(message) = self.metadata_piece(id, piece, total_size) {
-                    self.tell_said(peer, message.name(), || message.to_string());
                     self.company.peers.command(peer, Command::Send(message));
                 }
             }
@@ -345,16 +328,6 @@ impl Running {
         let data = pieces.nth(piece as usize)?.into();
         let payload = wire::ext::Metadata::Data { piece, total_size, data }.encode().into();
         Some(wire::Message::Extended { id, payload })
-    }
-
-    fn tell_said(&self, peer: PeerKey, name: &'static str, text: impl FnOnce() -> String) {
-        self.tell(|| EventKind::Message {
-            // A peer that is gone hears nothing, but what it would have heard is shown all the same.
-            peer: self.company.peers.addr(peer).unwrap_or(NOBODY),
-            direction: Direction::Out,
-            name,
-            text: text(),
-        });
     }
 
     /// The brain has all it wants. It is durable, and finished, after the next commit.
@@ -510,6 +483,8 @@ fn meet_again(now: Time, driver: &Driver, swarm: Brain, mut met: Company, comple
         met.seat.hurry(now);
     }
     met.awake = true;
+    let mut swarm = swarm;
+    swarm.set_ears(Ears::new(driver.shared.clone(), driver.torrent, driver.peer_id));
     let before = std::mem::replace(&mut met.swarm, swarm);
     met.swarm.handle(now, Input::SetLimits(met.seat.orders().limits));
     met.swarm.take_over(now, before);

@@ -3,6 +3,7 @@
 
 use super::Running;
 use crate::driver::company::Done;
+use crate::events::EventKind;
 use std::time::Duration;
 use types::Time;
 
@@ -34,6 +35,7 @@ impl Running {
     pub(super) fn on_full(&mut self, now: Time, error: storage::Error) {
         self.full = Some(Full { since: now, retry_at: Some(now + FIRST_RETRY), next: 2 * FIRST_RETRY });
         self.driver.status.send_modify(|status| status.trouble = Some(error));
+        self.tell(|| EventKind::DiskFull);
         self.publish(now);
     }
 
