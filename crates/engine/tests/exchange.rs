@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use engine::create::CreateTorrent;
-use engine::{AddTorrent, Direction, Engine, EventKind, Events, Metainfo, Settings, Torrent};
+use engine::events::Direction;
+use engine::{AddTorrent, Engine, EventKind, Events, Metainfo, Settings, Torrent};
 use pollster::block_on;
 use std::fs;
 use std::io::{Read, Write};
@@ -72,11 +73,11 @@ fn two_that_know_a_third_meet() {
     let mut sides = [(); 2].map(|()| Party::new(&metainfo, vec![middle.addr()], true));
     let [a, c] = &mut sides;
     let met = |kind: &EventKind| match kind {
-        EventKind::Handshake { peer, direction: Direction::In, .. } => *peer != middle.addr(),
+        EventKind::Handshake { peer, direction: Direction::In, .. } => peer.addr != Some(middle.addr()),
         _ => false,
     };
     let before = [a.wait(met), c.wait(met)];
-    let told = |kind: &EventKind| matches!(kind, EventKind::PeersExchanged { from, peers: 1 } if *from == middle.addr());
+    let told = |kind: &EventKind| matches!(kind, EventKind::PeersExchanged { from, peers: 1 } if from.addr == Some(middle.addr()));
     // The other one may have met it before it was told.
     assert!(before.iter().flatten().any(told));
     block_on(sides.into_iter().next().unwrap().engine.shutdown());
@@ -103,7 +104,8 @@ fn offered_and_heard(private: bool, pex: bool) -> (Option<u8>, bool) {
     peer.write(&Message::Extended { id: offer.unwrap_or(1), payload });
     // What a peer says is heard in order, and this is answered.
     peer.write(&Message::Interested);
-    let before = party.wait(|kind| matches!(kind, EventKind::Message { name: "unchoke", .. }));
+    let before =
+        party.wait(|kind| matches!(kind, EventKind::Message { said, .. } if said.name() == "unchoke"));
     (offer, before.iter().any(|kind| matches!(kind, EventKind::PeersExchanged { .. })))
 }
 

@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
 
 use engine::create::CreateTorrent;
+use engine::events::Direction;
 use engine::{
-    AddMagnet, AddTorrent, Direction, Engine, Error, EventKind, Magnet, Metainfo, Priority, SeedGoal,
-    Settings, Torrent, TorrentState, TrackerServer,
+    AddMagnet, AddTorrent, Engine, Error, EventKind, Magnet, Metainfo, Priority, SeedGoal, Settings, Torrent,
+    TorrentState, TrackerServer,
 };
 use pollster::block_on;
 use std::fs;
@@ -179,7 +180,7 @@ fn a_scrub_finds_what_the_disk_forgot() {
     }
     let mut kinds = std::iter::from_fn(|| block_on(told.next())).map(|event| event.kind);
     assert_eq!(kinds.find_map(|kind| lost_piece(&kind)), Some(5));
-    kinds.find(|kind| matches!(kind, EventKind::PieceVerified { piece: 5 })).unwrap();
+    kinds.find(|kind| matches!(kind, EventKind::PieceVerified { piece: 5, .. })).unwrap();
     assert_same(source.dir.path(), to.path());
     block_on(leecher.shutdown());
     assert_eq!(kinds.filter_map(|kind| lost_piece(&kind)).count(), 0, "the others are good");
@@ -208,7 +209,7 @@ fn a_folder_comes_over_whole() {
     while let Some(event) = block_on(events.next()) {
         match event.kind {
             EventKind::PieceVerified { .. } => verified += 1,
-            EventKind::Message { name, .. } => said.push(name),
+            EventKind::Message { said: what, .. } => said.push(what.name()),
             _ => {}
         }
     }
@@ -260,14 +261,14 @@ fn trackers_hear_of_it_when_nobody_downloads_what_a_link_named() {
         }
         block_on(leecher.shutdown());
         let told = std::iter::from_fn(|| block_on(events.next()));
-        let announced: Vec<_> = told.filter_map(|event| announced(&event.kind)).collect();
+        let announced: Vec<_> = told.filter_map(|event| announced(&event.kind).map(str::to_owned)).collect();
         assert_eq!(announced, ["started", "stopped"]);
     }
 }
 
-fn announced(kind: &EventKind) -> Option<&'static str> {
+fn announced(kind: &EventKind) -> Option<&str> {
     match kind {
-        EventKind::Announcing { event, .. } => *event,
+        EventKind::Announcing { event, .. } => event.as_deref(),
         _ => None,
     }
 }
@@ -396,12 +397,12 @@ fn a_liar_that_shares_a_piece_is_banned_and_the_honest_peer_is_not() {
     assert!(fs::read(to.path().join("one")).unwrap() == content);
     let mut bans = Vec::new();
     while let Some(event) = block_on(events.next()) {
-        if let EventKind::Banned { peer, reason } = event.kind {
+        if let EventKind::Banned { peer, reason, .. } = event.kind {
             bans.push((peer, reason));
         }
     }
     let [(banned, reason)] = &bans[..] else { panic!("{bans:?}") };
-    assert_eq!(*banned, liar);
+    assert_eq!(banned.addr, Some(liar));
     assert!(reason.contains("of piece 0 came from it and was wrong"), "{reason}");
 }
 
@@ -476,7 +477,7 @@ fn a_super_seed_gives_everything() {
     let first = block_on(async {
         loop {
             match events.next().await.unwrap().kind {
-                EventKind::Message { direction: Direction::Out, name, .. } => return name,
+                EventKind::Message { direction: Direction::Out, said, .. } => return said.name(),
                 _ => continue,
             }
         }
@@ -775,7 +776,7 @@ fn in_order_the_first_pieces_come_first() {
     block_on(leecher.shutdown());
     let mut verified = Vec::new();
     while let Some(event) = block_on(events.next()) {
-        if let EventKind::PieceVerified { piece } = event.kind {
+        if let EventKind::PieceVerified { piece, .. } = event.kind {
             verified.push(piece);
         }
     }

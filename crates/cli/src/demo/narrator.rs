@@ -305,7 +305,9 @@ mod tests {
             untimed(&tell(message(Direction::Out, Said::Interested))),
             format!("downloader  → interested\n{:ASIDE_COLUMN$}(you have something that I want)", "")
         );
-        assert_eq!(untimed(&tell(message(Direction::Out, Said::KeepAlive))), "downloader  → keep-alive");
+        let told = tell(message(Direction::Out, Said::KeepAlive));
+        assert!(untimed(&told).starts_with("downloader  → keep-alive\n"), "{told}");
+        assert_eq!(untimed(&tell(message(Direction::In, Said::KeepAlive))), "downloader  ← keep-alive");
     }
 
     #[test]
