@@ -351,7 +351,7 @@ pub(crate) struct Session {
     pub(crate) no_dht: bool,
     // Not a doc comment: the brackets of IPv6 would be a link.
     #[arg(help = "A node to enter the DHT by, in place of the well-known ones; may be repeated")]
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', env = "RAWTORRENT_DHT_BOOTSTRAP")]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ' ', env = "RAWTORRENT_DHT_BOOTSTRAP")]
     #[arg(value_parser = dht::host_port)]
     pub(crate) dht_bootstrap: Vec<String>,
     /// Neither tell peers of other peers nor hear of others from them

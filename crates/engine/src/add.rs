@@ -20,6 +20,8 @@ pub struct AddTorrent {
     pub(crate) priorities: Vec<Priority>,
     pub(crate) sequential: bool,
     pub(crate) peers: Vec<SocketAddr>,
+    /// Those of the magnet link.
+    pub(crate) peers_of_link: Vec<SocketAddr>,
     pub(crate) trackers: bool,
     /// A link named the trackers.
     pub(crate) by_link: bool,
@@ -60,6 +62,7 @@ impl AddTorrent {
             priorities: Vec::new(),
             sequential: false,
             peers: Vec::new(),
+            peers_of_link: Vec::new(),
             trackers: true,
             by_link: false,
             web_seeds: true,

@@ -65,10 +65,9 @@ impl AddMagnet {
         self
     }
 
-    /// Whom to connect to first.
-    pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
-        let of_link = self.magnet.peers.iter().filter_map(metainfo::magnet::HostPort::addr);
-        self.peers.iter().copied().chain(of_link).collect()
+    /// Where the link says that peers are, as far as it says so in numbers. It may be a stranger's word.
+    pub(crate) fn addrs_of_link(&self) -> Vec<SocketAddr> {
+        self.magnet.peers.iter().filter_map(metainfo::magnet::HostPort::addr).collect()
     }
 }
 
@@ -160,7 +159,8 @@ impl Fetched {
             _ => (0..metainfo.files().len()).map(|file| add.magnet.selects(file)).collect(),
         };
         let mut torrent =
-            AddTorrent::new(metainfo, dir).files(selected).peers(add.addrs()).trackers(add.trackers);
+            AddTorrent::new(metainfo, dir).files(selected).peers(add.peers.clone()).trackers(add.trackers);
+        torrent.peers_of_link = add.addrs_of_link();
         torrent.by_link = true;
         torrent.tape = add.tape;
         torrent.handover = Slot::new(handover);

@@ -191,3 +191,10 @@ proptest! {
         let _ = Magnet::parse(bytes);
     }
 }
+
+#[test]
+fn a_link_is_read_as_web_pages_write_it() {
+    let plain = link("&dn=a&tr=udp://t:1");
+    let pasted = plain.replace('&', "&amp;");
+    assert_eq!(Magnet::parse(pasted.as_bytes()).unwrap(), Magnet::parse(plain.as_bytes()).unwrap());
+}

@@ -183,7 +183,7 @@ pub(crate) enum Told<'a> {
 }
 
 /// In the order of their numbers here.
-const SOURCES: [PeerSource; 7] = [
+const SOURCES: [PeerSource; 8] = [
     PeerSource::User,
     PeerSource::Tracker,
     PeerSource::Peer,
@@ -191,6 +191,7 @@ const SOURCES: [PeerSource; 7] = [
     PeerSource::Dht,
     PeerSource::Pex,
     PeerSource::Earlier,
+    PeerSource::Link,
 ];
 const PRIORITIES: [Priority; 4] = [Priority::Skip, Priority::Low, Priority::Normal, Priority::High];
 
@@ -203,6 +204,7 @@ fn source_number(source: PeerSource) -> u8 {
         PeerSource::Dht => 4,
         PeerSource::Pex => 5,
         PeerSource::Earlier => 6,
+        PeerSource::Link => 7,
     }
 }
 

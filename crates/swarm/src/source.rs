@@ -20,6 +20,8 @@ pub enum PeerSource {
     Dht,
     /// Another peer (BEP 11, 55): likewise.
     Pex,
+    /// A magnet link (BEP 9, `x.pe`): whoever passed it on may have written it, and never about a private torrent.
+    Link,
 }
 
 impl PeerSource {
@@ -28,7 +30,7 @@ impl PeerSource {
     pub(crate) const fn doubt(self) -> u8 {
         match self {
             PeerSource::User => 0,
-            PeerSource::Tracker | PeerSource::Peer | PeerSource::Lsd => 1,
+            PeerSource::Tracker | PeerSource::Peer | PeerSource::Lsd | PeerSource::Link => 1,
             PeerSource::Earlier | PeerSource::Dht => 2,
             PeerSource::Pex => 3,
         }
@@ -41,8 +43,11 @@ pub(crate) struct Sources(u8);
 
 impl Sources {
     /// Those that a private torrent does not have (BEP 27).
-    pub(crate) const PUBLIC: Sources =
-        Sources::of(PeerSource::Lsd).with(PeerSource::Earlier).with(PeerSource::Dht).with(PeerSource::Pex);
+    pub(crate) const PUBLIC: Sources = Sources::of(PeerSource::Lsd)
+        .with(PeerSource::Earlier)
+        .with(PeerSource::Dht)
+        .with(PeerSource::Pex)
+        .with(PeerSource::Link);
 
     pub(crate) const fn of(source: PeerSource) -> Sources {
         Sources(1 << source as u8)
@@ -63,13 +68,15 @@ impl Sources {
 
     /// How far the most trusted of them is trusted, 0 the most.
     pub(crate) fn doubt(self) -> u8 {
-        const ALL: [PeerSource; 6] = [
+        const ALL: [PeerSource; 8] = [
             PeerSource::User,
             PeerSource::Tracker,
             PeerSource::Peer,
             PeerSource::Lsd,
+            PeerSource::Earlier,
             PeerSource::Dht,
             PeerSource::Pex,
+            PeerSource::Link,
         ];
         ALL.into_iter()
             .filter(|&source| self.contains(source))
@@ -132,6 +139,11 @@ mod tests {
         assert!(both.doubt() < Sources::of(PeerSource::Dht).doubt() && pex.doubt() > both.doubt());
         assert!(both.contains(PeerSource::Pex) && !both.contains(PeerSource::User));
         assert!(pex.are_within(Sources::PUBLIC) && !both.are_within(Sources::PUBLIC));
+        // One that is not in the list would be doubted beyond all others.
+        for number in 0..8 {
+            assert!(Sources(1 << number).doubt() <= 3, "{number}");
+        }
+        assert_eq!(Sources::of(PeerSource::Earlier).doubt(), 2);
     }
 
     #[test]

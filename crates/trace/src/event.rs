@@ -223,7 +223,7 @@ pub enum EventKind {
     },
     /// Addresses of peers were told, known ones among them.
     PeersFound {
-        /// Who told: `tracker`, `dht`, `pex`, `lsd`, `user`, `earlier`.
+        /// Who told: `tracker`, `dht`, `pex`, `lsd`, `user`, `earlier`, `link`.
         source: Cow<'static, str>,
         /// How many.
         peers: usize,

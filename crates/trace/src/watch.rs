@@ -337,6 +337,7 @@ fn said_by(source: PeerSource) -> &'static str {
         PeerSource::Dht => "dht",
         PeerSource::Pex => "pex",
         PeerSource::Earlier => "earlier",
+        PeerSource::Link => "link",
     }
 }
 

@@ -3,7 +3,7 @@
 //! Its path and query often hold a person's private key to the tracker, so `Display` and `Debug` show the scheme,
 //! host and port only, and no error quotes what was given.
 
-use crate::limits::{MAX_TRACKERS, MAX_URL_LEN};
+use crate::limits::{MAX_TRACKERS, MAX_TRACKERS_OF_HOST, MAX_URL_LEN};
 use crate::text::{percent_byte, percent_decode};
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
@@ -105,6 +105,9 @@ pub enum UrlError {
     /// More than [`MAX_TRACKERS`].
     #[error("more than {MAX_TRACKERS} trackers; this one is not used")]
     TooMany,
+    /// More than [`MAX_TRACKERS_OF_HOST`].
+    #[error("more than {MAX_TRACKERS_OF_HOST} trackers at one host; this one is not used")]
+    TooManyOfHost,
 }
 
 /// Which paths are asked for at private addresses ([`Zone::Private`]), where services may be that were never meant to hear
@@ -301,7 +304,7 @@ pub struct Refused {
 
 /// Reads a torrent's announce-list (BEP 12). A tracker that is named twice counts once; an empty tier vanishes.
 pub fn parse_tiers<T: AsRef<str>>(tiers: &[Vec<T>], rules: UrlRules) -> Tiers {
-    let mut seen = BTreeSet::new();
+    let mut seen = BTreeSet::<TrackerUrl>::new();
     let mut out = Tiers::default();
     for (tier, urls) in tiers.iter().enumerate() {
         let mut usable = Vec::new();
@@ -311,6 +314,9 @@ pub fn parse_tiers<T: AsRef<str>>(tiers: &[Vec<T>], rules: UrlRules) -> Tiers {
                 Ok(url) if seen.contains(&url) => {}
                 Ok(_) if seen.len() >= MAX_TRACKERS => {
                     out.refused.push(Refused { tier, position, error: UrlError::TooMany });
+                }
+                Ok(url) if is_crowded(&seen, &url) => {
+                    out.refused.push(Refused { tier, position, error: UrlError::TooManyOfHost });
                 }
                 Ok(url) => {
                     seen.insert(url.clone());
@@ -324,6 +330,12 @@ pub fn parse_tiers<T: AsRef<str>>(tiers: &[Vec<T>], rules: UrlRules) -> Tiers {
         }
     }
     out
+}
+
+/// Whether a host has as many trackers of a torrent as it may. A host of one's own network is nobody's victim.
+fn is_crowded(seen: &BTreeSet<TrackerUrl>, url: &TrackerUrl) -> bool {
+    let there = || seen.iter().filter(|other| other.host() == url.host()).count();
+    url.host().zone() != Some(Zone::Private) && there() >= MAX_TRACKERS_OF_HOST
 }
 
 impl Host {
@@ -590,6 +602,13 @@ mod tests {
         let read = parse_tiers(&many, UrlRules::default());
         assert_eq!(read.usable.len(), MAX_TRACKERS);
         assert_eq!(read.refused, [Refused { tier: MAX_TRACKERS, position: 0, error: UrlError::TooMany }]);
+        let of_one_host = (0..=MAX_TRACKERS_OF_HOST)
+            .map(|n| format!("http://t:{}/announce", 80 + n))
+            .chain(["http://u/announce".into()]);
+        let read = parse_tiers(&[of_one_host.collect::<Vec<_>>()], UrlRules::default());
+        assert_eq!(read.usable[0].len(), MAX_TRACKERS_OF_HOST + 1, "the other host's too");
+        let error = UrlError::TooManyOfHost;
+        assert_eq!(read.refused, [Refused { tier: 0, position: MAX_TRACKERS_OF_HOST, error }]);
     }
 
     proptest! {

@@ -242,7 +242,7 @@ impl Company {
             Done::Dialed(_, Some(guest)) => self.welcome(*guest),
             Done::Dialed(addr, None) => self.swarm.handle(now, Input::ConnectFailed { addr }),
             Done::LookedUp(addrs) => {
-                self.on_found(&addrs, PeerSource::User);
+                self.on_found(&addrs, PeerSource::Link);
             }
             Done::WebSeedFound(index, Ok((found, permits))) => self.welcome_web_seed(index, found, permits),
             Done::WebSeedFound(index, Err(error)) => {

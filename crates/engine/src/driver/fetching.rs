@@ -250,7 +250,8 @@ fn company(shared: Arc<Shared>, add: &AddMagnet, peer_id: PeerId) -> Company {
     let mut swarm = Brain::of_unknown(tape, config, info_hash, !add.metadata_only, now);
     // Until it is its turn.
     swarm.handle(now, Input::Pause);
-    swarm.handle(now, Input::PeersFound { addrs: &add.addrs(), source: PeerSource::User });
+    swarm.handle(now, Input::PeersFound { addrs: &add.peers, source: PeerSource::User });
+    swarm.handle(now, Input::PeersFound { addrs: &add.addrs_of_link(), source: PeerSource::Link });
     let tiers: Vec<Vec<String>> = match add.trackers {
         true => add.magnet.trackers.iter().map(|tracker| vec![tracker.clone()]).collect(),
         false => Vec::new(),

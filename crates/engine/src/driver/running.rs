@@ -120,6 +120,8 @@ impl Running {
         }
         let addrs = std::mem::take(&mut running.driver.add.peers);
         running.company.swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::User });
+        let addrs = std::mem::take(&mut running.driver.add.peers_of_link);
+        running.company.swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::Link });
         if running.driver.add.kept_in.is_some() && !running.driver.add.metainfo.is_private() {
             let addrs = running.driver.keeper.earlier_peers();
             running.company.swarm.handle(now, Input::PeersFound { addrs, source: PeerSource::Earlier });

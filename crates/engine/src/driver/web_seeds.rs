@@ -140,8 +140,8 @@ impl WebSeeds {
         reason: &CloseReason,
         gave: bool,
     ) -> Option<Failed> {
-        if gave && let Some(seed) = self.seeds.get_mut(index) {
-            seed.failures = 0;
+        if gave {
+            self.of_the_same_host(index).for_each(|seed| seed.failures = 0);
         }
         match reason {
             CloseReason::WebSeed(error) => self.failed(now, index, error),
@@ -194,12 +194,32 @@ impl WebSeeds {
     }
 
     fn wait_at_least(&mut self, now: Time, index: usize, least: Duration) -> Option<Duration> {
-        let seed = self.seeds.get_mut(index)?;
-        let wait = (RETRY_MIN * 2u32.saturating_pow(seed.failures.min(16))).min(RETRY_MAX).max(least);
-        seed.failures = seed.failures.saturating_add(1);
-        seed.state = State::Due(now + wait);
+        // Whoever made the torrent may have named one host a hundred times, and not their own.
+        let failures = self.of_the_same_host(index).map(|seed| seed.failures).max()?;
+        let wait = (RETRY_MIN * 2u32.saturating_pow(failures.min(16))).min(RETRY_MAX).max(least);
+        for seed in self.of_the_same_host(index) {
+            seed.failures = failures.saturating_add(1);
+            if let State::Due(due) = &mut seed.state {
+                *due = (*due).max(now + wait);
+            }
+        }
+        self.seeds[index].state = State::Due(now + wait);
         Some(wait)
     }
+
+    /// The web seed and all others that are asked at the same host, whatever the port; none if there is no such web seed.
+    fn of_the_same_host(&mut self, index: usize) -> impl Iterator<Item = &mut WebSeed> {
+        let name = self.name(index);
+        let of = host(&name).to_owned();
+        self.seeds.iter_mut().filter(move |seed| host(&self::name(&seed.url)) == of)
+    }
+}
+
+/// The host of a name (scheme, host and port).
+fn host(name: &str) -> &str {
+    let rest = name.split_once("://").map_or(name, |(_, rest)| rest);
+    let port = rest.rsplit_once(":").filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    port.map_or(rest, |(host, _)| host)
 }
 
 impl Content for Files {
@@ -245,6 +265,35 @@ mod tests {
 
     fn broken() -> CloseReason {
         CloseReason::WebSeed(Box::new(WebSeedError::Short))
+    }
+
+    #[test]
+    fn a_host_that_fails_is_left_alone_under_all_its_urls() {
+        let urls: Vec<_> = (0..100).map(|n| format!("http://victim:{}/{n}", 80 + n % 2)).collect();
+        let mut urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+        urls.push("http://other/");
+        let mut seeds = web_seeds(1, &urls);
+        let (mut now, mut asked, mut other) = (Time::ZERO, 0, 0);
+        while now < at(300) {
+            let mut open = Vec::new();
+            while let Some((index, url)) = seeds.poll(now) {
+                *if url == "http://other/" { &mut other } else { &mut asked } += 1;
+                seeds.open(index, PeerKey(index as u64)).unwrap();
+                open.push(index);
+            }
+            for index in open {
+                seeds.closed(now, index, &broken(), false).unwrap();
+            }
+            now = seeds.deadline().unwrap();
+        }
+        assert!(asked <= MAX_WEB_SEEDS, "{asked}");
+        assert!(other > 3, "{other}");
+    }
+
+    #[test]
+    fn a_host_is_what_is_between_scheme_and_port() {
+        let names = ["http://a:80", "https://a:443", "http://[::1]:80", "http://a", "http://[::1]"];
+        assert_eq!(names.map(host), ["a", "a", "[::1]", "a", "[::1]"]);
     }
 
     #[test]

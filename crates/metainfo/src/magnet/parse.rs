@@ -26,7 +26,9 @@ pub(super) fn parse(link: &[u8]) -> Result<Magnet, MagnetError> {
     let (mut topics, mut hints) = (Topics::default(), Hints::default());
     for parameter in link[SCHEME.len()..].split(|&byte| byte == b'&') {
         let Some(equals) = parameter.iter().position(|&byte| byte == b'=') else { continue };
-        let Some(key) = known(&parameter[..equals]) else { continue };
+        // As links are written in the text of a web page.
+        let key = parameter[..equals].strip_prefix(b"amp;").unwrap_or(&parameter[..equals]);
+        let Some(key) = known(key) else { continue };
         let value = &parameter[equals + 1..];
         match unescaped(value, key == "dn") {
             Some(value) if key == "xt" => topics.take(&value)?,

@@ -268,6 +268,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(PeerSource::Tracker),
         Just(PeerSource::Dht),
         Just(PeerSource::Lsd),
+        Just(PeerSource::Link),
         Just(PeerSource::Pex)
     ];
     prop_oneof![

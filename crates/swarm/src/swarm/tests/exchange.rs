@@ -209,7 +209,7 @@ fn a_private_torrent_exchanges_nothing() {
     bench.says(PEER, hello(Some(6881), true));
     meet(&mut bench, [2]);
     assert_eq!(bench.says(PEER, pex(&[addr(9)])), []);
-    for source in [PeerSource::Dht, PeerSource::Lsd, PeerSource::Pex] {
+    for source in [PeerSource::Dht, PeerSource::Lsd, PeerSource::Pex, PeerSource::Link] {
         assert_eq!(bench.input(Input::PeersFound { addrs: &[addr(8)], source }), []);
     }
     let found = bench.input(Input::PeersFound { addrs: &[addr(8)], source: PeerSource::Tracker });
