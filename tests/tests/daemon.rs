@@ -184,6 +184,51 @@ fn torrents_are_added_listed_and_ordered_about() {
     daemon.end();
 }
 
+/// Two files, the second one longer than what is fetched ahead of a reader.
+const FILM: Sample = Sample { name: "film", layout: &[("a.txt", 1000), ("film.mkv", 24_000_000)] };
+
+#[test]
+fn files_are_read_while_they_are_downloaded() {
+    let home = Home::new(FILM);
+    let original = tempfile::tempdir().unwrap();
+    let film = std::fs::read(FILM.write(original.path()).unwrap().join("film.mkv")).unwrap();
+    let daemon = Daemon::start(&home, &["--max-down", "4M"]);
+    assert_eq!(daemon.add(&home.torrent, "").status, 201);
+    let id = hex(&home.info_hash);
+    // Nobody has it yet: what is missing is waited for.
+    let path = format!("/api/v1/torrents/{id}/files/1");
+    let refused = daemon.ask("GET", &path, "range: bytes=24000000-\r\n", b"");
+    refused.refused(416, "range");
+    assert_eq!(refused.header("content-range"), Some("bytes */24000000"));
+    daemon.get(&format!("/api/v1/torrents/{id}/files/2")).refused(404, "no_file");
+    drop(daemon);
+
+    let seed = home.fake_seed();
+    let daemon = Daemon::start(&home, &["--max-down", "4M", "--peer", &seed.addr.to_string()]);
+    assert_eq!(daemon.ask("DELETE", &format!("/api/v1/torrents/{id}"), "", b"").status, 204);
+    assert_eq!(daemon.add(&home.torrent, "").status, 201);
+    // As a player does: the end, then the middle.
+    for (range, expected) in
+        [("-1000", &film[23_999_000..]), ("12000000-12999999", &film[12_000_000..13_000_000])]
+    {
+        let answer = rawtorrent_tests::poll(std::time::Instant::now() + LIMIT, || {
+            let answer = daemon.ask("GET", &path, &format!("range: bytes={range}\r\n"), b"");
+            (answer.status != 409).then_some(answer)
+        })
+        .unwrap();
+        assert_eq!((answer.status, answer.header("content-type")), (206, Some("video/x-matroska")));
+        assert!(answer.body == expected, "{range}: {} bytes, others", answer.body.len());
+    }
+    let torrent = daemon.get(&format!("/api/v1/torrents/{id}")).json();
+    assert!(
+        torrent["done"].as_u64() < torrent["wanted"].as_u64(),
+        "it was read before all of it was there: {torrent}"
+    );
+    let peers = daemon.get(&format!("/api/v1/torrents/{id}/peers")).json();
+    assert_eq!(peers[0]["addr"], seed.addr.to_string());
+    daemon.end();
+}
+
 #[test]
 fn what_was_answered_is_there_after_a_kill() {
     let home = Home::new(small());
@@ -320,10 +365,11 @@ fn routes(daemon: &Daemon) -> Vec<(String, String)> {
     let mut routes = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
-            routes.push((method.to_uppercase(), path.replace("{id}", &"0".repeat(40))));
+            routes
+                .push((method.to_uppercase(), path.replace("{id}", &"0".repeat(40)).replace("{index}", "0")));
         }
     }
-    assert!(routes.len() >= 13, "{routes:?}");
+    assert!(routes.len() >= 15, "{routes:?}");
     routes
 }
 

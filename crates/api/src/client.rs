@@ -1,6 +1,6 @@
 //! A client of the API.
 
-use crate::{About, AddQuery, Added, BASE, File, ListQuery, Problem, TORRENT, Torrent, Torrents};
+use crate::{About, AddQuery, Added, BASE, File, ListQuery, Peer, Problem, TORRENT, Torrent, Torrents};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -113,6 +113,14 @@ impl Client {
     /// See [`Client::about`].
     pub async fn files(&self, id: &str) -> Result<Vec<File>, ClientError> {
         self.json(self.on(Method::GET, id, "/files")).await
+    }
+
+    /// The connections of a torrent that runs.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn peers(&self, id: &str) -> Result<Vec<Peer>, ClientError> {
+        self.json(self.on(Method::GET, id, "/peers")).await
     }
 
     /// Adds the torrent whose file holds `torrent`.

@@ -10,7 +10,7 @@ mod torrent;
 
 pub use client::{Changes, Client, ClientError, MAX_ANSWER};
 pub use problem::{PROBLEM_JSON, Problem};
-pub use torrent::{About, AddQuery, Added, File, Health, ListQuery, Order, State, Torrent, Torrents};
+pub use torrent::{About, AddQuery, Added, File, Health, ListQuery, Order, Peer, State, Torrent, Torrents};
 
 /// Where the API is, below the daemon's address.
 pub const BASE: &str = "/api/v1";

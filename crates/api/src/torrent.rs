@@ -203,6 +203,35 @@ pub struct File {
     pub padding: bool,
 }
 
+/// A connection with a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Peer {
+    /// Address and port of the far end.
+    pub addr: String,
+    /// Whether we dialed.
+    pub outgoing: bool,
+    /// What it calls itself; a stranger's words.
+    pub client: Option<String>,
+    /// We do not answer its requests.
+    pub am_choking: bool,
+    /// It has something that we want.
+    pub am_interested: bool,
+    /// It does not answer our requests.
+    pub peer_choking: bool,
+    /// We have something that it wants.
+    pub peer_interested: bool,
+    /// How many pieces it has.
+    pub pieces: u32,
+    /// Payload bytes per second from it, of late.
+    pub rate_down: u64,
+    /// Payload bytes per second to it, of late.
+    pub rate_up: u64,
+    /// Payload bytes from it.
+    pub downloaded: u64,
+    /// Payload bytes to it.
+    pub uploaded: u64,
+}
+
 /// Who answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct About {

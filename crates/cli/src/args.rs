@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Info(Id),
     /// List the files of a torrent of the daemon
     Files(Id),
+    /// List the peers of a torrent of the daemon
+    Peers(Id),
     /// Stop torrents of the daemon until they are resumed
     Pause(Ids),
     /// Go on with torrents of the daemon
@@ -463,7 +465,7 @@ impl Command {
             Command::Token(args) => args.json,
             Command::Add(args) => args.remote.json,
             Command::List(args) => args.remote.json,
-            Command::Info(args) | Command::Files(args) => args.remote.json,
+            Command::Info(args) | Command::Files(args) | Command::Peers(args) => args.remote.json,
             Command::Pause(args) | Command::Resume(args) | Command::Remove(args) => args.remote.json,
             Command::Create(_) | Command::Magnet(_) | Command::Session(_) | Command::Demo => false,
         }

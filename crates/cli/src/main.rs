@@ -80,6 +80,7 @@ fn run(line: &CommandLine) -> Exit {
         Command::List(args) => remote::list(args, &console),
         Command::Info(args) => remote::info(args, &console),
         Command::Files(args) => remote::files(args, &console),
+        Command::Peers(args) => remote::peers(args, &console),
         Command::Pause(args) => remote::pause(args, &console),
         Command::Resume(args) => remote::resume(args, &console),
         Command::Remove(args) => remote::remove(args, &console),

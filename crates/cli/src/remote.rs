@@ -1,4 +1,4 @@
-//! The commands that ask a daemon: `add`, `list`, `info`, `files`, `pause`, `resume`, `remove`.
+//! The commands that ask a daemon: `add`, `list`, `info`, `files`, `peers`, `pause`, `resume`, `remove`.
 
 use crate::args::{Add, Id, Ids, List, Remote};
 use crate::console::{Console, json_line};
@@ -117,6 +117,27 @@ pub(crate) fn files(args: &Id, console: &Console) -> Result<Exit, Failure> {
                     Size(file.length),
                     file.priority,
                     printable(&file.path)
+                ),
+            };
+            console.print(line)?;
+        }
+        Ok(Exit::Done)
+    })
+}
+
+pub(crate) fn peers(args: &Id, console: &Console) -> Result<Exit, Failure> {
+    let client = client(&args.remote)?;
+    runtime()?.block_on(async {
+        let torrent = find(&client, &args.torrent).await?;
+        for peer in client.peers(&torrent.id).await.map_err(told)? {
+            let line = match args.remote.json {
+                true => json_line(&peer),
+                false => format!(
+                    "{:<24}  {:>12}  {:>12}  {}\n",
+                    peer.addr,
+                    Rate(peer.rate_down),
+                    Rate(peer.rate_up),
+                    printable(peer.client.as_deref().unwrap_or("-"))
                 ),
             };
             console.print(line)?;

@@ -148,6 +148,11 @@ impl Board {
         Some(files.enumerate().map(file).collect())
     }
 
+    /// What a torrent is made of.
+    pub(crate) fn metainfo(&self, info_hash: InfoHash) -> Option<Arc<Metainfo>> {
+        self.inner().torrents.get(&key(info_hash)).map(|row| row.metainfo.clone())
+    }
+
     pub(crate) fn revision(&self) -> u64 {
         self.inner().revision
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod list;
 pub(crate) mod orders;
+pub(crate) mod stream;
 
 use crate::access::Access;
 use crate::audit::Audit;
@@ -41,6 +42,8 @@ pub const ROUTES: &[(&str, &str, Option<Scope>)] = &[
     ("GET", "/api/v1/torrents/{id}", Some(Scope::Read)),
     ("DELETE", "/api/v1/torrents/{id}", Some(Scope::Manage)),
     ("GET", "/api/v1/torrents/{id}/files", Some(Scope::Read)),
+    ("GET", "/api/v1/torrents/{id}/files/{index}", Some(Scope::Read)),
+    ("GET", "/api/v1/torrents/{id}/peers", Some(Scope::Read)),
     ("POST", "/api/v1/torrents/{id}/pause", Some(Scope::Manage)),
     ("POST", "/api/v1/torrents/{id}/resume", Some(Scope::Manage)),
 ];
@@ -57,6 +60,7 @@ pub(crate) struct State {
     pub(crate) orders: Arc<Semaphore>,
     pub(crate) uploads: Semaphore,
     pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) streams: Arc<Semaphore>,
     pub(crate) closing: watch::Receiver<bool>,
 }
 
@@ -72,6 +76,8 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/v1/torrents", get(list::torrents).post(orders::add))
         .route("/api/v1/torrents/{id}", get(list::torrent).delete(orders::remove))
         .route("/api/v1/torrents/{id}/files", get(list::files))
+        .route("/api/v1/torrents/{id}/files/{index}", get(stream::file))
+        .route("/api/v1/torrents/{id}/peers", get(stream::peers))
         .route("/api/v1/torrents/{id}/pause", post(orders::pause))
         .route("/api/v1/torrents/{id}/resume", post(orders::resume))
         .method_not_allowed_fallback(not_so)
@@ -97,7 +103,7 @@ pub(crate) fn needs(method: &Method, path: &str) -> Result<Option<Scope>, Refusa
     info(title = "rawtorrent", license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")),
     paths(
         health, ready, about, openapi, metrics::metrics, events::events, list::torrents, list::torrent, list::files,
-        orders::add, orders::remove, orders::pause, orders::resume
+        stream::file, stream::peers, orders::add, orders::remove, orders::pause, orders::resume
     ),
     components(schemas(api::Problem)),
     modifiers(&Token)

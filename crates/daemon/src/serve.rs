@@ -5,6 +5,7 @@ use crate::audit::Audit;
 use crate::board::{Board, LOOK_EVERY};
 use crate::events::MAX_LISTENERS;
 use crate::guard::guard;
+use crate::routes::stream::MAX_STREAMS;
 use crate::routes::{self, MAX_ORDERS, MAX_UPLOADS, State};
 use crate::{Error, Tokens};
 use axum::Router;
@@ -144,6 +145,7 @@ impl Daemon {
             orders: Arc::new(Semaphore::new(MAX_ORDERS)),
             uploads: Semaphore::new(MAX_UPLOADS),
             listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             closing: closing.clone(),
         });
         let clients = Arc::new(Semaphore::new(MAX_CLIENTS));

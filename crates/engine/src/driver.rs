@@ -236,6 +236,8 @@ impl Calls {
             tokio::select! {
                 request = self.requests.recv(), if attended => match request {
                     Some(Request::Stop) => return,
+                    // Who asks is told that it does not run.
+                    Some(other) => drop(other),
                     None => attended = false,
                 },
                 () = &mut self.closed => return,

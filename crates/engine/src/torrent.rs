@@ -1,10 +1,12 @@
 //! A handle on one torrent.
 
 use crate::stats::Finished;
-use crate::{AddTorrent, Priority, SeedGoal, TorrentError, TorrentStats};
+use crate::{AddTorrent, PeerStats, Priority, SeedGoal, TorrentError, TorrentStats};
 use std::net::SocketAddr;
-use tokio::sync::{mpsc, watch};
-use types::InfoHash;
+use std::ops::Range;
+use storage::TorrentDisk;
+use tokio::sync::{mpsc, oneshot, watch};
+use types::{InfoHash, Lengths};
 
 /// A handle on one torrent of an engine. Cheap to clone; dropping it changes nothing.
 #[derive(Clone, Debug)]
@@ -45,9 +47,17 @@ impl Wishes {
 }
 
 /// What a handle asks of the task that drives the torrent.
-#[derive(Clone, Copy, Debug)]
 pub(crate) enum Request {
     Stop,
+    /// Where it can be read.
+    Read(oneshot::Sender<(TorrentDisk, Lengths)>),
+    /// Its connections.
+    Peers(oneshot::Sender<Vec<PeerStats>>),
+    /// Some pieces are wanted first, and others are not any more.
+    Hurry {
+        before: Range<u32>,
+        wanted: Range<u32>,
+    },
 }
 
 /// What that task publishes.
@@ -124,8 +134,8 @@ impl Torrent {
     /// # Errors
     /// State could not be saved, or something had gone wrong before.
     pub async fn stop(&self) -> Result<(), TorrentError> {
-        // Full: it has been asked already. Closed: it has ended already.
-        let _ = self.requests.try_send(Request::Stop);
+        // Closed: it has ended already.
+        let _ = self.requests.send(Request::Stop).await;
         self.wait_stopped().await
     }
 }

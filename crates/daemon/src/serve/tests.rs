@@ -32,6 +32,7 @@ impl Served {
             orders: Arc::new(Semaphore::new(MAX_ORDERS)),
             uploads: Semaphore::new(MAX_UPLOADS),
             listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             closing: closing.clone(),
         });
         let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
@@ -128,6 +129,11 @@ async fn what_has_no_room_is_told_so() {
     let listeners = all(&state.listeners, MAX_LISTENERS);
     assert_eq!(status(&served.ask(&get("/api/v1/events", "")).await), "503");
     drop(listeners);
+    let streams = all(&state.streams, MAX_STREAMS);
+    let file = format!("/api/v1/torrents/{}/files/0", "0".repeat(40));
+    assert_eq!(status(&served.ask(&get(&file, "")).await), "503");
+    drop(streams);
+    assert_eq!(status(&served.ask(&get(&file, "")).await), "404");
     assert_eq!(state.uploads.available_permits(), MAX_UPLOADS);
     // A stream of events ends with the daemon.
     let mut stream = served.connect().await;

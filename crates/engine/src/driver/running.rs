@@ -1,5 +1,6 @@
 //! The main loop: hear of one thing, tell the brain, do what it says.
 
+mod answers;
 mod full;
 mod wishes;
 
@@ -16,7 +17,6 @@ use crate::scrub::Scrubbed;
 use crate::stats::{Counters, Finished};
 use crate::steward::Seat;
 use crate::tape::{Brain, Ears, Tape};
-use crate::torrent::Request;
 use crate::{AddTorrent, Metainfo, TorrentError, TorrentState, TorrentStats};
 use full::Full;
 use net::conn::Command;
@@ -153,7 +153,11 @@ impl Running {
                 Some(Ok(announced)) = self.company.announces.join_next() => self.company.on_announced(announced),
                 (addrs, source) = self.company.scouts.found() => self.company.on_found(&addrs, source),
                 request = self.calls.requests.recv(), if !self.unattended => match request {
-                    Some(Request::Stop) => break Ok(()),
+                    Some(request) => {
+                        if let Some(end) = self.on_request(request) {
+                            break end;
+                        }
+                    }
                     None => self.unattended = true,
                 },
                 () = &mut self.calls.closed => break Ok(()),

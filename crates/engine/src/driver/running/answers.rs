@@ -1,0 +1,45 @@
+//! What the owner asks of a torrent that runs.
+
+use super::{End, Running};
+use crate::reading::{PeerStats, deadlines};
+use crate::torrent::Request;
+use swarm::Input;
+
+impl Running {
+    /// Does or answers what is asked; says so if the torrent is to end. Who asked and does not listen any more misses nothing.
+    pub(super) fn on_request(&mut self, request: Request) -> Option<End> {
+        match request {
+            Request::Stop => return Some(Ok(())),
+            Request::Read(reply) => drop(reply.send((self.driver.disk.clone(), self.driver.lengths))),
+            Request::Peers(reply) => drop(reply.send(self.peers())),
+            Request::Hurry { before, wanted } => {
+                let now = self.now();
+                for (piece, at) in deadlines(before, wanted, now) {
+                    if let Some(piece) = self.driver.lengths.piece(piece) {
+                        self.company.swarm.handle(now, Input::SetDeadline { piece, at });
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn peers(&self) -> Vec<PeerStats> {
+        let peers = self.company.swarm.peers(self.now());
+        let told = peers.map(|peer| PeerStats {
+            addr: peer.addr,
+            outgoing: peer.outgoing,
+            client: peer.client.map(str::to_owned),
+            am_choking: peer.am_choking,
+            am_interested: peer.am_interested,
+            peer_choking: peer.peer_choking,
+            peer_interested: peer.peer_interested,
+            pieces: peer.pieces,
+            rate_down: peer.rate_down,
+            rate_up: peer.rate_up,
+            downloaded: peer.downloaded,
+            uploaded: peer.uploaded,
+        });
+        told.collect()
+    }
+}
