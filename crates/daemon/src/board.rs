@@ -150,7 +150,7 @@ impl Board {
 
     /// What a torrent is made of.
     pub(crate) fn metainfo(&self, info_hash: InfoHash) -> Option<Arc<Metainfo>> {
-        self.inner().torrents.get(&key(info_hash)).map(|row| row.metainfo.clone())
+        self.inner().torrents.get(&key(info_hash)).and_then(|row| row.metainfo.clone())
     }
 
     pub(crate) fn revision(&self) -> u64 {
