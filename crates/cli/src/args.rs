@@ -1,5 +1,6 @@
 //! The command line, defined once: help, environment variables and checks all come from here.
 
+mod config;
 mod dht;
 pub(crate) mod keep;
 mod kept;
@@ -10,6 +11,7 @@ mod scrape;
 use crate::select::Selection;
 use crate::units;
 use clap::builder::Resettable;
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use engine::DhtSettings;
 use engine::events::Filter;
@@ -18,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use config::template;
 pub(crate) use dht::{Action, Dht, Options as DhtOptions, Put, hex32};
 pub(crate) use kept::{Client, Doctor, Export, Import, State};
 pub(crate) use remote::{Add, Daemon, Id, Ids, List, Remote, Token, TokenAction};
@@ -411,7 +414,12 @@ impl CommandLine {
             let command = command.mut_args(without_unset_variable);
             command.mut_subcommands(|command| command.mut_args(without_unset_variable))
         });
-        CommandLine::from_arg_matches(&command.try_get_matches()?)
+        let line = CommandLine::from_arg_matches(&command.clone().try_get_matches()?)?;
+        let Command::Daemon(daemon) = &line.command else { return Ok(line) };
+        // What the file says are defaults: so the line is read again, with them.
+        let wrong = |what| CommandLine::command().error(ErrorKind::ValueValidation, what);
+        let config = config::read(daemon.config.as_deref()).map_err(wrong)?;
+        CommandLine::from_arg_matches(&config::with(command, &config).try_get_matches()?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `daemon`: a session that is kept, behind an API.
 
-use crate::args::Daemon as Args;
+use crate::args::{Daemon as Args, template};
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::{interrupt, transfer};
@@ -10,6 +10,10 @@ use serde_json::json;
 use std::sync::Arc;
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Exit, Failure> {
+    if args.print_config {
+        console.print(template())?;
+        return Ok(Exit::Done);
+    }
     let Some(state_dir) = args.session.state_dir() else {
         let message = "there is no home to keep state in; choose a folder (--state-dir)";
         return Err(Failure::new(kind::STARTUP, message));

@@ -28,6 +28,12 @@ pub(crate) struct Daemon {
     /// A name by which the API may be called, beside localhost and addresses; may be repeated
     #[arg(long, value_name = "NAME", value_delimiter = ' ', env = "RAWTORRENT_ALLOW_HOST")]
     pub(crate) allow_host: Vec<String>,
+    /// The file that says what no flag and no variable says [default: $XDG_CONFIG_HOME/rawtorrent/config.toml]
+    #[arg(long, value_name = "FILE", env = "RAWTORRENT_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print such a file, with every setting in it and what it is for, and do nothing else
+    #[arg(long, env = "RAWTORRENT_PRINT_CONFIG", value_parser = switch)]
+    pub(crate) print_config: bool,
     #[command(flatten)]
     pub(crate) session: Session,
 }
