@@ -62,7 +62,8 @@ fn read_bounded(path: &Path) -> io::Result<String> {
 /// It is no TOML, or has keys or values that mean nothing.
 fn parse(text: &str) -> Result<Config, String> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        let before = error.span().map_or(0, |span| span.start.min(text.len()));
+        let line = 1 + text.as_bytes()[..before].iter().filter(|&&byte| byte == b'\n').count();
         format!("line {line}: {}", error.message().lines().next().unwrap_or_default())
     })?;
     let known: Vec<String> = options().iter().map(key).collect();
