@@ -359,6 +359,12 @@ pub(crate) struct Session {
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ' ', env = "RAWTORRENT_DHT_BOOTSTRAP")]
     #[arg(value_parser = dht::host_port)]
     pub(crate) dht_bootstrap: Vec<String>,
+    /// Ask in the DHT and answer nobody (BEP 43)
+    #[arg(long, env = "RAWTORRENT_DHT_READ_ONLY", value_parser = switch)]
+    pub(crate) dht_read_only: bool,
+    /// Keep nodes of the DHT out whose ids do not fit their addresses (BEP 42)
+    #[arg(long, env = "RAWTORRENT_DHT_ENFORCE_IDS", value_parser = switch)]
+    pub(crate) dht_enforce_ids: bool,
     /// Neither tell peers of other peers nor hear of others from them
     #[arg(long, env = "RAWTORRENT_NO_PEX", value_parser = switch)]
     pub(crate) no_pex: bool,
@@ -487,7 +493,8 @@ impl Session {
             [] => dht::WELL_KNOWN.map(String::from).into(),
             given => given.to_vec(),
         };
-        (!self.no_dht).then_some(DhtSettings { bootstrap })
+        let (read_only, enforce_ids) = (self.dht_read_only, self.dht_enforce_ids);
+        (!self.no_dht).then_some(DhtSettings { bootstrap, read_only, enforce_ids })
     }
 
     /// The folder for resume state, given or default.

@@ -11,6 +11,10 @@ pub(crate) const CUSTOMARY_PORTS: std::ops::RangeInclusive<u16> = 6881..=6889;
 pub struct DhtSettings {
     /// Nodes to begin with while hardly any other is known, `host:port` each. Empty: those that peers and torrents name.
     pub bootstrap: Vec<String>,
+    /// Whether it asks and answers nobody (BEP 43), as one does whom others cannot reach.
+    pub read_only: bool,
+    /// Whether nodes whose ids do not fit their addresses (BEP 42) are kept out of tables and lookups.
+    pub enforce_ids: bool,
 }
 
 /// Settings of an engine; they do not change while it runs.

@@ -57,7 +57,7 @@ impl Host {
         kept: Option<InStore>,
     ) -> Result<Host, Error> {
         let mut driver =
-            bind(listens).map_err(|err| Error::Start(format!("no socket for the DHT: {err}")))?;
+            bind(settings, listens).map_err(|err| Error::Start(format!("no socket for the DHT: {err}")))?;
         let ports = listen::ports(&driver.local_addrs().collect::<Vec<_>>());
         let (saved, now) = (Saved::open(state_dir, kept), driver.now());
         if let Some(table) = saved.as_ref().and_then(|saved| saved.load())
@@ -202,13 +202,15 @@ fn saved_nodes(node: &Node, now: Time) -> usize {
 }
 
 /// A socket of each family that we listen on, on the same port; on another port for both if that is taken.
-fn bind(listens: &[SocketAddr]) -> io::Result<Driver> {
+fn bind(settings: &DhtSettings, listens: &[SocketAddr]) -> io::Result<Driver> {
     let first = |is_v4: bool| listens.iter().find(|addr| addr.is_ipv4() == is_v4).copied();
     let (v4, v6) = (first(true), first(false));
     // Others must not guess it.
     let seed = getrandom::u64().map_err(io::Error::other)?;
     let make = |now| {
-        let config = Config { v4: v4.is_some(), v6: v6.is_some(), ..Config::default() };
+        let DhtSettings { read_only, enforce_ids, .. } = *settings;
+        let config =
+            Config { v4: v4.is_some(), v6: v6.is_some(), read_only, enforce_ids, ..Config::default() };
         Node::new(config, seed, now)
     };
     let mut addrs: Vec<_> = v4.into_iter().chain(v6).collect();
@@ -255,12 +257,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_only_reads_answers_nobody() {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 0));
+        let answers = |read_only| {
+            let settings = DhtSettings { read_only, ..DhtSettings::default() };
+            let mut driver = bind(&settings, &[addr]).unwrap();
+            let now = driver.now();
+            let ping = b"d1:ad2:id20:aaaaaaaaaaaaaaaaaaaae1:q4:ping1:t2:xy1:y1:qe";
+            driver.node().handle(now, Input::Datagram { from: ([80, 1, 1, 1], 1).into(), bytes: ping });
+            std::iter::from_fn(|| driver.node().poll_output()).any(|out| matches!(out, Output::Send { .. }))
+        };
+        assert_eq!([false, true].map(answers), [true, false]);
+    }
+
+    #[tokio::test]
     async fn the_node_answers_while_its_table_is_saved() {
         let (dir, addr) = (tempfile::tempdir().unwrap(), SocketAddr::from(([127, 0, 0, 1], 0)));
         // Who writes there waits for somebody to read.
         let pipe = dir.path().join("dht.new");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let settings = DhtSettings { bootstrap: Vec::new() };
+        let settings = DhtSettings::default();
         let mut host = Host::open(&settings, &[addr], dir.path(), None).unwrap();
         host.save_at = Instant::now();
         let (node, dht) = (host.driver.local_addrs().next().unwrap(), host.dht());
