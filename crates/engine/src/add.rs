@@ -22,6 +22,8 @@ pub struct AddTorrent {
     pub(crate) peers: Vec<SocketAddr>,
     /// Those of the magnet link.
     pub(crate) peers_of_link: Vec<SocketAddr>,
+    /// Those of its names that are still to be looked up.
+    pub(crate) names_of_link: Vec<(String, u16)>,
     pub(crate) trackers: bool,
     /// A link named the trackers.
     pub(crate) by_link: bool,
@@ -63,6 +65,7 @@ impl AddTorrent {
             sequential: false,
             peers: Vec::new(),
             peers_of_link: Vec::new(),
+            names_of_link: Vec::new(),
             trackers: true,
             by_link: false,
             web_seeds: true,

@@ -7,12 +7,16 @@ use crate::driver::Handover;
 use crate::tape::Tape;
 use crate::torrent::Request;
 use crate::{AddTorrent, TorrentError};
+use metainfo::magnet::{Host, HostPort};
 use metainfo::{Magnet, Metainfo};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 use types::InfoHash;
+
+/// How many of a link's peers are looked up that it gives by name; further ones are passed over.
+const MAX_NAMED_PEERS: usize = 16;
 
 /// A magnet link whose metadata is to be fetched, and what is to be done with it.
 #[derive(Clone, Debug)]
@@ -65,9 +69,18 @@ impl AddMagnet {
         self
     }
 
+    /// Hosts and ports where the link says that peers are.
+    pub(crate) fn names_of_link(&self) -> impl Iterator<Item = (String, u16)> + '_ {
+        let name = |peer: &HostPort| match &peer.host {
+            Host::Name(name) => Some((name.clone(), peer.port)),
+            Host::Ip(_) => None,
+        };
+        self.magnet.peers.iter().filter_map(name).take(MAX_NAMED_PEERS)
+    }
+
     /// Where the link says that peers are, as far as it says so in numbers. It may be a stranger's word.
     pub(crate) fn addrs_of_link(&self) -> Vec<SocketAddr> {
-        self.magnet.peers.iter().filter_map(metainfo::magnet::HostPort::addr).collect()
+        self.magnet.peers.iter().filter_map(HostPort::addr).collect()
     }
 }
 
@@ -161,6 +174,10 @@ impl Fetched {
         let mut torrent =
             AddTorrent::new(metainfo, dir).files(selected).peers(add.peers.clone()).trackers(add.trackers);
         torrent.peers_of_link = add.addrs_of_link();
+        // Otherwise they were looked up while the metadata was.
+        if handover.is_none() {
+            torrent.names_of_link = add.names_of_link().collect();
+        }
         torrent.by_link = true;
         torrent.tape = add.tape;
         torrent.handover = Slot::new(handover);

@@ -43,7 +43,7 @@ const UNREACHED: &[&str] = &[
     "engine::dht::MAX_NAMED_NODES",
     "engine::dials::MAX_REMEMBERED",
     "engine::driver/farewell::END_DEADLINE",
-    "engine::driver/fetching::MAX_NAMED_PEERS",
+    "engine::magnet::MAX_NAMED_PEERS",
     "engine::driver/fetching::LOOKUP_TIMEOUT",
     "engine::driver/peers::PEER_QUEUE",
     "engine::driver/web_seeds::RETRY_MAX",

@@ -24,8 +24,6 @@ use types::{PeerId, Time};
 
 /// How often numbers are published at most.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
-/// How many of a link's peers are looked up that it gives by name; further ones are passed over.
-const MAX_NAMED_PEERS: usize = 16;
 /// How long one look-up may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// What trackers are told to be missing while nobody knows: not nothing, or they would take us for a seed.
@@ -260,13 +258,7 @@ fn company(shared: Arc<Shared>, add: &AddMagnet, peer_id: PeerId) -> Company {
     let named = Named { tiers: &tiers, by_link: true };
     let mut company = Company::nobody(shared, info_hash, peer_id, swarm, limits, named, wants);
     company.scouts.set_privacy(Privacy::Unknown);
-    for HostPort { host, port } in &add.magnet.peers {
-        if let Host::Name(name) = host
-            && company.jobs.len() < MAX_NAMED_PEERS
-        {
-            company.jobs.spawn(look_up(name.clone(), *port));
-        }
-    }
+    company.look_up(add.names_of_link());
     company
 }
 
@@ -285,10 +277,16 @@ impl Company {
     }
 }
 
-/// The addresses of a peer that is given by name; none if it has none.
-async fn look_up(name: String, port: u16) -> Done {
-    let found = tokio::time::timeout(LOOKUP_TIMEOUT, net::bind::look_up((&*name, port))).await;
-    Done::LookedUp(found.ok().and_then(Result::ok).unwrap_or_default())
+impl Company {
+    /// Peers that are given by name are dialed when it is known where they are.
+    pub(super) fn look_up(&mut self, names: impl IntoIterator<Item = (String, u16)>) {
+        for (name, port) in names {
+            self.jobs.spawn(async move {
+                let found = tokio::time::timeout(LOOKUP_TIMEOUT, net::bind::look_up((&*name, port))).await;
+                Done::LookedUp(found.ok().and_then(Result::ok).unwrap_or_default())
+            });
+        }
+    }
 }
 
 /// The torrent that the metadata, whose hash is right, and the link make.

@@ -122,6 +122,8 @@ impl Running {
         running.company.swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::User });
         let addrs = std::mem::take(&mut running.driver.add.peers_of_link);
         running.company.swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::Link });
+        let names = std::mem::take(&mut running.driver.add.names_of_link);
+        running.company.look_up(names);
         if running.driver.add.kept_in.is_some() && !running.driver.add.metainfo.is_private() {
             let addrs = running.driver.keeper.earlier_peers();
             running.company.swarm.handle(now, Input::PeersFound { addrs, source: PeerSource::Earlier });
