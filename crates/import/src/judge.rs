@@ -66,7 +66,7 @@ impl Have {
     }
 
     /// Holds the claims against what the torrent's files look like (`None`: not there). `written` is when the client wrote
-    /// them down, in seconds since 1970: what was changed later it knows nothing of.
+    /// them down, in nanoseconds since 1970: what was changed later it knows nothing of.
     pub fn judge(&self, metainfo: &Metainfo, looks: &[Option<Look>], written: i64) -> Judged {
         let (files, lengths) = (metainfo.files(), metainfo.lengths());
         let look = |file: usize| looks.get(file).copied().flatten();
@@ -93,7 +93,7 @@ impl Have {
             let evidence = self.files.get(number).copied().unwrap_or_default();
             judged.trusted[number] = look.size == file.length
                 && claims_all_of(number)
-                && look.mtime_nanos.div_euclid(NANOS) <= written
+                && look.mtime_nanos < written
                 && evidence.agrees(look);
         }
         for piece in lengths.pieces() {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn judge(have: &Have, looks: &[Option<Look>]) -> Judged {
-        have.judge(&metainfo(), looks, 1000)
+        have.judge(&metainfo(), looks, 1000 * NANOS)
     }
 
     fn trusted(judged: &Judged) -> &[bool] {

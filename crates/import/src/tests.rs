@@ -330,7 +330,7 @@ fn what_was_chosen_is_taken_over() {
 }
 
 fn judge(have: &Have, state: &State) -> crate::Judged {
-    have.judge(&Metainfo::parse(&torrent()).unwrap(), &state.looks, WRITTEN)
+    have.judge(&Metainfo::parse(&torrent()).unwrap(), &state.looks, WRITTEN * 1_000_000_000)
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn what_is_complete_is_believed_and_the_rest_hashed() {
             );
         }
         let mut changed = State::complete();
-        changed.looks[0] = Some(Look { size: SIZES[0], mtime_nanos: (WRITTEN + 1) * 1_000_000_000 });
+        changed.looks[0] = Some(Look { size: SIZES[0], mtime_nanos: WRITTEN * 1_000_000_000 + 1 });
         let judged = judge(&read_one(client, &State::complete()).have, &changed);
         assert_eq!((judged.believed, judged.trusted), (3, vec![false, true, true]), "{}", client.name);
     }

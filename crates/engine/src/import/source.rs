@@ -150,7 +150,7 @@ impl Source {
         found.map(Box::new)
     }
 
-    /// When the client wrote down what it claims of a torrent, in seconds since 1970.
+    /// When the client wrote down what it claims of a torrent, in nanoseconds since 1970.
     pub(super) fn written(&self, id: &str) -> i64 {
         let file = match (&self.kind, self.client) {
             (Kind::Database(_), _) => self.dir.clone(),
@@ -159,7 +159,9 @@ impl Source {
             (_, Client::Rtorrent) => self.dir.join(format!("{id}.torrent.libtorrent_resume")),
             _ => self.dir.join(format!("{id}.fastresume")),
         };
-        fs::metadata(file).map_or(0, |found| found.mtime())
+        let nanos =
+            |found: fs::Metadata| found.mtime().checked_mul(1_000_000_000)?.checked_add(found.mtime_nsec());
+        fs::metadata(file).ok().and_then(nanos).unwrap_or(0)
     }
 
     /// What the client puts behind the names of files that are not complete.
