@@ -43,13 +43,7 @@ enum Bound {
 const HIDDEN: &str = "1,000 hostile nodes of one /24 around a torrent: share of lookups that found its peer";
 
 const BARS: &[Bar] = &[
-    bar(
-        "chaos: violations, and seeds that differ",
-        "chaos --twice",
-        (2000, 10_000),
-        |_| Some(0.0),
-        AtMost(0.0),
-    ),
+    completes("chaos: violations, and seeds that differ", "chaos --twice", (2000, 10_000)),
     bar("flash crowd of 100: last completion over the bound", "", (20, 20), ratio, AtMost(1.15)),
     bar("slow seed: copies sent", "slow-seed", (3, 20), |v| v["seed_sent"].as_f64(), AtMost(1.6)),
     bar(
@@ -70,45 +64,9 @@ const BARS: &[Bar] = &[
             AtMost(1.1),
         )
     },
-    Bar {
-        then: &[
-            ("liars that spoiled two pieces and were not banned", spared_liars, AtMost(0.0)),
-            ("most pieces in vain, for each liar that a peer met", failed_per_liar, AtMost(2.0)),
-        ],
-        ..bar(
-            "poisoned by 1 of 20: honest peers banned",
-            "poisoned --liars 1",
-            (10, 100),
-            honest_bans,
-            AtMost(0.0),
-        )
-    },
-    Bar {
-        then: &[
-            ("liars that spoiled two pieces and were not banned", spared_liars, AtMost(0.0)),
-            ("most pieces in vain, for each liar that a peer met", failed_per_liar, AtMost(2.0)),
-        ],
-        ..bar(
-            "poisoned by 5 of 20: honest peers banned",
-            "poisoned --liars 5",
-            (10, 100),
-            honest_bans,
-            AtMost(0.0),
-        )
-    },
-    Bar {
-        then: &[
-            ("liars that spoiled two pieces and were not banned", spared_liars, AtMost(0.0)),
-            ("most pieces in vain, for each liar that a peer met", failed_per_liar, AtMost(2.0)),
-        ],
-        ..bar(
-            "poisoned by 10 of 20: honest peers banned",
-            "poisoned --liars 10",
-            (10, 100),
-            honest_bans,
-            AtMost(0.0),
-        )
-    },
+    poisoned("poisoned by 1 of 20: honest peers banned", "poisoned --liars 1"),
+    poisoned("poisoned by 5 of 20: honest peers banned", "poisoned --liars 5"),
+    poisoned("poisoned by 10 of 20: honest peers banned", "poisoned --liars 10"),
     bar(
         "a film: seconds that it stood still",
         "streaming",
@@ -120,27 +78,13 @@ const BARS: &[Bar] = &[
         over: Some(""),
         ..bar("flash crowd of 1,000: its ratio over that of 100", "--peers 1000", (0, 5), ratio, AtMost(1.1))
     },
-    bar(
+    completes(
         "peers that come and go: swarms that broke a rule or did not complete",
         "steady --peers 30 --size 20M",
         (5, 20),
-        |_| Some(0.0),
-        AtMost(0.0),
     ),
-    bar(
-        "lines from a quarter to four times: the same",
-        "heterogeneous --peers 30 --size 20M",
-        (5, 20),
-        |_| Some(0.0),
-        AtMost(0.0),
-    ),
-    bar(
-        "a network that falls apart: the same",
-        "partition --peers 30 --size 20M",
-        (5, 20),
-        |_| Some(0.0),
-        AtMost(0.0),
-    ),
+    completes("lines from a quarter to four times: the same", "heterogeneous --peers 30 --size 20M", (5, 20)),
+    completes("a network that falls apart: the same", "partition --peers 30 --size 20M", (5, 20)),
     Bar {
         over: Some("--peers 1000"),
         then: &[("its memory in GiB", memory, AtMost(8.0))],
@@ -174,6 +118,21 @@ const BARS: &[Bar] = &[
 
 const fn bar(what: &'static str, args: &'static str, runs: (u32, u32), number: Read, bound: Bound) -> Bar {
     Bar { what, args, runs, number, over: None, bound, then: &[] }
+}
+
+/// The command fails if anything is wrong, and there is no number to be read then.
+const fn completes(what: &'static str, args: &'static str, runs: (u32, u32)) -> Bar {
+    bar(what, args, runs, |_| Some(0.0), AtMost(0.0))
+}
+
+const fn poisoned(what: &'static str, args: &'static str) -> Bar {
+    Bar {
+        then: &[
+            ("liars that spoiled two pieces and were not banned", spared_liars, AtMost(0.0)),
+            ("most pieces in vain, for each liar that a peer met", failed_per_liar, AtMost(2.0)),
+        ],
+        ..bar(what, args, (10, 100), honest_bans, AtMost(0.0))
+    }
 }
 
 fn ratio(summary: &Value) -> Option<f64> {

@@ -285,12 +285,6 @@ struct Text<'a> {
     title: String,
 }
 
-impl Text<'_> {
-    fn memory(&self) -> Size {
-        Size(peak_memory())
-    }
-}
-
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Summary { first, median, p95, last, bound, ratio, fairness, wasted, .. } = self.summary;
@@ -334,7 +328,7 @@ impl Display for Text<'_> {
             f,
             "  simulated  {virt:.0} s in {real:.1} s, {} events, {} of memory at most",
             grouped(events),
-            self.memory()
+            Size(peak_memory())
         )?;
         if let [run] = &runs[..] {
             writeln!(f, "  seed       {} (digest {})", run.seed, run.digest)?;

@@ -46,10 +46,11 @@ impl Drop for Scrubbed {
 }
 
 impl Scrub {
-    /// The next piece, and whose it is: each torrent has one, then it is another's turn.
+    /// The next piece, and whose it is: each torrent has one, then it is another's turn. Who has none left begins again.
     fn next(&self) -> Option<(TorrentDisk, PieceIndex)> {
         let mut turns = lock(&self.0);
-        for _ in 0..turns.len() {
+        // Twice, since all may be at their end.
+        for _ in 0..2 * turns.len() {
             let mut turn = turns.pop_front()?;
             let found = turn.disk.next_verified(turn.next);
             turn.next = found.map_or(PieceIndex::new(0), |piece| PieceIndex::new(piece.get() + 1));
@@ -60,11 +61,6 @@ impl Scrub {
             }
         }
         None
-    }
-
-    /// Whether a torrent that is there has a piece, now that those that were done begin again.
-    fn has_some(&self) -> bool {
-        lock(&self.0).iter().any(|turn| turn.disk.next_verified(turn.next).is_some())
     }
 }
 
@@ -81,7 +77,6 @@ pub(crate) async fn run(shared: Arc<Shared>, rate: u64) {
                     let _ = disk.scrub(piece).await;
                     took(read, rate)
                 }
-                None if shared.scrub.has_some() => Duration::ZERO,
                 None => NOTHING_TO_DO,
             };
             tokio::time::sleep_until(began + pause).await;

@@ -1,0 +1,76 @@
+//! What a peer is told when it connects.
+
+use super::*;
+
+#[test]
+fn says_what_it_has_first_and_then_who_it_is() {
+    let mut some = Bitfield::new(PIECES);
+    some.insert(PieceIndex::new(3));
+    let bitfield = Message::Bitfield(some.as_bytes().to_vec().into());
+    let plain = Reserved::NONE;
+    let full = Message::Bitfield(Bitfield::full(PIECES).as_bytes().to_vec().into());
+    for (have, reserved, first) in [
+        (Bitfield::new(PIECES), FAST, Some(Message::HaveNone)),
+        (Bitfield::new(PIECES), plain, None),
+        (some.clone(), FAST, Some(bitfield.clone())),
+        (some, plain, Some(bitfield)),
+        (Bitfield::full(PIECES), FAST, Some(Message::HaveAll)),
+        (Bitfield::full(PIECES), plain, Some(full)),
+    ] {
+        let mut bench = Bench::new(have, Config { client: "rawtorrent".into(), ..Config::default() });
+        bench.outputs();
+        let out = sent(&bench.connect(PEER, reserved));
+        if let Some(first) = &first {
+            assert_eq!(out[0], *first);
+        }
+        if reserved == FAST {
+            let Some(Message::Extended { id: 0, payload }) = out.last() else { panic!("{out:?}") };
+            let hello = ext::Handshake::decode(payload).unwrap();
+            assert_eq!(hello.client.as_deref(), Some("rawtorrent"));
+            assert_eq!(hello.reqq, Some(Config::default().reqq));
+            assert_eq!(hello.yourip, Some(addr(1).ip()));
+        }
+        assert_eq!(out.len(), usize::from(first.is_some()) + usize::from(reserved == FAST));
+    }
+}
+
+#[test]
+fn a_peer_hears_where_our_node_is_in_its_own_family() {
+    let reserved = Reserved::NONE.with_dht();
+    let told = |dht_ports: [u16; 2], addr: &str| {
+        let mut bench = Bench::new(Bitfield::new(PIECES), Config { dht_ports, ..Config::default() });
+        let (addr, peer_id) = (addr.parse().unwrap(), PeerId([1; 20]));
+        let out = bench.input(Input::PeerConnected { peer: PEER, addr, outgoing: false, peer_id, reserved });
+        sent(&out).into_iter().find_map(|message| match message {
+            Message::Port(port) => Some(port),
+            _ => None,
+        })
+    };
+    assert_eq!(told([1, 2], "80.1.1.1:9"), Some(1));
+    assert_eq!(told([1, 2], "[::ffff:80.1.1.1]:9"), Some(1));
+    assert_eq!(told([1, 2], "[2001:db8::1]:9"), Some(2));
+    assert_eq!(told([1, 0], "[2001:db8::1]:9"), None);
+}
+
+#[test]
+fn a_peer_hears_where_we_listen_in_its_own_family() {
+    let reserved = Reserved::NONE.with_extended();
+    let told = |listen_ports: [u16; 2], addr: &str| {
+        let mut bench = Bench::new(Bitfield::new(PIECES), Config { listen_ports, ..Config::default() });
+        let (addr, peer_id) = (addr.parse().unwrap(), PeerId([1; 20]));
+        let out = bench.input(Input::PeerConnected { peer: PEER, addr, outgoing: false, peer_id, reserved });
+        let handshakes: Vec<_> = sent(&out)
+            .into_iter()
+            .filter_map(|message| match message {
+                Message::Extended { id: 0, payload } => Some(ext::Handshake::decode(&payload).unwrap()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(handshakes.len(), 1);
+        handshakes[0].port
+    };
+    assert_eq!(told([1, 2], "80.1.1.1:9"), Some(1));
+    assert_eq!(told([1, 2], "[::ffff:80.1.1.1]:9"), Some(1));
+    assert_eq!(told([1, 2], "[2001:db8::1]:9"), Some(2));
+    assert_eq!(told([1, 0], "[2001:db8::1]:9"), None);
+}
