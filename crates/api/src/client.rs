@@ -1,6 +1,8 @@
 //! A client of the API.
 
-use crate::{About, AddQuery, Added, BASE, File, ListQuery, Peer, Problem, TORRENT, Torrent, Torrents};
+use crate::{
+    About, AddQuery, Added, BASE, File, ListQuery, Peer, Problem, Source, TORRENT, Torrent, Torrents,
+};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -130,6 +132,15 @@ impl Client {
     pub async fn add(&self, torrent: Vec<u8>, query: &AddQuery) -> Result<Added, ClientError> {
         let request = self.request(Method::POST, "/torrents").query(query).timeout(ANSWER_WAIT);
         self.json(request.header("content-type", TORRENT).body(torrent)).await
+    }
+
+    /// Adds the torrent that a magnet link, or the http(s) URL of its file, names.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn add_source(&self, source: &str, query: &AddQuery) -> Result<Added, ClientError> {
+        let request = self.request(Method::POST, "/torrents").query(query).timeout(ANSWER_WAIT);
+        self.json(request.json(&Source { source: source.to_owned() })).await
     }
 
     /// Stops a torrent and forgets it. Its files stay.

@@ -10,9 +10,13 @@ mod torrent;
 
 pub use client::{Changes, Client, ClientError, MAX_ANSWER};
 pub use problem::{PROBLEM_JSON, Problem};
-pub use torrent::{About, AddQuery, Added, File, Health, ListQuery, Order, Peer, State, Torrent, Torrents};
+pub use torrent::{
+    About, AddQuery, Added, File, Health, ListQuery, Order, Peer, Source, State, Torrent, Torrents,
+};
 
 /// Where the API is, below the daemon's address.
 pub const BASE: &str = "/api/v1";
+/// The media type of requests and answers.
+pub const JSON: &str = "application/json";
 /// The media type of a torrent file.
 pub const TORRENT: &str = "application/x-bittorrent";

@@ -179,6 +179,15 @@ pub struct AddQuery {
     pub sequential: Option<bool>,
 }
 
+/// A torrent that is named instead of sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// A magnet link (BEP 9), or the http(s) URL of a torrent file, which the daemon fetches. Without the scope `admin` the URL may
+    /// lead to the public internet only.
+    pub source: String,
+}
+
 /// What came of adding a torrent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Added {

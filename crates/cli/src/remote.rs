@@ -22,8 +22,17 @@ pub(crate) fn add(args: &Add, console: &Console) -> Result<Exit, Failure> {
     };
     runtime()?.block_on(async {
         each(&sources, console, async |source| {
-            let torrent = Source::new(source).read().await?;
-            let added = client.add(torrent, &query).await.map_err(told)?;
+            let source = Source::new(source);
+            let added = match source {
+                Source::Url(url) => client.add_source(url, &query).await,
+                Source::Magnet(link) => {
+                    // A broken one need not be sent.
+                    source.magnet()?;
+                    client.add_source(link, &query).await
+                }
+                source => client.add(source.read().await?, &query).await,
+            };
+            let added = added.map_err(told)?;
             match args.remote.json {
                 true => console.print(json_line(&added)),
                 false if added.created => console.print(format!("{} added\n", added.id)),
@@ -219,8 +228,10 @@ fn told(error: ClientError) -> Failure {
 
 /// The daemon's word for it, if it is one of those that programs are told here.
 fn known_kind(kind: &str) -> &'static str {
-    const KNOWN: [&str; 9] =
-        ["token", "scope", "not_here", "root", "torrent", "v2_only", "busy", "slow", "unsaved"];
+    const KNOWN: [&str; 12] = [
+        "token", "scope", "not_here", "root", "torrent", "magnet", "fetch", "refused", "v2_only", "busy",
+        "slow", "unsaved",
+    ];
     KNOWN.into_iter().find(|known| *known == kind).unwrap_or(kind::DAEMON)
 }
 

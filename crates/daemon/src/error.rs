@@ -80,7 +80,9 @@ impl From<engine::Error> for Refusal {
         let status = match &error {
             E::NotHere(_) => StatusCode::NOT_FOUND,
             E::AlreadyAdded(_) | E::InUse(_) => StatusCode::CONFLICT,
-            E::V2Only | E::NothingSelected | E::Torrent(_) | E::Disk(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            E::V2Only | E::NothingSelected | E::Torrent(_) | E::Magnet(_) | E::Refused(_) | E::Disk(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             E::Fetch(_) => StatusCode::BAD_GATEWAY,
             E::ShutDown | E::Unsaved(_) | E::State { .. } => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -12,7 +12,7 @@ use axum::response::IntoResponse;
 use std::sync::Arc;
 
 /// Lets a request through or refuses it.
-pub(crate) async fn guard(state: Arc<State>, from: From, request: Request, next: Next) -> Response<Body> {
+pub(crate) async fn guard(state: Arc<State>, from: From, mut request: Request, next: Next) -> Response<Body> {
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let access = &state.access;
@@ -32,7 +32,10 @@ pub(crate) async fn guard(state: Arc<State>, from: From, request: Request, next:
     };
     let is_refused = checked.is_err();
     let mut answer = match checked {
-        Ok(_) => next.run(request).await,
+        Ok(who) => {
+            request.extensions_mut().insert(who);
+            next.run(request).await
+        }
         Err(refusal) => refusal.into_response(),
     };
     // What only looks is not worth a line.

@@ -38,6 +38,11 @@ impl Web {
     pub(crate) async fn fetch(&self, url: &str) -> Result<Vec<u8>, Error> {
         self.http.fetch(url, Bounds::TORRENT).await.map_err(|err| Error::Fetch(err.to_string()))
     }
+
+    /// The same, but not from private networks.
+    pub(crate) async fn fetch_public(&self, url: &str) -> Result<Vec<u8>, Error> {
+        self.http.fetch_public(url, Bounds::TORRENT).await.map_err(|err| Error::Fetch(err.to_string()))
+    }
 }
 
 /// The trackers that somebody names.

@@ -185,6 +185,19 @@ impl Session {
         self.take_in(Given::Url(url.to_owned()), choices).await
     }
 
+    /// The same for somebody who is not to reach the networks that this machine is in.
+    ///
+    /// # Errors
+    /// Those of [`add_url`](Self::add_url).
+    pub async fn add_public_url(&self, url: &str, choices: Choices) -> Result<InfoHash, Error> {
+        let (room, url) = (self.room.clone(), url.to_owned());
+        let work = async move {
+            let file = room.shared.web.fetch_public(&url).await?;
+            room.take_in(Given::Torrent(file), choices).await
+        };
+        self.engine.on_runtime(work).await
+    }
+
     /// Adds the torrent that a magnet link names (BEP 9). The link is kept when this returns; what it names is looked for
     /// then, and over restarts, until it is found ([`TorrentState::FetchingMetadata`]) and goes on like any other.
     ///

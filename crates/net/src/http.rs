@@ -92,6 +92,9 @@ pub enum HttpError {
     /// A redirect from a public address to one that is not.
     #[error("it redirects to a private address")]
     RedirectsInside,
+    /// Only the public internet may be asked, and the URL leads elsewhere.
+    #[error("it leads to a private address, which only who owns the daemon may ask for")]
+    Inside,
     /// A redirect that would give up TLS.
     #[error("it redirects from https to plain http")]
     Downgrade,
@@ -168,8 +171,23 @@ impl HttpClient {
     /// Anything but a success whose body keeps to `bounds`.
     pub async fn fetch(&self, url: &str, bounds: Bounds) -> Result<Vec<u8>, HttpError> {
         let url = Url::parse(url).map_err(|_| HttpError::NotHttp)?;
-        let body = self.get(url, None, bounds).await?;
+        let body = self.get(url, From::Given, None, bounds).await?;
         if body.status.is_success() { Ok(body.bytes) } else { Err(HttpError::Status(body.status)) }
+    }
+
+    /// The same for somebody who is not to reach the networks that this machine is in.
+    ///
+    /// # Errors
+    /// Those of [`fetch`](Self::fetch), and [`HttpError::Inside`].
+    pub async fn fetch_public(&self, url: &str, bounds: Bounds) -> Result<Vec<u8>, HttpError> {
+        let url = Url::parse(url).map_err(|_| HttpError::NotHttp)?;
+        // As if a public server had redirected to it.
+        match self.get(url, From::Zone(Zone::Public), None, bounds).await {
+            Ok(body) if body.status.is_success() => Ok(body.bytes),
+            Ok(body) => Err(HttpError::Status(body.status)),
+            Err(HttpError::RedirectsInside) => Err(HttpError::Inside),
+            Err(error) => Err(error),
+        }
     }
 
     /// Gets a tracker's answer, of whatever status. `url` is an announce or scrape URL of a tracker that was checked.
@@ -183,24 +201,30 @@ impl HttpClient {
         bounds: Bounds,
     ) -> Result<Body, HttpError> {
         let url = Url::parse(url).map_err(|_| HttpError::NotHttp)?;
-        self.get(url, Some(route), bounds).await
+        self.get(url, From::Given, Some(route), bounds).await
     }
 
-    async fn get(&self, url: Url, route: Option<TrackerRoute>, bounds: Bounds) -> Result<Body, HttpError> {
+    async fn get(
+        &self,
+        url: Url,
+        from: From,
+        route: Option<TrackerRoute>,
+        bounds: Bounds,
+    ) -> Result<Body, HttpError> {
         #[cfg(feature = "planted")]
         let bounds = crate::planted::bounds(bounds);
-        let following = self.follow(url, route, bounds);
+        let following = self.follow(url, from, route, bounds);
         tokio::time::timeout(bounds.total, following).await.unwrap_or(Err(HttpError::Timeout))
     }
 
     async fn follow(
         &self,
         start: Url,
+        mut from: From,
         route: Option<TrackerRoute>,
         bounds: Bounds,
     ) -> Result<Body, HttpError> {
         let mut visited = vec![start];
-        let mut from = From::Given;
         loop {
             let here = &visited[visited.len() - 1];
             let at_redirect = |error| if visited.len() > 1 { redirected(here, error) } else { error };

@@ -1,6 +1,7 @@
 //! What the black-box tests share: a user with a home, a torrent, and somebody who seeds it.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod daemon;
 pub(crate) mod kept;
 
 use std::fs;

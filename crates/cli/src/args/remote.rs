@@ -55,7 +55,8 @@ pub(crate) struct Remote {
 /// Add torrents to the daemon
 #[derive(Debug, Args)]
 pub(crate) struct Add {
-    /// A .torrent file, a folder of such files, or - for standard input
+    /// A .torrent file, a folder of such files, - for standard input, a magnet link, or the http(s) URL of a .torrent file,
+    /// which the daemon fetches
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
     /// The folder on the daemon's machine that the torrents' files and folders go into; below one of its roots

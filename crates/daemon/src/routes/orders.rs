@@ -1,13 +1,17 @@
 //! What is done to torrents. An order that was answered with 2xx is in the session's store.
 
 use super::{State, info_hash, json};
+use crate::access::Who;
 use crate::error::Refusal;
-use api::{AddQuery, Added, Problem, TORRENT};
+use crate::tokens::Scope;
+use api::{AddQuery, Added, JSON, Problem, Source, TORRENT};
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State as Shared};
 use axum::http::{HeaderMap, Response, StatusCode, header};
-use engine::{Choices, Error, InfoHash, Metainfo};
+use engine::{Choices, Error, Given, InfoHash, Magnet, Metainfo};
+use serde::de::DeserializeOwned;
 use std::path::{Component, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,46 +21,67 @@ use tokio::time::timeout;
 pub(crate) const MAX_TORRENT: usize = 64 * 1024 * 1024;
 /// How long a torrent file may take to arrive. Then it is refused with 408.
 pub(crate) const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a body of JSON. A longer one is refused with 413.
+pub(crate) const MAX_JSON: usize = 64 * 1024;
+/// How long the torrent file that a URL names may take before the add is answered with 503. It goes on all the same.
+const FETCH_WAIT: Duration = Duration::from_secs(20);
 /// How long an order may take before it is answered with 503. It is carried out all the same.
 const ORDER_WAIT: Duration = Duration::from_secs(10);
 /// The longest path that is taken, in bytes, as systems have it. A longer one is refused.
 pub(crate) const MAX_PATH: usize = 4096;
 
-/// Adds a torrent, whose file is the body. One that is here already stays as it is.
+/// Adds a torrent: the body is its file, or names it. One that is here already stays as it is.
 #[utoipa::path(post, path = "/api/v1/torrents", params(AddQuery), security(("token" = ["manage"])),
-    request_body(content = Vec<u8>, content_type = "application/x-bittorrent"), responses(
+    request_body(content((Vec<u8> = "application/x-bittorrent"), (Source = "application/json"))), responses(
     (status = 200, body = Added, description = "it was here already"),
     (status = 201, body = Added),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 403, body = Problem, content_type = "application/problem+json", description = "the folder is below no root"),
+    (status = 408, body = Problem, content_type = "application/problem+json"),
     (status = 413, body = Problem, content_type = "application/problem+json"),
     (status = 415, body = Problem, content_type = "application/problem+json"),
     (status = 422, body = Problem, content_type = "application/problem+json", description = "no torrent that can be used"),
+    (status = 502, body = Problem, content_type = "application/problem+json", description = "the URL gave no torrent file"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn add(
     Shared(state): Shared<Arc<State>>,
+    Extension(who): Extension<Who>,
     query: Result<Query<AddQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Response<Body>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::bad(error.body_text()))?;
     let choices = choices(&state, &query)?;
-    check_type(request.headers())?;
-    check_length(request.headers())?;
-    let torrent = {
-        let _room = state.uploads.acquire().await.map_err(|_| Refusal::busy())?;
-        receive(request.into_body()).await?
+    let given = match media_type(request.headers()).as_deref() {
+        Some(TORRENT) => {
+            check_length(request.headers(), MAX_TORRENT)?;
+            let _room = state.uploads.acquire().await.map_err(|_| Refusal::busy())?;
+            Given::Torrent(receive(request.into_body(), MAX_TORRENT).await?)
+        }
+        Some(JSON) => named(&receive_json(request).await?)?,
+        _ => {
+            let detail = format!("send the torrent file as {TORRENT}, or {JSON} with its 'source'");
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", detail));
+        }
     };
-    let metainfo = Metainfo::parse(&torrent).map_err(|error| Refusal::from(Error::Torrent(error)))?;
-    let info_hash = metainfo.info_hash();
-    let id = info_hash.wire().to_string();
-    if state.board.torrent(info_hash).is_some() {
-        return Ok(json(&Added { id, created: false }));
+    let known = match &given {
+        Given::Torrent(file) => Some(Metainfo::parse(file).map_err(Error::Torrent)?.info_hash()),
+        Given::Magnet(link) => Some(Magnet::parse(link).map_err(Error::Magnet)?.info_hash),
+        Given::Url(_) => None,
+    };
+    if let Some(known) = known.filter(|&known| state.board.torrent(known).is_some()) {
+        return Ok(json(&Added { id: known.wire().to_string(), created: false }));
     }
-    let added =
-        order(&state, info_hash, async |state| state.session.add(torrent, choices).await.map(drop)).await;
-    match added {
-        Ok(()) => {
+    let wait = if known.is_some() { ORDER_WAIT } else { FETCH_WAIT };
+    let add = async move |state: Arc<State>| match given {
+        Given::Torrent(file) => state.session.add(file, choices).await,
+        Given::Magnet(link) => state.session.add_magnet(&link, choices).await,
+        Given::Url(url) if who.scope >= Scope::Admin => state.session.add_url(&url, choices).await,
+        Given::Url(url) => state.session.add_public_url(&url, choices).await,
+    };
+    match order(&state, wait, known, add).await {
+        Ok(info_hash) => {
+            let id = info_hash.wire().to_string();
             let mut answer = json(&Added { id: id.clone(), created: true });
             *answer.status_mut() = StatusCode::CREATED;
             if let Ok(place) = format!("/api/v1/torrents/{id}").parse() {
@@ -64,8 +89,21 @@ pub(crate) async fn add(
             }
             Ok(answer)
         }
-        Err(Failed::Engine(Error::AlreadyAdded(_))) => Ok(json(&Added { id, created: false })),
+        Err(Failed::Engine(Error::AlreadyAdded(info_hash))) => {
+            Ok(json(&Added { id: info_hash.wire().to_string(), created: false }))
+        }
         Err(failed) => Err(failed.into()),
+    }
+}
+
+/// What a body names.
+fn named(body: &[u8]) -> Result<Given, Refusal> {
+    let Source { source } = from_json(body)?;
+    let scheme = source.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    match scheme.as_str() {
+        "magnet" => Ok(Given::Magnet(source)),
+        "http" | "https" => Ok(Given::Url(source)),
+        _ => Err(Refusal::bad("'source' must be a magnet link, or an http(s) URL of a torrent file")),
     }
 }
 
@@ -80,8 +118,9 @@ pub(crate) async fn remove(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let info_hash = info_hash(&id)?;
-    match order(&state, info_hash, async move |state| state.session.remove(info_hash, false).await).await {
+    let removed =
+        on(&state, &id, async |state, info_hash| state.session.remove(info_hash, false).await).await?;
+    match removed {
         Ok(()) | Err(Failed::Engine(Error::NotHere(_))) => Ok(StatusCode::NO_CONTENT),
         Err(failed) => Err(failed.into()),
     }
@@ -99,8 +138,7 @@ pub(crate) async fn pause(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let info_hash = info_hash(&id)?;
-    order(&state, info_hash, async move |state| state.session.pause(info_hash).await).await?;
+    on(&state, &id, async |state, info_hash| state.session.pause(info_hash).await).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -117,14 +155,13 @@ pub(crate) async fn resume(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let info_hash = info_hash(&id)?;
-    order(&state, info_hash, async move |state| state.session.resume(info_hash).await).await?;
+    on(&state, &id, async |state, info_hash| state.session.resume(info_hash).await).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Why an order was not carried out, or not yet.
 #[derive(Debug)]
-enum Failed {
+pub(crate) enum Failed {
     Engine(Error),
     Refused(Refusal),
 }
@@ -138,25 +175,42 @@ impl From<Failed> for Refusal {
     }
 }
 
-/// Carries out an order in a task of its own, so that it is carried out whoever hangs up; the board shows it before it is
-/// answered.
-async fn order<F>(
+/// Carries out an order on the torrent that a path names. The error outside is one of the path.
+pub(crate) async fn on<F>(
     state: &Arc<State>,
-    info_hash: InfoHash,
-    work: impl FnOnce(Arc<State>) -> F + Send + 'static,
-) -> Result<(), Failed>
+    id: &str,
+    work: impl FnOnce(Arc<State>, InfoHash) -> F + Send + 'static,
+) -> Result<Result<(), Failed>, Refusal>
 where
     F: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    let info_hash = info_hash(id)?;
+    let work = async move |state| work(state, info_hash).await.map(|()| info_hash);
+    Ok(order(state, ORDER_WAIT, Some(info_hash), work).await.map(drop))
+}
+
+/// Carries out an order in a task of its own, so that it is carried out whoever hangs up; the board shows what became of the
+/// torrent before it is answered.
+async fn order<F>(
+    state: &Arc<State>,
+    wait: Duration,
+    known: Option<InfoHash>,
+    work: impl FnOnce(Arc<State>) -> F + Send + 'static,
+) -> Result<InfoHash, Failed>
+where
+    F: Future<Output = Result<InfoHash, Error>> + Send + 'static,
 {
     let permit = state.orders.clone().try_acquire_owned().map_err(|_| Failed::Refused(Refusal::busy()))?;
     let state = state.clone();
     let task = tokio::spawn(async move {
         let _permit = permit;
         let done = work(state.clone()).await;
-        state.board.look_at(&state.session, info_hash);
+        if let Some(info_hash) = done.as_ref().ok().copied().or(known) {
+            state.board.look_at(&state.session, info_hash);
+        }
         done
     });
-    match timeout(ORDER_WAIT, task).await {
+    match timeout(wait, task).await {
         Ok(Ok(done)) => done.map_err(Failed::Engine),
         Ok(Err(_)) => Err(Failed::Engine(Error::ShutDown)),
         Err(_) => {
@@ -193,37 +247,42 @@ pub(crate) fn below_a_root(roots: &[PathBuf], dir: &str) -> Result<PathBuf, Refu
     Ok(path)
 }
 
-fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media = given.and_then(|given| given.split(';').next()).map(str::trim);
-    if media.is_some_and(|media| media.eq_ignore_ascii_case(TORRENT)) {
-        return Ok(());
-    }
-    let detail = format!("send the torrent file as {TORRENT}");
-    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", detail))
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())?;
+    given.split(';').next().map(|media| media.trim().to_ascii_lowercase())
 }
 
 /// Refuses what is too long before any of it is read.
-pub(crate) fn check_length(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(crate) fn check_length(headers: &HeaderMap, most: usize) -> Result<(), Refusal> {
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > MAX_TORRENT as u64) { Err(too_long()) } else { Ok(()) }
+    if length.is_some_and(|length| length > most as u64) { Err(too_long(most)) } else { Ok(()) }
 }
 
-fn too_long() -> Refusal {
-    let detail = format!("a torrent file has at most {MAX_TORRENT} bytes");
+fn too_long(most: usize) -> Refusal {
+    let detail = format!("the body may have {most} bytes at most");
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_long", detail)
 }
 
-async fn receive(body: Body) -> Result<Vec<u8>, Refusal> {
-    match timeout(UPLOAD_TIMEOUT, axum::body::to_bytes(body, MAX_TORRENT)).await {
+async fn receive(body: Body, most: usize) -> Result<Vec<u8>, Refusal> {
+    match timeout(UPLOAD_TIMEOUT, axum::body::to_bytes(body, most)).await {
         Ok(Ok(bytes)) => Ok(bytes.into()),
-        Ok(Err(_)) => Err(too_long()),
+        Ok(Err(_)) => Err(too_long(most)),
         Err(_) => {
-            let detail = "the torrent file did not arrive in time";
+            let detail = "the body did not arrive in time";
             Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow", detail))
         }
     }
+}
+
+async fn receive_json(request: Request) -> Result<Vec<u8>, Refusal> {
+    check_length(request.headers(), MAX_JSON)?;
+    receive(request.into_body(), MAX_JSON).await
+}
+
+fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::bad(format!("the body is not what is expected: {error}")))
 }
 
 #[cfg(test)]
@@ -262,8 +321,36 @@ mod tests {
     fn a_long_body_is_refused_unread() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_LENGTH, MAX_TORRENT.into());
-        assert!(check_length(&headers).is_ok());
+        assert!(check_length(&headers, MAX_TORRENT).is_ok());
         headers.insert(header::CONTENT_LENGTH, (MAX_TORRENT + 1).into());
-        assert!(check_length(&headers).is_err());
+        assert!(check_length(&headers, MAX_TORRENT).is_err());
+    }
+
+    #[tokio::test]
+    async fn json_has_an_end() {
+        let request = |length: usize| Request::new(Body::from(vec![b' '; length]));
+        assert_eq!(receive_json(request(MAX_JSON)).await.unwrap().len(), MAX_JSON);
+        let told = receive_json(request(MAX_JSON + 1)).await.unwrap_err();
+        assert!(format!("{told:?}").contains("413"), "{told:?}");
+    }
+
+    #[test]
+    fn a_source_is_a_link_or_a_url() {
+        let read = |text: &str| named(text.as_bytes());
+        assert!(matches!(read(r#"{"source":"MAGNET:?xt=urn:btih:00"}"#), Ok(Given::Magnet(_))));
+        assert!(matches!(read(r#"{"source":"HTTPS://x/y"}"#), Ok(Given::Url(_))));
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            r#"{"source":1}"#,
+            r#"{"source":""}"#,
+            r#"{"source":"file:///etc/passwd"}"#,
+            r#"{"source":"/etc/passwd"}"#,
+            r#"{"source":"ftp://x"}"#,
+            r#"{"source":"http://x","more":1}"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 }

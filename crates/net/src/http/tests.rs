@@ -194,6 +194,17 @@ async fn follows_redirects_but_not_for_ever() {
 }
 
 #[tokio::test]
+async fn some_are_led_to_the_public_internet_only() {
+    let server = RawServer::start(|_| ok("inside")).await;
+    let by_name = server.url("/").replace("127.0.0.1", "localhost");
+    for url in [server.url("/"), by_name, "http://10.0.0.1/".into(), "http://[::1]:1/".into()] {
+        let told = client().fetch_public(&url, QUICK).await.unwrap_err();
+        assert!(matches!(told, HttpError::Inside), "{url}: {told}");
+    }
+    assert_eq!(fetch(&server, "/").await.unwrap(), b"inside");
+}
+
+#[tokio::test]
 async fn stops_reading_at_the_bound() {
     let server = RawServer::start(|target| match target {
         "/length" => with_head("HTTP/1.1 200 OK\r\n", vec![b'x'; QUICK.body]),
