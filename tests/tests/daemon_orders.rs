@@ -23,10 +23,10 @@ fn token(home: &Home, scope: &str) -> String {
 #[test]
 fn links_and_urls_are_added_once() {
     let home = Home::new(Sample::MULTI);
-    let seed = home.fake_seed();
+    let (_seed_home, _seed, addr) = common::real_seed(Sample::MULTI);
     let id = hex(&home.info_hash);
     let link = format!("magnet:?xt=urn:btih:{id}&dn=called");
-    let daemon = Daemon::start(&home, &["--no-dht", "--no-lsd", "--peer", &seed.addr.to_string()]);
+    let daemon = Daemon::start(&home, &["--no-dht", "--no-lsd", "--peer", &addr.to_string()]);
     let added = daemon.json("POST", TORRENTS, &json!({"source": link}));
     assert_eq!((added.status, added.json()), (201, json!({"id": id, "created": true})));
     let again = daemon.json("POST", TORRENTS, &json!({"source": link}));
@@ -98,5 +98,199 @@ fn only_who_owns_the_daemon_has_it_ask_its_own_network() {
     assert!(refused.json()["detail"].as_str().unwrap().contains("private address"));
     assert_eq!(server.requests().len(), 0);
     assert_eq!(daemon.ask("POST", TORRENTS, &admin, body.as_bytes()).status, 201);
+    daemon.end();
+}
+
+/// Asks until the answer is as it is to be.
+fn until(daemon: &Daemon, path: &str, is: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    let found = rawtorrent_tests::poll(Instant::now() + LIMIT, || {
+        last = daemon.get(path).json();
+        is(&last).then_some(())
+    });
+    assert!(found.is_some(), "{path}: {last}");
+    last
+}
+
+#[test]
+fn trackers_are_told_of() {
+    let answer = "d8:completei7e10:incompletei3e8:intervali1800e5:peers0:15:warning message8:be quicke";
+    let tracker = Server::start(Answer::Body(answer.into())).unwrap();
+    let home = Home::with_tracker(Sample::MULTI, Some(&tracker.url("announce")));
+    let daemon = Daemon::start_with_trackers(&home, &["--no-dht", "--no-lsd"]);
+    let id = hex(&home.info_hash);
+    let path = format!("{TORRENTS}/{id}/trackers");
+    daemon.get(&path).refused(404, "not_here");
+    assert_eq!(daemon.add(&home.torrent, "?paused=true").status, 201);
+    let waiting = &daemon.get(&path).json()[0];
+    assert_eq!((&waiting["state"], &waiting["last_seconds"]), (&json!("waiting"), &json!(null)), "{waiting}");
+    assert!(tracker.requests().is_empty());
+    daemon.done(&home, &["resume", &id]);
+    let told = &until(&daemon, &path, |told| told[0]["state"] == "working")[0];
+    for (key, value) in [
+        ("name", json!(format!("http://{}", tracker.addr))),
+        ("tier", json!(0)),
+        ("failures", json!(0)),
+        ("seeds", json!(7)),
+        ("leechers", json!(3)),
+        ("peers", json!(0)),
+        ("message", json!("be quick")),
+    ] {
+        assert_eq!(told[key], value, "{key}: {told}");
+    }
+    let next = told["next_seconds"].as_u64().unwrap();
+    assert!((1700..=1800).contains(&next), "{told}");
+    let table = daemon.done(&home, &["trackers", &id]);
+    assert!(table.contains("working") && table.contains("7 seeds") && table.contains("be quick"), "{table}");
+    let line: Value = serde_json::from_str(&daemon.done(&home, &["trackers", &id, "--json"])).unwrap();
+    assert_eq!(line["seeds"], 7);
+
+    let asked = tracker.requests().len();
+    daemon.done(&home, &["reannounce", &id]);
+    daemon
+        .ask("POST", &format!("{TORRENTS}/{}/reannounce", "0".repeat(40)), "", b"")
+        .refused(404, "not_here");
+    assert!(asked >= 1);
+    daemon.end();
+}
+
+#[test]
+fn trackers_of_links_and_their_failures_are_told_of() {
+    let broken = Server::start(Answer::Status(500)).unwrap();
+    let home = Home::new(Sample::MULTI);
+    let daemon = Daemon::start_with_trackers(&home, &["--no-dht", "--no-lsd"]);
+    let id = hex(&home.info_hash);
+    let link = format!("magnet:?xt=urn:btih:{id}&tr={}", broken.url("announce"));
+    assert_eq!(daemon.json("POST", TORRENTS, &json!({"source": link})).status, 201);
+    let told = until(&daemon, &format!("{TORRENTS}/{id}/trackers"), |told| told[0]["state"] == "failed");
+    assert!(told[0]["message"].as_str().unwrap().contains("500"), "{told}");
+    assert_eq!(told[0]["failures"], 1);
+    daemon.end();
+}
+
+#[test]
+fn what_is_wanted_is_changed_and_stays() {
+    let home = Home::new(Sample::MULTI);
+    let daemon = Daemon::start(&home, &["--max-up", "5M"]);
+    assert_eq!(daemon.add(&home.torrent, "?paused=true").status, 201);
+    let id = hex(&home.info_hash);
+    let path = format!("{TORRENTS}/{id}/settings");
+    let before = daemon.get(&path).json();
+    assert_eq!((&before["max_down"], &before["sequential"]), (&json!(null), &json!(false)));
+    let changed = daemon.ask(
+        "PATCH",
+        &path,
+        "content-type: application/merge-patch+json\r\n",
+        br#"{"max_down": 1000000, "seed_ratio": 1.5, "idle_seconds": 60, "category": "films", "tags": ["a", "b"]}"#,
+    );
+    assert_eq!((changed.status, &changed.json()["seed_ratio"]), (200, &json!(1.5)));
+    let changed = daemon.json("PATCH", &path, &json!({"max_down": null, "sequential": true})).json();
+    assert_eq!((&changed["max_down"], &changed["idle_seconds"]), (&json!(null), &json!(60)));
+    let listed = daemon.get(&format!("{TORRENTS}?category=films&tag=b")).json();
+    assert_eq!((&listed["total"], &listed["torrents"][0]["tags"]), (&json!(1), &json!(["a", "b"])));
+    assert_eq!(daemon.get(&format!("{TORRENTS}?tag=c")).json()["total"], 0);
+
+    let shown =
+        daemon.done(&home, &["set", &id, "--priority", "0=skip", "--max-up", "2M", "--category", "none"]);
+    assert!(shown.contains("1 skipped") && shown.contains("seed ratio   1.5"), "{shown}");
+    assert_eq!(daemon.get(&format!("{TORRENTS}/{id}/files")).json()[0]["priority"], "skip");
+    let told: Value = serde_json::from_str(&daemon.done(&home, &["set", &id, "--json"])).unwrap();
+    assert_eq!(
+        (&told["id"], &told["max_up"], &told["category"]),
+        (&json!(id), &json!(2_000_000), &json!(null))
+    );
+    assert_eq!(daemon.get("/api/v1/settings").json()["max_up"], 5_000_000);
+    let all = daemon.done(&home, &["set", "--max-active", "3", "--max-up", "none"]);
+    assert!(
+        all.contains("max active            3\n") && all.contains("max up                none\n"),
+        "{all}"
+    );
+    daemon.done(&home, &["recheck", &id]);
+    // Dropped, it is killed.
+    drop(daemon);
+    let daemon = Daemon::start(&home, &[]);
+    assert_eq!(
+        daemon.get(&path).json(),
+        json!({
+            "priorities": told["priorities"], "sequential": true, "max_down": null, "max_up": 2_000_000,
+            "seed_ratio": 1.5, "seed_seconds": null, "idle_seconds": 60, "category": null, "tags": ["a", "b"],
+        })
+    );
+    assert_eq!(daemon.get("/api/v1/settings").json()["max_active"], 3);
+    daemon.end();
+}
+
+#[test]
+fn changes_that_make_no_sense_are_refused_whole() {
+    let home = Home::new(Sample::MULTI);
+    let (manage, read) = (token(&home, "manage"), token(&home, "read"));
+    let daemon = Daemon::start(&home, &[]);
+    let id = hex(&home.info_hash);
+    let path = format!("{TORRENTS}/{id}/settings");
+    let body = br#"{"max_up":1}"#;
+    daemon.ask("PATCH", &path, &manage, body).refused(404, "not_here");
+    daemon.ask("GET", &path, &read, b"").refused(404, "not_here");
+    let with = manage.replace("application/json", "application/x-bittorrent");
+    assert_eq!(daemon.ask("POST", TORRENTS, &with, &std::fs::read(&home.torrent).unwrap()).status, 201);
+    let before = daemon.ask("GET", &path, &read, b"").json();
+    for (body, status, kind) in [
+        (r#"{"max_down": -1}"#, 400, "bad_request"),
+        (r#"{"max_down": "fast"}"#, 400, "bad_request"),
+        (r#"{"max_down": 1e99}"#, 400, "bad_request"),
+        (r#"{"max_dwn": 1}"#, 400, "bad_request"),
+        (r#"{"a\nb": 1}"#, 400, "bad_request"),
+        (r#"{"dir": "/etc"}"#, 400, "bad_request"),
+        (r#"{"max_up": 1, "max_up": 2}"#, 400, "bad_request"),
+        (r#"{"priorities": ["urgent"]}"#, 400, "bad_request"),
+        ("[]", 400, "bad_request"),
+        ("", 400, "bad_request"),
+        ("{", 400, "bad_request"),
+        (r#"{"sequential": null, "tags": 7}"#, 400, "bad_request"),
+        (r#"{"max_up": 1, "seed_ratio": -1}"#, 422, "refused"),
+        (r#"{"max_up": 1, "category": ""}"#, 422, "refused"),
+        (r#"{"max_up": 1, "tags": [""]}"#, 422, "refused"),
+    ] {
+        daemon.ask("PATCH", &path, &manage, body.as_bytes()).refused(status, kind);
+    }
+    let many: Vec<&str> = vec!["normal"; 1000];
+    daemon
+        .ask("PATCH", &path, &manage, json!({"priorities": many}).to_string().as_bytes())
+        .refused(422, "refused");
+    let none: Vec<&str> = vec!["skip"; Sample::MULTI.layout.len()];
+    let none = json!({"priorities": none}).to_string();
+    daemon.ask("PATCH", &path, &manage, none.as_bytes()).refused(422, "nothing_selected");
+    daemon.ask("PATCH", &path, &manage, "[".repeat(60_000).as_bytes()).refused(400, "bad_request");
+    daemon.ask("PATCH", &path, &manage, " ".repeat(70_000).as_bytes()).refused(413, "too_long");
+    let text = manage.replace("application/json", "text/plain");
+    daemon.ask("PATCH", &path, &text, body).refused(415, "media_type");
+    daemon.ask("PATCH", &path, &read, body).refused(403, "scope");
+    daemon.ask("PATCH", "/api/v1/settings", &manage, body).refused(403, "scope");
+    assert_eq!(daemon.ask("GET", &path, &read, b"").json(), before, "nothing of it was done");
+    daemon.end();
+}
+
+#[test]
+fn what_set_is_told_wrongly_is_said_on_one_line() {
+    let home = Home::new(Sample::MULTI);
+    let daemon = Daemon::start(&home, &[]);
+    assert_eq!(daemon.add(&home.torrent, "?paused=true").status, 201);
+    let id = hex(&home.info_hash);
+    for (args, code) in [
+        (&["set", "--category", "x"][..], 1),
+        (&["set", &id, "--max-active", "1"], 1),
+        (&["set", &id, "--priority", "99=skip"], 1),
+        (&["set", &id, "--priority", "*.iso=skip"], 1),
+        (&["set", &id, "--tags", "a,,b"], 1),
+        (&["set", "nobody", "--max-up", "1M"], 1),
+        (&["set", &id, "--priority", "0"], 2),
+        (&["set", &id, "--priority", "0=urgent"], 2),
+        (&["set", &id, "--max-up", "fast"], 2),
+        (&["set", &id, "--seed-ratio", "-1"], 2),
+        (&["set", "--max-active", "x"], 2),
+    ] {
+        let done = daemon.command(&home, args);
+        assert_eq!(done.code(), Some(code), "{args:?}: {}", done.stderr);
+        assert_eq!(done.stderr.lines().count(), 1, "{args:?}: {}", done.stderr);
+    }
     daemon.end();
 }

@@ -1,7 +1,8 @@
 //! A client of the API.
 
 use crate::{
-    About, AddQuery, Added, BASE, File, ListQuery, Peer, Problem, Source, TORRENT, Torrent, Torrents,
+    About, AddQuery, Added, BASE, File, ListQuery, Peer, Problem, Settings, SettingsChange, Source, TORRENT,
+    Torrent, TorrentChange, TorrentSettings, Torrents, Tracker,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -123,6 +124,66 @@ impl Client {
     /// See [`Client::about`].
     pub async fn peers(&self, id: &str) -> Result<Vec<Peer>, ClientError> {
         self.json(self.on(Method::GET, id, "/peers")).await
+    }
+
+    /// The trackers of a torrent.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn trackers(&self, id: &str) -> Result<Vec<Tracker>, ClientError> {
+        self.json(self.on(Method::GET, id, "/trackers")).await
+    }
+
+    /// What is wanted of a torrent.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn torrent_settings(&self, id: &str) -> Result<TorrentSettings, ClientError> {
+        self.json(self.on(Method::GET, id, "/settings")).await
+    }
+
+    /// Changes what is wanted of a torrent, and says what that is now.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn set_torrent(
+        &self,
+        id: &str,
+        change: &TorrentChange,
+    ) -> Result<TorrentSettings, ClientError> {
+        self.json(self.on(Method::PATCH, id, "/settings").json(change)).await
+    }
+
+    /// What all torrents share.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn settings(&self) -> Result<Settings, ClientError> {
+        self.json(self.request(Method::GET, "/settings").timeout(ANSWER_WAIT)).await
+    }
+
+    /// Changes what all torrents share, and says what that is now.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn set(&self, change: &SettingsChange) -> Result<Settings, ClientError> {
+        self.json(self.request(Method::PATCH, "/settings").timeout(ANSWER_WAIT).json(change)).await
+    }
+
+    /// Has everything of a torrent hashed again.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn recheck(&self, id: &str) -> Result<(), ClientError> {
+        self.done(self.on(Method::POST, id, "/recheck")).await
+    }
+
+    /// Has a torrent announced out of turn.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn reannounce(&self, id: &str) -> Result<(), ClientError> {
+        self.done(self.on(Method::POST, id, "/reannounce")).await
     }
 
     /// Adds the torrent whose file holds `torrent`.

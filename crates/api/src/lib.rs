@@ -6,17 +6,22 @@
 
 mod client;
 mod problem;
+mod settings;
 mod torrent;
 
 pub use client::{Changes, Client, ClientError, MAX_ANSWER};
 pub use problem::{PROBLEM_JSON, Problem};
+pub use settings::{Priority, Settings, SettingsChange, TorrentChange, TorrentSettings};
 pub use torrent::{
-    About, AddQuery, Added, File, Health, ListQuery, Order, Peer, Source, State, Torrent, Torrents,
+    About, AddQuery, Added, File, Health, ListQuery, Order, Peer, Source, State, Torrent, Torrents, Tracker,
+    TrackerState,
 };
 
 /// Where the API is, below the daemon's address.
 pub const BASE: &str = "/api/v1";
 /// The media type of requests and answers.
 pub const JSON: &str = "application/json";
+/// The media type of changes (RFC 7396); [`JSON`] will do as well.
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
 /// The media type of a torrent file.
 pub const TORRENT: &str = "application/x-bittorrent";

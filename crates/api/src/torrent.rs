@@ -1,6 +1,8 @@
 //! Torrents, and what is asked of them.
 
+use crate::Priority;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use utoipa::{IntoParams, ToSchema};
 
 /// A torrent as it is now.
@@ -36,6 +38,10 @@ pub struct Torrent {
     pub seeds: usize,
     /// Whether peers are only found by its own trackers (BEP 27).
     pub private: bool,
+    /// One word to sort it by.
+    pub category: Option<String>,
+    /// Further words.
+    pub tags: BTreeSet<String>,
     /// The greater, the later it was added.
     pub place: u64,
     /// When it last changed; see [`Torrents::revision`].
@@ -127,6 +133,12 @@ pub struct ListQuery {
     #[param(inline)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
+    /// Only those of this category.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Only those with this tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     /// Only those whose name has this in it, in whatever case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
@@ -206,8 +218,8 @@ pub struct File {
     pub path: String,
     /// Its size in bytes.
     pub length: u64,
-    /// `skip`, `low`, `normal` or `high`.
-    pub priority: String,
+    /// How much it is wanted.
+    pub priority: Priority,
     /// Whether it only fills a gap between others (BEP 47), and is not written.
     pub padding: bool,
 }
@@ -239,6 +251,57 @@ pub struct Peer {
     pub downloaded: u64,
     /// Payload bytes to it.
     pub uploaded: u64,
+}
+
+/// A tracker of a torrent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tracker {
+    /// Its scheme, host and port; what follows may be a secret between it and its user.
+    pub name: String,
+    /// The number of its tier, from 0 (BEP 12).
+    pub tier: usize,
+    /// How it stands.
+    pub state: TrackerState,
+    /// How often in a row it failed.
+    pub failures: u32,
+    /// How many seconds ago it answered, or failed to; `null` if it was not asked yet.
+    pub last_seconds: Option<u64>,
+    /// In how many seconds it is asked next, at the earliest; `null` if that is not known.
+    pub next_seconds: Option<u64>,
+    /// How many peers it counted that have everything.
+    pub seeds: Option<u32>,
+    /// How many it counted that do not.
+    pub leechers: Option<u32>,
+    /// How many peers it told of, the last time.
+    pub peers: usize,
+    /// What went wrong, or what it wants a person to read; a stranger's words.
+    pub message: Option<String>,
+}
+
+/// How a tracker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackerState {
+    /// Nobody has asked it yet, or the torrent does not run.
+    Waiting,
+    /// It is being asked.
+    Announcing,
+    /// It answered the last time.
+    Working,
+    /// It did not, or with an error.
+    Failed,
+}
+
+impl TrackerState {
+    /// As JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TrackerState::Waiting => "waiting",
+            TrackerState::Announcing => "announcing",
+            TrackerState::Working => "working",
+            TrackerState::Failed => "failed",
+        }
+    }
 }
 
 /// Who answers.

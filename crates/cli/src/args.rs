@@ -7,6 +7,7 @@ mod kept;
 mod remote;
 mod replay;
 mod scrape;
+mod set;
 
 use crate::select::Selection;
 use crate::units;
@@ -26,6 +27,7 @@ pub(crate) use kept::{Client, Doctor, Export, Import, State};
 pub(crate) use remote::{Add, Daemon, Id, Ids, List, Remote, Token, TokenAction};
 pub(crate) use replay::{Replay, Shown};
 pub(crate) use scrape::Scrape;
+pub(crate) use set::{Each, Maybe, Set};
 
 const AFTER_HELP: &str = "\
 Sizes are bytes: 10M is 10,000,000, 1.5GiB is 1,610,612,736; rates are sizes per second.
@@ -73,12 +75,19 @@ pub(crate) enum Command {
     Files(Id),
     /// List the peers of a torrent of the daemon
     Peers(Id),
+    /// List the trackers of a torrent of the daemon
+    Trackers(Id),
+    Set(Set),
     /// Stop torrents of the daemon until they are resumed
     Pause(Ids),
     /// Go on with torrents of the daemon
     Resume(Ids),
     /// Remove torrents from the daemon; their files stay
     Remove(Ids),
+    /// Have everything of torrents of the daemon hashed again
+    Recheck(Ids),
+    /// Have torrents of the daemon announced out of turn
+    Reannounce(Ids),
     /// Watch a torrent arrive, message by message: three sessions on this machine, no network, a few seconds
     Demo,
 }
@@ -479,8 +488,15 @@ impl Command {
             Command::Token(args) => args.json,
             Command::Add(args) => args.remote.json,
             Command::List(args) => args.remote.json,
-            Command::Info(args) | Command::Files(args) | Command::Peers(args) => args.remote.json,
-            Command::Pause(args) | Command::Resume(args) | Command::Remove(args) => args.remote.json,
+            Command::Set(args) => args.remote.json,
+            Command::Info(args) | Command::Files(args) | Command::Peers(args) | Command::Trackers(args) => {
+                args.remote.json
+            }
+            Command::Pause(args)
+            | Command::Resume(args)
+            | Command::Remove(args)
+            | Command::Recheck(args)
+            | Command::Reannounce(args) => args.remote.json,
             Command::Create(_) | Command::Magnet(_) | Command::Session(_) | Command::Demo => false,
         }
     }
@@ -637,8 +653,11 @@ mod tests {
             let Some(long) = arg.get_long().filter(|&long| long != "help" && long != "version") else {
                 continue;
             };
-            let expected = format!("RAWTORRENT_{}", long.to_uppercase().replace('-', "_"));
-            assert_eq!(arg.get_env().and_then(|env| env.to_str()), Some(expected.as_str()), "--{long}");
+            let own = format!("RAWTORRENT_{}", long.to_uppercase().replace('-', "_"));
+            // What the daemon is told in the environment must not be told every torrent too.
+            let of_set = own.replace("RAWTORRENT_", "RAWTORRENT_SET_");
+            let env = arg.get_env().and_then(|env| env.to_str());
+            assert!([&own, &of_set].into_iter().any(|expected| env == Some(expected)), "--{long}: {env:?}");
             seen += 1;
         }
         assert!(seen > 30, "{seen}");

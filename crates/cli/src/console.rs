@@ -9,6 +9,7 @@ use crate::terminal::BarTerminal;
 use crate::text::printable;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde::Serialize;
+use serde_json::Value;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -182,6 +183,14 @@ fn bar_target() -> ProgressDrawTarget {
     // Bars are all that is painted by that crate, which else would look at stdout.
     ::console::set_colors_enabled(Paint::of_stderr().is_on());
     ProgressDrawTarget::term_like_with_hz(Box::new(BarTerminal::new()), PER_SECOND)
+}
+
+/// An object with the keys of another one in it.
+pub(crate) fn joined(mut object: Value, more: &impl Serialize) -> Value {
+    if let (Value::Object(object), Ok(Value::Object(more))) = (&mut object, serde_json::to_value(more)) {
+        object.extend(more);
+    }
+    object
 }
 
 /// A value as JSON on a line of its own.

@@ -70,6 +70,8 @@ pub(crate) mod kind {
     pub(crate) const SIMULATION: &str = "simulation";
     /// The daemon could not be reached, or what answers is none.
     pub(crate) const DAEMON: &str = "daemon";
+    /// What is said of all torrents was said of some, or the other way round.
+    pub(crate) const SETTING: &str = "setting";
     /// Several torrents of the daemon could be meant.
     pub(crate) const AMBIGUOUS: &str = "ambiguous";
     /// Tokens could not be read, made or removed.

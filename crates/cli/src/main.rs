@@ -84,6 +84,10 @@ fn run(line: &CommandLine) -> Exit {
         Command::Pause(args) => remote::pause(args, &console),
         Command::Resume(args) => remote::resume(args, &console),
         Command::Remove(args) => remote::remove(args, &console),
+        Command::Trackers(args) => remote::trackers(args, &console),
+        Command::Set(args) => remote::set::run(args, &console),
+        Command::Recheck(args) => remote::recheck(args, &console),
+        Command::Reannounce(args) => remote::reannounce(args, &console),
         Command::Demo => demo::run(&console),
     };
     let exit = result.unwrap_or_else(|failure| {

@@ -1,4 +1,7 @@
-//! The commands that ask a daemon: `add`, `list`, `info`, `files`, `peers`, `pause`, `resume`, `remove`.
+//! The commands that ask a daemon: `add`, `list`, `info`, `files`, `peers`, `trackers`, `set`, `pause`, `resume`, `remove`,
+//! `recheck`, `reannounce`.
+
+pub(crate) mod set;
 
 use crate::args::{Add, Id, Ids, List, Remote};
 use crate::console::{Console, json_line};
@@ -6,11 +9,12 @@ use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::source::{self, Source};
 use crate::terminal::{columns_of_stdout, fitted};
 use crate::text::printable;
-use crate::units::{Rate, Size, percent};
+use crate::units::{Rate, Size, Span, percent};
 use crate::{interrupt, runtime};
 use api::{AddQuery, Client, ClientError, ListQuery, Torrent};
 use serde_json::json;
 use std::fmt::Write;
+use std::time::Duration;
 
 pub(crate) fn add(args: &Add, console: &Console) -> Result<Exit, Failure> {
     let client = client(&args.remote)?;
@@ -48,6 +52,8 @@ pub(crate) fn list(args: &List, console: &Console) -> Result<Exit, Failure> {
     let query = ListQuery {
         state: args.state,
         search: args.search.clone(),
+        category: args.category.clone(),
+        tag: args.tag.clone(),
         sort: args.sort.map(Into::into),
         reverse: args.reverse.then_some(true),
         ..ListQuery::default()
@@ -104,6 +110,10 @@ pub(crate) fn info(args: &Id, console: &Console) -> Result<Exit, Failure> {
         line("folder", torrent.dir.clone());
         line("size", Size(torrent.size).to_string());
         line("done", done(&torrent));
+        torrent.category.iter().for_each(|category| line("category", category.clone()));
+        if !torrent.tags.is_empty() {
+            line("tags", torrent.tags.iter().cloned().collect::<Vec<_>>().join(", "));
+        }
         line("down", Rate(torrent.rate_down).to_string());
         line("up", Rate(torrent.rate_up).to_string());
         line("peers", format!("{}, of which {} seeds", torrent.peers, torrent.seeds));
@@ -124,7 +134,7 @@ pub(crate) fn files(args: &Id, console: &Console) -> Result<Exit, Failure> {
                     "{:>5}  {:>10}  {:<6}  {}\n",
                     file.index,
                     Size(file.length),
-                    file.priority,
+                    file.priority.name(),
                     printable(&file.path)
                 ),
             };
@@ -153,6 +163,43 @@ pub(crate) fn peers(args: &Id, console: &Console) -> Result<Exit, Failure> {
         }
         Ok(Exit::Done)
     })
+}
+
+pub(crate) fn trackers(args: &Id, console: &Console) -> Result<Exit, Failure> {
+    let client = client(&args.remote)?;
+    runtime()?.block_on(async {
+        let torrent = find(&client, &args.torrent).await?;
+        let count = |count: Option<u32>| count.map_or_else(|| "-".into(), |count| count.to_string());
+        let time =
+            |time: Option<u64>| time.map_or_else(|| "-".into(), |time| Span(Duration::from_secs(time)).to_string());
+        for tracker in client.trackers(&torrent.id).await.map_err(told)? {
+            let line = match args.remote.json {
+                true => json_line(&tracker),
+                false => format!(
+                    "{:>2}  {:<10}  last {:>8}  next {:>8}  {:>6} seeds  {:>6} leechers  {:>4} peers  {}  {}\n",
+                    tracker.tier,
+                    tracker.state.name(),
+                    time(tracker.last_seconds),
+                    time(tracker.next_seconds),
+                    count(tracker.seeds),
+                    count(tracker.leechers),
+                    tracker.peers,
+                    printable(&tracker.name),
+                    printable(tracker.message.as_deref().unwrap_or_default()),
+                ),
+            };
+            console.print(line.trim_end().to_owned() + "\n")?;
+        }
+        Ok(Exit::Done)
+    })
+}
+
+pub(crate) fn recheck(args: &Ids, console: &Console) -> Result<Exit, Failure> {
+    order(args, console, "rechecked", async |client, id| client.recheck(id).await)
+}
+
+pub(crate) fn reannounce(args: &Ids, console: &Console) -> Result<Exit, Failure> {
+    order(args, console, "reannounced", async |client, id| client.reannounce(id).await)
 }
 
 pub(crate) fn pause(args: &Ids, console: &Console) -> Result<Exit, Failure> {

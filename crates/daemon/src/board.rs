@@ -3,8 +3,9 @@
 //! The session is looked at four times a second, and at one torrent after an order. A torrent that changed gets the next
 //! revision; so does one that was removed. Who knows a revision is told only what came after it.
 
+use crate::change::told_priority;
 use api::{File, State, Torrent, Torrents};
-use engine::{Choices, InfoHash, Metainfo, Priority, Seen, Session, TorrentState, TorrentStats};
+use engine::{Choices, InfoHash, Metainfo, Seen, Session, TorrentState, TorrentStats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -141,11 +142,16 @@ impl Board {
             index,
             path: file.path.to_string(),
             length: file.length,
-            priority: priority(priorities.get(index).copied().unwrap_or_default()).to_owned(),
+            priority: told_priority(priorities.get(index).copied().unwrap_or_default()),
             padding: file.is_pad(),
         };
         let files = metainfo.iter().flat_map(|metainfo| metainfo.files());
         Some(files.enumerate().map(file).collect())
+    }
+
+    /// What is wanted of a torrent.
+    pub(crate) fn choices(&self, info_hash: InfoHash) -> Option<Choices> {
+        self.inner().torrents.get(&key(info_hash)).map(|row| row.made_of.0.clone())
     }
 
     /// What a torrent is made of.
@@ -243,6 +249,8 @@ fn told(info_hash: InfoHash, seen: &Seen<'_>, revision: u64) -> Torrent {
         peers: stats.map_or(0, |stats| stats.peers),
         seeds: stats.map_or(0, |stats| stats.seeds),
         private: seen.metainfo.is_some_and(|metainfo| metainfo.is_private()),
+        category: seen.choices.category.clone(),
+        tags: seen.choices.tags.clone(),
         place: seen.place,
         revision,
     }
@@ -260,15 +268,6 @@ fn state(state: Option<TorrentState>) -> State {
         Some(TorrentState::Unavailable) => State::Unavailable,
         Some(TorrentState::Stopped) => State::Stopped,
         Some(TorrentState::Failed) => State::Failed,
-    }
-}
-
-fn priority(priority: Priority) -> &'static str {
-    match priority {
-        Priority::Skip => "skip",
-        Priority::Low => "low",
-        Priority::Normal => "normal",
-        Priority::High => "high",
     }
 }
 

@@ -53,7 +53,9 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Refusal {
-        Refusal { status, kind, detail: detail.into(), again: None }
+        // Parsers quote what they were given.
+        let detail = detail.into().replace(char::is_control, " ");
+        Refusal { status, kind, detail, again: None }
     }
 
     pub(crate) fn again_after(self, seconds: u32) -> Refusal {

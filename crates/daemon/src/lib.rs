@@ -9,6 +9,7 @@
 mod access;
 mod audit;
 mod board;
+pub mod change;
 mod error;
 mod events;
 mod guard;

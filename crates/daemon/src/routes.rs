@@ -2,6 +2,7 @@
 
 pub(crate) mod list;
 pub(crate) mod orders;
+mod settings;
 pub(crate) mod stream;
 
 use crate::access::Access;
@@ -46,6 +47,13 @@ pub const ROUTES: &[(&str, &str, Option<Scope>)] = &[
     ("GET", "/api/v1/torrents/{id}/peers", Some(Scope::Read)),
     ("POST", "/api/v1/torrents/{id}/pause", Some(Scope::Manage)),
     ("POST", "/api/v1/torrents/{id}/resume", Some(Scope::Manage)),
+    ("POST", "/api/v1/torrents/{id}/recheck", Some(Scope::Manage)),
+    ("POST", "/api/v1/torrents/{id}/reannounce", Some(Scope::Manage)),
+    ("GET", "/api/v1/torrents/{id}/trackers", Some(Scope::Read)),
+    ("GET", "/api/v1/torrents/{id}/settings", Some(Scope::Read)),
+    ("PATCH", "/api/v1/torrents/{id}/settings", Some(Scope::Manage)),
+    ("GET", "/api/v1/settings", Some(Scope::Read)),
+    ("PATCH", "/api/v1/settings", Some(Scope::Admin)),
 ];
 
 /// What the handlers share.
@@ -80,6 +88,11 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/v1/torrents/{id}/peers", get(stream::peers))
         .route("/api/v1/torrents/{id}/pause", post(orders::pause))
         .route("/api/v1/torrents/{id}/resume", post(orders::resume))
+        .route("/api/v1/torrents/{id}/recheck", post(orders::recheck))
+        .route("/api/v1/torrents/{id}/reannounce", post(orders::reannounce))
+        .route("/api/v1/torrents/{id}/trackers", get(stream::trackers))
+        .route("/api/v1/torrents/{id}/settings", get(settings::of_torrent).patch(settings::set_torrent))
+        .route("/api/v1/settings", get(settings::of_all).patch(settings::set_all))
         .method_not_allowed_fallback(not_so)
         .fallback(nothing)
         .with_state(state)
@@ -103,7 +116,9 @@ pub(crate) fn needs(method: &Method, path: &str) -> Result<Option<Scope>, Refusa
     info(title = "rawtorrent", license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")),
     paths(
         health, ready, about, openapi, metrics::metrics, events::events, list::torrents, list::torrent, list::files,
-        stream::file, stream::peers, orders::add, orders::remove, orders::pause, orders::resume
+        stream::file, stream::peers, stream::trackers, orders::add, orders::remove, orders::pause, orders::resume,
+        orders::recheck, orders::reannounce, settings::of_torrent, settings::set_torrent, settings::of_all,
+        settings::set_all
     ),
     components(schemas(api::Problem)),
     modifiers(&Token)

@@ -3,11 +3,12 @@
 use crate::Error;
 use crate::Settings;
 use crate::events::EventKind;
-use crate::stats::Counters;
+use crate::stats::{Counters, TrackerState, TrackerStats};
 use crate::turns::Turns;
 use net::announce::{AnnounceError, TrackerClient, TrackerSettings, announce};
 use net::bind::LocalAddrs;
 use net::http::{Bounds, HttpClient};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use tracker::schedule::{Due, Input};
@@ -73,6 +74,16 @@ pub(crate) struct Announcer {
     /// Where peers connect, over IPv4 and over IPv6.
     ports: [u16; 2],
     key: u32,
+    /// What came last of each that was asked: of as many as are scheduled.
+    last: BTreeMap<TrackerId, Last>,
+}
+
+struct Last {
+    at: Time,
+    seeders: Option<u32>,
+    leechers: Option<u32>,
+    peers: usize,
+    message: Option<String>,
 }
 
 /// An announce that is due.
@@ -110,7 +121,15 @@ impl Announcer {
             refused(EventKind::AnnounceFailed { tracker, error: error.to_string() });
         }
         let schedule = Schedule::new(tiers.usable, fastrand::u64(..));
-        Announcer { schedule, rules, info_hash, peer_id, ports, key: fastrand::u32(..) }
+        Announcer {
+            schedule,
+            rules,
+            info_hash,
+            peer_id,
+            ports,
+            key: fastrand::u32(..),
+            last: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn start(&mut self, now: Time) {
@@ -155,6 +174,7 @@ impl Announcer {
     /// Takes in what came of an announce, and gives the peers that it told of.
     pub(crate) fn note(&mut self, now: Time, announced: Announced) -> Vec<SocketAddr> {
         let tracker = announced.tracker;
+        self.last.insert(tracker, announced.last(now));
         match announced.outcome {
             Ok(response) => {
                 self.schedule.handle(now, Input::Response(tracker, &response));
@@ -165,6 +185,32 @@ impl Announcer {
                 Vec::new()
             }
         }
+    }
+
+    /// All that are used, in the order in which they are tried.
+    pub(crate) fn trackers(&self, now: Time) -> Vec<TrackerStats> {
+        let told = self.schedule.trackers().map(|view| {
+            let last = self.last.get(&view.id);
+            let state = match last {
+                _ if view.is_in_flight => TrackerState::Announcing,
+                None => TrackerState::Waiting,
+                Some(_) if view.failures > 0 => TrackerState::Failed,
+                Some(_) => TrackerState::Working,
+            };
+            TrackerStats {
+                name: view.url.to_string(),
+                tier: view.tier,
+                state,
+                failures: view.failures,
+                last: last.map(|last| now.since(last.at)),
+                next: (!view.is_in_flight && view.not_before < Time::MAX).then(|| view.not_before.since(now)),
+                seeders: last.and_then(|last| last.seeders),
+                leechers: last.and_then(|last| last.leechers),
+                peers: last.map_or(0, |last| last.peers),
+                message: last.and_then(|last| last.message.clone()),
+            }
+        });
+        told.collect()
     }
 
     /// From here on only `stopped` is due, once for each tracker that lists us.
@@ -211,6 +257,19 @@ impl DueAnnounce {
 }
 
 impl Announced {
+    fn last(&self, at: Time) -> Last {
+        let (mut last, answer) =
+            (Last { at, seeders: None, leechers: None, peers: 0, message: None }, self.outcome.as_ref());
+        match answer {
+            Ok(response) => {
+                (last.seeders, last.leechers) = (response.seeders, response.leechers);
+                (last.peers, last.message) = (response.peers.len(), response.warning.clone());
+            }
+            Err(error) => last.message = Some(error.to_string()),
+        }
+        last
+    }
+
     /// Under which addresses the tracker sees us (BEP 24), and whose voice that is.
     pub(crate) fn external(&self) -> (u64, Vec<IpAddr>) {
         (self.voice, self.outcome.as_ref().map(|response| response.external_ips.clone()).unwrap_or_default())

@@ -64,7 +64,7 @@ pub use metainfo::{self, Magnet, Metainfo};
 pub use reading::{PeerStats, Reader};
 pub use session::Engine;
 pub use settings::{DhtSettings, Settings};
-pub use stats::{Finished, TorrentState, TorrentStats};
+pub use stats::{Finished, TorrentState, TorrentStats, TrackerState, TrackerStats};
 pub use storage::Allocate;
 pub use swarm::Priority;
 pub use tape::Tape;

@@ -1,7 +1,7 @@
 //! Bytes of a torrent while it is being downloaded: what is read next is fetched next.
 
 use crate::torrent::{Request, Status};
-use crate::{Torrent, TorrentError};
+use crate::{Torrent, TorrentError, TrackerStats};
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -81,6 +81,14 @@ impl Torrent {
     /// [`TorrentError::Stopped`] if it is not running.
     pub async fn peers(&self) -> Result<Vec<PeerStats>, TorrentError> {
         self.ask(Request::Peers).await
+    }
+
+    /// Its trackers now, as far as they may be asked.
+    ///
+    /// # Errors
+    /// [`TorrentError::Stopped`] if it is not running.
+    pub async fn trackers(&self) -> Result<Vec<TrackerStats>, TorrentError> {
+        self.ask(Request::Trackers).await
     }
 
     async fn ask<T>(&self, what: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, TorrentError> {

@@ -63,6 +63,44 @@ pub struct TorrentStats {
     pub active: Duration,
 }
 
+/// A tracker of a torrent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackerStats {
+    /// Its scheme, host and port; what follows may be a secret between it and its user.
+    pub name: String,
+    /// The number of its tier, from 0 (BEP 12).
+    pub tier: usize,
+    /// How it stands.
+    pub state: TrackerState,
+    /// How often in a row it failed.
+    pub failures: u32,
+    /// How long ago it answered, or failed to.
+    pub last: Option<Duration>,
+    /// How long it is left alone from now on; it may be longer if others of its tier answer. `None` if that is not known.
+    pub next: Option<Duration>,
+    /// How many peers it counted that have everything.
+    pub seeders: Option<u32>,
+    /// How many it counted that do not.
+    pub leechers: Option<u32>,
+    /// How many peers it told us of, the last time.
+    pub peers: usize,
+    /// What went wrong, or what it wants a person to read.
+    pub message: Option<String>,
+}
+
+/// How a tracker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackerState {
+    /// Nobody has asked it yet, or the torrent does not run.
+    Waiting,
+    /// It is being asked.
+    Announcing,
+    /// It answered the last time.
+    Working,
+    /// It did not, or with an error.
+    Failed,
+}
+
 /// A download that is complete: all wanted bytes are verified and durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {

@@ -1,7 +1,7 @@
 //! A handle on one torrent.
 
 use crate::stats::Finished;
-use crate::{AddTorrent, PeerStats, Priority, SeedGoal, TorrentError, TorrentStats};
+use crate::{AddTorrent, PeerStats, Priority, SeedGoal, TorrentError, TorrentStats, TrackerStats};
 use std::net::SocketAddr;
 use std::ops::Range;
 use storage::TorrentDisk;
@@ -53,6 +53,8 @@ pub(crate) enum Request {
     Read(oneshot::Sender<(TorrentDisk, Lengths)>),
     /// Its connections.
     Peers(oneshot::Sender<Vec<PeerStats>>),
+    /// Its trackers.
+    Trackers(oneshot::Sender<Vec<TrackerStats>>),
     /// Some pieces are wanted first, and others are not any more.
     Hurry {
         before: Range<u32>,

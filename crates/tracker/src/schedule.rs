@@ -80,6 +80,11 @@ pub struct TrackerView<'a> {
     pub is_listing_us: bool,
     /// How often in a row it failed.
     pub failures: u32,
+    /// Whether an announce to it is in flight.
+    pub is_in_flight: bool,
+    /// When it may be announced to next: not before, and later if another tracker of its round answers. [`Time::MAX`] if that is
+    /// not known.
+    pub not_before: Time,
 }
 
 /// The schedule of one torrent's announces. Deterministic: the same seed and inputs give the same announces.
@@ -189,13 +194,17 @@ impl Schedule {
 
     /// The trackers, in the order in which they are tried.
     pub fn trackers(&self) -> impl Iterator<Item = TrackerView<'_>> {
-        self.tiers.iter().enumerate().flat_map(|(tier, t)| {
+        let round_at = if self.phase == Phase::Running { self.round_at } else { Time::MAX };
+        self.tiers.iter().enumerate().flat_map(move |(tier, t)| {
+            let in_flight = t.in_flight.map(|f| f.tracker);
             t.trackers.iter().map(move |t| TrackerView {
                 id: t.id,
                 url: &t.url,
                 tier,
                 is_listing_us: t.lists_us,
                 failures: t.failures,
+                is_in_flight: in_flight == Some(t.id),
+                not_before: t.not_before.max(round_at),
             })
         })
     }

@@ -119,6 +119,18 @@ impl Home {
     }
 }
 
+/// A seed that gives metadata too: another binary, which ends with what this gives.
+pub(crate) fn real_seed(sample: Sample) -> (Home, Session, std::net::SocketAddr) {
+    let home = Home::new(sample);
+    home.sample.write(&home.out()).unwrap();
+    let addr = rawtorrent_tests::free_addr().unwrap();
+    let session = start(&mut home.seed_at(addr));
+    let deadline = std::time::Instant::now() + LIMIT;
+    let listens = rawtorrent_tests::poll(deadline, || std::net::TcpStream::connect(addr).ok());
+    assert!(listens.is_some(), "nobody listens: {}", session.process.stderr());
+    (home, session, addr)
+}
+
 /// Runs a command to its end.
 pub(crate) fn run(command: &mut Command) -> Finished {
     process::run(command, LIMIT).unwrap()

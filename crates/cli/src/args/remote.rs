@@ -81,6 +81,12 @@ pub(crate) struct List {
     /// Only those whose name has this in it
     #[arg(long, value_name = "TEXT", env = "RAWTORRENT_SEARCH")]
     pub(crate) search: Option<String>,
+    /// Only those of this category
+    #[arg(long, value_name = "NAME", env = "RAWTORRENT_CATEGORY")]
+    pub(crate) category: Option<String>,
+    /// Only those with this tag
+    #[arg(long, value_name = "NAME", env = "RAWTORRENT_TAG")]
+    pub(crate) tag: Option<String>,
     /// In which order
     #[arg(long, value_name = "BY", env = "RAWTORRENT_SORT")]
     pub(crate) sort: Option<Sort>,

@@ -41,6 +41,8 @@ fn select(state: &State, query: &ListQuery) -> Torrents {
     let search = query.search.as_ref().map(|search| search.to_lowercase());
     found.retain(|torrent| {
         query.state.is_none_or(|state| torrent.state == state)
+            && query.category.as_ref().is_none_or(|category| torrent.category.as_ref() == Some(category))
+            && query.tag.as_ref().is_none_or(|tag| torrent.tags.contains(tag))
             && search.as_ref().is_none_or(|search| torrent.name.to_lowercase().contains(search))
     });
     sort(&mut found, query.sort.unwrap_or(Order::Added));

@@ -26,7 +26,7 @@ pub(crate) const MAX_JSON: usize = 64 * 1024;
 /// How long the torrent file that a URL names may take before the add is answered with 503. It goes on all the same.
 const FETCH_WAIT: Duration = Duration::from_secs(20);
 /// How long an order may take before it is answered with 503. It is carried out all the same.
-const ORDER_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const ORDER_WAIT: Duration = Duration::from_secs(10);
 /// The longest path that is taken, in bytes, as systems have it. A longer one is refused.
 pub(crate) const MAX_PATH: usize = 4096;
 
@@ -159,6 +159,40 @@ pub(crate) async fn resume(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Has everything of a torrent hashed again, whatever was known of it; one that is paused, when it is resumed.
+#[utoipa::path(post, path = "/api/v1/torrents/{id}/recheck", params(("id" = String, Path, description = "its id")),
+    security(("token" = ["manage"])), responses(
+    (status = 204, description = "it has begun; the torrent is 'checking'"),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json", description = "only a magnet link is known"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn recheck(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    on(&state, &id, async |state, info_hash| state.session.recheck(info_hash).await).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Has a torrent that runs announced out of turn: to its trackers as soon as they allow, to the DHT and the local network at
+/// once.
+#[utoipa::path(post, path = "/api/v1/torrents/{id}/reannounce", params(("id" = String, Path, description = "its id")),
+    security(("token" = ["manage"])), responses(
+    (status = 204),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn reannounce(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    on(&state, &id, async |state, info_hash| state.session.reannounce(info_hash).await).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Why an order was not carried out, or not yet.
 #[derive(Debug)]
 pub(crate) enum Failed {
@@ -247,7 +281,7 @@ pub(crate) fn below_a_root(roots: &[PathBuf], dir: &str) -> Result<PathBuf, Refu
     Ok(path)
 }
 
-fn media_type(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())?;
     given.split(';').next().map(|media| media.trim().to_ascii_lowercase())
 }
@@ -275,14 +309,18 @@ async fn receive(body: Body, most: usize) -> Result<Vec<u8>, Refusal> {
     }
 }
 
-async fn receive_json(request: Request) -> Result<Vec<u8>, Refusal> {
+pub(crate) async fn receive_json(request: Request) -> Result<Vec<u8>, Refusal> {
     check_length(request.headers(), MAX_JSON)?;
     receive(request.into_body(), MAX_JSON).await
 }
 
-fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body)
-        .map_err(|error| Refusal::bad(format!("the body is not what is expected: {error}")))
+pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    // A list would be taken for an object without names.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::bad("the body must be a JSON object"));
+    }
+    let wrong = |error| Refusal::bad(format!("the body is not what is expected: {error}"));
+    serde_json::from_slice(body).map_err(wrong)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Files while they are being downloaded, with ranges (RFC 9110), and the peers that they come from.
+//! Files while they are being downloaded, with ranges (RFC 9110), and whom they come from.
 
 use super::{State, info_hash, json};
 use crate::error::Refusal;
-use api::{Peer, Problem};
+use api::{Peer, Problem, Tracker, TrackerState};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -137,6 +137,41 @@ pub(crate) async fn peers(
         rate_up: peer.rate_up,
         downloaded: peer.downloaded,
         uploaded: peer.uploaded,
+    });
+    Ok(json(&told.collect::<Vec<_>>()))
+}
+
+/// The trackers of a torrent; of one that does not run, none has been asked yet.
+#[utoipa::path(get, path = "/api/v1/torrents/{id}/trackers", params(("id" = String, Path, description = "the torrent's id")),
+    security(("token" = ["read"])), responses(
+    (status = 200, body = Vec<Tracker>),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn trackers(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+) -> Result<Response<Body>, Refusal> {
+    let trackers = state.session.trackers(info_hash(&id)?);
+    let trackers = timeout(BUSY_WAIT, trackers).await.map_err(|_| Refusal::busy())??;
+    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
+    let told = trackers.into_iter().map(|tracker| Tracker {
+        name: tracker.name,
+        tier: tracker.tier,
+        state: match tracker.state {
+            engine::TrackerState::Waiting => TrackerState::Waiting,
+            engine::TrackerState::Announcing => TrackerState::Announcing,
+            engine::TrackerState::Working => TrackerState::Working,
+            engine::TrackerState::Failed => TrackerState::Failed,
+        },
+        failures: tracker.failures,
+        last_seconds: seconds(tracker.last),
+        next_seconds: seconds(tracker.next),
+        seeds: tracker.seeders,
+        leechers: tracker.leechers,
+        peers: tracker.peers,
+        message: tracker.message,
     });
     Ok(json(&told.collect::<Vec<_>>()))
 }

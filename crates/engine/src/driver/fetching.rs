@@ -120,8 +120,14 @@ impl Fetching {
                 Some(Ok(done)) = self.company.jobs.join_next() => drop(self.company.on_done(done)),
                 Some(Ok(announced)) = self.company.announces.join_next() => self.company.on_announced(announced),
                 (addrs, source) = self.company.scouts.found() => self.company.on_found(&addrs, source),
-                // Asked to stop, or nobody waits for it any more.
-                _ = self.calls.requests.recv() => return self.end().await,
+                request = self.calls.requests.recv() => match request {
+                    Some(Request::Trackers(reply)) => {
+                        let now = self.company.now();
+                        drop(reply.send(self.company.announcer.trackers(now)));
+                    }
+                    // Asked to stop, or nobody waits for it any more; nothing else is asked of a link.
+                    _ => return self.end().await,
+                },
                 () = &mut self.calls.closed => return self.end().await,
                 () = self.company.seat.changed() => self.follow_orders(),
                 () = tokio::time::sleep_until(wake) => {

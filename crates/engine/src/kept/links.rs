@@ -28,6 +28,10 @@ impl Link {
         let _ = self.ended.await;
     }
 
+    pub(super) fn requests(&self) -> mpsc::Sender<Request> {
+        self.requests.clone()
+    }
+
     pub(super) fn state(&self) -> TorrentState {
         let queued = self.status.borrow().queued;
         if queued { TorrentState::Queued } else { TorrentState::FetchingMetadata }

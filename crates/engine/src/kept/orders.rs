@@ -1,12 +1,14 @@
 //! What is done to one torrent, beyond adding it and letting it rest.
 
-use super::{Choices, KeptTorrent, Room, Running, Session, key};
+use super::{Choices, KeptTorrent, Room, Running, Session, What, key};
+use crate::announcer::{Announcer, Named};
 use crate::resume;
-use crate::torrent::Wishes;
-use crate::{Error, Metainfo};
+use crate::torrent::{Request, Wishes};
+use crate::{Error, Metainfo, PeerId, TrackerStats};
 use std::sync::Arc;
 use storage::Layout;
 use store::{Change, Table};
+use tokio::sync::oneshot;
 use types::InfoHash;
 
 impl Session {
@@ -119,7 +121,46 @@ impl Session {
     }
 }
 
+impl Session {
+    /// The trackers of a torrent, as far as they may be asked; of one that does not run, none has been asked yet.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`].
+    pub async fn trackers(&self, info_hash: InfoHash) -> Result<Vec<TrackerStats>, Error> {
+        let (requests, unasked) = {
+            let held = self.room.hold(info_hash).await?;
+            let kept = held.kept.as_ref().ok_or(Error::NotHere(info_hash))?;
+            let requests = match &kept.running {
+                Running::Yes(torrent) => Some(torrent.requests.clone()),
+                Running::Fetching(link) => Some(link.requests()),
+                Running::Paused | Running::Failed(_) => None,
+            };
+            (requests, self.room.unasked(kept))
+        };
+        let Some(requests) = requests else { return Ok(unasked) };
+        let (reply, answer) = oneshot::channel();
+        // One that ends meanwhile has asked nobody either, as far as anybody can tell.
+        let _ = requests.send(Request::Trackers(reply)).await;
+        Ok(answer.await.unwrap_or(unasked))
+    }
+}
+
 impl Room {
+    fn unasked(&self, kept: &KeptTorrent) -> Vec<TrackerStats> {
+        let of_link: Vec<Vec<String>>;
+        let (tiers, by_link) = match &kept.what {
+            _ if !kept.record.choices.trackers => return Vec::new(),
+            What::All(metainfo) => (metainfo.trackers(), kept.record.link.is_some()),
+            What::Link(magnet) => {
+                of_link = magnet.trackers.iter().map(|tracker| vec![tracker.clone()]).collect();
+                (&of_link[..], true)
+            }
+        };
+        let named = Named { tiers, by_link };
+        let (wire, settings) = (kept.what.info_hash().wire(), &self.shared.settings);
+        Announcer::new(named, wire, PeerId([0; 20]), settings, [0; 2], |_| {}).trackers(self.shared.now())
+    }
+
     /// Has a torrent go on as it is wanted now.
     async fn follow(self: &Arc<Self>, kept: &mut KeptTorrent, before: &Choices) {
         let choices = &kept.record.choices;

@@ -12,6 +12,7 @@ impl Running {
             Request::Stop => return Some(Ok(())),
             Request::Read(reply) => drop(reply.send((self.driver.disk.clone(), self.driver.lengths))),
             Request::Peers(reply) => drop(reply.send(self.peers())),
+            Request::Trackers(reply) => drop(reply.send(self.company.announcer.trackers(self.now()))),
             Request::Hurry { before, wanted } => {
                 let now = self.now();
                 for (piece, at) in deadlines(before, wanted, now) {

@@ -1,0 +1,159 @@
+//! What is wanted of a torrent, and of all of them; and how that is changed: as RFC 7396 has it, what is not named stays, and
+//! `null` takes a limit, goal or category away.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeSet;
+use utoipa::ToSchema;
+
+/// How much a file is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// It is not downloaded.
+    Skip,
+    /// After others.
+    Low,
+    /// As most are.
+    #[default]
+    Normal,
+    /// Before others.
+    High,
+}
+
+impl Priority {
+    /// As JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Priority::Skip => "skip",
+            Priority::Low => "low",
+            Priority::Normal => "normal",
+            Priority::High => "high",
+        }
+    }
+}
+
+/// What is wanted of a torrent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TorrentSettings {
+    /// Of its files, in their order; those beyond the last are `normal`.
+    pub priorities: Vec<Priority>,
+    /// It is fetched from its beginning to its end.
+    pub sequential: bool,
+    /// Bytes per second that it may receive; `null`: no limit of its own.
+    pub max_down: Option<u64>,
+    /// Bytes per second that it may send; likewise.
+    pub max_up: Option<u64>,
+    /// It is seeded until it was sent this many times.
+    pub seed_ratio: Option<f64>,
+    /// It is seeded for this long, in seconds.
+    pub seed_seconds: Option<u64>,
+    /// It is seeded until nobody has asked for it for this long, in seconds.
+    pub idle_seconds: Option<u64>,
+    /// One word to sort it by.
+    pub category: Option<String>,
+    /// Further words.
+    pub tags: BTreeSet<String>,
+}
+
+/// What is to be otherwise of a torrent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TorrentChange {
+    /// See [`TorrentSettings::priorities`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priorities: Option<Vec<Priority>>,
+    /// See [`TorrentSettings::sequential`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<bool>,
+    /// See [`TorrentSettings::max_down`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[schema(value_type = Option<u64>)]
+    pub max_down: Option<Option<u64>>,
+    /// See [`TorrentSettings::max_up`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[schema(value_type = Option<u64>)]
+    pub max_up: Option<Option<u64>>,
+    /// See [`TorrentSettings::seed_ratio`]; 0 or more.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[schema(value_type = Option<f64>)]
+    pub seed_ratio: Option<Option<f64>>,
+    /// See [`TorrentSettings::seed_seconds`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[schema(value_type = Option<u64>)]
+    pub seed_seconds: Option<Option<u64>>,
+    /// See [`TorrentSettings::idle_seconds`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[schema(value_type = Option<u64>)]
+    pub idle_seconds: Option<Option<u64>>,
+    /// See [`TorrentSettings::category`]; 1 to 255 bytes.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[schema(value_type = Option<String>)]
+    pub category: Option<Option<String>>,
+    /// See [`TorrentSettings::tags`]; all of them, 64 at most, of 1 to 255 bytes each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeSet<String>>,
+}
+
+/// What all torrents share. `null` is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Settings {
+    /// Bytes per second that all may receive together.
+    pub max_down: Option<u64>,
+    /// Bytes per second that all may send together.
+    pub max_up: Option<u64>,
+    /// Torrents that download at a time; others are queued.
+    pub max_active_downloads: Option<usize>,
+    /// Torrents that seed at a time; others are queued.
+    pub max_active_seeds: Option<usize>,
+    /// Torrents that run at a time; others are queued.
+    pub max_active: Option<usize>,
+}
+
+/// What is to be otherwise of all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SettingsChange {
+    /// See [`Settings::max_down`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[schema(value_type = Option<u64>)]
+    pub max_down: Option<Option<u64>>,
+    /// See [`Settings::max_up`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[schema(value_type = Option<u64>)]
+    pub max_up: Option<Option<u64>>,
+    /// See [`Settings::max_active_downloads`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[schema(value_type = Option<usize>)]
+    pub max_active_downloads: Option<Option<usize>>,
+    /// See [`Settings::max_active_seeds`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[schema(value_type = Option<usize>)]
+    pub max_active_seeds: Option<Option<usize>>,
+    /// See [`Settings::max_active`].
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[schema(value_type = Option<usize>)]
+    pub max_active: Option<Option<usize>>,
+}
+
+/// What is there is given, even if it is `null`.
+fn given_or_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_is_not_null() {
+        let change: TorrentChange =
+            serde_json::from_str(r#"{"max_down": null, "category": "films"}"#).unwrap();
+        assert_eq!((change.max_down, change.max_up), (Some(None), None));
+        assert_eq!(serde_json::to_string(&change).unwrap(), r#"{"max_down":null,"category":"films"}"#);
+        assert!(serde_json::from_str::<TorrentChange>(r#"{"max_dwn": 1}"#).is_err());
+        assert!(serde_json::from_str::<SettingsChange>(r#"{"max_up": -1}"#).is_err());
+    }
+}
