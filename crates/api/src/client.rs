@@ -186,6 +186,20 @@ impl Client {
         self.done(self.on(Method::POST, id, "/reannounce")).await
     }
 
+    /// A file's bytes, or a range of them (as the header `Range` has it). Whatever is answered is told, a refusal too.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`].
+    pub async fn file(&self, id: &str, index: usize, range: Option<&str>) -> Result<FileBytes, ClientError> {
+        let id: String = id.chars().filter(char::is_ascii_alphanumeric).collect();
+        let mut request = self.request(Method::GET, &format!("/torrents/{id}/files/{index}"));
+        if let Some(range) = range {
+            request = request.header("range", range);
+        }
+        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
+        Ok(FileBytes { answer, client: self.clone() })
+    }
+
     /// Adds the torrent whose file holds `torrent`.
     ///
     /// # Errors
@@ -308,6 +322,33 @@ impl Client {
             cause = inner.source();
         }
         ClientError::Unreachable { host: self.shown.clone(), reason }
+    }
+}
+
+/// The answer to who reads a file.
+#[derive(Debug)]
+pub struct FileBytes {
+    answer: Response,
+    client: Client,
+}
+
+impl FileBytes {
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.answer.status().as_u16()
+    }
+
+    /// What a header says, if it is there and is text.
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    }
+
+    /// The bytes that come next; `None` at the end.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`].
+    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, ClientError> {
+        self.answer.chunk().await.map_err(|error| self.client.unreachable(error))
     }
 }
 

@@ -9,7 +9,7 @@ mod problem;
 mod settings;
 mod torrent;
 
-pub use client::{Changes, Client, ClientError, MAX_ANSWER};
+pub use client::{Changes, Client, ClientError, FileBytes, MAX_ANSWER};
 pub use problem::{PROBLEM_JSON, Problem};
 pub use settings::{Priority, Settings, SettingsChange, TorrentChange, TorrentSettings};
 pub use torrent::{

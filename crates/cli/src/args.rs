@@ -8,6 +8,7 @@ mod remote;
 mod replay;
 mod scrape;
 mod set;
+mod stream;
 
 use crate::select::Selection;
 use crate::units;
@@ -28,6 +29,7 @@ pub(crate) use remote::{Add, Daemon, Id, Ids, List, Remote, Token, TokenAction};
 pub(crate) use replay::{Replay, Shown};
 pub(crate) use scrape::Scrape;
 pub(crate) use set::{Each, Maybe, Set};
+pub(crate) use stream::Stream;
 
 const AFTER_HELP: &str = "\
 Sizes are bytes: 10M is 10,000,000, 1.5GiB is 1,610,612,736; rates are sizes per second.
@@ -67,6 +69,7 @@ pub(crate) enum Command {
     Session(Box<keep::Keep>),
     Daemon(Box<Daemon>),
     Token(Token),
+    Stream(Box<Stream>),
     Add(Add),
     List(List),
     /// Show a torrent of the daemon
@@ -489,6 +492,7 @@ impl Command {
             Command::Add(args) => args.remote.json,
             Command::List(args) => args.remote.json,
             Command::Set(args) => args.remote.json,
+            Command::Stream(args) => args.session.json,
             Command::Info(args) | Command::Files(args) | Command::Peers(args) | Command::Trackers(args) => {
                 args.remote.json
             }

@@ -72,6 +72,10 @@ pub(crate) mod kind {
     pub(crate) const DAEMON: &str = "daemon";
     /// What is said of all torrents was said of some, or the other way round.
     pub(crate) const SETTING: &str = "setting";
+    /// A torrent does not run, so that it cannot be read.
+    pub(crate) const NOT_RUNNING: &str = "not_running";
+    /// The player could not be run, or failed.
+    pub(crate) const PLAYER: &str = "player";
     /// Several torrents of the daemon could be meant.
     pub(crate) const AMBIGUOUS: &str = "ambiguous";
     /// Tokens could not be read, made or removed.

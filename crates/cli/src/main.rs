@@ -32,6 +32,7 @@ mod session;
 mod show;
 mod sim;
 mod source;
+mod stream;
 mod terminal;
 mod text;
 mod token;
@@ -85,6 +86,7 @@ fn run(line: &CommandLine) -> Exit {
         Command::Resume(args) => remote::resume(args, &console),
         Command::Remove(args) => remote::remove(args, &console),
         Command::Trackers(args) => remote::trackers(args, &console),
+        Command::Stream(args) => stream::run(args, &console),
         Command::Set(args) => remote::set::run(args, &console),
         Command::Recheck(args) => remote::recheck(args, &console),
         Command::Reannounce(args) => remote::reannounce(args, &console),

@@ -11,7 +11,7 @@ use crate::terminal::{columns_of_stdout, fitted};
 use crate::text::printable;
 use crate::units::{Rate, Size, Span, percent};
 use crate::{interrupt, runtime};
-use api::{AddQuery, Client, ClientError, ListQuery, Torrent};
+use api::{AddQuery, Added, Client, ClientError, ListQuery, Torrent};
 use serde_json::json;
 use std::fmt::Write;
 use std::time::Duration;
@@ -26,17 +26,7 @@ pub(crate) fn add(args: &Add, console: &Console) -> Result<Exit, Failure> {
     };
     runtime()?.block_on(async {
         each(&sources, console, async |source| {
-            let source = Source::new(source);
-            let added = match source {
-                Source::Url(url) => client.add_source(url, &query).await,
-                Source::Magnet(link) => {
-                    // A broken one need not be sent.
-                    source.magnet()?;
-                    client.add_source(link, &query).await
-                }
-                source => client.add(source.read().await?, &query).await,
-            };
-            let added = added.map_err(told)?;
+            let added = give(&client, Source::new(source), &query).await?;
             match args.remote.json {
                 true => console.print(json_line(&added)),
                 false if added.created => console.print(format!("{} added\n", added.id)),
@@ -45,6 +35,20 @@ pub(crate) fn add(args: &Add, console: &Console) -> Result<Exit, Failure> {
         })
         .await
     })
+}
+
+/// Gives a torrent to the daemon, however it is named.
+pub(crate) async fn give(client: &Client, source: Source<'_>, query: &AddQuery) -> Result<Added, Failure> {
+    let added = match source {
+        Source::Url(url) => client.add_source(url, query).await,
+        Source::Magnet(link) => {
+            // A broken one need not be sent.
+            source.magnet()?;
+            client.add_source(link, query).await
+        }
+        source => client.add(source.read().await?, query).await,
+    };
+    added.map_err(told)
 }
 
 pub(crate) fn list(args: &List, console: &Console) -> Result<Exit, Failure> {
@@ -251,7 +255,7 @@ async fn each(
     Ok(exit)
 }
 
-fn client(remote: &Remote) -> Result<Client, Failure> {
+pub(crate) fn client(remote: &Remote) -> Result<Client, Failure> {
     /// Bytes of a token file that are read; a token has 75.
     const READ: usize = 256;
     let token = remote.token_file.as_ref().map(|path| {
@@ -266,7 +270,7 @@ fn client(remote: &Remote) -> Result<Client, Failure> {
     Client::new(&remote.host(), token.transpose()?).map_err(told)
 }
 
-fn told(error: ClientError) -> Failure {
+pub(crate) fn told(error: ClientError) -> Failure {
     match &error {
         ClientError::Problem(problem) => Failure::new(known_kind(&problem.kind), &problem.detail),
         _ => Failure::new(kind::DAEMON, error),
@@ -283,7 +287,7 @@ fn known_kind(kind: &str) -> &'static str {
 }
 
 /// The torrent with this id, or the beginning of it, or this name.
-async fn find(client: &Client, name: &str) -> Result<Torrent, Failure> {
+pub(crate) async fn find(client: &Client, name: &str) -> Result<Torrent, Failure> {
     let is_hex = name.chars().all(|c| c.is_ascii_hexdigit());
     if is_hex && name.len() == 40 {
         return client.torrent(&name.to_ascii_lowercase()).await.map_err(told);

@@ -12,6 +12,7 @@ mod board;
 pub mod change;
 mod error;
 mod events;
+mod file_server;
 mod guard;
 mod metrics;
 pub mod routes;
@@ -20,5 +21,7 @@ mod tokens;
 
 pub use access::Access;
 pub use error::Error;
+pub use file_server::{FileServer, Served};
+pub use routes::stream::is_playable;
 pub use serve::{Daemon, Options};
 pub use tokens::{Scope, TokenInfo, Tokens};

@@ -148,13 +148,13 @@ impl Daemon {
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             closing: closing.clone(),
         });
-        let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
-        let front = Arc::new(Front {
-            router: routes::router(state.clone()),
-            state: state.clone(),
-            clients: clients.clone(),
-            closing,
-        });
+        let (routes, guarded) = (routes::router(state.clone()), state.clone());
+        let router = move |from| {
+            let state = guarded.clone();
+            routes.clone().layer(from_fn(move |request, next| guard(state.clone(), from, request, next)))
+        };
+        let front = Arc::new(Front::new(router, closing));
+        let clients = front.clients.clone();
         let mut tasks = tokio::task::JoinSet::new();
         for listener in self.tcp {
             tasks.spawn(accept_tcp(listener, front.clone()));
@@ -178,14 +178,14 @@ impl Daemon {
 }
 
 /// What stands before the routes.
-struct Front {
-    router: Router,
-    state: Arc<State>,
+pub(crate) struct Front {
+    /// The routes, with what guards them.
+    router: Box<dyn Fn(From) -> Router + Send + Sync>,
     clients: Arc<Semaphore>,
     closing: watch::Receiver<bool>,
 }
 
-async fn accept_tcp(listener: TcpListener, front: Arc<Front>) {
+pub(crate) async fn accept_tcp(listener: TcpListener, front: Arc<Front>) {
     loop {
         let Ok(permit) = front.clients.clone().acquire_owned().await else { return };
         match listener.accept().await {
@@ -215,17 +215,20 @@ async fn rest(error: &io::Error) {
 }
 
 impl Front {
+    pub(crate) fn new(
+        router: impl Fn(From) -> Router + Send + Sync + 'static,
+        closing: watch::Receiver<bool>,
+    ) -> Front {
+        Front { router: Box::new(router), clients: Arc::new(Semaphore::new(MAX_CLIENTS)), closing }
+    }
+
     async fn connection(
         self: Arc<Front>,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         from: From,
         _permit: OwnedSemaphorePermit,
     ) {
-        let state = self.state.clone();
-        let router = self
-            .router
-            .clone()
-            .layer(from_fn(move |request, next| guard(state.clone(), from, request, next)));
+        let router = (self.router)(from);
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
             router.clone().oneshot(request.map(Body::new))
         });

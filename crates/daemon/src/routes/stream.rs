@@ -78,13 +78,26 @@ pub(crate) async fn file(
     let file = metainfo.files().get(index).filter(|file| file.is_regular());
     let file =
         file.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no_file", "the torrent has no such file"))?;
+    part_of(file, &headers, permit, async || {
+        running(&state, info_hash).await?.reader().await.map_err(not_running)
+    })
+    .await
+}
+
+/// The part of a file that `Range` names, or all of it.
+pub(crate) async fn part_of(
+    file: &engine::metainfo::File,
+    headers: &HeaderMap,
+    permit: OwnedSemaphorePermit,
+    reader: impl AsyncFnOnce() -> Result<Reader, Refusal>,
+) -> Result<Response<Body>, Refusal> {
     let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let range = match asked.and_then(|asked| parse_range(asked, file.length)) {
         None => None,
         Some(Ok(range)) => Some(range),
         Some(Err(())) => return Ok(unsatisfiable(file.length)),
     };
-    let reader = running(&state, info_hash).await?.reader().await.map_err(not_running)?;
+    let reader = reader().await?;
     let part = range.clone().unwrap_or(0..file.length);
     let bytes = read(reader, file.offset + part.start..file.offset + part.end, permit);
     let mut answer = Response::new(Body::from_stream(bytes));
@@ -181,7 +194,7 @@ async fn running(state: &State, info_hash: InfoHash) -> Result<Torrent, Refusal>
     found.ok_or_else(|| not_running(TorrentError::Stopped))
 }
 
-fn not_running(_: TorrentError) -> Refusal {
+pub(crate) fn not_running(_: TorrentError) -> Refusal {
     Refusal::new(StatusCode::CONFLICT, "not_running", "the torrent does not run, or is being checked")
 }
 
@@ -242,6 +255,11 @@ fn safe_type(path: &str) -> Option<&'static str> {
     SAFE_TYPES.iter().find(|(known, _)| *known == extension).map(|&(_, media)| media)
 }
 
+/// Whether players can be expected to play a file of that name.
+pub fn is_playable(path: &str) -> bool {
+    safe_type(path).is_some_and(|media| media.starts_with("video/") || media.starts_with("audio/"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,6 +285,16 @@ mod tests {
             assert_eq!(parse_range(text, 10), expected, "{text}");
         }
         assert_eq!(parse_range("bytes=0-", 0), Some(Err(())));
+    }
+
+    #[test]
+    fn films_and_music_are_played() {
+        assert!(
+            is_playable("a/b.mkv")
+                && is_playable("x.FLAC")
+                && !is_playable("cover.jpg")
+                && !is_playable("a.iso")
+        );
     }
 
     #[test]

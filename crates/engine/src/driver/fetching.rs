@@ -11,6 +11,7 @@ use crate::saved;
 use crate::shared::{Guest, OpenDoor, Shared};
 use crate::stats::Counters;
 use crate::tape::{Brain, Tape};
+use crate::torrent::Request;
 use crate::{Error, Metainfo, TorrentError};
 use metainfo::Magnet;
 use metainfo::magnet::{Host, HostPort};
