@@ -12,6 +12,7 @@ chmod 755 "$tree"
 
 install -Dm755 "$binary" "$tree/usr/bin/rawtorrent"
 install -Dm644 "$root/packaging/rawtorrent.service" "$tree/usr/lib/systemd/system/rawtorrent.service"
+install -Dm644 "$root/packaging/rawtorrent.socket" "$tree/usr/lib/systemd/system/rawtorrent.socket"
 install -Dm644 "$root/packaging/rawtorrent.desktop" "$tree/usr/share/applications/rawtorrent.desktop"
 install -Dm644 "$root/LICENSE-MIT" "$tree/usr/share/doc/rawtorrent/copyright"
 install -d "$tree/DEBIAN"

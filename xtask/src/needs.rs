@@ -35,6 +35,7 @@ const PROGRAMS: &[Program] = &[
     program("opentracker", "opentracker", &[Step::Interop]),
     program("strace", "strace", &[Step::Cli, Step::Hostile]),
     program("tshark", "tshark", &[Step::Cli]),
+    program("systemd-analyze", "systemd", &[Step::Cli]),
     program("script", "bsdutils", &[Step::Cli, Step::Hostile]),
     program("python3", "python3", PARTNERS),
     program("mktorrent", "mktorrent", &[Step::Bench]),

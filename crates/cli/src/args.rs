@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use config::template;
+pub(crate) use config::{Said, template};
 pub(crate) use dht::{Action, Dht, Options as DhtOptions, Put, hex32};
 pub(crate) use kept::{Client, Doctor, Export, Import, State};
 pub(crate) use remote::{Add, Daemon, Id, Ids, List, Remote, Token, TokenAction};
@@ -437,7 +437,14 @@ impl CommandLine {
         // What the file says are defaults: so the line is read again, with them.
         let wrong = |what| CommandLine::command().error(ErrorKind::ValueValidation, what);
         let config = config::read(daemon.config.as_deref()).map_err(wrong)?;
-        CommandLine::from_arg_matches(&config::with(command, &config).try_get_matches()?)
+        let matches = config::with(command, &config).try_get_matches()?;
+        let mut line = CommandLine::from_arg_matches(&matches)?;
+        if let (Command::Daemon(daemon), Some(matches)) =
+            (&mut line.command, matches.subcommand_matches("daemon"))
+        {
+            daemon.said = config::said(matches);
+        }
+        Ok(line)
     }
 }
 

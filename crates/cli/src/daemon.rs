@@ -1,13 +1,18 @@
 //! `daemon`: a session that is kept, behind an API.
 
+mod reload;
+mod supervisor;
+
 use crate::args::{Daemon as Args, template};
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::{interrupt, transfer};
 use daemon::{Daemon, Options};
 use engine::{Choices, Session};
+use sd_notify::NotifyState;
 use serde_json::json;
 use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Exit, Failure> {
     if args.print_config {
@@ -18,6 +23,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Exit, Failure> {
         let message = "there is no home to keep state in; choose a folder (--state-dir)";
         return Err(Failure::new(kind::STARTUP, message));
     };
+    let inherited = supervisor::inherited()?;
     let mut interrupt = interrupt::graceful(console)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -27,8 +33,11 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Exit, Failure> {
         .or_fail(kind::STARTUP, "cannot start")?;
     let outcome = runtime.block_on(async {
         let mut options = Options::new(&state_dir);
-        options.listen.clone_from(&args.api);
-        options.socket = args.socket();
+        if inherited.tcp.is_empty() && inherited.unix.is_empty() {
+            options.listen.clone_from(&args.api);
+            options.socket = args.socket();
+        }
+        options.inherited = inherited;
         options.roots = args.roots();
         options.hosts.clone_from(&args.allow_host);
         options.usual = Choices {
@@ -58,8 +67,18 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Exit, Failure> {
             });
             console.print(json_line(&ready))?;
         }
-        let session = Arc::new(session);
-        daemon.serve(session.clone(), interrupt.asked()).await;
+        let hangups = signal(SignalKind::hangup()).or_fail(kind::STARTUP, "cannot listen for SIGHUP")?;
+        let (session, control) = (Arc::new(session), daemon.control());
+        supervisor::tell(&[NotifyState::Ready]);
+        let end = async {
+            interrupt.asked().await;
+            supervisor::tell(&[NotifyState::Stopping]);
+        };
+        tokio::select! {
+            () = daemon.serve(session.clone(), end) => {}
+            () = reload::follow(hangups, args, &session, &control, console) => {}
+            () = supervisor::watchdog() => {}
+        }
         if let Some(session) = Arc::into_inner(session) {
             session.shutdown().await;
         }

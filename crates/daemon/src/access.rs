@@ -42,7 +42,7 @@ pub(crate) struct Who {
 pub struct Access {
     tokens: RwLock<Tokens>,
     /// Names under which the daemon may be called, in lower case.
-    hosts: Vec<String>,
+    hosts: RwLock<Vec<String>>,
     attempts: Mutex<BTreeMap<IpAddr, Attempts>>,
 }
 
@@ -56,8 +56,12 @@ impl Access {
     /// Those who have one of `tokens`; and if there is none, everybody on this machine. `hosts` are names by which the daemon
     /// may be called beside `localhost` and addresses.
     pub fn new(tokens: Tokens, hosts: &[String]) -> Access {
-        let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Access { tokens: RwLock::new(tokens), hosts, attempts: Mutex::default() }
+        Access { tokens: RwLock::new(tokens), hosts: RwLock::new(lower(hosts)), attempts: Mutex::default() }
+    }
+
+    /// Other names, from now on.
+    pub(crate) fn set_hosts(&self, hosts: &[String]) {
+        *self.hosts.write().unwrap_or_else(PoisonError::into_inner) = lower(hosts);
     }
 
     /// Other tokens, from now on.
@@ -139,7 +143,7 @@ impl Access {
             // Browsers take a page's requests to 0.0.0.0 to this machine.
             return !ip.is_unspecified() && name.starts_with('[') == ip.is_ipv6();
         }
-        name == "localhost" || self.hosts.contains(&name)
+        name == "localhost" || self.hosts.read().unwrap_or_else(PoisonError::into_inner).contains(&name)
     }
 
     fn check_attempts(&self, addr: IpAddr) -> Result<(), Refusal> {
@@ -166,6 +170,10 @@ impl Access {
         }
         made.count += 1;
     }
+}
+
+fn lower(hosts: &[String]) -> Vec<String> {
+    hosts.iter().map(|host| host.to_ascii_lowercase()).collect()
 }
 
 /// The name or address of `NAME:PORT`, in lower case; `None` if it is neither.

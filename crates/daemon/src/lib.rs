@@ -23,5 +23,5 @@ pub use access::Access;
 pub use error::Error;
 pub use file_server::{FileServer, Served};
 pub use routes::stream::is_playable;
-pub use serve::{Daemon, Options};
+pub use serve::{Control, Daemon, Inherited, Options};
 pub use tokens::{Scope, TokenInfo, Tokens};

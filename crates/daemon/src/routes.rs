@@ -21,7 +21,7 @@ use axum::{Json as AxumJson, Router};
 use engine::{Choices, InfoHash, Session};
 use serde::Serialize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use tokio::sync::{Semaphore, watch};
 use utoipa::OpenApi;
 
@@ -60,10 +60,10 @@ pub const ROUTES: &[(&str, &str, Option<Scope>)] = &[
 pub(crate) struct State {
     pub(crate) session: Arc<Session>,
     pub(crate) board: Board,
-    pub(crate) access: Access,
+    pub(crate) access: Arc<Access>,
     pub(crate) audit: Audit,
     /// Where torrents may go; the first is where they go if nothing is said.
-    pub(crate) roots: Vec<PathBuf>,
+    pub(crate) roots: Arc<RwLock<Vec<PathBuf>>>,
     pub(crate) usual: Choices,
     pub(crate) orders: Arc<Semaphore>,
     pub(crate) uploads: Semaphore,

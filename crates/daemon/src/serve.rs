@@ -19,7 +19,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -41,12 +41,14 @@ const END_WAIT: Duration = Duration::from_secs(2);
 const TOKENS_EVERY: Duration = Duration::from_secs(1);
 
 /// How a daemon is started.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Options {
     /// Addresses to serve on. One that is not loopback needs a token.
     pub listen: Vec<SocketAddr>,
     /// A unix socket to serve on, for its owner alone; what is left of an older one is replaced.
     pub socket: Option<PathBuf>,
+    /// Sockets to serve on that somebody else opened, and opens to whom they like: who reaches a unix socket may do everything.
+    pub inherited: Inherited,
     /// Where tokens and the audit log are.
     pub state_dir: PathBuf,
     /// The folders that torrents may go into; the first is where they go if nothing is said.
@@ -63,6 +65,7 @@ impl Options {
         Options {
             listen: Vec::new(),
             socket: None,
+            inherited: Inherited::default(),
             state_dir: state_dir.into(),
             roots: Vec::new(),
             hosts: Vec::new(),
@@ -71,16 +74,49 @@ impl Options {
     }
 }
 
+/// Sockets that were opened already, as systemd does for services (`LISTEN_FDS`).
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// Those of TCP. One that is not on loopback needs a token.
+    pub tcp: Vec<std::net::TcpListener>,
+    /// Those of this machine.
+    pub unix: Vec<std::os::unix::net::UnixListener>,
+}
+
 /// A daemon that is ready to serve.
 #[derive(Debug)]
 pub struct Daemon {
     tcp: Vec<TcpListener>,
-    unix: Option<(UnixListener, PathBuf)>,
+    /// With the path of one that is ours.
+    unix: Vec<(UnixListener, Option<PathBuf>)>,
     state_dir: PathBuf,
-    roots: Vec<PathBuf>,
     usual: Choices,
-    access: Access,
     audit: Audit,
+    control: Control,
+}
+
+/// What may become another while the daemon serves.
+#[derive(Clone, Debug)]
+pub struct Control {
+    access: Arc<Access>,
+    roots: Arc<RwLock<Vec<PathBuf>>>,
+}
+
+impl Control {
+    /// Names by which the daemon may be called from now on; see [`Options::hosts`].
+    pub fn set_hosts(&self, hosts: &[String]) {
+        self.access.set_hosts(hosts);
+    }
+
+    /// Where torrents may go from now on; see [`Options::roots`]. Those that are elsewhere stay.
+    ///
+    /// # Errors
+    /// [`Error::Root`]; nothing is changed then.
+    pub fn set_roots(&self, roots: Vec<PathBuf>) -> Result<(), Error> {
+        check_roots(&roots)?;
+        *self.roots.write().unwrap_or_else(PoisonError::into_inner) = roots;
+        Ok(())
+    }
 }
 
 impl Daemon {
@@ -90,35 +126,48 @@ impl Daemon {
     /// Those of [`Error`].
     pub async fn open(options: Options) -> Result<Daemon, Error> {
         let tokens = Tokens::open(&options.state_dir)?;
-        if let Some(&open) = options.listen.iter().find(|addr| !addr.ip().is_loopback() && tokens.is_empty())
-        {
+        let given = options.inherited.tcp.iter().filter_map(|listener| listener.local_addr().ok());
+        let mut addrs = options.listen.iter().copied().chain(given);
+        if let Some(open) = addrs.find(|addr| !addr.ip().is_loopback() && tokens.is_empty()) {
             return Err(Error::Open(open));
         }
-        if let Some(root) = options.roots.iter().find(|root| !root.is_absolute()) {
-            return Err(Error::Root(root.clone()));
-        }
+        check_roots(&options.roots)?;
+        let inherit = |error: io::Error| Error::Listen {
+            addr: "a socket that was inherited".into(),
+            reason: error.to_string(),
+        };
         let mut tcp = Vec::new();
+        for listener in options.inherited.tcp {
+            listener.set_nonblocking(true).map_err(inherit)?;
+            tcp.push(TcpListener::from_std(listener).map_err(inherit)?);
+        }
+        let mut unix = Vec::new();
+        for listener in options.inherited.unix {
+            listener.set_nonblocking(true).map_err(inherit)?;
+            unix.push((UnixListener::from_std(listener).map_err(inherit)?, None));
+        }
         for addr in &options.listen {
             let fail = |error: io::Error| Error::Listen { addr: addr.to_string(), reason: error.to_string() };
             tcp.push(TcpListener::bind(addr).await.map_err(fail)?);
         }
-        let unix = options.socket.map(|path| {
+        if let Some(path) = options.socket {
             let fail = |error: io::Error| Error::Listen {
                 addr: path.display().to_string(),
                 reason: error.to_string(),
             };
-            let listener = open_socket(&path).map_err(fail)?;
-            Ok((listener, path))
-        });
+            unix.push((open_socket(&path).map_err(fail)?, Some(path)));
+        }
         let fail =
             |error: io::Error| Error::Tokens { path: options.state_dir.clone(), reason: error.to_string() };
         std::fs::create_dir_all(&options.state_dir).map_err(fail)?;
         Ok(Daemon {
             tcp,
-            unix: unix.transpose()?,
-            roots: options.roots,
+            unix,
             usual: options.usual,
-            access: Access::new(tokens, &options.hosts),
+            control: Control {
+                access: Arc::new(Access::new(tokens, &options.hosts)),
+                roots: Arc::new(RwLock::new(options.roots)),
+            },
             audit: Audit::start(&options.state_dir).map_err(fail)?,
             state_dir: options.state_dir,
         })
@@ -128,7 +177,16 @@ impl Daemon {
     pub fn addrs(&self) -> Vec<String> {
         let tcp = self.tcp.iter().filter_map(|listener| listener.local_addr().ok());
         let tcp = tcp.map(|addr| format!("http://{addr}"));
-        tcp.chain(self.unix.iter().map(|(_, path)| format!("unix:{}", path.display()))).collect()
+        let path = |listener: &UnixListener| {
+            let addr = listener.local_addr().ok()?;
+            addr.as_pathname().map(|path| format!("unix:{}", path.display()))
+        };
+        tcp.chain(self.unix.iter().filter_map(|(listener, _)| path(listener))).collect()
+    }
+
+    /// By which some of it can be changed while it serves.
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 
     /// Serves the session until `end`; requests that are under way then are answered. The session is to be shut down by who
@@ -138,9 +196,9 @@ impl Daemon {
         let state = Arc::new(State {
             board: Board::new(&session),
             session,
-            access: self.access,
+            access: self.control.access,
             audit: self.audit,
-            roots: self.roots,
+            roots: self.control.roots,
             usual: self.usual,
             orders: Arc::new(Semaphore::new(MAX_ORDERS)),
             uploads: Semaphore::new(MAX_UPLOADS),
@@ -148,33 +206,34 @@ impl Daemon {
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             closing: closing.clone(),
         });
-        let (routes, guarded) = (routes::router(state.clone()), state.clone());
-        let router = move |from| {
-            let state = guarded.clone();
-            routes.clone().layer(from_fn(move |request, next| guard(state.clone(), from, request, next)))
-        };
-        let front = Arc::new(Front::new(router, closing));
+        let front = Arc::new(Front::of_daemon(state.clone(), closing));
         let clients = front.clients.clone();
         let mut tasks = tokio::task::JoinSet::new();
         for listener in self.tcp {
             tasks.spawn(accept_tcp(listener, front.clone()));
         }
-        let socket = self.unix.map(|(listener, path)| {
+        let mut ours = Vec::new();
+        for (listener, path) in self.unix {
             tasks.spawn(accept_unix(listener, front.clone()));
-            path
-        });
+            ours.extend(path);
+        }
         tasks.spawn(look(state.clone()));
         tasks.spawn(watch_tokens(self.state_dir, state));
         end.await;
         tasks.shutdown().await;
         close.send_replace(true);
-        if let Some(socket) = socket {
+        for socket in ours {
             // If somebody has replaced it, there is one of theirs less: the state directory is one process's alone.
             let _ = std::fs::remove_file(socket);
         }
         let all = u32::try_from(MAX_CLIENTS).unwrap_or(u32::MAX);
         let _ = timeout(END_WAIT, clients.acquire_many(all)).await;
     }
+}
+
+fn check_roots(roots: &[PathBuf]) -> Result<(), Error> {
+    let wrong = roots.iter().find(|root| !root.is_absolute());
+    wrong.map_or(Ok(()), |root| Err(Error::Root(root.clone())))
 }
 
 /// What stands before the routes.
@@ -220,6 +279,16 @@ impl Front {
         closing: watch::Receiver<bool>,
     ) -> Front {
         Front { router: Box::new(router), clients: Arc::new(Semaphore::new(MAX_CLIENTS)), closing }
+    }
+
+    /// All routes of a daemon, with the guard before them.
+    fn of_daemon(state: Arc<State>, closing: watch::Receiver<bool>) -> Front {
+        let routes = routes::router(state.clone());
+        let router = move |from| {
+            let state = state.clone();
+            routes.clone().layer(from_fn(move |request, next| guard(state.clone(), from, request, next)))
+        };
+        Front::new(router, closing)
     }
 
     async fn connection(

@@ -5,7 +5,7 @@
 
 use super::CommandLine;
 use clap::builder::OsStr;
-use clap::{Arg, ArgAction, Command, CommandFactory};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -20,6 +20,17 @@ const NOT_HERE: [&str; 5] = ["config", "print_config", "json", "help", "version"
 
 /// Keys and values, as the command line would have them.
 pub(crate) type Config = BTreeMap<String, Vec<String>>;
+/// What each option is in the end, wherever that was said.
+pub(crate) type Said = BTreeMap<String, Vec<OsString>>;
+
+/// What the daemon was told.
+pub(super) fn said(daemon: &ArgMatches) -> Said {
+    let value = |arg: &Arg| {
+        let values = daemon.get_raw(arg.get_id().as_str()).into_iter().flatten();
+        (key(arg), values.map(ToOwned::to_owned).collect())
+    };
+    options().iter().map(value).collect()
+}
 
 /// The command line with what the file says as defaults of the daemon's options.
 pub(super) fn with(command: Command, config: &Config) -> Command {

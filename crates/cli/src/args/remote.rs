@@ -1,5 +1,6 @@
 //! The command line of the daemon, and of the commands that ask one.
 
+use super::config::Said;
 use super::{Session, switch};
 use clap::{Args, Subcommand, ValueEnum};
 use daemon::Scope;
@@ -13,7 +14,8 @@ const USUAL_API: &str = "127.0.0.1:6880";
 /// Keep torrents and serve an API by which programs, here or elsewhere, order them about
 ///
 /// Who has the unix socket may do everything; so may everybody on this machine until there is a token. The API says what it
-/// can do at /api/v1/openapi.json.
+/// can do at /api/v1/openapi.json. On SIGHUP the configuration is read again. Sockets that systemd passes (LISTEN_FDS) take the
+/// place of --api and --socket.
 #[derive(Debug, Args)]
 pub(crate) struct Daemon {
     /// Where to serve the API; may be repeated. Other addresses than loopback need a token ('rawtorrent token add')
@@ -36,6 +38,9 @@ pub(crate) struct Daemon {
     pub(crate) print_config: bool,
     #[command(flatten)]
     pub(crate) session: Session,
+    /// Every option as it was given, by its key in the configuration.
+    #[arg(skip)]
+    pub(crate) said: Said,
 }
 
 /// Where the daemon is, and how it is asked.

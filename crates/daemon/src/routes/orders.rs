@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, Response, StatusCode, header};
 use engine::{Choices, Error, Given, InfoHash, Magnet, Metainfo};
 use serde::de::DeserializeOwned;
 use std::path::{Component, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -256,8 +256,9 @@ where
 }
 
 fn choices(state: &State, query: &AddQuery) -> Result<Choices, Refusal> {
-    let dir = match (&query.dir, state.roots.first()) {
-        (Some(dir), _) => below_a_root(&state.roots, dir)?,
+    let roots = state.roots.read().unwrap_or_else(PoisonError::into_inner);
+    let dir = match (&query.dir, roots.first()) {
+        (Some(dir), _) => below_a_root(&roots, dir)?,
         (None, Some(root)) => root.clone(),
         (None, None) => return Err(Refusal::bad("the daemon has no folder for torrents (--root)")),
     };

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 struct Served {
     front: Arc<Front>,
     close: watch::Sender<bool>,
+    state: Arc<State>,
     _home: TempDir,
 }
 
@@ -25,9 +26,9 @@ impl Served {
         let state = Arc::new(State {
             board: Board::new(&session),
             session: Arc::new(session),
-            access: Access::new(Tokens::default(), &[]),
+            access: Arc::new(Access::new(Tokens::default(), &[])),
             audit: Audit::start(home.path()).unwrap(),
-            roots: vec![home.path().into()],
+            roots: Arc::new(RwLock::new(vec![home.path().into()])),
             usual: Choices::new(""),
             orders: Arc::new(Semaphore::new(MAX_ORDERS)),
             uploads: Semaphore::new(MAX_UPLOADS),
@@ -35,9 +36,8 @@ impl Served {
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             closing: closing.clone(),
         });
-        let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
-        let front = Arc::new(Front { router: routes::router(state.clone()), state, clients, closing });
-        Served { front, close, _home: home }
+        let front = Arc::new(Front::of_daemon(state.clone(), closing));
+        Served { front, state, close, _home: home }
     }
 
     async fn connect(&self) -> DuplexStream {
@@ -114,7 +114,7 @@ async fn heads_are_bounded() {
 #[tokio::test]
 async fn what_has_no_room_is_told_so() {
     let served = Served::new();
-    let state = served.front.state.clone();
+    let state = served.state.clone();
     let all = |room: &Arc<Semaphore>, most: usize| {
         let held = room.clone().try_acquire_many_owned(u32::try_from(most).unwrap()).unwrap();
         assert_eq!(room.available_permits(), 0);
