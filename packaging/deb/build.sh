@@ -15,6 +15,12 @@ install -Dm644 "$root/packaging/rawtorrent.service" "$tree/usr/lib/systemd/syste
 install -Dm644 "$root/packaging/rawtorrent.socket" "$tree/usr/lib/systemd/system/rawtorrent.socket"
 install -Dm644 "$root/packaging/rawtorrent.desktop" "$tree/usr/share/applications/rawtorrent.desktop"
 install -Dm644 "$root/LICENSE-MIT" "$tree/usr/share/doc/rawtorrent/copyright"
+completions() { install -d "$tree/usr/share/$2"; "$binary" completions "$1" > "$tree/usr/share/$2/$3"; }
+completions bash bash-completion/completions rawtorrent
+completions zsh zsh/vendor-completions _rawtorrent
+completions fish fish/vendor_completions.d rawtorrent.fish
+"$binary" man -o "$tree/usr/share/man/man1"
+gzip -9n "$tree"/usr/share/man/man1/*.1
 install -d "$tree/DEBIAN"
 cat > "$tree/DEBIAN/control" <<CONTROL
 Package: rawtorrent

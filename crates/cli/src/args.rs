@@ -4,6 +4,7 @@ mod config;
 mod dht;
 pub(crate) mod keep;
 mod kept;
+mod manual;
 mod remote;
 mod replay;
 mod scrape;
@@ -25,6 +26,7 @@ use std::time::Duration;
 pub(crate) use config::{Said, template};
 pub(crate) use dht::{Action, Dht, Options as DhtOptions, Put, hex32};
 pub(crate) use kept::{Client, Doctor, Export, Import, State};
+pub(crate) use manual::{Completions, Man};
 pub(crate) use remote::{Add, Daemon, Id, Ids, List, Remote, Token, TokenAction};
 pub(crate) use replay::{Replay, Shown};
 pub(crate) use scrape::Scrape;
@@ -91,6 +93,8 @@ pub(crate) enum Command {
     Recheck(Ids),
     /// Have torrents of the daemon announced out of turn
     Reannounce(Ids),
+    Completions(Completions),
+    Man(Man),
     /// Watch a torrent arrive, message by message: three sessions on this machine, no network, a few seconds
     Demo,
 }
@@ -508,7 +512,12 @@ impl Command {
             | Command::Remove(args)
             | Command::Recheck(args)
             | Command::Reannounce(args) => args.remote.json,
-            Command::Create(_) | Command::Magnet(_) | Command::Session(_) | Command::Demo => false,
+            Command::Create(_)
+            | Command::Magnet(_)
+            | Command::Session(_)
+            | Command::Completions(_)
+            | Command::Man(_)
+            | Command::Demo => false,
         }
     }
 }

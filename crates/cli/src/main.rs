@@ -21,6 +21,7 @@ mod import;
 mod interrupt;
 mod listing;
 mod magnet;
+mod manual;
 mod paint;
 mod progress;
 mod remote;
@@ -90,6 +91,8 @@ fn run(line: &CommandLine) -> Exit {
         Command::Set(args) => remote::set::run(args, &console),
         Command::Recheck(args) => remote::recheck(args, &console),
         Command::Reannounce(args) => remote::reannounce(args, &console),
+        Command::Completions(args) => manual::completions(args, &console),
+        Command::Man(args) => manual::man(args, &console),
         Command::Demo => demo::run(&console),
     };
     let exit = result.unwrap_or_else(|failure| {

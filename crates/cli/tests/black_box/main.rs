@@ -7,6 +7,7 @@ mod download;
 mod input;
 mod lsd;
 mod magnet;
+mod manual;
 mod network;
 mod scrape;
 mod seeder;
