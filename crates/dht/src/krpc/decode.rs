@@ -19,12 +19,12 @@ pub struct Malformed<'a> {
     pub why: &'static str,
 }
 
-/// Makes a document of a datagram.
+/// Makes a document of a datagram; bytes after it are passed over, as libtorrent does.
 ///
 /// # Errors
 /// It is no bencode, or beyond the limits of a datagram.
 pub fn decode(datagram: &[u8]) -> Result<Document<'_>, bencode::Error> {
-    bencode::decode_with(datagram, DATAGRAM)
+    bencode::decode_prefix(datagram, DATAGRAM).map(|(document, _)| document)
 }
 
 /// Reads a document as a packet.
@@ -241,6 +241,14 @@ mod tests {
         let long = format!("d1:t33:{}1:y1:qe", "t".repeat(33));
         let document = decode(long.as_bytes()).unwrap();
         assert_eq!(parse(&document).unwrap_err().transaction, None);
+    }
+
+    #[test]
+    fn bytes_after_a_message_are_no_fault() {
+        let text = format!("d1:ad{ID}e1:q4:ping1:t2:aa1:y1:qe\r\n");
+        let document = decode(text.as_bytes()).unwrap();
+        assert!(matches!(parse(&document).unwrap().body, Body::Query(Query { method: Method::Ping, .. })));
+        assert!(decode(b"\r\nde").is_err());
     }
 
     #[test]
