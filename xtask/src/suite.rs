@@ -204,13 +204,14 @@ fn interop(root: &Path, full: bool) -> Result<Tally> {
     must_build(root, &["build", "--locked", "--package", "rawtorrent-tests", "--bin", "interop"])?;
     let mut command = run::in_namespace(root, root.join("target/debug/interop"));
     command.arg("--logs").arg(root.join("target/interop"));
+    let mut by_magnet = run::in_namespace(root, root.join("target/debug/interop"));
+    by_magnet.arg("--by-magnet").arg("--logs").arg(root.join("target/interop-magnet"));
     if full {
         command.args(["--full", "--report", "docs/interop.md"]);
+        by_magnet.args(["--report", "docs/interop.md"]);
     }
     give_binary(root, &mut command);
     let mut tally = run::passed("interop", command, if full { FULL_LIMIT } else { LIMIT })?;
-    let mut by_magnet = run::in_namespace(root, root.join("target/debug/interop"));
-    by_magnet.arg("--by-magnet").arg("--logs").arg(root.join("target/interop-magnet"));
     give_binary(root, &mut by_magnet);
     tally.add(run::passed("interop by magnet", by_magnet, LIMIT)?);
     let with_others = [

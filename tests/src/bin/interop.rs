@@ -2,7 +2,8 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ struct Options {
     /// Print the names of the cells and stop
     #[arg(long)]
     list: bool,
-    /// Write the table with versions and settings to this file
+    /// Write the table with versions and settings to this file; with --by-magnet, add a section to it
     #[arg(long, value_name = "FILE.md")]
     report: Option<PathBuf>,
     /// Put libtorrent in rawtorrent's place: tests the harness and the partners alone
@@ -77,13 +78,22 @@ fn run(options: &Options) -> Result<bool> {
     let outcomes = lab.run(&cells, |outcome| println!("{}", report::line(outcome)));
     println!("\n{}", report::table(&outcomes));
     if let Some(path) = &options.report {
-        fs::write(path, report::page(&outcomes, &versions)).with_context(|| path.display().to_string())?;
+        write_report(path, &outcomes, &versions, options.by_magnet)
+            .with_context(|| path.display().to_string())?;
     }
     let green = conclude(&outcomes);
     if green && options.logs.is_none() {
         let _ = fs::remove_dir_all(&lab.dir);
     }
     Ok(green)
+}
+
+/// The page anew; or what links made of it, as one more section.
+fn write_report(path: &Path, outcomes: &[Outcome], versions: &[String], by_magnet: bool) -> io::Result<()> {
+    if !by_magnet {
+        return fs::write(path, report::page(outcomes, versions));
+    }
+    fs::OpenOptions::new().append(true).open(path)?.write_all(report::by_magnet(outcomes).as_bytes())
 }
 
 fn select(options: &Options) -> Vec<Cell> {

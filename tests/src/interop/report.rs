@@ -94,6 +94,19 @@ pub fn page(outcomes: &[Outcome], versions: &[String]) -> String {
     page
 }
 
+/// The page's section on cells in which the downloader got a magnet link.
+#[must_use]
+pub fn by_magnet(outcomes: &[Outcome]) -> String {
+    let mut section = format!(
+        "\n## By magnet link\n\n\
+         Measured on {} with `cargo xtask test --full`. The downloader gets a link that names the tracker, and the\n\
+         metadata from the seeder; the rest is as above.\n\n",
+        today()
+    );
+    outcomes.iter().for_each(|outcome| section.push_str(&format!("- {}\n", line(outcome))));
+    section
+}
+
 fn notes(page: &mut String, title: &str, outcomes: &[Outcome], note: impl Fn(&Verdict) -> Option<String>) {
     let notes: Vec<_> = outcomes
         .iter()
