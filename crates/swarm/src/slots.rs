@@ -181,6 +181,17 @@ mod tests {
     }
 
     #[test]
+    fn trials_in_vain_become_rare_but_do_not_end() {
+        let mut slots = Slots::new(64, Time::ZERO);
+        let counts = run(&mut slots, 1, 2000, 1_000_000, 4_000_000, 50);
+        let trials: Vec<usize> = (1..counts.len()).filter(|&at| counts[at] > counts[at - 1]).collect();
+        let longest = trials.windows(2).map(|pair| pair[1] - pair[0]).max().expect("many");
+        let most = SLOT_WAIT_MAX as usize;
+        assert!((most..=most + 2 * SLOT_TRIAL_ROUNDS as usize + 2).contains(&longest), "{longest}");
+        assert!(counts.len() - trials.last().expect("many") <= longest);
+    }
+
+    #[test]
     fn follows_a_line_that_changes() {
         let mut slots = Slots::new(64, Time::ZERO);
         run(&mut slots, 1, 60, 20_000_000, 1_000_000, 100);

@@ -60,12 +60,16 @@ pub(super) fn without_tests(text: &str) -> String {
                     test_item = None;
                 }
             }
-            None if line.trim_start().starts_with("#[cfg(test)]") => test_item = Some(indent),
+            None if is_for_tests(line) => test_item = Some(indent),
             None => code.push_str(line),
         }
         code.push('\n');
     }
     code
+}
+
+fn is_for_tests(line: &str) -> bool {
+    ["#[cfg(test)]", "#[cfg(all(test,"].iter().any(|mark| line.trim_start().starts_with(mark))
 }
 
 /// The opposite: only the items under `#[cfg(test)]`.

@@ -1,5 +1,6 @@
 //! Small networks of nodes: datagrams take 20 ms, unless a test says otherwise.
 
+mod bounds;
 mod network;
 
 use crate::krpc::{Body, Method, Put, code, decode, encode_query, parse};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::limits::MAX_HOST_DIALS;
+use crate::limits::{MAX_HOST_DIALS, MAX_RECENT_DIALS};
 use crate::priority::External;
 use fastrand::Rng;
 use proptest::prelude::*;
@@ -229,6 +229,26 @@ fn a_user_need_not_wait() {
     assert_eq!(book.next(now), None);
     book.add(addr(0), PeerSource::User, now);
     assert_eq!(book.next(now), Some(addr(0)));
+}
+
+#[test]
+fn so_many_are_dialed_within_five_minutes() {
+    let mut book = Book::new(Rng::with_seed(1));
+    let mut dialed = 0;
+    for n in (0..).take(MAX_RECENT_DIALS + 100) {
+        book.add(addr(n), PeerSource::Tracker, Time::ZERO);
+        if let Some(addr) = book.next(Time::ZERO) {
+            dialed += 1;
+            book.failed(addr, Time::ZERO);
+            book.forget(addr);
+        }
+        book.check();
+    }
+    assert_eq!((dialed, book.len()), (MAX_RECENT_DIALS, 100));
+    assert_eq!(book.next_due(), Some(Time::ZERO + DIAL_INTERVAL));
+    book.add(addr(1 << 20), PeerSource::User, Time::ZERO);
+    assert_eq!(book.next(Time::ZERO), Some(addr(1 << 20)), "the user may");
+    assert!(book.next(Time::ZERO + DIAL_INTERVAL).is_some());
 }
 
 #[test]

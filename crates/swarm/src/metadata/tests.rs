@@ -1,7 +1,9 @@
 #![allow(clippy::cast_possible_truncation)] // the numbers of a test are small
 
 use super::*;
-use crate::limits::{FRONT_DELAY, FRONT_PATIENCE, METADATA_ANSWER_TIME, METADATA_COPY_AFTER};
+use crate::limits::{
+    FRONT_DELAY, FRONT_PATIENCE, METADATA_ANSWER_TIME, METADATA_COPY_AFTER, METADATA_HOLD_MAX,
+};
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::vec;
@@ -166,6 +168,26 @@ fn silence_and_rejects_hold_up_nobody() {
     assert!(
         bench.now.since(began) >= METADATA_ANSWER_TIME && bench.now.since(began) < Duration::from_secs(30)
     );
+}
+
+#[test]
+fn who_is_silent_is_asked_less_often_but_again() {
+    let good = metadata(2 * PIECE, 0);
+    let mut bench = Bench::new(&good);
+    bench.offer(1, good.len());
+    let mut times = Vec::new();
+    while bench.now < Time::from_secs(3600) {
+        bench.ask();
+        if bench.asked.pop_front().is_some() {
+            times.push(bench.now);
+        }
+        bench.asked.clear();
+        bench.now = bench.fetch.deadline().unwrap();
+    }
+    let longest = times.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap();
+    // From when it was asked: its time to answer goes before the pause.
+    let bound = METADATA_HOLD_MAX + METADATA_ANSWER_TIME + 2 * METADATA_TICK;
+    assert!((METADATA_HOLD_MAX..=bound).contains(&longest), "{longest:?}");
 }
 
 #[test]
