@@ -72,6 +72,8 @@ const CONTROLS: &[(&str, &str)] = &[
     ("names_draw_nothing_on_a_terminal", "raw-words"),
     ("state_that_is_damaged_old_or_of_another_torrent", "any-record"),
     ("clocks_jump_and_machines_sleep", "wall-clock"),
+    ("sixty_four_descriptors_are_enough", "no-shares"),
+    ("without_threads_it_says_so_and_ends", "unasked-threads"),
     ("no_tracker_leads_inside", "no-zones"),
     ("no_web_seed_leads_inside", "no-zones"),
     ("a_web_seed_whose_name_changes_is_not_followed_inside", "no-zones"),

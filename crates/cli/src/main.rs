@@ -47,6 +47,9 @@ use args::{Command, CommandLine};
 use clap::error::ErrorKind;
 use failure::{Exit, Failure, OrFail, kind};
 
+/// Threads that every command may need, beside those of an engine.
+const THREADS: usize = 8;
+
 fn main() {
     descriptors::raise_limit();
     let exit = match CommandLine::read() {
@@ -61,7 +64,9 @@ fn run(line: &CommandLine) -> Exit {
     if let Err(wrong) = crate::console::start_logging(&console, line.talk) {
         return wrong_usage(&format!("{wrong}; see 'rawtorrent --help'"));
     }
-    let result = match &line.command {
+    let has_threads = engine::threads::ensure(THREADS);
+    let result = has_threads.map_err(|none| Failure::new(kind::STARTUP, none));
+    let result = result.and_then(|()| match &line.command {
         Command::Download(args) => download::run(args, &console),
         Command::Seed(args) => seed::run(args, &console),
         Command::Create(args) => create::run(args, &console),
@@ -94,7 +99,7 @@ fn run(line: &CommandLine) -> Exit {
         Command::Completions(args) => manual::completions(args, &console),
         Command::Man(args) => manual::man(args, &console),
         Command::Demo => demo::run(&console),
-    };
+    });
     let exit = result.unwrap_or_else(|failure| {
         console.failure(&failure);
         Exit::Failed

@@ -26,6 +26,7 @@
 mod add;
 mod announcer;
 pub mod create;
+mod descriptors;
 mod dht;
 mod dials;
 pub mod doctor;
@@ -50,6 +51,7 @@ mod shared;
 mod stats;
 mod steward;
 mod tape;
+pub mod threads;
 mod torrent;
 mod tracker_server;
 mod turns;

@@ -6,7 +6,7 @@ use crate::events::{Events, Filter};
 use crate::kept::InStore;
 use crate::shared::Shared;
 use crate::torrent::Torrent;
-use crate::{AddMagnet, AddTorrent, Error, Fetch, Settings, listen, lsd, scrub, steward};
+use crate::{AddMagnet, AddTorrent, Error, Fetch, Settings, listen, lsd, scrub, steward, threads};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,8 @@ impl Engine {
 
     /// The same for a session, which has a store.
     pub(crate) fn start_in(settings: Settings, kept: Option<InStore>) -> Result<Engine, Error> {
+        let tasks = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        threads::ensure(tasks + 3 * settings.disk_threads + threads::BLOCKING)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("rawtorrent-net")
             .enable_all()

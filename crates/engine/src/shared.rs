@@ -1,6 +1,7 @@
 //! What the torrents of an engine, its listeners and its owner share.
 
 use crate::announcer::Web;
+use crate::descriptors::Descriptors;
 use crate::dht::Dht;
 use crate::dials::Dials;
 use crate::events::Hub;
@@ -87,23 +88,32 @@ impl Shared {
     /// Starts the disk threads and what reaches trackers; `addrs` is where we listen. To be called on the threads of the
     /// engine.
     pub(crate) fn new(
-        settings: Settings,
+        mut settings: Settings,
         addrs: &[SocketAddr],
         dht: Option<Arc<Dht>>,
         lsd: Option<Arc<Lsd>>,
     ) -> Result<Shared, Error> {
+        let descriptors = Descriptors::now();
+        if settings.max_peers > descriptors.peers {
+            let (peers, wanted) = (descriptors.peers, settings.max_peers);
+            tracing::warn!(
+                "at most {peers} peers instead of {wanted}: the system allows few open files (ulimit -n)"
+            );
+            settings.max_peers = peers;
+        }
         let local = LocalAddrs::of_listeners(addrs);
         let started = Instant::now();
         let pool = PoolSettings {
             threads: settings.disk_threads,
             held_per_torrent: HELD_PER_TORRENT,
+            open_files: descriptors.files,
             ..PoolSettings::default()
         };
         Ok(Shared {
             hub: Hub::new(started),
             disk: DiskPool::new(pool)?,
             chunks: Chunks::default(),
-            pipes: Pipes::default(),
+            pipes: Pipes::new(descriptors.pipes),
             web: Web::new(&settings.client, local)?,
             web_seeds: WebSeedClient::new(&settings.client, local, settings.allow_private)
                 .map_err(|err| Error::Start(err.to_string()))?,

@@ -1,6 +1,6 @@
 //! A small tracker of our own, for demonstrations and tests.
 
-use crate::Error;
+use crate::{Error, threads};
 use std::net::SocketAddr;
 use tokio::runtime::Runtime;
 
@@ -18,6 +18,7 @@ impl TrackerServer {
     /// # Errors
     /// [`Error::Listen`] if the address cannot be listened on, [`Error::Start`] if threads cannot be had.
     pub fn start(addr: SocketAddr) -> Result<TrackerServer, Error> {
+        threads::ensure(1 + threads::BLOCKING)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("rawtorrent-tracker")

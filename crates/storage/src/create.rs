@@ -129,9 +129,10 @@ pub fn hash_files(
     let hashing = Hashing::new(files, piece_length, threads.max(1), &progress);
     let threads = threads.clamp(1, hashing.piece_count().max(1));
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| hashing.run());
-        }
+        // Where the system has no more threads, the ones that there are do it.
+        let start = || std::thread::Builder::new().spawn_scoped(scope, || hashing.run());
+        let _ = (1..threads).try_for_each(|_| start().map(drop));
+        hashing.run();
     });
     if let Some(error) = lock(&hashing.error).take() {
         return Err(error);

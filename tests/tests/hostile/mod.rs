@@ -9,6 +9,7 @@
 //! - [`crowd`]: two hundred of them at once
 //! - [`state`]: what an earlier run kept, and what became of it
 //! - [`clocks`]: clocks that jump, and a machine that was asleep
+//! - [`resources`]: no descriptors, no threads
 
 mod clocks;
 mod corpus;
@@ -17,6 +18,7 @@ mod downloader;
 mod floods;
 mod liars;
 mod mutations;
+mod resources;
 mod seed;
 mod silent;
 mod state;

@@ -62,9 +62,14 @@ fn read(torrents: Loaded, metainfo: Loaded) -> (Vec<Torrent>, usize) {
     let found: Vec<Torrent> = thread::scope(|scope| {
         let mut shares = rows.chunks(share);
         let mine = shares.next();
-        let others: Vec<_> = shares.map(|rows| scope.spawn(move || read_share(rows))).collect();
+        let start = |rows| thread::Builder::new().spawn_scoped(scope, move || read_share(rows));
+        let others: Vec<_> = shares.map(|rows| (rows, start(rows))).collect();
         let mine = mine.map(read_share).unwrap_or_default();
-        let others = others.into_iter().flat_map(|other| other.join().unwrap_or_default());
+        let others = others.into_iter().flat_map(|(rows, other)| match other {
+            Ok(other) => other.join().unwrap_or_default(),
+            // The system has no more threads.
+            Err(_) => read_share(rows),
+        });
         mine.into_iter().chain(others).collect()
     });
     let lost = damaged + rows.len() - found.len();

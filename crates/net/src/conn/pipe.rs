@@ -20,14 +20,33 @@ use rustix::{
 use wire::encode_piece_header;
 
 /// Pipes that connections share. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Pipes {
     kept: Arc<Mutex<Vec<Pipe>>>,
+    count: Arc<Count>,
+}
+
+#[derive(Debug)]
+struct Count {
     /// Pipes there are, in use or not.
-    count: Arc<AtomicUsize>,
+    there: AtomicUsize,
+    most: usize,
+}
+
+impl Default for Pipes {
+    /// As many as [`PIPES_MOST`].
+    fn default() -> Pipes {
+        Pipes::new(PIPES_MOST)
+    }
 }
 
 impl Pipes {
+    /// None yet, and `most` of them at most, for whoever has few descriptors; never more than [`PIPES_MOST`].
+    pub fn new(most: usize) -> Pipes {
+        let count = Count { there: AtomicUsize::new(0), most: most.min(PIPES_MOST) };
+        Pipes { kept: Arc::default(), count: Arc::new(count) }
+    }
+
     /// An empty pipe; `None` if there are too many already, or the system gives no more.
     pub(super) fn take(&self) -> Option<Pipe> {
         if let Some(pipe) = self.kept().pop() {
@@ -52,18 +71,18 @@ impl Pipes {
 
 /// One of so many.
 #[derive(Debug)]
-struct Counted(Arc<AtomicUsize>);
+struct Counted(Arc<Count>);
 
 impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> Option<Counted> {
+    fn new(count: &Arc<Count>) -> Option<Counted> {
         let counted = Counted(count.clone());
-        (count.fetch_add(1, Ordering::Relaxed) < PIPES_MOST).then_some(counted)
+        (count.there.fetch_add(1, Ordering::Relaxed) < count.most).then_some(counted)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.there.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -218,7 +237,7 @@ mod tests {
         let open = |len| Pipe::open(Counted::new(&pipes.count).unwrap(), len);
         // What the system gives to those who have too many.
         assert!(open(2 * rustix::param::page_size()).is_err());
-        assert_eq!(pipes.count.load(Ordering::Relaxed), 0);
+        assert_eq!(pipes.count.there.load(Ordering::Relaxed), 0);
         let short = open(8 * rustix::param::page_size()).unwrap();
         assert_eq!(short.room_for(&[block(0, BLOCK_LEN), block(BLOCK_LEN, BLOCK_LEN)]), 1);
     }
@@ -231,5 +250,6 @@ mod tests {
         assert!(there > 0 && there <= PIPES_MOST);
         all.into_iter().for_each(|pipe| pipes.give(pipe));
         assert_eq!(pipes.kept().len(), PIPES_KEPT.min(there));
+        assert!(Pipes::new(0).take().is_none());
     }
 }
