@@ -8,12 +8,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use common::kept::Running;
+use common::kept::{Case, Running};
 use common::{Home, LIMIT};
 use rawtorrent_tests::binary;
 use rawtorrent_tests::content::{Sample, hex};
 use rawtorrent_tests::metafile;
-use rawtorrent_tests::peer::FakeSeed;
 use rawtorrent_tests::tracker::{Answer, Server};
 use serde_json::{Value, json};
 
@@ -21,65 +20,6 @@ const SMALL: Sample = Sample { name: "small", layout: &[("", 300_000)] };
 /// At [`SLOW`] it takes longer than any test waits.
 const LARGE: Sample = Sample { name: "large", layout: &[("", 8 << 20)] };
 const SLOW: u64 = 64 * 1024;
-
-/// A session with a torrent, and who seeds it.
-struct Case {
-    home: Home,
-    seed: FakeSeed,
-    running: Running,
-}
-
-impl Case {
-    /// The torrent is not added yet.
-    fn new(sample: Sample) -> Case {
-        let home = Home::new(sample);
-        let seed = home.fake_seed();
-        let (running, _) = Running::start(home.path(), &["--peer", &seed.addr.to_string()]);
-        Case { home, seed, running }
-    }
-
-    fn hash(&self) -> String {
-        hex(&self.home.info_hash)
-    }
-
-    /// An order about the torrent, with more in it.
-    fn order(&self, what: &str, more: Value) -> Value {
-        let mut order = json!({"do": what, "info_hash": self.hash()});
-        let more = more.as_object().unwrap().clone();
-        order.as_object_mut().unwrap().extend(more);
-        order
-    }
-
-    fn done(&mut self, what: &str, more: Value) -> Value {
-        let order = self.order(what, more);
-        self.running.done(&order)
-    }
-
-    fn add(&mut self, more: Value) {
-        let mut order = json!({"do": "add", "torrent": self.home.torrent, "dir": self.home.out()});
-        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let added = self.running.done(&order);
-        assert_eq!(added["info_hash"], self.hash());
-    }
-
-    fn wait(&mut self) {
-        self.done("wait", json!({}));
-    }
-
-    /// Adds the torrent and waits until it is there.
-    fn downloaded(sample: Sample) -> Case {
-        let mut case = Case::new(sample);
-        case.add(json!({}));
-        case.wait();
-        case
-    }
-
-    /// Kills the session and begins another.
-    fn kill(&mut self) {
-        self.running.strike();
-        (self.running, _) = Running::start(self.home.path(), &["--peer", &self.seed.addr.to_string()]);
-    }
-}
 
 #[test]
 fn a_torrent_is_removed_and_its_files_stay() {

@@ -68,6 +68,8 @@ pub enum State {
     DiskFull,
     /// Its disk is not mounted, or its files are gone; it goes on by itself when they are back.
     Unavailable,
+    /// Its files are on their way to another folder.
+    Moving,
     /// Its seed goal is reached.
     Stopped,
     /// It has ended because of an error.
@@ -76,7 +78,7 @@ pub enum State {
 
 impl State {
     /// All of them.
-    pub const ALL: [State; 10] = [
+    pub const ALL: [State; 11] = [
         State::Paused,
         State::Checking,
         State::FetchingMetadata,
@@ -85,6 +87,7 @@ impl State {
         State::Seeding,
         State::DiskFull,
         State::Unavailable,
+        State::Moving,
         State::Stopped,
         State::Failed,
     ];
@@ -100,6 +103,7 @@ impl State {
             State::Seeding => "seeding",
             State::DiskFull => "disk_full",
             State::Unavailable => "unavailable",
+            State::Moving => "moving",
             State::Stopped => "stopped",
             State::Failed => "failed",
         }

@@ -451,7 +451,8 @@ impl Transfer {
             TorrentState::FetchingMetadata
             | TorrentState::Queued
             | TorrentState::DiskFull
-            | TorrentState::Unavailable => Phase::Waiting,
+            | TorrentState::Unavailable
+            | TorrentState::Moving => Phase::Waiting,
             _ if self.plan.seed_only => Phase::Seeding,
             TorrentState::Downloading => Phase::Downloading,
             TorrentState::Seeding | TorrentState::Stopped | TorrentState::Failed => Phase::Seeding,

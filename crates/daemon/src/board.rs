@@ -266,6 +266,7 @@ fn state(state: Option<TorrentState>) -> State {
         Some(TorrentState::Seeding) => State::Seeding,
         Some(TorrentState::DiskFull) => State::DiskFull,
         Some(TorrentState::Unavailable) => State::Unavailable,
+        Some(TorrentState::Moving) => State::Moving,
         Some(TorrentState::Stopped) => State::Stopped,
         Some(TorrentState::Failed) => State::Failed,
     }

@@ -1,8 +1,10 @@
 //! What a torrent is added with.
 
 use crate::magnet::Slot;
+use crate::steward::LAST;
 use crate::tape::Tape;
 use metainfo::{File, Metainfo};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +20,10 @@ pub struct AddTorrent {
     pub(crate) dir: PathBuf,
     /// One for each file; all are alike if there is none.
     pub(crate) priorities: Vec<Priority>,
+    /// Paths that take the place of the torrent's own, by file.
+    pub(crate) names: BTreeMap<usize, String>,
+    /// Its place in the queue: the less, the sooner.
+    pub(crate) rank: u64,
     pub(crate) sequential: bool,
     pub(crate) peers: Vec<SocketAddr>,
     /// Those of the magnet link.
@@ -25,6 +31,8 @@ pub struct AddTorrent {
     /// Those of its names that are still to be looked up.
     pub(crate) names_of_link: Vec<(String, u16)>,
     pub(crate) trackers: bool,
+    /// Those that take the place of the torrent's own; the user's choice.
+    pub(crate) tiers: Option<Vec<Vec<String>>>,
     /// A link named the trackers.
     pub(crate) by_link: bool,
     pub(crate) web_seeds: bool,
@@ -62,11 +70,14 @@ impl AddTorrent {
             metainfo: metainfo.into(),
             dir: dir.into(),
             priorities: Vec::new(),
+            names: BTreeMap::new(),
+            rank: LAST,
             sequential: false,
             peers: Vec::new(),
             peers_of_link: Vec::new(),
             names_of_link: Vec::new(),
             trackers: true,
+            tiers: None,
             by_link: false,
             web_seeds: true,
             allocate: Allocate::Sparse,

@@ -65,6 +65,17 @@ impl Named<'_> {
     }
 }
 
+/// Refuses trackers of the user's own that would be passed over.
+pub(crate) fn check_tiers(tiers: &[Vec<String>], allow_private: bool) -> Result<(), Error> {
+    let rules = Named { tiers, by_link: false }.rules(allow_private);
+    match parse_tiers(tiers, rules).refused.first() {
+        Some(Refused { tier, position, error }) => {
+            Err(Error::Refused(format!("tracker {} of tier {}: {error}", position + 1, tier + 1)))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whom one torrent announces to, and when.
 pub(crate) struct Announcer {
     schedule: Schedule,

@@ -99,7 +99,8 @@ impl Examined {
     /// Holds a torrent's files against what the last run left.
     fn look_at(&mut self, choices: &Choices, metainfo: &Arc<Metainfo>, record: Option<&[u8]>) {
         let name = Some(metainfo.name().to_owned());
-        let Ok(layout) = Layout::new(metainfo.clone()) else {
+        let Ok(layout) = Layout::new(metainfo.clone()).and_then(|layout| layout.renamed(&choices.names))
+        else {
             return self.find(name, "it is a v2 torrent, which cannot be downloaded yet".into());
         };
         let record = record.and_then(|row| record_of(row, metainfo));

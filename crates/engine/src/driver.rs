@@ -107,7 +107,7 @@ impl Driver {
         let (dir, remembered) = (add.dir.clone(), record.as_ref().and_then(|record| record.mount.clone()));
         let mount = blocking(move || Ok(mount_of(&dir, remembered))).await?;
         let inbox = Arc::new(Inbox::default());
-        let layout = Layout::new(metainfo.clone())?;
+        let layout = Layout::new(metainfo.clone())?.renamed(&add.names)?;
         let mut options = open_options(&shared, &add, place.as_ref(), record.as_ref(), inbox.clone());
         options.mount = mount.clone().filter(|_| add.kept_in.is_some());
         let disk = TorrentDisk::open(&shared.disk, layout, options).await?;

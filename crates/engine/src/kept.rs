@@ -4,20 +4,30 @@
 //! The next [`Session::open`] finds it and goes on with it. Operations on one torrent happen one after the other, on
 //! different torrents beside each other.
 
+mod bans;
+mod complete;
 mod handover;
 mod links;
 mod look;
+mod moving;
+mod names;
 mod orders;
+mod queue;
 mod record;
 mod recovery;
 mod restore;
+mod schedule;
 mod settings;
+mod trackers;
+mod watch;
 
 pub use handover::hand_over;
 pub use look::Seen;
-pub use record::Choices;
+pub use queue::QueueMove;
+pub use record::{Choices, GoalAction};
 pub(crate) use record::{first_rows, last_place, moved_row};
 pub(crate) use restore::{key_of, read_row};
+pub use schedule::{AlternativeLimits, LocalTime};
 pub use settings::SessionSettings;
 
 use crate::resume::{self, mount_of};
@@ -26,14 +36,18 @@ use crate::shared::Shared;
 use crate::{AddTorrent, Engine, Error, Metainfo, Settings, Torrent, TorrentState, TorrentStats};
 use links::Link;
 use metainfo::Magnet;
+use moving::Moving;
 use record::Record;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::{Change, OpenError, Store, Table};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use types::{InfoHash, InfoHashV1};
+use watch::Watch;
+pub use watch::WatchFolder;
 
 /// An [`Engine`] with torrents that are kept. Its methods work on any executor; a call that is not waited for is carried
 /// out all the same.
@@ -51,6 +65,12 @@ struct Room {
     next_place: Mutex<u64>,
     /// Held while they become others.
     settings: AsyncMutex<SessionSettings>,
+    /// Held while they become others.
+    bans: AsyncMutex<()>,
+    /// Held while torrents change places.
+    queue: AsyncMutex<()>,
+    alternative_holds: AtomicBool,
+    watch: AsyncMutex<Watch>,
 }
 
 /// A torrent's place; what is done to it holds the lock.
@@ -82,6 +102,8 @@ enum Running {
     Yes(Torrent),
     /// Its metadata is being looked for.
     Fetching(Link),
+    /// Its files are on their way.
+    Moving(Moving),
     Failed(Error),
 }
 
@@ -141,7 +163,8 @@ impl Session {
         let mut rows = |table| opened.tables.remove(&table).unwrap_or_default();
         let (torrents, metainfo, all) = (rows(Table::Torrents), rows(Table::Metainfo), rows(Table::Session));
         let kept_settings = SessionSettings::kept_in(&all.rows, &settings);
-        let settings = kept_settings.apply(settings);
+        let watch = AsyncMutex::new(Watch::kept_in(&all.rows));
+        let (kept_bans, settings) = (bans::kept_in(&all.rows), kept_settings.apply(settings));
         let engine = Engine::start_in(settings, Some(InStore { store: store.clone(), rows: all.rows }))?;
         let room = Arc::new(Room {
             shared: engine.shared(),
@@ -149,11 +172,17 @@ impl Session {
             torrents: Mutex::default(),
             next_place: Mutex::default(),
             settings: AsyncMutex::new(kept_settings),
+            bans: AsyncMutex::default(),
+            queue: AsyncMutex::default(),
+            alternative_holds: AtomicBool::new(false),
+            watch,
         });
+        room.shared.bans.set(kept_bans);
         let restored = room.clone();
         let work = async move {
             let kept = restored.clone().restore(torrents, metainfo).await;
             restored.shared.spawn(recovery::run(restored.clone()));
+            restored.shared.spawn(watch::run(restored.clone()));
             if let Some(listener) = handover::listen(&restored.shared.settings.state_dir) {
                 restored.shared.spawn(handover::run(listener, restored.clone()));
             }
@@ -222,7 +251,10 @@ impl Session {
             let mut held = room.hold(info_hash).await?;
             let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
             room.set_paused(info_hash, kept, true).await?;
-            std::mem::replace(&mut kept.running, Running::Paused).stop().await;
+            // Files that are on their way go on; then it rests.
+            if !matches!(kept.running, Running::Moving(_)) {
+                std::mem::replace(&mut kept.running, Running::Paused).stop().await;
+            }
             Ok(())
         };
         self.engine.on_runtime(work).await
@@ -259,7 +291,7 @@ impl Session {
         let kept = held.kept.as_ref().ok_or(Error::NotHere(info_hash))?;
         Ok(match &kept.running {
             Running::Yes(torrent) => Some(torrent.clone()),
-            Running::Paused | Running::Fetching(_) | Running::Failed(_) => None,
+            Running::Paused | Running::Fetching(_) | Running::Moving(_) | Running::Failed(_) => None,
         })
     }
 
@@ -273,7 +305,8 @@ impl Session {
         Ok(kept.what.metainfo().cloned())
     }
 
-    /// All torrents, in the order in which they were added. Those that something is being done to are waited for.
+    /// All torrents, in the order of the queue: that in which they were added, unless they were [moved](Self::queue). Those
+    /// that something is being done to are waited for.
     pub async fn list(&self) -> Vec<Listed> {
         let places: Vec<_> = self.room.torrents().values().cloned().collect();
         let mut listed = Vec::with_capacity(places.len());
@@ -317,7 +350,7 @@ impl Room {
     }
 
     /// Adds a torrent, however it is given.
-    async fn take_in(self: &Arc<Self>, given: Given, choices: Choices) -> Result<InfoHash, Error> {
+    async fn take_in(self: &Arc<Self>, given: Given, mut choices: Choices) -> Result<InfoHash, Error> {
         let of_file = |file: Vec<u8>| {
             let metainfo = Arc::new(Metainfo::parse(&file).map_err(Error::Torrent)?);
             Ok::<_, Error>(New { what: What::All(metainfo), file: Some(file), link: None })
@@ -331,6 +364,8 @@ impl Room {
             }
         };
         choices.check(new.what.metainfo())?;
+        self.check_trackers(&choices)?;
+        self.arrange(&mut choices, new.what.metainfo()).await;
         let info_hash = new.what.info_hash();
         let place = Arc::new(AsyncMutex::new(Place { kept: None }));
         let mut held = place.clone().try_lock_owned().expect("nobody else knows of it yet");
@@ -361,6 +396,11 @@ impl Room {
 
     /// Has the engine take a torrent, unless it is paused.
     async fn begin(self: &Arc<Self>, record: &Record, what: &What) -> Result<Running, Error> {
+        if let Some((moving, metainfo)) = record.moving.as_ref().zip(what.metainfo())
+            && !moving.switched
+        {
+            return Ok(self.go_on_moving(record, moving, metainfo, None, None));
+        }
         if record.choices.paused {
             return Ok(Running::Paused);
         }
@@ -380,7 +420,7 @@ impl Room {
         let New { what, file, link } = new;
         // Before it can be missing.
         let mount = mount(&choices.dir).await;
-        let record = Record { place: self.next_place(), choices, link };
+        let record = Record::new(self.next_place(), choices, link);
         let running = self.begin(&record, &what).await?;
         let info_hash = what.info_hash();
         let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
@@ -438,6 +478,7 @@ impl Running {
         match self {
             Running::Yes(torrent) => drop(torrent.stop().await),
             Running::Fetching(link) => link.stop().await,
+            Running::Moving(moving) => moving.stop().await,
             Running::Paused | Running::Failed(_) => {}
         }
     }
@@ -446,7 +487,7 @@ impl Running {
     fn goes_on(&self) -> bool {
         match self {
             Running::Yes(torrent) => !torrent.has_ended(),
-            Running::Fetching(_) => true,
+            Running::Fetching(_) | Running::Moving(_) => true,
             Running::Paused | Running::Failed(_) => false,
         }
     }
@@ -492,6 +533,7 @@ impl KeptTorrent {
                 (Some(stats.state), Some(stats), torrent.trouble())
             }
             Running::Fetching(link) => (Some(link.state()), Some(link.stats()), None),
+            Running::Moving(moving) => (Some(TorrentState::Moving), Some(moving.stats()), None),
             Running::Failed(err) => (Some(err.state()), None, Some(err.to_string())),
         }
     }

@@ -25,6 +25,7 @@
 
 mod add;
 mod announcer;
+mod bans;
 pub mod create;
 mod descriptors;
 mod dht;
@@ -60,7 +61,10 @@ pub mod verify;
 pub use add::{AddTorrent, SeedGoal};
 pub use error::{Error, TorrentError};
 pub use events::{Event, EventKind, Events};
-pub use kept::{Choices, Given, Kept, Listed, Seen, Session, SessionSettings, hand_over};
+pub use kept::{
+    AlternativeLimits, Choices, Given, GoalAction, Kept, Listed, LocalTime, QueueMove, Seen, Session,
+    SessionSettings, WatchFolder, hand_over,
+};
 pub use magnet::{AddMagnet, Fetch, FetchStats, Fetched};
 pub use metainfo::{self, Magnet, Metainfo};
 pub use reading::{PeerStats, Reader};

@@ -68,10 +68,14 @@ async fn reach(
     peer_id: PeerId,
     permit: OwnedSemaphorePermit,
 ) -> Option<Guest> {
-    shared.hub.tell(torrent, || EventKind::Dialing { peer: addr.into() });
     let failed = |error: String| {
         shared.hub.tell(torrent, || EventKind::DialFailed { peer: addr.into(), error });
     };
+    if shared.bans.has(addr.ip()) {
+        failed("banned by hand".into());
+        return None;
+    }
+    shared.hub.tell(torrent, || EventKind::Dialing { peer: addr.into() });
     let connect = net::bind::tcp_connect(addr, shared.local);
     let mut stream = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
         Ok(Ok(stream)) => stream,
@@ -97,6 +101,9 @@ async fn reach(
 /// Hears a caller and hands it to its torrent; a caller for whom there is no room or no torrent is hung up on.
 pub(crate) async fn caller(shared: &Arc<Shared>, mut stream: TcpStream, addr: SocketAddr) {
     let addr = canonical(addr);
+    if shared.bans.has(addr.ip()) {
+        return;
+    }
     let _ = net::bind::set_options(&stream);
     let answered = handshake::answer(&mut stream, shared.reserved(), |info_hash| {
         let door = shared.door(*info_hash)?;

@@ -12,7 +12,7 @@
 mod shelf;
 
 use crate::Error;
-use bencode::{DictEncoder, Value, encode_dict};
+use bencode::{DictEncoder, ListEncoder, Value, encode_dict};
 use shelf::{Files, Rows, Shelf, What};
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -69,6 +69,12 @@ impl Record {
     pub(crate) fn first_row(&self, info_hash: InfoHashV1) -> Change {
         let (_, bytes) = seal(RECORD_MAGIC, &info_hash.to_string(), &encode_record(self));
         Change::put_if_absent(Table::Progress, info_hash.0, bytes)
+    }
+
+    /// Puts it in a store, in place of what the torrent has there.
+    pub(crate) fn row(&self, info_hash: InfoHashV1) -> Change {
+        let (_, bytes) = seal(RECORD_MAGIC, &info_hash.to_string(), &encode_record(self));
+        Change::put(Table::Progress, info_hash.0, bytes)
     }
 
     /// That of a row of a store, if it is one of the torrent's.
@@ -205,6 +211,20 @@ impl Place {
     }
 }
 
+/// Has bytes of unwanted files be found from another place too.
+pub(crate) fn link_parts(from: &Path, to: &Path) -> Result<(), Error> {
+    let failed = state_error(to);
+    let linked = match fs::remove_file(to) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
+        _ => fs::hard_link(from, to),
+    };
+    match linked {
+        // There are none.
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        linked => linked.map_err(failed),
+    }
+}
+
 /// Removes the files in which something of a torrent in a folder is remembered, unless another process is at it.
 pub(crate) fn erase(state_dir: &Path, info_hash: InfoHashV1, dir: &Path) {
     if let Ok(Place { shelf: Shelf::Files(files), parts, .. }) = Place::lock(state_dir, info_hash, dir) {
@@ -271,18 +291,25 @@ fn encode_record(record: &Record) -> Vec<u8> {
             d.bytes("mount", mount.as_os_str().as_bytes());
         }
         d.list("peers", |l| record.peers.iter().for_each(|peer| l.bytes(peer.to_string())));
-        d.list("files", |l| {
-            for stamp in files {
-                l.list(|l| {
-                    if let Some(FileStamp { size, mtime_nanos, inode }) = *stamp {
-                        l.int(signed(size));
-                        l.int(mtime_nanos);
-                        l.int(signed(inode));
-                    }
-                });
+        d.list("files", |l| encode_stamps(l, files));
+    })
+}
+
+pub(crate) fn encode_stamps(list: &mut ListEncoder<'_>, files: &[Option<FileStamp>]) {
+    for stamp in files {
+        list.list(|l| {
+            if let Some(FileStamp { size, mtime_nanos, inode }) = *stamp {
+                l.int(signed(size));
+                l.int(mtime_nanos);
+                l.int(signed(inode));
             }
         });
-    })
+    }
+}
+
+/// `None` if that is not what it is.
+pub(crate) fn decode_stamps(list: Value<'_>) -> Option<Vec<Option<FileStamp>>> {
+    list.as_list()?.map(stamp).collect()
 }
 
 fn encode_partial(d: &mut DictEncoder<'_>, partial: &[(PieceIndex, Vec<u32>)]) {
@@ -304,7 +331,7 @@ fn decode_record(body: &[u8], lengths: Lengths, files: usize) -> Option<Record> 
         pieces: Bitfield::from_wire(root.get("pieces")?.as_bytes()?, lengths.piece_count())?,
         partial: decode_partial(root, lengths)?,
         ours: root.get("ours")?.as_bytes()?.iter().map(|&byte| byte != 0).collect(),
-        files: root.get("files")?.as_list()?.map(stamp).collect::<Option<Vec<_>>>()?,
+        files: decode_stamps(root.get("files")?)?,
     };
     if disk.ours.len() != files || disk.files.len() != files {
         return None;

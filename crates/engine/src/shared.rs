@@ -1,6 +1,7 @@
 //! What the torrents of an engine, its listeners and its owner share.
 
 use crate::announcer::Web;
+use crate::bans::Bans;
 use crate::descriptors::Descriptors;
 use crate::dht::Dht;
 use crate::dials::Dials;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) web_seeds: WebSeedClient,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) dials: Dials,
+    pub(crate) bans: Bans,
     pub(crate) scrub: Scrub,
     pub(crate) steward: Steward,
     /// Where peers connect, over IPv4 and over IPv6; 0: nowhere.
@@ -120,6 +122,7 @@ impl Shared {
             local,
             connections: Arc::new(Semaphore::new(settings.max_peers.min(Semaphore::MAX_PERMITS))),
             dials: Dials::new(),
+            bans: Bans::default(),
             scrub: Scrub::default(),
             steward: Steward::new(&settings, Time::ZERO),
             ports: listen::ports(addrs),

@@ -22,6 +22,8 @@ pub enum TorrentState {
     DiskFull,
     /// Its disk is not mounted, or its files are gone; likewise.
     Unavailable,
+    /// Its files are on their way to another folder.
+    Moving,
     /// It has ended as it should: by request, or because its goal was reached.
     Stopped,
     /// It has ended because of an error ([`Torrent::wait_stopped`](crate::Torrent::wait_stopped) tells which).
@@ -37,6 +39,10 @@ pub struct TorrentStats {
     pub checked: u32,
     /// While checking: how many pieces there are to look at.
     pub to_check: u32,
+    /// While files are copied to another folder: bytes that are there.
+    pub moved: u64,
+    /// While files are copied to another folder: bytes that there are to be.
+    pub to_move: u64,
     /// Bytes of wanted pieces that are verified.
     pub done: u64,
     /// Bytes of all wanted pieces.

@@ -6,7 +6,7 @@
 use crate::Settings;
 use crate::shared::Shared;
 use session::{Input, Output, Report, Session, Torrent, TorrentId, Wants};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,6 +25,9 @@ pub(crate) struct Steward {
 /// anew with each, and thousands may come in a second.
 const ADMIT_INTERVAL: Duration = Duration::from_millis(50);
 
+/// The rank of those that come in the order in which they are added, behind all others.
+pub(crate) const LAST: u64 = u64::MAX;
+
 struct Room {
     session: Session,
     /// Torrents that have come and that the brain does not know yet.
@@ -33,6 +36,8 @@ struct Room {
     admit_at: Time,
     /// Where each torrent's orders are put; as many as there are torrents.
     seats: BTreeMap<TorrentId, watch::Sender<Orders>>,
+    /// Where the user wants each in the queue: the less, the sooner. As many.
+    ranks: BTreeMap<TorrentId, u64>,
     next_id: u64,
 }
 
@@ -61,6 +66,7 @@ impl Steward {
             coming: Vec::new(),
             admit_at: now,
             seats: BTreeMap::new(),
+            ranks: BTreeMap::new(),
             next_id: 0,
         };
         Steward { room: Mutex::new(room), earlier: Notify::new() }
@@ -108,12 +114,35 @@ impl Room {
 
     /// Tells the brain of all that have come, and them what they are to do.
     fn admit(&mut self, now: Time) {
-        let coming = std::mem::take(&mut self.coming);
+        let mut coming = std::mem::take(&mut self.coming);
+        coming.sort_by_key(|&(id, _)| self.rank(id));
         let ids: Vec<_> = coming.iter().map(|&(id, _)| id).collect();
+        let new: BTreeSet<_> = ids.iter().copied().collect();
+        let known = self.ranks.iter().filter(|(id, _)| !new.contains(id));
+        let last = known.map(|(_, &rank)| rank).max().unwrap_or(0);
         self.session.add_all(now, coming);
+        for &id in &ids {
+            if self.rank(id) < last {
+                self.line_up(now, id);
+            }
+        }
         self.admit_at = now + ADMIT_INTERVAL;
         self.give_orders();
         ids.into_iter().for_each(|id| self.order(id, |orders| orders.known = true));
+    }
+
+    fn rank(&self, id: TorrentId) -> u64 {
+        self.ranks.get(&id).copied().unwrap_or(LAST)
+    }
+
+    /// Puts one where the user wants it.
+    fn line_up(&mut self, now: Time, id: TorrentId) {
+        let coming: BTreeSet<_> = self.coming.iter().map(|&(id, _)| id).collect();
+        let rank = (self.rank(id), id);
+        let before =
+            |&(&other, &of_other): &(&TorrentId, &u64)| (of_other, other) < rank && !coming.contains(&other);
+        let to = self.ranks.iter().filter(before).count();
+        self.session.handle(now, Input::Move { id, to });
     }
 
     fn give_orders(&mut self) {
@@ -178,6 +207,7 @@ impl Seat {
             let id = TorrentId(room.next_id);
             room.next_id += 1;
             room.seats.insert(id, sender);
+            room.ranks.insert(id, LAST);
             room.coming.push((id, torrent));
             id
         };
@@ -218,6 +248,17 @@ impl Seat {
         self.shared.steward.tell(now, Input::SetShare { id: self.id, weight: 1, max_up, max_down });
     }
 
+    /// The user wants it at another place in the queue: the less, the sooner.
+    pub(crate) fn set_rank(&self, now: Time, rank: u64) {
+        let mut room = self.shared.steward.room();
+        if room.ranks.insert(self.id, rank) == Some(rank) || room.coming(self.id).is_some() {
+            return;
+        }
+        room.line_up(now, self.id);
+        room.give_orders();
+        self.shared.steward.earlier.notify_one();
+    }
+
     /// What it is at, if that has changed.
     pub(crate) fn wants(&mut self, now: Time, wants: Wants) {
         if std::mem::replace(&mut self.wants, wants) == wants {
@@ -236,6 +277,7 @@ impl Drop for Seat {
         {
             let mut room = self.shared.steward.room();
             room.seats.remove(&self.id);
+            room.ranks.remove(&self.id);
             room.coming.retain(|&(coming, _)| coming != self.id);
         }
         // At the end of all of them nobody gets what one leaves.

@@ -23,6 +23,7 @@ pub struct Torrent {
 pub(crate) struct Wishes {
     /// Which files are wanted at all stays the same.
     pub(crate) priorities: Vec<Priority>,
+    pub(crate) rank: u64,
     pub(crate) sequential: bool,
     pub(crate) max_down: Option<u64>,
     pub(crate) max_up: Option<u64>,
@@ -30,18 +31,22 @@ pub(crate) struct Wishes {
     pub(crate) peers: Vec<SocketAddr>,
     /// How often it was to announce itself out of turn.
     pub(crate) announces: u64,
+    /// How often hosts were banned, or not any more.
+    pub(crate) bans: u64,
 }
 
 impl Wishes {
     pub(crate) fn of(add: &AddTorrent) -> Wishes {
         Wishes {
             priorities: add.priorities.clone(),
+            rank: add.rank,
             sequential: add.sequential,
             max_down: add.max_down,
             max_up: add.max_up,
             seed_goal: add.seed_goal,
             peers: add.peers.clone(),
             announces: 0,
+            bans: 0,
         }
     }
 }

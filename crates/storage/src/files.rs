@@ -120,7 +120,7 @@ impl Files {
     }
 
     fn look_at(&self, file: usize) {
-        self.saw(file, self.os().look(&self.root, self.layout.files()[file].path.as_str()));
+        self.saw(file, self.os().look(&self.root, self.layout.path(file)));
     }
 
     fn saw(&self, file: usize, found: Result<Found, Error>) {
@@ -331,7 +331,7 @@ impl Files {
         if self.entries.standing(file) == Standing::Absent {
             return Err(Error::Gone(self.path(file)));
         }
-        let path = self.layout.files()[file].path.as_str();
+        let path = self.layout.path(file);
         self.handles().get((self.torrent, file), false, || self.os().open(&self.root, path, Access::Read))
     }
 
@@ -426,7 +426,7 @@ impl Files {
             return lock(&self.cut).extend(self.parts.pieces());
         }
         for slice in self.layout.regular_slices(piece) {
-            let (file, path) = (slice.file, self.layout.files()[slice.file].path.as_str());
+            let (file, path) = (slice.file, self.layout.path(slice.file));
             // One that cannot be looked at may be what it was.
             let Ok(found) = self.os().look(&self.root, path) else { continue };
             let size = match found {
@@ -528,7 +528,7 @@ impl Files {
             }
             Standing::Absent => self.create(file),
             Standing::Ours => {
-                let path = self.layout.files()[file].path.as_str();
+                let path = self.layout.path(file);
                 let open = || self.os().open(&self.root, path, Access::Write);
                 let handle = self.handles().get((self.torrent, file), true, open)?;
                 self.fit(file, &handle.fd)?;
@@ -556,13 +556,13 @@ impl Files {
 
     fn create(&self, file: usize) -> Result<Arc<Handle>, Error> {
         let span = &self.layout.files()[file];
-        let fd = self.os().open(&self.root, span.path.as_str(), Access::Create)?;
+        let fd = self.os().open(&self.root, self.layout.path(file), Access::Create)?;
         if let Err(errno) = self.os().set_len(&fd, span.length) {
-            let _ = self.os().remove(&self.root, span.path.as_str());
+            let _ = self.os().remove(&self.root, self.layout.path(file));
             return Err(Error::os("write", &self.path(file), errno));
         }
         self.entries.created(file, stamp_of(&fd).ok());
-        lock(&self.dirty).created(file, span);
+        lock(&self.dirty).created(file, span, self.layout.path(file));
         let handle = Arc::new(Handle { fd, writable: true });
         self.handles().keep((self.torrent, file), &handle);
         Ok(handle)
@@ -641,7 +641,7 @@ impl Files {
     fn uncreate(&self, file: usize) {
         if self.entries.standing(file) == Standing::Ours {
             self.handles().forget(|key| *key == (self.torrent, file));
-            let _ = self.os().remove(&self.root, self.layout.files()[file].path.as_str());
+            let _ = self.os().remove(&self.root, self.layout.path(file));
             lock(&self.dirty).files.remove(&file);
             self.look_at(file);
         }

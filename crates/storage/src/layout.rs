@@ -2,6 +2,7 @@
 
 use crate::Error;
 use metainfo::{File, Metainfo};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use types::{Lengths, PieceIndex};
@@ -10,6 +11,8 @@ use types::{Lengths, PieceIndex};
 #[derive(Clone, Debug)]
 pub struct Layout {
     metainfo: Arc<Metainfo>,
+    /// Paths that take the place of the torrent's own, by file.
+    names: Arc<BTreeMap<usize, String>>,
 }
 
 /// Some bytes of one file.
@@ -37,7 +40,19 @@ impl Layout {
                 return Err(Error::UnsafePath(file.path.to_string()));
             }
         }
-        Ok(Layout { metainfo })
+        Ok(Layout { metainfo, names: Arc::default() })
+    }
+
+    /// The same torrent, some of whose files have other paths.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnsafePath`] for one that leads out of the folder, or nowhere.
+    pub fn renamed(self, names: &BTreeMap<usize, String>) -> Result<Layout, Error> {
+        if let Some(bad) = names.values().find(|path| !path.split('/').all(is_safe)) {
+            return Err(Error::UnsafePath(bad.clone()));
+        }
+        Ok(Layout { names: Arc::new(names.clone()), ..self })
     }
 
     /// How the bytes divide into pieces and blocks.
@@ -47,7 +62,13 @@ impl Layout {
 
     /// Where a file lies under `root`; `root` itself for a file that the torrent does not have.
     pub fn path_under(&self, root: &Path, file: usize) -> PathBuf {
-        self.files().get(file).map_or_else(|| root.to_path_buf(), |file| root.join(file.path.as_str()))
+        let is_there = file < self.files().len();
+        if is_there { root.join(self.path(file)) } else { root.to_path_buf() }
+    }
+
+    /// Where a file lies below the root.
+    pub(crate) fn path(&self, file: usize) -> &str {
+        self.names.get(&file).map_or_else(|| self.files()[file].path.as_str(), String::as_str)
     }
 
     pub(crate) fn files(&self) -> &[File] {

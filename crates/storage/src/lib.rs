@@ -30,6 +30,7 @@ mod parts;
 #[cfg(feature = "planted")]
 mod planted;
 mod pool;
+mod relocate;
 mod remove;
 mod root;
 mod scrub;
@@ -41,6 +42,7 @@ pub use error::{Error, SyncError, WriteRefused};
 pub use layout::Layout;
 pub use options::{Allocate, DiskEvent, FileReport, FileStamp, OpenOptions, Report, Snapshot};
 pub use pool::{DiskPool, PoolSettings};
+pub use relocate::{Relocation, Side};
 pub use remove::remove_files;
 pub use root::mount_point;
 pub use torrent::TorrentDisk;

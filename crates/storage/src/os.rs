@@ -7,7 +7,7 @@
 use crate::root::Root;
 use crate::{Error, FileStamp};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, SeekFrom};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, SeekFrom, Timespec, Timestamps};
 use rustix::io::Errno;
 use std::io::{IoSlice, IoSliceMut};
 use std::path::{Path, PathBuf};
@@ -168,6 +168,11 @@ impl Os {
         })
     }
 
+    /// Where the next hole is, from `offset` on, or the end; `None` where the file system cannot tell.
+    pub(crate) fn next_hole(&self, fd: impl AsFd, offset: u64) -> Option<u64> {
+        rustix::fs::seek(fd, SeekFrom::Hole(offset)).ok()
+    }
+
     /// Where the next data is, from `offset` on; before it is a hole, which reads as zeros. The largest number: nowhere.
     /// `None` where the file system cannot tell.
     pub(crate) fn next_data(&self, fd: impl AsFd, offset: u64) -> Option<u64> {
@@ -250,6 +255,41 @@ impl Os {
         let dir = self.open_parents(root, parents, false)?;
         rustix::fs::unlinkat(&dir, name, AtFlags::empty())
             .map_err(|e| Error::os("remove", &root.path().join(path), e))
+    }
+
+    /// Gives a file another path, over nothing that stands there; folders on the way are made. `false`: it would be on
+    /// another file system.
+    pub(crate) fn rename(&self, from: (&Root, &str), to: (&Root, &str)) -> Result<bool, Error> {
+        let ((root, path), (to_root, to_path)) = (from, to);
+        let full = || to_root.path().join(to_path);
+        #[cfg(test)]
+        self.faults.before_rename().map_err(|e| Error::os("move", &full(), e))?;
+        let ((parents, name), (to_parents, to_name)) = (split(path), split(to_path));
+        let dir = self.open_parents(root, parents, false)?;
+        let to_dir = self.open_parents(to_root, to_parents, true)?;
+        match retry(|| rename_over_nothing(&dir, name, &to_dir, to_name)) {
+            Ok(()) => Ok(true),
+            Err(Errno::XDEV) => Ok(false),
+            Err(Errno::EXIST) => Err(Error::FileInTheWay(full())),
+            Err(errno) => Err(Error::os("move", &full(), errno)),
+        }
+    }
+
+    /// Gives an open file the time of its last change.
+    pub(crate) fn set_changed(&self, fd: impl AsFd, nanos: i64) -> Result<(), Errno> {
+        let (tv_sec, tv_nsec) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
+        // The type differs between systems.
+        #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)]
+        let changed = Timespec { tv_sec, tv_nsec: tv_nsec.try_into().unwrap_or(0) };
+        let kept = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+        rustix::fs::futimens(fd, &Timestamps { last_access: kept, last_modification: changed })
+    }
+
+    /// Makes a file durable, with what it looks like.
+    pub(crate) fn sync_all(&self, fd: impl AsFd) -> Result<(), Errno> {
+        #[cfg(test)]
+        self.faults.before_sync()?;
+        retry(|| rustix::fs::fsync(&fd))
     }
 
     /// Removes a folder if nothing is in it.
@@ -354,6 +394,20 @@ fn open_beneath(dir: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> Result
     rustix::fs::openat(dir, path, flags | OFlags::NOFOLLOW, mode)
 }
 
+fn rename_over_nothing(from: impl AsFd, name: &str, to: impl AsFd, to_name: &str) -> Result<(), Errno> {
+    #[cfg(target_os = "linux")]
+    match rustix::fs::renameat_with(&from, name, &to, to_name, rustix::fs::RenameFlags::NOREPLACE) {
+        // A file system, or a system, that does not know how.
+        Err(Errno::INVAL | Errno::NOSYS) => {}
+        other => return other,
+    }
+    match rustix::fs::statat(&to, to_name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Err(Errno::EXIST),
+        Err(Errno::NOENT) => rustix::fs::renameat(from, name, to, to_name),
+        Err(errno) => Err(errno),
+    }
+}
+
 pub(crate) fn stamp_of(fd: impl AsFd) -> Result<FileStamp, Errno> {
     Ok(stamp(&rustix::fs::fstat(fd)?))
 }
@@ -405,6 +459,8 @@ pub(crate) mod faults {
         pub(crate) allocate: Option<Errno>,
         pub(crate) create: Option<Errno>,
         pub(crate) look: Option<Errno>,
+        /// Renames that still succeed, and what the ones after them report.
+        pub(crate) rename: Option<(u32, Errno)>,
         /// The most bytes that one write takes.
         pub(crate) short_writes: Option<usize>,
         /// Whether every other write is interrupted by a signal.
@@ -447,6 +503,17 @@ pub(crate) mod faults {
 
         pub(super) fn before_allocate(&self) -> Result<(), Errno> {
             self.0.lock().unwrap().allocate.map_or(Ok(()), Err)
+        }
+
+        pub(super) fn before_rename(&self) -> Result<(), Errno> {
+            match &mut self.0.lock().unwrap().rename {
+                Some((0, errno)) => Err(*errno),
+                Some((left, _)) => {
+                    *left -= 1;
+                    Ok(())
+                }
+                None => Ok(()),
+            }
         }
 
         pub(super) fn before_look(&self) -> Result<(), Errno> {

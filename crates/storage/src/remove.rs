@@ -17,7 +17,7 @@ pub fn remove_files(root: &Path, layout: &Layout, ours: &[bool]) -> Result<(), E
     let mut folders = BTreeSet::new();
     let files = (0..layout.files().len()).filter(|&file| layout.is_regular(file));
     for file in files.filter(|&file| ours.get(file) == Some(&true)) {
-        let path = layout.files()[file].path.as_str();
+        let path = layout.path(file);
         let removed = os.look(&root, path).and_then(|_| os.remove(&root, path));
         match removed {
             Ok(()) | Err(Error::Gone(_)) => {}

@@ -1,4 +1,5 @@
 //! `rawtorrent session`, ordered about line by line.
+#![allow(clippy::needless_pass_by_value, reason = "json!() is written where it is passed")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -7,9 +8,11 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use rawtorrent_tests::binary;
+use rawtorrent_tests::content::{Sample, hex};
+use rawtorrent_tests::peer::FakeSeed;
 use serde_json::{Value, json};
 
-use super::LIMIT;
+use super::{Home, LIMIT};
 
 /// A running `rawtorrent session`.
 pub(crate) struct Running {
@@ -140,5 +143,64 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A session with a torrent, and who seeds it.
+pub(crate) struct Case {
+    pub(crate) home: Home,
+    pub(crate) seed: FakeSeed,
+    pub(crate) running: Running,
+}
+
+impl Case {
+    /// The torrent is not added yet.
+    pub(crate) fn new(sample: Sample) -> Case {
+        let home = Home::new(sample);
+        let seed = home.fake_seed();
+        let (running, _) = Running::start(home.path(), &["--peer", &seed.addr.to_string()]);
+        Case { home, seed, running }
+    }
+
+    pub(crate) fn hash(&self) -> String {
+        hex(&self.home.info_hash)
+    }
+
+    /// An order about the torrent, with more in it.
+    pub(crate) fn order(&self, what: &str, more: Value) -> Value {
+        let mut order = json!({"do": what, "info_hash": self.hash()});
+        let more = more.as_object().unwrap().clone();
+        order.as_object_mut().unwrap().extend(more);
+        order
+    }
+
+    pub(crate) fn done(&mut self, what: &str, more: Value) -> Value {
+        let order = self.order(what, more);
+        self.running.done(&order)
+    }
+
+    pub(crate) fn add(&mut self, more: Value) {
+        let mut order = json!({"do": "add", "torrent": self.home.torrent, "dir": self.home.out()});
+        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let added = self.running.done(&order);
+        assert_eq!(added["info_hash"], self.hash());
+    }
+
+    pub(crate) fn wait(&mut self) {
+        self.done("wait", json!({}));
+    }
+
+    /// Adds the torrent and waits until it is there.
+    pub(crate) fn downloaded(sample: Sample) -> Case {
+        let mut case = Case::new(sample);
+        case.add(json!({}));
+        case.wait();
+        case
+    }
+
+    /// Kills the session and begins another.
+    pub(crate) fn kill(&mut self) {
+        self.running.strike();
+        (self.running, _) = Running::start(self.home.path(), &["--peer", &self.seed.addr.to_string()]);
     }
 }

@@ -1,15 +1,17 @@
 //! The orders that a session takes, and what comes of them.
 
 use super::add::given;
+use super::more::{self, Direction, given_or_null};
 use crate::console::joined;
 use crate::failure::{Failure, OrFail, kind};
 use api::{SettingsChange, TorrentChange};
 use daemon::change::{change_settings, change_torrent, torrent_settings};
-use engine::{Choices, Error, Given, InfoHash, Listed, Session, TorrentState};
+use engine::{Choices, Error, Given, InfoHash, Listed, Session, TorrentState, WatchFolder};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -17,7 +19,8 @@ pub(super) enum What {
     Add {
         /// A path, a URL or a magnet link.
         torrent: String,
-        dir: PathBuf,
+        /// That of its category, if there is none.
+        dir: Option<PathBuf>,
         #[serde(default)]
         paused: bool,
         #[serde(flatten)]
@@ -31,6 +34,17 @@ pub(super) enum What {
     },
     Pause {
         info_hash: String,
+    },
+    /// Gives a file or a folder of it another path.
+    Rename {
+        info_hash: String,
+        path: String,
+        to: String,
+    },
+    /// Has its files go to another folder.
+    Move {
+        info_hash: String,
+        dir: PathBuf,
     },
     Resume {
         info_hash: String,
@@ -47,8 +61,48 @@ pub(super) enum What {
         #[serde(flatten)]
         change: Box<Change>,
     },
+    /// Gives it another place among those that wait for their turn.
+    Queue {
+        info_hash: String,
+        to: Direction,
+    },
+    /// Its trackers, as tiers: those that are named go, new ones come as a tier behind the others; or all are others, or its
+    /// own again (`null`).
+    Trackers {
+        info_hash: String,
+        #[serde(default)]
+        remove: BTreeSet<String>,
+        #[serde(default)]
+        add: Vec<String>,
+        #[serde(default, deserialize_with = "given_or_null")]
+        replace: Option<Option<Vec<Vec<String>>>>,
+    },
+    /// Nothing is to do with a host any more, in any torrent.
+    Ban {
+        addr: IpAddr,
+    },
+    Unban {
+        addr: IpAddr,
+    },
+    /// The hosts that are banned by hand.
+    Bans,
+    /// Torrents that appear in a folder are added.
+    Watch {
+        dir: PathBuf,
+        to: Option<PathBuf>,
+        category: Option<String>,
+        #[serde(default)]
+        tags: BTreeSet<String>,
+        #[serde(default)]
+        paused: bool,
+    },
+    Unwatch {
+        dir: PathBuf,
+    },
+    /// The folders that are watched.
+    Watched,
     /// Changes what all torrents share, and says what that is.
-    Session(SettingsChange),
+    Session(Box<AllChange>),
     /// Answers once all of it is verified and safely on disk.
     Wait {
         info_hash: String,
@@ -62,11 +116,23 @@ pub(super) struct Change {
     #[serde(flatten)]
     torrent: TorrentChange,
     peers: Option<Vec<SocketAddr>>,
+    #[serde(flatten)]
+    more: more::OfTorrent,
+}
+
+/// What all torrents share is to be otherwise.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct AllChange {
+    #[serde(flatten)]
+    settings: SettingsChange,
+    #[serde(flatten)]
+    more: more::OfAll,
 }
 
 impl Change {
     fn apply(self, choices: &mut Choices) {
         change_torrent(self.torrent, choices);
+        self.more.apply(choices);
         if let Some(peers) = self.peers {
             choices.peers = peers;
         }
@@ -78,9 +144,15 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
     let done = |info_hash: InfoHash| json!({"info_hash": info_hash.wire().to_string()});
     match what {
         What::Add { torrent, dir, paused, change } => {
-            let dir = std::path::absolute(&dir).or_fail(kind::STORAGE, dir.display())?;
-            let mut choices = Choices { dir, paused, ..usual.clone() };
+            let mut choices = Choices { paused, ..usual.clone() };
             change.apply(&mut choices);
+            choices.dir = match (dir, &choices.category) {
+                (Some(dir), _) => absolute(&dir)?,
+                (None, Some(category)) => {
+                    session.settings().await.save_paths.remove(category).ok_or_else(no_dir)?
+                }
+                (None, None) => return Err(no_dir()),
+            };
             let added = match given(&torrent).await? {
                 Given::Torrent(bytes) => session.add(bytes, choices).await,
                 Given::Magnet(link) => session.add_magnet(&link, choices).await,
@@ -100,6 +172,14 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
             let info_hash = parse(&info_hash)?;
             session.resume(info_hash).await.map(|()| done(info_hash)).map_err(failed)
         }
+        What::Rename { info_hash, path, to } => {
+            let info_hash = parse(&info_hash)?;
+            session.rename(info_hash, &path, &to).await.map(|()| done(info_hash)).map_err(failed)
+        }
+        What::Move { info_hash, dir } => {
+            let (info_hash, dir) = (parse(&info_hash)?, absolute(&dir)?);
+            session.move_to(info_hash, dir).await.map(|()| done(info_hash)).map_err(failed)
+        }
         What::Recheck { info_hash } => {
             let info_hash = parse(&info_hash)?;
             session.recheck(info_hash).await.map(|()| done(info_hash)).map_err(failed)
@@ -113,9 +193,50 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
             let edited = session.edit(info_hash, |choices| change.apply(choices)).await;
             edited.map(|_| done(info_hash)).map_err(failed)
         }
+        What::Queue { info_hash, to } => {
+            let info_hash = parse(&info_hash)?;
+            session.queue(info_hash, to.into()).await.map(|()| done(info_hash)).map_err(failed)
+        }
+        What::Trackers { info_hash, remove, add, replace } => {
+            let info_hash = parse(&info_hash)?;
+            let own = match replace {
+                Some(None) => Some(session.own_trackers(info_hash).await.map_err(failed)?),
+                Some(replace) => replace,
+                None => None,
+            };
+            let change = move |tiers: &mut Vec<Vec<String>>| {
+                if let Some(own) = own {
+                    *tiers = own;
+                }
+                tiers.iter_mut().for_each(|tier| tier.retain(|url| !remove.contains(url)));
+                tiers.push(add);
+            };
+            let tiers = session.edit_trackers(info_hash, change).await.map_err(failed)?;
+            Ok(json!({"info_hash": info_hash.wire().to_string(), "trackers": tiers}))
+        }
+        What::Ban { addr } => session.ban(addr).await.map(|hosts| bans(&hosts)).map_err(failed),
+        What::Unban { addr } => session.unban(addr).await.map(|hosts| bans(&hosts)).map_err(failed),
+        What::Bans => Ok(bans(&session.bans())),
+        What::Watch { dir, to, category, tags, paused } => {
+            let to = to.as_deref().map(absolute).transpose()?;
+            let folder = WatchFolder { dir: absolute(&dir)?, to, category, tags, paused };
+            session.watch(folder).await.map_err(failed)?;
+            Ok(watched(&session.watched().await))
+        }
+        What::Unwatch { dir } => {
+            session.unwatch(absolute(&dir)?).await.map_err(failed)?;
+            Ok(watched(&session.watched().await))
+        }
+        What::Watched => Ok(watched(&session.watched().await)),
         What::Session(change) => {
-            let settings = session.edit_settings(move |settings| change_settings(&change, settings)).await;
-            settings.map(|settings| json!(daemon::change::settings(&settings))).map_err(failed)
+            let AllChange { settings: change, more } = *change;
+            let settings = session.edit_settings(move |settings| {
+                change_settings(&change, settings);
+                more.apply(settings);
+            });
+            let settings = settings.await.map_err(failed)?;
+            let told = joined(more::all(&settings, session), &daemon::change::settings(&settings));
+            Ok(told)
         }
         What::Wait { info_hash } => {
             let info_hash = parse(&info_hash)?;
@@ -136,6 +257,31 @@ fn failed(error: Error) -> Failure {
     Failure::new(error.kind(), error)
 }
 
+fn bans(hosts: &[IpAddr]) -> Value {
+    json!({"bans": hosts})
+}
+
+fn watched(folders: &[WatchFolder]) -> Value {
+    let folder = |folder: &WatchFolder| {
+        json!({
+            "dir": folder.dir.to_string_lossy(),
+            "to": folder.to.as_ref().map(|dir| dir.to_string_lossy()),
+            "category": folder.category,
+            "tags": folder.tags,
+            "paused": folder.paused,
+        })
+    };
+    json!({"watched": folders.iter().map(folder).collect::<Vec<_>>()})
+}
+
+fn no_dir() -> Failure {
+    Failure::new("order", "say where it goes (dir), or give a category that has a folder")
+}
+
+fn absolute(dir: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(dir).or_fail(kind::STORAGE, dir.display())
+}
+
 fn parse(info_hash: &str) -> Result<InfoHash, Failure> {
     let parsed = info_hash.parse().map(InfoHash::V1);
     parsed.or_fail("order", "the info-hash is 40 digits, 0 to 9 and a to f")
@@ -149,6 +295,12 @@ fn listed(listed: &Listed) -> Value {
         "name": listed.name,
         "metadata": listed.metainfo.is_some(),
         "dir": choices.dir.to_string_lossy(),
+        "dir_when_complete": choices.dir_when_complete.as_ref().map(|dir| dir.to_string_lossy()),
+        "renamed": choices.names,
+        "goal_action": more::goal_action(choices.goal_action),
+        "super_seed": choices.super_seed,
+        "moved": stats.moved,
+        "to_move": stats.to_move,
         "paused": choices.paused,
         "state": listed.state.map(state),
         "error": listed.error,
@@ -172,6 +324,7 @@ fn state(state: TorrentState) -> &'static str {
         TorrentState::Seeding => "seeding",
         TorrentState::DiskFull => "disk_full",
         TorrentState::Unavailable => "unavailable",
+        TorrentState::Moving => "moving",
         TorrentState::Stopped => "stopped",
         TorrentState::Failed => "failed",
     }

@@ -284,6 +284,18 @@ impl Company {
         !stuck.is_empty()
     }
 
+    /// Hangs up on those whom the user bans.
+    pub(super) fn turn_away_banned(&mut self, now: Time) {
+        let is_banned = |addr: SocketAddr| self.shared.bans.has(addr.ip());
+        let banned: Vec<_> =
+            self.swarm.peers(now).filter(|view| is_banned(view.addr)).map(|view| view.peer).collect();
+        for peer in banned {
+            self.dismiss_web_seed(now, peer, DisconnectReason::Banned);
+            self.peers.hang_up(peer);
+            self.swarm.closed(now, peer, &"banned by hand");
+        }
+    }
+
     /// Does what the brain says of who is met.
     pub(super) fn obey(&mut self, now: Time, output: &Output) {
         match *output {

@@ -474,12 +474,17 @@ impl From<Failure> for TorrentError {
 fn company(driver: &Driver, swarm: Brain, complete: bool) -> Company {
     let Driver { shared, add, torrent: info_hash, peer_id, lengths, .. } = driver;
     let limits = wire::Limits::for_pieces(lengths.piece_count());
-    let tiers = if add.trackers { add.metainfo.trackers() } else { &[] };
-    let named = Named { tiers, by_link: add.by_link };
+    let tiers = match &add.tiers {
+        _ if !add.trackers => &[],
+        Some(tiers) => tiers.as_slice(),
+        None => add.metainfo.trackers(),
+    };
+    let named = Named { tiers, by_link: add.by_link && add.tiers.is_none() };
     offer_nodes(driver);
     let wants = torrent(add, complete);
     let mut company = Company::nobody(shared.clone(), *info_hash, *peer_id, swarm, limits, named, wants);
     company.scouts.set_privacy(Privacy::of(&add.metainfo));
+    company.seat.set_rank(shared.now(), add.rank);
     company
 }
 
@@ -490,6 +495,7 @@ fn meet_again(now: Time, driver: &Driver, swarm: Brain, mut met: Company, comple
         met.seat = Seat::take(driver.shared.clone(), torrent(&driver.add, complete));
         met.seat.hurry(now);
     }
+    met.seat.set_rank(now, driver.add.rank);
     met.awake = true;
     let mut swarm = swarm;
     swarm.set_ears(Ears::new(driver.shared.clone(), driver.torrent, driver.peer_id));

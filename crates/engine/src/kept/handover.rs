@@ -44,7 +44,7 @@ pub async fn hand_over(state_dir: &Path, given: Given, choices: Choices) -> Resu
         }
         Err(err) => return Err(lost(&err)),
     };
-    let record = Record { place: 0, choices, link: None };
+    let record = Record::new(0, choices, None);
     let message = encode_dict(|d| {
         d.bytes("choices", record.encode());
         match given {

@@ -54,14 +54,19 @@ impl Room {
             return Err(Error::ShutDown);
         }
         let choices = &record.choices;
-        let add = AddMagnet::new(magnet.clone()).peers(choices.peers.clone()).trackers(choices.trackers);
+        let mut magnet = magnet.clone();
+        if let Some(tiers) = &choices.tiers {
+            magnet.trackers = tiers.concat();
+        }
+        let info_hash = magnet.info_hash;
+        let add = AddMagnet::new(magnet).peers(choices.peers.clone()).trackers(choices.trackers);
         let (fetching, fetch) = Fetching::open(self.shared.clone(), add).await?;
         if let Some(fetching) = fetching {
             self.shared.spawn(fetching.run());
         }
         let (end, ended) = oneshot::channel();
         let link = Link { requests: fetch.requests.clone(), status: fetch.status.clone(), ended };
-        self.shared.spawn(await_metadata(self.clone(), magnet.info_hash, fetch, end));
+        self.shared.spawn(await_metadata(self.clone(), info_hash, fetch, end));
         Ok(Running::Fetching(link))
     }
 
@@ -83,6 +88,7 @@ impl Room {
             // They were given before anybody knew of how many files.
             record.choices.priorities.clear();
         }
+        self.arrange(&mut record.choices, Some(&metainfo)).await;
         let mount = mount(&record.choices.dir).await;
         let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
         let rows = rows_of_file(&metainfo, file, mount);

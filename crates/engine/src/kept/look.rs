@@ -9,7 +9,7 @@ use types::InfoHash;
 /// A torrent of a session, as it is now; what [`Listed`](crate::Listed) is a copy of.
 #[derive(Debug)]
 pub struct Seen<'a> {
-    /// Torrents are in the order in which they were added: the greater, the later.
+    /// Where it is in the queue: the greater, the later.
     pub place: u64,
     /// The name of its file or folder, or what its link calls it.
     pub name: String,

@@ -1,10 +1,11 @@
 //! What is done to one torrent, beyond adding it and letting it rest.
 
-use super::{Choices, KeptTorrent, Room, Running, Session, What, key};
+use super::{Choices, KeptTorrent, Room, Running, Session, key};
 use crate::announcer::{Announcer, Named};
 use crate::resume;
 use crate::torrent::{Request, Wishes};
 use crate::{Error, Metainfo, PeerId, TrackerStats};
+use std::path::Path;
 use std::sync::Arc;
 use storage::Layout;
 use store::{Change, Table};
@@ -19,41 +20,14 @@ impl Session {
     /// [`Error::NotHere`]; [`Error::Unsaved`]: it stays; [`Error::Disk`]: it is forgotten, but some files are still there.
     pub async fn remove(&self, info_hash: InfoHash, data: bool) -> Result<(), Error> {
         let room = self.room.clone();
-        let work = async move {
-            let mut held = room.hold(info_hash).await?;
-            let forget = || Table::OF_TORRENTS.into_iter().map(|table| Change::remove(table, key(info_hash)));
-            let ours = match held.kept.as_mut().filter(|_| data) {
-                Some(kept) => room.stop_and_say_what_is_ours(info_hash, kept).await,
-                None => None,
-            };
-            if let Err(err) = room.save(forget().collect()).await {
-                if let Some(kept) = held.kept.as_mut().filter(|kept| !kept.running.goes_on()) {
-                    kept.running = room.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
-                }
-                return Err(err);
-            }
-            let kept = held.kept.take();
-            room.torrents().remove(&info_hash.wire());
-            let Some(kept) = kept else { return Ok(()) };
-            kept.running.stop().await;
-            // What it wrote down last.
-            let _ = room.save(forget().collect()).await;
-            let (state_dir, dir) = (room.shared.settings.state_dir.clone(), kept.record.choices.dir);
-            let remove = move || {
-                resume::erase(&state_dir, info_hash.wire(), &dir);
-                let Some((layout, ours)) = ours else { return Ok(()) };
-                storage::remove_files(&dir, &layout, &ours).map_err(Error::Disk)
-            };
-            tokio::task::spawn_blocking(remove).await.unwrap_or(Err(Error::ShutDown))
-        };
-        self.engine.on_runtime(work).await
+        self.engine.on_runtime(async move { room.remove(info_hash, data).await }).await
     }
 
     /// Changes what is wanted of a torrent, several things at once if need be: priorities, order, limits, seed goal,
     /// category, tags, peers. It is durable and in force when this returns. A torrent that runs goes on with most of it; if
     /// other files are wanted than before, or trackers and web seeds are asked or not, it is begun anew.
     ///
-    /// [`Choices::dir`] and [`Choices::paused`] are not changed by this. The new choices are returned.
+    /// [`Choices::dir`], [`Choices::names`] and [`Choices::paused`] are not changed by this. The new choices are returned.
     ///
     /// # Errors
     /// [`Error::NotHere`], [`Error::Refused`], [`Error::NothingSelected`], [`Error::Unsaved`]; nothing is changed then.
@@ -70,8 +44,11 @@ impl Session {
             let mut record = kept.record.clone();
             change(&mut record.choices);
             record.choices.dir.clone_from(&before.dir);
+            record.choices.names.clone_from(&before.names);
+            record.choices.part_suffix = before.part_suffix;
             record.choices.paused = before.paused;
             record.choices.check(kept.what.metainfo())?;
+            room.check_trackers(&record.choices)?;
             let choices = record.choices.clone();
             if choices == before {
                 return Ok(choices);
@@ -89,7 +66,8 @@ impl Session {
     /// [`TorrentState::Checking`](crate::TorrentState::Checking) tells of.
     ///
     /// # Errors
-    /// [`Error::NotHere`], [`Error::Unsaved`], [`Error::State`]; [`Error::Refused`] if only a magnet link is known.
+    /// [`Error::NotHere`], [`Error::Unsaved`], [`Error::State`]; [`Error::Refused`] if only a magnet link is known, or the
+    /// torrent's files are on their way.
     pub async fn recheck(&self, info_hash: InfoHash) -> Result<(), Error> {
         let room = self.room.clone();
         let work = async move {
@@ -100,6 +78,7 @@ impl Session {
                     "nothing of the torrent is known yet that could be checked".into(),
                 ));
             };
+            kept.must_not_be_moving()?;
             std::mem::replace(&mut kept.running, Running::Paused).stop().await;
             let doubted = room.doubt(info_hash, kept, &metainfo).await;
             kept.running = room.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
@@ -133,7 +112,7 @@ impl Session {
             let requests = match &kept.running {
                 Running::Yes(torrent) => Some(torrent.requests.clone()),
                 Running::Fetching(link) => Some(link.requests()),
-                Running::Paused | Running::Failed(_) => None,
+                Running::Paused | Running::Moving(_) | Running::Failed(_) => None,
             };
             (requests, self.room.unasked(kept))
         };
@@ -147,31 +126,60 @@ impl Session {
 
 impl Room {
     fn unasked(&self, kept: &KeptTorrent) -> Vec<TrackerStats> {
-        let of_link: Vec<Vec<String>>;
-        let (tiers, by_link) = match &kept.what {
-            _ if !kept.record.choices.trackers => return Vec::new(),
-            What::All(metainfo) => (metainfo.trackers(), kept.record.link.is_some()),
-            What::Link(magnet) => {
-                of_link = magnet.trackers.iter().map(|tracker| vec![tracker.clone()]).collect();
-                (&of_link[..], true)
-            }
-        };
-        let named = Named { tiers, by_link };
+        if !kept.record.choices.trackers {
+            return Vec::new();
+        }
+        let by_link = kept.record.link.is_some() && kept.record.choices.tiers.is_none();
+        let named = Named { tiers: &kept.tiers(), by_link };
         let (wire, settings) = (kept.what.info_hash().wire(), &self.shared.settings);
         Announcer::new(named, wire, PeerId([0; 20]), settings, [0; 2], |_| {}).trackers(self.shared.now())
     }
 
+    /// See [`Session::remove`].
+    pub(super) async fn remove(self: &Arc<Self>, info_hash: InfoHash, data: bool) -> Result<(), Error> {
+        let mut held = self.hold(info_hash).await?;
+        let forget = || Table::OF_TORRENTS.into_iter().map(|table| Change::remove(table, key(info_hash)));
+        if let Some(kept) = held.kept.as_mut() {
+            self.move_back(info_hash, kept).await;
+        }
+        let ours = match held.kept.as_mut().filter(|_| data) {
+            Some(kept) => self.stop_and_say_what_is_ours(info_hash, kept).await,
+            None => None,
+        };
+        if let Err(err) = self.save(forget().collect()).await {
+            if let Some(kept) = held.kept.as_mut().filter(|kept| !kept.running.goes_on()) {
+                kept.running = self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
+            }
+            return Err(err);
+        }
+        let kept = held.kept.take();
+        self.torrents().remove(&info_hash.wire());
+        let Some(kept) = kept else { return Ok(()) };
+        kept.running.stop().await;
+        // What it wrote down last.
+        let _ = self.save(forget().collect()).await;
+        let (state_dir, dir) = (self.shared.settings.state_dir.clone(), kept.record.choices.dir);
+        let remove = move || {
+            resume::erase(&state_dir, info_hash.wire(), &dir);
+            let Some((layout, ours)) = ours else { return Ok(()) };
+            storage::remove_files(&dir, &layout, &ours).map_err(Error::Disk)
+        };
+        tokio::task::spawn_blocking(remove).await.unwrap_or(Err(Error::ShutDown))
+    }
+
     /// Has a torrent go on as it is wanted now.
-    async fn follow(self: &Arc<Self>, kept: &mut KeptTorrent, before: &Choices) {
+    pub(super) async fn follow(self: &Arc<Self>, kept: &mut KeptTorrent, before: &Choices) {
         let choices = &kept.record.choices;
         let is_new_link = kept.what.metainfo().is_none() && choices.peers != before.peers;
         match (&kept.running, kept.what.metainfo()) {
             (Running::Yes(torrent), Some(metainfo)) if choices.can_follow(before) && !torrent.has_ended() => {
-                let wishes = Wishes::of(&choices.apply(metainfo.clone()));
-                torrent.wishes.send_modify(|now| *now = Wishes { announces: now.announces, ..wishes });
+                let wishes = Wishes::of(&kept.record.apply(metainfo.clone()));
+                torrent
+                    .wishes
+                    .send_modify(|now| *now = Wishes { announces: now.announces, bans: now.bans, ..wishes });
             }
             (Running::Fetching(_), _) if choices.can_follow(before) && !is_new_link => {}
-            (Running::Paused, _) => {}
+            (Running::Paused | Running::Moving(_), _) => {}
             _ => {
                 std::mem::replace(&mut kept.running, Running::Paused).stop().await;
                 kept.running = self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
@@ -187,14 +195,15 @@ impl Room {
     ) -> Option<(Layout, Vec<bool>)> {
         std::mem::replace(&mut kept.running, Running::Paused).stop().await;
         let metainfo = kept.what.metainfo()?;
-        let place = self.resume_place(info_hash, kept).await.ok()?;
+        let place = self.resume_place(info_hash, &kept.record.choices.dir).await.ok()?;
         let record = place.load(metainfo.lengths(), metainfo.files().len()).await.ok()??;
-        Some((Layout::new(metainfo.clone()).ok()?, record.disk.ours))
+        let layout = Layout::new(metainfo.clone()).ok()?.renamed(&kept.record.choices.names).ok()?;
+        Some((layout, record.disk.ours))
     }
 
     /// Believes nothing any more of what is kept of a torrent that does not run.
     async fn doubt(&self, info_hash: InfoHash, kept: &KeptTorrent, metainfo: &Metainfo) -> Result<(), Error> {
-        let place = self.resume_place(info_hash, kept).await?;
+        let place = self.resume_place(info_hash, &kept.record.choices.dir).await?;
         let (lengths, files) = (metainfo.lengths(), metainfo.files().len());
         let Some(mut record) = place.load(lengths, files).await? else { return Ok(()) };
         record.doubt_everything(lengths);
@@ -202,8 +211,8 @@ impl Room {
     }
 
     /// What is remembered of a torrent that does not run.
-    async fn resume_place(&self, info_hash: InfoHash, kept: &KeptTorrent) -> Result<resume::Place, Error> {
-        let (state_dir, dir) = (self.shared.settings.state_dir.clone(), kept.record.choices.dir.clone());
+    pub(super) async fn resume_place(&self, info_hash: InfoHash, dir: &Path) -> Result<resume::Place, Error> {
+        let (state_dir, dir) = (self.shared.settings.state_dir.clone(), dir.to_owned());
         let lock = move || resume::Place::lock(&state_dir, info_hash.wire(), &dir);
         let place = tokio::task::spawn_blocking(lock).await.unwrap_or(Err(Error::ShutDown))?;
         Ok(place.in_store(self.store.clone(), info_hash.wire()))

@@ -1,14 +1,17 @@
 //! What a session writes of a torrent, beside the torrent file itself.
 
+use super::names;
+use crate::resume::{decode_stamps, encode_stamps};
 use crate::{AddTorrent, Allocate, Error, Metainfo, Priority, SeedGoal};
 use bencode::{Value, encode_dict};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use storage::FileStamp;
 use store::{Change, Table};
 use types::InfoHash;
 
@@ -19,11 +22,38 @@ const MAX_TAGS: usize = 64;
 /// Peers that the user gives for a torrent. With more, it is refused.
 const MAX_GIVEN_PEERS: usize = 1000;
 
+/// The first torrent's place comes behind it: before it there is room for those that are moved to the top.
+pub(super) const FIRST_PLACE: u64 = 1 << 32;
+
+const MOVE_MOUNTS: [&str; 2] = ["move mount from", "move mount to"];
+
+/// What becomes of a torrent whose seed goal is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GoalAction {
+    /// It stops; when the session is opened again, it goes on, and so does the count for its goal.
+    #[default]
+    Stop,
+    /// It is paused.
+    Pause,
+    /// It is removed; its files stay.
+    Remove,
+    /// It is removed, and its files with it.
+    RemoveData,
+    /// It goes on without a goal, and super seeds (BEP 16).
+    SuperSeed,
+}
+
 /// What the user wants of a torrent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choices {
     /// The folder that holds, or will hold, the torrent's file or folder.
     pub dir: PathBuf,
+    /// Where its files go once all that is wanted of it is there; they lie in `dir` until then.
+    pub dir_when_complete: Option<PathBuf>,
+    /// Whether its files have `.part` behind their names until all that is wanted of it is there: `names` says so of each.
+    pub part_suffix: bool,
+    /// Paths below `dir` that take the place of the torrent's own, by file.
+    pub names: BTreeMap<usize, String>,
     /// Whether it rests until it is resumed.
     pub paused: bool,
     /// See [`AddTorrent::priorities`].
@@ -34,12 +64,18 @@ pub struct Choices {
     pub peers: Vec<SocketAddr>,
     /// See [`AddTorrent::trackers`].
     pub trackers: bool,
+    /// Trackers that take the place of the torrent's own, as tiers (BEP 12).
+    pub tiers: Option<Vec<Vec<String>>>,
     /// See [`AddTorrent::web_seeds`].
     pub web_seeds: bool,
     /// See [`AddTorrent::allocate`].
     pub allocate: Allocate,
     /// See [`AddTorrent::seed_goal`].
     pub seed_goal: SeedGoal,
+    /// What becomes of it when the seed goal is reached.
+    pub goal_action: GoalAction,
+    /// See [`AddTorrent::super_seed`].
+    pub super_seed: bool,
     /// See [`AddTorrent::max_rates`].
     pub max_down: Option<u64>,
     /// See [`AddTorrent::max_rates`].
@@ -55,14 +91,20 @@ impl Choices {
     pub fn new(dir: impl Into<PathBuf>) -> Choices {
         Choices {
             dir: dir.into(),
+            dir_when_complete: None,
+            part_suffix: false,
+            names: BTreeMap::new(),
             paused: false,
             priorities: Vec::new(),
             sequential: false,
             peers: Vec::new(),
             trackers: true,
+            tiers: None,
             web_seeds: true,
             allocate: Allocate::default(),
             seed_goal: SeedGoal::default(),
+            goal_action: GoalAction::default(),
+            super_seed: false,
             max_down: None,
             max_up: None,
             category: None,
@@ -73,8 +115,7 @@ impl Choices {
     /// Refuses what makes no sense.
     pub(super) fn check(&self, metainfo: Option<&Arc<Metainfo>>) -> Result<(), Error> {
         let refuse = |why: &str| Err(Error::Refused(why.into()));
-        let is_label = |label: &String| !label.is_empty() && label.len() <= MAX_LABEL;
-        if !self.category.iter().chain(&self.tags).all(is_label) {
+        if !self.category.iter().chain(&self.tags).all(|label| is_label(label)) {
             return refuse("the name of a category or a tag has 1 to 255 bytes");
         }
         if self.tags.len() > MAX_TAGS {
@@ -83,7 +124,7 @@ impl Choices {
         if self.peers.len() > MAX_GIVEN_PEERS {
             return refuse("a torrent is given 1000 peers at most");
         }
-        if !self.dir.is_absolute() {
+        if !self.dir.is_absolute() || self.dir_when_complete.as_ref().is_some_and(|dir| !dir.is_absolute()) {
             return refuse("the folder of a torrent is given from the root on");
         }
         if self.seed_goal.ratio.is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {
@@ -93,6 +134,7 @@ impl Choices {
         if self.priorities.len() > metainfo.files().len() {
             return refuse("there are more priorities than files");
         }
+        names::check(metainfo, &self.names)?;
         match self.apply(metainfo.clone()).wanted_files().next() {
             Some(_) => Ok(()),
             None => Err(Error::NothingSelected),
@@ -106,6 +148,8 @@ impl Choices {
             sequential: false,
             peers: Vec::new(),
             seed_goal: SeedGoal::default(),
+            goal_action: GoalAction::default(),
+            dir_when_complete: None,
             max_down: None,
             max_up: None,
             category: None,
@@ -123,32 +167,82 @@ impl Choices {
     }
 
     pub(super) fn apply(&self, metainfo: Arc<Metainfo>) -> AddTorrent {
-        AddTorrent::new(metainfo, &self.dir)
-            .priorities(self.priorities.clone())
+        let (names, tiers) = (self.names.clone(), self.tiers.clone());
+        let add = AddTorrent { names, tiers, ..AddTorrent::new(metainfo, &self.dir) };
+        add.priorities(self.priorities.clone())
             .sequential(self.sequential)
             .peers(self.peers.clone())
             .trackers(self.trackers)
             .web_seeds(self.web_seeds)
             .allocate(self.allocate)
             .seed_goal(self.seed_goal)
+            .super_seed(self.super_seed)
             .max_rates(self.max_down, self.max_up)
     }
+}
+
+pub(super) fn is_label(label: &str) -> bool {
+    !label.is_empty() && label.len() <= MAX_LABEL
 }
 
 /// A torrent's row.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Record {
-    /// Torrents are in the order in which they were added: the greater, the later.
+    /// Where it is in the queue: the greater, the later.
     pub(super) place: u64,
     pub(super) choices: Choices,
     /// The magnet link that it was added by.
     pub(super) link: Option<String>,
+    /// Its files are on their way.
+    pub(super) moving: Option<Move>,
+}
+
+/// Where files lie and what they are called: as [`Choices`] have it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Target {
+    pub(super) dir: PathBuf,
+    pub(super) dir_when_complete: Option<PathBuf>,
+    pub(super) names: BTreeMap<usize, String>,
+    pub(super) part_suffix: bool,
+}
+
+impl Target {
+    pub(super) fn of(choices: &Choices) -> Target {
+        let Choices { dir, dir_when_complete, names, part_suffix, .. } = choices.clone();
+        Target { dir, dir_when_complete, names, part_suffix }
+    }
+
+    pub(super) fn put_into(self, choices: &mut Choices) {
+        let Target { dir, dir_when_complete, names, part_suffix } = self;
+        (choices.dir, choices.dir_when_complete) = (dir, dir_when_complete);
+        (choices.names, choices.part_suffix) = (names, part_suffix);
+    }
+}
+
+/// Files on their way, so that it is finished after any end.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Move {
+    /// Where they go; once it is `switched`, where they came from.
+    pub(super) target: Target,
+    /// The mount points under which where they come from and where they go lie.
+    pub(super) mounts: [Option<PathBuf>; 2],
+    /// What they look like where they come from.
+    pub(super) stamps: Vec<Option<FileStamp>>,
+    /// What copies of them look like, which are all durable then.
+    pub(super) staged: Option<Vec<Option<FileStamp>>>,
+    /// Whether the new place holds, and only the old files are to be removed.
+    pub(super) switched: bool,
 }
 
 impl Record {
+    pub(super) fn new(place: u64, choices: Choices, link: Option<String>) -> Record {
+        Record { place, choices, link, moving: None }
+    }
+
     pub(super) fn apply(&self, metainfo: Arc<Metainfo>) -> AddTorrent {
         let mut add = self.choices.apply(metainfo);
         add.by_link = self.link.is_some();
+        add.rank = self.place;
         add
     }
 
@@ -161,21 +255,53 @@ impl Record {
                 d.bytes("category", category);
             }
             d.bytes("dir", dir.as_os_str().as_bytes());
+            if let Some(dir) = &self.choices.dir_when_complete {
+                d.bytes("dir when complete", dir.as_os_str().as_bytes());
+            }
             d.int("full", i64::from(allocate == Allocate::Full));
             if let Some(link) = &self.link {
                 d.bytes("link", link);
             }
             put(d, "max down", max_down);
             put(d, "max up", max_up);
+            if let Some(Move { target, mounts, stamps, staged, switched }) = &self.moving {
+                d.bytes("move dir", target.dir.as_os_str().as_bytes());
+                if let Some(dir) = &target.dir_when_complete {
+                    d.bytes("move dir when complete", dir.as_os_str().as_bytes());
+                }
+                for (key, mount) in MOVE_MOUNTS.iter().zip(mounts) {
+                    if let Some(mount) = mount {
+                        d.bytes(key, mount.as_os_str().as_bytes());
+                    }
+                }
+                d.dict("move names", |dict| put_names(dict, &target.names));
+                d.int("move part suffix", i64::from(target.part_suffix));
+                if let Some(staged) = staged {
+                    d.list("move staged", |list| encode_stamps(list, staged));
+                }
+                d.list("move stamps", |list| encode_stamps(list, stamps));
+                d.int("move switched", i64::from(*switched));
+            }
+            d.dict("names", |dict| put_names(dict, &self.choices.names));
+            d.int("part suffix", i64::from(self.choices.part_suffix));
             d.int("paused", i64::from(paused));
             d.list("peers", |list| peers.iter().for_each(|peer| list.bytes(peer.to_string())));
-            put(d, "place", Some(self.place));
             d.bytes("priorities", priorities.iter().map(|&priority| letter(priority)).collect::<Vec<_>>());
+            put(d, "rank", Some(self.place));
+            d.int("seed action", goal_number(self.choices.goal_action));
             put(d, "seed idle", seed_goal.idle.map(|idle| idle.as_secs()));
             put(d, "seed ratio", seed_goal.ratio.map(f64::to_bits));
             put(d, "seed time", seed_goal.time.map(|time| time.as_secs()));
             d.int("sequential", i64::from(sequential));
+            d.int("super seed", i64::from(self.choices.super_seed));
             d.list("tags", |list| self.choices.tags.iter().for_each(|tag| list.bytes(tag)));
+            if let Some(tiers) = &self.choices.tiers {
+                d.list("tiers", |list| {
+                    tiers
+                        .iter()
+                        .for_each(|tier| list.list(|list| tier.iter().for_each(|url| list.bytes(url))));
+                });
+            }
             d.int("trackers", i64::from(trackers));
             d.int("web seeds", i64::from(web_seeds));
         })
@@ -188,14 +314,19 @@ impl Record {
         let dir = root.get("dir").and_then(Value::as_bytes).filter(|dir| !dir.is_empty())?;
         let flag = |key, default| root.get(key).and_then(Value::as_int).map_or(default, |value| value != 0);
         let number = |key| get(root, key);
+        let path = |key| Some(PathBuf::from(OsStr::from_bytes(root.get(key)?.as_bytes()?)));
         let priorities = root.get("priorities").and_then(Value::as_bytes).unwrap_or_default();
         let choices = Choices {
             dir: OsStr::from_bytes(dir).into(),
+            dir_when_complete: path("dir when complete"),
+            part_suffix: flag("part suffix", false),
+            names: names_in(root, "names"),
             paused: flag("paused", false),
             priorities: priorities.iter().map(|&letter| priority(letter)).collect::<Option<_>>()?,
             sequential: flag("sequential", false),
             peers: peers(root).unwrap_or_default(),
             trackers: flag("trackers", true),
+            tiers: tiers(root),
             web_seeds: flag("web seeds", true),
             allocate: if flag("full", false) { Allocate::Full } else { Allocate::Sparse },
             seed_goal: SeedGoal {
@@ -203,25 +334,57 @@ impl Record {
                 time: number("seed time").map(Duration::from_secs),
                 idle: number("seed idle").map(Duration::from_secs),
             },
+            goal_action: root
+                .get("seed action")
+                .and_then(Value::as_int)
+                .and_then(goal_action)
+                .unwrap_or_default(),
+            super_seed: flag("super seed", false),
             max_down: number("max down"),
             max_up: number("max up"),
             category: text(root, "category"),
             tags: texts(root, "tags"),
         };
-        Some(Record { place: number("place").unwrap_or(0), choices, link: text(root, "link") })
+        let moving = match root.get("move dir").and_then(Value::as_bytes) {
+            None => None,
+            Some(dir) => Some(Move {
+                target: Target {
+                    dir: OsStr::from_bytes(dir).into(),
+                    dir_when_complete: path("move dir when complete"),
+                    names: names_in(root, "move names"),
+                    part_suffix: flag("move part suffix", false),
+                },
+                mounts: MOVE_MOUNTS.map(path),
+                stamps: decode_stamps(root.get("move stamps")?)?,
+                staged: match root.get("move staged") {
+                    Some(staged) => Some(decode_stamps(staged)?),
+                    None => None,
+                },
+                switched: flag("move switched", false),
+            }),
+        };
+        // Earlier, places were counted from 1 on.
+        let place =
+            number("rank").unwrap_or_else(|| FIRST_PLACE.saturating_add(number("place").unwrap_or(0)));
+        let link = text(root, "link");
+        Some(Record { place, choices, link, moving })
     }
 }
 
 /// The rows of a torrent that comes from elsewhere, but for what is there of it.
 pub(crate) fn first_rows(info_hash: InfoHash, torrent: Vec<u8>, place: u64, choices: Choices) -> [Change; 2] {
     let key = super::key(info_hash);
-    let record = Record { place, choices, link: None };
+    let record = Record::new(place, choices, None);
     [Change::put(Table::Torrents, key.clone(), record.encode()), Change::put(Table::Metainfo, key, torrent)]
 }
 
-/// The place of the torrent that was added last; 0 if there is none.
+/// The place of the last torrent in the queue.
 pub(crate) fn last_place(rows: &[(Vec<u8>, Vec<u8>)]) -> u64 {
-    rows.iter().filter_map(|(_, row)| Record::decode(row)).map(|record| record.place).max().unwrap_or(0)
+    rows.iter()
+        .filter_map(|(_, row)| Record::decode(row))
+        .map(|record| record.place)
+        .max()
+        .unwrap_or(FIRST_PLACE)
 }
 
 /// The row of a torrent in another place; `None` if it is none.
@@ -249,10 +412,40 @@ fn texts(root: Value<'_>, key: &str) -> BTreeSet<String> {
     list.into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect()
 }
 
+/// In the order of their keys as text.
+fn put_names(dict: &mut bencode::DictEncoder<'_>, names: &BTreeMap<usize, String>) {
+    names.iter().for_each(|(file, path)| dict.bytes(format!("{file:010}"), path));
+}
+
+/// Those that cannot be read are passed over.
+fn names_in(root: Value<'_>, key: &str) -> BTreeMap<usize, String> {
+    let dict = root.get(key).and_then(Value::as_dict);
+    let named = |(file, path): (&[u8], Value<'_>)| {
+        Some((std::str::from_utf8(file).ok()?.parse().ok()?, path.as_str()?.to_owned()))
+    };
+    dict.into_iter().flatten().filter_map(named).collect()
+}
+
 /// Those that cannot be read are passed over.
 fn peers(root: Value<'_>) -> Option<Vec<SocketAddr>> {
     let list = root.get("peers")?.as_list()?;
     Some(list.filter_map(|peer| peer.as_str()?.parse().ok()).collect())
+}
+
+fn tiers(root: Value<'_>) -> Option<Vec<Vec<String>>> {
+    let tier = |tier: Value<'_>| tier.as_list()?.map(|url| url.as_str().map(str::to_owned)).collect();
+    root.get("tiers")?.as_list()?.map(tier).collect()
+}
+
+const GOAL_ACTIONS: [GoalAction; 5] =
+    [GoalAction::Stop, GoalAction::Pause, GoalAction::Remove, GoalAction::RemoveData, GoalAction::SuperSeed];
+
+fn goal_number(action: GoalAction) -> i64 {
+    (0..).zip(GOAL_ACTIONS).find(|&(_, other)| other == action).map_or(0, |(number, _)| number)
+}
+
+fn goal_action(number: i64) -> Option<GoalAction> {
+    GOAL_ACTIONS.get(usize::try_from(number).ok()?).copied()
 }
 
 fn letter(priority: Priority) -> u8 {
@@ -288,12 +481,27 @@ mod tests {
             time: Some(Duration::from_secs(u64::MAX)),
             idle: Some(Duration::ZERO),
         };
+        (choices.dir_when_complete, choices.part_suffix) = (Some("/srv/done".into()), true);
+        (choices.goal_action, choices.super_seed) = (GoalAction::SuperSeed, true);
         choices.category = Some("films".into());
         choices.tags = ["a".to_owned(), "\u{fffd}".to_owned()].into();
         (choices.max_down, choices.max_up) = (Some(u64::MAX), Some(0));
-        let record = Record { place: u64::MAX, choices, link: Some("magnet:?x".into()) };
+        let stamps = vec![None, Some(FileStamp { size: u64::MAX, mtime_nanos: -1, inode: 7 })];
+        let dir = PathBuf::from(OsStr::from_bytes(b"/\xff"));
+        let mounts = [None, Some(dir.clone())];
+        choices.names = [(0, "a/b".to_owned()), (100_000, "c".to_owned())].into();
+        let mut target = Target { dir, ..Target::of(&choices) };
+        target.dir_when_complete = Some("/srv/done".into());
+        choices.tiers = Some(vec![vec!["a".into(), "b".into()], Vec::new()]);
+        let mut moving = Move { target, mounts, stamps: stamps.clone(), staged: None, switched: true };
+        let mut record = Record { place: u64::MAX, choices, link: Some("magnet:?x".into()), moving: None };
+        assert_eq!(Record::decode(&record.encode()), Some(record.clone()));
+        record.moving = Some(moving.clone());
+        assert_eq!(Record::decode(&record.encode()), Some(record.clone()));
+        (moving.staged, moving.switched) = (Some(stamps), false);
+        record.moving = Some(moving);
         assert_eq!(Record::decode(&record.encode()), Some(record));
-        let plain = Record { place: 0, choices: Choices::new("/x"), link: None };
+        let plain = Record::new(FIRST_PLACE, Choices::new("/x"), None);
         assert_eq!(Record::decode(&plain.encode()), Some(plain.clone()));
         assert_eq!(Record::decode(b"d3:dir2:/xe"), Some(plain));
     }

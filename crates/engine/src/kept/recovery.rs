@@ -1,9 +1,12 @@
 //! Torrents that cannot go on are tried again by themselves: a disk comes back, or has room, or lets itself be written to.
 
-use super::{KeptTorrent, Room, Running};
+use super::{GoalAction, KeptTorrent, Place, Room, Running, key};
+use crate::SeedGoal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use store::{Change, Table};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use types::InfoHashV1;
 
@@ -23,10 +26,14 @@ struct Rest {
 /// Looks after the torrents of a session until its engine shuts down.
 pub(super) async fn run(room: Arc<Room>) {
     let mut resting = BTreeMap::new();
+    room.follow_schedule().await;
     let mut closed = std::pin::pin!(room.shared.closed());
     loop {
         tokio::select! {
-            () = tokio::time::sleep(LOOK_INTERVAL) => look(&room, &mut resting).await,
+            () = tokio::time::sleep(LOOK_INTERVAL) => {
+                room.follow_schedule().await;
+                look(&room, &mut resting).await;
+            }
             () = &mut closed => return,
         }
     }
@@ -40,12 +47,48 @@ async fn look(room: &Arc<Room>, resting: &mut BTreeMap<InfoHashV1, Rest>) {
         let Ok(mut held) = place.try_lock_owned() else { continue };
         let Some(kept) = held.kept.as_mut() else { continue };
         let now = Instant::now();
-        if !kept.may_recover() {
+        if kept.has_reached_its_goal() && !room.shared.is_closing() {
+            act_on_goal(room, held).await;
+        } else if kept.is_to_settle() {
+            if is_due(resting, key, now) && !room.shared.is_closing() {
+                room.settle(kept).await;
+            }
+        } else if !kept.may_recover() {
             // One that fails soon after it began again rests on.
             resting.retain(|other, rest| *other != key || now < rest.until);
         } else if is_due(resting, key, now) && !room.shared.is_closing() {
             let begun = room.begin(&kept.record, &kept.what).await;
             kept.running = begun.unwrap_or_else(Running::Failed);
+        }
+    }
+}
+
+/// What cannot be kept is tried again with the next look.
+async fn act_on_goal(room: &Arc<Room>, mut held: OwnedMutexGuard<Place>) {
+    let Some(kept) = held.kept.as_mut() else { return };
+    let info_hash = kept.what.info_hash();
+    match kept.record.choices.goal_action {
+        GoalAction::Stop => {}
+        GoalAction::Pause => {
+            if room.set_paused(info_hash, kept, true).await.is_ok() {
+                kept.running = Running::Paused;
+            }
+        }
+        GoalAction::SuperSeed => {
+            let mut record = kept.record.clone();
+            (record.choices.super_seed, record.choices.seed_goal) = (true, SeedGoal::default());
+            let row = Change::put(Table::Torrents, key(info_hash), record.encode());
+            if room.save(vec![row]).await.is_ok() {
+                kept.record = record;
+                let begun = room.begin(&kept.record, &kept.what).await;
+                kept.running = begun.unwrap_or_else(Running::Failed);
+            }
+        }
+        action @ (GoalAction::Remove | GoalAction::RemoveData) => {
+            drop(held);
+            if let Err(error) = room.remove(info_hash, action == GoalAction::RemoveData).await {
+                tracing::warn!(%error, "a torrent whose seed goal is reached is not removed, or not all of it");
+            }
         }
     }
 }
@@ -61,9 +104,16 @@ fn is_due(resting: &mut BTreeMap<InfoHashV1, Rest>, key: InfoHashV1, now: Instan
 }
 
 impl KeptTorrent {
+    /// And something is to be done about that.
+    fn has_reached_its_goal(&self) -> bool {
+        let Running::Yes(torrent) = &self.running else { return false };
+        let acts = self.record.choices.goal_action != GoalAction::Stop;
+        acts && torrent.has_ended() && torrent.failure().is_none()
+    }
+
     fn may_recover(&self) -> bool {
         match &self.running {
-            Running::Paused | Running::Fetching(_) => false,
+            Running::Paused | Running::Fetching(_) | Running::Moving(_) => false,
             Running::Failed(error) => error.may_pass(),
             Running::Yes(torrent) => torrent.failure().is_some_and(|failure| failure.may_pass()),
         }

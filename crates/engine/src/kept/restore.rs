@@ -1,5 +1,6 @@
 //! From the rows of a store to torrents that go on.
 
+use super::record::FIRST_PLACE;
 use super::{Choices, Kept, KeptTorrent, Place, Record, Room, Running, What, key};
 use crate::Metainfo;
 use futures_util::StreamExt;
@@ -29,7 +30,7 @@ impl Room {
         found.sort_by_key(|(record, _)| record.place);
         let torrents = found.len();
         *self.next_place.lock().unwrap_or_else(PoisonError::into_inner) =
-            found.last().map_or(0, |(record, _)| record.place);
+            found.last().map_or(FIRST_PLACE, |(record, _)| record.place);
         let begin = stream::iter(found).map(|(record, what)| {
             let room = &self;
             async move {
@@ -37,6 +38,9 @@ impl Room {
                 let place = Arc::new(AsyncMutex::new(Place { kept: None }));
                 let mut held = place.clone().try_lock_owned().expect("nobody else knows of it yet");
                 room.torrents().insert(what.info_hash().wire(), place);
+                if record.moving.as_ref().is_some_and(|moving| moving.switched) {
+                    room.shared.spawn(room.clone().clean_up(what.info_hash()));
+                }
                 let begun = room.begin(&record, &what).await;
                 let running = begun.unwrap_or_else(Running::Failed);
                 held.kept = Some(Box::new(KeptTorrent { what, record, running }));

@@ -1,13 +1,23 @@
 //! What is wanted of all torrents of a session together, and may become another while it runs.
 
+use super::record::is_label;
+use super::schedule::{AlternativeLimits, LocalTime};
 use super::{Room, Session};
 use crate::steward::shared_by_all;
 use crate::{Error, Settings};
 use bencode::{Value, encode_dict};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use store::{Change, Table};
 
 /// The row's name.
 const KEY: &[u8] = b"settings";
+
+/// Categories with folders. One more is refused.
+const MAX_SAVE_PATHS: usize = 1000;
 
 /// What all torrents of a session share. Kept over restarts; what [`Settings`] say when a session is opened takes the place
 /// of what was kept. `None` is no limit.
@@ -23,12 +33,25 @@ pub struct SessionSettings {
     pub max_active_seeds: Option<usize>,
     /// See [`Settings::max_active`].
     pub max_active: Option<usize>,
+    /// Limits that take the place of `max_down` and `max_up` at some hours.
+    pub alternative: Option<AlternativeLimits>,
+    /// Folders for torrents that are added in a category and without a folder of their own.
+    pub save_paths: BTreeMap<String, PathBuf>,
+    /// Where torrents that are added lie until all that is wanted of them is there.
+    pub incomplete_dir: Option<PathBuf>,
+    /// Whether files of torrents that are added have `.part` behind their names until then.
+    pub part_suffix: bool,
 }
 
 impl Session {
     /// What all torrents share now.
     pub async fn settings(&self) -> SessionSettings {
         self.room.settings.lock().await.clone()
+    }
+
+    /// Whether [alternative limits](SessionSettings::alternative) hold now.
+    pub fn alternative_holds(&self) -> bool {
+        self.room.alternative_holds.load(Ordering::Relaxed)
     }
 
     /// Changes what all torrents share: durable and in force when this returns, with what holds now.
@@ -44,6 +67,7 @@ impl Session {
             let mut held = room.settings.lock().await;
             let mut settings = held.clone();
             change(&mut settings);
+            settings.check()?;
             if settings != *held {
                 room.save(vec![Change::put(Table::Session, KEY, settings.encode())]).await?;
                 held.clone_from(&settings);
@@ -58,8 +82,24 @@ impl Session {
 impl Room {
     /// Has torrents keep to what they share.
     fn share(&self, settings: &SessionSettings) {
-        let settings = settings.apply(self.shared.settings.clone());
+        let alternative = settings.alternative.filter(|limits| limits.hold_at(LocalTime::now()));
+        self.alternative_holds.store(alternative.is_some(), Ordering::Relaxed);
+        let mut settings = settings.apply(self.shared.settings.clone());
+        if let Some(limits) = alternative {
+            (settings.max_down, settings.max_up) = (limits.max_down, limits.max_up);
+        }
         self.shared.steward.set_settings(self.shared.now(), shared_by_all(&settings));
+    }
+}
+
+impl Room {
+    /// Has alternative limits come into force, or not hold any more, when it is time.
+    pub(super) async fn follow_schedule(&self) {
+        let settings = self.settings.lock().await;
+        let hold = settings.alternative.is_some_and(|limits| limits.hold_at(LocalTime::now()));
+        if hold != self.alternative_holds.load(Ordering::Relaxed) {
+            self.share(&settings);
+        }
     }
 }
 
@@ -74,6 +114,7 @@ impl SessionSettings {
             max_active_downloads: given.max_active_downloads.or(kept.max_active_downloads),
             max_active_seeds: given.max_active_seeds.or(kept.max_active_seeds),
             max_active: given.max_active.or(kept.max_active),
+            ..kept
         }
     }
 
@@ -88,8 +129,42 @@ impl SessionSettings {
         }
     }
 
+    /// Refuses what makes no sense.
+    fn check(&self) -> Result<(), Error> {
+        let refuse = |why: &str| Err(Error::Refused(why.into()));
+        if self.save_paths.len() > MAX_SAVE_PATHS {
+            return refuse("1000 categories have folders at most");
+        }
+        if !self.save_paths.keys().all(|category| is_label(category)) {
+            return refuse("the name of a category has 1 to 255 bytes");
+        }
+        if !self.save_paths.values().chain(&self.incomplete_dir).all(|dir| dir.is_absolute()) {
+            return refuse("a folder is given from the root on");
+        }
+        match self.alternative.is_none_or(|limits| limits.is_sound()) {
+            true => Ok(()),
+            false => refuse("a time of the day is from 00:00 to 23:59"),
+        }
+    }
+
     fn encode(&self) -> Vec<u8> {
         encode_dict(|d| {
+            if let Some(limits) = self.alternative {
+                d.dict("alternative", |d| {
+                    d.bytes("days", limits.days.map(u8::from));
+                    d.int("from", limits.from);
+                    if let Some(rate) = limits.max_down {
+                        d.bytes("max down", rate.to_be_bytes());
+                    }
+                    if let Some(rate) = limits.max_up {
+                        d.bytes("max up", rate.to_be_bytes());
+                    }
+                    d.int("to", limits.to);
+                });
+            }
+            if let Some(dir) = &self.incomplete_dir {
+                d.bytes("incomplete dir", dir.as_os_str().as_bytes());
+            }
             let mut put = |key: &str, value: Option<u64>| {
                 if let Some(value) = value {
                     d.bytes(key, value.to_be_bytes());
@@ -101,6 +176,11 @@ impl SessionSettings {
             put("max active seeds", count(self.max_active_seeds));
             put("max down", self.max_down);
             put("max up", self.max_up);
+            d.int("part suffix", i64::from(self.part_suffix));
+            d.dict("save paths", |dict| {
+                let paths = self.save_paths.iter();
+                paths.for_each(|(category, dir)| dict.bytes(category, dir.as_os_str().as_bytes()));
+            });
         })
     }
 
@@ -114,7 +194,16 @@ impl SessionSettings {
             bytes.try_into().ok().map(u64::from_be_bytes)
         };
         let count = |key: &str| number(key).and_then(|number| usize::try_from(number).ok());
+        let path = |value: Value<'_>| Some(PathBuf::from(OsStr::from_bytes(value.as_bytes()?)));
+        let save_path = |(category, dir): (&[u8], Value<'_>)| {
+            Some((std::str::from_utf8(category).ok()?.to_owned(), path(dir)?))
+        };
+        let save_paths = root.get("save paths").and_then(Value::as_dict);
         Some(SessionSettings {
+            alternative: root.get("alternative").and_then(alternative),
+            save_paths: save_paths.into_iter().flatten().filter_map(save_path).collect(),
+            incomplete_dir: root.get("incomplete dir").and_then(path),
+            part_suffix: root.get("part suffix").and_then(Value::as_int) == Some(1),
             max_down: number("max down"),
             max_up: number("max up"),
             max_active_downloads: count("max active downloads"),
@@ -124,9 +213,39 @@ impl SessionSettings {
     }
 }
 
+fn alternative(value: Value<'_>) -> Option<AlternativeLimits> {
+    let rate = |key: &str| value.get(key)?.as_bytes()?.try_into().ok().map(u64::from_be_bytes);
+    let minute = |key: &str| value.get(key)?.as_uint().and_then(|minute| u16::try_from(minute).ok());
+    let days: [u8; 7] = value.get("days")?.as_bytes()?.try_into().ok()?;
+    let (from, to) = (minute("from")?, minute("to")?);
+    let limits = AlternativeLimits {
+        max_down: rate("max down"),
+        max_up: rate("max up"),
+        days: days.map(|day| day != 0),
+        from,
+        to,
+    };
+    limits.is_sound().then_some(limits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_of_categories_are_bounded() {
+        let with = |count: usize| SessionSettings {
+            save_paths: (0..count).map(|n| (n.to_string(), "/x".into())).collect(),
+            ..SessionSettings::default()
+        };
+        assert!(with(MAX_SAVE_PATHS).check().is_ok() && with(MAX_SAVE_PATHS + 1).check().is_err());
+        for (category, dir) in [("", "/x"), ("x", "x"), ("x", "")] {
+            let save_paths = [(category.to_owned(), PathBuf::from(dir))].into();
+            assert!(SessionSettings { save_paths, ..SessionSettings::default() }.check().is_err());
+        }
+        let relative = SessionSettings { incomplete_dir: Some("x".into()), ..SessionSettings::default() };
+        assert!(relative.check().is_err());
+    }
 
     #[test]
     fn settings_are_read_as_they_were_written_and_what_is_given_comes_first() {
@@ -136,6 +255,16 @@ mod tests {
             max_active_downloads: Some(1),
             max_active_seeds: None,
             max_active: Some(usize::MAX),
+            save_paths: [("films".to_owned(), PathBuf::from("/srv/films"))].into(),
+            incomplete_dir: Some("/srv/incomplete".into()),
+            part_suffix: true,
+            alternative: Some(AlternativeLimits {
+                max_down: None,
+                max_up: Some(u64::MAX),
+                days: [true, false, false, false, false, true, true],
+                from: 1439,
+                to: 0,
+            }),
         };
         assert_eq!(SessionSettings::decode(&kept.encode()), Some(kept.clone()));
         assert_eq!(SessionSettings::decode(b"de"), Some(SessionSettings::default()));

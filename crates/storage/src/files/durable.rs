@@ -22,13 +22,12 @@ pub(super) struct Dirty {
 
 impl Dirty {
     /// A file was made, and any of the folders on the way to it.
-    pub(super) fn created(&mut self, file: usize, span: &File) {
+    pub(super) fn created(&mut self, file: usize, span: &File, path: &str) {
         // An empty file is all in its folder's entry. Should a crash take it nevertheless, it holds no piece
         // that could be missed, and the next `prepare` makes it again.
         if span.length > 0 {
             self.files.insert(file);
         }
-        let path = span.path.as_str();
         // With the innermost folder all others are there.
         let parents = path.rmatch_indices('/').map(|(at, _)| &path[..at]).chain([""]);
         for dir in parents {
@@ -72,7 +71,7 @@ impl Files {
         synced.map_err(|e| Error::os("sync", &self.path(file), e))?;
         // The bytes are of use only if the file is still to be found where the torrent has it.
         let held = stamp_of(&handle.fd).map_err(|e| Error::os("look at", &self.path(file), e))?;
-        match self.os().look(&self.root, self.layout.files()[file].path.as_str())? {
+        match self.os().look(&self.root, self.layout.path(file))? {
             Found::File(stamp) if stamp.inode == held.inode => {
                 self.entries.set_stamp(file, stamp);
                 Ok(())

@@ -6,6 +6,7 @@ mod faults;
 mod foreign;
 mod lost;
 mod model;
+mod relocate;
 mod resume;
 mod scrub;
 

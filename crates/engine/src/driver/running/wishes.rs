@@ -16,6 +16,10 @@ impl Running {
             let priorities = add.piece_priorities().unwrap_or_else(alike);
             self.company.swarm.handle(now, Input::SetPriorities(&priorities));
         }
+        if add.rank != wishes.rank {
+            add.rank = wishes.rank;
+            self.company.seat.set_rank(now, wishes.rank);
+        }
         if add.sequential != wishes.sequential {
             add.sequential = wishes.sequential;
             let order = if add.sequential { Order::Sequential } else { Order::RarestFirst };
@@ -27,6 +31,7 @@ impl Running {
             self.company.seat.set_share(now, wishes.max_up, wishes.max_down);
         }
         self.company.on_found(&wishes.peers, PeerSource::User);
+        self.company.turn_away_banned(now);
         if self.announces != wishes.announces {
             self.announces = wishes.announces;
             self.announce_again(now);

@@ -1,0 +1,132 @@
+//! Where a torrent's files lie, and what they are called, until all that is wanted of it is there.
+
+use super::names::Names;
+use super::record::Target;
+use super::{Choices, KeptTorrent, Room, Running};
+use crate::Metainfo;
+use std::sync::Arc;
+use storage::Layout;
+use tokio::sync::oneshot;
+
+/// What is behind the name of a file of a torrent that is not complete.
+const SUFFIX: &str = ".part";
+/// Files of a torrent that get a suffix; those of one with more are never called otherwise.
+const MAX_SUFFIXED: usize = 10_000;
+
+impl Room {
+    /// Has a torrent that is added lie where those do that are not complete, and be called so; unless some of its files are
+    /// where they belong already.
+    pub(super) async fn arrange(&self, choices: &mut Choices, metainfo: Option<&Arc<Metainfo>>) {
+        let settings = self.settings.lock().await.clone();
+        let incomplete_dir = settings.incomplete_dir.filter(|dir| *dir != choices.dir);
+        let (true, Some(metainfo)) = (incomplete_dir.is_some() || settings.part_suffix, metainfo) else {
+            return;
+        };
+        let Ok(layout) = Layout::new(metainfo.clone()).and_then(|layout| layout.renamed(&choices.names))
+        else {
+            return;
+        };
+        let (dir, files) = (choices.dir.clone(), metainfo.files().len());
+        let some = move || (0..files).any(|file| layout.path_under(&dir, file).is_file());
+        if tokio::task::spawn_blocking(some).await.unwrap_or(true) {
+            return;
+        }
+        if let (Some(incomplete), None) = (incomplete_dir, &choices.dir_when_complete) {
+            choices.dir_when_complete = Some(std::mem::replace(&mut choices.dir, incomplete));
+        }
+        if settings.part_suffix && may_have_suffixes(files) {
+            choices.names = with_suffixes(metainfo, &choices.names);
+            choices.part_suffix = true;
+        }
+    }
+
+    /// Has the files of a torrent go where they belong, under their names. What stands in the way is asked for again.
+    pub(super) async fn settle(self: &Arc<Self>, kept: &mut KeptTorrent) {
+        let Some(metainfo) = kept.what.metainfo().cloned() else { return };
+        let choices = &kept.record.choices;
+        let dir = choices.dir_when_complete.clone().unwrap_or_else(|| choices.dir.clone());
+        let names = match choices.part_suffix {
+            true => without_suffixes(&metainfo, &choices.names),
+            false => choices.names.clone(),
+        };
+        let target = Target { dir, dir_when_complete: None, names, part_suffix: false };
+        if is_in_the_way(&metainfo, choices, &target).await {
+            // Not worth stopping for.
+            return;
+        }
+        let (tell, _) = oneshot::channel();
+        if let Err(error) = self.begin_moving(kept.what.info_hash(), kept, target, tell).await {
+            tracing::warn!(%error, "the files of a torrent that is complete stay where they are");
+        }
+    }
+}
+
+impl KeptTorrent {
+    /// Whether it is complete, and its files are not where they belong or not called what they are to be called.
+    pub(super) fn is_to_settle(&self) -> bool {
+        let choices = &self.record.choices;
+        let Running::Yes(torrent) = &self.running else { return false };
+        (choices.dir_when_complete.is_some() || choices.part_suffix)
+            && torrent.status.borrow().finished.is_some()
+    }
+}
+
+/// Whether something stands where a file of a torrent is to go.
+async fn is_in_the_way(metainfo: &Arc<Metainfo>, choices: &Choices, target: &Target) -> bool {
+    let layout = |names: &Names| Layout::new(metainfo.clone())?.renamed(names);
+    let (Ok(from), Ok(to)) = (layout(&choices.names), layout(&target.names)) else { return true };
+    let (here, there, files) = (choices.dir.clone(), target.dir.clone(), metainfo.files().len());
+    let look = move || {
+        (0..files).any(|file| {
+            let path = to.path_under(&there, file);
+            path != from.path_under(&here, file) && path.symlink_metadata().is_ok()
+        })
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or(true)
+}
+
+fn may_have_suffixes(files: usize) -> bool {
+    files <= MAX_SUFFIXED
+}
+
+fn with_suffixes(metainfo: &Metainfo, names: &Names) -> Names {
+    let files = metainfo.files().iter().enumerate().filter(|(_, file)| file.is_regular());
+    let path = |(file, own): (usize, &metainfo::File)| {
+        let path = names.get(&file).map_or(own.path.as_str(), String::as_str);
+        (file, format!("{path}{SUFFIX}"))
+    };
+    files.map(path).collect()
+}
+
+fn without_suffixes(metainfo: &Metainfo, names: &Names) -> Names {
+    let own = |file: usize| metainfo.files().get(file).map(|file| file.path.as_str());
+    let bare = names.iter().map(|(&file, path)| (file, path.strip_suffix(SUFFIX).unwrap_or(path).to_owned()));
+    bare.filter(|(file, path)| own(*file) != Some(path.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metainfo::create::Builder;
+
+    #[test]
+    fn a_torrent_of_very_many_files_has_no_suffixes() {
+        assert!(may_have_suffixes(MAX_SUFFIXED) && !may_have_suffixes(MAX_SUFFIXED + 1));
+    }
+
+    #[test]
+    fn suffixes_come_and_go() {
+        let torrent = Builder::file("x", 1).piece_length(16384).pieces(vec![7; 20]).build().unwrap();
+        let torrent = Metainfo::parse(&torrent).unwrap();
+        let name = |path: &str| Names::from([(0, path.to_owned())]);
+        for (before, between) in
+            [(Names::new(), "x.part"), (name("y"), "y.part"), (name("a/x.part"), "a/x.part.part")]
+        {
+            let with = with_suffixes(&torrent, &before);
+            assert_eq!(with, name(between));
+            assert_eq!(without_suffixes(&torrent, &with), before);
+        }
+        // The user called it otherwise meanwhile.
+        assert_eq!(without_suffixes(&torrent, &name("z")), name("z"));
+    }
+}

@@ -1,0 +1,495 @@
+//! A torrent's files go to another folder.
+//!
+//! The store says so before anything is touched, and where they lie changes in one commit, when all of them are durable in
+//! the new place: whatever ends the process, the next one goes on, or has them where they were.
+
+use super::names;
+use super::record::{Move, Record, Target};
+use super::{KeptTorrent, Room, Running, Session, key, mount};
+use crate::resume::{self, mount_of};
+use crate::{Error, Metainfo, TorrentState, TorrentStats};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use storage::{FileStamp, Layout, Relocation, Side};
+use store::{Change, Table};
+use tokio::sync::{oneshot, watch};
+use types::InfoHash;
+
+type Stamps = Vec<Option<FileStamp>>;
+
+/// Files that are on their way, as whoever holds the torrent sees them.
+#[derive(Debug)]
+pub(super) struct Moving {
+    stop: watch::Sender<bool>,
+    ended: oneshot::Receiver<()>,
+    copied: Arc<AtomicU64>,
+    total: u64,
+    /// The torrent's numbers, before.
+    before: TorrentStats,
+}
+
+/// The same, as seen by what moves them.
+struct Work {
+    info_hash: InfoHash,
+    record: Record,
+    moving: Move,
+    metainfo: Arc<Metainfo>,
+    copied: Arc<AtomicU64>,
+    stop: watch::Receiver<bool>,
+}
+
+/// How files came to where they go.
+#[derive(Debug)]
+enum Came {
+    Renamed,
+    /// What they look like there.
+    Copied(Stamps),
+}
+
+impl Session {
+    /// Has a torrent's files go to another folder: those that are known to be the torrent's. A torrent that runs rests
+    /// meanwhile ([`TorrentState::Moving`]) and goes on from there; nothing of it is checked again. On one file system files
+    /// are renamed; to another they are copied, made durable, and removed where they were when the new place holds. When
+    /// this returns, all of that is done; if it is not waited for, or the process ends, it goes on, or does so at the next
+    /// [`open`](Session::open).
+    ///
+    /// # Errors
+    /// [`Error::NotHere`], [`Error::Refused`], [`Error::Unsaved`]; [`Error::Disk`], among others if something stands where
+    /// a file goes, or there is no room. The torrent stays where it was then, as it was.
+    pub async fn move_to(&self, info_hash: InfoHash, dir: impl Into<PathBuf>) -> Result<(), Error> {
+        let (room, dir) = (self.room.clone(), dir.into());
+        let work = async move {
+            let (tell, told) = oneshot::channel();
+            let mut held = room.hold(info_hash).await?;
+            let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
+            let target = Target { dir, dir_when_complete: None, ..Target::of(&kept.record.choices) };
+            let begun = room.begin_moving(info_hash, kept, target, tell).await;
+            drop(held);
+            match begun? {
+                true => told.await.unwrap_or(Err(Error::ShutDown)),
+                false => Ok(()),
+            }
+        };
+        self.engine.on_runtime(work).await
+    }
+
+    /// Gives a file of a torrent, or a folder with all that is in it, another path below [`Choices::dir`](crate::Choices);
+    /// both are written with `/`. It is done like a [move](Session::move_to), and its errors are the same.
+    ///
+    /// # Errors
+    /// Also [`Error::Refused`] if there is nothing of that path, or the new one is not fit for a file system.
+    pub async fn rename(&self, info_hash: InfoHash, path: &str, to: &str) -> Result<(), Error> {
+        let (room, path, to) = (self.room.clone(), path.to_owned(), to.to_owned());
+        let work = async move {
+            let (tell, told) = oneshot::channel();
+            let mut held = room.hold(info_hash).await?;
+            let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
+            let Some(metainfo) = kept.what.metainfo() else {
+                return Err(Error::Refused("the torrent's files are not known yet".into()));
+            };
+            let choices = &kept.record.choices;
+            let names = names::renamed(metainfo, &choices.names, &path, &to)?;
+            let target = Target { names, ..Target::of(choices) };
+            let begun = room.begin_moving(info_hash, kept, target, tell).await;
+            drop(held);
+            match begun? {
+                true => told.await.unwrap_or(Err(Error::ShutDown)),
+                false => Ok(()),
+            }
+        };
+        self.engine.on_runtime(work).await
+    }
+}
+
+impl Room {
+    /// Says whether there is something to wait for.
+    pub(super) async fn begin_moving(
+        self: &Arc<Self>,
+        info_hash: InfoHash,
+        kept: &mut KeptTorrent,
+        target: Target,
+        tell: oneshot::Sender<Result<(), Error>>,
+    ) -> Result<bool, Error> {
+        kept.must_not_be_moving()?;
+        let mut record = kept.record.clone();
+        target.clone().put_into(&mut record.choices);
+        record.choices.check(kept.what.metainfo())?;
+        let before = &kept.record.choices;
+        let stays = same_folder(&before.dir, &target.dir) && before.names == target.names;
+        let Some(metainfo) = kept.what.metainfo().cloned().filter(|_| !stays) else {
+            self.save(vec![Change::put(Table::Torrents, key(info_hash), record.encode())]).await?;
+            kept.record = record;
+            return Ok(false);
+        };
+        let stats = kept.doing().1;
+        std::mem::replace(&mut kept.running, Running::Paused).stop().await;
+        let intended = self.intend(info_hash, kept, target, &metainfo).await;
+        kept.running = match &intended {
+            Ok(moving) => self.go_on_moving(&kept.record, moving, &metainfo, stats, Some(tell)),
+            Err(_) => self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed),
+        };
+        intended.map(|_| true)
+    }
+
+    /// Keeps what is to be done.
+    async fn intend(
+        &self,
+        info_hash: InfoHash,
+        kept: &mut KeptTorrent,
+        target: Target,
+        metainfo: &Arc<Metainfo>,
+    ) -> Result<Move, Error> {
+        let place = self.resume_place(info_hash, &kept.record.choices.dir).await?;
+        let progress = place.load(metainfo.lengths(), metainfo.files().len()).await?;
+        let (ours, has_bytes) =
+            progress.as_ref().map_or((Vec::new(), false), |p| (p.disk.ours.clone(), p.has_bytes()));
+        let from = kept.record.choices.dir.clone();
+        let layouts = [
+            Layout::new(metainfo.clone())?.renamed(&kept.record.choices.names)?,
+            Layout::new(metainfo.clone())?.renamed(&target.names)?,
+        ];
+        let (pool, to) = (self.shared.disk.clone(), target.dir.clone());
+        let remembered = progress.and_then(|progress| progress.mount);
+        let plan = move || {
+            let mounts = [mount_of(&from, remembered), storage::mount_point(&to)];
+            let [old, new] = sides(&from, &to, &mounts, layouts);
+            let stamps = Relocation::plan(&pool, old, new, &name(info_hash), &ours)?.stamps().to_vec();
+            match has_bytes && stamps.iter().all(Option::is_none) {
+                true => Err(Error::Disk(storage::Error::Unavailable(from))),
+                false => Ok((stamps, mounts)),
+            }
+        };
+        let (stamps, mounts) = blocking(plan).await?;
+        drop(place);
+        let mut record = kept.record.clone();
+        let moving = Move { target, mounts, stamps, staged: None, switched: false };
+        record.moving = Some(moving.clone());
+        self.save(vec![Change::put(Table::Torrents, key(info_hash), record.encode())]).await?;
+        kept.record = record;
+        Ok(moving)
+    }
+
+    /// Does what is kept to be done, on a task of its own.
+    pub(super) fn go_on_moving(
+        self: &Arc<Self>,
+        record: &Record,
+        moving: &Move,
+        metainfo: &Arc<Metainfo>,
+        before: Option<TorrentStats>,
+        tell: Option<oneshot::Sender<Result<(), Error>>>,
+    ) -> Running {
+        let (stop, stopped) = watch::channel(false);
+        let (end, ended) = oneshot::channel();
+        let copied = Arc::default();
+        let total = moving.stamps.iter().flatten().map(|stamp| stamp.size).sum();
+        let work = Work {
+            info_hash: metainfo.info_hash(),
+            record: record.clone(),
+            moving: moving.clone(),
+            metainfo: metainfo.clone(),
+            copied: Arc::clone(&copied),
+            stop: stopped,
+        };
+        let room = self.clone();
+        self.shared.spawn(async move {
+            let outcome = room.carry_over(work).await;
+            let _ = end.send(());
+            if let Some(tell) = tell {
+                let _ = tell.send(outcome);
+            }
+        });
+        Running::Moving(Moving { stop, ended, copied, total, before: before.unwrap_or_default() })
+    }
+
+    async fn carry_over(self: &Arc<Self>, work: Work) -> Result<(), Error> {
+        // No other process is to come into it.
+        let place = self.resume_place(work.info_hash, &work.record.choices.dir).await;
+        let (place, came) = match place {
+            Ok(place) => (Some(place), self.bring(&work).await),
+            Err(why) => (None, Err(why)),
+        };
+        // Whoever stops it holds the torrent, and waits.
+        let held = tokio::select! {
+            held = self.hold(work.info_hash) => Some(held?),
+            () = work.stopped() => None,
+        };
+        let Some(mut held) = held else {
+            drop(place);
+            let staged = came.ok().and_then(Came::staged).or_else(|| work.moving.staged.clone());
+            let undone = work.on_files(self, move |files| files.undo(staged.as_deref())).await;
+            return undone.and(Err(Error::ShutDown));
+        };
+        let Some(kept) = held.kept.as_mut() else { return Ok(()) };
+        if self.shared.is_closing() && came.is_err() {
+            // It goes on the next time.
+            return Err(Error::ShutDown);
+        }
+        let switched = match (came, &place) {
+            (Ok(came), Some(place)) => self.switch(&work, kept, place, came).await,
+            (Ok(_), None) => Err((Error::ShutDown, None)),
+            (Err(why), _) => Err((why, work.moving.staged.clone())),
+        };
+        drop(place);
+        let outcome = match switched {
+            Ok(()) => Ok(()),
+            Err((why, staged)) => match work.on_files(self, move |files| files.undo(staged.as_deref())).await
+            {
+                Ok(()) => {
+                    let record = Record { moving: None, ..kept.record.clone() };
+                    let row = Change::put(Table::Torrents, key(work.info_hash), record.encode());
+                    // If that cannot be kept, it is tried once more the next time.
+                    let _ = self.save(vec![row]).await;
+                    kept.record = record;
+                    Err(why)
+                }
+                Err(stuck) => {
+                    kept.running = Running::Failed(stuck);
+                    return Err(why);
+                }
+            },
+        };
+        kept.running = self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
+        self.clean(&work.metainfo, kept).await;
+        outcome
+    }
+
+    /// Has the files be at the target, though copies not in their place yet.
+    async fn bring(&self, work: &Work) -> Result<Came, Error> {
+        if let Some(staged) = &work.moving.staged {
+            return Ok(Came::Copied(staged.clone()));
+        }
+        if work.on_files(self, Relocation::rename).await? {
+            return Ok(Came::Renamed);
+        }
+        work.on_files(self, |files| files.undo(None)).await?;
+        let (halt, copied) = (Arc::new(AtomicBool::new(false)), work.copied.clone());
+        let halted = halt.clone();
+        let copy = work.on_files(self, move |files| files.copy(&halted, &copied));
+        let mut copy = std::pin::pin!(copy);
+        tokio::select! {
+            done = &mut copy => return done.map(Came::Copied),
+            () = work.stopped() => {}
+            () = self.shared.closed() => {}
+        }
+        halt.store(true, Ordering::Relaxed);
+        copy.await.map(Came::Copied)
+    }
+
+    /// Puts the files in place and has the torrent be there. If that fails, says what copies looked like.
+    async fn switch(
+        &self,
+        work: &Work,
+        kept: &mut KeptTorrent,
+        place: &resume::Place,
+        came: Came,
+    ) -> Result<(), (Error, Option<Stamps>)> {
+        let staged = came.staged();
+        let switched = async {
+            if let Some(staged) = staged.clone() {
+                if work.moving.staged.is_none() {
+                    let moving = Move { staged: Some(staged.clone()), ..work.moving.clone() };
+                    let record = Record { moving: Some(moving), ..kept.record.clone() };
+                    let row = Change::put(Table::Torrents, key(work.info_hash), record.encode());
+                    self.save(vec![row]).await?;
+                    kept.record = record;
+                }
+                work.on_files(self, move |files| files.place(&staged)).await?;
+            }
+            self.switch_rows(work, kept, place, staged.as_deref()).await
+        };
+        let switched: Result<(), Error> = switched.await;
+        switched.map_err(|why| (why, staged))
+    }
+
+    async fn switch_rows(
+        &self,
+        work: &Work,
+        kept: &mut KeptTorrent,
+        before: &resume::Place,
+        staged: Option<&[Option<FileStamp>]>,
+    ) -> Result<(), Error> {
+        let (metainfo, info_hash) = (&work.metainfo, work.info_hash);
+        let progress = before.load(metainfo.lengths(), metainfo.files().len()).await?;
+        let mut record = kept.record.clone();
+        let old = Target::of(&record.choices);
+        work.moving.target.clone().put_into(&mut record.choices);
+        let is_elsewhere = old.dir != record.choices.dir;
+        record.moving =
+            staged.map(|_| Move { target: old, staged: None, switched: true, ..work.moving.clone() });
+        let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
+        if let Some(mut progress) = progress {
+            progress.mount = mount(&record.choices.dir).await;
+            for (file, copy) in staged.unwrap_or_default().iter().enumerate() {
+                // What had changed before it was copied is not to be believed for that.
+                if let Some(known) = progress.disk.files.get_mut(file)
+                    && copy.is_some()
+                    && known.as_ref() == work.moving.stamps.get(file).and_then(Option::as_ref)
+                {
+                    *known = *copy;
+                }
+            }
+            changes.push(progress.row(info_hash.wire()));
+        }
+        if !is_elsewhere {
+            self.save(changes).await?;
+            kept.record = record;
+            return Ok(());
+        }
+        let after = self.resume_place(info_hash, &record.choices.dir).await?;
+        let parts = [before.parts().to_owned(), after.parts().to_owned()];
+        blocking(move || resume::link_parts(&parts[0], &parts[1])).await?;
+        self.save(changes).await?;
+        kept.record = record;
+        // Those that are left are of no use and do no harm.
+        let _ = std::fs::remove_file(before.parts());
+        Ok(())
+    }
+
+    /// Removes what was copied from where it was.
+    async fn clean(&self, metainfo: &Arc<Metainfo>, kept: &mut KeptTorrent) {
+        let Some(moving) = kept.record.moving.clone().filter(|moving| moving.switched) else { return };
+        let layout = |names| Layout::new(metainfo.clone())?.renamed(names);
+        let (Ok(from), Ok(to)) = (layout(&moving.target.names), layout(&kept.record.choices.names)) else {
+            return;
+        };
+        let (pool, info_hash) = (self.shared.disk.clone(), metainfo.info_hash());
+        let here = kept.record.choices.dir.clone();
+        let cleaned = blocking(move || {
+            let [old, new] = sides(&moving.target.dir, &here, &moving.mounts, [from, to]);
+            Ok(Relocation::resume(&pool, old, new, &name(info_hash), moving.stamps).clean()?)
+        });
+        // What cannot be removed now is tried when the session is opened.
+        if cleaned.await.is_ok() {
+            let record = Record { moving: None, ..kept.record.clone() };
+            let row = Change::put(Table::Torrents, key(info_hash), record.encode());
+            if self.save(vec![row]).await.is_ok() {
+                kept.record = record;
+            }
+        }
+    }
+
+    /// The same, after a start.
+    pub(super) async fn clean_up(self: Arc<Self>, info_hash: InfoHash) {
+        let Ok(mut held) = self.hold(info_hash).await else { return };
+        if let Some(kept) = held.kept.as_mut()
+            && let Some(metainfo) = kept.what.metainfo().cloned()
+        {
+            self.clean(&metainfo, kept).await;
+        }
+    }
+
+    /// Files that are on their way come back: the torrent is about to be removed.
+    pub(super) async fn move_back(&self, info_hash: InfoHash, kept: &mut KeptTorrent) {
+        if matches!(kept.running, Running::Moving(_)) {
+            std::mem::replace(&mut kept.running, Running::Paused).stop().await;
+        } else if let Some((moving, metainfo)) = kept.record.moving.as_ref().zip(kept.what.metainfo())
+            && !moving.switched
+        {
+            let (stop, stopped) = watch::channel(false);
+            let work = Work {
+                info_hash,
+                record: kept.record.clone(),
+                moving: moving.clone(),
+                metainfo: metainfo.clone(),
+                copied: Arc::default(),
+                stop: stopped,
+            };
+            let staged = moving.staged.clone();
+            // What can't come back stays where it is.
+            let _ = work.on_files(self, move |files| files.undo(staged.as_deref())).await;
+            drop(stop);
+        }
+    }
+}
+
+impl Work {
+    /// Ends when it is stopped.
+    async fn stopped(&self) {
+        if self.stop.clone().wait_for(|&stop| stop).await.is_err() {
+            // Nobody can stop it any more.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Does something with the files on a thread that may block.
+    async fn on_files<T: Send + 'static>(
+        &self,
+        room: &Room,
+        work: impl FnOnce(&Relocation) -> Result<T, storage::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let layout = |names| Layout::new(self.metainfo.clone())?.renamed(names);
+        let layouts = [layout(&self.record.choices.names)?, layout(&self.moving.target.names)?];
+        let (pool, info_hash) = (room.shared.disk.clone(), self.info_hash);
+        let (from, to) = (self.record.choices.dir.clone(), self.moving.target.dir.clone());
+        let (stamps, mounts) = (self.moving.stamps.clone(), self.moving.mounts.clone());
+        blocking(move || {
+            let [from, to] = sides(&from, &to, &mounts, layouts);
+            Ok(work(&Relocation::resume(&pool, from, to, &name(info_hash), stamps))?)
+        })
+        .await
+    }
+}
+
+impl Moving {
+    /// It has stopped, and files are where they were, when this returns.
+    pub(super) async fn stop(self) {
+        let _ = self.stop.send(true);
+        let _ = self.ended.await;
+    }
+
+    pub(super) fn stats(&self) -> TorrentStats {
+        TorrentStats {
+            state: TorrentState::Moving,
+            moved: self.copied.load(Ordering::Relaxed),
+            to_move: self.total,
+            rate_down: 0,
+            rate_up: 0,
+            peers: 0,
+            seeds: 0,
+            ..self.before
+        }
+    }
+}
+
+impl Came {
+    fn staged(self) -> Option<Stamps> {
+        match self {
+            Came::Renamed => None,
+            Came::Copied(staged) => Some(staged),
+        }
+    }
+}
+
+impl KeptTorrent {
+    pub(super) fn must_not_be_moving(&self) -> Result<(), Error> {
+        match self.record.moving.as_ref().filter(|moving| !moving.switched) {
+            Some(moving) => Err(Error::Refused(format!(
+                "the torrent's files are on their way to {}; wait until they are there",
+                moving.target.dir.display()
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn sides(from: &Path, to: &Path, mounts: &[Option<PathBuf>; 2], layouts: [Layout; 2]) -> [Side; 2] {
+    let ([from_mount, to_mount], [old, new]) = (mounts.clone(), layouts);
+    [Side::new(from, from_mount, old), Side::new(to, to_mount, new)]
+}
+
+fn same_folder(one: &Path, other: &Path) -> bool {
+    let true_path = |path: &Path| std::fs::canonicalize(path).ok();
+    one == other || (true_path(one).is_some() && true_path(one) == true_path(other))
+}
+
+/// What tells a torrent's copies from those of others.
+fn name(info_hash: InfoHash) -> String {
+    info_hash.wire().to_string()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::ShutDown))
+}

@@ -1,0 +1,276 @@
+//! A session's torrents on their way to other folders: all of a torrent is in one of two places, whatever happens.
+#![allow(clippy::needless_pass_by_value, reason = "json!() is written where it is passed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use common::kept::{Case, Running};
+use common::with_mount;
+use rawtorrent_tests::binary;
+use rawtorrent_tests::content::{Sample, digest};
+use rawtorrent_tests::metafile;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const SMALL: Sample = Sample { name: "small", layout: &[("", 300_000)] };
+const LARGE: Sample = Sample { name: "large", layout: &[("a", 40 << 20), ("b/c", 24 << 20)] };
+
+/// A folder on another file system.
+fn elsewhere() -> TempDir {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    assert_ne!(device(dir.path()), device(&std::env::temp_dir()), "the test needs two file systems");
+    dir
+}
+
+/// That all of the torrent is below one folder, and nothing is below the other.
+fn assert_moved(case: &Case, to: &Path, from: &Path) {
+    let original = tempfile::tempdir().unwrap();
+    let expected = digest(&case.home.sample.write(original.path()).unwrap()).unwrap();
+    assert_eq!(digest(&to.join(case.home.sample.name)).unwrap(), expected);
+    assert_eq!(left_in(to), [PathBuf::from(case.home.sample.name)]);
+    assert_eq!(left_in(from), Vec::<PathBuf>::new());
+}
+
+fn left_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().into()).collect()
+}
+
+/// That it goes on from where it is now, with nothing fetched or checked again.
+fn assert_goes_on(case: &mut Case, dir: &Path) {
+    let served = case.seed.served();
+    case.wait();
+    assert_eq!(case.running.torrent()["dir"], dir.to_str().unwrap());
+    assert_eq!(case.seed.served(), served);
+}
+
+#[test]
+fn a_torrent_moves_on_its_file_system_and_to_another() {
+    let mut case = Case::downloaded(Sample::MULTI);
+    let (out, near, far) = (case.home.out(), case.home.path().join("near/by"), elsewhere());
+    case.done("move", json!({"dir": near}));
+    assert_moved(&case, &near, &out);
+    assert_goes_on(&mut case, &near);
+    case.kill();
+    assert_goes_on(&mut case, &near);
+    case.done("move", json!({"dir": far.path()}));
+    assert_moved(&case, far.path(), &near);
+    assert_goes_on(&mut case, far.path());
+    case.kill();
+    assert_goes_on(&mut case, far.path());
+    case.done("move", json!({"dir": far.path()}));
+    case.done("pause", json!({}));
+    case.done("move", json!({"dir": out}));
+    assert_eq!(case.running.torrent()["paused"], true);
+    assert_moved(&case, &out, far.path());
+    case.done("resume", json!({}));
+    assert_goes_on(&mut case, &out);
+}
+
+#[test]
+fn half_a_torrent_moves_and_the_rest_comes_where_it_is() {
+    let sample = Sample { name: "half", layout: &[("", 16 << 20)] };
+    for far in [false, true] {
+        let mut case = Case::new(sample);
+        let shm = elsewhere();
+        let to = if far { shm.path().to_owned() } else { case.home.path().join("near") };
+        case.add(json!({"max_down": 4 << 20}));
+        case.running.until(|torrent| torrent["done"].as_u64().unwrap() > 2 << 20);
+        case.done("move", json!({"dir": to, "id": 7}));
+        case.done("set", json!({"max_down": null}));
+        case.wait();
+        let out = case.home.out();
+        assert_moved(&case, &to, &out);
+        // What was on its way when it was stopped may come once more.
+        assert!(case.seed.served() < (16 << 20) + (4 << 20), "{}", case.seed.served());
+    }
+}
+
+#[test]
+fn pieces_that_unwanted_files_share_move_too() {
+    let mut case = Case::new(Sample::MULTI);
+    let mut priorities = vec!["skip"; Sample::MULTI.layout.len()];
+    priorities[1] = "high";
+    case.add(json!({"priorities": priorities}));
+    case.wait();
+    let to = case.home.path().join("near");
+    case.done("move", json!({"dir": to}));
+    assert_goes_on(&mut case, &to);
+    case.done("set", json!({"priorities": []}));
+    case.wait();
+    let out = case.home.out();
+    assert_moved(&case, &to, &out);
+    let served = case.seed.served();
+    assert!(served <= Sample::MULTI.len() + 2 * metafile::PIECE_LEN, "{served}");
+}
+
+#[test]
+fn files_of_somebody_else_are_in_the_way() {
+    let mut case = Case::downloaded(SMALL);
+    let to = case.home.path().join("near");
+    fs::create_dir(&to).unwrap();
+    fs::write(to.join("small"), "theirs").unwrap();
+    let order = case.order("move", json!({"dir": to}));
+    case.running.refused(&order, "file_in_the_way");
+    let out = case.home.out();
+    assert_goes_on(&mut case, &out);
+    case.home.assert_downloaded();
+    assert_eq!(fs::read(to.join("small")).unwrap(), b"theirs");
+    let order = case.order("move", json!({"dir": "/proc/none"}));
+    case.running.refused(&order, "gone");
+    assert_goes_on(&mut case, &out);
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_place_valid() {
+    let case = Case::downloaded(LARGE);
+    let (home, seed) = (case.home, case.seed);
+    case.running.end();
+    let full = home.path().join("full");
+    fs::create_dir(&full).unwrap();
+    let mut command = binary::command(home.path());
+    command.args(["session", "--listen", "127.0.0.1:0", "--no-trackers"]);
+    let mount = format!("mount -t tmpfs -o size=48m none '{}'", full.display());
+    let (running, _) = Running::begin(&mut with_mount(&mount, &command));
+    let mut case = Case { home, seed, running };
+    let order = case.order("move", json!({"dir": full}));
+    case.running.refused(&order, "disk_full");
+    let out = case.home.out();
+    assert_goes_on(&mut case, &out);
+    case.home.assert_downloaded();
+    case.kill();
+    assert_goes_on(&mut case, &out);
+}
+
+#[test]
+fn a_kill_on_the_way_loses_nothing() {
+    let mut case = Case::downloaded(LARGE);
+    let (out, far) = (case.home.out(), elsewhere());
+    for (number, (from, to)) in
+        [(out.as_path(), far.path()), (far.path(), out.as_path())].into_iter().cycle().take(6).enumerate()
+    {
+        let order = case.order("move", json!({"dir": to}));
+        case.running.order(&order);
+        // At another moment each time.
+        let wanted = number as u64 * (10 << 20);
+        loop {
+            case.running.order(&json!({"id": "list", "do": "list"}));
+            let answer = case.running.next().unwrap();
+            let torrent = &answer["torrents"][0];
+            if answer["id"] != "list" || torrent["moved"].as_u64() > Some(wanted) {
+                break;
+            }
+        }
+        case.kill();
+        case.running.until(|torrent| torrent["state"] == "seeding" && torrent["dir"] == to.to_str().unwrap());
+        while !left_in(from).is_empty() {
+            case.running.torrent();
+        }
+        assert_moved(&case, to, from);
+        assert_goes_on(&mut case, to);
+    }
+}
+
+#[test]
+fn a_torrent_on_its_way_is_removed_where_it_was() {
+    let mut case = Case::downloaded(LARGE);
+    let far = elsewhere();
+    let (moving, remove) = (
+        case.order("move", json!({"dir": far.path()})),
+        case.order("remove", json!({"id": "r", "data": true})),
+    );
+    case.running.order(&moving);
+    case.running.order(&remove);
+    let answers = [case.running.next().unwrap(), case.running.next().unwrap()];
+    let removed = answers.iter().find(|answer| answer["id"] == "r").unwrap();
+    assert_eq!(removed["ok"], true, "{answers:?}");
+    case.home.assert_nothing_written();
+    assert_eq!(left_in(far.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn files_and_folders_are_renamed() {
+    let mut case = Case::downloaded(Sample::MULTI);
+    let (out, name) = (case.home.out(), Sample::MULTI.name);
+    let path = |rest: &str| format!("{name}/{rest}");
+    case.done("rename", json!({"path": path("nested/deep"), "to": path("other/place")}));
+    case.done("rename", json!({"path": path("small 1.bin"), "to": path("nested/\u{1f600}.bin")}));
+    assert!(out.join(path("other/place/deeper/odd.bin")).exists() && !out.join(path("nested/deep")).exists());
+    assert!(out.join(path("nested/\u{1f600}.bin")).exists());
+    assert_goes_on(&mut case, &out);
+    case.kill();
+    assert_goes_on(&mut case, &out);
+    case.done("recheck", json!({}));
+    assert_goes_on(&mut case, &out);
+    case.done("rename", json!({"path": name, "to": "top"}));
+    assert_eq!(left_in(&out), [PathBuf::from("top")]);
+    let near = case.home.path().join("near");
+    case.done("move", json!({"dir": near}));
+    assert_goes_on(&mut case, &near);
+    assert_eq!((left_in(&near), left_in(&out)), (vec![PathBuf::from("top")], Vec::new()));
+    case.done("remove", json!({"data": true}));
+    assert_eq!(left_in(&near), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn names_that_lead_out_are_refused() {
+    let mut case = Case::downloaded(Sample::MULTI);
+    let name = Sample::MULTI.name;
+    let foreign = case.home.downloaded().join("foreign");
+    fs::write(&foreign, "theirs").unwrap();
+    for to in ["../x", "/x", "", "a/../../x", &format!("{name}/nested")] {
+        let order = case.order("rename", json!({"path": format!("{name}/small 1.bin"), "to": to}));
+        case.running.refused(&order, "refused");
+    }
+    let more = json!({"path": format!("{name}/small 1.bin"), "to": format!("{name}/foreign")});
+    let order = case.order("rename", more);
+    case.running.refused(&order, "file_in_the_way");
+    assert_eq!(fs::read(&foreign).unwrap(), b"theirs");
+    let out = case.home.out();
+    assert_goes_on(&mut case, &out);
+    fs::remove_file(&foreign).unwrap();
+    case.home.assert_downloaded();
+}
+
+#[test]
+fn what_is_not_complete_lies_apart_and_is_called_so() {
+    let sample = Sample { name: "apart", layout: &[("a", 3_000_000), ("b/c", 300_000)] };
+    let mut case = Case::new(sample);
+    let (out, apart) = (case.home.out(), case.home.path().join("apart"));
+    let films = case.home.path().join("films");
+    let settings = json!({"do": "session", "incomplete_dir": apart, "part_suffix": true, "save_paths": {"films": films}});
+    assert_eq!(case.running.done(&settings)["save_paths"], json!({"films": films}));
+    case.running.refused(&json!({"do": "session", "incomplete_dir": "x"}), "refused");
+    case.running.refused(&json!({"do": "add", "torrent": case.home.torrent}), "order");
+    let unknown = json!({"do": "add", "torrent": case.home.torrent, "category": "x"});
+    case.running.refused(&unknown, "order");
+    case.kill();
+    let add = json!({"do": "add", "torrent": case.home.torrent, "category": "films", "sequential": true, "max_down": 512 * 1024});
+    case.running.done(&add);
+    let first = apart.join("apart/a.part");
+    let torrent = case.running.until(|_| first.exists());
+    assert_eq!((&torrent["dir"], &torrent["dir_when_complete"]), (&json!(apart), &json!(films)));
+    assert!(!films.exists());
+    case.kill();
+    case.done("set", json!({"max_down": null}));
+    let torrent =
+        case.running.until(|torrent| torrent["state"] == "seeding" && torrent["dir"] == json!(films));
+    assert_eq!((&torrent["dir_when_complete"], &torrent["renamed"]), (&Value::Null, &json!({})));
+    assert_moved(&case, &films, &apart);
+    let served = case.seed.served();
+    case.kill();
+    case.wait();
+    assert_eq!(case.seed.served(), served);
+    // What is there already stays there.
+    case.done("remove", json!({}));
+    case.running.done(&add);
+    case.wait();
+    let torrent = case.running.torrent();
+    assert_eq!((&torrent["dir"], &torrent["dir_when_complete"]), (&json!(films), &Value::Null));
+    assert_eq!((left_in(&out), case.seed.served()), (Vec::new(), served));
+}
