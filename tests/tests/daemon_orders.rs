@@ -46,6 +46,8 @@ fn links_and_urls_are_added_once() {
     assert_eq!(daemon.done(&home, &["add", &url, "--paused"]), format!("{id} added\n"));
     assert_eq!(server.requests().len(), 2);
     assert_eq!(daemon.get(&format!("{TORRENTS}/{id}")).json()["state"], "paused");
+    let file = format!("file://{}", home.torrent.display());
+    assert_eq!(daemon.done(&home, &["add", &file]), format!("{id} was here already\n"), "as desktops say it");
     assert_eq!(daemon.done(&home, &["remove", &id]), format!("{id} removed\n"));
     let told: Value =
         serde_json::from_str(&daemon.done(&home, &["add", &link, "--paused", "--json"])).unwrap();

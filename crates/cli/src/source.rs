@@ -106,12 +106,27 @@ impl<'a> Source<'a> {
 pub(crate) fn unfold(sources: &[String]) -> Result<Vec<String>, Failure> {
     let mut unfolded = Vec::with_capacity(sources.len());
     for source in sources {
-        match Source::new(source) {
+        let source = path_of(source).unwrap_or_else(|| source.clone());
+        match Source::new(&source) {
             Source::File(folder) if folder.is_dir() => unfolded.extend(torrents_in(folder)?),
-            _ => unfolded.push(source.clone()),
+            _ => unfolded.push(source),
         }
     }
     Ok(unfolded)
+}
+
+/// The path of a `file:` URL of this machine, as desktops give it to programs.
+fn path_of(url: &str) -> Option<String> {
+    let path = url.strip_prefix("file://")?;
+    let path = path.strip_prefix("localhost").unwrap_or(path);
+    let mut parts = path.strip_prefix('/')?.split('%');
+    let mut bytes = Vec::from(parts.next()?);
+    for part in parts {
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend(part.get(2..)?.bytes());
+    }
+    Some(format!("/{}", String::from_utf8(bytes).ok()?))
 }
 
 fn torrents_in(folder: &Path) -> Result<Vec<String>, Failure> {
@@ -167,6 +182,21 @@ mod tests {
             ("ftp://host/a", Source::OtherUrl("ftp://host/a")),
         ] {
             assert_eq!(Source::new(text), expected);
+        }
+    }
+
+    #[test]
+    fn files_have_urls() {
+        for (url, path) in [
+            ("file:///a/b%20c%25.torrent", Some("/a/b c%.torrent")),
+            ("file://localhost/%C3%A9", Some("/é")),
+            ("file://elsewhere/a", None),
+            ("file:///a%2", None),
+            ("file:///a%zz", None),
+            ("file:///%ff", None),
+            ("http://host/a", None),
+        ] {
+            assert_eq!(path_of(url).as_deref(), path, "{url}");
         }
     }
 
