@@ -74,7 +74,7 @@ pub(crate) const RQBIT: Tool = Tool { name: "rqbit", version: "^9", locked: true
 const TOOLS: &[Tool] = &[CARGO_FUZZ, AQUATIC_UDP];
 const TOOLS_DIR: &str = "target/tools";
 
-const LIBTORRENT: &str = "libtorrent>=2.0.9";
+const FROM_PYPI: [&str; 2] = ["libtorrent>=2.0.9", "schemathesis>=4"];
 const INSTALL_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Makes sure that all that `steps` need is there, and that cargo has every crate of the lock file.
@@ -93,12 +93,12 @@ pub(crate) fn provide(root: &Path, steps: &[Step], install: bool) -> Result<Tall
             missing.add(&names.join(", "), &format!("sudo apt-get install {}", packages.join(" ")));
         }
     }
-    if wanted(PARTNERS) && !has_libtorrent(root) {
+    if wanted(PARTNERS) && !has_python_packages(root) {
         let pip = pip_install(root);
         if install {
-            install_libtorrent(root)?;
+            install_python_packages(root)?;
         } else {
-            missing.add("libtorrent for Python", &shown(&pip));
+            missing.add("libtorrent and schemathesis for Python", &shown(&pip));
         }
     }
     for tool in TOOLS.iter().filter(|tool| wanted(tool.steps)) {
@@ -199,14 +199,14 @@ pub(crate) fn python_path(root: &Path) -> PathBuf {
     root.join("target/python")
 }
 
-fn has_libtorrent(root: &Path) -> bool {
-    let mut python = with_args(run::command(root, "python3"), &["-c", "import libtorrent"]);
+fn has_python_packages(root: &Path) -> bool {
+    let mut python = with_args(run::command(root, "python3"), &["-c", "import libtorrent, schemathesis"]);
     python.env("PYTHONPATH", python_path(root)).stderr(Stdio::null());
     python.status().is_ok_and(|status| status.success())
 }
 
 /// pip is a package of its own in Debian, and nobody else needs it here.
-fn install_libtorrent(root: &Path) -> Result<()> {
+fn install_python_packages(root: &Path) -> Result<()> {
     let mut has_pip = with_args(run::command(root, "python3"), &["-m", "pip", "--version"]);
     if !has_pip.stdout(Stdio::null()).stderr(Stdio::null()).status()?.success() {
         ensure!(
@@ -216,13 +216,13 @@ fn install_libtorrent(root: &Path) -> Result<()> {
         apt_install(root, &["python3-pip"])?;
     }
     run_quietly(pip_install(root))?;
-    ensure!(has_libtorrent(root), "libtorrent was installed, but Python cannot import it");
+    ensure!(has_python_packages(root), "Python cannot import all that was installed");
     Ok(())
 }
 
 fn pip_install(root: &Path) -> Command {
     let mut pip = with_args(run::command(root, "python3"), &["-m", "pip", "install", "--quiet", "--upgrade"]);
-    pip.arg("--target").arg(python_path(root)).arg(LIBTORRENT);
+    pip.arg("--target").arg(python_path(root)).args(FROM_PYPI);
     pip
 }
 

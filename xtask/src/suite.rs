@@ -225,6 +225,8 @@ fn interop(root: &Path, full: bool) -> Result<Tally> {
         "btmh",
         "--test",
         "import",
+        "--test",
+        "api_schema",
     ];
     tally.add(tests(root, &with_others, &["--ignored"])?);
     Ok(tally)

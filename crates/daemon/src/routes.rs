@@ -20,6 +20,7 @@ use axum::routing::{get, post};
 use axum::{Json as AxumJson, Router};
 use engine::{Choices, InfoHash, Session};
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use tokio::sync::{Semaphore, watch};
@@ -141,7 +142,57 @@ impl utoipa::Modify for Token {
 
 /// The OpenAPI 3.1 document of the API, as JSON.
 pub fn document() -> String {
-    Document::openapi().to_pretty_json().unwrap_or_default()
+    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    tell_numbers(&mut document);
+    let methods = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    for operation in methods.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        tell_guard(operation);
+    }
+    serde_json::to_string_pretty(&document).unwrap_or_default()
+}
+
+/// What a request hears that is not let in, on every route.
+fn tell_guard(operation: &mut Value) {
+    let refusals: &[(&str, &str)] = match operation.get("security") {
+        Some(_) => &[
+            ("400", "a header is no text, or is there twice"),
+            ("401", "it shows no token, or one that is not known"),
+            ("403", "it comes from a page elsewhere, or its token is for less"),
+            ("421", "the daemon is not called that"),
+            ("429", "too many wrong tokens came from there"),
+        ],
+        None => &[
+            ("400", "a header is no text, or is there twice"),
+            ("403", "it comes from a page elsewhere"),
+            ("421", "the daemon is not called that"),
+        ],
+    };
+    for &(status, description) in refusals {
+        let known = operation["responses"].as_object_mut();
+        let schema = json!({"$ref": "#/components/schemas/Problem"});
+        let content = json!({(api::PROBLEM_JSON): {"schema": schema}});
+        let told = json!({"description": description, "content": content});
+        known.map(|known| known.entry(status).or_insert(told));
+    }
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten();
+    for id in parameters.filter(|parameter| parameter["name"] == "id") {
+        id["schema"]["pattern"] = "^[0-9a-fA-F]{40}$".into();
+    }
+}
+
+/// Whole numbers are of 64 bits without a sign, for which there is no format.
+fn tell_numbers(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if object.get("format").is_some_and(|format| format == "int64") {
+                object.remove("format");
+                object.insert("maximum".into(), u64::MAX.into());
+            }
+            object.values_mut().for_each(tell_numbers);
+        }
+        Value::Array(array) => array.iter_mut().for_each(tell_numbers),
+        _ => {}
+    }
 }
 
 /// That the daemon lives.
