@@ -11,6 +11,9 @@ use crate::{needs, run};
 /// All rows with all clients, and time to spare.
 const LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
 
+/// To add the torrents, a minute of requests, and time to spare.
+const DAEMON_LIMIT: Duration = Duration::from_secs(10 * 60);
+
 /// What the command line asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
@@ -45,6 +48,9 @@ impl Options {
 
 /// `true` when every run was a success; bars that are not met are results.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<bool> {
+    if args == ["daemon"] {
+        return daemon(root);
+    }
     let options = Options::parse(args)?;
     needs::provide(root, &[Step::Bench], options.install)?;
     if options.rqbit {
@@ -61,6 +67,19 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<bool> {
         command.arg("--rqbit").arg(rqbit);
     }
     Ok(run::passed("bench", command, LIMIT)?.failed == 0)
+}
+
+/// The daemon's API with 10,000 torrents, one of whose disks does not answer, by its bars.
+fn daemon(root: &Path) -> Result<bool> {
+    build_binary(root)?;
+    let test = ["test", "--locked", "--package", "rawtorrent-tests", "--test", "daemon_scale"];
+    must_build(root, &[&test[..], &["--no-run"]].concat())?;
+    let mut command = run::in_namespace(root, run::cargo());
+    command.args(test).args(["--offline", "--", "--nocapture"]);
+    command
+        .env("RAWTORRENT_BIN", root.join("target/release/rawtorrent"))
+        .env("RAWTORRENT_TEST_SCALE", "full");
+    Ok(run::counted("cargo test", command, DAEMON_LIMIT)?.failed == 0)
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ usage: cargo xtask COMMAND
   kill [KILLS]          a session is killed, 1,000 times (some minutes)
   bench [ROW...]        beside other people's clients: leech seed seed4 recheck create growth first-block magnet web-seed; --runs N, --full for all
                         of them and docs/bench, --rqbit to install that one too (minutes, wants an idle machine)
+  bench daemon          the API of a daemon with 10,000 torrents, one of whose disks hangs, by its bars (two minutes)
   lab [FILE...]         real swarms over emulated lines beside simulated ones (minutes, wants an idle machine)
 
 options of test and ci:
