@@ -220,7 +220,8 @@ fn the_api_never_waits_for_a_disk() {
     drop(daemon);
     let (daemon, took) = timed(|| start(&home));
     bar("start to serving", took, 3_000);
-    assert_eq!(daemon.get("/api/v1").json()["torrents"], scale.torrents + 1);
+    // The one whose disk hangs may not be there yet.
+    assert!(daemon.get("/api/v1").json()["torrents"].as_u64() >= Some(scale.torrents.into()));
     drop(daemon);
     drop(gate);
     disk.set_fault(None);

@@ -9,12 +9,16 @@ use metainfo::Magnet;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::thread;
+use std::time::Duration;
 use store::Loaded;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, oneshot};
+use tokio::time::timeout;
 use types::InfoHashV1;
 
 /// Torrents that begin at the same time when a session is opened. Each looks at its files.
 const BEGIN_AT_ONCE: usize = 64;
+/// How long they are waited for: one whose disk does not answer must not hold up the session.
+const BEGIN_PATIENCE: Duration = Duration::from_secs(2);
 /// Torrents for which one more thread is worth its while, up to as many as there are processors.
 const READ_PER_THREAD: usize = 64;
 
@@ -31,22 +35,35 @@ impl Room {
         let torrents = found.len();
         *self.next_place.lock().unwrap_or_else(PoisonError::into_inner) =
             found.last().map_or(FIRST_PLACE, |(record, _)| record.place);
-        let begin = stream::iter(found).map(|(record, what)| {
-            let room = &self;
-            async move {
-                // Metadata that is found at once finds the torrent here.
+        let places: Vec<_> = found
+            .into_iter()
+            .map(|(record, what)| {
+                // Metadata that is found at once finds the torrent here, and who asks for one waits for that one alone.
                 let place = Arc::new(AsyncMutex::new(Place { kept: None }));
-                let mut held = place.clone().try_lock_owned().expect("nobody else knows of it yet");
-                room.torrents().insert(what.info_hash().wire(), place);
-                if record.moving.as_ref().is_some_and(|moving| moving.switched) {
-                    room.shared.spawn(room.clone().clean_up(what.info_hash()));
+                let held = place.clone().try_lock_owned().expect("nobody else knows of it yet");
+                self.torrents().insert(what.info_hash().wire(), place);
+                (record, what, held)
+            })
+            .collect();
+        let (done, begun) = oneshot::channel();
+        let room = self.clone();
+        self.shared.spawn(async move {
+            let begin = stream::iter(places).map(|(record, what, mut held)| {
+                let room = &room;
+                async move {
+                    if record.moving.as_ref().is_some_and(|moving| moving.switched) {
+                        room.shared.spawn(room.clone().clean_up(what.info_hash()));
+                    }
+                    let begun = room.begin(&record, &what).await;
+                    let running = begun.unwrap_or_else(Running::Failed);
+                    held.kept = Some(Box::new(KeptTorrent { what, record, running }));
                 }
-                let begun = room.begin(&record, &what).await;
-                let running = begun.unwrap_or_else(Running::Failed);
-                held.kept = Some(Box::new(KeptTorrent { what, record, running }));
-            }
+            });
+            begin.buffer_unordered(BEGIN_AT_ONCE).collect::<()>().await;
+            // Nobody may wait for it any more.
+            let _ = done.send(());
         });
-        begin.buffer_unordered(BEGIN_AT_ONCE).collect::<()>().await;
+        let _ = timeout(BEGIN_PATIENCE, begun).await;
         Kept { torrents, lost, ..Kept::default() }
     }
 }
