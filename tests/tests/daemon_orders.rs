@@ -296,3 +296,31 @@ fn what_set_is_told_wrongly_is_said_on_one_line() {
     }
     daemon.end();
 }
+
+#[test]
+fn torrents_are_moved_below_the_roots() {
+    let home = Home::new(Sample::MULTI);
+    let seed = home.fake_seed();
+    let daemon = Daemon::start(&home, &["--peer", &seed.addr.to_string()]);
+    let id = hex(&home.info_hash);
+    let path = format!("{TORRENTS}/{id}");
+    daemon.json("POST", &format!("{path}/move"), &json!({"dir": home.out()})).refused(404, "not_here");
+    assert_eq!(daemon.add(&home.torrent, "").status, 201);
+    until(&daemon, &path, |torrent| torrent["state"] == "seeding");
+    for (dir, status, kind) in [
+        ("/etc", 403, "root"),
+        ("elsewhere", 400, "bad_request"),
+        (&format!("{}/../x", home.out().display()), 400, "bad_request"),
+    ] {
+        daemon.json("POST", &format!("{path}/move"), &json!({"dir": dir})).refused(status, kind);
+    }
+    daemon.ask("POST", &format!("{path}/move"), "", b"").refused(415, "media_type");
+    daemon.json("POST", &format!("{path}/move"), &json!({"dir": 7})).refused(400, "bad_request");
+    let there = home.out().join("there");
+    daemon.done(&home, &["move", &id, there.to_str().unwrap()]);
+    until(&daemon, &path, |torrent| {
+        torrent["state"] == "seeding" && torrent["dir"] == there.to_str().unwrap()
+    });
+    assert!(there.join(Sample::MULTI.name).exists() && !home.downloaded().exists());
+    daemon.end();
+}

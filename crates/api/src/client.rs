@@ -1,8 +1,8 @@
 //! A client of the API.
 
 use crate::{
-    About, AddQuery, Added, BASE, File, ListQuery, Peer, Problem, Settings, SettingsChange, Source, TORRENT,
-    Torrent, TorrentChange, TorrentSettings, Torrents, Tracker,
+    About, AddQuery, Added, BASE, Destination, File, ListQuery, Peer, Problem, Settings, SettingsChange,
+    Source, TORRENT, Torrent, TorrentChange, TorrentSettings, Torrents, Tracker,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -168,6 +168,14 @@ impl Client {
     /// See [`Client::about`].
     pub async fn set(&self, change: &SettingsChange) -> Result<Settings, ClientError> {
         self.json(self.request(Method::PATCH, "/settings").timeout(ANSWER_WAIT).json(change)).await
+    }
+
+    /// Has a torrent's files moved into another folder of the daemon's machine, while it goes on.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn move_to(&self, id: &str, dir: &str) -> Result<(), ClientError> {
+        self.done(self.on(Method::POST, id, "/move").json(&Destination { dir: dir.to_owned() })).await
     }
 
     /// Has everything of a torrent hashed again.

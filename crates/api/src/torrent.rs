@@ -204,6 +204,14 @@ pub struct Source {
     pub source: String,
 }
 
+/// Where a torrent is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Destination {
+    /// The folder that will hold its file or folder; below one of the daemon's roots.
+    pub dir: String,
+}
+
 /// What came of adding a torrent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Added {

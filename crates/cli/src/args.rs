@@ -25,7 +25,7 @@ pub(crate) use config::{Said, template};
 pub(crate) use dht::{Action, Dht, Options as DhtOptions, Put, hex32};
 pub(crate) use kept::{Client, Doctor, Export, Import, State};
 pub(crate) use manual::{Completions, Man};
-pub(crate) use remote::{Add, Daemon, Id, Ids, List, Remote, Token, TokenAction};
+pub(crate) use remote::{Add, Daemon, Id, Ids, List, Move, Remote, Token, TokenAction};
 pub(crate) use replay::{Replay, Shown};
 pub(crate) use scrape::Scrape;
 use session::listen;
@@ -89,6 +89,7 @@ pub(crate) enum Command {
     Resume(Ids),
     /// Remove torrents from the daemon; their files stay
     Remove(Ids),
+    Move(Move),
     /// Have everything of torrents of the daemon hashed again
     Recheck(Ids),
     /// Have torrents of the daemon announced out of turn
@@ -423,6 +424,7 @@ impl Command {
             Command::Add(args) => args.remote.json,
             Command::List(args) => args.remote.json,
             Command::Set(args) => args.remote.json,
+            Command::Move(args) => args.remote.json,
             Command::Stream(args) => args.session.json,
             Command::Info(args) | Command::Files(args) | Command::Peers(args) | Command::Trackers(args) => {
                 args.remote.json

@@ -94,6 +94,7 @@ fn run(line: &CommandLine) -> Exit {
         Command::Trackers(args) => remote::trackers(args, &console),
         Command::Stream(args) => stream::run(args, &console),
         Command::Set(args) => remote::set::run(args, &console),
+        Command::Move(args) => remote::move_to(args, &console),
         Command::Recheck(args) => remote::recheck(args, &console),
         Command::Reannounce(args) => remote::reannounce(args, &console),
         Command::Completions(args) => manual::completions(args, &console),

@@ -3,7 +3,7 @@
 
 pub(crate) mod set;
 
-use crate::args::{Add, Id, Ids, List, Remote};
+use crate::args::{Add, Id, Ids, List, Move, Remote};
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::source::{self, Source};
@@ -194,6 +194,19 @@ pub(crate) fn trackers(args: &Id, console: &Console) -> Result<Exit, Failure> {
             };
             console.print(line.trim_end().to_owned() + "\n")?;
         }
+        Ok(Exit::Done)
+    })
+}
+
+pub(crate) fn move_to(args: &Move, console: &Console) -> Result<Exit, Failure> {
+    let client = client(&args.remote)?;
+    runtime()?.block_on(async {
+        let torrent = find(&client, &args.torrent).await?;
+        client.move_to(&torrent.id, &args.dir).await.map_err(told)?;
+        console.print(match args.remote.json {
+            true => json_line(&json!({"id": torrent.id, "moving": true})),
+            false => format!("{} is being moved to {}\n", torrent.id, printable(&args.dir)),
+        })?;
         Ok(Exit::Done)
     })
 }

@@ -49,6 +49,7 @@ pub const ROUTES: &[(&str, &str, Option<Scope>)] = &[
     ("POST", "/api/v1/torrents/{id}/pause", Some(Scope::Manage)),
     ("POST", "/api/v1/torrents/{id}/resume", Some(Scope::Manage)),
     ("POST", "/api/v1/torrents/{id}/recheck", Some(Scope::Manage)),
+    ("POST", "/api/v1/torrents/{id}/move", Some(Scope::Manage)),
     ("POST", "/api/v1/torrents/{id}/reannounce", Some(Scope::Manage)),
     ("GET", "/api/v1/torrents/{id}/trackers", Some(Scope::Read)),
     ("GET", "/api/v1/torrents/{id}/settings", Some(Scope::Read)),
@@ -90,6 +91,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/v1/torrents/{id}/pause", post(orders::pause))
         .route("/api/v1/torrents/{id}/resume", post(orders::resume))
         .route("/api/v1/torrents/{id}/recheck", post(orders::recheck))
+        .route("/api/v1/torrents/{id}/move", post(orders::move_to))
         .route("/api/v1/torrents/{id}/reannounce", post(orders::reannounce))
         .route("/api/v1/torrents/{id}/trackers", get(stream::trackers))
         .route("/api/v1/torrents/{id}/settings", get(settings::of_torrent).patch(settings::set_torrent))
@@ -118,7 +120,7 @@ pub(crate) fn needs(method: &Method, path: &str) -> Result<Option<Scope>, Refusa
     paths(
         health, ready, about, openapi, metrics::metrics, events::events, list::torrents, list::torrent, list::files,
         stream::file, stream::peers, stream::trackers, orders::add, orders::remove, orders::pause, orders::resume,
-        orders::recheck, orders::reannounce, settings::of_torrent, settings::set_torrent, settings::of_all,
+        orders::recheck, orders::move_to, orders::reannounce, settings::of_torrent, settings::set_torrent, settings::of_all,
         settings::set_all
     ),
     components(schemas(api::Problem)),

@@ -136,6 +136,19 @@ pub(crate) struct Ids {
     pub(crate) remote: Remote,
 }
 
+/// Move the files of a torrent of the daemon, while it goes on
+#[derive(Debug, Args)]
+pub(crate) struct Move {
+    /// Its id, or the beginning of it, or its name
+    #[arg(value_name = "TORRENT")]
+    pub(crate) torrent: String,
+    /// The folder on the daemon's machine that they go into; below one of its roots
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: String,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
 /// Tokens, by which programs elsewhere may use the daemon's API
 #[derive(Debug, Args)]
 pub(crate) struct Token {

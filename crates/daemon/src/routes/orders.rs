@@ -4,7 +4,7 @@ use super::{State, info_hash, json};
 use crate::access::Who;
 use crate::error::Refusal;
 use crate::tokens::Scope;
-use api::{AddQuery, Added, JSON, Problem, Source, TORRENT};
+use api::{AddQuery, Added, Destination, JSON, Problem, Source, TORRENT};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -174,6 +174,44 @@ pub(crate) async fn recheck(
 ) -> Result<StatusCode, Refusal> {
     on(&state, &id, async |state, info_hash| state.session.recheck(info_hash).await).await??;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Has a torrent's files moved into another folder. It returns when that has begun; the torrent is 'moving' until it is there.
+#[utoipa::path(post, path = "/api/v1/torrents/{id}/move", params(("id" = String, Path, description = "its id")),
+    security(("token" = ["manage"])), request_body(content = Destination, content_type = "application/json"), responses(
+    (status = 204),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 403, body = Problem, content_type = "application/problem+json", description = "the folder is below no root"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 408, body = Problem, content_type = "application/problem+json"),
+    (status = 413, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json", description = "it cannot be moved there"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn move_to(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<StatusCode, Refusal> {
+    info_hash(&id)?;
+    let Destination { dir } = json_of(request).await?;
+    let dir = {
+        let roots = state.roots.read().unwrap_or_else(PoisonError::into_inner);
+        below_a_root(&roots, &dir)?
+    };
+    let work = async move |state: Arc<State>, info_hash| state.session.move_to(info_hash, dir).await;
+    on(&state, &id, work).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A body that has to be JSON.
+async fn json_of<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
+    if media_type(request.headers()).as_deref() != Some(JSON) {
+        let detail = format!("send {JSON}");
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", detail));
+    }
+    from_json(&receive_json(request).await?)
 }
 
 /// Has a torrent that runs announced out of turn: to its trackers as soon as they allow, to the DHT and the local network at
