@@ -324,3 +324,63 @@ fn torrents_are_moved_below_the_roots() {
     assert!(there.join(Sample::MULTI.name).exists() && !home.downloaded().exists());
     daemon.end();
 }
+
+#[test]
+fn torrents_are_queued_and_their_trackers_edited() {
+    let home = Home::new(Sample::MULTI);
+    let daemon = Daemon::start(&home, &[]);
+    assert_eq!(daemon.add(&home.torrent, "?paused=true").status, 201);
+    let id = hex(&home.info_hash);
+    let (queue, trackers) = (format!("{TORRENTS}/{id}/queue"), format!("{TORRENTS}/{id}/trackers"));
+    assert_eq!(daemon.done(&home, &["queue", "top", &id]), format!("{id} queued\n"));
+    assert_eq!(daemon.command(&home, &["queue", "sideways", &id]).code(), Some(2));
+    for body in [json!({"to": "sideways"}), json!({}), json!([]), json!({"to": "up", "by": 7})] {
+        daemon.json("POST", &queue, &body).refused(400, "bad_request");
+    }
+    let nobody = format!("{TORRENTS}/{}/queue", "0".repeat(40));
+    daemon.json("POST", &nobody, &json!({"to": "up"})).refused(404, "not_here");
+
+    let url = "http://tracker.example/announce";
+    daemon.done(&home, &["trackers", &id, "--add", url]);
+    // Without trackers nobody is asked, whatever is named.
+    assert_eq!(daemon.json("PATCH", &trackers, &json!({"remove": [url]})).status, 204);
+    daemon.json("PATCH", &trackers, &json!({"add": url})).refused(400, "bad_request");
+    daemon.json("PATCH", &trackers, &json!({"add": ["gopher://x"]})).refused(422, "refused");
+    daemon.end();
+}
+
+#[test]
+fn torrents_that_appear_in_a_folder_are_added() {
+    let home = Home::new(Sample::MULTI);
+    let daemon = Daemon::start(&home, &[]);
+    let inbox = home.out().join("inbox");
+    std::fs::create_dir(&inbox).unwrap();
+    let shown = daemon.done(
+        &home,
+        &[
+            "watch",
+            inbox.to_str().unwrap(),
+            "--paused",
+            "--category",
+            "films",
+            "--to",
+            home.out().to_str().unwrap(),
+        ],
+    );
+    assert!(shown.contains("inbox"), "{shown}");
+    let told = daemon.get("/api/v1/watch").json();
+    assert_eq!((&told[0]["category"], &told[0]["paused"]), (&json!("films"), &json!(true)), "{told}");
+    std::fs::copy(&home.torrent, inbox.join("a.torrent")).unwrap();
+    let listed = until(&daemon, TORRENTS, |listed| listed["total"] == 1);
+    assert_eq!(
+        (&listed["torrents"][0]["state"], &listed["torrents"][0]["category"]),
+        (&json!("paused"), &json!("films"))
+    );
+    for dir in ["/etc", "relative", &format!("{}/../x", home.out().display())] {
+        let answer = daemon.json("POST", "/api/v1/watch", &json!({"dir": dir}));
+        assert!(matches!(answer.status, 400 | 403), "{dir}: {}", answer.status);
+    }
+    assert_eq!(daemon.done(&home, &["watch", inbox.to_str().unwrap(), "--stop"]), "");
+    assert_eq!(daemon.get("/api/v1/watch").json(), json!([]));
+    daemon.end();
+}

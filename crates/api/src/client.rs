@@ -1,8 +1,9 @@
 //! A client of the API.
 
 use crate::{
-    About, AddQuery, Added, BASE, Destination, File, ListQuery, Peer, Problem, Settings, SettingsChange,
-    Source, TORRENT, Torrent, TorrentChange, TorrentSettings, Torrents, Tracker,
+    About, AddQuery, Added, BASE, Destination, Direction, File, ListQuery, Peer, Problem, Settings,
+    SettingsChange, Source, TORRENT, Torrent, TorrentChange, TorrentSettings, Torrents, Tracker,
+    TrackersChange, Turn, Watched, WatchedQuery,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -176,6 +177,47 @@ impl Client {
     /// See [`Client::about`].
     pub async fn move_to(&self, id: &str, dir: &str) -> Result<(), ClientError> {
         self.done(self.on(Method::POST, id, "/move").json(&Destination { dir: dir.to_owned() })).await
+    }
+
+    /// Gives a torrent another place among those that wait for their turn.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn queue(&self, id: &str, to: Direction) -> Result<(), ClientError> {
+        self.done(self.on(Method::POST, id, "/queue").json(&Turn { to })).await
+    }
+
+    /// Changes a torrent's trackers.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn edit_trackers(&self, id: &str, change: &TrackersChange) -> Result<(), ClientError> {
+        self.done(self.on(Method::PATCH, id, "/trackers").json(change)).await
+    }
+
+    /// The folders that are watched.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn watched(&self) -> Result<Vec<Watched>, ClientError> {
+        self.json(self.request(Method::GET, "/watch").timeout(ANSWER_WAIT)).await
+    }
+
+    /// Has a folder watched; one that is already, in this way from now on.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn watch(&self, folder: &Watched) -> Result<(), ClientError> {
+        self.done(self.request(Method::POST, "/watch").timeout(ANSWER_WAIT).json(folder)).await
+    }
+
+    /// Has a folder watched no more.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn unwatch(&self, dir: &str) -> Result<(), ClientError> {
+        let query = WatchedQuery { dir: dir.to_owned() };
+        self.done(self.request(Method::DELETE, "/watch").timeout(ANSWER_WAIT).query(&query)).await
     }
 
     /// Has everything of a torrent hashed again.

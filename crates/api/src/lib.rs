@@ -13,8 +13,8 @@ pub use client::{Changes, Client, ClientError, FileBytes, MAX_ANSWER};
 pub use problem::{PROBLEM_JSON, Problem};
 pub use settings::{Priority, Settings, SettingsChange, TorrentChange, TorrentSettings};
 pub use torrent::{
-    About, AddQuery, Added, Destination, File, Health, ListQuery, Order, Peer, Source, State, Torrent,
-    Torrents, Tracker, TrackerState,
+    About, AddQuery, Added, Destination, Direction, File, Health, ListQuery, Order, Peer, Source, State,
+    Torrent, Torrents, Tracker, TrackerState, TrackersChange, Turn, Watched, WatchedQuery,
 };
 
 /// Where the API is, below the daemon's address.

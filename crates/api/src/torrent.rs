@@ -204,6 +204,68 @@ pub struct Source {
     pub source: String,
 }
 
+/// Another place among the torrents that wait for their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Turn {
+    /// Which way it goes.
+    pub to: Direction,
+}
+
+/// Which way a torrent goes among those that wait for their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Before all others.
+    Top,
+    /// Behind all others.
+    Bottom,
+    /// One before.
+    Up,
+    /// One behind.
+    Down,
+}
+
+/// What is to be otherwise of a torrent's trackers. Those that are named go; new ones come as a tier behind the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrackersChange {
+    /// URLs of trackers that are asked no more.
+    pub remove: BTreeSet<String>,
+    /// URLs of trackers to be asked too.
+    pub add: Vec<String>,
+}
+
+/// A folder where torrents that appear are added.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Watched {
+    /// The folder that is watched; below one of the daemon's roots.
+    pub dir: String,
+    /// The folder that the torrents' files go into; below a root too. That of the category, or else the first root, if it is not
+    /// said.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// The category that they get.
+    #[serde(default)]
+    pub category: Option<String>,
+    /// The tags that they get.
+    #[serde(default)]
+    pub tags: BTreeSet<String>,
+    /// They rest until they are resumed.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+/// Which folder is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WatchedQuery {
+    /// The folder that is watched.
+    pub dir: String,
+}
+
 /// Where a torrent is to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

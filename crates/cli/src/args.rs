@@ -25,7 +25,9 @@ pub(crate) use config::{Said, template};
 pub(crate) use dht::{Action, Dht, Options as DhtOptions, Put, hex32};
 pub(crate) use kept::{Client, Doctor, Export, Import, State};
 pub(crate) use manual::{Completions, Man};
-pub(crate) use remote::{Add, Daemon, Id, Ids, List, Move, Remote, Token, TokenAction};
+pub(crate) use remote::{
+    Add, Daemon, Id, Ids, List, Move, Queue, Remote, Token, TokenAction, Trackers, Watch,
+};
 pub(crate) use replay::{Replay, Shown};
 pub(crate) use scrape::Scrape;
 use session::listen;
@@ -80,8 +82,9 @@ pub(crate) enum Command {
     Files(Id),
     /// List the peers of a torrent of the daemon
     Peers(Id),
-    /// List the trackers of a torrent of the daemon
-    Trackers(Id),
+    Trackers(Trackers),
+    Queue(Queue),
+    Watch(Watch),
     Set(Set),
     /// Stop torrents of the daemon until they are resumed
     Pause(Ids),
@@ -424,11 +427,12 @@ impl Command {
             Command::Add(args) => args.remote.json,
             Command::List(args) => args.remote.json,
             Command::Set(args) => args.remote.json,
+            Command::Trackers(args) => args.remote.json,
+            Command::Queue(args) => args.remote.json,
+            Command::Watch(args) => args.remote.json,
             Command::Move(args) => args.remote.json,
             Command::Stream(args) => args.session.json,
-            Command::Info(args) | Command::Files(args) | Command::Peers(args) | Command::Trackers(args) => {
-                args.remote.json
-            }
+            Command::Info(args) | Command::Files(args) | Command::Peers(args) => args.remote.json,
             Command::Pause(args)
             | Command::Resume(args)
             | Command::Remove(args)

@@ -93,6 +93,8 @@ fn run(line: &CommandLine) -> Exit {
         Command::Remove(args) => remote::remove(args, &console),
         Command::Trackers(args) => remote::trackers(args, &console),
         Command::Stream(args) => stream::run(args, &console),
+        Command::Queue(args) => remote::queue(args, &console),
+        Command::Watch(args) => remote::watch(args, &console),
         Command::Set(args) => remote::set::run(args, &console),
         Command::Move(args) => remote::move_to(args, &console),
         Command::Recheck(args) => remote::recheck(args, &console),

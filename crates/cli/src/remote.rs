@@ -3,7 +3,7 @@
 
 pub(crate) mod set;
 
-use crate::args::{Add, Id, Ids, List, Move, Remote};
+use crate::args::{Add, Id, Ids, List, Move, Queue, Remote, Trackers, Watch};
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::source::{self, Source};
@@ -11,7 +11,7 @@ use crate::terminal::{columns_of_stdout, fitted};
 use crate::text::printable;
 use crate::units::{Rate, Size, Span, percent};
 use crate::{interrupt, runtime};
-use api::{AddQuery, Added, Client, ClientError, ListQuery, Torrent};
+use api::{AddQuery, Added, Client, ClientError, ListQuery, Torrent, TrackersChange, Watched};
 use serde_json::json;
 use std::fmt::Write;
 use std::time::Duration;
@@ -169,10 +169,14 @@ pub(crate) fn peers(args: &Id, console: &Console) -> Result<Exit, Failure> {
     })
 }
 
-pub(crate) fn trackers(args: &Id, console: &Console) -> Result<Exit, Failure> {
+pub(crate) fn trackers(args: &Trackers, console: &Console) -> Result<Exit, Failure> {
     let client = client(&args.remote)?;
     runtime()?.block_on(async {
         let torrent = find(&client, &args.torrent).await?;
+        if !args.add.is_empty() || !args.remove.is_empty() {
+            let (add, remove) = (args.add.clone(), args.remove.iter().cloned().collect());
+            client.edit_trackers(&torrent.id, &TrackersChange { remove, add }).await.map_err(told)?;
+        }
         let count = |count: Option<u32>| count.map_or_else(|| "-".into(), |count| count.to_string());
         let time =
             |time: Option<u64>| time.map_or_else(|| "-".into(), |time| Span(Duration::from_secs(time)).to_string());
@@ -196,6 +200,45 @@ pub(crate) fn trackers(args: &Id, console: &Console) -> Result<Exit, Failure> {
         }
         Ok(Exit::Done)
     })
+}
+
+pub(crate) fn queue(args: &Queue, console: &Console) -> Result<Exit, Failure> {
+    let ids = Ids { torrents: args.torrents.clone(), remote: args.remote.clone() };
+    order(&ids, console, "queued", async |client, id| client.queue(id, args.to.into()).await)
+}
+
+pub(crate) fn watch(args: &Watch, console: &Console) -> Result<Exit, Failure> {
+    let client = client(&args.remote)?;
+    runtime()?.block_on(async {
+        if let Some(dir) = &args.dir {
+            match args.stop {
+                true => client.unwatch(dir).await,
+                false => client.watch(&watched(dir, args)).await,
+            }
+            .map_err(told)?;
+        }
+        for folder in client.watched().await.map_err(told)? {
+            let line = match args.remote.json {
+                true => json_line(&folder),
+                false => {
+                    let to = folder.to.as_deref().unwrap_or("the folder of its category");
+                    format!("{} -> {}\n", printable(&folder.dir), printable(to))
+                }
+            };
+            console.print(line)?;
+        }
+        Ok(Exit::Done)
+    })
+}
+
+fn watched(dir: &str, args: &Watch) -> Watched {
+    Watched {
+        dir: dir.to_owned(),
+        to: args.to.clone(),
+        category: args.category.clone(),
+        tags: args.tag.iter().cloned().collect(),
+        paused: args.paused,
+    }
 }
 
 pub(crate) fn move_to(args: &Move, console: &Console) -> Result<Exit, Failure> {

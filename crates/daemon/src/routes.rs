@@ -4,6 +4,7 @@ pub(crate) mod list;
 pub(crate) mod orders;
 mod settings;
 pub(crate) mod stream;
+mod watched;
 
 use crate::access::Access;
 use crate::audit::Audit;
@@ -50,6 +51,11 @@ pub const ROUTES: &[(&str, &str, Option<Scope>)] = &[
     ("POST", "/api/v1/torrents/{id}/resume", Some(Scope::Manage)),
     ("POST", "/api/v1/torrents/{id}/recheck", Some(Scope::Manage)),
     ("POST", "/api/v1/torrents/{id}/move", Some(Scope::Manage)),
+    ("POST", "/api/v1/torrents/{id}/queue", Some(Scope::Manage)),
+    ("PATCH", "/api/v1/torrents/{id}/trackers", Some(Scope::Manage)),
+    ("GET", "/api/v1/watch", Some(Scope::Read)),
+    ("POST", "/api/v1/watch", Some(Scope::Admin)),
+    ("DELETE", "/api/v1/watch", Some(Scope::Admin)),
     ("POST", "/api/v1/torrents/{id}/reannounce", Some(Scope::Manage)),
     ("GET", "/api/v1/torrents/{id}/trackers", Some(Scope::Read)),
     ("GET", "/api/v1/torrents/{id}/settings", Some(Scope::Read)),
@@ -92,8 +98,10 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/v1/torrents/{id}/resume", post(orders::resume))
         .route("/api/v1/torrents/{id}/recheck", post(orders::recheck))
         .route("/api/v1/torrents/{id}/move", post(orders::move_to))
+        .route("/api/v1/torrents/{id}/queue", post(orders::queue))
+        .route("/api/v1/watch", get(watched::watched).post(watched::watch).delete(watched::unwatch))
         .route("/api/v1/torrents/{id}/reannounce", post(orders::reannounce))
-        .route("/api/v1/torrents/{id}/trackers", get(stream::trackers))
+        .route("/api/v1/torrents/{id}/trackers", get(stream::trackers).patch(orders::edit_trackers))
         .route("/api/v1/torrents/{id}/settings", get(settings::of_torrent).patch(settings::set_torrent))
         .route("/api/v1/settings", get(settings::of_all).patch(settings::set_all))
         .method_not_allowed_fallback(not_so)
@@ -120,7 +128,7 @@ pub(crate) fn needs(method: &Method, path: &str) -> Result<Option<Scope>, Refusa
     paths(
         health, ready, about, openapi, metrics::metrics, events::events, list::torrents, list::torrent, list::files,
         stream::file, stream::peers, stream::trackers, orders::add, orders::remove, orders::pause, orders::resume,
-        orders::recheck, orders::move_to, orders::reannounce, settings::of_torrent, settings::set_torrent, settings::of_all,
+        orders::recheck, orders::move_to, orders::queue, orders::edit_trackers, watched::watched, watched::watch, watched::unwatch, orders::reannounce, settings::of_torrent, settings::set_torrent, settings::of_all,
         settings::set_all
     ),
     components(schemas(api::Problem)),

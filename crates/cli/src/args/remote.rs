@@ -44,7 +44,7 @@ pub(crate) struct Daemon {
 }
 
 /// Where the daemon is, and how it is asked.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Remote {
     /// The daemon: http://HOST:PORT, https://HOST, or unix:PATH [default: its unix socket, else http://127.0.0.1:6880]
     #[arg(long, value_name = "URL", env = "RAWTORRENT_HOST")]
@@ -136,6 +136,69 @@ pub(crate) struct Ids {
     pub(crate) remote: Remote,
 }
 
+/// List the trackers of a torrent of the daemon, or change them
+#[derive(Debug, Args)]
+pub(crate) struct Trackers {
+    /// Its id, or the beginning of it, or its name
+    #[arg(value_name = "TORRENT")]
+    pub(crate) torrent: String,
+    /// The URL of a tracker to be asked too; may be repeated
+    #[arg(long, value_name = "URL", value_delimiter = ' ', env = "RAWTORRENT_ADD")]
+    pub(crate) add: Vec<String>,
+    /// The URL of a tracker to be asked no more; may be repeated
+    #[arg(long, value_name = "URL", value_delimiter = ' ', env = "RAWTORRENT_REMOVE")]
+    pub(crate) remove: Vec<String>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+/// Give torrents of the daemon another place among those that wait for their turn
+#[derive(Debug, Args)]
+pub(crate) struct Queue {
+    /// Which way they go
+    #[arg(value_name = "WAY")]
+    pub(crate) to: Turn,
+    /// Their ids, or the beginnings of them, or their names
+    #[arg(required = true, value_name = "TORRENT")]
+    pub(crate) torrents: Vec<String>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+/// Which way a torrent goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Turn {
+    Top,
+    Bottom,
+    Up,
+    Down,
+}
+
+/// Have the daemon add torrents that appear in a folder; without DIR, list such folders
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// The folder on the daemon's machine to be watched; below one of its roots
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: Option<String>,
+    /// Watch it no more
+    #[arg(long, env = "RAWTORRENT_STOP", value_parser = switch, requires = "dir")]
+    pub(crate) stop: bool,
+    /// The folder that the torrents' files and folders go into [default: that of the category, or the first root]
+    #[arg(long, value_name = "DIR", env = "RAWTORRENT_TO", requires = "dir")]
+    pub(crate) to: Option<String>,
+    /// The category that they get
+    #[arg(long, value_name = "NAME", env = "RAWTORRENT_CATEGORY", requires = "dir")]
+    pub(crate) category: Option<String>,
+    /// A tag that they get; may be repeated
+    #[arg(long, value_name = "NAME", value_delimiter = '\n', env = "RAWTORRENT_TAG", requires = "dir")]
+    pub(crate) tag: Vec<String>,
+    /// Let them rest until they are resumed
+    #[arg(long, env = "RAWTORRENT_PAUSED", value_parser = switch, requires = "dir")]
+    pub(crate) paused: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
 /// Move the files of a torrent of the daemon, while it goes on
 #[derive(Debug, Args)]
 pub(crate) struct Move {
@@ -181,6 +244,17 @@ pub(crate) enum TokenAction {
         #[arg(value_name = "NAME")]
         name: String,
     },
+}
+
+impl From<Turn> for api::Direction {
+    fn from(to: Turn) -> api::Direction {
+        match to {
+            Turn::Top => api::Direction::Top,
+            Turn::Bottom => api::Direction::Bottom,
+            Turn::Up => api::Direction::Up,
+            Turn::Down => api::Direction::Down,
+        }
+    }
 }
 
 impl From<Sort> for api::Order {

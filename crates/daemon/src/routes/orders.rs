@@ -4,13 +4,13 @@ use super::{State, info_hash, json};
 use crate::access::Who;
 use crate::error::Refusal;
 use crate::tokens::Scope;
-use api::{AddQuery, Added, Destination, JSON, Problem, Source, TORRENT};
+use api::{AddQuery, Added, Destination, Direction, JSON, Problem, Source, TORRENT, TrackersChange, Turn};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State as Shared};
 use axum::http::{HeaderMap, Response, StatusCode, header};
-use engine::{Choices, Error, Given, InfoHash, Magnet, Metainfo};
+use engine::{Choices, Error, Given, InfoHash, Magnet, Metainfo, QueueMove};
 use serde::de::DeserializeOwned;
 use std::path::{Component, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -205,8 +205,66 @@ pub(crate) async fn move_to(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Gives a torrent another place among those that wait for their turn.
+#[utoipa::path(post, path = "/api/v1/torrents/{id}/queue", params(("id" = String, Path, description = "its id")),
+    security(("token" = ["manage"])), request_body(content = Turn, content_type = "application/json"), responses(
+    (status = 204),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 408, body = Problem, content_type = "application/problem+json"),
+    (status = 413, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn queue(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<StatusCode, Refusal> {
+    info_hash(&id)?;
+    let Turn { to } = json_of(request).await?;
+    let to = match to {
+        Direction::Top => QueueMove::Top,
+        Direction::Bottom => QueueMove::Bottom,
+        Direction::Up => QueueMove::Up,
+        Direction::Down => QueueMove::Down,
+    };
+    on(&state, &id, async move |state: Arc<State>, info_hash| state.session.queue(info_hash, to).await)
+        .await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Changes a torrent's trackers: those that are named go, new ones come as a tier behind the others.
+#[utoipa::path(patch, path = "/api/v1/torrents/{id}/trackers", params(("id" = String, Path, description = "its id")),
+    security(("token" = ["manage"])), request_body(content = TrackersChange, content_type = "application/json"), responses(
+    (status = 204),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 408, body = Problem, content_type = "application/problem+json"),
+    (status = 413, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json", description = "no tracker that can be asked"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn edit_trackers(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<StatusCode, Refusal> {
+    info_hash(&id)?;
+    let TrackersChange { remove, add } = json_of(request).await?;
+    let work = async move |state: Arc<State>, info_hash| {
+        let change = move |tiers: &mut Vec<Vec<String>>| {
+            tiers.iter_mut().for_each(|tier| tier.retain(|url| !remove.contains(url)));
+            tiers.push(add);
+        };
+        state.session.edit_trackers(info_hash, change).await.map(drop)
+    };
+    on(&state, &id, work).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// A body that has to be JSON.
-async fn json_of<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
+pub(crate) async fn json_of<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
     if media_type(request.headers()).as_deref() != Some(JSON) {
         let detail = format!("send {JSON}");
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", detail));

@@ -1,0 +1,76 @@
+//! Folders where torrents that appear are added.
+
+use super::orders::{ORDER_WAIT, below_a_root, json_of};
+use super::{State, json};
+use crate::error::Refusal;
+use api::{Problem, Watched, WatchedQuery};
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State as Shared};
+use axum::http::{Response, StatusCode};
+use engine::WatchFolder;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use tokio::time::timeout;
+
+/// The folders that are watched.
+#[utoipa::path(get, path = "/api/v1/watch", security(("token" = ["read"])), responses(
+    (status = 200, body = Vec<Watched>),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn watched(Shared(state): Shared<Arc<State>>) -> Result<Response<Body>, Refusal> {
+    let folders = timeout(ORDER_WAIT, state.session.watched()).await.map_err(|_| Refusal::busy())?;
+    let told = folders.into_iter().map(|folder| Watched {
+        dir: folder.dir.to_string_lossy().into_owned(),
+        to: folder.to.map(|to| to.to_string_lossy().into_owned()),
+        category: folder.category,
+        tags: folder.tags,
+        paused: folder.paused,
+    });
+    Ok(json(&told.collect::<Vec<_>>()))
+}
+
+/// Has a folder watched; one that is already, in this way from now on.
+#[utoipa::path(post, path = "/api/v1/watch", security(("token" = ["admin"])),
+    request_body(content = Watched, content_type = "application/json"), responses(
+    (status = 204),
+    (status = 408, body = Problem, content_type = "application/problem+json"),
+    (status = 413, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn watch(
+    Shared(state): Shared<Arc<State>>,
+    request: Request,
+) -> Result<StatusCode, Refusal> {
+    let Watched { dir, to, category, tags, paused } = json_of(request).await?;
+    let dir = below(&state, &dir)?;
+    let to = to.as_deref().map(|to| below(&state, to)).transpose()?;
+    let to = if to.is_none() && category.is_none() { first_root(&state) } else { to };
+    let folder = WatchFolder { dir, to, category, tags, paused };
+    timeout(ORDER_WAIT, state.session.watch(folder)).await.map_err(|_| Refusal::busy())??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Has a folder watched no more. One that is not is no error.
+#[utoipa::path(delete, path = "/api/v1/watch", params(WatchedQuery), security(("token" = ["admin"])), responses(
+    (status = 204),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn unwatch(
+    Shared(state): Shared<Arc<State>>,
+    query: Result<Query<WatchedQuery>, QueryRejection>,
+) -> Result<StatusCode, Refusal> {
+    let Query(WatchedQuery { dir }) = query.map_err(|error| Refusal::bad(error.body_text()))?;
+    timeout(ORDER_WAIT, state.session.unwatch(dir)).await.map_err(|_| Refusal::busy())??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn below(state: &State, dir: &str) -> Result<PathBuf, Refusal> {
+    below_a_root(&state.roots.read().unwrap_or_else(PoisonError::into_inner), dir)
+}
+
+fn first_root(state: &State) -> Option<PathBuf> {
+    state.roots.read().unwrap_or_else(PoisonError::into_inner).first().cloned()
+}
