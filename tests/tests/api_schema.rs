@@ -26,7 +26,7 @@ fn every_route_keeps_to_its_document() {
     command
         .args(["-m", "schemathesis.cli", "run"])
         .arg(format!("http://{}/api/v1/openapi.json", daemon.addr));
-    command.args(["--max-examples", "20", "--seed", "1", "--request-timeout", "20", "--no-color"]);
+    command.args(["--max-examples", "10", "--seed", "1", "--request-timeout", "20", "--no-color"]);
     // It has no end, which is what it is for; and what is found in a cache must not decide a test.
     command.args(["--exclude-path", "/api/v1/events", "--generation-database", "none"]);
     // Who guesses tokens has to wait; and what the document allows may still name no torrent that can be used.
