@@ -3,7 +3,7 @@
 use crate::{
     About, AddQuery, Added, BASE, Destination, Direction, File, ListQuery, Peer, Problem, Settings,
     SettingsChange, Source, TORRENT, Torrent, TorrentChange, TorrentSettings, Torrents, Tracker,
-    TrackersChange, Turn, Watched, WatchedQuery,
+    TrackersChange, Turn, Watched, WatchedQuery, Why,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -248,6 +248,14 @@ impl Client {
         }
         let answer = request.send().await.map_err(|error| self.unreachable(error))?;
         Ok(FileBytes { answer, client: self.clone() })
+    }
+
+    /// What holds a torrent back.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn why(&self, id: &str) -> Result<Why, ClientError> {
+        self.json(self.on(Method::GET, id, "/why")).await
     }
 
     /// Adds the torrent whose file holds `torrent`.

@@ -8,6 +8,7 @@ mod client;
 mod problem;
 mod settings;
 mod torrent;
+mod why;
 
 pub use client::{Changes, Client, ClientError, FileBytes, MAX_ANSWER};
 pub use problem::{PROBLEM_JSON, Problem};
@@ -16,6 +17,7 @@ pub use torrent::{
     About, AddQuery, Added, Destination, Direction, File, Health, ListQuery, Order, Peer, Source, State,
     Torrent, Torrents, Tracker, TrackerState, TrackersChange, Turn, Watched, WatchedQuery,
 };
+pub use why::{Cause, Why};
 
 /// Where the API is, below the daemon's address.
 pub const BASE: &str = "/api/v1";

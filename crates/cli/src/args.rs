@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Queue(Queue),
     Watch(Watch),
     Set(Set),
+    /// Tell what holds a torrent of the daemon back, the weightiest cause first, each with its evidence
+    Why(Id),
     /// Stop torrents of the daemon until they are resumed
     Pause(Ids),
     /// Go on with torrents of the daemon
@@ -432,7 +434,9 @@ impl Command {
             Command::Watch(args) => args.remote.json,
             Command::Move(args) => args.remote.json,
             Command::Stream(args) => args.session.json,
-            Command::Info(args) | Command::Files(args) | Command::Peers(args) => args.remote.json,
+            Command::Info(args) | Command::Files(args) | Command::Peers(args) | Command::Why(args) => {
+                args.remote.json
+            }
             Command::Pause(args)
             | Command::Resume(args)
             | Command::Remove(args)

@@ -41,6 +41,7 @@ mod trace;
 mod transfer;
 mod units;
 mod verify;
+mod why;
 
 use crate::console::Console;
 use args::{Command, CommandLine};
@@ -88,6 +89,7 @@ fn run(line: &CommandLine) -> Exit {
         Command::Info(args) => remote::info(args, &console),
         Command::Files(args) => remote::files(args, &console),
         Command::Peers(args) => remote::peers(args, &console),
+        Command::Why(args) => why::run(args, &console),
         Command::Pause(args) => remote::pause(args, &console),
         Command::Resume(args) => remote::resume(args, &console),
         Command::Remove(args) => remote::remove(args, &console),

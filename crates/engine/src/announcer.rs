@@ -11,6 +11,7 @@ use net::http::{Bounds, HttpClient};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
+use trace::why::TrackerFacts;
 use tracker::schedule::{Due, Input};
 use tracker::udp::Family;
 use tracker::{
@@ -220,6 +221,15 @@ impl Announcer {
                 peers: last.map_or(0, |last| last.peers),
                 message: last.and_then(|last| last.message.clone()),
             }
+        });
+        told.collect()
+    }
+
+    /// What the last announce to each tracker came to. One that was not asked yet has no error.
+    pub(crate) fn facts(&self) -> Vec<TrackerFacts> {
+        let told = self.schedule.trackers().map(|view| {
+            let last = self.last.get(&view.id).filter(|_| view.failures > 0);
+            TrackerFacts { name: view.url.to_string(), error: last.and_then(|last| last.message.clone()) }
         });
         told.collect()
     }

@@ -20,6 +20,7 @@ mod schedule;
 mod settings;
 mod trackers;
 mod watch;
+mod why;
 
 pub use handover::hand_over;
 pub use look::Seen;

@@ -57,6 +57,7 @@ mod torrent;
 mod tracker_server;
 mod turns;
 pub mod verify;
+mod why;
 
 pub use add::{AddTorrent, SeedGoal};
 pub use error::{Error, TorrentError};
@@ -77,3 +78,4 @@ pub use tape::Tape;
 pub use torrent::Torrent;
 pub use tracker_server::TrackerServer;
 pub use types::{InfoHash, PeerId};
+pub use why::{Cause, Finding};

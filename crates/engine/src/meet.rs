@@ -6,6 +6,7 @@ use crate::shared::{Guest, Shared};
 use net::handshake;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -112,6 +113,7 @@ pub(crate) async fn caller(shared: &Arc<Shared>, mut stream: TcpStream, addr: So
     });
     match answered.await {
         Ok((door, theirs)) => {
+            shared.called.store(true, Ordering::Relaxed);
             let Ok(permit) = shared.connections.clone().try_acquire_owned() else {
                 tracing::debug!(%addr, "caller turned away: too many connections");
                 return;

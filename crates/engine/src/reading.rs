@@ -92,10 +92,18 @@ impl Torrent {
     }
 
     async fn ask<T>(&self, what: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, TorrentError> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(what(reply)).await.map_err(|_| TorrentError::Stopped)?;
-        answer.await.map_err(|_| TorrentError::Stopped)
+        ask(&self.requests, what).await
     }
+}
+
+/// Asks the task that drives a torrent.
+pub(crate) async fn ask<T>(
+    requests: &mpsc::Sender<Request>,
+    what: impl FnOnce(oneshot::Sender<T>) -> Request,
+) -> Result<T, TorrentError> {
+    let (reply, answer) = oneshot::channel();
+    requests.send(what(reply)).await.map_err(|_| TorrentError::Stopped)?;
+    answer.await.map_err(|_| TorrentError::Stopped)
 }
 
 impl Reader {

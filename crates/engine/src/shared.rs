@@ -16,6 +16,7 @@ use net::conn::{Chunks, Pipes};
 use net::web_seed::WebSeedClient;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use storage::{DiskPool, PoolSettings};
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     /// If others can be heard on a local network.
     pub(crate) lsd: Option<Arc<Lsd>>,
     pub(crate) local: LocalAddrs,
+    /// Whether any peer has connected to us.
+    pub(crate) called: AtomicBool,
     /// The threads of the engine.
     runtime: Handle,
     started: Instant,
@@ -120,6 +123,7 @@ impl Shared {
             web_seeds: WebSeedClient::new(&settings.client, local, settings.allow_private)
                 .map_err(|err| Error::Start(err.to_string()))?,
             local,
+            called: AtomicBool::new(false),
             connections: Arc::new(Semaphore::new(settings.max_peers.min(Semaphore::MAX_PERMITS))),
             dials: Dials::new(),
             bans: Bans::default(),

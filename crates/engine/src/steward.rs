@@ -227,6 +227,11 @@ impl Seat {
         *self.orders.borrow_and_update()
     }
 
+    /// What it may take; whether those are new orders is looked at elsewhere.
+    pub(crate) fn limits(&self) -> Limits {
+        self.orders.borrow().limits
+    }
+
     /// Waits for other orders.
     pub(crate) async fn changed(&mut self) {
         if self.orders.changed().await.is_err() {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use storage::TorrentDisk;
 use tokio::sync::{mpsc, oneshot, watch};
+use trace::why::Facts;
 use types::{InfoHash, Lengths};
 
 /// A handle on one torrent of an engine. Cheap to clone; dropping it changes nothing.
@@ -60,6 +61,8 @@ pub(crate) enum Request {
     Peers(oneshot::Sender<Vec<PeerStats>>),
     /// Its trackers.
     Trackers(oneshot::Sender<Vec<TrackerStats>>),
+    /// What is observed of it.
+    Facts(oneshot::Sender<Facts>),
     /// Some pieces are wanted first, and others are not any more.
     Hurry {
         before: Range<u32>,

@@ -17,6 +17,10 @@ mod segments;
 mod spec;
 mod world;
 
+use std::panic::{AssertUnwindSafe, UnwindSafe};
+use std::time::Duration;
+use types::Time;
+
 pub use dht::{DhtOptions, DhtReport, DhtSummary, run_dht};
 pub use outcome::{Outcome, PeerOutcome};
 pub use plot::{PlotError, completion_curve};
@@ -32,8 +36,23 @@ pub fn run(spec: &Spec, seed: u64) -> Result<Outcome, String> {
     caught(|| world::World::new(spec, seed).run())
 }
 
+/// Runs a swarm up to a moment, and shows the brain of one peer, and what time its clock has.
+///
+/// # Errors
+/// If a brain breaks a rule (which), or there is no such peer.
+pub fn look(
+    spec: &Spec,
+    seed: u64,
+    after: Duration,
+    peer: usize,
+    see: impl FnOnce(&swarm::Swarm, Time),
+) -> Result<(), String> {
+    // What is seen is not looked at after a panic.
+    caught(AssertUnwindSafe(|| world::World::new(spec, seed).look(after, peer, see)))
+}
+
 /// Runs it; a panic is a broken rule.
-fn caught<T>(run: impl FnOnce() -> Result<T, String> + std::panic::UnwindSafe) -> Result<T, String> {
+fn caught<T>(run: impl FnOnce() -> Result<T, String> + UnwindSafe) -> Result<T, String> {
     std::panic::catch_unwind(run).unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied());

@@ -275,6 +275,7 @@ fn chaotic_peer(rng: &mut Rng) -> PeerSpec {
         },
         up: rng.u64(20_000..2_000_000),
         down: rng.u64(50_000..8_000_000),
+        max_down: None,
         latency: Duration::from_millis(rng.u64(0..200)),
         start: Duration::from_millis(if rng.bool() { 0 } else { rng.u64(0..30_000) }),
         nat: one_in(5, rng),

@@ -44,6 +44,8 @@ pub struct PeerSpec {
     pub up: u64,
     /// What its line carries to it, in bytes of payload per second.
     pub down: u64,
+    /// The most bytes per second that it asks for, by its own will.
+    pub max_down: Option<u64>,
     /// How long its half of the way to another peer takes: a round trip is twice both halves.
     pub latency: Duration,
     /// When it starts.
@@ -74,6 +76,7 @@ impl Default for PeerSpec {
             role: Role::Leecher,
             up: 1_000_000,
             down: 4_000_000,
+            max_down: None,
             latency: Duration::from_millis(30),
             start: Duration::ZERO,
             nat: false,

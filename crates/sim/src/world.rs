@@ -186,6 +186,7 @@ impl<'a> World<'a> {
             listen_ports: [6881; 2],
             max_peers: self.spec.neighbours,
             super_seed: peer.super_seed,
+            max_down: peer.max_down,
             buggify: self.spec.buggify,
             #[cfg(feature = "planted")]
             planted: self.spec.planted,
@@ -206,6 +207,25 @@ impl<'a> World<'a> {
         }
         let now = self.now;
         Ok(self.outcome(now - start))
+    }
+
+    /// Runs until then, whoever is done, and shows a brain.
+    pub(crate) fn look(
+        mut self,
+        after: Duration,
+        peer: usize,
+        see: impl FnOnce(&Swarm, Time),
+    ) -> Result<(), String> {
+        let node = u32::try_from(peer).ok().filter(|_| peer < self.nodes.len());
+        let node = node.ok_or_else(|| format!("there is no peer {peer}"))?;
+        let end = self.now + after;
+        while let Some((at, event)) = self.queue.take(end) {
+            self.now = at;
+            self.happen(event);
+        }
+        self.now = end;
+        see(&self.nodes[peer].swarm, self.clock(node));
+        Ok(())
     }
 
     fn outcome(self, took: Duration) -> Outcome {

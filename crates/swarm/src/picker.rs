@@ -28,7 +28,7 @@ use crate::availability::Availability;
 use crate::limits::{END_GAME_COPIES, END_GAME_SCAN, MAX_PARTIAL_PIECES, MAX_SPOILED_PIECES};
 use crate::pieces::Pieces;
 use crate::trust::{Authors, Suspect};
-use crate::{Order, PeerKey, Priority};
+use crate::{Order, PeerKey, Priority, Supply};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -209,6 +209,19 @@ impl Picker {
     /// How many pieces are begun.
     pub(crate) fn begun(&self) -> usize {
         self.begun.len()
+    }
+
+    /// What becomes of what is missing.
+    pub(crate) fn supply(&self) -> Supply {
+        let count = |pieces: usize| u32::try_from(pieces).unwrap_or(u32::MAX);
+        let waits = |(piece, begun): &(&PieceIndex, &Begun)| {
+            self.missing.contains(**piece) && begun.had as usize == begun.blocks.len()
+        };
+        Supply {
+            missing: self.missing.count_ones(),
+            unseen: count(self.missing.ones().filter(|&piece| self.availability.of(piece) == 0).count()),
+            unhashed: count(self.begun.iter().filter(waits).count()),
+        }
     }
 
     /// A number that changes when peers that had nothing to be asked for may have something again.

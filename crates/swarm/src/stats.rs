@@ -61,6 +61,17 @@ pub struct Stats {
     pub paused: bool,
 }
 
+/// What becomes of the pieces that are wanted and not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Supply {
+    /// How many they are.
+    pub missing: u32,
+    /// How many of them nobody has who is connected.
+    pub unseen: u32,
+    /// How many have all their blocks and wait for their hash.
+    pub unhashed: u32,
+}
+
 /// One connection as the swarm sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerView<'a> {

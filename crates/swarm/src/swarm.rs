@@ -35,7 +35,7 @@ use crate::source::Sources;
 use crate::spread::Spread;
 use crate::super_seed::SuperSeed;
 use crate::trust::Trust;
-use crate::{Config, DisconnectReason, Input, Output, PeerKey, PeerSource, PeerView, Stats};
+use crate::{Config, DisconnectReason, Input, Output, PeerKey, PeerSource, PeerView, Stats, Supply};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -275,6 +275,11 @@ impl Swarm {
     /// Every connection, in the order of their keys, as of `now`.
     pub fn peers(&self, now: Time) -> impl Iterator<Item = PeerView<'_>> {
         self.peers.iter().map(move |(&key, peer)| peer.view(key, self.trust.on_parole(peer.suspect), now))
+    }
+
+    /// What becomes of what is missing. Looks at every piece.
+    pub fn supply(&self) -> Supply {
+        self.picker.supply()
     }
 
     /// Up to so many addresses to begin with when the torrent comes again: peers were there when they were dialed.

@@ -3,6 +3,7 @@
 //! A [`Watch`] makes [`EventKind`]s of what a [`Swarm`](swarm::Swarm) is told and does; drivers add what a swarm does not
 //! see (trackers, dials, the disk). A [`Filter`] says which are wanted, [`Event::mask`] takes addresses out, `Display` tells
 //! each in a line, [`explain`] what a message is for, and a [`Pcap`] writes them as TCP streams that Wireshark reads.
+//! [`why`](why::why) ranks what holds a torrent back.
 //!
 //! ```
 //! use swarm::{Input, PeerKey};
@@ -43,6 +44,7 @@ mod mask;
 mod message;
 mod pcap;
 mod watch;
+pub mod why;
 
 pub use event::{Direction, Event, EventKind, Evidence, Kind, Peer, VERSION};
 pub use filter::{Filter, FilterError};

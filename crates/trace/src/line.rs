@@ -92,7 +92,7 @@ fn senders(f: &mut fmt::Formatter<'_>, from: &[Peer]) -> fmt::Result {
 }
 
 /// `1 peer`, `2 peers`.
-fn counted(count: impl fmt::Display, one: &str) -> alloc::string::String {
+pub(crate) fn counted(count: impl fmt::Display, one: &str) -> alloc::string::String {
     let count = alloc::format!("{count}");
     let plural = match count.as_str() {
         "1" => "",

@@ -123,7 +123,7 @@ fn nowhere(addr: SocketAddr) -> SocketAddr {
 }
 
 /// Takes every address out of a text.
-fn scrub(text: &mut String) {
+pub(crate) fn scrub(text: &mut String) {
     let is_part = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':');
     if !text.contains(['.', ':']) {
         return;

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 /// Files that are read at a time. Further ones are refused with 503.
 pub(crate) const MAX_STREAMS: usize = 64;
 /// How long a torrent that something is being done to is waited for.
-const BUSY_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// How long the bytes that come next are waited for; then the answer is broken off.
 const STALL_WAIT: Duration = Duration::from_secs(300);
 /// The most bytes of one piece of the answer.

@@ -20,9 +20,11 @@ use net::web_seed::{Found, MAX_CONNECTIONS, WebSeedError};
 use session::{Report, Torrent};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use swarm::{DisconnectReason, Input, Output, PeerKey, PeerSource, Stats};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
+use trace::why::Facts;
 use types::{InfoHash, PeerId, Time};
 use wire::Message;
 
@@ -172,6 +174,15 @@ impl Company {
         };
         self.seat.report(now, report);
         stats
+    }
+
+    /// What is observed of it, beside what is known already.
+    pub(super) fn facts(&self, mut facts: Facts) -> Facts {
+        facts.called = self.shared.called.load(Ordering::Relaxed);
+        facts.waiting_for_disk = self.peers.waiting_for_disk();
+        facts.trackers = self.announcer.facts();
+        facts.see(&self.swarm, self.seat.limits(), self.now());
+        facts
     }
 
     /// Hangs up on everybody, and looks for nobody any more.

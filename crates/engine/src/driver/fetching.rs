@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use swarm::{Config, Input, Output, PeerSource};
 use tokio::sync::{mpsc, oneshot, watch};
+use trace::why::{Doing, Facts};
 use types::{PeerId, Time};
 
 /// How often numbers are published at most.
@@ -126,7 +127,9 @@ impl Fetching {
                         let now = self.company.now();
                         drop(reply.send(self.company.announcer.trackers(now)));
                     }
-                    // Asked to stop, or nobody waits for it any more; nothing else is asked of a link.
+                    // Who asked and does not listen any more misses nothing.
+                    Some(Request::Facts(reply)) => drop(reply.send(self.facts())),
+                    // Asked to stop, or nobody waits for it any more.
                     _ => return self.end().await,
                 },
                 () = &mut self.calls.closed => return self.end().await,
@@ -178,6 +181,12 @@ impl Fetching {
         if let Ok(Err(err)) = tokio::task::spawn_blocking(save).await {
             tracing::warn!("cannot keep metadata: {err}");
         }
+    }
+
+    /// What is observed of it.
+    fn facts(&self) -> Facts {
+        let doing = if self.company.awake { Doing::FetchingMetadata } else { Doing::Queued };
+        self.company.facts(Facts { doing, ..Facts::default() })
     }
 
     async fn end_with(self, outcome: Result<Fetched, TorrentError>) {

@@ -8,6 +8,7 @@ use net::web_seed::{self, Found};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use storage::TorrentDisk;
@@ -36,6 +37,8 @@ pub(super) struct Peers {
     turns: Vec<Turn>,
     tasks: JoinSet<()>,
     heard: Option<Heard>,
+    /// Connections that wait until the disk has taken a block.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// Who hears of waits for the disk, and of which torrent.
@@ -67,7 +70,13 @@ impl Peers {
             turns: Vec::new(),
             tasks: JoinSet::new(),
             heard: None,
+            waiting: Arc::default(),
         }
+    }
+
+    /// How many connections wait until the disk has taken a block.
+    pub(super) fn waiting_for_disk(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Waits for the disk are told of.
@@ -116,7 +125,7 @@ impl Peers {
 
     /// The torrent's files, as a connection sees them.
     fn disk(&self, key: PeerKey) -> Disk {
-        Disk { disk: self.disk.clone(), peer: key, heard: self.heard.clone() }
+        Disk { disk: self.disk.clone(), peer: key, heard: self.heard.clone(), waiting: self.waiting.clone() }
     }
 
     /// Gives a connection a number and a queue.
@@ -215,6 +224,23 @@ struct Disk {
     disk: Arc<OnceLock<TorrentDisk>>,
     peer: PeerKey,
     heard: Option<Heard>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Counts one more as long as it is there.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl Waits<'_> {
+    fn new(count: &AtomicUsize) -> Waits<'_> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waits(count)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Disk {
@@ -230,6 +256,7 @@ impl conn::BlockSink for Disk {
         let Ok(disk) = self.get() else { return false };
         let heard = self.heard.as_ref().filter(|(shared, _)| shared.hub.is_heard(Kind::Disk.bit()));
         let since = heard.map(|_| Instant::now());
+        let _waits = Waits::new(&self.waiting);
         let taken = disk.write_block(block, data, self.peer.0).await.is_ok();
         if let (Some((shared, torrent)), Some(took)) = (heard, since.map(|since| since.elapsed()))
             && took >= LONG_WAIT

@@ -23,8 +23,8 @@ pub(super) struct Link {
 impl Link {
     /// It has stopped when this returns.
     pub(super) async fn stop(self) {
-        // Full: it has been asked already. Closed: it has ended already.
-        let _ = self.requests.try_send(Request::Stop);
+        // Closed: it has ended already.
+        let _ = self.requests.send(Request::Stop).await;
         let _ = self.ended.await;
     }
 

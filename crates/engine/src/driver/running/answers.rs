@@ -3,7 +3,9 @@
 use super::{End, Running};
 use crate::reading::{PeerStats, deadlines};
 use crate::torrent::Request;
+use crate::why::doing;
 use swarm::Input;
+use trace::why::Facts;
 
 impl Running {
     /// Does or answers what is asked; says so if the torrent is to end. Who asked and does not listen any more misses nothing.
@@ -13,6 +15,7 @@ impl Running {
             Request::Read(reply) => drop(reply.send((self.driver.disk.clone(), self.driver.lengths))),
             Request::Peers(reply) => drop(reply.send(self.peers())),
             Request::Trackers(reply) => drop(reply.send(self.company.announcer.trackers(self.now()))),
+            Request::Facts(reply) => drop(reply.send(self.facts())),
             Request::Hurry { before, wanted } => {
                 let now = self.now();
                 for (piece, at) in deadlines(before, wanted, now) {
@@ -23,6 +26,12 @@ impl Running {
             }
         }
         None
+    }
+
+    fn facts(&self) -> Facts {
+        let doing = doing(Some(self.state()));
+        let age = self.now() - self.driver.added;
+        self.company.facts(Facts { doing, age, ..Facts::default() })
     }
 
     fn peers(&self) -> Vec<PeerStats> {

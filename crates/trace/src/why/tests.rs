@@ -1,0 +1,111 @@
+use super::*;
+use alloc::string::ToString;
+use alloc::vec;
+
+fn first(facts: &Facts) -> Cause {
+    why(facts).swap_remove(0).cause
+}
+
+fn with_peers(peers: &[PeerFacts]) -> Facts {
+    let peers = peers.to_vec();
+    Facts { missing: 10, known: 9, called: true, connected: peers.len(), peers, ..Facts::default() }
+}
+
+#[test]
+fn what_the_torrent_as_a_whole_does_is_all_that_is_told() {
+    let trouble = Some("no space on 192.0.2.7".to_string());
+    for (doing, text) in [
+        (Doing::Paused, "it is paused"),
+        (Doing::Queued, "it waits for its turn: as many torrents are active as may be"),
+        (Doing::Checking, "what is on disk is being checked"),
+        (Doing::Moving, "its files are being moved"),
+        (Doing::Complete, "it is complete: nothing that is wanted is missing"),
+        (Doing::Stopped, "it has stopped: its seed goal is reached"),
+        (Doing::DiskFull, "the disk is full: no space on (address)"),
+        (Doing::Unavailable, "its files are away: no space on (address)"),
+        (Doing::Failed, "it has failed: no space on (address)"),
+    ] {
+        let found = why(&Facts { doing, trouble: trouble.clone(), ..Facts::default() });
+        assert_eq!((found.len(), found[0].weight, &*found[0].cause.to_string()), (1, 100, text));
+        assert!(!found[0].cause.advice().is_empty());
+    }
+}
+
+#[test]
+fn a_link_without_metadata_is_held_back_by_who_is_not_there_first() {
+    let facts = Facts { doing: Doing::FetchingMetadata, ..Facts::default() };
+    let causes: Vec<_> = why(&facts).into_iter().map(|finding| finding.cause).collect();
+    let alone = Cause::NoPeers { known: 0, connecting: 0, trackers: 0 };
+    assert_eq!(causes, [alone, Cause::MetadataMissing { peers: 0, known: 0 }]);
+    let facts = Facts { connected: 2, known: 3, ..facts };
+    assert_eq!(first(&facts), Cause::MetadataMissing { peers: 2, known: 3 });
+}
+
+#[test]
+fn some_of_many_weigh_less_than_all() {
+    let choking = PeerFacts { choking: true, ..PeerFacts::default() };
+    let weight = |peers: &[PeerFacts]| {
+        let found = why(&with_peers(peers));
+        found.iter().find(|found| matches!(found.cause, Cause::Choked { .. })).map(|found| found.weight)
+    };
+    let serving = PeerFacts::default();
+    assert_eq!(weight(&[choking, choking]), Some(91));
+    assert_eq!(weight(&[choking, choking, serving]), Some(30));
+    assert_eq!(weight(&[choking, serving, serving]), None);
+}
+
+#[test]
+fn one_network_is_one_line() {
+    let at = |ip: &str| PeerFacts { ip: ip.parse().unwrap(), rate: 5, ..PeerFacts::default() };
+    let shared = Cause::SharedLimit { peers: 2, rate: 10 };
+    let slow = Cause::SlowPeers { peers: 2, rate: 10 };
+    for (one, other, cause) in [
+        ("198.51.100.1", "198.51.100.250", &shared),
+        ("198.51.100.1", "::ffff:198.51.100.2", &shared),
+        ("198.51.100.1", "198.51.101.1", &slow),
+        ("2001:db8:1:2::1", "2001:db8:1:ff::1", &shared),
+        ("2001:db8:1::1", "2001:db8:2::1", &slow),
+    ] {
+        assert_eq!(&first(&with_peers(&[at(one), at(other)])), cause, "{one} and {other}");
+    }
+}
+
+#[test]
+fn trackers_that_fail_hide_nothing_and_tell_no_address() {
+    let good = TrackerFacts { name: "https://tracker.example".into(), error: None };
+    let bad = TrackerFacts { name: "udp://192.0.2.7:80".into(), error: Some("no answer".into()) };
+    let facts = Facts { trackers: vec![good.clone(), bad.clone()], ..Facts::default() };
+    assert_eq!(first(&facts), Cause::NoPeers { known: 0, connecting: 0, trackers: 2 });
+    let facts = Facts { trackers: vec![bad.clone(), bad], ..facts };
+    assert_eq!(first(&facts).to_string(), "2 of 2 trackers failed: udp://(address): no answer");
+    let facts = Facts { trackers: vec![good], ..facts };
+    assert!(!why(&facts).iter().any(|found| matches!(found.cause, Cause::TrackerErrors { .. })));
+}
+
+#[test]
+fn an_unreachable_port_is_remarkable_after_a_while() {
+    let young = Facts { called: false, ..with_peers(&[PeerFacts::default()]) };
+    let old = Facts { age: CALLED_BY, ..young.clone() };
+    let crowd = Facts { connected: ENOUGH_PEERS, ..old.clone() };
+    let called = Facts { called: true, ..old.clone() };
+    for (facts, expected) in [(young, false), (old, true), (crowd, false), (called, false)] {
+        let is_told = why(&facts).iter().any(|found| matches!(found.cause, Cause::PortUnreachable { .. }));
+        assert_eq!(is_told, expected);
+    }
+}
+
+#[test]
+fn connections_that_wait_for_the_disk_come_before_slow_peers() {
+    let facts = Facts { waiting_for_disk: 1, ..with_peers(&[PeerFacts::default()]) };
+    assert_eq!(first(&facts), Cause::DiskWaits { connections: 1, unhashed: 0, missing: 10 });
+    let facts = Facts { waiting_for_disk: 1, ..with_peers(&[PeerFacts::default(); 3]) };
+    assert_eq!(first(&facts), Cause::SharedLimit { peers: 3, rate: 0 });
+}
+
+#[test]
+fn evidence_has_fields() {
+    let cause = Cause::Choked { choking: 3, peers: 4 };
+    let told = serde_json::to_value(&cause).unwrap();
+    assert_eq!(told, serde_json::json!({"cause": "choked", "evidence": {"choking": 3, "peers": 4}}));
+    assert_eq!(serde_json::to_value(Cause::Paused).unwrap(), serde_json::json!({"cause": "paused"}));
+}
