@@ -2,8 +2,8 @@
 
 use crate::{
     About, AddQuery, Added, BASE, Destination, Direction, File, ListQuery, Peer, Problem, Settings,
-    SettingsChange, Source, TORRENT, Torrent, TorrentChange, TorrentSettings, Torrents, Tracker,
-    TrackersChange, Turn, Watched, WatchedQuery, Why,
+    SettingsChange, Source, TORRENT, Torrent, TorrentChange, TorrentSettings, Torrents, TraceQuery, Traced,
+    Tracker, TrackersChange, Turn, Watched, WatchedQuery, Why,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -309,8 +309,20 @@ impl Client {
         if let Some(since) = since {
             request = request.header("last-event-id", since.to_string());
         }
+        Ok(Changes(self.stream(request).await?))
+    }
+
+    /// What torrents and their peers say from now on, as it happens.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn trace(&self, query: &TraceQuery) -> Result<Trace, ClientError> {
+        Ok(Trace(self.stream(self.request(Method::GET, "/trace").query(query)).await?))
+    }
+
+    async fn stream(&self, request: RequestBuilder) -> Result<Sse, ClientError> {
         let answer = self.answer(request).await?;
-        Ok(Changes { answer, held: Vec::new(), client: self.clone() })
+        Ok(Sse { answer, held: Vec::new(), read: 0, client: self.clone() })
     }
 
     fn on(&self, method: Method, id: &str, what: &str) -> RequestBuilder {
@@ -412,12 +424,7 @@ impl FileBytes {
 
 /// A stream of changes.
 #[derive(Debug)]
-pub struct Changes {
-    answer: Response,
-    /// What came and was not read yet.
-    held: Vec<u8>,
-    client: Client,
-}
+pub struct Changes(Sse);
 
 impl Changes {
     /// The next change; `None` once the daemon ends.
@@ -425,15 +432,59 @@ impl Changes {
     /// # Errors
     /// See [`Client::about`].
     pub async fn next(&mut self) -> Result<Option<Torrents>, ClientError> {
+        self.0.next(|_, data| serde_json::from_slice(data).map(Some)).await
+    }
+}
+
+/// A stream of what is said.
+#[derive(Debug)]
+pub struct Trace(Sse);
+
+impl Trace {
+    /// What comes next; `None` once the daemon ends.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn next(&mut self) -> Result<Option<Traced>, ClientError> {
+        let read = |name: &[u8], data: &[u8]| match name {
+            b"trace" => serde_json::from_slice(data).map(Traced::Event).map(Some),
+            b"began" => serde_json::from_slice(data).map(Traced::Began).map(Some),
+            b"lost" => serde_json::from_slice(data).map(Traced::Lost).map(Some),
+            _ => Ok(None),
+        };
+        self.0.next(read).await
+    }
+}
+
+/// Server-Sent Events.
+#[derive(Debug)]
+struct Sse {
+    answer: Response,
+    /// What came; up to `read` it is done with.
+    held: Vec<u8>,
+    read: usize,
+    client: Client,
+}
+
+impl Sse {
+    /// What the next event's name and data are, unless `read` has no use for it; `None` once the stream ends.
+    async fn next<T>(
+        &mut self,
+        read: impl Fn(&[u8], &[u8]) -> Result<Option<T>, serde_json::Error>,
+    ) -> Result<Option<T>, ClientError> {
         loop {
-            while let Some(end) = self.held.windows(2).position(|two| two == b"\n\n") {
-                let event: Vec<u8> = self.held.drain(..end + 2).collect();
-                let data = event.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"data: "));
-                if let Some(data) = data {
-                    let read = serde_json::from_slice(data);
-                    return read.map(Some).map_err(|error| self.client.strange(&error));
+            while let Some(end) = self.held[self.read..].windows(2).position(|two| two == b"\n\n") {
+                let event = &self.held[self.read..self.read + end];
+                self.read += end + 2;
+                let field =
+                    |name: &[u8]| event.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(name));
+                let Some(data) = field(b"data: ") else { continue };
+                match read(field(b"event: ").unwrap_or_default(), data) {
+                    Ok(None) => {}
+                    read => return read.map_err(|error| self.client.strange(&error)),
                 }
             }
+            self.held.drain(..std::mem::take(&mut self.read));
             let chunk = self.answer.chunk().await.map_err(|error| self.client.unreachable(error))?;
             let Some(chunk) = chunk else { return Ok(None) };
             self.client.grow(&mut self.held, &chunk)?;

@@ -11,6 +11,7 @@ mod scrape;
 mod session;
 mod set;
 mod stream;
+mod trace;
 
 use crate::select::Selection;
 use crate::units;
@@ -34,6 +35,7 @@ use session::listen;
 pub(crate) use session::{Session, default_state_dir};
 pub(crate) use set::{Each, Maybe, Set};
 pub(crate) use stream::Stream;
+pub(crate) use trace::Trace;
 
 const AFTER_HELP: &str = "\
 Sizes are bytes: 10M is 10,000,000, 1.5GiB is 1,610,612,736; rates are sizes per second.
@@ -88,6 +90,7 @@ pub(crate) enum Command {
     Set(Set),
     /// Tell what holds a torrent of the daemon back, the weightiest cause first, each with its evidence
     Why(Id),
+    Trace(Trace),
     /// Stop torrents of the daemon until they are resumed
     Pause(Ids),
     /// Go on with torrents of the daemon
@@ -437,6 +440,7 @@ impl Command {
             Command::Info(args) | Command::Files(args) | Command::Peers(args) | Command::Why(args) => {
                 args.remote.json
             }
+            Command::Trace(args) => args.remote.json,
             Command::Pause(args)
             | Command::Resume(args)
             | Command::Remove(args)

@@ -60,7 +60,7 @@ fn trace(args: &Download) -> Result<Option<(Filter, Manner)>, Failure> {
         let message = "--explain, --addresses and --pcap say how --trace is to be shown";
         return Err(Failure::new(kind::UNSUPPORTED, message));
     }
-    let manner = Manner { json: args.session.json, explain, addresses, pcap: pcap.clone() };
+    let manner = Manner { json: args.session.json, explain, addresses, pcap: pcap.clone(), many: false };
     Ok(args.trace.clone().map(|filter| (filter, manner)))
 }
 

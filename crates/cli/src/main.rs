@@ -34,6 +34,7 @@ mod show;
 mod sim;
 mod source;
 mod stream;
+mod tap;
 mod terminal;
 mod text;
 mod token;
@@ -90,6 +91,7 @@ fn run(line: &CommandLine) -> Exit {
         Command::Files(args) => remote::files(args, &console),
         Command::Peers(args) => remote::peers(args, &console),
         Command::Why(args) => why::run(args, &console),
+        Command::Trace(args) => tap::run(args, &console),
         Command::Pause(args) => remote::pause(args, &console),
         Command::Resume(args) => remote::resume(args, &console),
         Command::Remove(args) => remote::remove(args, &console),

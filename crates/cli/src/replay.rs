@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
     };
     let replay = record::Replay::new(&recording).map_err(failed)?;
     let Shown { explain, addresses, ref pcap } = args.shown;
-    let manner = Manner { json: args.json, explain, addresses, pcap: pcap.clone() };
+    let manner = Manner { json: args.json, explain, addresses, pcap: pcap.clone(), many: false };
     let mut printer = Printer::new(console, manner, Duration::ZERO)?;
     let (mut teller, mut printed, mut is_over) = (Teller::default(), Ok(()), false);
     let replayed = replay.run(|now, step| {

@@ -23,6 +23,8 @@ pub(crate) struct Manner {
     pub(crate) addresses: bool,
     /// A new file for packets.
     pub(crate) pcap: Option<PathBuf>,
+    /// They may be of several torrents: it is said of which.
+    pub(crate) many: bool,
 }
 
 /// Shows events.
@@ -106,7 +108,12 @@ impl Printer {
         let (since, text) = (self.paint.paint(Look::Dim, since), self.paint.paint(look, printable(&text)));
         let aside = aside(&event.kind).map(|aside| format!("  ({aside})")).unwrap_or_default();
         let aside = self.paint.paint(Look::Dim, aside);
-        self.console.print(format!("{at:>10.4} {since:>9} {peer:<10} {arrow} {text}{aside}\n"))?;
+        let torrent = match self.manner.many {
+            // As long as git's short hashes: enough to tell a handful of torrents apart.
+            true => event.torrent.to_string().chars().take(8).chain([' ']).collect(),
+            false => String::new(),
+        };
+        self.console.print(format!("{torrent}{at:>10.4} {since:>9} {peer:<10} {arrow} {text}{aside}\n"))?;
         self.explain(&event.kind)
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Streams of events at a time. Further ones are refused with 503.
 pub(crate) const MAX_LISTENERS: usize = 64;
 /// How often something is sent when nothing happens, so that nobody between takes the stream for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// What changes, as it happens: events `changed` with a `Torrents` each, whose `id` is its revision. With `Last-Event-ID` it goes
 /// on there; else, or if that is too long ago, the first event has all torrents.

@@ -18,6 +18,7 @@ mod metrics;
 pub mod routes;
 mod serve;
 mod tokens;
+mod trace;
 
 pub use access::Access;
 pub use error::Error;

@@ -13,7 +13,7 @@ use crate::board::Board;
 use crate::error::Refusal;
 use crate::guard::{not_so, nothing};
 use crate::tokens::Scope;
-use crate::{events, metrics};
+use crate::{events, metrics, trace};
 use api::{About, Health};
 use axum::body::Body;
 use axum::extract::State as Shared;
@@ -41,6 +41,7 @@ pub const ROUTES: &[(&str, &str, Option<Scope>)] = &[
     ("GET", "/api/v1", Some(Scope::Read)),
     ("GET", "/api/v1/openapi.json", Some(Scope::Read)),
     ("GET", "/api/v1/events", Some(Scope::Read)),
+    ("GET", "/api/v1/trace", Some(Scope::Read)),
     ("GET", "/api/v1/torrents", Some(Scope::Read)),
     ("POST", "/api/v1/torrents", Some(Scope::Manage)),
     ("GET", "/api/v1/torrents/{id}", Some(Scope::Read)),
@@ -79,6 +80,7 @@ pub(crate) struct State {
     pub(crate) uploads: Semaphore,
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) traces: Arc<Semaphore>,
     pub(crate) closing: watch::Receiver<bool>,
 }
 
@@ -91,6 +93,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/v1", get(about))
         .route("/api/v1/openapi.json", get(openapi))
         .route("/api/v1/events", get(events::events))
+        .route("/api/v1/trace", get(trace::trace))
         .route("/api/v1/torrents", get(list::torrents).post(orders::add))
         .route("/api/v1/torrents/{id}", get(list::torrent).delete(orders::remove))
         .route("/api/v1/torrents/{id}/files", get(list::files))
@@ -129,12 +132,12 @@ pub(crate) fn needs(method: &Method, path: &str) -> Result<Option<Scope>, Refusa
 #[openapi(
     info(title = "rawtorrent", license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")),
     paths(
-        health, ready, about, openapi, metrics::metrics, events::events, list::torrents, list::torrent, list::files,
+        health, ready, about, openapi, metrics::metrics, events::events, trace::trace, list::torrents, list::torrent, list::files,
         stream::file, stream::peers, stream::trackers, why::why, orders::add, orders::remove, orders::pause, orders::resume,
         orders::recheck, orders::move_to, orders::queue, orders::edit_trackers, watched::watched, watched::watch, watched::unwatch, orders::reannounce, settings::of_torrent, settings::set_torrent, settings::of_all,
         settings::set_all
     ),
-    components(schemas(api::Problem)),
+    components(schemas(api::Problem, api::TraceBegan, api::TraceLost)),
     modifiers(&Token)
 )]
 struct Document;

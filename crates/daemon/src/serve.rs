@@ -7,6 +7,7 @@ use crate::events::MAX_LISTENERS;
 use crate::guard::guard;
 use crate::routes::stream::MAX_STREAMS;
 use crate::routes::{self, MAX_ORDERS, MAX_UPLOADS, State};
+use crate::trace::MAX_TRACES;
 use crate::{Error, Tokens};
 use axum::Router;
 use axum::body::Body;
@@ -204,6 +205,7 @@ impl Daemon {
             uploads: Semaphore::new(MAX_UPLOADS),
             listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            traces: Arc::new(Semaphore::new(MAX_TRACES)),
             closing: closing.clone(),
         });
         let front = Arc::new(Front::of_daemon(state.clone(), closing));

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use types::Time;
 
 /// How long [`Engine::shutdown`] waits for trackers to hear of it and for state to be saved.
 pub(crate) const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(2800);
@@ -123,6 +124,11 @@ impl Engine {
     /// What of it a filter lets pass, without addresses (see [`Events::with_addresses`]). What no listener wants is not made.
     pub fn listen(&self, filter: Filter) -> Events {
         self.shared.hub.listen(filter)
+    }
+
+    /// How long it runs: the time that events have.
+    pub fn uptime(&self) -> Duration {
+        self.shared.now().since(Time::ZERO)
     }
 
     /// Stops every torrent: peers are hung up on, trackers are told, state and the DHT's nodes are saved. Takes less than three seconds

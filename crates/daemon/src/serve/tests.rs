@@ -34,6 +34,7 @@ impl Served {
             uploads: Semaphore::new(MAX_UPLOADS),
             listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            traces: Arc::new(Semaphore::new(MAX_TRACES)),
             closing: closing.clone(),
         });
         let front = Arc::new(Front::of_daemon(state.clone(), closing));
@@ -135,14 +136,23 @@ async fn what_has_no_room_is_told_so() {
     drop(streams);
     assert_eq!(status(&served.ask(&get(&file, "")).await), "404");
     assert_eq!(state.uploads.available_permits(), MAX_UPLOADS);
-    // A stream of events ends with the daemon.
-    let mut stream = served.connect().await;
-    stream.write_all(get("/api/v1/events", "").as_bytes()).await.unwrap();
-    let mut answer = vec![0; 15];
-    stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!(answer, b"HTTP/1.1 200 OK");
+    let traces = all(&state.traces, MAX_TRACES);
+    assert_eq!(status(&served.ask(&get("/api/v1/trace", "")).await), "503");
+    drop(traces);
+    // Streams of events end with the daemon.
+    let mut streams = Vec::new();
+    for path in ["/api/v1/events", "/api/v1/trace"] {
+        let mut stream = served.connect().await;
+        stream.write_all(get(path, "").as_bytes()).await.unwrap();
+        let mut answer = vec![0; 15];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, b"HTTP/1.1 200 OK");
+        streams.push((stream, answer));
+    }
     served.close.send_replace(true);
-    stream.read_to_end(&mut answer).await.unwrap();
+    for (mut stream, mut answer) in streams {
+        stream.read_to_end(&mut answer).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,75 @@
+//! `rawtorrent trace`: what torrents of a daemon and their peers say, as it happens.
+
+use crate::args::Trace;
+use crate::console::{Console, json_line};
+use crate::failure::{Exit, Failure, kind};
+use crate::remote::{client, find, told};
+use crate::text::counted;
+use crate::trace::{Manner, Printer};
+use crate::{interrupt, runtime};
+use api::{TraceBegan, Traced};
+use engine::Event;
+use engine::events::VERSION;
+use std::time::Duration;
+
+pub(crate) fn run(args: &Trace, console: &Console) -> Result<Exit, Failure> {
+    if args.shown.pcap.is_some() && args.torrent.is_none() {
+        // Connections have numbers of their own in each torrent.
+        return Err(Failure::new(kind::OUTPUT, "a capture is of one torrent; name it (--torrent)"));
+    }
+    let client = client(&args.remote)?;
+    let mut interrupt = interrupt::graceful(console)?;
+    runtime()?.block_on(async {
+        let torrent = match &args.torrent {
+            Some(name) => Some(find(&client, name).await?.id),
+            None => None,
+        };
+        let many = torrent.is_none();
+        let mut stream = client.trace(&args.query(torrent)).await.map_err(told)?;
+        let mut printer = None;
+        let shown = async {
+            while let Some(traced) = stream.next().await.map_err(told)? {
+                match (traced, &mut printer) {
+                    (Traced::Began(began), printer) => *printer = Some(begin(args, began, many, console)?),
+                    (Traced::Event(event), Some(printer)) => printer.print(read(event)?)?,
+                    (Traced::Lost(lost), _) => {
+                        console.note(format_args!("({} left out)", counted(lost.lost, "event")));
+                    }
+                    (Traced::Event(_), None) => return Err(strange("events before their beginning")),
+                }
+                if console.is_output_lost() {
+                    return Ok(Exit::Failed);
+                }
+            }
+            Err(Failure::new(kind::DAEMON, "the daemon has ended"))
+        };
+        let exit = tokio::select! {
+            exit = shown => exit,
+            () = interrupt.asked() => Ok(Exit::Interrupted),
+        };
+        printer.map_or(Ok(()), Printer::finish)?;
+        exit
+    })
+}
+
+fn begin(args: &Trace, began: TraceBegan, many: bool, console: &Console) -> Result<Printer, Failure> {
+    if began.v != VERSION {
+        return Err(strange(&format!("events of version {}, not {VERSION}", began.v)));
+    }
+    match args.remote.json {
+        true => console
+            .print(json_line(&serde_json::json!({"event": "began", "v": began.v, "began": began.began})))?,
+        false => console.note("this is what is said from now on"),
+    }
+    let began = Duration::try_from_secs_f64(began.began).map_err(|_| strange("a time that is none"))?;
+    let (explain, addresses, pcap) = (args.shown.explain, args.shown.addresses, args.shown.pcap.clone());
+    Printer::new(console, Manner { json: args.remote.json, explain, addresses, pcap, many }, began)
+}
+
+fn read(event: serde_json::Value) -> Result<Event, Failure> {
+    serde_json::from_value(event).map_err(|error| strange(&error.to_string()))
+}
+
+fn strange(what: &str) -> Failure {
+    Failure::new(kind::DAEMON, format_args!("the daemon is of another version: it tells {what}"))
+}

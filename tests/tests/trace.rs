@@ -1,0 +1,126 @@
+//! What the torrents of a daemon say, live: over its API and by `rawtorrent trace`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use common::daemon::Daemon;
+use common::{Home, LIMIT};
+use rawtorrent_tests::binary::Session;
+use rawtorrent_tests::content::{Sample, hex};
+
+/// A stream of events that is open.
+struct Stream {
+    socket: TcpStream,
+    heard: String,
+}
+
+impl Stream {
+    fn open(daemon: &Daemon, query: &str, headers: &str) -> Stream {
+        let mut socket = TcpStream::connect(&daemon.addr).unwrap();
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        let host = &daemon.addr;
+        write!(socket, "GET /api/v1/trace{query} HTTP/1.1\r\nhost: {host}\r\n{headers}\r\n").unwrap();
+        let mut stream = Stream { socket, heard: String::new() };
+        stream.until("event: began");
+        stream
+    }
+
+    /// Reads until that has come, and says all that came.
+    fn until(&mut self, what: &str) -> &str {
+        let mut buffer = [0; 4096];
+        while !self.heard.contains(what) {
+            let read = self.socket.read(&mut buffer).unwrap();
+            assert!(read > 0, "{}", self.heard);
+            self.heard.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+        &self.heard
+    }
+}
+
+fn token(home: &Home, name: &str, scope: &str) -> String {
+    let mut command = home.command();
+    let done = command.args(["token", "add", name, "--scope", scope]).output().unwrap();
+    format!("authorization: Bearer {}\r\n", String::from_utf8(done.stdout).unwrap().trim())
+}
+
+#[test]
+fn a_daemon_tells_what_is_said_as_it_is_said() {
+    let home = Home::new(Sample::MULTI);
+    let seed = home.fake_seed();
+    let (read, admin) = (token(&home, "reader", "read"), token(&home, "owner", "admin"));
+    let daemon = Daemon::start(&home, &["--peer", &seed.addr.to_string()]);
+    let trace = |query: &str, token: &str| daemon.ask("GET", &format!("/api/v1/trace{query}"), token, b"");
+    trace("", "").refused(401, "token");
+    trace("?addresses=true", &read).refused(403, "scope");
+    trace("?kind=nonsense", &read).refused(400, "bad_request");
+    trace("?nonsense=1", &read).refused(400, "bad_request");
+
+    let mut masked = Stream::open(&daemon, "", &read);
+    let mut whole = Stream::open(&daemon, "?kind=handshake&direction=in&addresses=true", &admin);
+    let mut other = Stream::open(&daemon, "?torrent=00", &read);
+    let torrent = std::fs::read(&home.torrent).unwrap();
+    let headers = format!("{admin}content-type: application/x-bittorrent\r\n");
+    assert_eq!(daemon.ask("POST", "/api/v1/torrents", &headers, &torrent).status, 201);
+
+    let heard = masked.until("\"kind\":\"finished\"");
+    for said in [
+        "\"kind\":\"handshake\"",
+        "\"message\":\"request\"",
+        "\"kind\":\"piece_verified\"",
+        "text/event-stream",
+    ] {
+        assert!(heard.contains(said), "{said}: {heard}");
+    }
+    assert!(!heard.contains("127.0.0.1"), "{heard}");
+    let heard = whole.until(&seed.addr.to_string());
+    assert!(!heard.contains("\"direction\":\"out\"") && !heard.contains("piece_verified"), "{heard}");
+    assert!(heard.contains("\"v\":1,\"began\":"), "{heard}");
+    // It has heard of nothing when the daemon ends.
+    drop((masked, whole));
+    daemon.end();
+    let mut rest = String::new();
+    let _ = other.socket.read_to_string(&mut rest);
+    assert!(!rest.contains("event: trace"), "{rest}");
+}
+
+#[test]
+fn the_command_shows_it_and_captures_it() {
+    let home = Home::new(Sample::MULTI);
+    let seed = home.fake_seed();
+    let id = hex(&home.info_hash);
+    let daemon = Daemon::start(&home, &["--peer", &seed.addr.to_string()]);
+    assert_eq!(daemon.add(&home.torrent, "?paused=true").status, 201);
+    let capture = home.path().join("live.pcapng");
+    let mut command = home.command();
+    command.args(["trace", "--json", "--torrent", Sample::MULTI.name, "--pcap"]).arg(&capture);
+    command.env("RAWTORRENT_HOST", format!("http://{}", daemon.addr));
+    let mut session = Session::start(&mut command).unwrap();
+    session.wait_event(LIMIT, |event| event["event"] == "began").unwrap();
+    assert_eq!(daemon.ask("POST", &format!("/api/v1/torrents/{id}/resume"), "", b"").status, 204);
+    let handshake = session
+        .wait_event(LIMIT, |event| event["kind"] == "handshake" && event["direction"] == "in")
+        .unwrap();
+    assert_eq!((&handshake["event"], &handshake["torrent"]), (&"trace".into(), &id.clone().into()));
+    assert!(handshake["peer"]["addr"].is_null() && handshake["peer"]["number"].is_u64(), "{handshake}");
+    session.wait_event(LIMIT, |event| event["kind"] == "finished").unwrap();
+    let (code, _) = session.interrupt().unwrap();
+    assert_eq!(code, Some(130), "{}", session.process.stderr());
+    let written = std::fs::read(&capture).unwrap();
+    assert!(written.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]) && written.len() > 100_000, "{}", written.len());
+
+    let refused = daemon.command(&home, &["trace", "--pcap", "x.pcapng"]);
+    assert_eq!(
+        (refused.code(), &*refused.stderr),
+        (Some(1), "rawtorrent: a capture is of one torrent; name it (--torrent)\n")
+    );
+    let unknown = daemon.command(&home, &["trace", "--kind", "nonsense"]);
+    assert!(
+        unknown.code() == Some(1) && unknown.stderr.starts_with("rawtorrent: 'nonsense' is no kind"),
+        "{}",
+        unknown.stderr
+    );
+    daemon.end();
+}
