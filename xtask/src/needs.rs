@@ -34,6 +34,7 @@ const PROGRAMS: &[Program] = &[
     program("deluge-console", "deluge-console", &[Step::Interop]),
     program("opentracker", "opentracker", &[Step::Interop]),
     program("strace", "strace", &[Step::Cli, Step::Hostile]),
+    program("tmux", "tmux", &[Step::Cli]),
     program("tshark", "tshark", &[Step::Cli]),
     program("systemd-analyze", "systemd", &[Step::Cli]),
     program("script", "bsdutils", &[Step::Cli, Step::Hostile]),

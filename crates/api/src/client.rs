@@ -1,7 +1,7 @@
 //! A client of the API.
 
 use crate::{
-    About, AddQuery, Added, BASE, Destination, Direction, File, ListQuery, Peer, Problem, Settings,
+    About, AddQuery, Added, BASE, Destination, Direction, File, ListQuery, Peer, Pieces, Problem, Settings,
     SettingsChange, Source, TORRENT, Torrent, TorrentChange, TorrentSettings, Torrents, TraceQuery, Traced,
     Tracker, TrackersChange, Turn, Watched, WatchedQuery, Why,
 };
@@ -85,6 +85,11 @@ impl Client {
         }
         let http = builder.build().map_err(|_| wrong())?;
         Ok(Client { http, base, shown: host.to_owned(), token })
+    }
+
+    /// The daemon's address, as it was given.
+    pub fn host(&self) -> &str {
+        &self.shown
     }
 
     /// Who answers.
@@ -248,6 +253,14 @@ impl Client {
         }
         let answer = request.send().await.map_err(|error| self.unreachable(error))?;
         Ok(FileBytes { answer, client: self.clone() })
+    }
+
+    /// The pieces of a torrent that runs.
+    ///
+    /// # Errors
+    /// See [`Client::about`].
+    pub async fn pieces(&self, id: &str) -> Result<Pieces, ClientError> {
+        self.json(self.on(Method::GET, id, "/pieces")).await
     }
 
     /// What holds a torrent back.

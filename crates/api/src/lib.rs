@@ -15,8 +15,8 @@ pub use client::{Changes, Client, ClientError, FileBytes, MAX_ANSWER, Trace};
 pub use problem::{PROBLEM_JSON, Problem};
 pub use settings::{Priority, Settings, SettingsChange, TorrentChange, TorrentSettings};
 pub use torrent::{
-    About, AddQuery, Added, Destination, Direction, File, Health, ListQuery, Order, Peer, Source, State,
-    Torrent, Torrents, Tracker, TrackerState, TrackersChange, Turn, Watched, WatchedQuery,
+    About, AddQuery, Added, Destination, Direction, File, Health, ListQuery, Order, Peer, Pieces, Source,
+    State, Torrent, Torrents, Tracker, TrackerState, TrackersChange, Turn, Watched, WatchedQuery,
 };
 pub use trace::{TraceBegan, TraceLost, TraceQuery, Traced};
 pub use why::{Cause, Why};

@@ -301,6 +301,8 @@ pub struct File {
 /// A connection with a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Peer {
+    /// The number of the connection, which no other one of the torrent gets; events have it too.
+    pub number: u64,
     /// Address and port of the far end.
     pub addr: String,
     /// Whether we dialed.
@@ -315,6 +317,12 @@ pub struct Peer {
     pub peer_choking: bool,
     /// We have something that it wants.
     pub peer_interested: bool,
+    /// It let our requests wait for too long.
+    pub snubbed: bool,
+    /// Our requests that it has not answered.
+    pub requests: usize,
+    /// How many requests it may have at once now.
+    pub window: usize,
     /// How many pieces it has.
     pub pieces: u32,
     /// Payload bytes per second from it, of late.
@@ -376,6 +384,19 @@ impl TrackerState {
             TrackerState::Failed => "failed",
         }
     }
+}
+
+/// Which pieces of a torrent there are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Pieces {
+    /// How many it has.
+    pub count: u32,
+    /// Bytes of each; the last one may have fewer.
+    pub length: u32,
+    /// Those that are verified: a bit each, the first one the highest of the first of these hex digits.
+    pub have: String,
+    /// The numbers of those that are begun and not verified.
+    pub begun: Vec<u32>,
 }
 
 /// Who answers.

@@ -35,7 +35,7 @@ use session::listen;
 pub(crate) use session::{Session, default_state_dir};
 pub(crate) use set::{Each, Maybe, Set};
 pub(crate) use stream::Stream;
-pub(crate) use trace::Trace;
+pub(crate) use trace::{Top, Trace};
 
 const AFTER_HELP: &str = "\
 Sizes are bytes: 10M is 10,000,000, 1.5GiB is 1,610,612,736; rates are sizes per second.
@@ -91,6 +91,7 @@ pub(crate) enum Command {
     /// Tell what holds a torrent of the daemon back, the weightiest cause first, each with its evidence
     Why(Id),
     Trace(Trace),
+    Top(Top),
     /// Stop torrents of the daemon until they are resumed
     Pause(Ids),
     /// Go on with torrents of the daemon
@@ -441,6 +442,7 @@ impl Command {
                 args.remote.json
             }
             Command::Trace(args) => args.remote.json,
+            Command::Top(args) => args.remote.json,
             Command::Pause(args)
             | Command::Resume(args)
             | Command::Remove(args)

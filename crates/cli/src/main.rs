@@ -38,6 +38,7 @@ mod tap;
 mod terminal;
 mod text;
 mod token;
+mod top;
 mod trace;
 mod transfer;
 mod units;
@@ -91,6 +92,7 @@ fn run(line: &CommandLine) -> Exit {
         Command::Files(args) => remote::files(args, &console),
         Command::Peers(args) => remote::peers(args, &console),
         Command::Why(args) => why::run(args, &console),
+        Command::Top(args) => top::run(args, &console),
         Command::Trace(args) => tap::run(args, &console),
         Command::Pause(args) => remote::pause(args, &console),
         Command::Resume(args) => remote::resume(args, &console),

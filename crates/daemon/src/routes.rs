@@ -2,6 +2,7 @@
 
 pub(crate) mod list;
 pub(crate) mod orders;
+pub(crate) mod pieces;
 mod settings;
 pub(crate) mod stream;
 mod watched;
@@ -49,6 +50,7 @@ pub const ROUTES: &[(&str, &str, Option<Scope>)] = &[
     ("GET", "/api/v1/torrents/{id}/files", Some(Scope::Read)),
     ("GET", "/api/v1/torrents/{id}/files/{index}", Some(Scope::Read)),
     ("GET", "/api/v1/torrents/{id}/peers", Some(Scope::Read)),
+    ("GET", "/api/v1/torrents/{id}/pieces", Some(Scope::Read)),
     ("GET", "/api/v1/torrents/{id}/why", Some(Scope::Read)),
     ("POST", "/api/v1/torrents/{id}/pause", Some(Scope::Manage)),
     ("POST", "/api/v1/torrents/{id}/resume", Some(Scope::Manage)),
@@ -99,6 +101,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/v1/torrents/{id}/files", get(list::files))
         .route("/api/v1/torrents/{id}/files/{index}", get(stream::file))
         .route("/api/v1/torrents/{id}/peers", get(stream::peers))
+        .route("/api/v1/torrents/{id}/pieces", get(pieces::pieces))
         .route("/api/v1/torrents/{id}/why", get(why::why))
         .route("/api/v1/torrents/{id}/pause", post(orders::pause))
         .route("/api/v1/torrents/{id}/resume", post(orders::resume))
@@ -133,7 +136,7 @@ pub(crate) fn needs(method: &Method, path: &str) -> Result<Option<Scope>, Refusa
     info(title = "rawtorrent", license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")),
     paths(
         health, ready, about, openapi, metrics::metrics, events::events, trace::trace, list::torrents, list::torrent, list::files,
-        stream::file, stream::peers, stream::trackers, why::why, orders::add, orders::remove, orders::pause, orders::resume,
+        stream::file, stream::peers, stream::trackers, pieces::pieces, why::why, orders::add, orders::remove, orders::pause, orders::resume,
         orders::recheck, orders::move_to, orders::queue, orders::edit_trackers, watched::watched, watched::watch, watched::unwatch, orders::reannounce, settings::of_torrent, settings::set_torrent, settings::of_all,
         settings::set_all
     ),

@@ -68,7 +68,7 @@ pub use kept::{
 };
 pub use magnet::{AddMagnet, Fetch, FetchStats, Fetched};
 pub use metainfo::{self, Magnet, Metainfo};
-pub use reading::{PeerStats, Reader};
+pub use reading::{PeerStats, PieceMap, Reader};
 pub use session::Engine;
 pub use settings::{DhtSettings, Settings};
 pub use stats::{Finished, TorrentState, TorrentStats, TrackerState, TrackerStats};

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::time::Duration;
 use storage::TorrentDisk;
 use tokio::sync::{mpsc, oneshot, watch};
-use types::{Lengths, PieceIndex, Time};
+use types::{Bitfield, Lengths, PieceIndex, Time};
 
 /// Bytes from where is read to the end of what is fetched before all else.
 const READ_AHEAD: u32 = 8 << 20;
@@ -32,6 +32,8 @@ pub struct Reader {
 /// A connection with a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerStats {
+    /// The number of the connection, which no other one of the torrent gets; events have it too.
+    pub number: u64,
     /// The far end.
     pub addr: SocketAddr,
     /// Whether we dialed.
@@ -46,6 +48,12 @@ pub struct PeerStats {
     pub peer_choking: bool,
     /// We have something that it wants.
     pub peer_interested: bool,
+    /// It let our requests wait for too long.
+    pub snubbed: bool,
+    /// Our requests that it has not answered.
+    pub requests: usize,
+    /// How many requests it may have at once now.
+    pub window: usize,
     /// How many pieces it has.
     pub pieces: u32,
     /// Payload bytes per second from it, of late.
@@ -56,6 +64,17 @@ pub struct PeerStats {
     pub downloaded: u64,
     /// Payload bytes to it.
     pub uploaded: u64,
+}
+
+/// Which pieces there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PieceMap {
+    /// Bytes of a piece; the last one may have fewer.
+    pub length: u32,
+    /// Those that are verified.
+    pub have: Bitfield,
+    /// The numbers of those that are begun and not verified.
+    pub begun: Vec<u32>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -89,6 +108,14 @@ impl Torrent {
     /// [`TorrentError::Stopped`] if it is not running.
     pub async fn trackers(&self) -> Result<Vec<TrackerStats>, TorrentError> {
         self.ask(Request::Trackers).await
+    }
+
+    /// Which pieces there are now.
+    ///
+    /// # Errors
+    /// [`TorrentError::Stopped`] if it is not running.
+    pub async fn pieces(&self) -> Result<PieceMap, TorrentError> {
+        self.ask(Request::Pieces).await
     }
 
     async fn ask<T>(&self, what: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, TorrentError> {

@@ -1,7 +1,7 @@
 //! A handle on one torrent.
 
 use crate::stats::Finished;
-use crate::{AddTorrent, PeerStats, Priority, SeedGoal, TorrentError, TorrentStats, TrackerStats};
+use crate::{AddTorrent, PeerStats, PieceMap, Priority, SeedGoal, TorrentError, TorrentStats, TrackerStats};
 use std::net::SocketAddr;
 use std::ops::Range;
 use storage::TorrentDisk;
@@ -61,6 +61,8 @@ pub(crate) enum Request {
     Peers(oneshot::Sender<Vec<PeerStats>>),
     /// Its trackers.
     Trackers(oneshot::Sender<Vec<TrackerStats>>),
+    /// Its pieces.
+    Pieces(oneshot::Sender<PieceMap>),
     /// What is observed of it.
     Facts(oneshot::Sender<Facts>),
     /// Some pieces are wanted first, and others are not any more.

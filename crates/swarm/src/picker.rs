@@ -211,6 +211,11 @@ impl Picker {
         self.begun.len()
     }
 
+    /// Which they are.
+    pub(crate) fn begun_pieces(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        self.begun.keys().copied()
+    }
+
     /// What becomes of what is missing.
     pub(crate) fn supply(&self) -> Supply {
         let count = |pieces: usize| u32::try_from(pieces).unwrap_or(u32::MAX);

@@ -42,7 +42,7 @@ use core::net::{IpAddr, SocketAddr};
 use fastrand::Rng;
 use metadata::{Metadata, Unknown};
 use turns::Line;
-use types::{Bitfield, Lengths, PeerId, Time};
+use types::{Bitfield, Lengths, PeerId, PieceIndex, Time};
 use wire::{Message, Reserved, ext};
 
 /// The brain of one torrent. See the [crate's page](crate) for how it is driven.
@@ -275,6 +275,11 @@ impl Swarm {
     /// Every connection, in the order of their keys, as of `now`.
     pub fn peers(&self, now: Time) -> impl Iterator<Item = PeerView<'_>> {
         self.peers.iter().map(move |(&key, peer)| peer.view(key, self.trust.on_parole(peer.suspect), now))
+    }
+
+    /// The pieces that are begun and not verified.
+    pub fn begun(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        self.picker.begun_pieces()
     }
 
     /// What becomes of what is missing. Looks at every piece.

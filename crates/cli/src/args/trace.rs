@@ -41,3 +41,10 @@ impl Trace {
         }
     }
 }
+
+/// Watch the daemon's torrents on a screen: peers, pieces, requests and messages of one of them
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}

@@ -138,6 +138,7 @@ pub(crate) async fn peers(
     let peers =
         timeout(BUSY_WAIT, torrent.peers()).await.map_err(|_| Refusal::busy())?.map_err(not_running)?;
     let told = peers.into_iter().map(|peer| Peer {
+        number: peer.number,
         addr: peer.addr.to_string(),
         outgoing: peer.outgoing,
         client: peer.client,
@@ -145,6 +146,9 @@ pub(crate) async fn peers(
         am_interested: peer.am_interested,
         peer_choking: peer.peer_choking,
         peer_interested: peer.peer_interested,
+        snubbed: peer.snubbed,
+        requests: peer.requests,
+        window: peer.window,
         pieces: peer.pieces,
         rate_down: peer.rate_down,
         rate_up: peer.rate_up,
@@ -189,7 +193,7 @@ pub(crate) async fn trackers(
     Ok(json(&told.collect::<Vec<_>>()))
 }
 
-async fn running(state: &State, info_hash: InfoHash) -> Result<Torrent, Refusal> {
+pub(crate) async fn running(state: &State, info_hash: InfoHash) -> Result<Torrent, Refusal> {
     let found = timeout(BUSY_WAIT, state.session.torrent(info_hash)).await.map_err(|_| Refusal::busy())??;
     found.ok_or_else(|| not_running(TorrentError::Stopped))
 }

@@ -1,7 +1,7 @@
 //! What the owner asks of a torrent that runs.
 
 use super::{End, Running};
-use crate::reading::{PeerStats, deadlines};
+use crate::reading::{PeerStats, PieceMap, deadlines};
 use crate::torrent::Request;
 use crate::why::doing;
 use swarm::Input;
@@ -15,6 +15,7 @@ impl Running {
             Request::Read(reply) => drop(reply.send((self.driver.disk.clone(), self.driver.lengths))),
             Request::Peers(reply) => drop(reply.send(self.peers())),
             Request::Trackers(reply) => drop(reply.send(self.company.announcer.trackers(self.now()))),
+            Request::Pieces(reply) => drop(reply.send(self.pieces())),
             Request::Facts(reply) => drop(reply.send(self.facts())),
             Request::Hurry { before, wanted } => {
                 let now = self.now();
@@ -28,6 +29,15 @@ impl Running {
         None
     }
 
+    fn pieces(&self) -> PieceMap {
+        let swarm = &self.company.swarm;
+        PieceMap {
+            length: self.driver.lengths.piece_length(),
+            have: swarm.have().clone(),
+            begun: swarm.begun().map(types::PieceIndex::get).collect(),
+        }
+    }
+
     fn facts(&self) -> Facts {
         let doing = doing(Some(self.state()));
         let age = self.now() - self.driver.added;
@@ -37,6 +47,7 @@ impl Running {
     fn peers(&self) -> Vec<PeerStats> {
         let peers = self.company.swarm.peers(self.now());
         let told = peers.map(|peer| PeerStats {
+            number: peer.peer.0,
             addr: peer.addr,
             outgoing: peer.outgoing,
             client: peer.client.map(str::to_owned),
@@ -44,6 +55,9 @@ impl Running {
             am_interested: peer.am_interested,
             peer_choking: peer.peer_choking,
             peer_interested: peer.peer_interested,
+            snubbed: peer.snubbed,
+            requests: peer.requests_out,
+            window: peer.window,
             pieces: peer.pieces,
             rate_down: peer.rate_down,
             rate_up: peer.rate_up,
