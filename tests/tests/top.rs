@@ -72,14 +72,14 @@ fn a_download_is_watched_on_a_screen() {
     terminal.until(&["no torrents yet", "q end"]);
     let id = hex(&home.info_hash);
     assert_eq!(daemon.add(&home.torrent, "").status, 201);
-    terminal.until(&["1 torrents", "film", "downloading", "Down "]);
+    terminal.until(&["1 torrent ", "film", "downloading", "Down "]);
 
     terminal.keys(&["Enter"]);
     let addr = seed.addr.to_string();
     terminal.until(&[
         "Pieces ",
         "under way",
-        "1 peers",
+        "1 peer",
         &addr,
         "Messages",
         "peer 0",

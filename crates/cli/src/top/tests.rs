@@ -117,7 +117,7 @@ fn of_one_torrent_peers_pieces_requests_and_messages_are_there() {
         "film",
         "Pieces 3 of 6, 1 under way",
         "█·█ █",
-        "1 peers",
+        "1 peer",
         "192.0.2.7:6881",
         "DuSI",
         "12/30",

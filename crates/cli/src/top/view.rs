@@ -1,7 +1,7 @@
 //! What is known, drawn.
 
 use super::state::{Open, Rates, Slot, State};
-use crate::text::printable;
+use crate::text::{counted, printable};
 use crate::units::{Rate, Size, percent};
 use api::{Peer, Pieces, Torrent};
 use engine::events::Direction;
@@ -49,9 +49,9 @@ fn title(state: &State) -> Line<'static> {
             Rate(torrent.rate_up)
         ),
         None => format!(
-            "rawtorrent at {}  {} torrents  down {}  up {}",
+            "rawtorrent at {}  {}  down {}  up {}",
             printable(&state.host),
-            state.torrents.len(),
+            counted(state.torrents.len() as u64, "torrent"),
             Rate(down),
             Rate(up)
         ),
@@ -195,7 +195,7 @@ fn draw_peers(peers: &[Peer], frame: &mut Frame<'_>, area: Rect) {
         Constraint::Min(10),
     ];
     let head = Row::new(["#", "Address", "Flags", "Down", "Up", "Requests", "Pieces", "Client"]).style(HEAD);
-    let table = Table::new(rows, widths).header(head).block(framed(format!("{} peers", peers.len())));
+    let table = Table::new(rows, widths).header(head).block(framed(counted(peers.len() as u64, "peer")));
     frame.render_widget(table, area);
 }
 
