@@ -9,7 +9,7 @@ use crate::trace::{Manner, Printer};
 use crate::units::Size;
 use record::Teller;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
         let message = format!("{}: {error}", printable(&args.file.to_string_lossy()));
         Failure::new("recording", message)
     };
+    if let Some(path) = &args.redact {
+        return write_redacted(&record::redact(&recording).map_err(failed)?, path, console);
+    }
     let replay = record::Replay::new(&recording).map_err(failed)?;
     let Shown { explain, addresses, ref pcap } = args.shown;
     let manner = Manner { json: args.json, explain, addresses, pcap: pcap.clone(), many: false };
@@ -45,6 +48,25 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
     console.note(format_args!("{inputs}, {outputs}: the same ones as when it was recorded"));
     if !replayed.whole && args.until.is_none() {
         console.note("the recording was cut off here");
+    }
+    Ok(Exit::Done)
+}
+
+/// `--redact`: a recording that names nobody.
+fn write_redacted(redacted: &record::Redacted, path: &Path, console: &Console) -> Result<Exit, Failure> {
+    let shown = printable(&path.to_string_lossy()).into_owned();
+    let written = File::create_new(path).and_then(|mut file| {
+        file.write_all(&redacted.recording)?;
+        file.sync_all()
+    });
+    written.or_fail(kind::OUTPUT, &shown)?;
+    let addresses = counted(redacted.addresses as u64, "address").replace("addresss", "addresses");
+    console.note(format_args!("{shown}: {addresses} replaced"));
+    if let Some(at) = redacted.differs {
+        let at = at.as_secs_f64();
+        console.note(format_args!(
+            "from {at:.3} s on, other addresses lead to other decisions; it replays all the same"
+        ));
     }
     Ok(Exit::Done)
 }

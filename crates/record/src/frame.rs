@@ -64,14 +64,14 @@ pub(crate) enum Name {
 /// [`Config`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings {
-    peer_id: [u8; 20],
-    info_hash: [u8; 20],
+    pub(crate) peer_id: [u8; 20],
+    pub(crate) info_hash: [u8; 20],
     client: String,
     listen_ports: [u16; 2],
     dht_ports: [u16; 2],
     max_half_open: u32,
     limits: Allowed,
-    external: Vec<IpAddr>,
+    pub(crate) external: Vec<IpAddr>,
     reqq: u32,
     max_requests: u32,
     metadata_size: Option<u32>,
@@ -444,7 +444,7 @@ impl<'a> Told<'a> {
 }
 
 /// The message that `bytes` are, all of them.
-fn message(bytes: &[u8], pieces: u32) -> Option<Message<'_>> {
+pub(crate) fn message(bytes: &[u8], pieces: u32) -> Option<Message<'_>> {
     let mut limits = wire::Limits::for_pieces(pieces);
     // Bit fields of unknown torrents are of any length.
     limits.bitfield = wire::Limits::unknown_pieces().bitfield;

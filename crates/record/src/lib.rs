@@ -43,9 +43,11 @@ mod digest;
 mod frame;
 pub mod limits;
 mod recorder;
+mod redact;
 mod replay;
 mod tell;
 
 pub use recorder::{MAGIC, Recorder};
+pub use redact::{Redacted, redact};
 pub use replay::{Error, Replay, Replayed, Step, Torrent};
 pub use tell::Teller;

@@ -32,10 +32,15 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder that notes down first who made the recording, as `rawtorrent 0.1.0`.
     pub fn new(by: &str) -> Recorder {
-        let (records, last, taken) = (Vec::new(), Time::ZERO, Outputs::default());
-        let mut recorder = Recorder { head: MAGIC.into(), records, last, taken };
+        let mut recorder = Recorder::empty();
         recorder.put(&Frame::By(String::from(by)));
         recorder
+    }
+
+    /// One that has noted nothing down.
+    pub(crate) fn empty() -> Recorder {
+        let (records, last, taken) = (Vec::new(), Time::ZERO, Outputs::default());
+        Recorder { head: MAGIC.into(), records, last, taken }
     }
 
     /// A swarm begins: what [`Swarm::new`](swarm::Swarm::new) is given.
@@ -119,7 +124,7 @@ impl Recorder {
     }
 
     /// Before the next input: which outputs came before it.
-    fn note_outputs(&mut self) {
+    pub(crate) fn note_outputs(&mut self) {
         let Outputs { count, digest } = self.taken;
         if count > 0 {
             self.put(&Frame::Did { count, digest });
@@ -127,7 +132,7 @@ impl Recorder {
         }
     }
 
-    fn put(&mut self, frame: &Frame<'_>) {
+    pub(crate) fn put(&mut self, frame: &Frame<'_>) {
         let records = core::mem::take(&mut self.records);
         self.records = postcard::to_extend(frame, records).expect("memory is all it takes");
     }

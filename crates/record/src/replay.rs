@@ -25,6 +25,14 @@ pub enum Error {
     /// A record says what no swarm can be told.
     #[error("the recording says something impossible at byte {0}")]
     Impossible(usize),
+    /// What a magnet link names cannot be redacted: the names of its files are in it.
+    #[error(
+        "it is of a magnet link: the metadata, and so the names of files, is in it and cannot be replaced"
+    )]
+    Link,
+    /// There are not so many other networks.
+    #[error("it has more networks than there are other ones for")]
+    TooMany,
     /// The swarm does not do what it did when it was recorded.
     #[error("what the swarm does is not what it did when it was recorded, from {at:?} on ({recorded})")]
     Differs {
@@ -128,25 +136,40 @@ impl<'a> Replay<'a> {
     /// # Errors
     /// All but those of [`new`](Self::new); every step before was heard.
     pub fn run(mut self, mut hear: impl FnMut(Time, Step<'_>) -> bool) -> Result<Replayed, Error> {
-        let mut at = MAGIC.len();
-        while at < self.bytes.len() {
-            let Some(records) = chunk(&self.bytes[at..]).ok_or(Error::Damaged(at))? else { break };
-            at += CHUNK_HEADER;
-            let mut rest = records;
-            while !rest.is_empty() {
-                let here = at + records.len() - rest.len();
-                let (frame, left) = postcard::take_from_bytes(rest).map_err(|_| Error::Damaged(here))?;
-                rest = left;
-                match self.play(frame, &mut hear) {
-                    Ok(true) => {}
-                    Ok(false) => return Ok(self.replayed),
-                    Err(Fault::Impossible) => return Err(Error::Impossible(here)),
-                    Err(Fault::Differs) => return Err(Error::Differs { at: self.now, recorded: self.by }),
-                }
-            }
-            at += records.len();
-        }
+        let bytes = self.bytes;
+        each_frame(bytes, |here, frame| self.play_at(here, frame, &mut hear))?;
         Ok(self.replayed)
+    }
+
+    /// Goes on with one record, wherever it comes from.
+    pub(crate) fn play_on(
+        &mut self,
+        frame: Frame<'_>,
+        hear: &mut impl FnMut(Time, Step<'_>) -> bool,
+    ) -> Result<bool, Error> {
+        self.play_at(0, frame, hear)
+    }
+
+    fn play_at(
+        &mut self,
+        here: usize,
+        frame: Frame<'_>,
+        hear: &mut impl FnMut(Time, Step<'_>) -> bool,
+    ) -> Result<bool, Error> {
+        self.play(frame, hear).map_err(|fault| match fault {
+            Fault::Impossible => Error::Impossible(here),
+            Fault::Differs => Error::Differs { at: self.now, recorded: self.by.clone() },
+        })
+    }
+
+    /// What time it is there.
+    pub(crate) fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The next output of the swarm, whatever was recorded.
+    pub(crate) fn take(&mut self) -> Option<Output> {
+        self.swarm.as_mut()?.swarm.poll_output()
     }
 
     fn play(&mut self, frame: Frame<'_>, hear: &mut impl FnMut(Time, Step<'_>) -> bool) -> Flow {
@@ -239,6 +262,29 @@ impl<'a> Replay<'a> {
         }
         if self.taken.digest == digest { Ok(true) } else { Err(Fault::Differs) }
     }
+}
+
+/// Hands out every record and where it begins, until `each` says `false`.
+pub(crate) fn each_frame(
+    bytes: &[u8],
+    mut each: impl FnMut(usize, Frame<'_>) -> Result<bool, Error>,
+) -> Result<(), Error> {
+    let mut at = MAGIC.len();
+    while at < bytes.len() {
+        let Some(records) = chunk(&bytes[at..]).ok_or(Error::Damaged(at))? else { break };
+        at += CHUNK_HEADER;
+        let mut rest = records;
+        while !rest.is_empty() {
+            let here = at + records.len() - rest.len();
+            let (frame, left) = postcard::take_from_bytes(rest).map_err(|_| Error::Damaged(here))?;
+            rest = left;
+            if !each(here, frame)? {
+                return Ok(());
+            }
+        }
+        at += records.len();
+    }
+    Ok(())
 }
 
 /// The records of the chunk at the start of `bytes`: `None` if that was cut off, the outer one if it is damaged.
