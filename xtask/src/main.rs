@@ -8,6 +8,7 @@ mod fuzz;
 mod hostile;
 mod lab;
 mod needs;
+mod overhead;
 mod run;
 mod sim;
 mod suite;
@@ -36,6 +37,7 @@ usage: cargo xtask COMMAND
   bench [ROW...]        beside other people's clients: leech seed seed4 recheck create growth first-block magnet web-seed; --runs N, --full for all
                         of them and docs/bench, --rqbit to install that one too (minutes, wants an idle machine)
   bench daemon          the API of a daemon with 10,000 torrents, one of whose disks hangs, by its bars (two minutes)
+  overhead              instructions of a download's brain without events, with nobody listening, and with somebody (valgrind)
   lab [FILE...]         real swarms over emulated lines beside simulated ones (minutes, wants an idle machine)
 
 options of test and ci:
@@ -69,6 +71,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
         "test" => suite::run(&root, &Options::parse(rest, Step::TEST)?),
         "ci" => suite::run(&root, &Options::parse(rest, Step::ALL)?),
         "bench" => bench::run(&root, rest),
+        "overhead" if rest.is_empty() => overhead::run(&root),
         "lab" => lab::run(&root, rest),
         "fuzz" => fuzz::command(&root, rest),
         "sim" if rest.is_empty() || rest == ["--full"] => {

@@ -310,6 +310,9 @@ impl Deref for Brain {
 }
 
 #[cfg(test)]
+mod overhead;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
