@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -106,6 +106,28 @@ fn what_is_traced_is_what_wireshark_reads() {
             assert_eq!(speech, &read[ports], "between {ports:?}");
         }
     }
+
+    // Redacted, the recording has other names in it and replays all the same.
+    let redacted = home.path().join("redacted.rec");
+    let done = run(home.command().arg("replay").arg(&recording).arg("--redact").arg(&redacted));
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    let replay = |file: &Path| {
+        let replayed = run(home.command().args(["replay", "--json"]).arg(file));
+        assert_eq!(replayed.code(), Some(0), "{}", replayed.stderr);
+        let lines: Vec<Value> =
+            replayed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let names =
+            |field: &str| lines.iter().filter_map(|line| line[field].as_str().map(str::to_owned)).collect();
+        let (ids, hashes): (BTreeSet<String>, BTreeSet<String>) = (names("peer_id"), names("torrent"));
+        (lines.len(), ids, hashes)
+    };
+    let (before, after) = (replay(&recording), replay(&redacted));
+    assert!(before.1.is_disjoint(&after.1) && before.2.is_disjoint(&after.2), "{before:?} {after:?}");
+    assert_eq!((before.0, before.1.len()), (after.0, after.1.len()));
+    assert_fails(
+        &run(home.command().arg("replay").arg(&recording).arg("--redact").arg(&redacted)),
+        &["exists"],
+    );
 
     // Masked, a trace names nobody, and says what a message is for once.
     let masked = run(home
