@@ -15,6 +15,8 @@ mod events;
 mod file_server;
 mod guard;
 mod metrics;
+#[doc(hidden)]
+pub mod reading;
 pub mod routes;
 mod serve;
 mod tokens;

@@ -50,9 +50,16 @@ const RECORDS: &str = "\0\0\u{1}a\u{1}\u{1}01234567890123456789aaaaaaaaaaaaaaaaa
     \u{4}\u{1}\0\u{1}\0\u{a}\0\0\u{1}\u{1}\u{1}bbbbbbbbbbbbbbbbbbbb\0\0\0\0\0\u{10}\0\u{4}\
     \u{4}\u{1}\u{2}\u{1}\u{5}\0\0\0\u{1}\u{e}\u{4}\u{1}\u{2}\u{1}\u{5}\0\0\0\u{1}\u{1}\u{4}\u{1}\u{3}\u{1}\u{1}\0\u{a}\u{5}\u{1}";
 
+const REQUEST: &str = "since=7&limit=5&state=paused\nhost: localhost:6880\norigin: http://localhost:6880\nrange: bytes=0-9\n\
+    \0{\"max_down\":1000,\"seed_ratio\":null,\"tags\":[\"a\"],\"priorities\":[\"skip\"]}";
+const NAMED: &str = "dir=/data\nhost: [::1]\nsec-fetch-site: none\n\0{\"source\":\"magnet:?xt=urn:btih:0123456789012345678901234567890123456789\"}";
+const CONFIG: &str = "# a comment\nmax_down = '10M'\nmax_up = 7\nno_dht = true\nroot = ['/a', '/b']\n";
+
 const SOURCES: &[(&str, &[Source])] = &[
+    ("api_request", &[Own(&[REQUEST, NAMED])]),
     ("bencode_decode", &[Vectors("bencode"), Torrents, Own(&[TORRENT, "d1:ai-1e1:bl1:c0:ee"])]),
     ("compact_peers", &[Own(&["axje.uidhtnm", "0123456789abcdef\u{1a}\u{1}"])]),
+    ("config", &[Own(&[CONFIG, "[root]\n", "api = \"127.0.0.1:1\""])]),
     ("dht_bloom", &[Vectors("bep33_bloom")]),
     ("dht_items", &[Vectors("bep44_46_dht_items"), Vectors("ed25519")]),
     ("dht_saved", &[Own(&[SAVED])]),

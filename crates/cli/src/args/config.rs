@@ -3,6 +3,8 @@
 //! There is no second list of settings: a key is an option's name with `_` for `-`, and its value becomes the option's default.
 //! So each is checked, and refused, exactly as on the command line.
 
+mod file;
+
 use super::CommandLine;
 use clap::builder::OsStr;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
@@ -11,15 +13,14 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use toml::Value;
+
+pub(crate) use file::Config;
 
 /// The most bytes of a configuration that are read. A longer one is refused.
 const MAX_CONFIG: u64 = 256 * 1024;
 /// What makes no sense in a file: where the file is, and what is printed.
 const NOT_HERE: [&str; 5] = ["config", "print_config", "json", "help", "version"];
 
-/// Keys and values, as the command line would have them.
-pub(crate) type Config = BTreeMap<String, Vec<String>>;
 /// What each option is in the end, wherever that was said.
 pub(crate) type Said = BTreeMap<String, Vec<OsString>>;
 
@@ -69,42 +70,8 @@ fn read_bounded(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// # Errors
-/// It is no TOML, or has keys or values that mean nothing.
 fn parse(text: &str) -> Result<Config, String> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        let before = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = 1 + text.as_bytes()[..before].iter().filter(|&&byte| byte == b'\n').count();
-        format!("line {line}: {}", error.message().lines().next().unwrap_or_default())
-    })?;
-    let known: Vec<String> = options().iter().map(key).collect();
-    table
-        .into_iter()
-        .map(|(name, value)| {
-            if !known.contains(&name) {
-                return Err(format!(
-                    "there is no setting '{name}'; 'rawtorrent daemon --print-config' lists them"
-                ));
-            }
-            let values = match value {
-                Value::Array(values) => {
-                    values.iter().map(|value| plain(&name, value)).collect::<Result<_, _>>()?
-                }
-                value => vec![plain(&name, &value)?],
-            };
-            Ok((name, values))
-        })
-        .collect()
-}
-
-fn plain(name: &str, value: &Value) -> Result<String, String> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Integer(number) => Ok(number.to_string()),
-        Value::Float(number) => Ok(number.to_string()),
-        Value::Boolean(switch) => Ok(switch.to_string()),
-        _ => Err(format!("'{name}' must be a text, a number, true or false, or a list of them")),
-    }
+    file::parse(text, &options().iter().map(key).collect::<Vec<_>>())
 }
 
 /// A configuration that says nothing yet: every setting, what it is for, and what it is called elsewhere.
@@ -184,6 +151,7 @@ mod tests {
         for (text, part) in [
             ("max_dwn = 1", "there is no setting 'max_dwn'"),
             ("json = true", "there is no setting 'json'"),
+            ("\"a\\nb\" = 1", "there is no setting 'a\\nb'"),
             ("max_down = 'fast'", "'fast' is not a size"),
             ("max_peers = 0", "0 is not in 1..=65535"),
             ("no_lsd = 'perhaps'", "yes or no"),

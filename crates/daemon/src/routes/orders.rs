@@ -97,7 +97,7 @@ pub(crate) async fn add(
 }
 
 /// What a body names.
-fn named(body: &[u8]) -> Result<Given, Refusal> {
+pub(crate) fn named(body: &[u8]) -> Result<Given, Refusal> {
     let Source { source } = from_json(body)?;
     let scheme = source.split(':').next().unwrap_or_default().to_ascii_lowercase();
     match scheme.as_str() {

@@ -224,7 +224,7 @@ fn read(
 }
 
 /// `None`: to be passed over, as RFC 9110 has it for what is no range of bytes, or several. An error: nothing is there.
-fn parse_range(text: &str, length: u64) -> Option<Result<Range<u64>, ()>> {
+pub(crate) fn parse_range(text: &str, length: u64) -> Option<Result<Range<u64>, ()>> {
     let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
     let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
         true => Some(text.parse().unwrap_or(u64::MAX)),
