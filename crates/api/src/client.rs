@@ -36,7 +36,9 @@ pub enum ClientError {
     #[error("'{0}' is no address of a daemon; write http://HOST:PORT, https://HOST, or unix:PATH")]
     Host(String),
     /// Nobody answered, or not to the end.
-    #[error("cannot reach the daemon at {host}: {reason}")]
+    #[error(
+        "cannot reach the daemon at {host}: {reason}; start one with 'rawtorrent daemon', or name another with --host"
+    )]
     Unreachable {
         /// Where.
         host: String,
