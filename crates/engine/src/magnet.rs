@@ -99,7 +99,7 @@ pub struct FetchStats {
     pub known_peers: usize,
 }
 
-/// A handle on a search for metadata. When it is dropped, the search ends.
+/// A handle on a search for metadata. When it is dropped, the search ends: peers are hung up on, trackers told.
 #[derive(Debug)]
 pub struct Fetch {
     pub(crate) info_hash: InfoHash,
@@ -127,12 +127,6 @@ impl Fetch {
     pub async fn wait(&mut self) -> Result<Fetched, TorrentError> {
         (&mut self.found).await.unwrap_or(Err(TorrentError::Stopped))
     }
-
-    /// Ends the search: peers are hung up on, trackers told.
-    pub fn stop(&self) {
-        // Full: it has been asked already. Closed: it has ended already.
-        let _ = self.requests.try_send(Request::Stop);
-    }
 }
 
 /// Metadata that was found. To be added soon: until then, nobody listens to the peers that were met. If it is dropped, they
@@ -150,8 +144,8 @@ impl Fetched {
         &self.metainfo
     }
 
-    /// The torrent file: the metadata, and the link's trackers and web seeds. That of a v2 torrent (BEP 52) is without its
-    /// piece layers, which metadata does not hold: see [`lacks_piece_layers`](Self::lacks_piece_layers).
+    /// The torrent file: the metadata, and the link's trackers, DHT nodes and web seeds. That of a v2 torrent (BEP 52) is
+    /// without its piece layers, which metadata does not hold: see [`lacks_piece_layers`](Self::lacks_piece_layers).
     pub fn torrent_file(&self) -> Vec<u8> {
         self.add.magnet.torrent_file(self.metainfo.info_bytes())
     }

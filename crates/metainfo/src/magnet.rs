@@ -120,8 +120,8 @@ impl Magnet {
             && self.info_hash.v2().is_none_or(|v2| hash::sha256(info) == v2.0)
     }
 
-    /// The torrent file that an info dictionary and the link's trackers and web seeds make. The dictionary is copied as it
-    /// is: what is none makes a file that [`Metainfo::parse`] refuses.
+    /// The torrent file that an info dictionary and the link's trackers, DHT nodes and web seeds make. The dictionary is
+    /// copied as it is: what is none makes a file that [`Metainfo::parse`] refuses.
     pub fn torrent_file(&self, info: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(info.len() + 1024);
         out.push(b'd');
@@ -135,6 +135,20 @@ impl Magnet {
             put(&mut out, "13:announce-list", &tiers);
         }
         put(&mut out, "4:info", info);
+        if !self.dht_nodes.is_empty() {
+            let nodes = bencode::encode_list(|nodes| {
+                for HostPort { host, port } in &self.dht_nodes {
+                    nodes.list(|node| {
+                        match host {
+                            Host::Name(name) => node.bytes(name),
+                            Host::Ip(ip) => node.bytes(format!("{ip}")),
+                        }
+                        node.int(*port);
+                    });
+                }
+            });
+            put(&mut out, "5:nodes", &nodes);
+        }
         if !self.web_seeds.is_empty() {
             let urls = bencode::encode_list(|urls| self.web_seeds.iter().for_each(|url| urls.bytes(url)));
             put(&mut out, "8:url-list", &urls);

@@ -4,6 +4,7 @@ use crate::Metainfo;
 use metainfo::WebSeedPaths;
 use net::conn::CloseReason;
 use net::web_seed::{Content, Outlook, Part, WebSeedError, name};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,9 @@ use types::{Bitfield, Lengths, PieceIndex, Time};
 
 /// How many web seeds are asked at once; further ones take the place of those that are given up.
 const MAX_WEB_SEEDS: usize = 16;
+/// How many of them may be asked at once at one host, whatever the port: whoever made the torrent may have named a victim
+/// a hundred times.
+const MAX_OF_HOST: usize = 4;
 /// How many files a web seed may lack; one that lacks more is given up.
 const MAX_MISSING_FILES: usize = 32;
 /// The first wait after a failure; each further one doubles it.
@@ -29,6 +33,8 @@ pub(super) struct WebSeeds {
 
 struct WebSeed {
     url: String,
+    /// Scheme, host and port.
+    name: String,
     state: State,
     /// In a row.
     failures: u32,
@@ -72,6 +78,7 @@ impl WebSeeds {
         let urls = metainfo.web_seeds();
         let new = |url: &String| WebSeed {
             url: url.clone(),
+            name: name(url),
             state: State::Due(now),
             failures: 0,
             missing: Vec::new(),
@@ -83,31 +90,37 @@ impl WebSeeds {
 
     /// When [`poll`](Self::poll) is to be asked again.
     pub(super) fn deadline(&self) -> Option<Time> {
-        let due = self.seeds.iter().filter_map(|seed| match seed.state {
+        let due = self.with_room().filter_map(|(_, seed)| match seed.state {
             State::Due(at) => Some(at),
             _ => None,
         });
-        due.min().filter(|_| self.has_room())
+        due.min()
     }
 
     /// The next one that is due, and its URL: where it is is to be found out.
     pub(super) fn poll(&mut self, now: Time) -> Option<(usize, String)> {
-        let has_room = self.has_room();
         let is_due = |seed: &WebSeed| matches!(seed.state, State::Due(at) if at <= now);
-        let index = self.seeds.iter().position(is_due).filter(|_| has_room)?;
+        let (index, _) = self.with_room().find(|(_, seed)| is_due(seed))?;
         let seed = &mut self.seeds[index];
         seed.state = State::Sought;
         Some((index, seed.url.clone()))
     }
 
-    fn has_room(&self) -> bool {
-        let used = self.seeds.iter().filter(|seed| matches!(seed.state, State::Sought | State::Open(_)));
-        used.count() < MAX_WEB_SEEDS
+    /// Those that may be asked beside the ones that are.
+    fn with_room(&self) -> impl Iterator<Item = (usize, &WebSeed)> {
+        let is_asked = |seed: &&WebSeed| matches!(seed.state, State::Sought | State::Open(_));
+        let mut asked = BTreeMap::<&str, usize>::new();
+        self.seeds.iter().filter(is_asked).for_each(|seed| *asked.entry(host(&seed.name)).or_default() += 1);
+        let is_full = asked.values().sum::<usize>() >= MAX_WEB_SEEDS;
+        let has_room = move |seed: &WebSeed| {
+            !is_full && asked.get(host(&seed.name)).is_none_or(|&asked| asked < MAX_OF_HOST)
+        };
+        self.seeds.iter().enumerate().filter(move |(_, seed)| has_room(seed))
     }
 
     /// Scheme, host and port: what of its URL may be shown.
     pub(super) fn name(&self, index: usize) -> String {
-        self.seeds.get(index).map_or_else(String::new, |seed| name(&seed.url))
+        self.seeds.get(index).map_or_else(String::new, |seed| seed.name.clone())
     }
 
     /// Where a web seed has what.
@@ -211,7 +224,7 @@ impl WebSeeds {
     fn of_the_same_host(&mut self, index: usize) -> impl Iterator<Item = &mut WebSeed> {
         let name = self.name(index);
         let of = host(&name).to_owned();
-        self.seeds.iter_mut().filter(move |seed| host(&self::name(&seed.url)) == of)
+        self.seeds.iter_mut().filter(move |seed| host(&seed.name) == of)
     }
 }
 
@@ -286,7 +299,7 @@ mod tests {
             }
             now = seeds.deadline().unwrap();
         }
-        assert!(asked <= MAX_WEB_SEEDS, "{asked}");
+        assert!(asked <= MAX_OF_HOST * 2, "{asked}");
         assert!(other > 3, "{other}");
     }
 
@@ -384,12 +397,24 @@ mod tests {
 
     #[test]
     fn so_many_are_asked_at_once_and_others_take_their_place() {
-        let urls: Vec<String> = (0..MAX_WEB_SEEDS + 2).map(|n| format!("http://w/{n}")).collect();
+        let urls: Vec<String> = (0..MAX_WEB_SEEDS + 2).map(|n| format!("http://w{n}/")).collect();
         let mut seeds = web_seeds(1, &urls.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(std::iter::from_fn(|| seeds.poll(at(0))).count(), MAX_WEB_SEEDS);
         assert_eq!(seeds.deadline(), None);
         seeds.failed(at(0), 3, &WebSeedError::Http(HttpError::Circle)).unwrap();
         assert_eq!((seeds.deadline(), seeds.poll(at(0)).unwrap().0), (Some(at(0)), MAX_WEB_SEEDS));
         assert_eq!(seeds.poll(at(0)), None);
+    }
+
+    #[test]
+    fn one_host_is_asked_so_often_at_once_and_others_beside_it() {
+        let mut urls: Vec<String> = (0..=MAX_OF_HOST).map(|n| format!("http://w:{}/", 80 + n)).collect();
+        urls.push("http://other/".into());
+        let mut seeds = web_seeds(1, &urls.iter().map(String::as_str).collect::<Vec<_>>());
+        let asked: Vec<_> = std::iter::from_fn(|| seeds.poll(at(0))).map(|(index, _)| index).collect();
+        assert_eq!(asked, [0, 1, 2, 3, MAX_OF_HOST + 1]);
+        assert_eq!(seeds.deadline(), None);
+        seeds.failed(at(0), 2, &WebSeedError::Http(HttpError::Circle)).unwrap();
+        assert_eq!(seeds.poll(at(0)).unwrap().0, MAX_OF_HOST);
     }
 }
