@@ -347,6 +347,22 @@ mod tests {
     }
 
     #[test]
+    fn more_files_than_a_torrent_may_have_are_refused() {
+        let dir = folder(&[("x", b"x")]);
+        let found = WalkedFile { path: PathBuf::new(), elements: Vec::new(), length: 1, mtime_nanos: 0 };
+        let mut walk = Walk {
+            name: String::new(),
+            single_file: false,
+            files: vec![found; MAX_WALKED_FILES - 1],
+            skipped_links: Vec::new(),
+        };
+        let top = dir.path().join("t");
+        assert_eq!(walk_folder(&top, &mut walk), Ok(()));
+        assert_eq!(walk.files.len(), MAX_WALKED_FILES);
+        assert_eq!(walk_folder(&top, &mut walk), Err(Error::TooManyFiles(top)));
+    }
+
+    #[test]
     fn a_file_that_changes_is_noticed() {
         let dir = folder(&[("a", &[7; 100_000]), ("b", &[8; 100_000])]);
         let found = walk(&dir.path().join("t")).unwrap();

@@ -296,3 +296,20 @@ fn receive_until<T>(jobs: &Receiver<T>, deadline: Instant) -> Result<Option<T>, 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_so_many_runs_that_went_is_kept() {
+        let pool = DiskPool::new(PoolSettings::default()).unwrap();
+        let spare = || lock(&pool.shared.spare_runs).len();
+        for n in 1..=limits::SPARE_RUNS {
+            pool.shared.recycle(Bytes::from(vec![0; 9]));
+            assert_eq!(spare(), n);
+        }
+        pool.shared.recycle(Bytes::from(vec![0; 9]));
+        assert_eq!(spare(), limits::SPARE_RUNS);
+    }
+}

@@ -124,6 +124,23 @@ mod tests {
     }
 
     #[test]
+    fn so_many_threads_do_it_and_what_is_beyond_waits() {
+        let items: Vec<usize> = (0..2 * SYNC_THREADS * SYNCS_PER_THREAD).collect();
+        let (all, threads) = (Barrier::new(SYNC_THREADS), Mutex::new(Vec::new()));
+        let work = |_: &usize| {
+            all.wait();
+            let mut threads = lock(&threads);
+            let me = std::thread::current().id();
+            if !threads.contains(&me) {
+                threads.push(me);
+            }
+            Ok(())
+        };
+        side_by_side(&items, work).unwrap();
+        assert_eq!(lock(&threads).len(), SYNC_THREADS);
+    }
+
+    #[test]
     fn the_first_error_ends_it() {
         let work = |&item: &usize| if item == 3 { Err(Error::Closed) } else { Ok(()) };
         for count in [4, 10_000] {

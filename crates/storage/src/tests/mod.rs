@@ -4,6 +4,7 @@
 mod digests;
 mod faults;
 mod foreign;
+mod limits;
 mod lost;
 mod model;
 mod relocate;
