@@ -196,6 +196,8 @@ fn what_is_wanted_is_changed_and_stays() {
         daemon.done(&home, &["set", &id, "--priority", "0=skip", "--max-up", "2M", "--category", "none"]);
     assert!(shown.contains("1 skipped") && shown.contains("seed ratio   1.5"), "{shown}");
     assert_eq!(daemon.get(&format!("{TORRENTS}/{id}/files")).json()[0]["priority"], "skip");
+    daemon.done(&home, &["set", &id, "--goal-action", "pause", "--super-seed", "yes"]);
+    assert_eq!(daemon.json("PATCH", &path, &json!({"goal_action": "remove"})).json()["super_seed"], true);
     let told: Value = serde_json::from_str(&daemon.done(&home, &["set", &id, "--json"])).unwrap();
     assert_eq!(
         (&told["id"], &told["max_up"], &told["category"]),
@@ -215,7 +217,8 @@ fn what_is_wanted_is_changed_and_stays() {
         daemon.get(&path).json(),
         json!({
             "priorities": told["priorities"], "sequential": true, "max_down": null, "max_up": 2_000_000,
-            "seed_ratio": 1.5, "seed_seconds": null, "idle_seconds": 60, "category": null, "tags": ["a", "b"],
+            "seed_ratio": 1.5, "seed_seconds": null, "idle_seconds": 60, "goal_action": "remove", "super_seed": true,
+            "category": null, "tags": ["a", "b"],
         })
     );
     assert_eq!(daemon.get("/api/v1/settings").json()["max_active"], 3);
@@ -244,6 +247,8 @@ fn changes_that_make_no_sense_are_refused_whole() {
         (r#"{"dir": "/etc"}"#, 400, "bad_request"),
         (r#"{"max_up": 1, "max_up": 2}"#, 400, "bad_request"),
         (r#"{"priorities": ["urgent"]}"#, 400, "bad_request"),
+        (r#"{"goal_action": "explode"}"#, 400, "bad_request"),
+        (r#"{"goal_action": null, "super_seed": "perhaps"}"#, 400, "bad_request"),
         ("[]", 400, "bad_request"),
         ("", 400, "bad_request"),
         ("{", 400, "bad_request"),
@@ -289,11 +294,80 @@ fn what_set_is_told_wrongly_is_said_on_one_line() {
         (&["set", &id, "--max-up", "fast"], 2),
         (&["set", &id, "--seed-ratio", "-1"], 2),
         (&["set", "--max-active", "x"], 2),
+        (&["set", &id, "--part-suffix", "yes"], 1),
+        (&["set", "--super-seed", "yes"], 1),
+        (&["set", "--incomplete-dir", "/etc"], 1),
+        (&["set", "--hours", "22:00"], 2),
+        (&["set", "--hours", "day=22:00-06:00"], 2),
+        (&["set", "--save-path", "films"], 2),
+        (&["set", &id, "--goal-action", "explode"], 2),
     ] {
         let done = daemon.command(&home, args);
         assert_eq!(done.code(), Some(code), "{args:?}: {}", done.stderr);
         assert_eq!(done.stderr.lines().count(), 1, "{args:?}: {}", done.stderr);
     }
+    daemon.end();
+}
+
+#[test]
+fn folders_and_hours_of_all_are_told_to_a_daemon() {
+    let home = Home::new(Sample::MULTI);
+    let seed = home.fake_seed();
+    let daemon = Daemon::start(&home, &["--peer", &seed.addr.to_string()]);
+    let (settings, id) = ("/api/v1/settings", hex(&home.info_hash));
+    let (films, apart) = (home.out().join("films"), home.out().join("apart"));
+    let before = daemon.get(settings).json();
+    for (change, status, kind) in [
+        (json!({"save_paths": {"films": "/etc"}}), 403, "root"),
+        (json!({"incomplete_dir": "/etc"}), 403, "root"),
+        (json!({"incomplete_dir": home.out().join("../x")}), 400, "bad_request"),
+        (json!({"save_paths": {"films": "films"}}), 400, "bad_request"),
+        (json!({"save_paths": {"films": 7}}), 400, "bad_request"),
+        (json!({"save_paths": {"": films}}), 422, "refused"),
+        (json!({"part_suffix": null, "max_up": "fast"}), 400, "bad_request"),
+        (json!({"alternative": {"from": "24:00"}}), 400, "bad_request"),
+        (json!({"alternative": {"days": ["day"]}}), 400, "bad_request"),
+        (json!({"alternative": {"until": "12:00"}}), 400, "bad_request"),
+    ] {
+        daemon.json("PATCH", settings, &change).refused(status, kind);
+    }
+    assert_eq!(daemon.get(settings).json(), before, "nothing of it was done");
+
+    let change = json!({"alternative": {"max_up": 1000, "from": "22:00", "to": "06:00"}, "save_paths": {"books": home.out()}});
+    let held = daemon.json("PATCH", settings, &change).json();
+    assert_eq!(
+        (&held["alternative"]["max_up"], &held["alternative"]["from"]),
+        (&json!(1000), &json!("22:00"))
+    );
+    assert_eq!(held["alternative"]["days"].as_array().unwrap().len(), 7);
+    // What is not named stays, at every depth.
+    let shown = daemon.done(&home, &["set", "--hours-max-up", "none", "--hours-max-down", "2M"]);
+    assert!(shown.contains("mon,tue,wed,thu,fri,sat,sun 22:00-06:00"), "{shown}");
+    let (save_path, apart_text) = (format!("films={}", films.display()), apart.to_str().unwrap());
+    let options =
+        ["set", "--hours", "sat-sun=08:30-20:00", "--save-path", &save_path, "--save-path", "books=none"];
+    let shown = daemon
+        .done(&home, &[&options[..], &["--incomplete-dir", apart_text, "--part-suffix", "yes"]].concat());
+    assert!(shown.contains("sat,sun 08:30-20:00") && shown.contains(&save_path), "{shown}");
+    let limits = json!({"max_down": 2_000_000, "max_up": null, "days": ["sat", "sun"], "from": "08:30", "to": "20:00"});
+    drop(daemon);
+
+    // It outlives a kill.
+    let daemon = Daemon::start(&home, &["--peer", &seed.addr.to_string()]);
+    let held = daemon.get(settings).json();
+    assert_eq!((&held["alternative"], &held["save_paths"]), (&limits, &json!({"films": films})));
+    assert_eq!(
+        daemon.json("PATCH", settings, &json!({"alternative": null})).json()["alternative"],
+        json!(null)
+    );
+    daemon.done(&home, &["add", home.torrent.to_str().unwrap(), "--category", "films", "--paused"]);
+    let torrent = daemon.get(&format!("{TORRENTS}/{id}")).json();
+    assert_eq!((&torrent["dir"], &torrent["category"]), (&json!(apart), &json!("films")));
+    daemon.done(&home, &["resume", &id]);
+    until(&daemon, &format!("{TORRENTS}/{id}"), |torrent| {
+        torrent["state"] == "seeding" && torrent["dir"] == json!(films)
+    });
+    assert!(films.join(Sample::MULTI.name).exists());
     daemon.end();
 }
 

@@ -151,6 +151,7 @@ fn a_full_disk_leaves_the_old_place_valid() {
 fn a_kill_on_the_way_loses_nothing() {
     let mut case = Case::downloaded(LARGE);
     let (out, far) = (case.home.out(), elsewhere());
+    let mut told = 0;
     for (number, (from, to)) in
         [(out.as_path(), far.path()), (far.path(), out.as_path())].into_iter().cycle().take(6).enumerate()
     {
@@ -166,6 +167,11 @@ fn a_kill_on_the_way_loses_nothing() {
                 break;
             }
         }
+        case.running.strike();
+        let found = common::run(binary::command(case.home.path()).arg("doctor")).stdout;
+        assert!(!found.contains("missing in") && !found.contains("changed in"), "{found}");
+        told +=
+            usize::from(found.contains(&format!("on their way from {} to {}", from.display(), to.display())));
         case.kill();
         case.running.until(|torrent| torrent["state"] == "seeding" && torrent["dir"] == to.to_str().unwrap());
         while !left_in(from).is_empty() {
@@ -174,6 +180,7 @@ fn a_kill_on_the_way_loses_nothing() {
         assert_moved(&case, to, from);
         assert_goes_on(&mut case, to);
     }
+    assert!(told > 0, "the doctor saw no move");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod hours;
 mod problem;
 mod settings;
 mod torrent;
@@ -12,8 +13,9 @@ mod trace;
 mod why;
 
 pub use client::{Changes, Client, ClientError, FileBytes, MAX_ANSWER, Trace};
+pub use hours::{AlternativeChange, AlternativeLimits, Clock, Day};
 pub use problem::{PROBLEM_JSON, Problem};
-pub use settings::{Priority, Settings, SettingsChange, TorrentChange, TorrentSettings};
+pub use settings::{GoalAction, Priority, Settings, SettingsChange, TorrentChange, TorrentSettings};
 pub use torrent::{
     About, AddQuery, Added, Destination, Direction, File, Health, ListQuery, Order, Peer, Pieces, Source,
     State, Torrent, Torrents, Tracker, TrackerState, TrackersChange, Turn, Watched, WatchedQuery,

@@ -1,8 +1,9 @@
 //! What is wanted of a torrent, and of all of them; and how that is changed: as RFC 7396 has it, what is not named stays, and
 //! `null` takes a limit, goal or category away.
 
+use crate::{AlternativeChange, AlternativeLimits};
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
 /// How much a file is wanted.
@@ -32,6 +33,45 @@ impl Priority {
     }
 }
 
+/// What becomes of a torrent whose seed goal is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GoalAction {
+    /// It stops; after a restart it goes on, and so does the count for its goal.
+    #[default]
+    Stop,
+    /// It is paused.
+    Pause,
+    /// It is removed; its files stay.
+    Remove,
+    /// It is removed, and its files with it.
+    RemoveData,
+    /// It goes on without a goal, and super seeds (BEP 16).
+    SuperSeed,
+}
+
+impl GoalAction {
+    /// All of them.
+    pub const ALL: [GoalAction; 5] = [
+        GoalAction::Stop,
+        GoalAction::Pause,
+        GoalAction::Remove,
+        GoalAction::RemoveData,
+        GoalAction::SuperSeed,
+    ];
+
+    /// As JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            GoalAction::Stop => "stop",
+            GoalAction::Pause => "pause",
+            GoalAction::Remove => "remove",
+            GoalAction::RemoveData => "remove_data",
+            GoalAction::SuperSeed => "super_seed",
+        }
+    }
+}
+
 /// What is wanted of a torrent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TorrentSettings {
@@ -49,6 +89,10 @@ pub struct TorrentSettings {
     pub seed_seconds: Option<u64>,
     /// It is seeded until nobody has asked for it for this long, in seconds.
     pub idle_seconds: Option<u64>,
+    /// What becomes of it when one of these goals is reached.
+    pub goal_action: GoalAction,
+    /// It super seeds (BEP 16): peers are told of a piece once others have the one before from them.
+    pub super_seed: bool,
     /// One word to sort it by.
     pub category: Option<String>,
     /// Further words.
@@ -85,6 +129,12 @@ pub struct TorrentChange {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
     #[schema(value_type = Option<u64>)]
     pub idle_seconds: Option<Option<u64>>,
+    /// See [`TorrentSettings::goal_action`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub goal_action: Option<GoalAction>,
+    /// See [`TorrentSettings::super_seed`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub super_seed: Option<bool>,
     /// See [`TorrentSettings::category`]; 1 to 255 bytes.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
     #[schema(value_type = Option<String>)]
@@ -107,6 +157,14 @@ pub struct Settings {
     pub max_active_seeds: Option<usize>,
     /// Torrents that run at a time; others are queued.
     pub max_active: Option<usize>,
+    /// Limits that take the place of `max_down` and `max_up` at some hours.
+    pub alternative: Option<AlternativeLimits>,
+    /// A folder for each category, for torrents that are added in it and without a folder of their own.
+    pub save_paths: BTreeMap<String, String>,
+    /// Where torrents that are added lie until all that is wanted of them is there; then they move.
+    pub incomplete_dir: Option<String>,
+    /// Whether files of torrents that are added have `.part` behind their names until then.
+    pub part_suffix: bool,
 }
 
 /// What is to be otherwise of all.
@@ -133,10 +191,33 @@ pub struct SettingsChange {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
     #[schema(value_type = Option<usize>)]
     pub max_active: Option<Option<usize>>,
+    /// See [`Settings::alternative`]; of what is there, what is named changes.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[schema(value_type = Option<AlternativeChange>)]
+    pub alternative: Option<Option<AlternativeChange>>,
+    /// See [`Settings::save_paths`]; each below one of the daemon's roots. Categories that are not named stay, `null` takes a
+    /// folder away. 1000 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub save_paths: Option<BTreeMap<String, Option<String>>>,
+    /// See [`Settings::incomplete_dir`]; below one of the daemon's roots.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[schema(value_type = Option<String>)]
+    pub incomplete_dir: Option<Option<String>>,
+    /// See [`Settings::part_suffix`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_suffix: Option<bool>,
+}
+
+impl SettingsChange {
+    /// The folders that it names.
+    pub fn dirs(&self) -> impl Iterator<Item = &str> {
+        let save_paths = self.save_paths.iter().flat_map(BTreeMap::values).flatten();
+        save_paths.chain(self.incomplete_dir.iter().flatten()).map(String::as_str)
+    }
 }
 
 /// What is there is given, even if it is `null`.
-fn given_or_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+pub(crate) fn given_or_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(from).map(Some)
@@ -153,6 +234,9 @@ mod tests {
             serde_json::from_str(r#"{"max_down": null, "category": "films"}"#).unwrap();
         assert_eq!((change.max_down, change.max_up), (Some(None), None));
         assert_eq!(serde_json::to_string(&change).unwrap(), r#"{"max_down":null,"category":"films"}"#);
+        for action in GoalAction::ALL {
+            assert_eq!(serde_json::to_value(action).unwrap(), action.name());
+        }
         assert!(serde_json::from_str::<TorrentChange>(r#"{"max_dwn": 1}"#).is_err());
         assert!(serde_json::from_str::<SettingsChange>(r#"{"max_up": -1}"#).is_err());
     }

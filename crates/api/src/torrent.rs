@@ -187,6 +187,9 @@ pub struct AddQuery {
     /// The folder that holds, or will hold, its file or folder; below one of the daemon's roots. The first root if it is not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<String>,
+    /// One word to sort it by; without a `dir` it goes into the folder of that category, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
     /// It rests until it is resumed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,

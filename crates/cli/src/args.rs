@@ -33,7 +33,7 @@ pub(crate) use replay::{Replay, Shown};
 pub(crate) use scrape::Scrape;
 use session::listen;
 pub(crate) use session::{Session, default_state_dir};
-pub(crate) use set::{Each, Maybe, Set};
+pub(crate) use set::{All, Each, Hours, Maybe, Set};
 pub(crate) use stream::Stream;
 pub(crate) use trace::{Top, Trace};
 
@@ -87,7 +87,7 @@ pub(crate) enum Command {
     Trackers(Trackers),
     Queue(Queue),
     Watch(Watch),
-    Set(Set),
+    Set(Box<Set>),
     /// Tell what holds a torrent of the daemon back, the weightiest cause first, each with its evidence
     Why(Id),
     Trace(Trace),

@@ -21,6 +21,7 @@ pub(crate) fn add(args: &Add, console: &Console) -> Result<Exit, Failure> {
     let sources = source::unfold(&args.sources)?;
     let query = AddQuery {
         dir: args.dir.clone(),
+        category: args.category.clone(),
         paused: args.paused.then_some(true),
         sequential: args.sequential.then_some(true),
     };

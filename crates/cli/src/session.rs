@@ -1,8 +1,6 @@
 //! `session`: torrents that are kept over restarts, ordered about by lines of JSON until there is an API.
 
 mod add;
-mod hours;
-mod more;
 mod orders;
 
 use crate::args;

@@ -1,12 +1,11 @@
 //! A session that does not run, looked at: what of its state is damaged, and which files are not as they were left.
 
-use crate::kept::{key_of, open_error, read_row};
+use crate::kept::{Row, key_of, open_error, read_row};
 use crate::resume::Record;
 use crate::{Choices, Error, Metainfo, Priority};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use storage::{FileStamp, Layout};
 use store::{Loaded, Store, Table};
 
@@ -66,9 +65,9 @@ pub fn examine(state_dir: &Path) -> Result<Examined, Error> {
     for (key, row) in torrents.rows {
         let (file, record) = (files.remove(&key), records.remove(&key));
         match read_row(&key, &row, file.as_deref()) {
-            Some((choices, metainfo)) => {
+            Some(row) => {
                 examined.torrents += 1;
-                examined.look_at(&choices, &metainfo, record.as_deref());
+                examined.look_at(&row, record.as_deref());
             }
             None => {
                 let what = "its torrent file is missing or cannot be read: it is forgotten; add it again";
@@ -97,8 +96,16 @@ impl Examined {
     }
 
     /// Holds a torrent's files against what the last run left.
-    fn look_at(&mut self, choices: &Choices, metainfo: &Arc<Metainfo>, record: Option<&[u8]>) {
+    fn look_at(&mut self, row: &Row, record: Option<&[u8]>) {
+        let Row { choices, metainfo, on_the_way_to } = row;
         let name = Some(metainfo.name().to_owned());
+        if let Some(to) = on_the_way_to {
+            let (from, to) = (choices.dir.display(), to.display());
+            let what = format!(
+                "its files are on their way from {from} to {to}: that goes on when the session begins"
+            );
+            return self.find(name, what);
+        }
         let Ok(layout) = Layout::new(metainfo.clone()).and_then(|layout| layout.renamed(&choices.names))
         else {
             return self.find(name, "it is a v2 torrent, which cannot be downloaded yet".into());

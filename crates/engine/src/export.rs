@@ -5,7 +5,7 @@
 
 use crate::doctor::{open_existing, record_of};
 use crate::import::{Imported, Taken, Told};
-use crate::kept::{key_of, last_place, moved_row, open_error, read_row};
+use crate::kept::{Row, key_of, last_place, moved_row, open_error, read_row};
 use crate::resume::Record;
 use crate::{Error, Metainfo};
 use hash::Sha256;
@@ -212,7 +212,7 @@ fn take_one(
     record: Option<Vec<u8>>,
     next_place: &mut u64,
 ) -> Option<(String, Taken, Vec<Change>)> {
-    let (choices, metainfo) = read_row(key, row, file.as_deref())?;
+    let Row { choices, metainfo, .. } = read_row(key, row, file.as_deref())?;
     let info_hash = metainfo.info_hash();
     let record = record.and_then(|row| record_of(&row, &metainfo));
     let pieces = metainfo.lengths().piece_count();

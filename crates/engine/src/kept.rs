@@ -27,7 +27,7 @@ pub use look::Seen;
 pub use queue::QueueMove;
 pub use record::{Choices, GoalAction};
 pub(crate) use record::{first_rows, last_place, moved_row};
-pub(crate) use restore::{key_of, read_row};
+pub(crate) use restore::{Row, key_of, read_row};
 pub use schedule::{AlternativeLimits, LocalTime};
 pub use settings::SessionSettings;
 

@@ -67,6 +67,9 @@ pub(crate) struct Add {
     /// The folder on the daemon's machine that the torrents' files and folders go into; below one of its roots
     #[arg(short = 'o', long, value_name = "DIR", env = "RAWTORRENT_DIR")]
     pub(crate) dir: Option<String>,
+    /// One word to sort them by; without --dir they go into the folder of that category, if there is one
+    #[arg(long, value_name = "NAME", env = "RAWTORRENT_ADD_CATEGORY")]
+    pub(crate) category: Option<String>,
     /// Let them rest until they are resumed
     #[arg(long, env = "RAWTORRENT_PAUSED", value_parser = switch)]
     pub(crate) paused: bool,

@@ -1,14 +1,17 @@
 //! `set`: what is wanted of torrents, and of all.
 
 use super::{client, each, find, told};
-use crate::args::{Each, Maybe, Set};
+use crate::args::{All, Each, Hours, Maybe, Set};
 use crate::console::{Console, joined, json_line};
 use crate::failure::{Exit, Failure, kind};
 use crate::runtime;
 use crate::select;
 use crate::text::printable;
 use crate::units::{Rate, Span};
-use api::{Client, Priority, Settings, SettingsChange, Torrent, TorrentChange, TorrentSettings};
+use api::{
+    AlternativeChange, AlternativeLimits, Client, Day, Priority, Settings, SettingsChange, Torrent,
+    TorrentChange, TorrentSettings,
+};
 use serde_json::json;
 use std::fmt::Write;
 use std::time::Duration;
@@ -19,7 +22,7 @@ pub(crate) fn run(args: &Set, console: &Console) -> Result<Exit, Failure> {
         return runtime()?.block_on(set_all(&client, args, console));
     }
     if !args.all.is_empty() {
-        return Err(Failure::new(kind::SETTING, "how many may run is said of all torrents; name none"));
+        return Err(Failure::new(kind::SETTING, "that is said of all torrents; name none"));
     }
     runtime()?.block_on(async {
         each(&args.torrents, console, async |name| {
@@ -49,6 +52,13 @@ async fn set_all(client: &Client, args: &Set, console: &Console) -> Result<Exit,
         max_active_downloads: taken(args.all.max_active_downloads.as_ref()),
         max_active_seeds: taken(args.all.max_active_seeds.as_ref()),
         max_active: taken(args.all.max_active.as_ref()),
+        alternative: alternative(&args.all),
+        save_paths: (!args.all.save_path.is_empty()).then(|| {
+            let paths = args.all.save_path.iter();
+            paths.map(|(category, Maybe(dir))| (category.clone(), dir.clone())).collect()
+        }),
+        incomplete_dir: taken(args.all.incomplete_dir.as_ref()),
+        part_suffix: args.all.part_suffix,
     };
     let settings = match change == SettingsChange::default() {
         true => client.settings().await,
@@ -59,8 +69,32 @@ async fn set_all(client: &Client, args: &Set, console: &Console) -> Result<Exit,
     Ok(Exit::Done)
 }
 
+fn alternative(args: &All) -> Option<Option<AlternativeChange>> {
+    let (max_down, max_up) = (taken(args.hours_max_down.as_ref()), taken(args.hours_max_up.as_ref()));
+    let change = match &args.hours {
+        None if max_down.is_none() && max_up.is_none() => return None,
+        None => AlternativeChange { max_down, max_up, ..AlternativeChange::default() },
+        Some(Maybe(None)) => return Some(None),
+        Some(Maybe(Some(Hours { days, from, to }))) => {
+            let (days, from, to) = (Some(days.clone()), Some(*from), Some(*to));
+            AlternativeChange { max_down, max_up, days, from, to }
+        }
+    };
+    Some(Some(change))
+}
+
 async fn change(client: &Client, args: &Set, torrent: &Torrent) -> Result<TorrentChange, Failure> {
-    let Each { seed_ratio, seed_time, idle_time, sequential, priority, category, tags } = &args.each;
+    let Each {
+        seed_ratio,
+        seed_time,
+        idle_time,
+        goal_action,
+        super_seed,
+        sequential,
+        priority,
+        category,
+        tags,
+    } = &args.each;
     let seconds =
         |time: &Option<Maybe<Duration>>| time.as_ref().map(|Maybe(time)| time.map(|time| time.as_secs()));
     let mut priorities = None;
@@ -91,6 +125,8 @@ async fn change(client: &Client, args: &Set, torrent: &Torrent) -> Result<Torren
         seed_ratio: taken(seed_ratio.as_ref()),
         seed_seconds: seconds(seed_time),
         idle_seconds: seconds(idle_time),
+        goal_action: *goal_action,
+        super_seed: *super_seed,
         category: taken(category.as_ref()),
         tags,
     })
@@ -118,6 +154,8 @@ fn text(torrent: &Torrent, settings: &TorrentSettings) -> String {
     line("seed ratio", or_none(settings.seed_ratio));
     line("seed time", time(settings.seed_seconds));
     line("idle time", time(settings.idle_seconds));
+    line("when reached", settings.goal_action.name().into());
+    line("super seed", if settings.super_seed { "yes" } else { "no" }.into());
     line("sequential", if settings.sequential { "yes" } else { "no" }.into());
     line("files", format!("{skip} skipped, {low} low, {high} high, the rest normal"));
     line(
@@ -130,15 +168,31 @@ fn text(torrent: &Torrent, settings: &TorrentSettings) -> String {
 
 fn text_of_all(settings: &Settings) -> String {
     let rate = |rate: Option<u64>| or_none(rate.map(Rate));
-    format!(
-        "max down              {}\nmax up                {}\nmax active downloads  {}\nmax active seeds      {}\n\
-         max active            {}\n",
-        rate(settings.max_down),
-        rate(settings.max_up),
-        or_none(settings.max_active_downloads),
-        or_none(settings.max_active_seeds),
-        or_none(settings.max_active),
-    )
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        // A string takes everything.
+        let _ = writeln!(text, "{name:<21} {value}");
+    };
+    line("max down", rate(settings.max_down));
+    line("max up", rate(settings.max_up));
+    line("max active downloads", or_none(settings.max_active_downloads));
+    line("max active seeds", or_none(settings.max_active_seeds));
+    line("max active", or_none(settings.max_active));
+    match &settings.alternative {
+        Some(AlternativeLimits { max_down, max_up, days, from, to }) => {
+            let days: Vec<&str> = days.iter().copied().map(Day::name).collect();
+            line("hours", format!("{} {from}-{to}", or_none((!days.is_empty()).then(|| days.join(",")))));
+            line("hours max down", rate(*max_down));
+            line("hours max up", rate(*max_up));
+        }
+        None => line("hours", "none".into()),
+    }
+    for (category, dir) in &settings.save_paths {
+        line("save path", format!("{}={}", printable(category), printable(dir)));
+    }
+    line("incomplete dir", or_none(settings.incomplete_dir.as_deref().map(printable)));
+    line("part suffix", if settings.part_suffix { "yes" } else { "no" }.into());
+    text
 }
 
 fn or_none(value: Option<impl ToString>) -> String {

@@ -1,13 +1,12 @@
 //! The orders that a session takes, and what comes of them.
 
 use super::add::given;
-use super::more::{self, Direction, given_or_null};
 use crate::console::joined;
 use crate::failure::{Failure, OrFail, kind};
 use api::{SettingsChange, TorrentChange};
 use daemon::change::{change_settings, change_torrent, torrent_settings};
-use engine::{Choices, Error, Given, InfoHash, Listed, Session, TorrentState, WatchFolder};
-use serde::Deserialize;
+use engine::{Choices, Error, Given, InfoHash, Listed, QueueMove, Session, TorrentState, WatchFolder};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -102,7 +101,7 @@ pub(super) enum What {
     /// The folders that are watched.
     Watched,
     /// Changes what all torrents share, and says what that is.
-    Session(Box<AllChange>),
+    Session(Box<SettingsChange>),
     /// Answers once all of it is verified and safely on disk.
     Wait {
         info_hash: String,
@@ -116,23 +115,38 @@ pub(super) struct Change {
     #[serde(flatten)]
     torrent: TorrentChange,
     peers: Option<Vec<SocketAddr>>,
-    #[serde(flatten)]
-    more: more::OfTorrent,
 }
 
-/// What all torrents share is to be otherwise.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct AllChange {
-    #[serde(flatten)]
-    settings: SettingsChange,
-    #[serde(flatten)]
-    more: more::OfAll,
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Direction {
+    Top,
+    Bottom,
+    Up,
+    Down,
+}
+
+impl From<Direction> for QueueMove {
+    fn from(to: Direction) -> QueueMove {
+        match to {
+            Direction::Top => QueueMove::Top,
+            Direction::Bottom => QueueMove::Bottom,
+            Direction::Up => QueueMove::Up,
+            Direction::Down => QueueMove::Down,
+        }
+    }
+}
+
+/// What is there is given, even if it is `null`.
+fn given_or_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 impl Change {
     fn apply(self, choices: &mut Choices) {
         change_torrent(self.torrent, choices);
-        self.more.apply(choices);
         if let Some(peers) = self.peers {
             choices.peers = peers;
         }
@@ -229,14 +243,9 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
         }
         What::Watched => Ok(watched(&session.watched().await)),
         What::Session(change) => {
-            let AllChange { settings: change, more } = *change;
-            let settings = session.edit_settings(move |settings| {
-                change_settings(&change, settings);
-                more.apply(settings);
-            });
-            let settings = settings.await.map_err(failed)?;
-            let told = joined(more::all(&settings, session), &daemon::change::settings(&settings));
-            Ok(told)
+            let settings = session.edit_settings(move |settings| change_settings(*change, settings));
+            let settings = daemon::change::settings(&settings.await.map_err(failed)?);
+            Ok(joined(json!({"alternative_holds": session.alternative_holds()}), &settings))
         }
         What::Wait { info_hash } => {
             let info_hash = parse(&info_hash)?;
@@ -297,8 +306,6 @@ fn listed(listed: &Listed) -> Value {
         "dir": choices.dir.to_string_lossy(),
         "dir_when_complete": choices.dir_when_complete.as_ref().map(|dir| dir.to_string_lossy()),
         "renamed": choices.names,
-        "goal_action": more::goal_action(choices.goal_action),
-        "super_seed": choices.super_seed,
         "moved": stats.moved,
         "to_move": stats.to_move,
         "paused": choices.paused,

@@ -51,7 +51,7 @@ pub(crate) async fn add(
     request: Request,
 ) -> Result<Response<Body>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::bad(error.body_text()))?;
-    let choices = choices(&state, &query)?;
+    let choices = choices(&state, query).await?;
     let given = match media_type(request.headers()).as_deref() {
         Some(TORRENT) => {
             check_length(request.headers(), MAX_TORRENT)?;
@@ -351,17 +351,27 @@ where
     }
 }
 
-fn choices(state: &State, query: &AddQuery) -> Result<Choices, Refusal> {
+async fn choices(state: &State, query: AddQuery) -> Result<Choices, Refusal> {
+    let of_category = match (&query.dir, &query.category) {
+        (None, Some(category)) => {
+            let settings =
+                timeout(ORDER_WAIT, state.session.settings()).await.map_err(|_| Refusal::busy())?;
+            settings.save_paths.get(category).map(|dir| dir.to_string_lossy().into_owned())
+        }
+        _ => None,
+    };
     let roots = state.roots.read().unwrap_or_else(PoisonError::into_inner);
-    let dir = match (&query.dir, roots.first()) {
-        (Some(dir), _) => below_a_root(&roots, dir)?,
+    let dir = match (query.dir.or(of_category), roots.first()) {
+        // A folder of a category may have been given before the roots were others.
+        (Some(dir), _) => below_a_root(&roots, &dir)?,
         (None, Some(root)) => root.clone(),
         (None, None) => return Err(Refusal::bad("the daemon has no folder for torrents (--root)")),
     };
     let usual = &state.usual;
     let paused = query.paused.unwrap_or(usual.paused);
     let sequential = query.sequential.unwrap_or(usual.sequential);
-    Ok(Choices { dir, paused, sequential, ..usual.clone() })
+    let category = query.category.or_else(|| usual.category.clone());
+    Ok(Choices { dir, category, paused, sequential, ..usual.clone() })
 }
 
 /// A folder that torrents may go into: an absolute path without detours, below a root.
@@ -369,10 +379,10 @@ pub(crate) fn below_a_root(roots: &[PathBuf], dir: &str) -> Result<PathBuf, Refu
     let path = PathBuf::from(dir);
     let is_plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
     if !path.is_absolute() || !is_plain || dir.contains('\0') || dir.len() > MAX_PATH {
-        return Err(Refusal::bad("'dir' must be an absolute path, without '..'"));
+        return Err(Refusal::bad("a folder must be an absolute path, without '..'"));
     }
     if !roots.iter().any(|root| path.starts_with(root)) {
-        let detail = "'dir' is below none of the folders that the daemon may use (--root)";
+        let detail = "the folder is below none of those that the daemon may use (--root)";
         return Err(Refusal::new(StatusCode::FORBIDDEN, "root", detail));
     }
     Ok(path)

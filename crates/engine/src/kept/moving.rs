@@ -58,20 +58,11 @@ impl Session {
     /// [`Error::NotHere`], [`Error::Refused`], [`Error::Unsaved`]; [`Error::Disk`], among others if something stands where
     /// a file goes, or there is no room. The torrent stays where it was then, as it was.
     pub async fn move_to(&self, info_hash: InfoHash, dir: impl Into<PathBuf>) -> Result<(), Error> {
-        let (room, dir) = (self.room.clone(), dir.into());
-        let work = async move {
-            let (tell, told) = oneshot::channel();
-            let mut held = room.hold(info_hash).await?;
-            let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
-            let target = Target { dir, dir_when_complete: None, ..Target::of(&kept.record.choices) };
-            let begun = room.begin_moving(info_hash, kept, target, tell).await;
-            drop(held);
-            match begun? {
-                true => told.await.unwrap_or(Err(Error::ShutDown)),
-                false => Ok(()),
-            }
-        };
-        self.engine.on_runtime(work).await
+        let dir = dir.into();
+        self.relocate(info_hash, move |kept| {
+            Ok(Target { dir, dir_when_complete: None, ..Target::of(&kept.record.choices) })
+        })
+        .await
     }
 
     /// Gives a file of a torrent, or a folder with all that is in it, another path below [`Choices::dir`](crate::Choices);
@@ -80,17 +71,30 @@ impl Session {
     /// # Errors
     /// Also [`Error::Refused`] if there is nothing of that path, or the new one is not fit for a file system.
     pub async fn rename(&self, info_hash: InfoHash, path: &str, to: &str) -> Result<(), Error> {
-        let (room, path, to) = (self.room.clone(), path.to_owned(), to.to_owned());
-        let work = async move {
-            let (tell, told) = oneshot::channel();
-            let mut held = room.hold(info_hash).await?;
-            let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
+        let (path, to) = (path.to_owned(), to.to_owned());
+        self.relocate(info_hash, move |kept| {
             let Some(metainfo) = kept.what.metainfo() else {
                 return Err(Error::Refused("the torrent's files are not known yet".into()));
             };
             let choices = &kept.record.choices;
             let names = names::renamed(metainfo, &choices.names, &path, &to)?;
-            let target = Target { names, ..Target::of(choices) };
+            Ok(Target { names, ..Target::of(choices) })
+        })
+        .await
+    }
+
+    /// Has a torrent's files be where `target` says, and waits until they are.
+    async fn relocate(
+        &self,
+        info_hash: InfoHash,
+        target: impl FnOnce(&KeptTorrent) -> Result<Target, Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let room = self.room.clone();
+        let work = async move {
+            let (tell, told) = oneshot::channel();
+            let mut held = room.hold(info_hash).await?;
+            let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
+            let target = target(kept)?;
             let begun = room.begin_moving(info_hash, kept, target, tell).await;
             drop(held);
             match begun? {

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use metainfo::Magnet;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -24,7 +25,7 @@ const READ_PER_THREAD: usize = 64;
 
 type Torrent = (Record, What);
 /// A torrent's key, its row, and its torrent file, if there is one.
-type Row = (Vec<u8>, Vec<u8>, Option<Vec<u8>>);
+type Rows = (Vec<u8>, Vec<u8>, Option<Vec<u8>>);
 
 impl Room {
     /// Goes on with the torrents that a store holds.
@@ -76,10 +77,10 @@ fn read(torrents: Loaded, metainfo: Loaded) -> (Vec<Torrent>, usize) {
         let file = files.remove(&key);
         (key, row, file)
     };
-    let rows: Vec<Row> = torrents.rows.into_iter().map(row).collect();
+    let rows: Vec<Rows> = torrents.rows.into_iter().map(row).collect();
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let share = rows.len().div_ceil(processors).max(READ_PER_THREAD);
-    let read_share = |rows: &[Row]| rows.iter().filter_map(read_one).collect::<Vec<_>>();
+    let read_share = |rows: &[Rows]| rows.iter().filter_map(read_one).collect::<Vec<_>>();
     let found: Vec<Torrent> = thread::scope(|scope| {
         let mut shares = rows.chunks(share);
         let mine = shares.next();
@@ -97,7 +98,7 @@ fn read(torrents: Loaded, metainfo: Loaded) -> (Vec<Torrent>, usize) {
     (found, lost)
 }
 
-fn read_one((key, row, file): &Row) -> Option<Torrent> {
+fn read_one((key, row, file): &Rows) -> Option<Torrent> {
     let record = Record::decode(row)?;
     let what = match (file, &record.link) {
         (Some(file), _) => What::All(Arc::new(Metainfo::parse(file).ok()?)),
@@ -109,10 +110,20 @@ fn read_one((key, row, file): &Row) -> Option<Torrent> {
 }
 
 /// A torrent as its rows have it.
-pub(crate) fn read_row(key: &[u8], row: &[u8], file: Option<&[u8]>) -> Option<(Choices, Arc<Metainfo>)> {
+pub(crate) struct Row {
+    pub(crate) choices: Choices,
+    pub(crate) metainfo: Arc<Metainfo>,
+    /// The folder that its files are on their way to.
+    pub(crate) on_the_way_to: Option<PathBuf>,
+}
+
+/// Reads it, if it is one.
+pub(crate) fn read_row(key: &[u8], row: &[u8], file: Option<&[u8]>) -> Option<Row> {
     let metainfo = Metainfo::parse(file?).ok()?;
     let is_its = self::key(metainfo.info_hash()) == *key;
-    is_its.then_some((Record::decode(row)?.choices, Arc::new(metainfo)))
+    let Record { choices, moving, .. } = Record::decode(row).filter(|_| is_its)?;
+    let on_the_way_to = moving.filter(|moving| !moving.switched).map(|moving| moving.target.dir);
+    Some(Row { choices, metainfo: Arc::new(metainfo), on_the_way_to })
 }
 
 /// The torrent that is called so in a store.
