@@ -10,6 +10,7 @@ mod problem;
 mod settings;
 mod torrent;
 mod trace;
+pub mod units;
 mod why;
 
 pub use client::{Changes, Client, ClientError, FileBytes, MAX_ANSWER, Trace};
@@ -17,8 +18,8 @@ pub use hours::{AlternativeChange, AlternativeLimits, Clock, Day};
 pub use problem::{PROBLEM_JSON, Problem};
 pub use settings::{GoalAction, Priority, Settings, SettingsChange, TorrentChange, TorrentSettings};
 pub use torrent::{
-    About, AddQuery, Added, Destination, Direction, File, Health, ListQuery, Order, Peer, Pieces, Source,
-    State, Torrent, Torrents, Tracker, TrackerState, TrackersChange, Turn, Watched, WatchedQuery,
+    About, AddQuery, Added, Cell, Destination, Direction, File, Health, ListQuery, Order, Peer, Pieces,
+    Source, State, Torrent, Torrents, Tracker, TrackerState, TrackersChange, Turn, Watched, WatchedQuery,
 };
 pub use trace::{TraceBegan, TraceLost, TraceQuery, Traced};
 pub use why::{Cause, Why};

@@ -402,6 +402,47 @@ pub struct Pieces {
     pub begun: Vec<u32>,
 }
 
+impl Pieces {
+    /// Of each piece, whether it is verified.
+    pub fn verified(&self) -> Vec<bool> {
+        let digit = |digit: char| digit.to_digit(16).unwrap_or(0);
+        let bits = self.have.chars().flat_map(|c| (0..4).map(move |bit| digit(c) & (8 >> bit) != 0));
+        bits.take(self.count as usize).collect()
+    }
+
+    /// A map of at most `cells` cells, each of which stands for as many pieces as the others, or for one.
+    pub fn cells(&self, cells: usize) -> Vec<Cell> {
+        let verified = self.verified();
+        let cells = cells.min(verified.len());
+        let range = |cell: usize| cell * verified.len() / cells..(cell + 1) * verified.len() / cells;
+        let cell = |cell: usize| Cell {
+            verified: verified[range(cell)].iter().filter(|&&verified| verified).count(),
+            pieces: range(cell).len(),
+            begun: self.begun.iter().any(|&piece| range(cell).contains(&(piece as usize))),
+        };
+        (0..cells).map(cell).collect()
+    }
+}
+
+/// One cell of a map of pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// How many of its pieces are verified.
+    pub verified: usize,
+    /// How many pieces it stands for.
+    pub pieces: usize,
+    /// Whether one of them is begun and not verified.
+    pub begun: bool,
+}
+
+impl Cell {
+    /// Its shade, from 0 for none verified to `shades - 1` for all, and only then.
+    pub fn shade(self, shades: usize) -> usize {
+        let most = shades.saturating_sub(if self.verified == self.pieces { 1 } else { 2 });
+        (self.verified * shades.saturating_sub(1)).div_ceil(self.pieces.max(1)).min(most)
+    }
+}
+
 /// Who answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct About {
@@ -434,6 +475,25 @@ mod tests {
         for state in State::ALL {
             assert_eq!(serde_json::to_value(state).unwrap(), state.name());
         }
+    }
+
+    #[test]
+    fn pieces_are_mapped() {
+        let pieces = Pieces { count: 10, length: 16384, have: "f0a0".into(), begun: vec![9] };
+        let verified: Vec<usize> =
+            pieces.verified().iter().enumerate().filter_map(|(piece, &is)| is.then_some(piece)).collect();
+        assert_eq!(verified, [0, 1, 2, 3, 8]);
+        let cells = pieces.cells(5);
+        assert_eq!(cells.iter().map(|cell| cell.shade(5)).collect::<Vec<_>>(), [4, 4, 0, 0, 2]);
+        assert_eq!(
+            cells.iter().map(|cell| cell.begun).collect::<Vec<_>>(),
+            [false, false, false, false, true]
+        );
+        assert_eq!(pieces.cells(99).len(), 10);
+        let none = Pieces { count: 0, length: 1, have: String::new(), begun: vec![] };
+        assert_eq!((none.cells(5), pieces.cells(0)), (vec![], vec![]));
+        let almost = Cell { verified: 99, pieces: 100, begun: false };
+        assert_eq!(almost.shade(5), 3, "only what is whole looks so");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod config;
 mod dht;
+mod discord;
 pub(crate) mod keep;
 mod kept;
 mod manual;
@@ -22,8 +23,9 @@ use engine::events::Filter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use config::{Said, template};
+pub(crate) use config::{Said, template, usual_config};
 pub(crate) use dht::{Action, Dht, Options as DhtOptions, Put, hex32};
+pub(crate) use discord::{Allow, Discord, DiscordAction, DiscordConfig};
 pub(crate) use kept::{Client, Doctor, Export, Import, State};
 pub(crate) use manual::{Completions, Man};
 pub(crate) use remote::{
@@ -75,6 +77,7 @@ pub(crate) enum Command {
     Session(Box<keep::Keep>),
     Daemon(Box<Daemon>),
     Token(Token),
+    Discord(Discord),
     Stream(Box<Stream>),
     Add(Add),
     List(List),
@@ -449,6 +452,7 @@ impl Command {
             | Command::Recheck(args)
             | Command::Reannounce(args) => args.remote.json,
             Command::Create(_)
+            | Command::Discord(_)
             | Command::Magnet(_)
             | Command::Session(_)
             | Command::Completions(_)
@@ -577,16 +581,21 @@ mod tests {
     fn every_option_has_its_variable() {
         let command = CommandLine::command();
         let mut seen = 0;
-        for arg in command.get_subcommands().chain([&command]).flat_map(clap::Command::get_arguments) {
-            let Some(long) = arg.get_long().filter(|&long| long != "help" && long != "version") else {
-                continue;
-            };
-            let own = format!("RAWTORRENT_{}", long.to_uppercase().replace('-', "_"));
+        for of in command.get_subcommands().chain([&command]) {
             // What the daemon is told in the environment must not be told every torrent too.
-            let of_set = own.replace("RAWTORRENT_", "RAWTORRENT_SET_");
-            let env = arg.get_env().and_then(|env| env.to_str());
-            assert!([&own, &of_set].into_iter().any(|expected| env == Some(expected)), "--{long}: {env:?}");
-            seen += 1;
+            let own = format!("RAWTORRENT_{}_", of.get_name().to_uppercase());
+            for arg in of.get_arguments() {
+                let Some(long) = arg.get_long().filter(|&long| long != "help" && long != "version") else {
+                    continue;
+                };
+                let long = long.to_uppercase().replace('-', "_");
+                let env = arg.get_env().and_then(|env| env.to_str());
+                // As everybody calls a bot's token.
+                let expected =
+                    [format!("RAWTORRENT_{long}"), format!("{own}{long}"), format!("DISCORD_{long}")];
+                assert!(expected.iter().any(|expected| env == Some(expected)), "--{long}: {env:?}");
+                seen += 1;
+            }
         }
         assert!(seen > 30, "{seen}");
     }

@@ -13,6 +13,7 @@ mod daemon;
 mod demo;
 mod descriptors;
 mod dht;
+mod discord;
 mod doctor;
 mod download;
 mod failure;
@@ -85,6 +86,7 @@ fn run(line: &CommandLine) -> Exit {
         Command::Export(args) => doctor::export(args, &console),
         Command::Doctor(args) => doctor::run(args, &console),
         Command::Daemon(args) => crate::daemon::run(args, &console),
+        Command::Discord(args) => crate::discord::run(args, &console),
         Command::Token(args) => token::run(args, &console),
         Command::Add(args) => remote::add(args, &console),
         Command::List(args) => remote::list(args, &console),

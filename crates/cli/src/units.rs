@@ -3,8 +3,9 @@
 //! Written by people: `K M G T` (also `KB` and so on) are powers of 1000, `Ki Mi Gi Ti` (also `KiB`) powers of
 //! 1024, always bytes, upper or lower case. A rate is a size per second. Shown to people: powers of 1024.
 
-use std::fmt;
 use std::time::Duration;
+
+pub(crate) use api::units::{Rate, Size, Span, percent};
 
 /// `10M` is 10,000,000, `1.5GiB` is 1,610,612,736, `4096` is 4,096 bytes; what is left of a byte is dropped.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
@@ -54,51 +55,6 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
-/// Shows a number of bytes: `0 B`, `999 B`, `1.5 KiB`, `23.4 MiB`.
-pub(crate) struct Size(pub(crate) u64);
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-        if self.0 < 1024 {
-            return f.pad(&format!("{} B", self.0));
-        }
-        // In tenths of the unit, rounded; when that reaches 1024.0 the next unit takes over.
-        let tenths = |power: u32| (u128::from(self.0) * 10 + (1u128 << (10 * power - 1))) >> (10 * power);
-        let (tenths, unit) = (1..)
-            .zip(UNITS)
-            .map(|(power, unit)| (tenths(power), unit))
-            .find(|&(tenths, _)| tenths < 10_240)
-            .expect("2^64 bytes are 16 EiB");
-        f.pad(&format!("{}.{} {unit}", tenths / 10, tenths % 10))
-    }
-}
-
-/// Shows bytes per second: `1.5 MiB/s`.
-pub(crate) struct Rate(pub(crate) u64);
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}/s", Size(self.0)))
-    }
-}
-
-/// Shows a duration by its two largest units: `42s`, `3m 05s`, `2h 07m`, `5d 01h`.
-pub(crate) struct Span(pub(crate) Duration);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = self.0.as_secs();
-        let (m, h, d) = (s / 60, s / 3600, s / 86400);
-        f.pad(&match s {
-            0..60 => format!("{s}s"),
-            60..3600 => format!("{m}m {:02}s", s % 60),
-            3600..86400 => format!("{h}h {:02}m", m % 60),
-            _ => format!("{d}d {:02}h", h % 24),
-        })
-    }
-}
-
 /// Shows a number with its digits in groups of three: `1,234,567`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -110,15 +66,6 @@ pub(crate) fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
-}
-
-/// Shows `part` of `whole` in percent with one decimal, rounded down: 100.0 % means all of it.
-pub(crate) fn percent(part: u64, whole: u64) -> String {
-    let tenths = match whole {
-        0 => 1000,
-        _ => u128::from(part) * 1000 / u128::from(whole),
-    };
-    format!("{}.{}%", tenths / 10, tenths % 10)
 }
 
 /// Shows Unix seconds as a date: `2026-11-20 23:15:20 UTC`; years beyond four digits as they are counted.

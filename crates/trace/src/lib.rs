@@ -48,6 +48,7 @@ pub mod why;
 
 pub use event::{Direction, Event, EventKind, Evidence, Kind, Peer, VERSION};
 pub use filter::{Filter, FilterError};
+pub use mask::scrub;
 pub use message::{Block, Ext, Hashes, Said};
 pub use pcap::Pcap;
 pub use watch::{Ours, Watch};

@@ -122,8 +122,8 @@ fn nowhere(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, 0)
 }
 
-/// Takes every address out of a text.
-pub(crate) fn scrub(text: &mut String) {
+/// Takes every IP address out of a text.
+pub fn scrub(text: &mut String) {
     let is_part = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':');
     if !text.contains(['.', ':']) {
         return;

@@ -57,7 +57,8 @@ const ROWS: &[Row] = &[
     driver("engine", 5, MayUse::AllBelow),
     driver("api", 6, MayUse::These(&["types"])),
     driver("daemon", 7, MayUse::These(&["engine", "api"])),
-    driver("discord", 7, MayUse::These(&["api"])),
+    // What `trace` tells, and explains, is told in the channel in the same words.
+    driver("discord", 7, MayUse::These(&["api", "trace", "hash"])),
     // Its commands `dht` and `scrape` ask without the engine, which has no use for what only tells people something.
     driver(
         "cli",

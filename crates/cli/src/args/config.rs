@@ -51,7 +51,7 @@ pub(super) fn with(command: Command, config: &Config) -> Command {
 /// # Errors
 /// One line that says what is wrong with it.
 pub(super) fn read(named: Option<&Path>) -> Result<Config, String> {
-    let usual = || usual_config(|name| std::env::var_os(name));
+    let usual = || usual_config("config.toml", |name| std::env::var_os(name));
     let Some(path) = named.map(Path::to_owned).or_else(usual) else { return Ok(Config::new()) };
     let told = |reason: String| format!("{}: {reason}", path.display());
     match read_bounded(&path) {
@@ -113,10 +113,11 @@ fn key(arg: &Arg) -> String {
     arg.get_long().unwrap_or_default().replace('-', "_")
 }
 
-fn usual_config(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+/// Where a file of ours is that says how things are to be.
+pub(crate) fn usual_config(file: &str, env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let dir = |name| env(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
     let config = dir("XDG_CONFIG_HOME").or_else(|| Some(dir("HOME")?.join(".config")))?;
-    Some(config.join("rawtorrent/config.toml"))
+    Some(config.join("rawtorrent").join(file))
 }
 
 #[cfg(test)]

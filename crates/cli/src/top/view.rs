@@ -135,40 +135,21 @@ fn draw_pieces(pieces: Option<&Pieces>, frame: &mut Frame<'_>, area: Rect) {
             area,
         );
     };
-    let have: Vec<bool> = bits(&pieces.have).take(pieces.count as usize).collect();
-    let there = have.iter().filter(|&&have| have).count();
+    let there = pieces.verified().into_iter().filter(|&verified| verified).count();
     let block = framed(format!("Pieces {there} of {}, {} under way", pieces.count, pieces.begun.len()));
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let cells = usize::from(inner.width) * usize::from(inner.height);
-    let map = map(&have, &pieces.begun, cells);
+    let map = pieces.cells(cells);
     let rows = map.chunks(usize::from(inner.width.max(1)));
-    let span = |&(shade, is_begun): &(usize, bool)| {
-        let colour = if is_begun { Color::Yellow } else { Color::Green };
-        let text = if is_begun && shade == 0 { "·" } else { SHADES[shade] };
+    let span = |cell: &api::Cell| {
+        let colour = if cell.begun { Color::Yellow } else { Color::Green };
+        let shade = cell.shade(SHADES.len());
+        let text = if cell.begun && shade == 0 { "·" } else { SHADES[shade] };
         Span::styled(text, colour)
     };
     let text: Vec<Line<'_>> = rows.map(|row| row.iter().map(span).collect::<Vec<_>>().into()).collect();
     frame.render_widget(Paragraph::new(text), inner);
-}
-
-/// The shade of each cell, and whether something of it is under way: cells stand for as many pieces each, or for one.
-fn map(have: &[bool], begun: &[u32], cells: usize) -> Vec<(usize, bool)> {
-    let cells = cells.min(have.len());
-    let range = |cell: usize| cell * have.len() / cells..(cell + 1) * have.len() / cells;
-    let shade = |cell: usize| {
-        let part = &have[range(cell)];
-        let there = part.iter().filter(|&&have| have).count();
-        (there * (SHADES.len() - 1)).div_ceil(part.len().max(1)).min(if there == part.len() { 4 } else { 3 })
-    };
-    let is_begun = |cell: usize| begun.iter().any(|&piece| range(cell).contains(&(piece as usize)));
-    (0..cells).map(|cell| (shade(cell), is_begun(cell))).collect()
-}
-
-/// The bits of hex digits, the highest first.
-fn bits(digits: &str) -> impl Iterator<Item = bool> + '_ {
-    let digit = |digit: char| digit.to_digit(16).unwrap_or(0);
-    digits.chars().flat_map(move |character| (0..4).map(move |bit| digit(character) & (8 >> bit) != 0))
 }
 
 fn draw_peers(peers: &[Peer], frame: &mut Frame<'_>, area: Rect) {

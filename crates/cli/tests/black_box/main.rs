@@ -3,6 +3,7 @@
 
 mod create;
 mod dht;
+mod discord;
 mod download;
 mod input;
 mod lsd;

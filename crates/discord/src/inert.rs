@@ -1,0 +1,125 @@
+//! A stranger's words as nothing but words: no mention, no markdown, no link, no address, nothing that is not seen.
+
+/// What stands for a character that is not shown.
+const HIDDEN: char = '\u{fffd}';
+
+/// Characters as Discord counts them, at most: UTF-16 units.
+pub fn length(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
+}
+
+/// The text with nothing in it that is not seen: control characters, those that turn the line around, those of no width. Line
+/// breaks and tabs become spaces. IP addresses are taken out.
+pub fn clean(text: &str) -> String {
+    let seen = |c| match c {
+        '\n' | '\r' | '\t' => ' ',
+        c if is_unseen(c) => HIDDEN,
+        c => c,
+    };
+    let mut clean: String = text.chars().map(seen).collect();
+    trace::scrub(&mut clean);
+    clean
+}
+
+/// The text for a message, at most `most` long: every sign that could begin markdown, a mention or a link loses that meaning.
+pub fn words(text: &str, most: usize) -> String {
+    put_together(&clean(text), most, &|c, out| {
+        if c.is_ascii_punctuation() && !matches!(c, ',' | ';' | '\'' | '"' | '%') {
+            out.push('\\');
+        }
+        out.push(c);
+    })
+}
+
+/// The text for the inside of a code block, at most `most` long: nothing in it ends the block.
+pub fn code(text: &str, most: usize) -> String {
+    put_together(&clean(text), most, &|c, out| out.push(if c == '`' { 'ˋ' } else { c }))
+}
+
+/// Sign by sign, so that what is cut is cut between two of them.
+fn put_together(text: &str, most: usize, put: &dyn Fn(char, &mut String)) -> String {
+    let mut told = String::new();
+    let mut used = 0;
+    let mut last = 0;
+    let mut sign = String::new();
+    for c in text.chars() {
+        sign.clear();
+        put(c, &mut sign);
+        used += length(&sign);
+        if used > most {
+            told.truncate(last);
+            if most > 0 {
+                told.push('…');
+            }
+            return told;
+        }
+        told.push_str(&sign);
+        // One less than may be: room for the ellipsis.
+        if used < most {
+            last = told.len();
+        }
+    }
+    told
+}
+
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0e}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn words_are_nothing_but_words() {
+        for (text, told) in [
+            ("Big Buck Bunny", "Big Buck Bunny"),
+            ("naïve 日本 🦀", "naïve 日本 🦀"),
+            ("@everyone <@123> <#4> </stop:5>", r"\@everyone \<\@123\> \<\#4\> \<\/stop\:5\>"),
+            ("**b** _i_ ~~s~~ ||x|| `c` > q # h", r"\*\*b\*\* \_i\_ \~\~s\~\~ \|\|x\|\| \`c\` \> q \# h"),
+            ("[a](https://x.example)", r"\[a\]\(https\:\/\/x\.example\)"),
+            ("a\nb\u{202e}c\u{200b}d\u{7}", "a b�c�d�"),
+            ("at 203.0.113.7:6881", r"at \(address\)"),
+        ] {
+            assert_eq!(words(text, 200), told);
+        }
+    }
+
+    #[test]
+    fn code_stays_inside() {
+        assert_eq!(code("```\n@here", 100), "ˋˋˋ @here");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_signs() {
+        assert_eq!(words("****", 8), r"\*\*\*\*");
+        assert_eq!(words("****", 7), r"\*\*\*…");
+        assert_eq!(words("****", 6), r"\*\*…");
+        assert_eq!(words("abc", 2), "a…");
+        assert_eq!(words("abc", 0), "");
+        assert_eq!(code("🦀🦀", 3), "🦀…", "a crab counts as two");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_longer_than_it_may_be(text in "\\PC{0,60}", most in 0usize..80) {
+            let told = words(&text, most);
+            prop_assert!(length(&told) <= most);
+            prop_assert!(length(&code(&text, most)) <= most);
+            prop_assert!(!code(&text, most).contains('`'));
+            let mut signs = told.chars();
+            while let Some(c) = signs.next() {
+                match c {
+                    '\\' => prop_assert!(signs.next().unwrap().is_ascii_punctuation()),
+                    c => prop_assert!(!"@<>*_~|`#[]()/:.-!".contains(c), "{}", told),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! What is told in messages: bars, maps, embeds, always within Discord's limits.
+
+use crate::commands::{Button, Does};
+use crate::config::{Config, Entry};
+use crate::inert::{clean, code, length, words};
+use crate::limits::{
+    MAP_COLUMNS, MAX_CONTENT, MAX_DESCRIPTION, MAX_EMBED, MAX_FOOTER, MAX_LINE, MAX_LINES, MAX_TEXT_CELLS,
+    MAX_TITLE,
+};
+use api::units::{Rate, Size, Span, percent};
+use api::{Peer, Pieces, State, Torrent, Why};
+use std::fmt::Write;
+use std::time::Duration;
+use twilight_model::channel::message::Embed;
+use twilight_util::builder::embed::{EmbedBuilder, EmbedFooterBuilder};
+
+/// Cells of a progress bar.
+const BAR: usize = 20;
+/// From nothing to everything.
+const SHADES: [char; 5] = ['·', '░', '▒', '▓', '█'];
+/// A piece, or some, that are begun.
+const BEGUN: char = '◦';
+
+/// A progress bar with its percentage; full only when everything is there.
+pub fn bar(done: u64, whole: u64) -> String {
+    let done = done.min(whole);
+    let share = (u128::from(done) * BAR as u128).checked_div(u128::from(whole));
+    let full = share.and_then(|cells| usize::try_from(cells).ok()).unwrap_or(BAR);
+    format!("{}{} {}", "█".repeat(full), "░".repeat(BAR - full), percent(done, whole))
+}
+
+/// The pieces as lines of signs.
+pub fn map(pieces: &Pieces) -> String {
+    let cells = pieces.cells(MAX_TEXT_CELLS);
+    let sign = |cell: &api::Cell| match cell.shade(SHADES.len()) {
+        0 if cell.begun => BEGUN,
+        shade => SHADES[shade],
+    };
+    let lines = cells.chunks(MAP_COLUMNS).map(|row| row.iter().map(sign).collect::<String>());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What is known of a download that is shown.
+#[derive(Clone, Debug)]
+pub struct Live<'a> {
+    /// What it is.
+    pub entry: &'a Entry,
+    /// How it is; `None` if the daemon is away or does not have it.
+    pub torrent: Option<&'a Torrent>,
+    /// Its pieces.
+    pub pieces: Option<&'a Pieces>,
+    /// What was said last, the oldest first.
+    pub lines: &'a [String],
+    /// A line of the bot's own: that the daemon is away, for example.
+    pub note: Option<&'a str>,
+}
+
+/// The embed of a live message.
+pub fn live(live: &Live<'_>) -> Embed {
+    let mut text = String::new();
+    if let Some(torrent) = live.torrent {
+        progress(torrent, &mut text);
+    }
+    if let Some(note) = live.note {
+        let _ = writeln!(text, "⚠ {}", words(note, MAX_LINE * 3));
+    }
+    if let Some(pieces) = live.pieces {
+        let _ = writeln!(text, "```\n{}\n```", map(pieces));
+    }
+    let said = said(live.lines, MAX_DESCRIPTION.saturating_sub(length(&text)));
+    text.push_str(&said);
+    embed(&live.entry.name, &text, &format!("{} · {}", live.entry.licence, live.entry.info_hash))
+}
+
+// To a string everything can be written.
+fn progress(torrent: &Torrent, text: &mut String) {
+    let whole = torrent.wanted.unwrap_or(torrent.size);
+    let done = torrent.done.unwrap_or(if torrent.state == State::Seeding { whole } else { 0 });
+    let _ = writeln!(text, "`{}`", bar(done, whole));
+    let _ = writeln!(
+        text,
+        "**{}** · {} of {} · ↓ {} · ↑ {}",
+        torrent.state.name().replace('_', " "),
+        Size(done),
+        Size(whole),
+        Rate(torrent.rate_down),
+        Rate(torrent.rate_up),
+    );
+    let _ = write!(text, "{} peers, of which {} seeds", torrent.peers, torrent.seeds);
+    match whole.saturating_sub(done).checked_div(torrent.rate_down) {
+        Some(seconds) if seconds > 0 => {
+            let _ = writeln!(text, " · {} left", Span(Duration::from_secs(seconds)));
+        }
+        _ => text.push('\n'),
+    }
+    if let Some(error) = &torrent.error {
+        let _ = writeln!(text, "⚠ {}", words(error, MAX_LINE * 2));
+    }
+}
+
+/// The last lines, as many as fit in a code block of `room` characters.
+fn said(lines: &[String], room: usize) -> String {
+    const FENCES: usize = "```\n```".len();
+    let mut room = room.saturating_sub(FENCES);
+    let mut shown = Vec::new();
+    for line in lines.iter().rev().take(MAX_LINES) {
+        let line = code(line, MAX_LINE);
+        let Some(rest) = room.checked_sub(length(&line) + 1) else { break };
+        room = rest;
+        shown.push(line + "\n");
+    }
+    shown.reverse();
+    if shown.is_empty() { String::new() } else { format!("```\n{}```", shown.concat()) }
+}
+
+/// What somebody is told at the end.
+#[derive(Clone, Debug)]
+pub struct Summary<'a> {
+    /// What it is.
+    pub entry: &'a Entry,
+    /// How long it took; `None` if it was here already, or that is not known.
+    pub took: Option<Duration>,
+    /// The greatest rate that was seen.
+    pub fastest: u64,
+    /// Each file's path, SHA-1 and SHA-256 in hex, and how many files are not told.
+    pub files: &'a [(String, String, String)],
+    /// How many files are not told.
+    pub more: usize,
+}
+
+/// The embed at the end of a download.
+pub fn summary(summary: &Summary<'_>) -> Embed {
+    let mut text = format!("Every byte is here and verified: {}", Size(summary.entry.size));
+    if let Some(took) = summary.took {
+        let _ = write!(text, " in {}", Span(took));
+        if let Some(mean) = u64::try_from(took.as_millis())
+            .ok()
+            .and_then(|ms| summary.entry.size.saturating_mul(1000).checked_div(ms))
+        {
+            let _ = write!(text, ", {} on average, {} at best", Rate(mean), Rate(summary.fastest));
+        }
+    }
+    text.push_str(".\n");
+    for (path, sha1, sha256) in summary.files {
+        let block = format!("{}\n```\nSHA-1   {sha1}\nSHA-256 {sha256}\n```", words(path, MAX_LINE * 2));
+        text.push_str(&block);
+    }
+    if summary.more > 0 {
+        let _ = writeln!(text, "and {} more files", summary.more);
+    }
+    embed(&summary.entry.name, &text, &format!("{} · {}", summary.entry.licence, summary.entry.info_hash))
+}
+
+/// An embed whose title and footer are words, within Discord's limits whatever they are.
+pub fn embed(title: &str, description: &str, footer: &str) -> Embed {
+    let title = words(title, MAX_TITLE);
+    let footer = cut(&clean(footer), MAX_FOOTER.min(MAX_EMBED - MAX_TITLE - MAX_DESCRIPTION));
+    let room = MAX_EMBED - length(&title) - length(&footer);
+    EmbedBuilder::new()
+        .title(title)
+        .description(cut(description.trim_end(), MAX_DESCRIPTION.min(room)))
+        .footer(EmbedFooterBuilder::new(footer))
+        .build()
+}
+
+/// The text of a message, cut to what Discord takes.
+pub fn content(text: &str) -> String {
+    cut(text, MAX_CONTENT)
+}
+
+/// The beginning of a text; a code block that is cut is closed.
+fn cut(text: &str, most: usize) -> String {
+    const END: &str = "…\n```";
+    if length(text) <= most {
+        return text.to_owned();
+    }
+    let mut used = length(END);
+    let kept: String = text
+        .chars()
+        .take_while(|c| {
+            used += c.len_utf16();
+            used <= most
+        })
+        .collect();
+    let is_open = kept.matches("```").count() % 2 == 1;
+    kept + if is_open { END } else { "…" }
+}
+
+/// The list of what may be downloaded.
+pub fn torrents(config: &Config) -> String {
+    if config.torrents.is_empty() {
+        return "Nothing is allowed yet; `rawtorrent discord allow` adds a torrent.".into();
+    }
+    let line = |entry: &Entry| {
+        format!(
+            "**{}** · {} · {}",
+            words(&entry.name, MAX_LINE),
+            Size(entry.size),
+            words(&entry.licence, MAX_LINE)
+        )
+    };
+    content(&config.torrents.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// How downloads are doing, a line each.
+pub fn status(config: &Config, torrents: &[Torrent]) -> String {
+    let lines: Vec<_> = torrents
+        .iter()
+        .filter_map(|torrent| {
+            let entry = config.by_id(&torrent.id)?;
+            let whole = torrent.wanted.unwrap_or(torrent.size);
+            let done = torrent.done.map_or("-".into(), |done| percent(done, whole));
+            Some(format!(
+                "**{}** · {} · {done} · ↓ {} · ↑ {} · {} peers",
+                words(&entry.name, MAX_LINE),
+                torrent.state.name().replace('_', " "),
+                Rate(torrent.rate_down),
+                Rate(torrent.rate_up),
+                torrent.peers,
+            ))
+        })
+        .collect();
+    if lines.is_empty() {
+        "Nothing is under way; /download begins something.".into()
+    } else {
+        content(&lines.join("\n"))
+    }
+}
+
+/// Who the peers are: never where.
+pub fn peers(peers: &[Peer]) -> String {
+    let mut peers: Vec<_> = peers.iter().collect();
+    if peers.is_empty() {
+        return "There are no connections.".into();
+    }
+    peers.sort_by_key(|peer| (std::cmp::Reverse(peer.rate_down), peer.number));
+    let mut text = String::from("peer   down         up           pieces  client\n");
+    for peer in peers {
+        let client = code(peer.client.as_deref().unwrap_or("-"), 30);
+        let (number, down, up) = (peer.number, Rate(peer.rate_down), Rate(peer.rate_up));
+        let _ = writeln!(text, "{number:<6} {down:<12} {up:<12} {:<7} {client}", peer.pieces);
+    }
+    content(&format!("```\n{text}```"))
+}
+
+/// What holds a torrent back.
+pub fn why(why: &Why) -> String {
+    if why.causes.is_empty() {
+        return "Nothing is seen that holds it back.".into();
+    }
+    let line = |(number, cause): (usize, &api::Cause)| {
+        let (says, advice) = (words(&cause.says, 300), words(&cause.advice, 300));
+        format!("{}. **{says}**\n{advice}", number + 1)
+    };
+    content(&why.causes.iter().enumerate().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// The buttons under a live message: what makes sense in that state.
+pub fn buttons(id: &str, state: Option<State>) -> Vec<Button> {
+    let does: &[Does] = match state {
+        None => &[],
+        Some(State::Paused | State::Stopped | State::Failed) => &[Does::Resume, Does::Stop, Does::Detail],
+        Some(State::Seeding) => &[Does::Stop, Does::Detail],
+        Some(_) => &[Does::Pause, Does::Stop, Does::Detail],
+    };
+    does.iter().map(|&does| Button { does, id: id.to_owned() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const HOSTILE: &str = "@everyone ```\n**<@1>** \u{202e}203.0.113.7 ";
+
+    fn entry(name: &str) -> Entry {
+        let (info_hash, licence) = ("ab".repeat(20), "CC BY 3.0".into());
+        Entry { info_hash, name: name.into(), licence, size: 1 << 20, path: "x.torrent".into() }
+    }
+
+    fn torrent() -> Torrent {
+        Torrent {
+            id: "ab".repeat(20),
+            name: HOSTILE.into(),
+            state: State::Downloading,
+            error: None,
+            dir: "/home/secret".into(),
+            size: 1 << 20,
+            wanted: Some(1 << 20),
+            done: Some(1 << 18),
+            rate_down: 1 << 16,
+            rate_up: 0,
+            downloaded: None,
+            uploaded: None,
+            peers: 4,
+            seeds: 2,
+            private: false,
+            category: None,
+            tags: BTreeSet::new(),
+            place: 1,
+            revision: 1,
+        }
+    }
+
+    fn pieces(count: u32) -> Pieces {
+        let have = "c".repeat(count.div_ceil(4) as usize);
+        Pieces { count, length: 16384, have, begun: vec![2] }
+    }
+
+    fn size(embed: &Embed) -> usize {
+        let text = |text: &Option<String>| text.as_deref().map_or(0, length);
+        text(&embed.title) + text(&embed.description) + embed.footer.as_ref().map_or(0, |f| length(&f.text))
+    }
+
+    fn assert_fits(embed: &Embed) {
+        assert!(length(embed.title.as_ref().unwrap()) <= MAX_TITLE);
+        let description = embed.description.as_ref().unwrap();
+        assert!(length(description) <= MAX_DESCRIPTION, "{}", length(description));
+        assert!(length(&embed.footer.as_ref().unwrap().text) <= MAX_FOOTER && size(embed) <= MAX_EMBED);
+        assert_eq!(description.matches("```").count() % 2, 0, "a block stays open: {description}");
+    }
+
+    #[test]
+    fn bars_are_full_only_at_the_end() {
+        assert_eq!(bar(0, 100), format!("{} 0.0%", "░".repeat(20)));
+        assert_eq!(bar(999, 1000), format!("{}░ 99.9%", "█".repeat(19)));
+        assert_eq!(bar(5, 5), format!("{} 100.0%", "█".repeat(20)));
+        assert_eq!(bar(0, 0), bar(7, 5), "nothing is whole, and more than all is all");
+        bar(u64::MAX, u64::MAX);
+    }
+
+    #[test]
+    fn maps_are_as_large_as_a_telephone_bears() {
+        assert_eq!(map(&pieces(6)), "██◦·██");
+        let large = map(&pieces(1_000_000));
+        assert_eq!(large.chars().filter(|&c| c != '\n').count(), MAX_TEXT_CELLS);
+        assert!(large.lines().all(|line| line.chars().count() == MAP_COLUMNS));
+    }
+
+    #[test]
+    fn a_live_message_tells_how_it_is() {
+        let (entry, torrent, pieces) = (entry("Big Buck Bunny"), torrent(), pieces(6));
+        let lines = ["<- request: piece 1".to_owned()];
+        let shown =
+            Live { entry: &entry, torrent: Some(&torrent), pieces: Some(&pieces), lines: &lines, note: None };
+        let embed = live(&shown);
+        assert_fits(&embed);
+        let expected = "`█████░░░░░░░░░░░░░░░ 25.0%`\n\
+            **downloading** · 256.0 KiB of 1.0 MiB · ↓ 64.0 KiB/s · ↑ 0 B/s\n\
+            4 peers, of which 2 seeds · 12s left\n\
+            ```\n██◦·██\n```\n```\n<- request: piece 1\n```";
+        assert_eq!(embed.description.unwrap(), expected);
+        assert_eq!(embed.title.unwrap(), "Big Buck Bunny");
+        assert_eq!(embed.footer.unwrap().text, format!("CC BY 3.0 · {}", entry.info_hash));
+    }
+
+    #[test]
+    fn whatever_is_said_fits_and_is_inert() {
+        let entry = entry(&HOSTILE.repeat(200));
+        let torrent = Torrent { error: Some(HOSTILE.repeat(500)), ..torrent() };
+        let lines = vec![HOSTILE.repeat(100); MAX_LINES * 2];
+        let pieces = pieces(100_000);
+        let note = HOSTILE.repeat(100);
+        let embed = live(&Live {
+            entry: &entry,
+            torrent: Some(&torrent),
+            pieces: Some(&pieces),
+            lines: &lines,
+            note: Some(&note),
+        });
+        assert_fits(&embed);
+        let text = format!("{} {}", embed.title.unwrap(), embed.description.unwrap());
+        assert!(!text.contains("203.0.113.7") && !text.contains("secret") && !text.contains('\u{202e}'));
+        assert_eq!(text.matches("```").count(), 4, "two blocks: {text}");
+        let said = text.lines().filter(|line| line.starts_with("@everyone")).collect::<Vec<_>>();
+        assert_eq!(said.len(), MAX_LINES, "in a block, where it is no mention");
+        assert!(said.iter().all(|line| length(line) <= MAX_LINE));
+        let files: Vec<_> = (0..40).map(|_| (HOSTILE.repeat(50), "a".repeat(40), "b".repeat(64))).collect();
+        let took = Some(Duration::from_secs(1));
+        assert_fits(&summary(&Summary { entry: &entry, took, fastest: u64::MAX, files: &files, more: 3 }));
+    }
+
+    #[test]
+    fn a_summary_tells_digests() {
+        let entry = entry("a_b");
+        let files = [("a_b/x.ogg".to_owned(), "a".repeat(40), "b".repeat(64))];
+        let took = Some(Duration::from_secs(4));
+        let embed = summary(&Summary { entry: &entry, took, fastest: 1 << 19, files: &files, more: 1 });
+        assert_fits(&embed);
+        let expected = format!(
+            "Every byte is here and verified: 1.0 MiB in 4s, 256.0 KiB/s on average, 512.0 KiB/s at best.\n\
+             a\\_b\\/x\\.ogg\n```\nSHA-1   {}\nSHA-256 {}\n```and 1 more files",
+            "a".repeat(40),
+            "b".repeat(64)
+        );
+        assert_eq!(embed.description.unwrap(), expected);
+    }
+
+    #[test]
+    fn texts_are_no_longer_than_a_message() {
+        assert_eq!(content(&"x".repeat(MAX_CONTENT)), "x".repeat(MAX_CONTENT));
+        let long = content(&format!("```\n{}\n```", "🦀".repeat(MAX_CONTENT)));
+        assert!(length(&long) <= MAX_CONTENT && long.ends_with("…\n```"));
+        let peer = Peer {
+            number: 1,
+            addr: "203.0.113.7:6881".into(),
+            outgoing: true,
+            client: Some("`x`".into()),
+            am_choking: true,
+            am_interested: true,
+            peer_choking: false,
+            peer_interested: false,
+            snubbed: false,
+            requests: 0,
+            window: 1,
+            pieces: 9,
+            rate_down: 1024,
+            rate_up: 0,
+            downloaded: 0,
+            uploaded: 0,
+        };
+        let table = peers(&vec![peer; 100]);
+        assert!(length(&table) <= MAX_CONTENT && !table.contains("203.0.113.7") && table.contains("ˋxˋ"));
+        assert!(peers(&[]).contains("no connections"));
+        let cause = api::Cause {
+            cause: "choked".into(),
+            weight: 9,
+            says: "all 3 peers choke us".into(),
+            advice: "wait".into(),
+            evidence: serde_json::Map::new(),
+        };
+        let told = why(&Why { id: String::new(), causes: vec![cause.clone()] });
+        assert_eq!(told, "1. **all 3 peers choke us**\nwait");
+        assert!(length(&why(&Why { id: String::new(), causes: vec![cause; 200] })) <= MAX_CONTENT);
+    }
+
+    #[test]
+    fn lists_are_of_the_allow_list_only() {
+        let mut config = Config::parse("guilds = [1]").unwrap();
+        assert!(torrents(&config).contains("Nothing is allowed yet"));
+        config.torrents = vec![entry("a_b")];
+        assert_eq!(torrents(&config), "**a\\_b** · 1.0 MiB · CC BY 3\\.0");
+        let other = Torrent { id: "cd".repeat(20), ..torrent() };
+        assert_eq!(
+            status(&config, &[other, torrent()]),
+            "**a\\_b** · downloading · 25.0% · ↓ 64.0 KiB/s · ↑ 0 B/s · 4 peers"
+        );
+        assert!(status(&config, &[]).contains("Nothing is under way"));
+    }
+
+    #[test]
+    fn buttons_fit_the_state() {
+        let does = |state| buttons("x", state).iter().map(|button| button.does).collect::<Vec<_>>();
+        assert_eq!(does(Some(State::Downloading)), [Does::Pause, Does::Stop, Does::Detail]);
+        assert_eq!(does(Some(State::Paused)), [Does::Resume, Does::Stop, Does::Detail]);
+        assert_eq!(does(Some(State::Seeding)), [Does::Stop, Does::Detail]);
+        assert_eq!(does(None), []);
+    }
+}
