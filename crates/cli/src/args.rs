@@ -373,13 +373,14 @@ impl CommandLine {
         let Command::Daemon(daemon) = &line.command else { return Ok(line) };
         // What the file says are defaults: so the line is read again, with them.
         let wrong = |what| CommandLine::command().error(ErrorKind::ValueValidation, what);
-        let config = config::read(daemon.config.as_deref()).map_err(wrong)?;
+        let (config, hooks) = config::read(daemon.config.as_deref()).map_err(wrong)?;
         let matches = config::with(command, &config).try_get_matches()?;
         let mut line = CommandLine::from_arg_matches(&matches)?;
         if let (Command::Daemon(daemon), Some(matches)) =
             (&mut line.command, matches.subcommand_matches("daemon"))
         {
             daemon.said = config::said(matches);
+            daemon.hooks = hooks;
         }
         Ok(line)
     }

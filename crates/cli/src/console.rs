@@ -229,9 +229,10 @@ pub(crate) fn start_logging(console: &Console, talk: Talk) -> Result<(), String>
 
     let level = match (talk.quiet, talk.verbose) {
         (1.., _) => "off",
-        (0, 0) => "error",
-        (0, 1) => "error,engine=info,net=info,storage=info",
-        (0, 2) => "warn,engine=debug,net=debug,storage=debug",
+        // Who has hooks wants to know of one that fails.
+        (0, 0) => "error,daemon::hooks=warn",
+        (0, 1) => "error,daemon=info,engine=info,net=info,storage=info",
+        (0, 2) => "warn,daemon=debug,engine=debug,net=debug,storage=debug",
         (0, 3..) => "trace",
     };
     let filter = match std::env::var_os(LOG_VARIABLE).filter(|value| !value.is_empty()) {

@@ -40,6 +40,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Exit, Failure> {
         options.inherited = inherited;
         options.roots = args.roots();
         options.hosts.clone_from(&args.allow_host);
+        options.hooks.clone_from(&args.hooks);
         options.usual = Choices {
             peers: args.session.peer.clone(),
             trackers: !args.session.no_trackers,

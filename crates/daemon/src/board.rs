@@ -4,6 +4,7 @@
 //! revision; so does one that was removed. Who knows a revision is told only what came after it.
 
 use crate::change::told_priority;
+use crate::hooks::{Bell, Event, What};
 use api::{File, State, Torrent, Torrents};
 use engine::{Choices, InfoHash, Metainfo, Seen, Session, TorrentState, TorrentStats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -32,6 +33,9 @@ struct Inner {
     /// Which torrent has which revision.
     by_revision: BTreeMap<u64, InfoHash>,
     removed: VecDeque<(u64, String)>,
+    /// Those that were here before and have not been seen yet.
+    unseen: BTreeSet<InfoHash>,
+    hooks: Bell,
 }
 
 #[derive(Debug)]
@@ -41,25 +45,34 @@ struct Row {
     metainfo: Option<Arc<Metainfo>>,
     /// What it was made of, to see whether it changed.
     made_of: (Choices, Option<TorrentState>, Option<TorrentStats>, Option<String>),
+    /// Whether it was added since the daemon started, and has not been finished since.
+    is_new: bool,
+    /// Whether something of it was downloaded since the daemon started, and it has not been finished since.
+    is_to_finish: bool,
 }
 
 impl Board {
     /// Looks at the session for the first time. Revisions begin with the time, so that those of an earlier run are older than
     /// all of this one; they stay below 2^53, which JavaScript can count to.
-    pub(crate) fn new(session: &Session) -> Board {
+    pub(crate) fn new(session: &Session, hooks: Bell) -> Board {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
-        let board = Board::beginning_at(now << 20);
+        let board = Board::beginning_at(now << 20, hooks);
+        session.look(|info_hash, _| {
+            board.inner().unseen.insert(key(info_hash));
+        });
         board.look(session);
         board
     }
 
-    fn beginning_at(revision: u64) -> Board {
+    fn beginning_at(revision: u64, hooks: Bell) -> Board {
         let inner = Inner {
             revision,
             oldest: revision,
             torrents: BTreeMap::new(),
             by_revision: BTreeMap::new(),
             removed: VecDeque::new(),
+            unseen: BTreeSet::new(),
+            hooks,
         };
         Board { state: Mutex::new(inner), revision: watch::Sender::new(revision) }
     }
@@ -196,21 +209,28 @@ impl Inner {
             return;
         }
         self.revision += 1;
-        if let Some(row) = self.torrents.get(&info_hash) {
+        let before = self.torrents.remove(&info_hash);
+        if let Some(row) = &before {
             self.by_revision.remove(&row.torrent.revision);
         }
         self.by_revision.insert(self.revision, info_hash);
-        let row = Row {
+        let mut row = Row {
             torrent: Arc::new(told(info_hash, seen, self.revision)),
             metainfo: seen.metainfo.cloned(),
             made_of: (seen.choices.clone(), seen.state, stats, seen.error.clone()),
+            is_new: before.as_ref().is_some_and(|row| row.is_new),
+            is_to_finish: before.as_ref().is_some_and(|row| row.is_to_finish),
         };
+        let is_new = before.is_none() && !self.unseen.remove(&info_hash);
+        let happened = row.happened(before.as_ref(), is_new);
+        happened.into_iter().for_each(|what| self.hooks.ring(row.event(what)));
         self.torrents.insert(info_hash, row);
     }
 
     fn remove(&mut self, info_hash: InfoHash) {
         let Some(row) = self.torrents.remove(&info_hash) else { return };
         self.by_revision.remove(&row.torrent.revision);
+        self.hooks.ring(row.event(What::Removed));
         self.note_removal(row.torrent.id.clone());
     }
 
@@ -221,6 +241,53 @@ impl Inner {
             && let Some((forgotten, _)) = self.removed.pop_front()
         {
             self.oldest = forgotten;
+        }
+    }
+}
+
+impl Row {
+    /// What happened since it was seen before; `is_new`: it was not here then.
+    fn happened(&mut self, before: Option<&Row>, is_new: bool) -> Vec<What> {
+        let mut happened = Vec::new();
+        if is_new {
+            happened.push(What::Added);
+        }
+        let (choices, state, stats, error) = &self.made_of;
+        // What is there when a daemon starts was finished before; what is quickly downloaded is never seen on its way.
+        let downloaded = |stats: &Option<TorrentStats>| stats.map_or(0, |stats| stats.downloaded);
+        let has_come = before.is_some_and(|row| {
+            let (_, state, numbers, _) = &row.made_of;
+            *state == Some(TorrentState::Downloading) && downloaded(numbers) < downloaded(stats)
+        });
+        self.is_new |= is_new;
+        self.is_to_finish |= has_come || self.is_new && downloaded(stats) > 0;
+        let is_done = matches!(state, Some(TorrentState::Seeding | TorrentState::Stopped));
+        if is_done && std::mem::take(&mut self.is_to_finish) {
+            self.is_new = false;
+            happened.push(What::Finished);
+        }
+        if before.is_some_and(|row| row.made_of.0.dir != choices.dir) {
+            happened.push(What::Moved);
+        }
+        if error.is_some() && before.is_none_or(|row| row.made_of.3 != *error) {
+            happened.push(What::Error);
+        }
+        happened
+    }
+
+    fn event(&self, what: What) -> Event {
+        let (choices, _, _, error) = &self.made_of;
+        let regular = |metainfo: &Arc<Metainfo>| {
+            let (index, file) = metainfo.files().iter().enumerate().find(|(_, file)| file.is_regular())?;
+            let path = choices.names.get(&index).map_or(file.path.as_str(), String::as_str);
+            Some(choices.dir.join(path.split('/').next()?))
+        };
+        Event {
+            what,
+            id: self.torrent.id.clone(),
+            name: self.torrent.name.clone(),
+            path: self.metainfo.as_ref().and_then(regular).unwrap_or_else(|| choices.dir.clone()),
+            reason: error.clone().filter(|_| what == What::Error),
         }
     }
 }
@@ -279,7 +346,7 @@ mod tests {
 
     #[test]
     fn removals_are_told_until_they_are_forgotten() {
-        let board = Board::beginning_at(100);
+        let board = Board::beginning_at(100, Bell::default());
         for id in 0..MAX_REMOVALS {
             board.inner().note_removal(id.to_string());
         }

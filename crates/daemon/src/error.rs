@@ -36,6 +36,17 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A hook makes no sense.
+    #[error("{0}")]
+    Hook(String),
+    /// There is nothing to sign a webhook's requests with.
+    #[error("cannot read the key of a webhook, {}: {reason}", path.display())]
+    HookKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A token of that name is there already, or there is none, or they are too many.
     #[error("{0}")]
     Token(String),

@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod file_server;
 mod guard;
+mod hooks;
 mod metrics;
 #[doc(hidden)]
 pub mod reading;
@@ -25,6 +26,7 @@ mod trace;
 pub use access::Access;
 pub use error::Error;
 pub use file_server::{FileServer, Served};
+pub use hooks::{Hook, Hooks, Webhook, What};
 pub use routes::stream::is_playable;
 pub use serve::{Control, Daemon, Inherited, Options};
 pub use tokens::{Scope, TokenInfo, Tokens};

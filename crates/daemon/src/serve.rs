@@ -5,6 +5,7 @@ use crate::audit::Audit;
 use crate::board::{Board, LOOK_EVERY};
 use crate::events::MAX_LISTENERS;
 use crate::guard::guard;
+use crate::hooks::{Callers, Hooks};
 use crate::routes::stream::MAX_STREAMS;
 use crate::routes::{self, MAX_ORDERS, MAX_UPLOADS, State};
 use crate::trace::MAX_TRACES;
@@ -58,6 +59,8 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// How torrents are added, where a request does not say; its folder is not looked at.
     pub usual: Choices,
+    /// What is called when something happens to a torrent.
+    pub hooks: Hooks,
 }
 
 impl Options {
@@ -71,6 +74,7 @@ impl Options {
             roots: Vec::new(),
             hosts: Vec::new(),
             usual: Choices::new(""),
+            hooks: Hooks::default(),
         }
     }
 }
@@ -92,6 +96,7 @@ pub struct Daemon {
     unix: Vec<(UnixListener, Option<PathBuf>)>,
     state_dir: PathBuf,
     usual: Choices,
+    hooks: Callers,
     audit: Audit,
     control: Control,
 }
@@ -133,6 +138,7 @@ impl Daemon {
             return Err(Error::Open(open));
         }
         check_roots(&options.roots)?;
+        let hooks = Callers::new(options.hooks)?;
         let inherit = |error: io::Error| Error::Listen {
             addr: "a socket that was inherited".into(),
             reason: error.to_string(),
@@ -165,6 +171,7 @@ impl Daemon {
             tcp,
             unix,
             usual: options.usual,
+            hooks,
             control: Control {
                 access: Arc::new(Access::new(tokens, &options.hosts)),
                 roots: Arc::new(RwLock::new(options.roots)),
@@ -195,7 +202,7 @@ impl Daemon {
     pub async fn serve(self, session: Arc<Session>, end: impl Future<Output = ()>) {
         let (close, closing) = watch::channel(false);
         let state = Arc::new(State {
-            board: Board::new(&session),
+            board: Board::new(&session, self.hooks.start(session.engine().http_post())),
             session,
             access: self.control.access,
             audit: self.audit,

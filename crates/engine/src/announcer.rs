@@ -36,6 +36,10 @@ impl Web {
         Ok(Web { http, trackers, announces: Turns::default(), farewells: Turns::default() })
     }
 
+    pub(crate) fn client(&self) -> HttpClient {
+        self.http.clone()
+    }
+
     /// Fetches a torrent file.
     pub(crate) async fn fetch(&self, url: &str) -> Result<Vec<u8>, Error> {
         self.http.fetch(url, Bounds::TORRENT).await.map_err(|err| Error::Fetch(err.to_string()))

@@ -42,6 +42,7 @@ mod listen;
 mod lsd;
 mod magnet;
 mod meet;
+mod post;
 mod reading;
 mod resume;
 mod saved;
@@ -68,6 +69,7 @@ pub use kept::{
 };
 pub use magnet::{AddMagnet, Fetch, FetchStats, Fetched};
 pub use metainfo::{self, Magnet, Metainfo};
+pub use post::HttpPost;
 pub use reading::{PeerStats, PieceMap, Reader};
 pub use session::Engine;
 pub use settings::{DhtSettings, Settings};

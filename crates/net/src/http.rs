@@ -10,7 +10,7 @@
 
 use crate::bind::LocalAddrs;
 use crate::lookup::{self, Lookup, LookupError};
-use reqwest::{Client, ClientBuilder, Response, StatusCode, Url, header};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, header};
 use std::error::Error as StdError;
 use std::io;
 use std::net::IpAddr;
@@ -204,6 +204,44 @@ impl HttpClient {
         self.get(url, From::Given, Some(route), bounds).await
     }
 
+    /// Posts to a server that who runs us named; tells the status of its answer, whatever it is. No redirect is followed, and
+    /// the answer's body is not read.
+    ///
+    /// # Errors
+    /// No answer in time; or the URL leads to a private address and may not, or to one that nobody may ask.
+    pub async fn post(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+        body: Vec<u8>,
+        may_be_private: bool,
+        bounds: Bounds,
+    ) -> Result<StatusCode, HttpError> {
+        let url = Url::parse(url).map_err(|_| HttpError::NotHttp)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(HttpError::NotHttp);
+        }
+        let request = |client: &Client| {
+            let post = client.post(url.clone()).body(body.clone());
+            headers.iter().fold(post, |post, (name, value)| post.header(*name, value))
+        };
+        let send = async {
+            let outcome = match zone_of_literal(&url) {
+                Some(Zone::Forbidden) => Err(LookupError::Forbidden.into()),
+                Some(Zone::Private) => Err(LookupError::NotPublic.into()),
+                Some(Zone::Public) | None => send_by(request(&self.any.public), bounds).await,
+            };
+            match outcome {
+                Err(HttpError::Lookup(LookupError::NotPublic)) if may_be_private => {
+                    send_by(request(&self.any.private), bounds).await
+                }
+                outcome => outcome,
+            }
+        };
+        let sent = tokio::time::timeout(bounds.total, send).await.unwrap_or(Err(HttpError::Timeout))?;
+        Ok(sent.status())
+    }
+
     async fn get(
         &self,
         url: Url,
@@ -266,11 +304,11 @@ impl HttpClient {
         let outcome = match zone {
             Some(Zone::Forbidden) => Err(LookupError::Forbidden.into()),
             Some(Zone::Private) => Err(LookupError::NotPublic.into()),
-            Some(Zone::Public) | None => send_by(&clients.public, url, bounds).await,
+            Some(Zone::Public) | None => send_by(clients.public.get(url.clone()), bounds).await,
         };
         match outcome {
             Err(HttpError::Lookup(LookupError::NotPublic)) if may_be_private => {
-                Ok((send_by(&clients.private, url, bounds).await?, Zone::Private))
+                Ok((send_by(clients.private.get(url.clone()), bounds).await?, Zone::Private))
             }
             Err(HttpError::Lookup(LookupError::NotPublic)) if from == From::Zone(Zone::Public) => {
                 Err(HttpError::RedirectsInside)
@@ -302,8 +340,8 @@ pub(crate) fn zone_of_literal(url: &Url) -> Option<Zone> {
     }
 }
 
-async fn send_by(client: &Client, url: &Url, bounds: Bounds) -> Result<Response, HttpError> {
-    match tokio::time::timeout(bounds.idle.max(CONNECT_TIMEOUT), client.get(url.clone()).send()).await {
+async fn send_by(request: RequestBuilder, bounds: Bounds) -> Result<Response, HttpError> {
+    match tokio::time::timeout(bounds.idle.max(CONNECT_TIMEOUT), request.send()).await {
         Ok(sent) => sent.map_err(explain),
         Err(_) => Err(HttpError::Timeout),
     }

@@ -4,10 +4,12 @@
 //! So each is checked, and refused, exactly as on the command line.
 
 mod file;
+mod hooks;
 
 use super::CommandLine;
 use clap::builder::OsStr;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
+use daemon::Hooks;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -50,14 +52,14 @@ pub(super) fn with(command: Command, config: &Config) -> Command {
 ///
 /// # Errors
 /// One line that says what is wrong with it.
-pub(super) fn read(named: Option<&Path>) -> Result<Config, String> {
+pub(super) fn read(named: Option<&Path>) -> Result<(Config, Hooks), String> {
     let usual = || usual_config("config.toml", |name| std::env::var_os(name));
-    let Some(path) = named.map(Path::to_owned).or_else(usual) else { return Ok(Config::new()) };
+    let Some(path) = named.map(Path::to_owned).or_else(usual) else { return Ok(Default::default()) };
     let told = |reason: String| format!("{}: {reason}", path.display());
     match read_bounded(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Config::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Default::default()),
         Err(error) => Err(told(error.to_string())),
-        Ok(text) => parse(&text).map_err(told),
+        Ok(text) => parse(&text).and_then(|config| Ok((config, hooks::hooks(&text)?))).map_err(told),
     }
 }
 
@@ -87,6 +89,7 @@ pub(crate) fn template() -> String {
         // A string takes everything.
         let _ = write!(text, "\n# {help}\n# --{flag}, {env}\n# {} = {}\n", key(&arg), example(&arg));
     }
+    text.push_str(hooks::TEMPLATE);
     text
 }
 
@@ -184,7 +187,7 @@ mod tests {
         let path = dir.path().join("config.toml");
         let length = usize::try_from(MAX_CONFIG).unwrap();
         std::fs::write(&path, "#".repeat(length)).unwrap();
-        assert!(read(Some(&path)).unwrap().is_empty());
+        assert!(read(Some(&path)).unwrap().0.is_empty());
         std::fs::write(&path, "#".repeat(length + 1)).unwrap();
         assert!(read(Some(&path)).unwrap_err().contains("too long"));
         assert!(read(Some(&dir.path().join("none"))).is_err());

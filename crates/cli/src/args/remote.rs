@@ -3,7 +3,7 @@
 use super::config::Said;
 use super::{Session, switch};
 use clap::{Args, Subcommand, ValueEnum};
-use daemon::Scope;
+use daemon::{Hooks, Scope};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,6 +41,9 @@ pub(crate) struct Daemon {
     /// Every option as it was given, by its key in the configuration.
     #[arg(skip)]
     pub(crate) said: Said,
+    /// What is called when something happens: in the configuration alone.
+    #[arg(skip)]
+    pub(crate) hooks: Hooks,
 }
 
 /// Where the daemon is, and how it is asked.
@@ -68,7 +71,7 @@ pub(crate) struct Add {
     #[arg(short = 'o', long, value_name = "DIR", env = "RAWTORRENT_DIR")]
     pub(crate) dir: Option<String>,
     /// One word to sort them by; without --dir they go into the folder of that category, if there is one
-    #[arg(long, value_name = "NAME", env = "RAWTORRENT_ADD_CATEGORY")]
+    #[arg(long, value_name = "NAME", env = "RAWTORRENT_CATEGORY")]
     pub(crate) category: Option<String>,
     /// Let them rest until they are resumed
     #[arg(long, env = "RAWTORRENT_PAUSED", value_parser = switch)]

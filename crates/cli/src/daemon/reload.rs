@@ -20,12 +20,13 @@ pub(super) async fn follow(
     control: &Control,
     console: &Console,
 ) {
-    let (json, mut known) = (args.session.json, args.said.clone());
+    let (json, mut known, hooks) = (args.session.json, args.said.clone(), &args.hooks);
     while hangups.recv().await.is_some() {
         let now = NotifyState::monotonic_usec_now();
         tell(&[Some(NotifyState::Reloading), now.ok()].into_iter().flatten().collect::<Vec<_>>());
         match reload(&known, session, control).await {
-            Ok((args, changed)) => {
+            Ok((args, mut changed)) => {
+                changed.extend((args.hooks != *hooks).then(|| "hooks".to_owned()));
                 let (done, later): (Vec<&str>, Vec<&str>) =
                     changed.iter().map(String::as_str).partition(|key| AT_ONCE.contains(key));
                 // What takes a restart is told again next time.

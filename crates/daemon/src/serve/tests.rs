@@ -24,7 +24,7 @@ impl Served {
         let (session, _) = pollster::block_on(Session::open(settings)).unwrap();
         let (close, closing) = watch::channel(false);
         let state = Arc::new(State {
-            board: Board::new(&session),
+            board: Board::new(&session, crate::hooks::Bell::default()),
             session: Arc::new(session),
             access: Arc::new(Access::new(Tokens::default(), &[])),
             audit: Audit::start(home.path()).unwrap(),

@@ -6,6 +6,9 @@ use toml::Value;
 /// Keys and values, as the command line would have them.
 pub(crate) type Config = BTreeMap<String, Vec<String>>;
 
+/// What is no option: see [`super::hooks`].
+pub(crate) const TABLES: [&str; 2] = ["hook", "webhook"];
+
 /// # Errors
 /// It is no TOML, or has keys or values that mean nothing.
 pub(crate) fn parse(text: &str, known: &[String]) -> Result<Config, String> {
@@ -16,6 +19,7 @@ pub(crate) fn parse(text: &str, known: &[String]) -> Result<Config, String> {
     })?;
     table
         .into_iter()
+        .filter(|(name, _)| !TABLES.contains(&name.as_str()))
         .map(|(name, value)| {
             if !known.contains(&name) {
                 return Err(format!(
