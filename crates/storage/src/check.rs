@@ -39,7 +39,7 @@ impl TorrentDisk {
             return Err(problem);
         }
         let (inner, all) = (self.inner.clone(), pieces.clone());
-        run_on(&self.inner.pool.workers, move || inner.files.forget_cached(&all)).await??;
+        run_on(&self.inner.queues.workers, move || inner.files.forget_cached(&all)).await??;
         self.hash_on_disk(pieces, progress, Unreadable::IsAnError).await
     }
 
@@ -53,7 +53,7 @@ impl TorrentDisk {
         let all = Bitfield::full(self.inner.files.layout.lengths().piece_count());
         let pieces = self.hash_on_disk(&all, progress, Unreadable::IsBad).await?;
         let inner = self.inner.clone();
-        run_on(&self.inner.pool.workers, move || {
+        run_on(&self.inner.queues.workers, move || {
             let files =
                 (0..inner.files.layout.files().len()).map(|file| report(&inner, file, &pieces)).collect();
             Report { pieces, files }
@@ -67,7 +67,7 @@ impl TorrentDisk {
             inner.files.look();
             inner.files.problem()
         };
-        run_on(&self.inner.pool.workers, look).await
+        run_on(&self.inner.queues.workers, look).await
     }
 
     async fn hash_on_disk(
@@ -91,7 +91,7 @@ impl TorrentDisk {
                     // Nobody waits any more if the caller's future was dropped.
                     let _ = reply.try_send(inner.check_batch(&todo, unreadable, &cancelled));
                 });
-                self.inner.pool.workers.send(job).await.map_err(|_| Error::Closed)?;
+                self.inner.queues.workers.send(job).await.map_err(|_| Error::Closed)?;
                 running += 1;
             }
             if running == 0 {

@@ -6,8 +6,12 @@ use std::time::Duration;
 /// [`write_block`](crate::TorrentDisk::write_block) waits, and so does the peer that sends.
 pub const LANE_QUEUE: usize = 512;
 
-/// Devices that have write threads of their own. Torrents on further ones share those of others.
+/// Devices that have threads of their own. Torrents on further ones share those of others.
 pub const MAX_DEVICES: usize = 8;
+
+/// How old what is known of mounts may be when a torrent is opened: whose disk hangs may then only hinder what is mounted
+/// since.
+pub const MOUNTS_AGE: Duration = Duration::from_secs(1);
 
 /// Jobs that a write thread takes from its queue at once; they count beside [`LANE_QUEUE`].
 pub const LANE_BATCH: usize = 128;

@@ -1,11 +1,11 @@
 //! The threads that touch disks, and what they share.
 //!
 //! Three kinds, so that none waits for another: *lanes* write (every torrent stays with one, which is why its
-//! pieces can be hashed in order of arrival, and every device has its own), *readers* read for upload, *workers* do what takes long: checks
-//! and syncs.
+//! pieces can be hashed in order of arrival), *readers* read for upload, *workers* do what takes long: checks and syncs.
+//! Every device has its own.
 
+use crate::devices::{Devices, Queues, device_of};
 use crate::handles::Handles;
-use crate::lanes::{Lanes, device_of};
 use crate::lru::Lru;
 use crate::os::Os;
 use crate::torrent::Inner;
@@ -25,7 +25,7 @@ use types::{BlockRange, PieceIndex};
 /// How many threads and how much memory a pool may use.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolSettings {
-    /// Threads that write to each device (each torrent stays with one), and as many that read for upload, and as many
+    /// For each device: threads that write (each torrent stays with one), and as many that read for upload, and as many
     /// that check.
     pub threads: usize,
     /// See [`limits::LANE_QUEUE`].
@@ -71,9 +71,7 @@ pub(crate) struct Shared {
     spare_runs: Mutex<Vec<Vec<u8>>>,
     /// Bytes of blocks held in memory, over all torrents.
     pub(crate) held: AtomicUsize,
-    pub(crate) readers: Sender<Job>,
-    pub(crate) workers: Sender<Job>,
-    lanes: Lanes,
+    pub(crate) devices: Devices,
     next_torrent: AtomicU64,
     ended: Receiver<Infallible>,
 }
@@ -125,20 +123,7 @@ impl DiskPool {
     pub(crate) fn with_os(settings: PoolSettings, os: Os) -> Result<DiskPool, Error> {
         let threads = settings.threads.max(1);
         let (alive, ended) = async_channel::bounded(1);
-        let (readers, reads) = async_channel::bounded(limits::READ_QUEUE);
-        let (workers, work) = async_channel::bounded(limits::WORK_QUEUE);
-        for n in 0..threads {
-            for (kind, jobs) in [("read", &reads), ("work", &work)] {
-                let jobs: Receiver<Job> = jobs.clone();
-                let run = move || {
-                    while let Ok(job) = jobs.recv_blocking() {
-                        job();
-                    }
-                };
-                start(format!("disk-{kind}-{n}"), &alive, run)?;
-            }
-        }
-        let lanes = Lanes::new(threads, settings.lane_queue.max(1), alive)?;
+        let devices = Devices::new(threads, settings.lane_queue.max(1), alive)?;
         let shared = Shared {
             settings,
             os,
@@ -146,9 +131,7 @@ impl DiskPool {
             runs: Mutex::new(Lru::new(settings.read_cache_runs)),
             spare_runs: Mutex::default(),
             held: AtomicUsize::new(0),
-            readers,
-            workers,
-            lanes,
+            devices,
             next_torrent: AtomicU64::new(0),
             ended,
         };
@@ -183,9 +166,9 @@ impl Shared {
         }
     }
 
-    /// A number for a new torrent whose files lie at `path`, and the lane that is its own from now on.
-    pub(crate) fn assign(&self, path: &Path) -> (u64, Sender<LaneJob>) {
-        (self.next_torrent.fetch_add(1, Ordering::Relaxed), self.lanes.assign(device_of(path)))
+    /// A number for a new torrent whose files lie at `path`, and where its work goes from now on.
+    pub(crate) fn assign(&self, path: &Path) -> (u64, Queues) {
+        (self.next_torrent.fetch_add(1, Ordering::Relaxed), self.devices.assign(device_of(path)))
     }
 
     pub(crate) fn worker_count(&self) -> usize {

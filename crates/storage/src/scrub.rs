@@ -30,7 +30,7 @@ impl TorrentDisk {
     /// As [`read_block`](Self::read_block).
     pub async fn scrub(&self, piece: PieceIndex) -> Result<bool, Error> {
         let inner = self.inner.clone();
-        run_on(&self.inner.pool.workers, move || inner.scrub(piece)).await?
+        run_on(&self.inner.queues.workers, move || inner.scrub(piece)).await?
     }
 }
 

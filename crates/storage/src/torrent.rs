@@ -1,13 +1,14 @@
 //! One torrent's bytes on disk.
 
 use crate::assembly::{Assembly, Verdict};
+use crate::devices::Queues;
 use crate::files::{Files, Place, Policy};
 use crate::limits::{HASH_DUE, READ_RUN};
 use crate::pool::{LaneJob, RunKey, Shared, lock, run_on};
 use crate::root::Root;
 use crate::state::{Phase, State};
 use crate::{DiskEvent, DiskPool, Error, FileStamp, Layout, OpenOptions, Snapshot, SyncError, WriteRefused};
-use async_channel::{Sender, TrySendError};
+use async_channel::TrySendError;
 use bytes::Bytes;
 use rustix::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,11 +36,12 @@ impl TorrentDisk {
     /// [`Error::Closed`] if the pool has ended; [`Error::Unavailable`] if the disk is not mounted.
     pub async fn open(pool: &DiskPool, layout: Layout, options: OpenOptions) -> Result<TorrentDisk, Error> {
         let shared = pool.shared.clone();
+        let workers = shared.devices.workers_for(&layout.path_under(&options.root, 0));
         let open = move || {
             let inner = Inner::open(shared, layout, options)?;
             Ok(TorrentDisk { inner: Arc::new(inner) })
         };
-        run_on(&pool.shared.workers, open).await?
+        run_on(&workers, open).await?
     }
 
     /// The pieces that can be read: trusted at open, found by a check, or written and verified since.
@@ -85,7 +87,7 @@ impl TorrentDisk {
     /// Files that this call created are removed again.
     pub async fn prepare(&self) -> Result<(), Error> {
         let inner = self.inner.clone();
-        run_on(&self.inner.pool.workers, move || inner.prepare()).await?
+        run_on(&self.inner.queues.workers, move || inner.prepare()).await?
     }
 
     /// Takes one block; returns when it is queued (the queue's limit is the back-pressure). While the disk is full, or too
@@ -117,7 +119,7 @@ impl TorrentDisk {
         let full = {
             // What the lane makes of its piece is not told before the lock is free.
             let mut unsaid = lock(&inner.unsaid);
-            match inner.lane.try_send(job(data, None)) {
+            match inner.queues.lane.try_send(job(data, None)) {
                 Ok(()) => {
                     unsaid.push(taken.clone());
                     None
@@ -128,7 +130,7 @@ impl TorrentDisk {
         };
         if let Some(data) = full {
             inner.tell();
-            inner.lane.send(job(data, Some(taken))).await.map_err(|_| WriteRefused::Stopped)?;
+            inner.queues.lane.send(job(data, Some(taken))).await.map_err(|_| WriteRefused::Stopped)?;
         }
         claim.kept = true;
         Ok(())
@@ -161,7 +163,7 @@ impl TorrentDisk {
         if range.end().div_ceil(READ_RUN) - run > 1 {
             let inner = inner.clone();
             let read = move || inner.read(range.piece, range.offset, range.len as usize);
-            return run_on(&self.inner.pool.readers, read).await?;
+            return run_on(&self.inner.queues.readers, read).await?;
         }
         let key = RunKey { torrent: inner.id, epoch, piece: range.piece, run };
         let cached = lock(&inner.pool.runs).get(&key);
@@ -169,7 +171,7 @@ impl TorrentDisk {
             Some(bytes) => bytes,
             None => {
                 let inner = inner.clone();
-                run_on(&self.inner.pool.readers, move || inner.read_run(key)).await??
+                run_on(&self.inner.queues.readers, move || inner.read_run(key)).await??
             }
         };
         let start = (range.offset - run * READ_RUN) as usize;
@@ -197,7 +199,7 @@ impl TorrentDisk {
             let done = work(extent.as_ref().map(|(handle, offset)| (handle.fd.as_fd(), *offset)));
             inner.must_be_readable(range).map(|_| done)
         };
-        run_on(&self.inner.pool.readers, job).await?
+        run_on(&self.inner.queues.readers, job).await?
     }
 
     /// Makes durable what is verified by now, and what is written of other pieces.
@@ -208,7 +210,7 @@ impl TorrentDisk {
     pub async fn sync(&self) -> Result<Snapshot, SyncError> {
         self.on_lane(Inner::settle_all).await;
         let inner = self.inner.clone();
-        let synced = run_on(&self.inner.pool.workers, move || inner.sync()).await;
+        let synced = run_on(&self.inner.queues.workers, move || inner.sync()).await;
         synced.unwrap_or_else(|error| Err(self.inner.not_synced(error)))
     }
 
@@ -221,7 +223,7 @@ impl TorrentDisk {
         self.inner.stop_taking();
         self.on_lane(Inner::flush).await;
         let inner = self.inner.clone();
-        let closed = run_on(&self.inner.pool.workers, move || inner.close()).await;
+        let closed = run_on(&self.inner.queues.workers, move || inner.close()).await;
         closed.unwrap_or_else(|error| Err(self.inner.not_synced(error)))
     }
 
@@ -236,7 +238,7 @@ impl TorrentDisk {
             // Nobody waits any more if the caller's future was dropped.
             let _ = reply.try_send(());
         };
-        let _ = self.inner.lane.send(LaneJob::Run(Box::new(work))).await;
+        let _ = self.inner.queues.lane.send(LaneJob::Run(Box::new(work))).await;
         let _ = done.recv().await;
     }
 }
@@ -253,7 +255,7 @@ pub(crate) struct Inner {
     pub(crate) assembly: Mutex<Assembly>,
     /// One sync at a time: a second one must not return before the first has done its work.
     syncing: Mutex<()>,
-    pub(crate) lane: Sender<LaneJob>,
+    pub(crate) queues: Queues,
     /// See [`RunKey`].
     pub(crate) epoch: AtomicU64,
     events: Box<dyn Fn(Vec<DiskEvent>) + Send + Sync>,
@@ -281,7 +283,7 @@ impl Inner {
         } = options;
         let root = Root::new(root, mount);
         root.must_be_mounted()?;
-        let (id, lane) = pool.assign(&layout.path_under(root.path(), 0));
+        let (id, queues) = pool.assign(&layout.path_under(root.path(), 0));
         let policy = Policy { wanted, known, allocate, overwrite, patient, broken_off };
         let lengths = layout.lengths();
         let inner = Inner {
@@ -291,7 +293,7 @@ impl Inner {
             state: Mutex::new(State::new(lengths.piece_count(), max_unsynced)),
             assembly: Mutex::new(Assembly::new(lengths.piece_count())),
             syncing: Mutex::default(),
-            lane,
+            queues,
             epoch: AtomicU64::new(0),
             events,
             unsaid: Mutex::default(),

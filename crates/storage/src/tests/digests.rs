@@ -20,7 +20,7 @@ impl Opened {
     /// Returns when everything that was written before is dealt with.
     fn catch_up(&self) {
         let (done, wait) = async_channel::bounded::<()>(1);
-        let lane = &self.disk.inner.lane;
+        let lane = &self.disk.inner.queues.lane;
         let inner = self.disk.inner.clone();
         let settle = move || {
             inner.settle();

@@ -48,7 +48,7 @@ fn who_writes_waits_when_so_many_blocks_do() {
     let place = one_thread();
     let opened = place.ready(&sample);
     let (job, has_begun, go) = busy();
-    block_on(opened.disk.inner.lane.send(LaneJob::Run(job))).unwrap();
+    block_on(opened.disk.inner.queues.lane.send(LaneJob::Run(job))).unwrap();
     has_begun.recv_blocking().unwrap();
     let blocks = sample.all_blocks();
     for &block in &blocks[..LANE_QUEUE] {
@@ -68,7 +68,7 @@ fn who_reads_waits_when_so_many_reads_do() {
     let place = one_thread();
     let opened = place.ready(&sample);
     opened.write_piece(&sample, 0);
-    let queue = &place.pool.shared.readers;
+    let queue = &opened.disk.inner.queues.readers;
     let go = fill(queue, READ_QUEUE);
     assert!(queue.is_full());
     let mut read = Box::pin(opened.disk.read_block(sample.block(0, 0)));
@@ -83,7 +83,7 @@ fn who_checks_waits_when_so_much_work_does() {
     let place = one_thread();
     let opened = place.ready(&sample);
     opened.write_piece(&sample, 0);
-    let queue = &place.pool.shared.workers;
+    let queue = &opened.disk.inner.queues.workers;
     let go = fill(queue, WORK_QUEUE);
     assert!(queue.is_full());
     let full = sample.full();
@@ -99,7 +99,7 @@ fn hold(opened: &Opened, sample: &Sample, blocks: std::ops::Range<u32>) -> usize
     // What is behind them on the lane: they were taken.
     let (done, is_done) = async_channel::bounded(1);
     let job = Box::new(move || done.try_send(()).unwrap());
-    block_on(opened.disk.inner.lane.send(LaneJob::Run(job))).unwrap();
+    block_on(opened.disk.inner.queues.lane.send(LaneJob::Run(job))).unwrap();
     is_done.recv_blocking().unwrap();
     lock(&opened.disk.inner.assembly).held()
 }

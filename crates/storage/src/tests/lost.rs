@@ -199,7 +199,7 @@ fn the_file_of_a_piece_that_was_lost_is_not_handed_out() {
             note.store(true, Ordering::Relaxed);
         });
         let waits = scope.spawn(|| block_on(waits));
-        while place.pool.shared.readers.is_empty() {
+        while opened.disk.inner.queues.readers.is_empty() {
             std::thread::yield_now();
         }
         fs::write(&path, vec![0; sample.content.len()]).unwrap();

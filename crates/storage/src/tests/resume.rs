@@ -369,7 +369,7 @@ fn a_writer_that_gives_up_leaves_no_claim() {
         started.try_send(()).unwrap();
         let _ = held.recv_blocking();
     };
-    let lane = &opened.disk.inner.lane;
+    let lane = &opened.disk.inner.queues.lane;
     lane.try_send(LaneJob::Run(Box::new(busy))).unwrap();
     start.recv_blocking().unwrap();
 
@@ -400,7 +400,7 @@ fn no_more_is_held_than_allowed_and_no_more_files_are_open() {
         opened.write(&sample, block);
         let done = done.clone();
         // The lane is done with the block when it is done with what comes after it.
-        let lane = &opened.disk.inner.lane;
+        let lane = &opened.disk.inner.queues.lane;
         lane.send_blocking(LaneJob::Run(Box::new(move || done.try_send(()).unwrap()))).unwrap();
         wait.recv_blocking().unwrap();
         assert!(place.pool.shared.held.load(Ordering::Relaxed) <= limit);
