@@ -42,7 +42,11 @@ fn links_and_urls_are_added_once() {
     let server = Server::start(Answer::Body(std::fs::read(&home.torrent).unwrap())).unwrap();
     let url = server.url("sample.torrent");
     assert_eq!(daemon.done(&home, &["add", &url]), format!("{id} was here already\n"));
-    assert_eq!(daemon.done(&home, &["remove", &id]), format!("{id} removed\n"));
+    std::fs::write(home.out().join("mine"), "").unwrap();
+    assert_eq!(daemon.done(&home, &["remove", &id, "--data"]), format!("{id} removed\n"));
+    let left: Vec<_> =
+        std::fs::read_dir(home.out()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["mine"], "only what is the torrent's went");
     assert_eq!(daemon.done(&home, &["add", &url, "--paused"]), format!("{id} added\n"));
     assert_eq!(server.requests().len(), 2);
     assert_eq!(daemon.get(&format!("{TORRENTS}/{id}")).json()["state"], "paused");

@@ -1,9 +1,9 @@
 //! A client of the API.
 
 use crate::{
-    About, AddQuery, Added, BASE, Destination, Direction, File, ListQuery, Peer, Pieces, Problem, Settings,
-    SettingsChange, Source, TORRENT, Torrent, TorrentChange, TorrentSettings, Torrents, TraceQuery, Traced,
-    Tracker, TrackersChange, Turn, Watched, WatchedQuery, Why,
+    About, AddQuery, Added, BASE, Destination, Direction, File, ListQuery, Peer, Pieces, Problem,
+    RemoveQuery, Settings, SettingsChange, Source, TORRENT, Torrent, TorrentChange, TorrentSettings,
+    Torrents, TraceQuery, Traced, Tracker, TrackersChange, Turn, Watched, WatchedQuery, Why,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -291,12 +291,12 @@ impl Client {
         self.json(request.json(&Source { source: source.to_owned() })).await
     }
 
-    /// Stops a torrent and forgets it. Its files stay.
+    /// Stops a torrent and forgets it. Its files stay, unless the query says that they go.
     ///
     /// # Errors
     /// See [`Client::about`].
-    pub async fn remove(&self, id: &str) -> Result<(), ClientError> {
-        self.done(self.on(Method::DELETE, id, "")).await
+    pub async fn remove(&self, id: &str, query: RemoveQuery) -> Result<(), ClientError> {
+        self.done(self.on(Method::DELETE, id, "").query(&query)).await
     }
 
     /// Stops a torrent until it is resumed.

@@ -198,6 +198,16 @@ pub struct AddQuery {
     pub sequential: Option<bool>,
 }
 
+/// How a torrent is removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RemoveQuery {
+    /// Its files go too: those that are known to be the torrent's, and the folders that are empty then. Its folder has to be
+    /// below one of the daemon's roots.
+    pub data: bool,
+}
+
 /// A torrent that is named instead of sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

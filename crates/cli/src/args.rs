@@ -29,7 +29,7 @@ pub(crate) use discord::{Allow, Discord, DiscordAction, DiscordConfig};
 pub(crate) use kept::{Client, Doctor, Export, Import, State};
 pub(crate) use manual::{Completions, Man};
 pub(crate) use remote::{
-    Add, Daemon, Id, Ids, List, Move, Queue, Remote, Token, TokenAction, Trackers, Watch,
+    Add, Daemon, Id, Ids, List, Move, Queue, Remote, Remove, Token, TokenAction, Trackers, Watch,
 };
 pub(crate) use replay::{Replay, Shown};
 pub(crate) use scrape::Scrape;
@@ -99,8 +99,7 @@ pub(crate) enum Command {
     Pause(Ids),
     /// Go on with torrents of the daemon
     Resume(Ids),
-    /// Remove torrents from the daemon; their files stay
-    Remove(Ids),
+    Remove(Remove),
     Move(Move),
     /// Have everything of torrents of the daemon hashed again
     Recheck(Ids),
@@ -447,9 +446,9 @@ impl Command {
             }
             Command::Trace(args) => args.remote.json,
             Command::Top(args) => args.remote.json,
+            Command::Remove(args) => args.which.remote.json,
             Command::Pause(args)
             | Command::Resume(args)
-            | Command::Remove(args)
             | Command::Recheck(args)
             | Command::Reannounce(args) => args.remote.json,
             Command::Create(_)

@@ -3,7 +3,7 @@
 
 pub(crate) mod set;
 
-use crate::args::{Add, Id, Ids, List, Move, Queue, Remote, Trackers, Watch};
+use crate::args::{Add, Id, Ids, List, Move, Queue, Remote, Remove, Trackers, Watch};
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::source::{self, Source};
@@ -11,7 +11,7 @@ use crate::terminal::{columns_of_stdout, fitted};
 use crate::text::printable;
 use crate::units::{Rate, Size, Span, percent};
 use crate::{interrupt, runtime};
-use api::{AddQuery, Added, Client, ClientError, ListQuery, Torrent, TrackersChange, Watched};
+use api::{AddQuery, Added, Client, ClientError, ListQuery, RemoveQuery, Torrent, TrackersChange, Watched};
 use serde_json::json;
 use std::fmt::Write;
 use std::time::Duration;
@@ -271,8 +271,9 @@ pub(crate) fn resume(args: &Ids, console: &Console) -> Result<Exit, Failure> {
     order(args, console, "resumed", async |client, id| client.resume(id).await)
 }
 
-pub(crate) fn remove(args: &Ids, console: &Console) -> Result<Exit, Failure> {
-    order(args, console, "removed", async |client, id| client.remove(id).await)
+pub(crate) fn remove(args: &Remove, console: &Console) -> Result<Exit, Failure> {
+    let query = RemoveQuery { data: args.data };
+    order(&args.which, console, "removed", async |client, id| client.remove(id, query).await)
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "a closure")]

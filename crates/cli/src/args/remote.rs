@@ -142,6 +142,16 @@ pub(crate) struct Ids {
     pub(crate) remote: Remote,
 }
 
+/// Remove torrents from the daemon; their files stay, unless --data is given
+#[derive(Debug, clap::Args)]
+pub(crate) struct Remove {
+    #[command(flatten)]
+    pub(crate) which: Ids,
+    /// Remove their files too: those that are known to be the torrent's, and the folders that are empty then
+    #[arg(long)]
+    pub(crate) data: bool,
+}
+
 /// List the trackers of a torrent of the daemon, or change them
 #[derive(Debug, Args)]
 pub(crate) struct Trackers {

@@ -4,7 +4,10 @@ use super::{State, info_hash, json};
 use crate::access::Who;
 use crate::error::Refusal;
 use crate::tokens::Scope;
-use api::{AddQuery, Added, Destination, Direction, JSON, Problem, Source, TORRENT, TrackersChange, Turn};
+use api::{
+    AddQuery, Added, Destination, Direction, JSON, Problem, RemoveQuery, Source, TORRENT, TrackersChange,
+    Turn,
+};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -107,19 +110,26 @@ pub(crate) fn named(body: &[u8]) -> Result<Given, Refusal> {
     }
 }
 
-/// Stops a torrent and forgets it. Its files stay. One that is not here is no error.
-#[utoipa::path(delete, path = "/api/v1/torrents/{id}", params(("id" = String, Path, description = "its id")),
+/// Stops a torrent and forgets it. Its files stay, unless it is said that they go. One that is not here is no error.
+#[utoipa::path(delete, path = "/api/v1/torrents/{id}", params(("id" = String, Path, description = "its id"), RemoveQuery),
     security(("token" = ["manage"])), responses(
     (status = 204),
     (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 403, body = Problem, content_type = "application/problem+json", description = "its files are below no root"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn remove(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
+    query: Result<Query<RemoveQuery>, QueryRejection>,
 ) -> Result<StatusCode, Refusal> {
-    let removed =
-        on(&state, &id, async |state, info_hash| state.session.remove(info_hash, false).await).await?;
+    let Query(RemoveQuery { data }) = query.map_err(|error| Refusal::bad(error.body_text()))?;
+    if let Some(torrent) = state.board.torrent(info_hash(&id)?).filter(|_| data) {
+        let roots = state.roots.read().unwrap_or_else(PoisonError::into_inner);
+        below_a_root(&roots, &torrent.dir)?;
+    }
+    let remove = async move |state: Arc<State>, info_hash| state.session.remove(info_hash, data).await;
+    let removed = on(&state, &id, remove).await?;
     match removed {
         Ok(()) | Err(Failed::Engine(Error::NotHere(_))) => Ok(StatusCode::NO_CONTENT),
         Err(failed) => Err(failed.into()),
