@@ -63,6 +63,8 @@ struct Room {
     shared: Arc<Shared>,
     store: Arc<Store>,
     torrents: Mutex<BTreeMap<InfoHashV1, Arc<AsyncMutex<Place>>>>,
+    /// What is in the store of torrents that have not begun since the session was opened.
+    waiting: Mutex<BTreeMap<InfoHashV1, Arc<(Record, What)>>>,
     next_place: Mutex<u64>,
     /// Held while they become others.
     settings: AsyncMutex<SessionSettings>,
@@ -171,6 +173,7 @@ impl Session {
             shared: engine.shared(),
             store,
             torrents: Mutex::default(),
+            waiting: Mutex::default(),
             next_place: Mutex::default(),
             settings: AsyncMutex::new(kept_settings),
             bans: AsyncMutex::default(),
@@ -340,6 +343,10 @@ impl Session {
 }
 
 impl Room {
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<InfoHashV1, Arc<(Record, What)>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn torrents(&self) -> MutexGuard<'_, BTreeMap<InfoHashV1, Arc<AsyncMutex<Place>>>> {
         self.torrents.lock().unwrap_or_else(PoisonError::into_inner)
     }

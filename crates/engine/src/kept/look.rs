@@ -1,6 +1,6 @@
 //! Torrents as they are now, for whoever can't wait.
 
-use super::{Choices, KeptTorrent, Place, Session};
+use super::{Choices, Place, Record, Room, Session, What};
 use crate::{Metainfo, TorrentState, TorrentStats};
 use std::sync::Arc;
 use tokio::sync::Mutex as AsyncMutex;
@@ -27,12 +27,13 @@ pub struct Seen<'a> {
 
 impl Session {
     /// Looks at all torrents, in the order of their info-hashes, and waits for nothing: one that something is being done to
-    /// is told as `None`, and is to be taken as it was before. Reads nothing from disk.
+    /// is told as `None`, and is to be taken as it was before. One that has not begun since the session was opened is queued.
+    /// Reads nothing from disk.
     pub fn look(&self, mut each: impl FnMut(InfoHash, Option<Seen<'_>>)) {
         let places: Vec<_> =
             self.room.torrents().iter().map(|(&hash, place)| (hash, place.clone())).collect();
         for (info_hash, place) in places {
-            see(InfoHash::V1(info_hash), &place, &mut each);
+            self.room.see(InfoHash::V1(info_hash), &place, &mut each);
         }
     }
 
@@ -40,25 +41,44 @@ impl Session {
     pub fn look_at(&self, info_hash: InfoHash, each: impl FnMut(InfoHash, Option<Seen<'_>>)) {
         let place = self.room.torrents().get(&info_hash.wire()).cloned();
         if let Some(place) = place {
-            see(info_hash, &place, each);
+            self.room.see(info_hash, &place, each);
         }
     }
 }
 
-/// One that was just removed is told of as one that something is being done to; the next look does not find it.
-fn see(info_hash: InfoHash, place: &AsyncMutex<Place>, mut each: impl FnMut(InfoHash, Option<Seen<'_>>)) {
-    let held = place.try_lock();
-    match held.as_ref().ok().and_then(|held| held.kept.as_ref()) {
-        Some(kept) => each(kept.what.info_hash(), Some(kept.seen())),
-        None => each(info_hash, None),
+impl Room {
+    /// One that was just removed is told of as one that something is being done to; the next look does not find it.
+    fn see(
+        &self,
+        info_hash: InfoHash,
+        place: &AsyncMutex<Place>,
+        mut each: impl FnMut(InfoHash, Option<Seen<'_>>),
+    ) {
+        let held = place.try_lock();
+        if let Some(kept) = held.as_ref().ok().and_then(|held| held.kept.as_ref()) {
+            let (state, stats, error) = kept.doing();
+            return each(
+                kept.what.info_hash(),
+                Some(Seen { state, stats, error, ..seen(&kept.record, &kept.what) }),
+            );
+        }
+        let waiting = self.waiting().get(&info_hash.wire()).cloned();
+        match waiting.as_deref() {
+            Some((record, what)) => each(what.info_hash(), Some(seen(record, what))),
+            None => each(info_hash, None),
+        }
     }
 }
 
-impl KeptTorrent {
-    fn seen(&self) -> Seen<'_> {
-        let (state, stats, error) = self.doing();
-        let KeptTorrent { what, record, .. } = self;
-        let (name, metainfo) = (what.name(), what.metainfo());
-        Seen { place: record.place, name, metainfo, choices: &record.choices, state, stats, error }
+/// One that has not begun.
+fn seen<'a>(record: &'a Record, what: &'a What) -> Seen<'a> {
+    Seen {
+        place: record.place,
+        name: what.name(),
+        metainfo: what.metainfo(),
+        choices: &record.choices,
+        state: (!record.choices.paused).then_some(TorrentState::Queued),
+        stats: None,
+        error: None,
     }
 }

@@ -42,22 +42,27 @@ impl Room {
                 // Metadata that is found at once finds the torrent here, and who asks for one waits for that one alone.
                 let place = Arc::new(AsyncMutex::new(Place { kept: None }));
                 let held = place.clone().try_lock_owned().expect("nobody else knows of it yet");
-                self.torrents().insert(what.info_hash().wire(), place);
-                (record, what, held)
+                let torrent = Arc::new((record, what));
+                self.waiting().insert(torrent.1.info_hash().wire(), torrent.clone());
+                self.torrents().insert(torrent.1.info_hash().wire(), place);
+                (torrent, held)
             })
             .collect();
         let (done, begun) = oneshot::channel();
         let room = self.clone();
         self.shared.spawn(async move {
-            let begin = stream::iter(places).map(|(record, what, mut held)| {
+            let begin = stream::iter(places).map(|(torrent, mut held)| {
                 let room = &room;
                 async move {
+                    let (record, what) = &*torrent;
+                    let wire = what.info_hash().wire();
                     if record.moving.as_ref().is_some_and(|moving| moving.switched) {
                         room.shared.spawn(room.clone().clean_up(what.info_hash()));
                     }
-                    let begun = room.begin(&record, &what).await;
-                    let running = begun.unwrap_or_else(Running::Failed);
+                    let running = room.begin(record, what).await.unwrap_or_else(Running::Failed);
+                    let (record, what) = (record.clone(), what.clone());
                     held.kept = Some(Box::new(KeptTorrent { what, record, running }));
+                    room.waiting().remove(&wire);
                 }
             });
             begin.buffer_unordered(BEGIN_AT_ONCE).collect::<()>().await;
