@@ -8,6 +8,7 @@
 //! - [`process`]: child processes with a log, a deadline, signals, and an end
 //! - [`binary`]: the `rawtorrent` binary under test
 //! - [`peer`]: a peer that says what it is told to say
+//! - [`discord`]: a stand-in for Discord that holds a bot to its rules
 //! - [`score`]: what a hostile test tells the scoreboard
 //! - [`tracker`]: an HTTP tracker that misbehaves as told
 //! - [`bencode`]: what others send, read
@@ -19,6 +20,7 @@ pub mod bencode;
 pub mod binary;
 pub mod capture;
 pub mod content;
+pub mod discord;
 pub mod interop;
 pub mod metafile;
 pub mod peer;

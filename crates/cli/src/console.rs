@@ -231,13 +231,18 @@ pub(crate) fn start_logging(console: &Console, talk: Talk) -> Result<(), String>
         (1.., _) => "off",
         // Who has hooks wants to know of one that fails.
         (0, 0) => "error,daemon::hooks=warn",
-        (0, 1) => "error,daemon=info,engine=info,net=info,storage=info",
-        (0, 2) => "warn,daemon=debug,engine=debug,net=debug,storage=debug",
+        (0, 1) => "error,daemon=info,engine=info,net=info,storage=info,discord=info",
+        (0, 2) => "warn,daemon=debug,engine=debug,net=debug,storage=debug,discord=debug",
         (0, 3..) => "trace",
     };
     let filter = match std::env::var_os(LOG_VARIABLE).filter(|value| !value.is_empty()) {
         None => EnvFilter::new(level),
         Some(value) => log_filter(&value.to_string_lossy())?,
+    };
+    // The URLs that it tells hold tokens of Discord's interactions.
+    let filter = match "twilight_http=off".parse() {
+        Ok(off) => filter.add_directive(off),
+        Err(_) => filter,
     };
     let colours = Paint::of_stderr().is_on();
     // Only a second start could fail: then the first one's manner stays.

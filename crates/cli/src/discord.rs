@@ -1,18 +1,53 @@
 //! `discord`: a bot that lets people of a channel download torrents of an allow-list.
 
-use crate::args::{Allow, Discord, DiscordAction, DiscordConfig, usual_config};
+use crate::args::{Allow, Discord, DiscordAction, DiscordConfig, Remote, default_state_dir, usual_config};
 use crate::console::Console;
 use crate::failure::{Exit, Failure, OrFail, kind};
+use crate::remote::client;
 use crate::source::Source;
 use crate::text::printable;
-use crate::{runtime, transfer};
+use crate::{interrupt, runtime, transfer};
+use ::discord::bot::{EDIT_EVERY, Options, THREAD_AFTER};
 use ::discord::config::{self, Entry};
+use ::discord::token::Token;
 use std::path::PathBuf;
 
 pub(crate) fn run(args: &Discord, console: &Console) -> Result<Exit, Failure> {
     match &args.action {
-        DiscordAction::Allow(args) => allow(args, console),
+        Some(DiscordAction::Allow(args)) => allow(args, console),
+        None => bot(args, console),
     }
+}
+
+fn bot(args: &Discord, console: &Console) -> Result<Exit, Failure> {
+    let state_dir = args.state_dir.clone().or_else(|| default_state_dir(|name| std::env::var_os(name)));
+    let state_dir = state_dir
+        .ok_or_else(|| Failure::new(kind::STARTUP, "there is no home to keep state in (--state-dir)"))?;
+    let remote = Remote { host: args.host.clone(), token_file: args.daemon_token_file.clone(), json: false };
+    let options = Options {
+        token: token(args)?,
+        config: config_of(&args.config)?,
+        book: state_dir.join("discord.json"),
+        daemon: client(&remote)?,
+        edit_every: EDIT_EVERY,
+        thread_after: THREAD_AFTER,
+        stand_in: args.rest.clone().zip(args.gateway.clone()),
+    };
+    let mut interrupt = interrupt::graceful(console)?;
+    let ran = runtime()?.block_on(::discord::bot::run(options, interrupt.asked()));
+    ran.map_err(|error| Failure::new(kind::DISCORD, error))?;
+    Ok(Exit::Done)
+}
+
+fn token(args: &Discord) -> Result<Token, Failure> {
+    let token = match (&args.token_file, std::env::var("DISCORD_TOKEN")) {
+        (Some(file), _) => Token::read(file),
+        (None, Ok(text)) => Token::new(&text).map_err(|_| "DISCORD_TOKEN holds no token of a bot".into()),
+        (None, Err(_)) => {
+            Err("there is no token of a bot: set DISCORD_TOKEN, or name a file (--token-file)".into())
+        }
+    };
+    token.map_err(|what| Failure::new(kind::TOKEN, what))
 }
 
 fn allow(args: &Allow, console: &Console) -> Result<Exit, Failure> {

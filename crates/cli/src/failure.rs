@@ -56,6 +56,8 @@ pub(crate) mod kind {
     pub(crate) const STORAGE: &str = "storage";
     /// The engine, a clock or a signal handler could not be started.
     pub(crate) const STARTUP: &str = "startup";
+    /// Discord could not be reached, or refuses the bot.
+    pub(crate) const DISCORD: &str = "discord";
     /// The DHT could not be reached, or did not do what was asked in time.
     pub(crate) const DHT: &str = "dht";
     /// The DHT does not have what was looked for.

@@ -9,7 +9,7 @@ pub fn length(text: &str) -> usize {
 }
 
 /// The text with nothing in it that is not seen: control characters, those that turn the line around, those of no width. Line
-/// breaks and tabs become spaces. IP addresses are taken out.
+/// breaks and tabs become spaces. IP addresses and paths of the daemon's machine are taken out.
 pub fn clean(text: &str) -> String {
     let seen = |c| match c {
         '\n' | '\r' | '\t' => ' ',
@@ -18,7 +18,11 @@ pub fn clean(text: &str) -> String {
     };
     let mut clean: String = text.chars().map(seen).collect();
     trace::scrub(&mut clean);
-    clean
+    let word = |word: &str| match word.trim_start_matches(['\'', '"', '(']).strip_prefix('/') {
+        Some(rest) if rest.contains('/') => "(path)".to_owned(),
+        _ => word.to_owned(),
+    };
+    clean.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The text for a message, at most `most` long: every sign that could begin markdown, a mention or a link loses that meaning.
@@ -86,6 +90,7 @@ mod tests {
             ("[a](https://x.example)", r"\[a\]\(https\:\/\/x\.example\)"),
             ("a\nb\u{202e}c\u{200b}d\u{7}", "a b�c�d�"),
             ("at 203.0.113.7:6881", r"at \(address\)"),
+            ("'/home/me/a.iso' exists, and/or x", r"\(path\) exists, and\/or x"),
         ] {
             assert_eq!(words(text, 200), told);
         }

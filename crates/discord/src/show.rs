@@ -94,7 +94,9 @@ fn progress(torrent: &Torrent, text: &mut String) {
         _ => text.push('\n'),
     }
     if let Some(error) = &torrent.error {
-        let _ = writeln!(text, "⚠ {}", words(error, MAX_LINE * 2));
+        // Where it is on the daemon's machine is nobody's business here, spaces in it or not.
+        let error = error.replace(&torrent.dir, "/…/…");
+        let _ = writeln!(text, "⚠ {}", words(&error, MAX_LINE * 2));
     }
 }
 
@@ -358,7 +360,8 @@ mod tests {
     #[test]
     fn whatever_is_said_fits_and_is_inert() {
         let entry = entry(&HOSTILE.repeat(200));
-        let torrent = Torrent { error: Some(HOSTILE.repeat(500)), ..torrent() };
+        let torrent =
+            Torrent { error: Some(format!("/home/secret/x y is bad {}", HOSTILE.repeat(500))), ..torrent() };
         let lines = vec![HOSTILE.repeat(100); MAX_LINES * 2];
         let pieces = pieces(100_000);
         let note = HOSTILE.repeat(100);

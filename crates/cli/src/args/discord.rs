@@ -4,10 +4,33 @@ use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 /// A Discord bot: people of a channel download torrents of an allow-list, and watch them arrive
+///
+/// It is a client of a daemon. The bot's token is what DISCORD_TOKEN says, or a file.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = false)]
 pub(crate) struct Discord {
     #[command(subcommand)]
-    pub(crate) action: DiscordAction,
+    pub(crate) action: Option<DiscordAction>,
+    #[command(flatten)]
+    pub(crate) config: DiscordConfig,
+    /// A file that holds the bot's token [default: DISCORD_TOKEN]
+    #[arg(long, value_name = "FILE", env = "DISCORD_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The daemon: http://HOST:PORT, https://HOST, or unix:PATH [default: its unix socket, else http://127.0.0.1:6880]
+    #[arg(long, value_name = "URL", env = "RAWTORRENT_HOST")]
+    pub(crate) host: Option<String>,
+    /// A file that holds the token to show to the daemon
+    #[arg(long, value_name = "FILE", env = "RAWTORRENT_DAEMON_TOKEN_FILE")]
+    pub(crate) daemon_token_file: Option<PathBuf>,
+    /// Where to keep which live messages there are [default: $XDG_STATE_HOME/rawtorrent]
+    #[arg(long, value_name = "DIR", env = "RAWTORRENT_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// What stands in for Discord's REST API, HOST:PORT, in tests
+    #[arg(long, hide = true, env = "RAWTORRENT_DISCORD_REST", requires = "gateway")]
+    pub(crate) rest: Option<String>,
+    /// What stands in for Discord's gateway, ws://HOST:PORT, in tests
+    #[arg(long, hide = true, env = "RAWTORRENT_DISCORD_GATEWAY", requires = "rest")]
+    pub(crate) gateway: Option<String>,
 }
 
 /// What is done about the bot.

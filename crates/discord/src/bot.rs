@@ -1,0 +1,268 @@
+//! The bot: the gateway's events in, answers out, and a task for each live message.
+
+use crate::book::{Book, Spot};
+use crate::commands::{self, Watch};
+use crate::config::{Config, ConfigError};
+use crate::token::Token;
+use crate::{inert, live, orders};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use twilight_gateway::{ConfigBuilder, Event, EventTypeFlags, Intents, Shard, ShardId, StreamExt};
+use twilight_http::error::ErrorType;
+use twilight_model::channel::message::AllowedMentions;
+use twilight_model::id::Id;
+use twilight_model::id::marker::ApplicationMarker;
+
+/// How often a live message is edited at most. Discord takes five edits in five seconds of a channel.
+pub const EDIT_EVERY: Duration = Duration::from_secs(4);
+/// How long a download stays in its channel before it moves to a thread.
+pub const THREAD_AFTER: Duration = Duration::from_secs(600);
+/// Interactions that are being answered. Further ones are not answered, and Discord says so to who asked.
+pub const MAX_INTERACTIONS: usize = 64;
+/// How long Discord has to answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// What the bot runs with.
+#[derive(Debug)]
+pub struct Options {
+    /// Who it is.
+    pub token: Token,
+    /// What it may do; read anew for each interaction.
+    pub config: PathBuf,
+    /// Where it keeps which live messages there are.
+    pub book: PathBuf,
+    /// Who downloads.
+    pub daemon: api::Client,
+    /// How often a live message is edited at most; usually [`EDIT_EVERY`].
+    pub edit_every: Duration,
+    /// When a download moves to a thread; usually [`THREAD_AFTER`].
+    pub thread_after: Duration,
+    /// `HOST:PORT` of a program that stands in for Discord's REST API, and the `ws://` URL of one for its gateway.
+    pub stand_in: Option<(String, String)>,
+}
+
+/// Why the bot can't go on.
+#[derive(Debug, Error)]
+pub enum BotError {
+    /// Its configuration makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is nothing to check Discord's certificate with.
+    #[error("this system has no certificates of authorities; install them (on Debian: ca-certificates)")]
+    Certificates,
+    /// The token is wrong.
+    #[error("Discord refuses the token; make a new one on the bot's page of the developer portal")]
+    Token,
+    /// Discord ends the connection for good.
+    #[error("Discord ends the connection: {0}")]
+    Closed(String),
+    /// Discord can't be asked.
+    #[error("cannot reach Discord: {0}")]
+    Unreachable(String),
+}
+
+/// What all parts of the bot share.
+pub(crate) struct Bot {
+    pub(crate) http: twilight_http::Client,
+    pub(crate) app: Id<ApplicationMarker>,
+    pub(crate) daemon: api::Client,
+    pub(crate) options: Options,
+    /// As it was read last.
+    config: Mutex<Arc<Config>>,
+    book: Mutex<Book>,
+    /// What each live message is to show.
+    watches: Mutex<BTreeMap<String, watch::Sender<Watch>>>,
+    /// Live messages.
+    lives: Mutex<JoinSet<()>>,
+    /// One download is begun at a time, so that limits hold.
+    pub(crate) adding: tokio::sync::Mutex<()>,
+}
+
+/// Runs the bot until `stop` is done. Live messages stay as they are, and are found again by the next run.
+///
+/// # Errors
+/// [`BotError`].
+pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(), BotError> {
+    // Whoever did so before has chosen the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    if rustls_native_certs::load_native_certs().certs.is_empty() {
+        return Err(BotError::Certificates);
+    }
+    let config = Config::read(&options.config)?;
+    let http = http(&options);
+    let app = http.current_user_application().await.map_err(|error| unreachable(&error))?;
+    let app = app.model().await.map_err(|error| BotError::Unreachable(error.to_string()))?.id;
+    let mut gateway = gateway(&options);
+    let bot = Arc::new(Bot {
+        daemon: options.daemon.clone(),
+        book: Mutex::new(Book::read(&options.book)),
+        http,
+        app,
+        options,
+        config: Mutex::new(Arc::new(config)),
+        watches: Mutex::default(),
+        lives: Mutex::default(),
+        adding: tokio::sync::Mutex::default(),
+    });
+    bot.define_commands().await;
+    let before = lock(&bot.book).all();
+    for (id, spot) in before {
+        bot.clone().show(&id, spot, None);
+    }
+    let outcome = tokio::select! {
+        outcome = listen(&bot, &mut gateway) => outcome,
+        () = stop => Ok(()),
+    };
+    lock(&bot.lives).abort_all();
+    outcome
+}
+
+fn http(options: &Options) -> twilight_http::Client {
+    let http = twilight_http::Client::builder()
+        .token(options.token.secret().to_owned())
+        .timeout(ANSWER_WAIT)
+        .default_allowed_mentions(AllowedMentions::default());
+    match &options.stand_in {
+        Some((rest, _)) => http.proxy(rest.clone(), true).build(),
+        None => http.build(),
+    }
+}
+
+fn gateway(options: &Options) -> Shard {
+    // Interactions come without any intent.
+    let mut config = ConfigBuilder::new(options.token.secret().to_owned(), Intents::empty());
+    if let Some((_, gateway)) = &options.stand_in {
+        config = config.proxy_url(gateway.clone());
+    }
+    Shard::with_config(ShardId::ONE, config.build())
+}
+
+fn unreachable(error: &twilight_http::Error) -> BotError {
+    match error.kind() {
+        ErrorType::Unauthorized => BotError::Token,
+        ErrorType::Response { status, .. } if status.get() == 401 => BotError::Token,
+        _ => BotError::Unreachable(inert::clean(&error.to_string())),
+    }
+}
+
+/// Answers what comes. twilight reconnects and resumes; it ends only when Discord says that this is in vain.
+async fn listen(bot: &Arc<Bot>, gateway: &mut Shard) -> Result<(), BotError> {
+    let wanted = EventTypeFlags::INTERACTION_CREATE | EventTypeFlags::READY | EventTypeFlags::RESUMED;
+    let mut answers = JoinSet::new();
+    let mut reason = String::from("no reason is given");
+    loop {
+        let event = tokio::select! {
+            event = gateway.next_event(wanted) => event,
+            Some(_) = answers.join_next() => continue,
+        };
+        match event {
+            Some(Ok(Event::InteractionCreate(interaction))) if has_room(&answers) => {
+                answers.spawn(orders::answer(bot.clone(), interaction.0));
+            }
+            Some(Ok(Event::InteractionCreate(_))) => {
+                tracing::warn!("too many interactions; one is not answered");
+            }
+            Some(Ok(Event::Ready(_))) => tracing::info!("connected to Discord"),
+            Some(Ok(Event::Resumed)) => tracing::info!("connected to Discord again"),
+            Some(Ok(Event::GatewayClose(Some(frame)))) if frame.code == 4004 => return Err(BotError::Token),
+            Some(Ok(Event::GatewayClose(Some(frame)))) => {
+                reason = format!("code {}, {}", frame.code, inert::clean(&frame.reason));
+                tracing::info!(code = frame.code, "Discord closed the connection");
+            }
+            Some(Ok(_)) => {}
+            // The event itself may hold tokens of interactions.
+            Some(Err(_)) => tracing::warn!("an event of the gateway was lost, or it can't be reached"),
+            None => return Err(BotError::Closed(reason)),
+        }
+    }
+}
+
+fn has_room(answers: &JoinSet<()>) -> bool {
+    answers.len() < MAX_INTERACTIONS
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Bot {
+    /// The configuration as it is now; as it was, while the file is broken.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        let mut known = lock(&self.config);
+        match Config::read(&self.options.config) {
+            Ok(config) => *known = Arc::new(config),
+            Err(error) => tracing::warn!("the configuration stays as it was: {error}"),
+        }
+        known.clone()
+    }
+
+    async fn define_commands(&self) {
+        let commands = commands::all();
+        for &guild in &self.config().guilds {
+            let Some(guild) = Id::new_checked(guild) else { continue };
+            if let Err(error) = self.http.interaction(self.app).set_guild_commands(guild, &commands).await {
+                let error = inert::clean(&error.to_string());
+                tracing::error!("the guild {guild} has no commands, is the bot a member? {error}");
+            }
+        }
+    }
+
+    /// Opens the torrent's live message, and goes on with the torrent if `resume` says so.
+    pub(crate) fn show(self: Arc<Bot>, id: &str, spot: Spot, fresh: Option<live::Fresh>) {
+        let (watch, watched) = watch::channel(Watch::All);
+        lock(&self.watches).insert(id.to_owned(), watch);
+        let bot = self.clone();
+        let task = live::run(bot, id.to_owned(), spot, watched, fresh);
+        let mut lives = lock(&self.lives);
+        while lives.try_join_next().is_some() {}
+        lives.spawn(task);
+    }
+
+    pub(crate) fn spot(&self, id: &str) -> Option<Spot> {
+        lock(&self.book).spot(id)
+    }
+
+    /// Keeps where a live message is; `false` if there are too many.
+    pub(crate) fn keep(&self, id: &str, spot: Spot) -> bool {
+        self.change_book(|book| book.put(id, spot))
+    }
+
+    /// A live message is none any more.
+    pub(crate) fn forget(&self, id: &str) {
+        lock(&self.watches).remove(id);
+        self.change_book(|book| book.remove(id));
+    }
+
+    fn change_book<T>(&self, change: impl FnOnce(&mut Book) -> T) -> T {
+        let mut book = lock(&self.book);
+        let changed = change(&mut book);
+        if let Err(error) = book.write(&self.options.book) {
+            tracing::error!("cannot write {}: {error}", self.options.book.display());
+        }
+        changed
+    }
+
+    /// Has a live message show something else; `false` if there is none.
+    pub(crate) fn watch(&self, id: &str, watch: Watch) -> bool {
+        lock(&self.watches).get(id).is_some_and(|shown| shown.send(watch).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_are_bounded() {
+        let mut answers = JoinSet::new();
+        while has_room(&answers) {
+            answers.spawn(std::future::pending());
+        }
+        assert_eq!(answers.len(), MAX_INTERACTIONS);
+    }
+}

@@ -1,0 +1,291 @@
+//! A live message: a torrent as it arrives, until it is here, or gone.
+
+use crate::book::Spot;
+use crate::bot::Bot;
+use crate::commands::Watch;
+use crate::config::Entry;
+use crate::said::Said;
+use crate::say::{Fate, Message};
+use crate::show::{self, Live, Summary};
+use crate::{inert, picture};
+use api::{ClientError, State, Torrent};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// Rates that are kept for the graph. When there are more, each two become one.
+pub(crate) const MAX_RATES: usize = 960;
+/// Files whose digests are told. Of further ones only how many there are.
+pub(crate) const MAX_DIGESTS: usize = 5;
+/// Bytes of files that are read for their digests. What is beyond is not told.
+pub(crate) const MAX_DIGESTED: u64 = 16 << 30;
+
+/// Of a download that was just asked for.
+pub(crate) struct Fresh {
+    /// Listens already.
+    pub(crate) said: Said,
+    /// Whether the daemon did not have it.
+    pub(crate) is_new: bool,
+}
+
+/// What is known between two looks.
+struct Watched {
+    bot: Arc<Bot>,
+    id: String,
+    spot: Spot,
+    said: Said,
+    rates: Vec<u64>,
+    fastest: u64,
+    began: Instant,
+    /// It was seen when it was not complete.
+    was_partial: bool,
+    shown: Option<(twilight_model::channel::message::Embed, Vec<crate::commands::Button>)>,
+}
+
+/// Keeps the message up to date until there is nothing more to tell.
+pub(crate) async fn run(
+    bot: Arc<Bot>,
+    id: String,
+    spot: Spot,
+    watched: watch::Receiver<Watch>,
+    fresh: Option<Fresh>,
+) {
+    let was_partial = fresh.as_ref().is_some_and(|fresh| fresh.is_new);
+    let said = fresh.map_or_else(|| Said::begin(bot.daemon.clone(), id.clone()).0, |fresh| fresh.said);
+    let mut ticks = interval(bot.options.edit_every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut live = Watched {
+        id: id.clone(),
+        spot,
+        said,
+        rates: Vec::new(),
+        fastest: 0,
+        began: Instant::now(),
+        was_partial,
+        shown: None,
+        bot: bot.clone(),
+    };
+    loop {
+        ticks.tick().await;
+        let watch = *watched.borrow();
+        if live.look(watch).await.is_break() {
+            // Unless another message took its place.
+            if bot.spot(&id).is_some_and(|spot| spot.message == live.spot.message) {
+                bot.forget(&id);
+            }
+            return;
+        }
+    }
+}
+
+type Flow = std::ops::ControlFlow<()>;
+
+impl Watched {
+    async fn look(&mut self, watch: Watch) -> Flow {
+        let config = self.bot.config();
+        let Some(entry) = config.by_id(&self.id) else { return self.close_unknown().await };
+        let torrent = match self.bot.daemon.torrent(&self.id).await {
+            Ok(torrent) => torrent,
+            Err(ClientError::Problem(problem)) if problem.kind == "not_here" => {
+                return self.close(entry, "It was removed, here or elsewhere.").await;
+            }
+            Err(error) => {
+                let note = crate::orders::away(&error);
+                return self.put(entry, None, None, watch, Some(&note)).await;
+            }
+        };
+        if torrent.state == State::Downloading {
+            self.was_partial = true;
+            self.rate(torrent.rate_down);
+        }
+        let pieces = self.bot.daemon.pieces(&self.id).await.ok();
+        if self.put(entry, Some(&torrent), pieces.as_ref(), watch, None).await.is_break() {
+            return Flow::Break(());
+        }
+        if torrent.state == State::Seeding {
+            self.finish(entry).await;
+            return Flow::Break(());
+        }
+        if !self.spot.thread && self.began.elapsed() >= self.bot.options.thread_after {
+            self.move_to_thread(entry).await;
+        }
+        Flow::Continue(())
+    }
+
+    /// Edits the message, unless it says so already.
+    async fn put(
+        &mut self,
+        entry: &Entry,
+        torrent: Option<&Torrent>,
+        pieces: Option<&api::Pieces>,
+        watch: Watch,
+        note: Option<&str>,
+    ) -> Flow {
+        let lines = self.said.with(|heard| heard.lines(watch));
+        let embed = show::live(&Live { entry, torrent, pieces, lines: &lines, note });
+        let buttons = show::buttons(&self.id, torrent.map(|torrent| torrent.state));
+        let now = (embed, buttons);
+        if self.shown.as_ref() == Some(&now) {
+            return Flow::Continue(());
+        }
+        let message = Message { embed: Some(now.0.clone()), buttons: now.1.clone(), ..Message::default() };
+        match self.bot.edit(self.spot, &message).await {
+            Fate::Sent => {
+                self.shown = Some(now);
+                Flow::Continue(())
+            }
+            Fate::Failed => Flow::Continue(()),
+            // Somebody deleted it, or its channel: the download goes on without.
+            Fate::Gone => Flow::Break(()),
+        }
+    }
+
+    async fn close(&mut self, entry: &Entry, note: &str) -> Flow {
+        // Without buttons; whether it works makes no difference any more.
+        let _ = self.put(entry, None, None, Watch::All, Some(note)).await;
+        Flow::Break(())
+    }
+
+    async fn close_unknown(&self) -> Flow {
+        let message = Message {
+            embed: Some(show::embed("", "It is not on the allow-list any more.", &self.id)),
+            ..Message::default()
+        };
+        let _ = self.bot.edit(self.spot, &message).await;
+        Flow::Break(())
+    }
+
+    fn rate(&mut self, rate: u64) {
+        self.fastest = self.fastest.max(rate);
+        keep(&mut self.rates, rate);
+    }
+
+    /// Tells that all is here, once.
+    async fn finish(&mut self, entry: &Entry) {
+        let (files, more) = self.digests().await;
+        let took = self.was_partial.then(|| self.began.elapsed());
+        let embed = show::summary(&Summary { entry, took, fastest: self.fastest, files: &files, more });
+        let mut attached = Vec::new();
+        if self.was_partial
+            && let Ok(graph) = picture::speed(&self.rates)
+        {
+            attached.push(("speed.png", graph));
+        }
+        let log = self.said.with(|heard| heard.log());
+        if !log.is_empty() {
+            attached.push(("trace.txt", log.into_bytes()));
+        }
+        let message = Message { embed: Some(embed), files: attached, ..Message::default() };
+        let _ = self.bot.send(self.spot.channel, &message).await;
+    }
+
+    /// Path, SHA-1 and SHA-256 of files, and how many files are not told.
+    async fn digests(&self) -> (Vec<(String, String, String)>, usize) {
+        let Ok(files) = self.bot.daemon.files(&self.id).await else { return (Vec::new(), 0) };
+        let mut told = Vec::new();
+        for file in to_digest(&files) {
+            if let Some((sha1, sha256)) = self.digest(file).await {
+                told.push((file.path.clone(), sha1, sha256));
+            }
+        }
+        let more = files.iter().filter(|file| !file.padding).count() - told.len();
+        (told, more)
+    }
+
+    async fn digest(&self, file: &api::File) -> Option<(String, String)> {
+        let mut bytes = self.bot.daemon.file(&self.id, file.index, None).await.ok()?;
+        if bytes.status() != 200 {
+            return None;
+        }
+        let (mut sha1, mut sha256, mut length) = (hash::Sha1::new(), hash::Sha256::new(), 0);
+        while let Some(chunk) = bytes.next().await.ok()? {
+            sha1.update(&chunk);
+            sha256.update(&chunk);
+            length += chunk.len() as u64;
+        }
+        (length == file.length).then(|| (hex(&sha1.finalize()), hex(&sha256.finalize())))
+    }
+
+    /// Goes on in a thread below the message.
+    async fn move_to_thread(&mut self, entry: &Entry) {
+        let name = inert::clean(&entry.name);
+        let Ok(thread) = self.bot.thread(self.spot, &name).await else {
+            // A channel without threads: it stays.
+            self.spot.thread = true;
+            return;
+        };
+        let Some((embed, buttons)) = self.shown.take() else { return };
+        let message = Message { embed: Some(embed), buttons, ..Message::default() };
+        let Ok(id) = self.bot.send(thread, &message).await else { return };
+        let before = self.spot;
+        self.spot = Spot { channel: thread, message: id, thread: true, ..before };
+        self.bot.keep(&self.id, self.spot);
+        let text = "This takes longer; it goes on in the thread.";
+        let message = Message { embed: Some(show::embed(&entry.name, text, &self.id)), ..Message::default() };
+        let _ = self.bot.edit(before, &message).await;
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // A string takes everything.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Adds a rate; when there are too many, each two become their mean.
+fn keep(rates: &mut Vec<u64>, rate: u64) {
+    if rates.len() >= MAX_RATES {
+        *rates = rates.chunks(2).map(|two| two.iter().sum::<u64>() / two.len() as u64).collect();
+    }
+    rates.push(rate);
+}
+
+/// The largest files first, as many as are read for their digests.
+fn to_digest(files: &[api::File]) -> Vec<&api::File> {
+    let mut files: Vec<_> = files.iter().filter(|file| !file.padding).collect();
+    files.sort_by_key(|file| (std::cmp::Reverse(file.length), file.index));
+    let mut room = MAX_DIGESTED;
+    files.retain(|file| match room.checked_sub(file.length) {
+        Some(rest) => {
+            room = rest;
+            true
+        }
+        None => false,
+    });
+    files.truncate(MAX_DIGESTS);
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::{File, Priority};
+
+    #[test]
+    fn rates_are_bounded_and_keep_their_shape() {
+        let mut rates = Vec::new();
+        (0..MAX_RATES).for_each(|_| keep(&mut rates, 7));
+        assert_eq!(rates.len(), MAX_RATES);
+        keep(&mut rates, 9);
+        assert_eq!((rates.len(), rates[0], rates.last()), (MAX_RATES / 2 + 1, 7, Some(&9)));
+    }
+
+    #[test]
+    fn of_the_largest_files_digests_are_told() {
+        let file = |index: usize, length, padding| File {
+            index,
+            path: index.to_string(),
+            length,
+            priority: Priority::Normal,
+            padding,
+        };
+        let mut files = vec![file(0, MAX_DIGESTED, true), file(1, MAX_DIGESTED, false), file(2, 1, false)];
+        let indexes = |files: &[File]| to_digest(files).iter().map(|file| file.index).collect::<Vec<_>>();
+        assert_eq!(indexes(&files), [1], "no room for another one");
+        files = (0..MAX_DIGESTS + 2).map(|index| file(index, index as u64, false)).collect();
+        assert_eq!(indexes(&files), [6, 5, 4, 3, 2]);
+    }
+}

@@ -1,0 +1,306 @@
+//! What is done with what people ask.
+
+use crate::access::{Place, Refused, Role};
+use crate::book::{MAX_LIVE, Spot};
+use crate::bot::Bot;
+use crate::commands::{self, Button, Does, Order, Watch};
+use crate::config::{Config, Entry};
+use crate::live::Fresh;
+use crate::said::Said;
+use crate::say::{Asked, Message, whispered};
+use crate::{inert, picture, show};
+use api::{AddQuery, ClientError, ListQuery, RemoveQuery, State, Torrent};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use twilight_model::application::command::{CommandOptionChoice, CommandOptionChoiceValue};
+use twilight_model::application::interaction::{Interaction, InteractionData, InteractionType};
+use twilight_model::http::interaction::{InteractionResponseData, InteractionResponseType};
+use twilight_model::id::Id;
+
+/// Bytes of a torrent file that are read. A longer one is refused.
+pub(crate) const MAX_TORRENT: u64 = 16 * 1024 * 1024;
+
+/// Answers an interaction. Before the daemon is asked anything, Discord hears that an answer will come: it waits for three
+/// seconds only.
+pub(crate) async fn answer(bot: Arc<Bot>, interaction: Interaction) {
+    let (place, by) = (place(&interaction), interaction.author_id().map_or(0, Id::get));
+    let asked = Asked { id: interaction.id.get(), token: interaction.token };
+    let config = bot.config();
+    let (order, needs) = match interaction.data {
+        Some(InteractionData::ApplicationCommand(data))
+            if interaction.kind == InteractionType::ApplicationCommandAutocomplete =>
+        {
+            let choices = match config.admit(&place, Role::Reader) {
+                Ok(_) => commands::choices(&config, &data),
+                Err(_) => Vec::new(),
+            };
+            return complete(&bot, &asked, choices).await;
+        }
+        Some(InteractionData::ApplicationCommand(data)) => match Order::read(&data) {
+            Ok(order) => (Asks::Order(order.clone()), order.needs()),
+            Err(line) => return whisper(&bot, &asked, &line).await,
+        },
+        Some(InteractionData::MessageComponent(data)) => match Button::read(&data.custom_id) {
+            Some(button) => (Asks::Button(button.clone()), button.does.needs()),
+            None => return whisper(&bot, &asked, "That button is none of mine.").await,
+        },
+        _ => return,
+    };
+    let role = match config.admit(&place, needs) {
+        Ok(role) => role,
+        Err(refused) => return whisper(&bot, &asked, &refused.to_string()).await,
+    };
+    bot.respond(&asked, InteractionResponseType::DeferredChannelMessageWithSource, None).await;
+    let asker = Asker { channel: place.channel, by, role };
+    let done = match order {
+        Asks::Order(order) => carry_out(&bot, &config, &asker, order).await,
+        Asks::Button(button) => press(&bot, &config, &asker, &button).await,
+    };
+    bot.fulfil(&asked, &done.unwrap_or_else(Message::text)).await;
+}
+
+enum Asks {
+    Order(Order),
+    Button(Button),
+}
+
+/// Who asks.
+struct Asker {
+    channel: u64,
+    by: u64,
+    role: Role,
+}
+
+fn place(interaction: &Interaction) -> Place {
+    let channel = interaction.channel.as_ref();
+    let parent = channel.filter(|channel| channel.kind.is_thread()).and_then(|channel| channel.parent_id);
+    let roles = interaction.member.iter().flat_map(|member| &member.roles).map(|role| role.get()).collect();
+    Place {
+        guild: interaction.guild_id.map(Id::get),
+        channel: channel.map_or(0, |channel| channel.id.get()),
+        parent: parent.map(Id::get),
+        roles,
+    }
+}
+
+async fn complete(bot: &Bot, asked: &Asked, choices: Vec<String>) {
+    let choice = |name: String| CommandOptionChoice {
+        value: CommandOptionChoiceValue::String(name.clone()),
+        name,
+        name_localizations: None,
+    };
+    let choices = Some(choices.into_iter().map(choice).collect());
+    let data = InteractionResponseData { choices, ..InteractionResponseData::default() };
+    bot.respond(asked, InteractionResponseType::ApplicationCommandAutocompleteResult, Some(data)).await;
+}
+
+async fn whisper(bot: &Bot, asked: &Asked, line: &str) {
+    bot.respond(asked, InteractionResponseType::ChannelMessageWithSource, Some(whispered(line))).await;
+}
+
+/// What is answered, or the line that says why not.
+async fn carry_out(bot: &Arc<Bot>, config: &Config, asker: &Asker, order: Order) -> Result<Message, String> {
+    match order {
+        Order::Torrents => Ok(Message::text(show::torrents(config))),
+        Order::Help => Ok(Message::text(commands::help())),
+        Order::Explain(name) => {
+            let told =
+                commands::explain(&name).ok_or("There is no such message; begin to write and choose one.")?;
+            Ok(Message::text(told))
+        }
+        Order::Status => Ok(Message::text(show::status(config, &torrents(bot, config).await?))),
+        Order::Download(name) => {
+            let entry = config.by_name(&name).ok_or(UNKNOWN)?;
+            download(bot, config, asker, entry).await
+        }
+        Order::Peers(name) => {
+            let entry = meant(bot, config, name).await?;
+            let peers = bot.daemon.peers(&entry.info_hash).await.map_err(|error| away(&error))?;
+            Ok(Message::text(show::peers(&peers)))
+        }
+        Order::Pieces(name) => {
+            let entry = meant(bot, config, name).await?;
+            pieces(bot, entry).await
+        }
+        Order::Why(name) => {
+            let entry = meant(bot, config, name).await?;
+            let why = bot.daemon.why(&entry.info_hash).await.map_err(|error| away(&error))?;
+            Ok(Message::text(show::why(&why)))
+        }
+        Order::Watch(watch, name) => {
+            let entry = meant(bot, config, name).await?;
+            set_watch(bot, entry, watch)
+        }
+        Order::Stop(name) => {
+            let entry = meant(bot, config, name).await?;
+            stop(bot, asker, entry).await
+        }
+    }
+}
+
+async fn press(bot: &Arc<Bot>, config: &Config, asker: &Asker, button: &Button) -> Result<Message, String> {
+    let entry = config.by_id(&button.id).ok_or(UNKNOWN)?;
+    let told = |what: &str| Ok(Message::text(format!("**{}** {what}.", inert::words(&entry.name, 200))));
+    match button.does {
+        Does::Pause => {
+            bot.daemon.pause(&button.id).await.map_err(|error| away(&error))?;
+            told("rests")
+        }
+        Does::Resume => {
+            bot.daemon.resume(&button.id).await.map_err(|error| away(&error))?;
+            told("goes on")
+        }
+        Does::Stop => stop(bot, asker, entry).await,
+        Does::Detail => {
+            let mut message = pieces(bot, entry).await?;
+            let peers = bot.daemon.peers(&button.id).await.map_err(|error| away(&error))?;
+            let head = message.text.take().unwrap_or_default();
+            message.text = Some(show::content(&format!("{head}\n{}", show::peers(&peers))));
+            Ok(message)
+        }
+    }
+}
+
+const UNKNOWN: &str = "That is not on the list of what may be downloaded; /torrents shows it.";
+
+/// The daemon's torrents that are on the allow-list.
+async fn torrents(bot: &Bot, config: &Config) -> Result<Vec<Torrent>, String> {
+    let all = bot.daemon.torrents(&ListQuery::default()).await.map_err(|error| away(&error))?;
+    Ok(all.torrents.into_iter().filter(|torrent| config.by_id(&torrent.id).is_some()).collect())
+}
+
+/// The torrent that is named; if none is, the only one that there is.
+async fn meant<'a>(bot: &Bot, config: &'a Config, name: Option<String>) -> Result<&'a Entry, String> {
+    if let Some(name) = name {
+        return config.by_name(&name).ok_or_else(|| UNKNOWN.to_owned());
+    }
+    let all = torrents(bot, config).await?;
+    match &all[..] {
+        [] => Err("Nothing is under way; /download begins something.".into()),
+        [one] => config.by_id(&one.id).ok_or_else(|| UNKNOWN.to_owned()),
+        _ => Err("Several torrents are here; say which one.".into()),
+    }
+}
+
+async fn pieces(bot: &Bot, entry: &Entry) -> Result<Message, String> {
+    let pieces = bot.daemon.pieces(&entry.info_hash).await.map_err(|error| away(&error))?;
+    let here = pieces.verified().into_iter().filter(|&verified| verified).count();
+    let text = format!("**{}**: {here} of {} pieces are here.", inert::words(&entry.name, 200), pieces.count);
+    let files = picture::pieces(&pieces).map(|file| vec![("pieces.png", file)]).unwrap_or_default();
+    Ok(Message { files, ..Message::text(text) })
+}
+
+fn set_watch(bot: &Bot, entry: &Entry, watch: Watch) -> Result<Message, String> {
+    match bot.watch(&entry.info_hash, watch) {
+        true => Ok(Message::text(format!("The live message shows {} now.", watch.name()))),
+        false => Err("It has no live message; /download opens one.".into()),
+    }
+}
+
+async fn stop(bot: &Bot, asker: &Asker, entry: &Entry) -> Result<Message, String> {
+    let began = bot.spot(&entry.info_hash).map(|spot| spot.by);
+    if began != Some(asker.by) && asker.role < Role::Admin {
+        return Err(Refused::Role(Role::Admin.name()).to_string());
+    }
+    bot.daemon.remove(&entry.info_hash, RemoveQuery::default()).await.map_err(|error| away(&error))?;
+    Ok(Message::text(format!("**{}** is stopped; its files stay.", inert::words(&entry.name, 200))))
+}
+
+async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry) -> Result<Message, String> {
+    let _alone = bot.adding.lock().await;
+    let id = &entry.info_hash;
+    if bot.spot(id).is_some() && bot.daemon.torrent(id).await.is_ok() {
+        return Err("It is being shown already; look above.".into());
+    }
+    let all = torrents(bot, config).await?;
+    let is_new = all.iter().all(|torrent| torrent.id != *id);
+    if is_new {
+        let is_done = |state| matches!(state, State::Seeding | State::Stopped | State::Failed);
+        let under_way = all.iter().filter(|torrent| !is_done(torrent.state)).count();
+        let taken = all.iter().map(|torrent| torrent.size).fold(0, u64::saturating_add);
+        config.room(entry, under_way, taken).map_err(|refused| refused.to_string())?;
+        add(bot, entry).await?;
+    }
+    // Listening begins before the torrent does, so that the first handshake is seen.
+    let (said, open) = Said::begin(bot.daemon.clone(), id.clone());
+    let _ = open.await;
+    let text = Message::text(format!("**{}** begins …", inert::words(&entry.name, 200)));
+    let message =
+        bot.send(asker.channel, &text).await.map_err(|_| "I may not write in this channel.".to_owned())?;
+    let spot = Spot { channel: asker.channel, message, by: asker.by, thread: false };
+    if !bot.keep(id, spot) {
+        return Err(format!("{MAX_LIVE} live messages are open, and more are not allowed."));
+    }
+    if is_new {
+        bot.daemon.resume(id).await.map_err(|error| away(&error))?;
+    }
+    bot.clone().show(id, spot, Some(Fresh { said, is_new }));
+    Ok(Message::text(show::content(&format!(
+        "Downloading **{}**, {}.",
+        inert::words(&entry.name, 200),
+        api::units::Size(entry.size)
+    ))))
+}
+
+/// Gives the torrent to the daemon, where it rests; what is in the file must be what is allowed.
+async fn add(bot: &Bot, entry: &Entry) -> Result<(), String> {
+    let dir = bot.options.config.parent().unwrap_or(Path::new(""));
+    let path = dir.join(&entry.path);
+    let file = tokio::task::spawn_blocking(move || read(&path)).await;
+    let Ok(Ok(file)) = file else {
+        return Err("Its torrent file can't be read; whoever runs me has to look.".into());
+    };
+    let query = AddQuery { paused: Some(true), ..AddQuery::default() };
+    let added = bot.daemon.add(file, &query).await.map_err(|error| away(&error))?;
+    if added.id == entry.info_hash {
+        return Ok(());
+    }
+    if added.created {
+        bot.daemon.remove(&added.id, RemoveQuery::default()).await.map_err(|error| away(&error))?;
+    }
+    tracing::error!("the torrent file of {} is another torrent, {}", entry.info_hash, added.id);
+    Err("Its torrent file is that of another torrent; whoever runs me has to look.".into())
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MAX_TORRENT + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MAX_TORRENT {
+        true => Err(std::io::ErrorKind::FileTooLarge.into()),
+        false => Ok(bytes),
+    }
+}
+
+/// What people are told of an error: never where the daemon is.
+pub(crate) fn away(error: &ClientError) -> String {
+    match error {
+        ClientError::Problem(problem) => inert::words(&problem.detail, 500),
+        error => {
+            tracing::warn!("{}", inert::clean(&error.to_string()));
+            "The daemon does not answer now; try again in a while.".into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_torrent_file_has_an_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.torrent");
+        std::fs::write(&path, vec![0; usize::try_from(MAX_TORRENT).unwrap()]).unwrap();
+        assert!(read(&path).is_ok());
+        std::fs::write(&path, vec![0; usize::try_from(MAX_TORRENT).unwrap() + 1]).unwrap();
+        assert!(read(&path).is_err());
+    }
+
+    #[test]
+    fn nobody_is_told_where_the_daemon_is() {
+        let error = ClientError::Unreachable { host: "10.1.2.3:6880".into(), reason: "refused".into() };
+        assert!(!away(&error).contains("10.1.2.3"));
+    }
+}

@@ -1,0 +1,199 @@
+//! What is sent to Discord.
+
+use crate::book::Spot;
+use crate::bot::Bot;
+use crate::commands::{Button as Ours, Does};
+use crate::inert;
+use twilight_http::error::ErrorType;
+use twilight_model::channel::message::component::{ActionRow, Button, ButtonStyle, Component};
+use twilight_model::channel::message::{AllowedMentions, Embed, MessageFlags};
+use twilight_model::http::attachment::Attachment;
+use twilight_model::http::interaction::{
+    InteractionResponse, InteractionResponseData, InteractionResponseType,
+};
+use twilight_model::id::Id;
+use twilight_model::id::marker::{ChannelMarker, MessageMarker};
+
+/// Bytes of what is attached to a message, all together. What does not fit is left out.
+pub(crate) const MAX_ATTACHED: usize = 8 * 1024 * 1024;
+
+/// What became of something that was sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is there.
+    Sent,
+    /// The message, the channel or the right to it is gone: it makes no sense to try again.
+    Gone,
+    /// Discord did not take it, this time.
+    Failed,
+}
+
+/// A message.
+#[derive(Debug, Default)]
+pub(crate) struct Message {
+    pub(crate) text: Option<String>,
+    pub(crate) embed: Option<Embed>,
+    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) buttons: Vec<Ours>,
+}
+
+impl Message {
+    pub(crate) fn text(text: impl Into<String>) -> Message {
+        Message { text: Some(crate::show::content(&text.into())), ..Message::default() }
+    }
+
+    fn attachments(&self) -> Vec<Attachment> {
+        let mut room = MAX_ATTACHED;
+        let mut fits = |bytes: &Vec<u8>| match room.checked_sub(bytes.len()) {
+            Some(rest) => {
+                room = rest;
+                true
+            }
+            None => false,
+        };
+        let files = self.files.iter().filter(|(_, bytes)| fits(bytes));
+        files
+            .zip(0..)
+            .map(|((name, bytes), id)| Attachment::from_bytes((*name).to_owned(), bytes.clone(), id))
+            .collect()
+    }
+
+    fn components(&self) -> Vec<Component> {
+        let button = |ours: &Ours| {
+            let style = match ours.does {
+                Does::Stop => ButtonStyle::Danger,
+                Does::Pause | Does::Resume => ButtonStyle::Primary,
+                Does::Detail => ButtonStyle::Secondary,
+            };
+            Component::Button(Button {
+                id: None,
+                custom_id: Some(ours.custom_id()),
+                disabled: false,
+                emoji: None,
+                label: Some(ours.does.label().to_owned()),
+                style,
+                url: None,
+                sku_id: None,
+            })
+        };
+        let components: Vec<_> = self.buttons.iter().map(button).collect();
+        if components.is_empty() {
+            return Vec::new();
+        }
+        vec![Component::ActionRow(ActionRow { id: None, components })]
+    }
+}
+
+impl Bot {
+    /// Sends a message to a channel; its id.
+    pub(crate) async fn send(&self, channel: u64, message: &Message) -> Result<u64, Fate> {
+        let channel = Id::<ChannelMarker>::new_checked(channel).ok_or(Fate::Gone)?;
+        let (files, components) = (message.attachments(), message.components());
+        let embeds: Vec<_> = message.embed.iter().cloned().collect();
+        let mut request =
+            self.http.create_message(channel).components(&components).embeds(&embeds).attachments(&files);
+        if let Some(text) = &message.text {
+            request = request.content(text);
+        }
+        let sent = request.await.map_err(|error| fate(&error))?;
+        sent.model().await.map(|message| message.id.get()).map_err(|_| Fate::Failed)
+    }
+
+    /// Replaces what a message says.
+    pub(crate) async fn edit(&self, spot: Spot, message: &Message) -> Fate {
+        let channel = Id::<ChannelMarker>::new_checked(spot.channel);
+        let id = Id::<MessageMarker>::new_checked(spot.message);
+        let (Some(channel), Some(id)) = (channel, id) else { return Fate::Gone };
+        let components = message.components();
+        let embeds: Vec<_> = message.embed.iter().cloned().collect();
+        let request =
+            self.http.update_message(channel, id).components(Some(&components)).embeds(Some(&embeds));
+        match request.content(message.text.as_deref()).await {
+            Ok(_) => Fate::Sent,
+            Err(error) => fate(&error),
+        }
+    }
+
+    /// Begins a thread below a message; its id.
+    pub(crate) async fn thread(&self, spot: Spot, name: &str) -> Result<u64, Fate> {
+        let channel = Id::<ChannelMarker>::new_checked(spot.channel).ok_or(Fate::Gone)?;
+        let id = Id::<MessageMarker>::new_checked(spot.message).ok_or(Fate::Gone)?;
+        let made =
+            self.http.create_thread_from_message(channel, id, name).await.map_err(|error| fate(&error))?;
+        made.model().await.map(|thread| thread.id.get()).map_err(|_| Fate::Failed)
+    }
+
+    /// Says at once that an answer will come, or gives one.
+    pub(crate) async fn respond(
+        &self,
+        asked: &Asked,
+        kind: InteractionResponseType,
+        data: Option<InteractionResponseData>,
+    ) {
+        let response = InteractionResponse { kind, data };
+        let http = self.http.interaction(self.app);
+        if let Err(error) = http.create_response(Id::new(asked.id.max(1)), &asked.token, &response).await {
+            // A command that nobody waits for any more is no fault.
+            fate(&error);
+        }
+    }
+
+    /// Gives the answer that was promised.
+    pub(crate) async fn fulfil(&self, asked: &Asked, message: &Message) {
+        let files = message.attachments();
+        let embeds: Vec<_> = message.embed.iter().cloned().collect();
+        let http = self.http.interaction(self.app);
+        let request = http.update_response(&asked.token).embeds(Some(&embeds)).attachments(&files);
+        if let Err(error) = request.content(message.text.as_deref()).await {
+            fate(&error);
+        }
+    }
+}
+
+/// An interaction that waits for an answer.
+pub(crate) struct Asked {
+    pub(crate) id: u64,
+    pub(crate) token: String,
+}
+
+/// The data of an answer that only who asked sees.
+pub(crate) fn whispered(text: &str) -> InteractionResponseData {
+    InteractionResponseData {
+        content: Some(crate::show::content(text)),
+        flags: Some(MessageFlags::EPHEMERAL),
+        allowed_mentions: Some(AllowedMentions::default()),
+        ..InteractionResponseData::default()
+    }
+}
+
+/// What an error means; it is logged without the URL, which may hold the token of an interaction.
+fn fate(error: &twilight_http::Error) -> Fate {
+    match error.kind() {
+        ErrorType::Response { status, .. } if matches!(status.get(), 403 | 404) => Fate::Gone,
+        ErrorType::Response { status, error, .. } => {
+            tracing::warn!("Discord answers {status}: {}", inert::clean(&error.to_string()));
+            Fate::Failed
+        }
+        _ => {
+            tracing::warn!("Discord did not take a message: {}", inert::clean(&error.to_string()));
+            Fate::Failed
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_not_attached() {
+        let files = vec![
+            ("a.png", vec![0; 10]),
+            ("b.txt", vec![0; MAX_ATTACHED - 9]),
+            ("c.png", vec![0; MAX_ATTACHED - 10]),
+        ];
+        let message = Message { files, ..Message::default() };
+        let names: Vec<_> = message.attachments().into_iter().map(|file| file.filename).collect();
+        assert_eq!(names, ["a.png", "c.png"]);
+    }
+}
