@@ -40,8 +40,7 @@ pub(crate) async fn pass_on(mut events: Events, console: Console, roll: Arc<Roll
                 console.note(format_args!("{torrent} {:>9.3} {}", event.at.as_secs_f64(), printable(&text)));
             }
         } else if let Some(text) = complaint(&event.kind)
-            && told.len() < MAX_COMPLAINTS
-            && told.insert((event.torrent, text.clone()))
+            && is_news(&mut told, event.torrent, text.clone())
         {
             console.note(printable(&text));
         }
@@ -52,6 +51,11 @@ pub(crate) async fn pass_on(mut events: Events, console: Console, roll: Arc<Roll
             return;
         }
     }
+}
+
+/// Whether a complaint is to be told.
+fn is_news(told: &mut BTreeSet<(InfoHash, String)>, torrent: InfoHash, complaint: String) -> bool {
+    told.len() < MAX_COMPLAINTS && told.insert((torrent, complaint))
 }
 
 /// The torrents that are to be heard of, and what is known of each.
@@ -308,5 +312,14 @@ mod tests {
         assert!(!roll.everyone_met());
         roll.hear(&event(2, EventKind::Stopped { error: None }));
         assert!(roll.everyone_met());
+    }
+
+    #[test]
+    fn so_many_complaints_are_told_and_each_once() {
+        let mut told = BTreeSet::new();
+        let mut is_news = |number: usize| is_news(&mut told, torrent_of(1), format!("complaint {number}"));
+        assert!((0..MAX_COMPLAINTS).all(&mut is_news));
+        assert!(!is_news(0), "again");
+        assert!(!is_news(MAX_COMPLAINTS));
     }
 }

@@ -97,10 +97,11 @@ fn unit_scale(unit: &str) -> Option<u128> {
     }
 }
 
+/// More decimals than bytes in the largest unit (10^13 > 1 TiB) say nothing more.
+const MAX_DECIMALS: usize = 13;
+
 /// `12.5` is (125, 1): the digits as one number, and how many of them are decimals.
 fn parse_decimal(number: &str) -> Option<(u128, u32)> {
-    /// More decimals than bytes in the largest unit (10^13 > 1 TiB) say nothing more.
-    const MAX_DECIMALS: usize = 13;
     let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
     if whole.is_empty() || decimals.is_empty() || decimals.contains('.') {
         return None;
@@ -131,6 +132,14 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn so_many_decimals_are_read() {
+        let with = |decimals| parse_decimal(&format!("1.{}", "3".repeat(decimals)));
+        assert_eq!(with(MAX_DECIMALS - 1), Some((1_333_333_333_333, 12)));
+        assert_eq!(with(MAX_DECIMALS), Some((13_333_333_333_333, 13)));
+        assert_eq!([MAX_DECIMALS + 1, 1000].map(with), [with(MAX_DECIMALS); 2]);
+    }
 
     #[test]
     fn sizes_as_people_write_them() {

@@ -294,4 +294,16 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn so_many_nodes_wait_to_be_asked() {
+        let dht = node();
+        let addrs = (0..=u16::try_from(MAX_NAMED_NODES).unwrap()).map(|port| ([80, 1, 1, 1], port).into());
+        addrs.clone().for_each(|addr: SocketAddr| dht.offer(addr));
+        let names: Vec<_> = addrs.map(|addr| ("node.test".to_owned(), addr.port())).collect();
+        dht.offer_named(&names[..1]);
+        dht.offer_named(&names);
+        let list = lock(&dht.list);
+        assert_eq!((list.nodes.len(), list.names.len()), (MAX_NAMED_NODES, MAX_NAMED_NODES));
+    }
 }

@@ -114,4 +114,17 @@ mod tests {
         let ports = (1..100).filter(|&port| matches!(dials.ask(addr(port), now), Leave::Granted(_)));
         assert_eq!(ports.count(), swarm::limits::MAX_HOST_DIALS);
     }
+
+    #[test]
+    fn so_many_dials_in_vain_are_remembered_and_then_nobody_is_dialed() {
+        let (dials, now) = (Dials::new(), Time::from_secs(1));
+        let host = |number: usize| SocketAddr::from((u32::try_from(number).unwrap().to_be_bytes(), 1));
+        let first = 1 << 24;
+        for number in 0..MAX_REMEMBERED {
+            assert!(matches!(dials.ask(host(first + number), now), Leave::Granted(_)), "{number}");
+        }
+        let one_more = host(first + MAX_REMEMBERED);
+        assert!(matches!(dials.ask(one_more, now), Leave::Refused));
+        assert!(matches!(dials.ask(one_more, now + swarm::limits::DIAL_INTERVAL), Leave::Granted(_)));
+    }
 }

@@ -157,4 +157,20 @@ mod tests {
         drop(second);
         assert!(!is_in() && changed());
     }
+
+    #[tokio::test]
+    async fn a_torrent_may_be_so_far_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let lsd: Arc<Lsd> = Arc::default();
+        let settings = crate::Settings::new(dir.path());
+        let shared = Shared::new(settings, &[], None, Some(lsd.clone())).unwrap();
+        let name = InfoHashV1([7; 20]);
+        let mut member = lsd.join(InfoHash::V1(name), Part::of(Some(false)).unwrap());
+        for port in 0..=u16::try_from(FOUND_QUEUE).unwrap() {
+            lsd.tell(&shared, name, ([10, 0, 0, 1], port).into());
+        }
+        let waiting = std::iter::from_fn(|| member.found.try_recv().ok());
+        let ports: Vec<_> = waiting.map(|addr| usize::from(addr.port())).collect();
+        assert_eq!(ports, (0..FOUND_QUEUE).collect::<Vec<_>>(), "what is beyond is dropped");
+    }
 }

@@ -144,4 +144,22 @@ mod tests {
             assert_eq!(same(plain), plain);
         }
     }
+
+    #[tokio::test]
+    async fn a_connection_that_does_not_come_about_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = Arc::new(Shared::new(crate::Settings::new(dir.path()), &[], None, None).unwrap());
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = socket.local_addr().unwrap();
+        // One connection that nobody accepts fills its queue: whoever calls then hears nothing.
+        let _listener = socket.listen(0).unwrap();
+        let _fills = TcpStream::connect(addr).await.unwrap();
+        let permit = permit(&shared).await.unwrap();
+        tokio::time::pause();
+        let begun = tokio::time::Instant::now();
+        let torrent = InfoHash::V1(types::InfoHashV1([7; 20]));
+        assert!(reach(&shared, addr, torrent, PeerId([1; 20]), permit).await.is_none());
+        assert_eq!(begun.elapsed().as_secs(), CONNECT_TIMEOUT.as_secs());
+    }
 }

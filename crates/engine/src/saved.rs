@@ -81,4 +81,22 @@ mod tests {
         let left = |age| dir.path().join(format!("{age}.info")).exists();
         assert_eq!([1, 2, 3, 4].map(left), [true, true, false, false]);
     }
+
+    #[test]
+    fn so_many_are_kept_and_then_the_oldest_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let metadata = dir.path().join("metadata");
+        fs::create_dir(&metadata).unwrap();
+        let old = metadata.join("0.info");
+        for number in 1..MAX_FILES - 1 {
+            fs::write(metadata.join(format!("{number}.info")), "x").unwrap();
+        }
+        let file = fs::File::create(&old).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+        for (number, is_kept) in [(1, true), (2, false)] {
+            save(dir.path(), InfoHashV1([number; 20]), b"x").unwrap();
+            assert_eq!(fs::read_dir(&metadata).unwrap().count(), MAX_FILES);
+            assert_eq!(old.exists(), is_kept);
+        }
+    }
 }

@@ -165,4 +165,40 @@ mod tests {
         let command = Command::GetPeers { info_hash: HASH, noseed: false };
         assert_eq!(look_up(&mut fourth, command).await.0, found, "by the nodes that were saved");
     }
+
+    /// A ping that fills so many bytes.
+    fn ping(transaction: char, len: usize) -> Vec<u8> {
+        let head = format!("d1:ad2:id20:aaaaaaaaaaaaaaaaaaaae1:q4:ping1:t1:{transaction}1:y1:q1:z");
+        let padding = len - head.len() - "1000:e".len();
+        format!("{head}{padding}:{}e", "x".repeat(padding)).into_bytes()
+    }
+
+    #[tokio::test]
+    async fn a_datagram_that_is_too_long_is_not_taken_for_its_beginning() {
+        let mut node = driver(1, &[]);
+        let to = node.local_addrs().next().unwrap();
+        tokio::spawn(async move {
+            loop {
+                node.next().await;
+            }
+        });
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let longest = MAX_DATAGRAM - 1;
+        let longer = [ping('b', longest), b"x".to_vec()].concat();
+        assert_eq!((ping('a', longest).len(), longer.len()), (longest, MAX_DATAGRAM));
+        let much_longer = [longer.clone(), vec![b'x'; 999]].concat();
+        for datagram in [ping('a', longest), longer, much_longer, ping('c', longest)] {
+            socket.send_to(&datagram, to).await.unwrap();
+        }
+        let mut answer = [0; 512];
+        for transaction in [b"1:t1:a", b"1:t1:c"] {
+            // Queries of the node's own come between.
+            while {
+                let len = socket.recv(&mut answer).await.unwrap();
+                let is_answer = answer[..len].windows(6).any(|part| part == b"1:y1:r");
+                assert!(!is_answer || answer[..len].windows(6).any(|part| part == transaction));
+                !is_answer
+            } {}
+        }
+    }
 }

@@ -200,6 +200,24 @@ mod tests {
         assert!(matches!(greet(&mut a, &hello(1), &TORRENT).await, Err(HandshakeError::Timeout)));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_last_byte_may_come_at_the_deadline_and_no_later() {
+        let moment = Duration::from_millis(1);
+        for (after, is_in_time) in [(HANDSHAKE_TIMEOUT - moment, true), (HANDSHAKE_TIMEOUT + moment, false)] {
+            let (mut a, mut b) = duplex(256);
+            let (_, answered) = tokio::join!(
+                async {
+                    a.write_all(&hello(1).encode()[..LEN - 1]).await.unwrap();
+                    tokio::time::sleep(after).await;
+                    let _ = a.write_all(&hello(1).encode()[LEN - 1..]).await;
+                },
+                answer(&mut b, Reserved::NONE, find)
+            );
+            assert_eq!(answered.is_ok(), is_in_time);
+            assert!(is_in_time || matches!(answered, Err(HandshakeError::Timeout)));
+        }
+    }
+
     #[tokio::test]
     async fn a_peer_that_hangs_up_is_a_lost_connection() {
         let (mut a, b) = duplex(256);

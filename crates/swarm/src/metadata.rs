@@ -357,7 +357,7 @@ impl Fetch {
             waiting.min_by_key(|&(&(len, alone), attempt)| (attempt.turns, Reverse(claims(len)), len, alone));
         let Some(next) = next.map(|(&key, _)| key) else { return };
         if let Some(front) = self.front.and_then(|key| self.attempts.get_mut(&key)) {
-            let turn = FRONT_PATIENCE * (1 << front.turns.min(MAX_TURN_DOUBLINGS));
+            let turn = turn(front.turns);
             if now.since(front.progress) < FRONT_PATIENCE && now.since(front.turn_began) <= turn {
                 return;
             }
@@ -392,6 +392,11 @@ impl Fetch {
         }
         assert!(self.sources.values().all(|source| source.asked.len() <= MAX_METADATA_ASKED));
     }
+}
+
+/// How long the next turn of an attempt that had so many may last.
+fn turn(turns: u32) -> Duration {
+    FRONT_PATIENCE * (1 << turns.min(MAX_TURN_DOUBLINGS))
 }
 
 /// Whether all hashes of a torrent are those of this info dictionary.

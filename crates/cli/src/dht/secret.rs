@@ -68,4 +68,18 @@ mod tests {
         let said = read(&path).unwrap_err().message;
         assert!(said.ends_with("expected 64 hex digits") && !said.contains("0123abcd"), "{said}");
     }
+
+    #[test]
+    fn so_much_of_a_file_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        let room = usize::try_from(MAX_FILE).unwrap();
+        fs::write(&path, format!("{:>room$}", hex(&[7; 32]))).unwrap();
+        assert_eq!(read(&path), Ok([7; 32]));
+        fs::write(&path, format!("{:>1$}", hex(&[7; 32]), room + 1)).unwrap();
+        assert!(
+            read(&path).unwrap_err().message.ends_with("expected 64 hex digits"),
+            "its last digit is beyond"
+        );
+    }
 }

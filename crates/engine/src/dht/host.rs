@@ -235,6 +235,7 @@ async fn addrs_of(name: String) -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::FOUND_QUEUE;
     use super::*;
     use crate::Settings;
 
@@ -307,5 +308,38 @@ mod tests {
             pass_on(now, &mut node, None);
         }
         assert_eq!((node.nodes(Family::V4, now).count(), saved_nodes(&node, now)), (1, 0));
+    }
+
+    /// A host that knows of so many bootstrap nodes, and what its torrents are told by.
+    fn host(dir: &Path, bootstrap: usize) -> (Host, Arc<Shared>) {
+        let bootstrap = (0..bootstrap).map(|number| format!("node-{number}.test:1")).collect();
+        let settings = DhtSettings { bootstrap, ..DhtSettings::default() };
+        let host = Host::open(&settings, &[([127, 0, 0, 1], 0).into()], dir, None).unwrap();
+        let shared = Shared::new(Settings::new(dir), &[], Some(host.dht()), None).unwrap();
+        (host, shared.into())
+    }
+
+    #[tokio::test]
+    async fn so_many_bootstrap_nodes_are_used() {
+        for (named, used) in [(MAX_BOOTSTRAP, MAX_BOOTSTRAP), (MAX_BOOTSTRAP + 1, MAX_BOOTSTRAP)] {
+            let dir = tempfile::tempdir().unwrap();
+            assert_eq!(host(dir.path(), named).0.bootstrap.len(), used);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_torrent_may_be_so_far_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut host, shared) = host(dir.path(), 0);
+        let torrent = types::InfoHash::V1(types::InfoHashV1([7; 20]));
+        let mut member = host.dht.join(torrent, super::super::Part::Asks);
+        let from = SocketAddr::from(([80, 1, 1, 1], 1));
+        for port in 0..=u16::try_from(FOUND_QUEUE).unwrap() {
+            let event = LookupEvent::Peers { from, peers: vec![SocketAddr::new(from.ip(), port)] };
+            host.told(&shared, Output::Lookup { key: LookupKey(member.key), event });
+        }
+        let waiting = std::iter::from_fn(|| member.found.try_recv().ok()).flatten();
+        let ports: Vec<_> = waiting.map(|addr| usize::from(addr.port())).collect();
+        assert_eq!(ports, (0..FOUND_QUEUE).collect::<Vec<_>>(), "what is beyond is dropped");
     }
 }

@@ -107,4 +107,15 @@ mod tests {
         saved.keep(b"none".into(), 0).await.unwrap();
         assert_eq!(store.get(Table::Session, KEY).await.unwrap().as_deref(), Some(&b"many"[..]));
     }
+
+    #[test]
+    fn a_table_that_is_too_long_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let saved = Saved::open(dir.path(), None).unwrap();
+        let file = File::create(dir.path().join("dht.nodes")).unwrap();
+        for (len, is_read) in [(MAX_LEN, true), (MAX_LEN + 1, false)] {
+            file.set_len(len).unwrap();
+            assert_eq!(saved.load().is_some(), is_read);
+        }
+    }
 }

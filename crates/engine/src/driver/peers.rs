@@ -306,4 +306,13 @@ mod tests {
         peers.hang_up(one);
         assert!(!peers.may_name_node(one), "it is gone");
     }
+
+    #[test]
+    fn so_many_batches_wait_and_then_a_connection_does() {
+        let peers = Peers::new(wire::Limits::unknown_pieces(), Chunks::default(), Pipes::default());
+        let room: Vec<_> = (0..PEER_QUEUE).map(|_| peers.sender.try_reserve().unwrap()).collect();
+        assert!(peers.sender.try_reserve().is_err());
+        drop(room);
+        assert!(peers.sender.try_reserve().is_ok());
+    }
 }

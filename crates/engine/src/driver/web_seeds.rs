@@ -417,4 +417,17 @@ mod tests {
         seeds.failed(at(0), 2, &WebSeedError::Http(HttpError::Circle)).unwrap();
         assert_eq!(seeds.poll(at(0)).unwrap().0, MAX_OF_HOST);
     }
+
+    #[test]
+    fn waits_get_longer_up_to_a_point() {
+        let mut seeds = web_seeds(1, &["http://broken/"]);
+        let waits: Vec<_> = (0..20).map(|_| seeds.wait(Time::ZERO, 0).unwrap()).collect();
+        assert!(waits.windows(2).all(|two| two[1] == (two[0] * 2).min(RETRY_MAX)), "{waits:?}");
+        assert_eq!(waits[19], RETRY_MAX);
+        assert_eq!(
+            seeds.wait_at_least(Time::ZERO, 0, RETRY_MAX * 2),
+            Some(RETRY_MAX * 2),
+            "it asks for that"
+        );
+    }
 }

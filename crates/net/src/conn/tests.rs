@@ -386,3 +386,16 @@ async fn whoever_says_much_has_so_many_turns_before_somebody_is_done_with_them()
         heard += s.batches.recv().await.unwrap().events.len();
     }
 }
+
+#[tokio::test]
+async fn so_much_may_wait_for_a_peer_to_read_and_no_more() {
+    let message = |len: usize| Command::Send(Message::Bitfield(vec![0; len - 5].into()));
+    let part = SEND_LIMIT / 32;
+    let mut s = scene(0);
+    s.command((0..32).map(|_| message(part)).collect()).await;
+    s.peer.read_exact(&mut vec![0; SEND_LIMIT]).await.unwrap();
+    let mut s = scene(0);
+    s.command((0..31).map(|_| message(part)).chain([message(part + 1)]).collect()).await;
+    assert!(s.peer.read_exact(&mut vec![0; SEND_LIMIT + 1]).await.is_err());
+    assert!(matches!(s.event().await, Event::Closed(CloseReason::NotReading)));
+}

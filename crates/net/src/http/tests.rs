@@ -164,6 +164,25 @@ async fn gets_a_body() {
 }
 
 #[tokio::test]
+async fn a_connection_that_does_not_come_about_is_given_up() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = socket.local_addr().unwrap();
+    // One connection that nobody accepts fills its queue: whoever calls then hears nothing.
+    let _listener = socket.listen(0).unwrap();
+    let _fills = tokio::net::TcpStream::connect(addr).await.unwrap();
+    tokio::time::pause();
+    for idle in [CONNECT_TIMEOUT / 10, CONNECT_TIMEOUT * 10] {
+        let bounds = Bounds { idle, total: CONNECT_TIMEOUT * 20, ..QUICK };
+        let begun = tokio::time::Instant::now();
+        let error = client().fetch(&format!("http://{addr}/"), bounds).await.unwrap_err();
+        assert!(matches!(error, HttpError::Timeout), "{error}");
+        let took = begun.elapsed();
+        assert!(took >= CONNECT_TIMEOUT && took < CONNECT_TIMEOUT + CONNECT_TIMEOUT / 10, "{took:?}");
+    }
+}
+
+#[tokio::test]
 async fn follows_redirects_but_not_for_ever() {
     let server = RawServer::start(|target| match target.trim_start_matches('/') {
         "end" => ok("arrived"),
@@ -178,8 +197,9 @@ async fn follows_redirects_but_not_for_ever() {
         },
     })
     .await;
-    assert_eq!(fetch(&server, "/4").await.unwrap(), b"arrived", "five redirects");
-    assert_eq!(error_line(&server, "/5").await, "it redirects more than 5 times");
+    let redirects = |count: usize| format!("/{}", count - 1);
+    assert_eq!(fetch(&server, &redirects(MAX_REDIRECTS)).await.unwrap(), b"arrived");
+    assert_eq!(error_line(&server, &redirects(MAX_REDIRECTS + 1)).await, "it redirects more than 5 times");
     assert_eq!(error_line(&server, "/circle?hunter2").await, "it redirects in a circle");
     assert_eq!(error_line(&server, "/ftp").await, "redirected to ftp://x:21: not an http or https URL");
     assert_eq!(

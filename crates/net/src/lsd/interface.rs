@@ -5,7 +5,7 @@ use if_addrs::{IfAddr, IfOperStatus};
 use std::net::{IpAddr, SocketAddr};
 
 /// Interfaces that are used; further ones are passed over.
-const MAX_INTERFACES: usize = 32;
+pub(super) const MAX_INTERFACES: usize = 32;
 
 /// An interface with one of its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -55,3 +55,28 @@ async fn a_taken_port_is_an_error() {
     let (_server, addr) = start();
     assert_eq!(TrackerServer::start(&[addr], 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
 }
+
+/// What the server says to a packet.
+async fn say(socket: &UdpSocket, packet: &[u8]) -> Vec<u8> {
+    socket.send(packet).await.unwrap();
+    let mut answer = vec![0; 2 * MAX_PACKET];
+    let len = socket.recv(&mut answer).await.unwrap();
+    answer.truncate(len);
+    answer
+}
+
+#[tokio::test]
+async fn of_a_packet_that_is_too_long_the_beginning_is_answered() {
+    let (mut server, _) = start();
+    let addr = server.serve_udp("127.0.0.1:0".parse().unwrap()).unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(addr).await.unwrap();
+    let connect = [&0x0417_2710_1980_u64.to_be_bytes()[..], &[0; 4], &[7; 4]].concat();
+    let connection = &say(&socket, &connect).await[8..];
+    let scrape = [connection, &[0, 0, 0, 2], &[7; 4]].concat();
+    let entries = [MAX_PACKET - scrape.len(), 3 * MAX_PACKET].map(|len| vec![1; len]);
+    for hashes in entries {
+        let answer = say(&socket, &[&scrape[..], &hashes].concat()).await;
+        assert_eq!(answer.len(), 8 + 12 * tracker::limits::MAX_SCRAPE);
+    }
+}

@@ -139,3 +139,74 @@ async fn remembered_connections_are_bounded() {
         assert!(trackers.with_connections(|all| all.len()) <= MAX_CONNECTIONS);
     }
 }
+
+#[tokio::test]
+async fn so_many_addresses_of_a_host_are_tried() {
+    let addrs: Vec<String> = (1..=MAX_ADDRESSES + 1).map(|n| format!("127.99.7.{n}")).collect();
+    let trackers = UdpTrackers::new(QUICK, LocalAddrs::default());
+    let request = Request::Scrape(vec![InfoHashV1([1; 20])]);
+    for (name, which) in [("last.refusing.test", MAX_ADDRESSES), ("beyond.refusing.test", MAX_ADDRESSES + 1)]
+    {
+        crate::lookup::world::name(name, &[&addrs[..which].join(" ")]);
+        let bind = format!("{}:0", addrs[which - 1]);
+        let fake = FakeTracker::start(&bind, |_, a, t| vec![right_answer(a, t)]).await;
+        let host = Host::Name(name.into());
+        let outcome = trackers.ask(&host, fake.addr.port(), Family::V4, false, &request).await;
+        if which == MAX_ADDRESSES {
+            assert_scraped(outcome);
+        } else {
+            let error = outcome.unwrap_err().to_string();
+            assert_eq!(error, "cannot reach the tracker: connection refused");
+            assert!(fake.actions().is_empty());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_nobody_knows_about_is_given_up() {
+    crate::lookup::world::name("unanswered.test", &[""]);
+    let (trackers, begun) = (UdpTrackers::new(QUICK, LocalAddrs::default()), Instant::now());
+    let request = Request::Scrape(vec![]);
+    let host = Host::Name("unanswered.test".into());
+    let error = trackers.ask(&host, 9, Family::V4, false, &request).await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot find the host: no name server answers");
+    assert_eq!(begun.elapsed(), LOOKUP_TIMEOUT);
+}
+
+#[tokio::test]
+async fn as_many_peers_are_read_as_are_taken() {
+    const PEERS: usize = tracker::limits::MAX_PEERS;
+    for peers in [PEERS - 1, PEERS, PEERS + 1] {
+        let fake = FakeTracker::start("[::1]:0", move |_, action, transaction| {
+            let peer: Vec<u8> = [&[0x2a; 16][..], &[0, 9]].concat();
+            vec![match action {
+                CONNECT => right_answer(CONNECT, transaction),
+                _ => packet(action, transaction, &[vec![0; 12], peer.repeat(peers)].concat()),
+            }]
+        })
+        .await;
+        let trackers = UdpTrackers::new(QUICK, LocalAddrs::default());
+        let request = Request::Announce(announce(), String::new());
+        let (ip, port) = (fake.addr.ip(), fake.addr.port());
+        let reply = trackers.ask(&Host::Ip(ip), port, Family::V6, true, &request).await.unwrap();
+        let Reply::Announce(answer) = reply else { panic!("{reply:?}") };
+        assert_eq!(answer.peers.len(), peers.min((MAX_PACKET - 20) / 18));
+    }
+}
+
+fn announce() -> tracker::Announce {
+    tracker::Announce {
+        info_hash: InfoHashV1([1; 20]),
+        peer_id: types::PeerId([1; 20]),
+        port: 9,
+        uploaded: 0,
+        downloaded: 0,
+        left: 0,
+        event: None,
+        numwant: None,
+        key: 0,
+        tracker_id: None,
+        ipv4: None,
+        ipv6: None,
+    }
+}

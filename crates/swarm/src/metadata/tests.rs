@@ -245,6 +245,14 @@ fn long_metadata_takes_turns_and_memory_is_bounded() {
 }
 
 #[test]
+fn turns_get_longer_up_to_a_point() {
+    let longest = turn(MAX_TURN_DOUBLINGS);
+    assert_eq!(turn(MAX_TURN_DOUBLINGS - 1) * 2, longest);
+    assert_eq!([turn(MAX_TURN_DOUBLINGS + 1), turn(u32::MAX)], [longest; 2]);
+    assert!(longest > Duration::from_secs(2 * 3600) && longest < Duration::from_secs(4 * 3600));
+}
+
+#[test]
 fn a_trickle_does_not_hold_the_front() {
     let good = metadata(3 * UNPROVEN_PIECES * PIECE, 0);
     let bad = metadata(good.len(), 1);

@@ -1,8 +1,8 @@
 use super::*;
 use crate::limits::{
     CHOKE_INTERVAL, DEFAULT_REQQ, HELD_PATIENCE, IDLE_TIMEOUT, INITIAL_WINDOW, KEEPALIVE_INTERVAL,
-    MAX_ALLOWED_FAST, MAX_BAD_REQUESTS, MAX_REQUESTS, MAX_UNREQUESTED_BYTES, REJECT_PAUSE, SNUB_TIMEOUT,
-    SNUB_TIMEOUT_END_GAME,
+    MAX_ALLOWED_FAST, MAX_BAD_REQUESTS, MAX_REQUEST_LEN, MAX_REQUESTS, MAX_UNREQUESTED_BYTES, REJECT_PAUSE,
+    SNUB_TIMEOUT, SNUB_TIMEOUT_END_GAME,
 };
 use crate::{BanReason, PeerSource, Priority};
 use alloc::borrow::Cow;
@@ -59,9 +59,13 @@ impl Bench {
     }
 
     fn new(have: Bitfield, config: Config) -> Bench {
+        Bench::of(lengths(), have, config)
+    }
+
+    fn of(lengths: Lengths, have: Bitfield, config: Config) -> Bench {
         let config = Config { peer_id: PeerId([200; 20]), ..config };
         let now = Time::from_secs(100);
-        Bench { swarm: Swarm::new(config, lengths(), have, 1, now), now }
+        Bench { swarm: Swarm::new(config, lengths, have, 1, now), now }
     }
 
     fn input(&mut self, input: Input<'_>) -> Vec<Output> {

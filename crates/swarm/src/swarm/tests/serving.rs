@@ -45,6 +45,18 @@ fn impossible_requests_are_rejected_or_end_the_connection() {
 }
 
 #[test]
+fn the_longest_request_is_served_and_a_longer_one_is_not() {
+    let len = 2 * MAX_REQUEST_LEN;
+    let lengths = Lengths::new(u64::from(len), len).unwrap();
+    let mut bench = Bench::of(lengths, Bitfield::full(1), Config::default());
+    bench.connect_leecher(PEER, FAST);
+    let request = |length| Request { index: 0, begin: 0, length };
+    assert_eq!(serves(&bench.says(PEER, Message::Request(request(MAX_REQUEST_LEN)))), 1);
+    let longer = request(MAX_REQUEST_LEN + 1);
+    assert_eq!(sent(&bench.says(PEER, Message::Request(longer))), [Message::Reject(longer)]);
+}
+
+#[test]
 fn no_request_is_dropped_silently() {
     let config = Config { max_requests: 100, ..Config::default() };
     let request = Message::Request(block(0, 0).into());
