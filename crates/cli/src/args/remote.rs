@@ -148,7 +148,7 @@ pub(crate) struct Remove {
     #[command(flatten)]
     pub(crate) which: Ids,
     /// Remove their files too: those that are known to be the torrent's, and the folders that are empty then
-    #[arg(long)]
+    #[arg(long, env = "RAWTORRENT_REMOVE_DATA", value_parser = switch)]
     pub(crate) data: bool,
 }
 
