@@ -25,7 +25,7 @@ use engine::{Choices, InfoHash, Session};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Semaphore, watch};
 use utoipa::OpenApi;
 
@@ -84,6 +84,17 @@ pub(crate) struct State {
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) traces: Arc<Semaphore>,
     pub(crate) closing: watch::Receiver<bool>,
+}
+
+impl State {
+    /// See [`orders::below_a_root`].
+    pub(crate) fn below_a_root(&self, dir: &str) -> Result<PathBuf, Refusal> {
+        orders::below_a_root(&self.roots.read().unwrap_or_else(PoisonError::into_inner), dir)
+    }
+
+    pub(crate) fn first_root(&self) -> Option<PathBuf> {
+        self.roots.read().unwrap_or_else(PoisonError::into_inner).first().cloned()
+    }
 }
 
 /// All routes, with nothing in front.

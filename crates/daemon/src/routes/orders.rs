@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, Response, StatusCode, header};
 use engine::{Choices, Error, Given, InfoHash, Magnet, Metainfo, QueueMove};
 use serde::de::DeserializeOwned;
 use std::path::{Component, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -125,8 +125,7 @@ pub(crate) async fn remove(
 ) -> Result<StatusCode, Refusal> {
     let Query(RemoveQuery { data }) = query.map_err(|error| Refusal::bad(error.body_text()))?;
     if let Some(torrent) = state.board.torrent(info_hash(&id)?).filter(|_| data) {
-        let roots = state.roots.read().unwrap_or_else(PoisonError::into_inner);
-        below_a_root(&roots, &torrent.dir)?;
+        state.below_a_root(&torrent.dir)?;
     }
     let remove = async move |state: Arc<State>, info_hash| state.session.remove(info_hash, data).await;
     let removed = on(&state, &id, remove).await?;
@@ -206,10 +205,7 @@ pub(crate) async fn move_to(
 ) -> Result<StatusCode, Refusal> {
     info_hash(&id)?;
     let Destination { dir } = json_of(request).await?;
-    let dir = {
-        let roots = state.roots.read().unwrap_or_else(PoisonError::into_inner);
-        below_a_root(&roots, &dir)?
-    };
+    let dir = state.below_a_root(&dir)?;
     let work = async move |state: Arc<State>, info_hash| state.session.move_to(info_hash, dir).await;
     on(&state, &id, work).await??;
     Ok(StatusCode::NO_CONTENT)
@@ -370,12 +366,13 @@ async fn choices(state: &State, query: AddQuery) -> Result<Choices, Refusal> {
         }
         _ => None,
     };
-    let roots = state.roots.read().unwrap_or_else(PoisonError::into_inner);
-    let dir = match (query.dir.or(of_category), roots.first()) {
+    let dir = match query.dir.or(of_category) {
         // A folder of a category may have been given before the roots were others.
-        (Some(dir), _) => below_a_root(&roots, &dir)?,
-        (None, Some(root)) => root.clone(),
-        (None, None) => return Err(Refusal::bad("the daemon has no folder for torrents (--root)")),
+        Some(dir) => state.below_a_root(&dir)?,
+        None => {
+            let root = state.first_root();
+            root.ok_or_else(|| Refusal::bad("the daemon has no folder for torrents (--root)"))?
+        }
     };
     let usual = &state.usual;
     let paused = query.paused.unwrap_or(usual.paused);

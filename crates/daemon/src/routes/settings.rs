@@ -1,6 +1,6 @@
 //! What is wanted of a torrent and of all, and changes of that (RFC 7396).
 
-use super::orders::{ORDER_WAIT, below_a_root, from_json, media_type, on, receive_json};
+use super::orders::{ORDER_WAIT, from_json, media_type, on, receive_json};
 use super::{State, info_hash, json};
 use crate::change;
 use crate::error::Refusal;
@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State as Shared};
 use axum::http::{Response, StatusCode};
 use serde::de::DeserializeOwned;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use tokio::time::timeout;
 
 /// What is wanted of a torrent.
@@ -84,10 +84,7 @@ pub(crate) async fn set_all(
     request: Request,
 ) -> Result<Response<Body>, Refusal> {
     let wanted: SettingsChange = read(request).await?;
-    {
-        let roots = state.roots.read().unwrap_or_else(PoisonError::into_inner);
-        wanted.dirs().try_for_each(|dir| below_a_root(&roots, dir).map(drop))?;
-    }
+    wanted.dirs().try_for_each(|dir| state.below_a_root(dir).map(drop))?;
     // Carried out whoever hangs up, as the engine sees to.
     let edit = state.session.edit_settings(move |settings| change::change_settings(wanted, settings));
     let settings = timeout(ORDER_WAIT, edit).await.map_err(|_| Refusal::busy())??;

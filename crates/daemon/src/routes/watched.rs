@@ -1,6 +1,6 @@
 //! Folders where torrents that appear are added.
 
-use super::orders::{ORDER_WAIT, below_a_root, json_of};
+use super::orders::{ORDER_WAIT, json_of};
 use super::{State, json};
 use crate::error::Refusal;
 use api::{Problem, Watched, WatchedQuery};
@@ -9,8 +9,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State as Shared};
 use axum::http::{Response, StatusCode};
 use engine::WatchFolder;
-use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use tokio::time::timeout;
 
 /// The folders that are watched.
@@ -45,9 +44,9 @@ pub(crate) async fn watch(
     request: Request,
 ) -> Result<StatusCode, Refusal> {
     let Watched { dir, to, category, tags, paused } = json_of(request).await?;
-    let dir = below(&state, &dir)?;
-    let to = to.as_deref().map(|to| below(&state, to)).transpose()?;
-    let to = if to.is_none() && category.is_none() { first_root(&state) } else { to };
+    let dir = state.below_a_root(&dir)?;
+    let to = to.as_deref().map(|to| state.below_a_root(to)).transpose()?;
+    let to = if to.is_none() && category.is_none() { state.first_root() } else { to };
     let folder = WatchFolder { dir, to, category, tags, paused };
     timeout(ORDER_WAIT, state.session.watch(folder)).await.map_err(|_| Refusal::busy())??;
     Ok(StatusCode::NO_CONTENT)
@@ -65,12 +64,4 @@ pub(crate) async fn unwatch(
     let Query(WatchedQuery { dir }) = query.map_err(|error| Refusal::bad(error.body_text()))?;
     timeout(ORDER_WAIT, state.session.unwatch(dir)).await.map_err(|_| Refusal::busy())??;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn below(state: &State, dir: &str) -> Result<PathBuf, Refusal> {
-    below_a_root(&state.roots.read().unwrap_or_else(PoisonError::into_inner), dir)
-}
-
-fn first_root(state: &State) -> Option<PathBuf> {
-    state.roots.read().unwrap_or_else(PoisonError::into_inner).first().cloned()
 }
