@@ -51,6 +51,11 @@ impl fmt::Display for Span {
     }
 }
 
+/// Bytes as lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Shows `part` of `whole` in percent with one decimal, rounded down: 100.0 % means all of it.
 pub fn percent(part: u64, whole: u64) -> String {
     let tenths = match whole {

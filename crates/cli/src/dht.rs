@@ -12,7 +12,7 @@ use crate::text::{counted, printable};
 use crate::{interrupt, runtime, transfer};
 use ::dht::limits::MAX_ITEM_LEN;
 use ::dht::{Command, ImmutableItem, MutableItem, NodeId, Scrape, mutable_target, public_key};
-use secret::hex;
+use api::units::hex;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;

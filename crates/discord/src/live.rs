@@ -8,6 +8,7 @@ use crate::said::Said;
 use crate::say::{Fate, Message};
 use crate::show::{self, Live, Summary};
 use crate::{inert, picture};
+use api::units::hex;
 use api::{ClientError, State, Torrent};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -224,15 +225,6 @@ impl Watched {
         let message = Message { embed: Some(show::embed(&entry.name, text, &self.id)), ..Message::default() };
         let _ = self.bot.edit(before, &message).await;
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // A string takes everything.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Adds a rate; when there are too many, each two become their mean.

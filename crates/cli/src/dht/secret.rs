@@ -2,6 +2,7 @@
 
 use crate::args;
 use crate::failure::{Failure, OrFail, kind};
+use api::units::hex;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -38,11 +39,6 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes));
     read.or_fail(kind::STARTUP, "cannot read /dev/urandom")?;
     Ok(bytes)
-}
-
-/// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

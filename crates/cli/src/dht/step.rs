@@ -1,9 +1,9 @@
 //! The steps of a lookup, for programs and for people.
 
 use super::Item;
-use super::secret::hex;
 use crate::paint::{Look, Paint};
 use crate::text::counted;
+use api::units::hex;
 use dht::{Gave, Hop, ID_BITS, LookupEvent, NodeId};
 use serde::Serialize;
 use std::time::Duration;

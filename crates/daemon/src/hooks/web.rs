@@ -4,7 +4,7 @@
 //! key can tell that it is ours, and refuses one that is old.
 
 use super::{Event, Key, Webhook, words};
-use crate::tokens::hex;
+use api::units::hex;
 use engine::HttpPost;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
