@@ -38,11 +38,17 @@ pub(crate) async fn answer(bot: Arc<Bot>, interaction: Interaction) {
             return complete(&bot, &asked, choices).await;
         }
         Some(InteractionData::ApplicationCommand(data)) => match Order::read(&data) {
-            Ok(order) => (Asks::Order(order.clone()), order.needs()),
+            Ok(order) => {
+                let needs = order.needs();
+                (Asks::Order(order), needs)
+            }
             Err(line) => return whisper(&bot, &asked, &line).await,
         },
         Some(InteractionData::MessageComponent(data)) => match Button::read(&data.custom_id) {
-            Some(button) => (Asks::Button(button.clone()), button.does.needs()),
+            Some(button) => {
+                let needs = button.does.needs();
+                (Asks::Button(button), needs)
+            }
             None => return whisper(&bot, &asked, "That button is none of mine.").await,
         },
         _ => return,
@@ -141,7 +147,7 @@ async fn carry_out(bot: &Arc<Bot>, config: &Config, asker: &Asker, order: Order)
 
 async fn press(bot: &Arc<Bot>, config: &Config, asker: &Asker, button: &Button) -> Result<Message, String> {
     let entry = config.by_id(&button.id).ok_or(UNKNOWN)?;
-    let told = |what: &str| Ok(Message::text(format!("**{}** {what}.", inert::words(&entry.name, 200))));
+    let told = |what: &str| Ok(Message::text(format!("{} {what}.", bold(entry))));
     match button.does {
         Does::Pause => {
             bot.daemon.pause(&button.id).await.map_err(|error| away(&error))?;
@@ -163,6 +169,11 @@ async fn press(bot: &Arc<Bot>, config: &Config, asker: &Asker, button: &Button) 
 }
 
 const UNKNOWN: &str = "That is not on the list of what may be downloaded; /torrents shows it.";
+
+/// What people call it, in bold.
+fn bold(entry: &Entry) -> String {
+    format!("**{}**", inert::words(&entry.name, 200))
+}
 
 /// The daemon's torrents that are on the allow-list.
 async fn torrents(bot: &Bot, config: &Config) -> Result<Vec<Torrent>, String> {
@@ -186,7 +197,7 @@ async fn meant<'a>(bot: &Bot, config: &'a Config, name: Option<String>) -> Resul
 async fn pieces(bot: &Bot, entry: &Entry) -> Result<Message, String> {
     let pieces = bot.daemon.pieces(&entry.info_hash).await.map_err(|error| away(&error))?;
     let here = pieces.verified().into_iter().filter(|&verified| verified).count();
-    let text = format!("**{}**: {here} of {} pieces are here.", inert::words(&entry.name, 200), pieces.count);
+    let text = format!("{}: {here} of {} pieces are here.", bold(entry), pieces.count);
     let files = picture::pieces(&pieces).map(|file| vec![("pieces.png", file)]).unwrap_or_default();
     Ok(Message { files, ..Message::text(text) })
 }
@@ -204,7 +215,7 @@ async fn stop(bot: &Bot, asker: &Asker, entry: &Entry) -> Result<Message, String
         return Err(Refused::Role(Role::Admin.name()).to_string());
     }
     bot.daemon.remove(&entry.info_hash, RemoveQuery::default()).await.map_err(|error| away(&error))?;
-    Ok(Message::text(format!("**{}** is stopped; its files stay.", inert::words(&entry.name, 200))))
+    Ok(Message::text(format!("{} is stopped; its files stay.", bold(entry))))
 }
 
 async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry) -> Result<Message, String> {
@@ -225,7 +236,7 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
     // Listening begins before the torrent does, so that the first handshake is seen.
     let (said, open) = Said::begin(bot.daemon.clone(), id.clone());
     let _ = open.await;
-    let text = Message::text(format!("**{}** begins …", inert::words(&entry.name, 200)));
+    let text = Message::text(format!("{} begins …", bold(entry)));
     let message =
         bot.send(asker.channel, &text).await.map_err(|_| "I may not write in this channel.".to_owned())?;
     let spot = Spot { channel: asker.channel, message, by: asker.by, thread: false };
@@ -237,8 +248,8 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
     }
     bot.clone().show(id, spot, Some(Fresh { said, is_new }));
     Ok(Message::text(show::content(&format!(
-        "Downloading **{}**, {}.",
-        inert::words(&entry.name, 200),
+        "Downloading {}, {}.",
+        bold(entry),
         api::units::Size(entry.size)
     ))))
 }

@@ -89,9 +89,12 @@ impl Bot {
     pub(crate) async fn send(&self, channel: u64, message: &Message) -> Result<u64, Fate> {
         let channel = Id::<ChannelMarker>::new_checked(channel).ok_or(Fate::Gone)?;
         let (files, components) = (message.attachments(), message.components());
-        let embeds: Vec<_> = message.embed.iter().cloned().collect();
-        let mut request =
-            self.http.create_message(channel).components(&components).embeds(&embeds).attachments(&files);
+        let mut request = self
+            .http
+            .create_message(channel)
+            .components(&components)
+            .embeds(message.embed.as_slice())
+            .attachments(&files);
         if let Some(text) = &message.text {
             request = request.content(text);
         }
@@ -105,9 +108,11 @@ impl Bot {
         let id = Id::<MessageMarker>::new_checked(spot.message);
         let (Some(channel), Some(id)) = (channel, id) else { return Fate::Gone };
         let components = message.components();
-        let embeds: Vec<_> = message.embed.iter().cloned().collect();
-        let request =
-            self.http.update_message(channel, id).components(Some(&components)).embeds(Some(&embeds));
+        let request = self
+            .http
+            .update_message(channel, id)
+            .components(Some(&components))
+            .embeds(Some(message.embed.as_slice()));
         match request.content(message.text.as_deref()).await {
             Ok(_) => Fate::Sent,
             Err(error) => fate(&error),
@@ -141,9 +146,9 @@ impl Bot {
     /// Gives the answer that was promised.
     pub(crate) async fn fulfil(&self, asked: &Asked, message: &Message) {
         let files = message.attachments();
-        let embeds: Vec<_> = message.embed.iter().cloned().collect();
         let http = self.http.interaction(self.app);
-        let request = http.update_response(&asked.token).embeds(Some(&embeds)).attachments(&files);
+        let request =
+            http.update_response(&asked.token).embeds(Some(message.embed.as_slice())).attachments(&files);
         if let Err(error) = request.content(message.text.as_deref()).await {
             fate(&error);
         }
