@@ -64,7 +64,7 @@ pub(crate) struct Each {
 }
 
 /// What makes sense of all torrents only.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, PartialEq, Args)]
 pub(crate) struct All {
     /// How many may download at a time
     #[arg(long, value_name = "N", env = "RAWTORRENT_SET_MAX_ACTIVE_DOWNLOADS", value_parser = count)]
@@ -202,21 +202,6 @@ impl Each {
             && priority.is_empty()
             && category.is_none()
             && tags.is_none()
-    }
-}
-
-impl All {
-    /// Likewise.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.max_active_downloads.is_none()
-            && self.max_active_seeds.is_none()
-            && self.max_active.is_none()
-            && self.hours.is_none()
-            && self.hours_max_down.is_none()
-            && self.hours_max_up.is_none()
-            && self.save_path.is_empty()
-            && self.incomplete_dir.is_none()
-            && self.part_suffix.is_none()
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &Set, console: &Console) -> Result<Exit, Failure> {
     if args.torrents.is_empty() {
         return runtime()?.block_on(set_all(&client, args, console));
     }
-    if !args.all.is_empty() {
+    if args.all != All::default() {
         return Err(Failure::new(kind::SETTING, "that is said of all torrents; name none"));
     }
     runtime()?.block_on(async {
