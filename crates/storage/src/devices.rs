@@ -74,10 +74,8 @@ impl Devices {
     pub(crate) fn workers_for(&self, path: &Path) -> Sender<Job> {
         let device = {
             let mut mounts = lock(&self.mounts);
-            let (_, table) = match mounts.take() {
-                Some(kept) if kept.0.elapsed() < MOUNTS_AGE => mounts.insert(kept),
-                _ => mounts.insert((Instant::now(), Mounts::now())),
-            };
+            mounts.take_if(|(read, _)| read.elapsed() >= MOUNTS_AGE);
+            let (_, table) = mounts.get_or_insert_with(|| (Instant::now(), Mounts::now()));
             table.device_of(path)
         };
         let mut known = lock(&self.known);
