@@ -39,6 +39,8 @@ pub struct AlternativeChange {
     pub max_up: Option<Option<u64>>,
     /// See [`AlternativeLimits::days`].
     #[serde(skip_serializing_if = "Option::is_none")]
+    // One that is said twice is no fault.
+    #[schema(value_type = Option<Vec<Day>>)]
     pub days: Option<BTreeSet<Day>>,
     /// See [`AlternativeLimits::from`].
     #[serde(skip_serializing_if = "Option::is_none")]

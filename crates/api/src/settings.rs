@@ -2,7 +2,9 @@
 //! `null` takes a limit, goal or category away.
 
 use crate::{AlternativeChange, AlternativeLimits};
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
@@ -192,7 +194,7 @@ pub struct SettingsChange {
     #[schema(value_type = Option<usize>)]
     pub max_active: Option<Option<usize>>,
     /// See [`Settings::alternative`]; of what is there, what is named changes.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given_or_null")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object_or_null")]
     #[schema(value_type = Option<AlternativeChange>)]
     pub alternative: Option<Option<AlternativeChange>>,
     /// See [`Settings::save_paths`]; each below one of the daemon's roots. Categories that are not named stay, `null` takes a
@@ -223,6 +225,14 @@ pub(crate) fn given_or_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     Option::deserialize(from).map(Some)
 }
 
+/// Likewise, of something with fields: a list of their values, which serde takes too, is none.
+fn object_or_null<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    let object = Option::<Map<String, Value>>::deserialize(from)?;
+    object.map(|object| T::deserialize(Value::Object(object))).transpose().map(Some).map_err(D::Error::custom)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -239,5 +249,10 @@ mod tests {
         }
         assert!(serde_json::from_str::<TorrentChange>(r#"{"max_dwn": 1}"#).is_err());
         assert!(serde_json::from_str::<SettingsChange>(r#"{"max_up": -1}"#).is_err());
+        assert!(serde_json::from_str::<SettingsChange>(r#"{"alternative": [null, null]}"#).is_err());
+        let change: SettingsChange = serde_json::from_str(r#"{"alternative": {"max_up": null}}"#).unwrap();
+        assert_eq!(change.alternative.unwrap().unwrap().max_up, Some(None));
+        let change: SettingsChange = serde_json::from_str(r#"{"alternative": null}"#).unwrap();
+        assert_eq!(change.alternative, Some(None));
     }
 }
