@@ -38,12 +38,15 @@ pub(crate) fn run(console: &Console) -> Result<Exit, Failure> {
     let scratch = Scratch::new().or_fail(kind::STORAGE, "cannot make a temporary folder")?;
     runtime()?.block_on(async {
         tokio::select! {
-            shown = show(console, scratch.path()) => shown,
+            shown = in_time(show(console, scratch.path())) => shown,
             () = asked(interrupt) => Ok(Exit::Interrupted),
-            () = tokio::time::sleep(TIME_LIMIT) => {
-                Err(Failure::new(kind::STARTUP, "the demo was not over within a minute; is 127.0.0.1 filtered?"))
-            }
         }
+    })
+}
+
+async fn in_time(show: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    tokio::time::timeout(TIME_LIMIT, show).await.unwrap_or_else(|_| {
+        Err(Failure::new(kind::STARTUP, "the demo was not over within a minute; is 127.0.0.1 filtered?"))
     })
 }
 
@@ -210,4 +213,21 @@ impl Stage<'_> {
 
 fn listening(engine: &Engine) -> String {
     engine.listen_addrs().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_over_in_time_or_says_why() {
+        let moment = Duration::from_millis(1);
+        for (lasts, is_in_time) in [(TIME_LIMIT - moment, true), (TIME_LIMIT + moment, false)] {
+            let show = async {
+                tokio::time::sleep(lasts).await;
+                Ok(Exit::Done)
+            };
+            assert_eq!(in_time(show).await.is_ok(), is_in_time, "{lasts:?}");
+        }
+    }
 }

@@ -192,3 +192,18 @@ impl Slot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_peers_are_looked_up_by_name() {
+        for (named, used) in [(MAX_NAMED_PEERS, MAX_NAMED_PEERS), (MAX_NAMED_PEERS + 1, MAX_NAMED_PEERS)] {
+            let peers: String = (0..named).map(|number| format!("&x.pe=peer-{number}.test:1")).collect();
+            let link = format!("magnet:?xt=urn:btih:{}{peers}", "07".repeat(20));
+            let add = AddMagnet::new(Magnet::parse(&link).unwrap());
+            assert_eq!(add.names_of_link().count(), used);
+        }
+    }
+}

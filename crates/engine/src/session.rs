@@ -190,3 +190,23 @@ impl Drop for Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test]
+    async fn a_torrent_that_comes_to_no_end_is_not_waited_for_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = Shared::new(Settings::new(dir.path()), &[], None, None).unwrap();
+        tokio::time::pause();
+        let begun = Instant::now();
+        end(&shared).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO, "there is none");
+        shared.spawn(std::future::pending());
+        end(&shared).await;
+        let late = begun.elapsed() - SHUTDOWN_DEADLINE;
+        assert!(late < Duration::from_millis(10), "{late:?}");
+    }
+}

@@ -23,22 +23,10 @@ const PAGE: &str = "docs/limits.md";
 /// Crates whose constants are no bounds of the product: it models other people's lines and disks.
 const LEFT_OUT: &[&str] = &["sim"];
 
-/// Limits that no test speaks of. The list only gets shorter: whatever is new comes with a test.
-const UNREACHED: &[&str] = &[
-    "cli::demo::TIME_LIMIT",
-    "cli::dht/walker::NAME_TIMEOUT",
-    "engine::dht/host::NAME_TIMEOUT",
-    "engine::driver/farewell::END_DEADLINE",
-    "engine::magnet::MAX_NAMED_PEERS",
-    "engine::driver/fetching::LOOKUP_TIMEOUT",
-    "engine::driver::GUEST_QUEUE",
-    "engine::session::SHUTDOWN_DEADLINE",
-];
-
 /// Holds the code against the page.
 pub(super) fn check(root: &Path, findings: &mut Findings) -> Result<()> {
     let (constants, tests) = read_all(root)?;
-    judge(&constants, &tests, UNREACHED, findings);
+    judge(&constants, &tests, findings);
     let page = fs::read_to_string(root.join(PAGE)).unwrap_or_default();
     if page != render(&constants, &tests) {
         findings
@@ -70,26 +58,14 @@ fn read_all(root: &Path) -> Result<(Vec<Constant>, Tests)> {
     Ok((constants, tests))
 }
 
-fn judge(constants: &[Constant], tests: &Tests, unreached: &[&str], findings: &mut Findings) {
-    let limits: Vec<_> = constants.iter().filter(|constant| constant.is_limit).collect();
-    for limit in &limits {
-        let named = tests.of(limit, constants).is_some();
-        match (named, unreached.contains(&limit.full_name().as_str())) {
-            (false, false) => findings.errors.push(format!(
+fn judge(constants: &[Constant], tests: &Tests, findings: &mut Findings) {
+    for limit in constants.iter().filter(|constant| constant.is_limit) {
+        if tests.of(limit, constants).is_none() {
+            findings.errors.push(format!(
                 "{}: no test names {}: a limit comes with a test that reaches it",
                 limit.file, limit.name
-            )),
-            (true, true) => findings
-                .errors
-                .push(format!("{} has a test: strike it off the list of those without", limit.full_name())),
-            _ => {}
+            ));
         }
-    }
-    let known = |name: &str| limits.iter().any(|limit| limit.full_name() == name);
-    for gone in unreached.iter().filter(|name| !known(name)) {
-        findings
-            .errors
-            .push(format!("there is no limit {gone}: strike it off the list of those without a test"));
     }
 }
 
@@ -143,34 +119,27 @@ mod tests {
         (constants, tests)
     }
 
-    fn errors(code: &str, test: &str, unreached: &[&str]) -> Vec<String> {
+    fn errors(code: &str, test: &str) -> Vec<String> {
         let (constants, tests) = read("crates/planted/src/limits.rs", code, test);
         let mut findings = Findings::default();
-        judge(&constants, &tests, unreached, &mut findings);
+        judge(&constants, &tests, &mut findings);
         findings.errors
     }
 
     #[test]
     fn a_limit_without_a_test_is_found() {
         let test = "#[test]\nfn waits() {\n    assert!(wait(MAX_WAIT));\n}\n";
-        let found = errors(CODE, test, &[]);
+        let found = errors(CODE, test);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("no test names KEPT"), "{found:?}");
         let both = format!("{test}#[test]\nfn keeps() {{\n    keep(KEPT + 1);\n}}\n");
-        assert_eq!(errors(CODE, &both, &[]), [""; 0]);
+        assert_eq!(errors(CODE, &both), [""; 0]);
     }
 
     #[test]
     fn an_import_is_no_test() {
-        let found = errors(CODE, "use super::{KEPT, MAX_WAIT};\n#[test]\nfn nothing() {}\n", &[]);
+        let found = errors(CODE, "use super::{KEPT, MAX_WAIT};\n#[test]\nfn nothing() {}\n");
         assert_eq!(found.len(), 2, "{found:?}");
-    }
-
-    #[test]
-    fn the_list_of_those_without_gets_shorter() {
-        assert_eq!(errors(CODE, "", &["planted::KEPT", "planted::MAX_WAIT"]), [""; 0]);
-        let test = "#[test]\nfn both() {\n    let _ = (KEPT, MAX_WAIT);\n}\n";
-        assert_eq!(errors(CODE, test, &["planted::KEPT", "planted::GONE"]).len(), 2);
     }
 
     #[test]

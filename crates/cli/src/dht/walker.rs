@@ -76,8 +76,7 @@ impl<'a> Walker<'a> {
         console: &'a Console,
     ) -> Result<Walker<'a>, Failure> {
         let (started, timeout) = (Instant::now(), options.timeout);
-        let limit = NAME_TIMEOUT.min(timeout / 2);
-        let bootstrap = resolve(&options.bootstrap, limit, net::bind::look_up, |host| {
+        let bootstrap = resolve(&options.bootstrap, timeout, net::bind::look_up, |host| {
             console.note(format_args!("{host} has no address"));
         })
         .await;
@@ -200,13 +199,14 @@ impl<'a> Walker<'a> {
 /// The addresses of hosts, each looked up within a limit; who has none is told of.
 async fn resolve<L>(
     hosts: &[String],
-    limit: Duration,
+    for_all: Duration,
     look_up: impl Fn(String) -> L,
     has_none: impl Fn(&str),
 ) -> Vec<SocketAddr>
 where
     L: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
 {
+    let limit = NAME_TIMEOUT.min(for_all / 2);
     let lookups: Vec<_> =
         hosts.iter().map(|host| tokio::spawn(timeout(limit, look_up(host.clone())))).collect();
     let mut addrs: Vec<SocketAddr> = Vec::new();
@@ -257,5 +257,15 @@ mod tests {
             resolve(&hosts, Duration::ZERO, look_up, |host| nameless.borrow_mut().push(host.to_owned()));
         assert_eq!(found.await, ["127.0.0.1:2".parse().unwrap()]);
         assert_eq!(*nameless.borrow(), ["slow:1", "none:3"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_given_up_in_time() {
+        let never = |_| std::future::pending();
+        for (for_all, expected) in [(NAME_TIMEOUT * 4, NAME_TIMEOUT), (NAME_TIMEOUT, NAME_TIMEOUT / 2)] {
+            let begun = tokio::time::Instant::now();
+            assert_eq!(resolve(&["slow:1".to_owned()], for_all, never, |_| ()).await, []);
+            assert_eq!(begun.elapsed(), expected);
+        }
     }
 }

@@ -229,7 +229,12 @@ async fn addrs_of(name: String) -> Vec<SocketAddr> {
     }
     let Some((host, port)) = name.rsplit_once(':') else { return Vec::new() };
     let Ok(port) = port.parse() else { return Vec::new() };
-    let found = tokio::time::timeout(NAME_TIMEOUT, look_up((host, port))).await;
+    in_time(look_up((host, port))).await
+}
+
+/// What a look-up finds, unless it takes too long.
+async fn in_time(look_up: impl Future<Output = io::Result<Vec<SocketAddr>>>) -> Vec<SocketAddr> {
+    let found = tokio::time::timeout(NAME_TIMEOUT, look_up).await;
     found.ok().and_then(Result::ok).unwrap_or_default()
 }
 
@@ -325,6 +330,15 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             assert_eq!(host(dir.path(), named).0.bootstrap.len(), used);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_given_up_in_time() {
+        let begun = Instant::now();
+        assert_eq!(in_time(std::future::pending()).await, []);
+        assert_eq!(begun.elapsed(), NAME_TIMEOUT);
+        let addr = SocketAddr::from(([80, 1, 1, 1], 1));
+        assert_eq!(in_time(async { Ok(vec![addr]) }).await, [addr]);
     }
 
     #[tokio::test]

@@ -17,6 +17,8 @@ use metainfo::Magnet;
 use metainfo::magnet::{Host, HostPort};
 use net::conn::Command;
 use session::{Torrent, Wants};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use swarm::{Config, Input, Output, PeerSource};
@@ -297,15 +299,21 @@ impl Company {
     /// Peers that are given by name are dialed when it is known where they are.
     pub(super) fn look_up(&mut self, names: impl IntoIterator<Item = (String, u16)>) {
         for (name, port) in names {
-            self.jobs.spawn(async move {
-                let found = tokio::time::timeout(LOOKUP_TIMEOUT, net::bind::look_up((&*name, port))).await;
-                Done::LookedUp(found.ok().and_then(Result::ok).unwrap_or_default())
-            });
+            self.jobs.spawn(async move { Done::LookedUp(in_time(net::bind::look_up((&*name, port))).await) });
         }
     }
+}
+
+/// What a look-up finds, unless it takes too long.
+async fn in_time(look_up: impl Future<Output = io::Result<Vec<SocketAddr>>>) -> Vec<SocketAddr> {
+    let found = tokio::time::timeout(LOOKUP_TIMEOUT, look_up).await;
+    found.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// The torrent that the metadata, whose hash is right, and the link make.
 fn parse(magnet: &Magnet, info: &[u8]) -> Result<Metainfo, TorrentError> {
     Metainfo::parse(&magnet.torrent_file(info)).map_err(TorrentError::Metadata)
 }
+
+#[cfg(test)]
+mod tests;

@@ -210,6 +210,12 @@ impl Peers {
         stuck
     }
 
+    /// Has a connection that comes to no end.
+    #[cfg(test)]
+    pub(super) fn never_end(&mut self) {
+        self.tasks.spawn(std::future::pending());
+    }
+
     /// Waits until every connection has said its last words. What they still report is dropped.
     pub(super) async fn end(mut self) {
         self.open.clear();

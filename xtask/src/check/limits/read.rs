@@ -24,10 +24,6 @@ pub(super) struct Constant {
 }
 
 impl Constant {
-    pub(super) fn full_name(&self) -> String {
-        format!("{}::{}", self.krate, self.shown().replace(": ", "::"))
-    }
-
     /// The module and the name; those of a crate's `limits.rs` need no module.
     pub(super) fn shown(&self) -> String {
         match self.module() {
