@@ -19,6 +19,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use storage::{FileStamp, Snapshot};
@@ -114,8 +115,8 @@ pub(crate) struct Place {
     parts: PathBuf,
     /// Of the record that is there now.
     checksum: Mutex<Option<Checksum>>,
-    /// Unlocked by the system when it is dropped, also when the process is killed. The file stays: another process
-    /// may be waiting for the lock on it.
+    /// Unlocked by the system when it is dropped, also when the process is killed. The file stays until the torrent is
+    /// [erased](erase).
     _lock: File,
 }
 
@@ -131,12 +132,17 @@ impl Place {
         let named = |extension: &str| folder.join(format!("{name}.{extension}"));
 
         let lock_path = named("lock");
-        let lock = File::create(&lock_path).map_err(state_error(&lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::InUse(dir.to_path_buf())),
-            Err(TryLockError::Error(err)) => return Err(state_error(&lock_path)(err)),
-        }
+        let lock = loop {
+            let lock = File::create(&lock_path).map_err(state_error(&lock_path))?;
+            match lock.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(Error::InUse(dir.to_path_buf())),
+                Err(TryLockError::Error(err)) => return Err(state_error(&lock_path)(err)),
+            }
+            if is_at(&lock, &lock_path).map_err(state_error(&lock_path))? {
+                break lock;
+            }
+        };
         Ok(Place {
             shelf: Shelf::Files(Files { record: named("resume"), note: named("blocks") }),
             parts: named("parts"),
@@ -225,11 +231,23 @@ pub(crate) fn link_parts(from: &Path, to: &Path) -> Result<(), Error> {
     }
 }
 
+/// Whether a file is the one at this path: whoever had it locked may have removed it.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let file = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (file.dev(), file.ino())),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(err) => Err(err),
+    }
+}
+
 /// Removes the files in which something of a torrent in a folder is remembered, unless another process is at it.
 pub(crate) fn erase(state_dir: &Path, info_hash: InfoHashV1, dir: &Path) {
     if let Ok(Place { shelf: Shelf::Files(files), parts, .. }) = Place::lock(state_dir, info_hash, dir) {
         files.remove();
-        let _ = fs::remove_file(parts);
+        let _ = fs::remove_file(&parts);
+        // Last: it is still ours.
+        let _ = fs::remove_file(parts.with_extension("lock"));
     }
 }
 
@@ -553,6 +571,32 @@ mod tests {
         assert!(matches!(place(dir.path()), Err(Error::InUse(_))));
         drop(here);
         assert!(place(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn a_torrent_that_is_erased_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = || fs::read_dir(dir.path().join("resume")).unwrap().count();
+        let here = place(dir.path()).unwrap();
+        fs::write(here.parts(), "of a file that nobody wants").unwrap();
+        erase(dir.path(), InfoHashV1([1; 20]), Path::new("."));
+        assert_eq!(files(), 2, "it is in use");
+        drop(here);
+        erase(dir.path(), InfoHashV1([1; 20]), Path::new("."));
+        assert_eq!(files(), 0);
+        assert!(place(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn a_lock_on_a_file_that_is_gone_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let file = File::create(&path).unwrap();
+        assert!(is_at(&file, &path).unwrap());
+        fs::remove_file(&path).unwrap();
+        assert!(!is_at(&file, &path).unwrap());
+        let another = File::create(&path).unwrap();
+        assert!(is_at(&another, &path).unwrap() && !is_at(&file, &path).unwrap());
     }
 
     #[test]
