@@ -76,6 +76,9 @@ pub const COMMAND_QUEUE: usize = 256;
 pub const REST: Duration = Duration::from_secs(1);
 /// How long a connection that we end may take to send what waits.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
+/// What is still read, in bytes, of a peer that talks on after we have hung up: as much as a window of blocks that was on
+/// its way. Beyond it the connection is reset.
+pub const LAST_READ: usize = 4 * 1024 * 1024;
 /// How many events the reader gathers before it tells the brain.
 pub const EVENT_BATCH: usize = 256;
 /// How many batches of what one peer says may be on their way to the brain; before the next one is, somebody has to be
@@ -242,7 +245,13 @@ pub async fn run<S, D, K>(
 async fn part(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
     stream.shutdown().await?;
     let mut unread = [0; 4096];
-    while stream.read(&mut unread).await? > 0 {}
+    let mut read = 0;
+    while read < LAST_READ {
+        match stream.read(&mut unread).await? {
+            0 => break,
+            more => read += more,
+        }
+    }
     Ok(())
 }
 

@@ -319,6 +319,20 @@ async fn who_hangs_up_lets_the_peer_finish() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_talks_on_is_not_listened_to_for_ever() {
+    let Scene { mut peer, commands, mut batches, .. } = scene(1);
+    drop(commands);
+    let mut sent = 0;
+    while peer.write_all(&[0; 4096]).await.is_ok() {
+        sent += 4096;
+        assert!(sent < 2 * LAST_READ, "it still listens");
+    }
+    assert!(sent >= LAST_READ, "it stopped after {sent} bytes");
+    let last = batches.recv().await.unwrap().events;
+    assert!(matches!(last[..], [Event::Closed(CloseReason::Ours)]), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_is_waited_for_for_long() {
     let Scene { peer, commands, mut batches, .. } = scene(1);
     drop(commands);
