@@ -8,12 +8,8 @@ mod seeds;
 mod stats;
 
 use std::fs;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -47,7 +43,7 @@ struct Plan {
 /// The step: all targets, two or more at a time, and their controls.
 pub(crate) fn run(root: &Path, full: bool) -> Result<Tally> {
     let seconds = if full { FULL_SECONDS_EACH } else { SECONDS_EACH };
-    fuzz(root, &Plan { targets: Vec::new(), seconds, jobs: cores(), controls: true, record: full })
+    fuzz(root, &Plan { targets: Vec::new(), seconds, jobs: run::cores(), controls: true, record: full })
 }
 
 /// The command: `[TARGET...] [--seconds N] [--jobs N] [--record]`.
@@ -61,8 +57,13 @@ pub(crate) fn command(root: &Path, args: &[String]) -> Result<bool> {
 
 impl Plan {
     fn parse(args: &[String]) -> Result<Plan> {
-        let mut plan =
-            Plan { targets: Vec::new(), seconds: SECONDS_EACH, jobs: cores(), controls: true, record: false };
+        let mut plan = Plan {
+            targets: Vec::new(),
+            seconds: SECONDS_EACH,
+            jobs: run::cores(),
+            controls: true,
+            record: false,
+        };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             let mut number =
@@ -77,10 +78,6 @@ impl Plan {
         }
         Ok(plan)
     }
-}
-
-fn cores() -> usize {
-    thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 fn fuzz(root: &Path, plan: &Plan) -> Result<Tally> {
@@ -103,7 +100,8 @@ fn fuzz(root: &Path, plan: &Plan) -> Result<Tally> {
 
     let mut kept = if plan.record { Some(record::Record::read(root)?) } else { None };
     let mut tally = Tally::default();
-    for (room, outcome) in rooms.iter().zip(side_by_side(&rooms, plan)) {
+    let outcomes = run::side_by_side(&rooms, plan.jobs, |room| room.run(plan));
+    for (room, outcome) in rooms.iter().zip(outcomes) {
         let (stats, lines) = outcome?;
         if let Some(kept) = &mut kept {
             kept.add(&room.target, plan.seconds, &stats);
@@ -114,27 +112,6 @@ fn fuzz(root: &Path, plan: &Plan) -> Result<Tally> {
         kept.write(root)?;
     }
     Ok(tally)
-}
-
-/// Runs the targets, so many at a time; what became of each, in their order.
-fn side_by_side(rooms: &[Room], plan: &Plan) -> Vec<Result<(Stats, Tally)>> {
-    let next = AtomicUsize::new(0);
-    let outcomes = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..plan.jobs {
-            scope.spawn(|| {
-                while let Some((at, room)) =
-                    rooms.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed))
-                {
-                    let outcome = room.run(plan);
-                    outcomes.lock().expect("no thread panics while it has this").push((at, outcome));
-                }
-            });
-        }
-    });
-    let mut outcomes = outcomes.into_inner().expect("no thread panics while it has this");
-    outcomes.sort_by_key(|(at, _)| *at);
-    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 /// A target that is built, and its folders.

@@ -148,9 +148,17 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<Tally> {
         )?;
         ensure!(!scores.is_empty(), "no test of {} told of itself", suite.package);
         tally.add(ran);
-        for score in scores.values() {
+        if !suite.tests_binary {
+            must_build(root, &[&suite.with_faults()[..], &["--no-run"]].concat())?;
+        }
+        let scores: Vec<Score> = scores.into_values().collect();
+        let controls = run::side_by_side(&scores, run::cores(), |score| -> Result<Control> {
             let control = control(root, suite, &sabotaged, &score.name)?;
-            println!("{}", control.shown());
+            println!("control of {}: {}", score.name, control.shown());
+            Ok(control)
+        });
+        for (score, control) in scores.iter().zip(controls) {
+            let control = control?;
             control.count(&score.name, &mut tally);
             write_row(&mut table, score, &control)?;
         }
@@ -179,14 +187,21 @@ impl Suite {
         command
     }
 
+    /// The tests whose subject can be sabotaged.
+    fn with_faults(&self) -> Vec<&'static str> {
+        let mut args = [&["test", "--locked", "--package", self.package], self.target].concat();
+        if !self.tests_binary {
+            args.extend(["--features", "planted"]);
+        }
+        args
+    }
+
     /// The same with one test and one fault.
     fn sabotaged(&self, root: &Path, binary: &Path, test: &str, fault: &str) -> Command {
         let mut command = run::in_namespace(root, run::cargo());
-        command.args(["test", "--locked", "--offline", "--package", self.package]).args(self.target);
+        command.args(self.with_faults()).arg("--offline");
         if self.tests_binary {
             command.env("RAWTORRENT_BIN", binary);
-        } else {
-            command.args(["--features", "planted"]);
         }
         command.env("RAWTORRENT_PLANTED", fault).args(["--", test]).stderr(Stdio::null());
         command
@@ -228,7 +243,6 @@ fn control(root: &Path, suite: &Suite, binary: &Path, test: &str) -> Result<Cont
     let Some(&(_, fault)) = CONTROLS.iter().find(|(name, _)| *name == test) else {
         return Ok(Control::None);
     };
-    println!("control of {test}: {fault}");
     let command = suite.sabotaged(root, binary, test, fault);
     let mut failed = false;
     let red = format!("{test} ... FAILED");

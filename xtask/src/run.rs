@@ -3,8 +3,11 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -116,6 +119,34 @@ pub(crate) fn collected(mut command: Command, limit: Duration) -> Result<(Vec<St
     let mut collected = Vec::new();
     let ended = watch(&mut child, &lines, limit, |line| collected.push(line))?;
     Ok((collected, matches!(ended, Ended::Exit(status) if status.success())))
+}
+
+/// Does something with each, so many at a time; what became of each, in their order.
+pub(crate) fn side_by_side<T: Sync, O: Send>(
+    all: &[T],
+    jobs: usize,
+    each: impl Fn(&T) -> O + Sync,
+) -> Vec<O> {
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some((at, one)) = all.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = each(one);
+                    outcomes.lock().expect("no thread panics while it has this").push((at, outcome));
+                }
+            });
+        }
+    });
+    let mut outcomes = outcomes.into_inner().expect("no thread panics while it has this");
+    outcomes.sort_by_key(|(at, _)| *at);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// How many processors there are to work on.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// Hands on what it writes until it ends, or is killed when its time is over.
@@ -246,6 +277,18 @@ mod tests {
     }
 
     const SOON: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_is_done_side_by_side_is_in_order() {
+        let (two, all) = (std::sync::Barrier::new(2), [3, 1, 2, 5]);
+        let doubled = side_by_side(&all, 2, |number| {
+            // Nobody passes alone.
+            two.wait();
+            2 * number
+        });
+        assert_eq!(doubled, [6, 2, 4, 10]);
+        assert_eq!(side_by_side(&all, 0, |number| *number), all);
+    }
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
