@@ -111,6 +111,8 @@ fn a_daemon_s_torrents_are_played_with_its_token() {
     assert_played(&home, &mut stream(&home, &hex(&home.info_hash)[..8], &with));
     let socket = format!("unix:{}", home.path().join("api.sock").display());
     assert_played(&home, &mut stream(&home, FILM.name, &["--host", &socket]));
+    let nothing = run(&mut stream(&home, "nothing.torrent", &["--host", &socket]));
+    common::assert_fails(&nothing, &["there is no torrent 'nothing.torrent', and no such file"]);
     let refused = run(&mut stream(&home, FILM.name, &["--host", &host]));
     assert_eq!(refused.code(), Some(1));
     assert!(refused.stderr.contains("RAWTORRENT_TOKEN_FILE"), "{}", refused.stderr);
@@ -139,7 +141,7 @@ fn what_cannot_be_played_is_said() {
         common::assert_fails(&done, &[word]);
     }
     let nobody = run(home.command().args(["stream", "nobody"]));
-    common::assert_fails(&nobody, &["cannot reach the daemon"]);
+    common::assert_fails(&nobody, &["there is no file nobody", "cannot reach the daemon"]);
     assert_eq!(run(home.command().args(["stream", torrent, "--", "--fs"])).code(), Some(2));
 }
 

@@ -338,11 +338,14 @@ pub(crate) fn told(error: ClientError) -> Failure {
 /// The daemon's word for it, if it is one of those that programs are told here.
 fn known_kind(kind: &str) -> &'static str {
     const KNOWN: [&str; 12] = [
-        "token", "scope", "not_here", "root", "torrent", "magnet", "fetch", "refused", "v2_only", "busy",
+        "token", "scope", NOT_HERE, "root", "torrent", "magnet", "fetch", "refused", "v2_only", "busy",
         "slow", "unsaved",
     ];
     KNOWN.into_iter().find(|known| *known == kind).unwrap_or(kind::DAEMON)
 }
+
+/// What the failure to find a torrent is called, here and by the daemon.
+pub(crate) const NOT_HERE: &str = "not_here";
 
 /// The torrent with this id, or the beginning of it, or this name.
 pub(crate) async fn find(client: &Client, name: &str) -> Result<Torrent, Failure> {
@@ -358,7 +361,7 @@ pub(crate) async fn find(client: &Client, name: &str) -> Result<Torrent, Failure
     let mut meant = all.into_iter().filter(is_meant);
     match (meant.next(), meant.next()) {
         (Some(torrent), None) => Ok(torrent),
-        (None, _) => Err(Failure::new("not_here", format_args!("there is no torrent '{name}'"))),
+        (None, _) => Err(Failure::new(NOT_HERE, format_args!("there is no torrent '{name}'"))),
         (Some(one), Some(other)) => {
             let message = format!("'{name}' may be {} or {}; give more of its id", one.id, other.id);
             Err(Failure::new(kind::AMBIGUOUS, message))

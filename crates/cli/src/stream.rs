@@ -4,7 +4,7 @@ use crate::args::{Remote, Stream};
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::interrupt::{self, Interrupt};
-use crate::remote::{self, told};
+use crate::remote::{self, NOT_HERE, told};
 use crate::source::Source;
 use crate::text::printable;
 use crate::{runtime, transfer};
@@ -38,6 +38,13 @@ pub(crate) fn run(args: &Stream, console: &Console) -> Result<Exit, Failure> {
             Ok(_) => true,
             // Nobody is there, and nobody was named.
             Err(ClientError::Unreachable { .. }) if is_here && args.host.is_none() => false,
+            Err(error @ ClientError::Unreachable { .. }) if args.host.is_none() => {
+                let message = format!(
+                    "there is no file {} to stream, and nobody to have such a torrent: {error}",
+                    printable(&args.source)
+                );
+                return Err(Failure::new(kind::SOURCE, message));
+            }
             Err(error) => return Err(told(error)),
         };
         match daemon {
@@ -62,7 +69,13 @@ async fn from_daemon(
     let find = async {
         let id = match is_here {
             true => remote::give(&client, source, &AddQuery::default()).await?.id,
-            false => remote::find(&client, &args.source).await?.id,
+            false => match remote::find(&client, &args.source).await {
+                Err(none) if none.kind == NOT_HERE => {
+                    let message = format!("{}, and no such file", none.message);
+                    return Err(Failure::new(none.kind, message));
+                }
+                found => found?.id,
+            },
         };
         loop {
             let torrent = client.torrent(&id).await.map_err(told)?;
