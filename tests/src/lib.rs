@@ -7,6 +7,7 @@
 //! - [`metafile`]: torrents for these files, and the few bytes of bencode that this takes
 //! - [`process`]: child processes with a log, a deadline, signals, and an end
 //! - [`binary`]: the `rawtorrent` binary under test
+//! - [`cage`]: a memory cgroup for it
 //! - [`peer`]: a peer that says what it is told to say
 //! - [`discord`]: a stand-in for Discord that holds a bot to its rules
 //! - [`score`]: what a hostile test tells the scoreboard
@@ -18,6 +19,7 @@
 
 pub mod bencode;
 pub mod binary;
+pub mod cage;
 pub mod capture;
 pub mod content;
 pub mod discord;

@@ -136,6 +136,21 @@ impl RawPeer {
         Ok(RawPeer { stream, reserved, peer_id })
     }
 
+    /// Answers somebody who has connected with the handshake of whatever torrent it asks for, and says which one.
+    ///
+    /// # Errors
+    /// The other side closes before its handshake is complete.
+    pub fn answer(stream: TcpStream, reserved: [u8; 8]) -> io::Result<(RawPeer, [u8; 20])> {
+        let mut asked = [0; 48];
+        stream.set_read_timeout(Some(READ_LIMIT))?;
+        while stream.peek(&mut asked)? < asked.len() {
+            thread::yield_now();
+        }
+        let mut info_hash = [0; 20];
+        info_hash.copy_from_slice(&asked[28..]);
+        Ok((RawPeer::greet(stream, reserved, info_hash)?, info_hash))
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Errors

@@ -108,10 +108,30 @@ impl Proc {
     /// # Errors
     /// It has ended.
     pub fn peak_memory(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// The memory it has now, in bytes.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn memory(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, name: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("it has ended")?;
-        let kib: u64 = peak.trim().trim_end_matches(" kB").trim().parse()?;
+        let value = status.lines().find_map(|line| line.strip_prefix(name)).context("it has ended")?;
+        let kib: u64 = value.trim().trim_end_matches(" kB").trim().parse()?;
         Ok(kib * 1024)
+    }
+
+    /// How many files, sockets and others it has open.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn descriptors(&self) -> io::Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
     /// What it wrote to stdout so far.
@@ -145,6 +165,21 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Finished> {
     let mut child = Proc::spawn(command, &logs.path().join("run"))?;
     let status = child.wait(limit).with_context(|| format!("{command:?}\n{}", child.stderr()))?;
     Ok(Finished { status, stdout: child.stdout(), stderr: child.stderr() })
+}
+
+/// The command, with a line of shell done before, in whose process it then runs.
+#[must_use]
+pub fn after(line: &str, command: &Command) -> Command {
+    let mut wrapped = Command::new("sh");
+    wrapped.args(["-c", &format!("{line} && exec \"$@\""), "sh"]);
+    wrapped.arg(command.get_program()).args(command.get_args());
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(key, value),
+            None => wrapped.env_remove(key),
+        };
+    }
+    wrapped
 }
 
 /// How a program ended.

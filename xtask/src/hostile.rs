@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::{self, Tally};
 use crate::suite::{build_binary, must_build};
 
 const LIMIT: Duration = Duration::from_secs(20 * 60);
+/// The soak comes on top.
 const FULL_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
+/// How long the soak lasts if nothing else is said.
+const SOAK: Duration = Duration::from_secs(2 * 60 * 60);
 /// A control that takes longer is red as well: the test waits for what does not come.
 const CONTROL_LIMIT: Duration = Duration::from_secs(2 * 60);
 /// Where the longer command keeps the table.
@@ -66,6 +69,10 @@ const CONTROLS: &[(&str, &str)] = &[
     ("every_piece_stalled_at_99_percent", "endless-patience"),
     ("memory_with_two_hundred_of_them", "long-buffers"),
     ("others_keep_their_rate", "slow-have"),
+    ("two_hundred_around_a_cage", "spared-liar"),
+    ("tasks_stay_with_connections", "task-each"),
+    ("torrents_that_are_removed_leave_nothing", "never-forgets"),
+    ("a_soak", "never-forgets"),
     ("hostile_torrents_stay_below_their_folder", "stray-file"),
     ("a_folder_that_turns_into_a_link_leads_nowhere", "followed-links"),
     ("what_is_no_file_is_left_alone", "followed-links"),
@@ -121,8 +128,43 @@ impl Score {
     }
 }
 
+/// How much of it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// A sample, in minutes.
+    Sample,
+    /// All of it, with a soak of this length.
+    Full(Duration),
+}
+
+impl Extent {
+    pub(crate) fn of(full: bool) -> Extent {
+        if full { Extent::Full(SOAK) } else { Extent::Sample }
+    }
+
+    /// Reads `[--full [--soak SECONDS]]`.
+    pub(crate) fn parse(args: &[String]) -> Result<Extent> {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        match args[..] {
+            [] => Ok(Extent::Sample),
+            ["--full"] => Ok(Extent::Full(SOAK)),
+            ["--full", "--soak", seconds] => {
+                Ok(Extent::Full(Duration::from_secs(seconds.parse().context("--soak: how many seconds?")?)))
+            }
+            _ => bail!("hostile takes --full, and with it --soak SECONDS"),
+        }
+    }
+
+    fn limit(self) -> Duration {
+        match self {
+            Extent::Sample => LIMIT,
+            Extent::Full(soak) => FULL_LIMIT + soak,
+        }
+    }
+}
+
 /// Runs the hostile tests, then their controls; prints the table, and in the longer run keeps it.
-pub(crate) fn run(root: &Path, full: bool) -> Result<Tally> {
+pub(crate) fn run(root: &Path, extent: Extent) -> Result<Tally> {
     let sabotaged = build_sabotaged(root)?;
     build_binary(root)?;
     let mut tally = Tally::default();
@@ -135,17 +177,12 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<Tally> {
             root,
             &[&["test", "--locked", "--no-run", "--package", suite.package], suite.target].concat(),
         )?;
-        let ran = run::watched(
-            "hostile",
-            suite.command(root, full),
-            if full { FULL_LIMIT } else { LIMIT },
-            |line| {
-                println!("{line}");
-                if let Some(score) = Score::read(line) {
-                    scores.insert(score.name.clone(), score);
-                }
-            },
-        )?;
+        let ran = run::watched("hostile", suite.command(root, extent), extent.limit(), |line| {
+            println!("{line}");
+            if let Some(score) = Score::read(line) {
+                scores.insert(score.name.clone(), score);
+            }
+        })?;
         ensure!(!scores.is_empty(), "no test of {} told of itself", suite.package);
         tally.add(ran);
         if !suite.tests_binary {
@@ -164,25 +201,24 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<Tally> {
         }
     }
     println!("\n{table}");
-    if full {
-        keep(root, &table)?;
+    if let Extent::Full(soak) = extent {
+        keep(root, &table, soak)?;
     }
     Ok(tally)
 }
 
 impl Suite {
     /// What runs its tests, with loopback alone.
-    fn command(&self, root: &Path, full: bool) -> Command {
+    fn command(&self, root: &Path, extent: Extent) -> Command {
         let mut command = run::in_namespace(root, run::cargo());
         command.args(["test", "--locked", "--offline", "--no-fail-fast", "--package", self.package]);
         command.args(self.target).env("RAWTORRENT_BIN", root.join("target/release/rawtorrent"));
-        if full {
-            command.env("RAWTORRENT_HOSTILE", "full");
-        }
-        command.args(["--", "hostile::"]);
-        if full {
+        if let Extent::Full(soak) = extent {
+            command.env("RAWTORRENT_HOSTILE", "full").env("RAWTORRENT_SOAK", soak.as_secs().to_string());
             // What is measured must not be disturbed.
-            command.arg("--test-threads=1");
+            command.args(["--", "hostile::", "--test-threads=1"]);
+        } else {
+            command.args(["--", "hostile::"]);
         }
         command
     }
@@ -203,7 +239,8 @@ impl Suite {
         if self.tests_binary {
             command.env("RAWTORRENT_BIN", binary);
         }
-        command.env("RAWTORRENT_PLANTED", fault).args(["--", test]).stderr(Stdio::null());
+        command.env("RAWTORRENT_PLANTED", fault).env("RAWTORRENT_HOSTILE", "control");
+        command.args(["--", test]).stderr(Stdio::null());
         command
     }
 }
@@ -268,13 +305,14 @@ fn write_row(table: &mut String, score: &Score, control: &Control) -> Result<()>
     Ok(())
 }
 
-fn keep(root: &Path, table: &str) -> Result<()> {
+fn keep(root: &Path, table: &str, soak: Duration) -> Result<()> {
     let date = run::command(root, "date").arg("+%F").output().context("date")?.stdout;
     let date = String::from_utf8_lossy(&date).trim().to_owned();
     let head = format!(
-        "# A hostile world\n\nWritten by `cargo xtask hostile --full` on {date}. No failure in N trials means, with 95 % \
-         confidence, at most 3 in N.\nThe control of a test is a fault that is planted in the program: it must turn the \
-         test red.\n\n"
+        "# A hostile world\n\nWritten by `cargo xtask hostile --full --soak {}` on {date}. No failure in N trials means, with \
+         95 % confidence, at most 3 in N.\nThe control of a test is a fault that is planted in the program: it must turn the \
+         test red.\n\n",
+        soak.as_secs()
     );
     fs::write(root.join(REPORT), head + table).context(REPORT)
 }
@@ -291,6 +329,18 @@ mod tests {
         assert_eq!(score.at_most(), "at most 0.30 % at 95 %");
         assert_eq!(Score::read("SCORE\tstorm\thave\tmany\tnone lost\tall served"), None);
         assert_eq!(Score::read("SCORE\tstorm\thave"), None);
+    }
+
+    #[test]
+    fn an_extent_is_read() {
+        let parse =
+            |args: &[&str]| Extent::parse(&args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>());
+        assert_eq!(parse(&[]).unwrap(), Extent::Sample);
+        assert_eq!(parse(&["--full"]).unwrap(), Extent::Full(SOAK));
+        assert_eq!(parse(&["--full", "--soak", "600"]).unwrap(), Extent::Full(Duration::from_secs(600)));
+        for bad in [&["--soak", "600"][..], &["--full", "--soak"], &["--full", "--soak", "long"]] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::hostile::Extent;
 use crate::run::{self, Tally};
 use crate::{check, container, fuzz, hostile, needs, sim};
 
@@ -167,7 +168,7 @@ fn run_step(root: &Path, step: Step, full: bool) -> Result<Tally> {
             // They are a step of their own.
             tests(root, &["--package", "rawtorrent-tests"], &["--skip", "hostile::"])
         }
-        Step::Hostile => hostile::run(root, full),
+        Step::Hostile => hostile::run(root, Extent::of(full)),
         Step::Interop => interop(root, full),
         Step::Sim => sim::run(root, full),
         Step::Fuzz => fuzz::run(root, full),

@@ -29,6 +29,8 @@ pub(crate) async fn metrics(Shared(state): Shared<Arc<State>>) -> impl IntoRespo
         let _ = writeln!(text, "{name} {value}");
     };
     gauge("rawtorrent_peers", "Connections with peers.", sum(|t| t.peers as u64));
+    let tasks = state.session.engine().tasks();
+    gauge("rawtorrent_tasks", "Tasks of torrents, connections and a few others.", tasks as u64);
     gauge("rawtorrent_download_bytes_per_second", "Payload received, of late.", sum(|t| t.rate_down));
     gauge("rawtorrent_upload_bytes_per_second", "Payload sent, of late.", sum(|t| t.rate_up));
     gauge(

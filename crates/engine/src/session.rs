@@ -131,6 +131,11 @@ impl Engine {
         self.shared.now().since(Time::ZERO)
     }
 
+    /// How many tasks its threads have: one for each torrent and each connection, and a few others.
+    pub fn tasks(&self) -> usize {
+        self.shared.tasks()
+    }
+
     /// Stops every torrent: peers are hung up on, trackers are told, state and the DHT's nodes are saved. Takes less than three seconds
     /// whatever trackers and disks do.
     pub async fn shutdown(self) {

@@ -155,6 +155,11 @@ impl Shared {
         torrents.spawn_on(torrent, &self.runtime);
     }
 
+    /// How many tasks the engine's threads have.
+    pub(crate) fn tasks(&self) -> usize {
+        self.runtime.metrics().num_alive_tasks()
+    }
+
     /// The torrents' tasks, to be waited for; they may begin others meanwhile.
     pub(crate) fn take_tasks(&self) -> JoinSet<()> {
         std::mem::take(&mut *lock(&self.torrents))

@@ -7,10 +7,15 @@
 //! - [`liars`]: wrong blocks, wrong promises, wrong names
 //! - [`silent`]: peers that say nothing, read nothing, finish nothing
 //! - [`crowd`]: two hundred of them at once
+//! - [`cage`]: two hundred around a program that has 256 MiB
 //! - [`state`]: what an earlier run kept, and what became of it
+//! - [`churn`]: peers and torrents that come and go
+//! - [`soak`]: thousands of torrents, for as long as one likes
 //! - [`clocks`]: clocks that jump, and a machine that was asleep
 //! - [`resources`]: no descriptors, no threads
 
+mod cage;
+mod churn;
 mod clocks;
 mod corpus;
 mod crowd;
@@ -21,6 +26,7 @@ mod mutations;
 mod resources;
 mod seed;
 mod silent;
+mod soak;
 mod state;
 
 use std::net::SocketAddr;
@@ -151,6 +157,11 @@ fn read_until(peer: &mut RawPeer, wanted: impl Fn(&Frame) -> bool) -> Result<Fra
 /// Whether all of it is to be done, and measured, instead of a sample.
 fn full() -> bool {
     std::env::var_os("RAWTORRENT_HOSTILE").is_some_and(|mode| mode == "full")
+}
+
+/// Whether what only the longer run measures is to be measured: there, and in its control, which takes a sample.
+fn is_measured() -> bool {
+    full() || std::env::var_os("RAWTORRENT_HOSTILE").is_some_and(|mode| mode == "control")
 }
 
 /// How much of something: in CI, and in the longer run.

@@ -26,16 +26,7 @@ fn many_files() -> Sample {
 
 /// The command where a process may have no more files and sockets open.
 fn with_few_descriptors(command: &Command) -> Command {
-    let mut frugal = Command::new("sh");
-    frugal.args(["-c", &format!("ulimit -n {DESCRIPTORS}; exec \"$@\""), "sh"]);
-    frugal.arg(command.get_program()).args(command.get_args());
-    for (key, value) in command.get_envs() {
-        match value {
-            Some(value) => frugal.env(key, value),
-            None => frugal.env_remove(key),
-        };
-    }
-    frugal
+    process::after(&format!("ulimit -n {DESCRIPTORS}"), command)
 }
 
 #[test]

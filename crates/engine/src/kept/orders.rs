@@ -156,6 +156,12 @@ impl Room {
         self.torrents().remove(&info_hash.wire());
         let Some(kept) = kept else { return Ok(()) };
         kept.running.stop().await;
+        #[cfg(feature = "planted")]
+        if net::planted::is("never-forgets") {
+            std::mem::forget(std::fs::File::open("/dev/null"));
+            std::mem::forget(vec![1_u8; 256 << 10]);
+            self.shared.spawn(std::future::pending());
+        }
         // What it wrote down last.
         let _ = self.save(forget().collect()).await;
         let (state_dir, dir) = (self.shared.settings.state_dir.clone(), kept.record.choices.dir);

@@ -21,6 +21,16 @@ pub struct Chunks {
 pub(super) struct Kept {
     chunks: VecDeque<BytesMut>,
     last_taken: Option<Instant>,
+    /// A task waits until nobody takes any.
+    is_awaited: bool,
+}
+
+impl Kept {
+    /// All of it, if nobody took anything for so long.
+    fn unused(&mut self, long: Duration) -> Option<VecDeque<BytesMut>> {
+        let is_unused = self.last_taken.is_none_or(|last| last.elapsed() >= long);
+        is_unused.then(|| std::mem::take(&mut self.chunks))
+    }
 }
 
 /// What one connection has of the memory for messages, given back when this is dropped.
@@ -65,7 +75,7 @@ impl Chunks {
     /// An empty buffer with room for [`READ_CHUNK`] bytes.
     pub(crate) fn take(&self) -> BytesMut {
         // Most that are in use belong to pieces that are not complete, and those are old and new.
-        let Kept { chunks, last_taken } = &mut *self.kept();
+        let Kept { chunks, last_taken, .. } = &mut *self.kept();
         *last_taken = Some(Instant::now());
         let free = chunks.iter_mut().position(|chunk| chunk.try_reclaim(READ_CHUNK));
         free.and_then(|free| chunks.remove(free)).unwrap_or_else(|| BytesMut::with_capacity(READ_CHUNK))
@@ -87,23 +97,33 @@ impl Chunks {
 
     /// Nothing is kept for later, if nobody took anything for so long.
     pub(super) fn release_unused(&self, long: Duration) {
-        let mut kept = self.kept();
-        if kept.last_taken.is_none_or(|last| last.elapsed() >= long) {
-            let unused = std::mem::take(&mut kept.chunks);
-            drop(kept);
-            drop(unused);
-        }
+        let unused = self.kept().unused(long);
+        drop(unused); // not under the lock
     }
 
-    /// The same a little later: a connection that has ended will not see to it.
+    /// The same a little later: a connection that has ended will not see to it. However many end, one task does.
     pub(crate) fn release_unused_soon(&self) {
-        if !self.kept().chunks.is_empty() {
-            let chunks = self.clone();
-            tokio::spawn(async move {
-                sleep(REST).await;
-                chunks.release_unused(REST);
-            });
+        let mut kept = self.kept();
+        let is_seen_to = kept.chunks.is_empty() || std::mem::replace(&mut kept.is_awaited, true);
+        #[cfg(feature = "planted")]
+        let is_seen_to = is_seen_to && !crate::planted::is("task-each");
+        drop(kept);
+        if is_seen_to {
+            return;
         }
+        let chunks = self.clone();
+        tokio::spawn(async move {
+            loop {
+                sleep(REST).await;
+                let mut kept = chunks.kept();
+                let unused = kept.unused(REST);
+                kept.is_awaited = unused.is_none();
+                drop(kept);
+                if unused.is_some() {
+                    return;
+                }
+            }
+        });
     }
 
     pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -143,6 +163,27 @@ mod tests {
         assert!(modest.set(MESSAGE_BUDGET));
         drop(modest);
         assert_eq!(chunks.of_messages.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_task_waits_until_nobody_needs_any() {
+        let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let chunks = Chunks::default();
+        chunks.release_unused_soon();
+        assert_eq!(tasks(), 0, "there are none");
+        for ended in 0..1000 {
+            chunks.give(chunks.take());
+            chunks.release_unused_soon();
+            assert_eq!((ended, tasks()), (ended, 1));
+            tokio::time::sleep(REST / 100).await;
+        }
+        assert_eq!(chunks.kept().len(), 1, "somebody took it of late");
+        tokio::time::sleep(REST * 2).await;
+        assert_eq!((chunks.kept().len(), tasks()), (0, 0));
+        chunks.give(chunks.take());
+        chunks.release_unused_soon();
+        tokio::time::sleep(REST * 2).await;
+        assert_eq!((chunks.kept().len(), tasks()), (0, 0), "and again");
     }
 
     #[test]
