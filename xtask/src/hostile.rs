@@ -5,7 +5,6 @@
 //! what happened, the bar). A test that no control turns red says nothing, so one without is a failure.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -119,6 +118,21 @@ impl Score {
         })
     }
 
+    fn title(&self) -> String {
+        title(&self.name)
+    }
+
+    /// Its row of the table.
+    fn row(&self, is_red: bool, control: &Control) -> String {
+        let Score { injected, count, happened, bar, .. } = self;
+        let at_most = if is_red { "RED".to_owned() } else { self.at_most() };
+        format!(
+            "| {} | {injected} | {count} | {happened} | {at_most} | {bar} | {} |",
+            self.title(),
+            control.shown()
+        )
+    }
+
     /// What no failure in so many says of how often there is one (the rule of three).
     fn at_most(&self) -> String {
         #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
@@ -129,48 +143,57 @@ impl Score {
 }
 
 /// How much of it is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// A sample, in minutes.
     Sample,
-    /// All of it, with a soak of this length.
-    Full(Duration),
+    /// All of it, with a soak of this length; or these tests alone, if any are named.
+    Full(Duration, Vec<String>),
 }
 
 impl Extent {
     pub(crate) fn of(full: bool) -> Extent {
-        if full { Extent::Full(SOAK) } else { Extent::Sample }
+        if full { Extent::Full(SOAK, Vec::new()) } else { Extent::Sample }
     }
 
-    /// Reads `[--full [--soak SECONDS]]`.
+    /// Reads `[--full [--soak SECONDS] [--only TEST[,TEST]]]`.
     pub(crate) fn parse(args: &[String]) -> Result<Extent> {
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        match args[..] {
-            [] => Ok(Extent::Sample),
-            ["--full"] => Ok(Extent::Full(SOAK)),
-            ["--full", "--soak", seconds] => {
-                Ok(Extent::Full(Duration::from_secs(seconds.parse().context("--soak: how many seconds?")?)))
+        let Some((first, mut rest)) = args.split_first() else { return Ok(Extent::Sample) };
+        ensure!(first == "--full", "hostile takes --full, and with it --soak SECONDS and --only TEST[,TEST]");
+        let (mut soak, mut only) = (SOAK, Vec::new());
+        while let [option, value, others @ ..] = rest {
+            match option.as_str() {
+                "--soak" => soak = Duration::from_secs(value.parse().context("--soak: how many seconds?")?),
+                "--only" => only.extend(value.split(',').map(str::to_owned)),
+                _ => bail!("no such option: {option}"),
             }
-            _ => bail!("hostile takes --full, and with it --soak SECONDS"),
+            rest = others;
+        }
+        ensure!(rest.is_empty(), "{} needs a value", rest.concat());
+        Ok(Extent::Full(soak, only))
+    }
+
+    fn limit(&self) -> Duration {
+        match self {
+            Extent::Sample => LIMIT,
+            Extent::Full(soak, _) => FULL_LIMIT + *soak,
         }
     }
 
-    fn limit(self) -> Duration {
+    /// The tests that are asked for by name.
+    fn only(&self) -> &[String] {
         match self {
-            Extent::Sample => LIMIT,
-            Extent::Full(soak) => FULL_LIMIT + soak,
+            Extent::Sample => &[],
+            Extent::Full(_, only) => only,
         }
     }
 }
 
 /// Runs the hostile tests, then their controls; prints the table, and in the longer run keeps it.
-pub(crate) fn run(root: &Path, extent: Extent) -> Result<Tally> {
+pub(crate) fn run(root: &Path, extent: &Extent) -> Result<Tally> {
     let sabotaged = build_sabotaged(root)?;
     build_binary(root)?;
-    let mut tally = Tally::default();
-    let mut table = String::from(
-        "| test | injected | how many | what happened | failures | bar | control |\n|---|---|---|---|---|---|---|\n",
-    );
+    let (mut tally, mut rows) = (Tally::default(), Rows::new());
     for suite in SUITES {
         let mut scores = BTreeMap::new();
         must_build(
@@ -183,9 +206,12 @@ pub(crate) fn run(root: &Path, extent: Extent) -> Result<Tally> {
                 scores.insert(score.name.clone(), score);
             }
         })?;
-        ensure!(!scores.is_empty(), "no test of {} told of itself", suite.package);
-        tally.add(ran);
-        if !suite.tests_binary {
+        ensure!(
+            !scores.is_empty() || !extent.only().is_empty(),
+            "no test of {} told of itself",
+            suite.package
+        );
+        if !suite.tests_binary && !scores.is_empty() {
             must_build(root, &[&suite.with_faults()[..], &["--no-run"]].concat())?;
         }
         let scores: Vec<Score> = scores.into_values().collect();
@@ -197,28 +223,38 @@ pub(crate) fn run(root: &Path, extent: Extent) -> Result<Tally> {
         for (score, control) in scores.iter().zip(controls) {
             let control = control?;
             control.count(&score.name, &mut tally);
-            write_row(&mut table, score, &control)?;
+            let is_red = ran.failures.iter().any(|failure| failure.ends_with(&format!("::{}", score.name)));
+            rows.insert(score.title(), score.row(is_red, &control));
         }
+        tally.add(ran);
     }
-    println!("\n{table}");
-    if let Extent::Full(soak) = extent {
-        keep(root, &table, soak)?;
+    for name in extent.only() {
+        ensure!(rows.contains_key(&title(name)), "no test told of itself as {name}");
+    }
+    println!("\n{}", table(&rows, &format!("{HEAD}\n{RULE}")));
+    if matches!(extent, Extent::Full(..)) {
+        keep(root, rows, extent)?;
     }
     Ok(tally)
 }
 
 impl Suite {
     /// What runs its tests, with loopback alone.
-    fn command(&self, root: &Path, extent: Extent) -> Command {
+    fn command(&self, root: &Path, extent: &Extent) -> Command {
         let mut command = run::in_namespace(root, run::cargo());
         command.args(["test", "--locked", "--offline", "--no-fail-fast", "--package", self.package]);
         command.args(self.target).env("RAWTORRENT_BIN", root.join("target/release/rawtorrent"));
-        if let Extent::Full(soak) = extent {
+        if let Extent::Full(soak, _) = extent {
             command.env("RAWTORRENT_HOSTILE", "full").env("RAWTORRENT_SOAK", soak.as_secs().to_string());
+        }
+        command.arg("--");
+        match extent.only() {
+            [] => command.arg("hostile::"),
+            only => command.args(only),
+        };
+        if matches!(extent, Extent::Full(..)) {
             // What is measured must not be disturbed.
-            command.args(["--", "hostile::", "--test-threads=1"]);
-        } else {
-            command.args(["--", "hostile::"]);
+            command.arg("--test-threads=1");
         }
         command
     }
@@ -297,24 +333,46 @@ fn build_sabotaged(root: &Path) -> Result<PathBuf> {
     Ok(kept)
 }
 
-fn write_row(table: &mut String, score: &Score, control: &Control) -> Result<()> {
-    let Score { name, injected, count, happened, bar, .. } = score;
-    let name = name.replace('_', " ");
-    let (at_most, control) = (score.at_most(), control.shown());
-    writeln!(table, "| {name} | {injected} | {count} | {happened} | {at_most} | {bar} | {control} |")?;
-    Ok(())
+/// The rows of the table by their first cell, without the bar at their end.
+type Rows = BTreeMap<String, String>;
+
+const HEAD: &str = "| test | injected | how many | what happened | failures | bar | control |";
+const RULE: &str = "|---|---|---|---|---|---|---|";
+
+/// The first cell of a test's row.
+fn title(name: &str) -> String {
+    name.replace('_', " ")
 }
 
-fn keep(root: &Path, table: &str, soak: Duration) -> Result<()> {
+fn table(rows: &Rows, head: &str) -> String {
+    rows.values().fold(format!("{head}\n"), |table, row| table + row + "\n")
+}
+
+/// Keeps the rows of this run, each with the day; those of tests that it did not have stay as they were.
+fn keep(root: &Path, rows: Rows, extent: &Extent) -> Result<()> {
     let date = run::command(root, "date").arg("+%F").output().context("date")?.stdout;
     let date = String::from_utf8_lossy(&date).trim().to_owned();
-    let head = format!(
-        "# A hostile world\n\nWritten by `cargo xtask hostile --full --soak {}` on {date}. No failure in N trials means, with \
-         95 % confidence, at most 3 in N.\nThe control of a test is a fault that is planted in the program: it must turn the \
-         test red.\n\n",
-        soak.as_secs()
-    );
-    fs::write(root.join(REPORT), head + table).context(REPORT)
+    let path = root.join(REPORT);
+    let before = match extent.only() {
+        [] => String::new(),
+        _ => fs::read_to_string(&path).unwrap_or_default(),
+    };
+    fs::write(path, page(&before, rows, &date)).context(REPORT)
+}
+
+/// The page with other rows.
+fn page(before: &str, rows: Rows, date: &str) -> String {
+    let kept = before.lines().filter(|line| line.starts_with("| ") && !line.starts_with(HEAD));
+    let mut all: Rows = kept
+        .filter_map(|row| Some((row.trim_start_matches("| ").split_once(" |")?.0.to_owned(), row.to_owned())))
+        .collect();
+    all.extend(rows.into_iter().map(|(title, row)| (title, format!("{row} {date} |"))));
+    format!(
+        "# A hostile world\n\nWritten by `cargo xtask hostile --full`, on the day that stands in each row (`--only` runs some \
+         tests anew). No failure in N trials\nmeans, with 95 % confidence, at most 3 in N. The control of a test is a fault \
+         that is planted in the program: it must turn the test red.\n\n{}",
+        table(&all, &format!("{HEAD} day |\n{RULE}---|"))
+    )
 }
 
 #[cfg(test)]
@@ -336,11 +394,24 @@ mod tests {
         let parse =
             |args: &[&str]| Extent::parse(&args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>());
         assert_eq!(parse(&[]).unwrap(), Extent::Sample);
-        assert_eq!(parse(&["--full"]).unwrap(), Extent::Full(SOAK));
-        assert_eq!(parse(&["--full", "--soak", "600"]).unwrap(), Extent::Full(Duration::from_secs(600)));
+        assert_eq!(parse(&["--full"]).unwrap(), Extent::Full(SOAK, vec![]));
+        let (soak, only) = (Duration::from_secs(600), vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!(parse(&["--full", "--soak", "600", "--only", "a,b"]).unwrap(), Extent::Full(soak, only));
         for bad in [&["--soak", "600"][..], &["--full", "--soak"], &["--full", "--soak", "long"]] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_later_run_takes_the_place_of_its_own_rows_alone() {
+        let rows = |name: &str| Rows::from([(title(name), format!("| {} | x |", title(name)))]);
+        let first = page("", rows("of_old"), "2026-01-01");
+        let second = page(&first, rows("of_new"), "2026-02-02");
+        let third = page(&second, rows("of_old"), "2026-03-03");
+        assert!(third.contains("| of old | x | 2026-03-03 |\n"), "{third}");
+        assert!(third.contains("| of new | x | 2026-02-02 |\n"), "{third}");
+        assert_eq!(third.matches("| of old |").count(), 1);
+        assert_eq!(third.matches("| test |").count(), 1);
     }
 
     #[test]

@@ -31,7 +31,7 @@ usage: cargo xtask COMMAND
   fuzz [TARGET...]      fuzz targets, and whether each finds a planted fault; --seconds N each (10), --jobs N at a time;
                         --record without the faults, added to docs/fuzzing.md
   hostile [--full]      everything that the internet may send, against its bars, and a sabotage for each that must turn it red;
-                        more of it, kept in docs/reliability.md; --soak SECONDS of a daemon with 2,000 torrents (7200)
+                        more of it, kept in docs/reliability.md; --soak SECONDS of a daemon with 2,000 torrents (7200); --only TEST[,TEST]
   power [CUTS]          power cuts under a session, 1,000 of them (half an hour)
   kill [KILLS]          a session is killed, 1,000 times (some minutes)
   bench [ROW...]        beside other people's clients: leech seed seed4 recheck create growth first-block magnet web-seed; --runs N, --full for all
@@ -80,7 +80,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
             Ok(tally.failed == 0)
         }
         "hostile" => {
-            let tally = hostile::run(&root, hostile::Extent::parse(rest)?)?;
+            let tally = hostile::run(&root, &hostile::Extent::parse(rest)?)?;
             tally.failures.iter().for_each(|failure| println!("{failure}"));
             Ok(tally.failed == 0)
         }

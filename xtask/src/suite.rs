@@ -168,7 +168,7 @@ fn run_step(root: &Path, step: Step, full: bool) -> Result<Tally> {
             // They are a step of their own.
             tests(root, &["--package", "rawtorrent-tests"], &["--skip", "hostile::"])
         }
-        Step::Hostile => hostile::run(root, Extent::of(full)),
+        Step::Hostile => hostile::run(root, &Extent::of(full)),
         Step::Interop => interop(root, full),
         Step::Sim => sim::run(root, full),
         Step::Fuzz => fuzz::run(root, full),
