@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::{A_WHILE, gone, is_measured, sized, wait_until_ready};
+use super::{A_WHILE, is_measured, sized, wait_until_ready};
 use crate::common::{Home, LIMIT, start};
 use rawtorrent_tests::cage::Cage;
 use rawtorrent_tests::content::Sample;
@@ -22,7 +22,7 @@ const MEMORY: u64 = 256 << 20;
 const RELAYED: Sample = Sample { name: "relayed.bin", layout: &[("", 200 << 20)] };
 /// What the honest one takes at most, as a line would let it: so the generators of all the rest, which share its
 /// processors, are not what is measured.
-const LINE: &str = "20MiB";
+pub(super) const LINE: &str = "20MiB";
 /// Of each kind.
 const EACH: usize = 50;
 /// How often one of them says something; it is two megabytes a second of each that floods.
@@ -76,7 +76,7 @@ fn relay(content: &Arc<Vec<u8>>, crowd: usize) -> Outcome {
             ]
         })
         .collect();
-    let status = downloading.process.wait(2 * LIMIT).unwrap();
+    let status = downloading.process.wait(LIMIT).unwrap();
     let took = begun.elapsed();
     assert_eq!(status.code(), Some(0), "{}", downloading.process.stderr());
     over.store(true, Ordering::Relaxed);
@@ -150,7 +150,7 @@ fn comes_again(
     let count = Arc::clone(count);
     again(addr, info_hash, FAST, over, move |peer| {
         let _ = peer.send(&message(id::HAVE, &u32::MAX.to_be_bytes()));
-        gone(peer).unwrap_or_else(|why| panic!("{why}"));
+        assert!(peer.closes_within(LIMIT).unwrap(), "it was not disconnected");
         count.fetch_add(1, Ordering::Relaxed);
         thread::sleep(PAUSE);
         false

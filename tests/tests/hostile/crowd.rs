@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::cage::LINE;
 use super::{A_WHILE, PIECES, Seeding, full, is_measured, sized, wait_until_ready};
 use crate::common::{Home, LIMIT, start};
 use rawtorrent_tests::content::Sample;
@@ -111,16 +112,16 @@ fn memory_with_two_hundred_of_them() {
 }
 
 /// What is transferred beside a crowd: long enough to be measured.
-const LARGE: Sample = Sample { name: "large.bin", layout: &[("", 256 << 20)] };
+const LARGE: Sample = Sample { name: "large.bin", layout: &[("", 128 << 20)] };
 
-/// Downloads [`LARGE`] from an honest seed while so many others do their worst; how long that took.
+/// Downloads [`LARGE`] from an honest seed over a [`LINE`] while so many others do their worst; how long that took.
 fn transfer(hostile: usize, content: &Arc<Vec<u8>>) -> Duration {
     let home = Home::new(LARGE);
     let honest = FakeSeed::start(Serving::all(home.info_hash, Arc::clone(content))).unwrap();
     let addr = free_addr().unwrap();
     let mut command = home.command();
     command.arg("download").arg(&home.torrent).arg("-o").arg(home.out());
-    command.args(["--no-trackers", "--json", "--listen", &addr.to_string()]);
+    command.args(["--no-trackers", "--json", "--max-down", LINE, "--listen", &addr.to_string()]);
     let started = Instant::now();
     let mut session = start(command.args(["--peer", &honest.addr.to_string()]));
     wait_until_ready(addr, home.info_hash);
@@ -171,7 +172,9 @@ fn others_keep_their_rate() {
     println!("rates beside a crowd, over those alone: {ratios:.2?}");
     score(
         "others_keep_their_rate",
-        "24 peers that flood and come again, beside a transfer from an honest one; pairs",
+        &format!(
+            "24 peers that flood and come again, beside a transfer from an honest one at {LINE}/s; pairs"
+        ),
         pairs as u64,
         &format!("{:.0} % of the rate without them (median)", median * 100.0),
         "at least 90 %",
