@@ -290,6 +290,20 @@ impl RawPeer {
     }
 }
 
+/// The pieces that whoever listens there claims to have of a torrent.
+///
+/// # Errors
+/// It does not serve the torrent, or hangs up, which one under load may do to any caller.
+pub fn claimed(addr: SocketAddr, info_hash: [u8; 20]) -> io::Result<Vec<usize>> {
+    let mut peer = RawPeer::connect(addr, PLAIN, info_hash)?;
+    let first = peer.read()?.ok_or(io::ErrorKind::ConnectionAborted)?;
+    if first.id != Some(id::BITFIELD) {
+        return Ok(Vec::new());
+    }
+    let bit = |piece: &usize| first.payload[piece / 8] & (0x80 >> (piece % 8)) != 0;
+    Ok((0..first.payload.len() * 8).filter(bit).collect())
+}
+
 /// A peer id that differs from connection to connection.
 fn own_id(stream: &TcpStream) -> io::Result<[u8; 20]> {
     let mut own = *b"-XX0000-............";

@@ -6,4 +6,5 @@ mod disks {
     pub(crate) mod disk;
     pub(crate) mod faults;
     pub(crate) mod power;
+    pub(crate) mod torrent;
 }

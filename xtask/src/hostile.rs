@@ -325,7 +325,7 @@ fn control(root: &Path, suite: &Suite, binary: &Path, test: &str) -> Result<Cont
 }
 
 /// Builds the binary with faults that a variable of the environment chooses, and puts it where no other build does.
-fn build_sabotaged(root: &Path) -> Result<PathBuf> {
+pub(crate) fn build_sabotaged(root: &Path) -> Result<PathBuf> {
     must_build(root, &["build", "--locked", "--bin", "rawtorrent", "--features", "planted"])?;
     let kept = root.join(SABOTAGED);
     fs::create_dir_all(kept.parent().expect("it lies in a folder"))?;

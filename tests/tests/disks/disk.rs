@@ -37,9 +37,10 @@ pub(crate) struct Mounted {
 /// What a file is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
+    Read,
     Write,
     Sync,
-    /// Whatever changes anything, of all files.
+    /// Whatever adds anything, of all files.
     Change,
 }
 
@@ -53,6 +54,8 @@ struct Contents {
     journal: Vec<Rename>,
     rng: fastrand::Rng,
     fault: Option<Fault>,
+    /// The most bytes that it takes at once.
+    most: usize,
 }
 
 #[derive(Clone)]
@@ -79,7 +82,14 @@ impl Disk {
         let root = Node::Folder { now: BTreeMap::new(), durable: BTreeMap::new() };
         let rng = fastrand::Rng::with_seed(seed);
         let nodes = BTreeMap::from([(ROOT, root)]);
-        Disk(Arc::new(Mutex::new(Contents { nodes, last: ROOT, journal: Vec::new(), rng, fault: None })))
+        Disk(Arc::new(Mutex::new(Contents {
+            nodes,
+            last: ROOT,
+            journal: Vec::new(),
+            rng,
+            fault: None,
+            most: usize::MAX,
+        })))
     }
 
     pub(crate) fn mount(&self, dir: &Path) -> Mounted {
@@ -96,6 +106,11 @@ impl Disk {
 
     pub(crate) fn set_fault(&self, fault: Option<Fault>) {
         self.contents().fault = fault;
+    }
+
+    /// Has it take so many bytes of a write at most.
+    pub(crate) fn set_most(&self, bytes: usize) {
+        self.contents().most = bytes;
     }
 
     /// The bytes of a file, if it is there.
@@ -161,7 +176,8 @@ impl Contents {
     fn may(&mut self, call: Call, number: u64) -> Result<(), Errno> {
         let Some(mut fault) = self.fault.take() else { return Ok(()) };
         let name = self.file(number).map_or_else(|_| OsString::new(), |file| file.name.clone());
-        let said = fault(call, &name).or_else(|| fault(Call::Change, &name));
+        let changes = matches!(call, Call::Write | Call::Change);
+        let said = fault(call, &name).or_else(|| fault(Call::Change, &name).filter(|_| changes));
         self.fault = Some(fault);
         said.map_or(Ok(()), Err)
     }
@@ -212,6 +228,7 @@ impl Contents {
 
     fn write(&mut self, number: u64, offset: u64, data: &[u8]) -> Result<u32, Errno> {
         self.may(Call::Write, number)?;
+        let data = &data[..data.len().min(self.most)];
         let end = offset.saturating_add(data.len() as u64);
         if end > self.file(number)?.now.len() as u64 {
             self.set_len(number, end)?;
@@ -457,8 +474,8 @@ impl Filesystem for Driver {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let contents = self.0.contents();
-        match contents.file(number.into()) {
+        let mut contents = self.0.contents();
+        match contents.may(Call::Read, number.into()).and_then(|()| contents.file(number.into())) {
             Ok(file) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(file.now.len());
                 let end = start.saturating_add(len as usize).min(file.now.len());
