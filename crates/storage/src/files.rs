@@ -125,7 +125,10 @@ impl Files {
 
     fn saw(&self, file: usize, found: Result<Found, Error>) {
         let known = self.policy.overwrite || self.policy.known.get(file).copied().unwrap_or(false);
-        self.entries.saw(file, found, known);
+        // All of it is there.
+        let is_empty = matches!(found, Ok(Found::File(stamp)) if stamp.size == 0);
+        let is_all = is_empty && self.layout.files()[file].length == 0;
+        self.entries.saw(file, found, known || is_all);
     }
 
     /// The first thing that keeps the wanted files from being used, if there is one.

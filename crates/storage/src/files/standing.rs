@@ -11,7 +11,7 @@ pub(crate) enum Standing {
     /// Nothing is there: it is ours to create.
     #[default]
     Absent,
-    /// Our state names it, we created it, or a good piece was found in it.
+    /// Our state names it, we created it, a good piece was found in it, or it is empty as the torrent has it.
     Ours,
     /// Something is there that may be somebody else's: it is read, never written.
     Foreign,

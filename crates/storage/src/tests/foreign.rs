@@ -60,7 +60,7 @@ fn a_longer_file_of_ours_is_cut() {
         let place = Place::new();
         sample.write_files(&place.root());
         let path = plant(&place, &sample, 0, &longer(0));
-        plant(&place, &sample, 2, b""); // in the way, unless it is known or may be overwritten
+        plant(&place, &sample, 2, b"more"); // in the way, unless it is known or may be overwritten
         let open = |known: Vec<bool>| {
             let opened = place.open_with(&sample, |o| {
                 o.overwrite = overwrite;
@@ -154,6 +154,20 @@ fn an_empty_file_of_somebody_elses_counts_too() {
     let (place, sample) = (Place::new(), sample());
     let path = plant(&place, &sample, 0, b"");
     assert_eq!(block_on(place.open(&sample).disk.prepare()), Err(Error::FileInTheWay(path)));
+}
+
+#[test]
+fn an_empty_file_that_the_torrent_has_empty_is_all_there() {
+    let (place, sample) = (Place::new(), sample());
+    sample.write_files(&place.root());
+    let path = plant(&place, &sample, 2, b"");
+    let opened = place.open(&sample);
+    assert!(block_on(opened.disk.check(&sample.full(), |_| {})).unwrap().is_full());
+    download(&sample, &opened);
+    fs::write(&path, b"not empty").unwrap();
+    let again = place.open(&sample);
+    assert!(block_on(again.disk.check(&sample.full(), |_| {})).unwrap().is_full());
+    assert_eq!(block_on(again.disk.prepare()), Err(Error::FileInTheWay(path)));
 }
 
 /// A link planted before the start, as a file and as a folder, and after it.
