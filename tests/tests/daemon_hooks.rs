@@ -14,6 +14,7 @@ use std::time::Instant;
 use common::daemon::Daemon;
 use common::{Home, LIMIT};
 use rawtorrent_tests::content::{Sample, hex};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -346,5 +347,23 @@ fn a_server_leads_nowhere_and_is_not_asked_here_unless_that_is_said() {
         "removed"
     );
     assert!(unheard.try_recv().is_err());
+    daemon.end();
+}
+
+#[test]
+fn hooks_are_others_once_the_configuration_is_read_again() {
+    let home = Home::new(Sample::SINGLE);
+    let program = program(&home, "");
+    let mut daemon = start(&home, "", &[]);
+    let mut reload = |config: &str| {
+        fs::write(home.path().join("config.toml"), config).unwrap();
+        daemon.session.process.signal(Signal::HUP);
+        let is_told = |event: &Value| event["event"].as_str().is_some_and(|kind| kind.starts_with("reload"));
+        daemon.session.wait_event(LIMIT, is_told).unwrap()
+    };
+    let told = reload(&hook(&program, "'added'", ""));
+    assert_eq!(told, json!({"event": "reloaded", "changed": ["hooks"], "restart": []}));
+    daemon.add(&home.torrent, "?paused=true");
+    assert_eq!(calls(&home, 1)[0][0], "added");
     daemon.end();
 }

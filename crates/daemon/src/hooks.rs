@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Semaphore, mpsc};
 
 /// Hooks of each kind. With more, the configuration is refused.
@@ -225,9 +225,9 @@ pub(crate) struct Callers {
     webhooks: Vec<(Arc<Webhook>, Key)>,
 }
 
-/// Where events go.
+/// Where events go; all clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Bell(Option<Arc<Line>>);
+pub(crate) struct Bell(Arc<RwLock<Option<Arc<Line>>>>);
 
 #[derive(Debug)]
 struct Line {
@@ -245,10 +245,10 @@ impl Callers {
         Ok(Callers { hooks: hooks.hook.into_iter().map(Arc::new).collect(), webhooks })
     }
 
-    /// Begins to call them; that ends with the last bell. To be called on a tokio runtime.
-    pub(crate) fn start(self, http: HttpPost) -> Bell {
+    /// Begins to call them; that ends with the line. To be called on a tokio runtime.
+    fn start(self, http: HttpPost) -> Option<Arc<Line>> {
         if self.hooks.is_empty() && self.webhooks.is_empty() {
-            return Bell(None);
+            return None;
         }
         let runs =
             work_off(|(hook, event): (Arc<Hook>, Arc<Event>)| async move { run::run(&hook, &event).await });
@@ -256,7 +256,7 @@ impl Callers {
             let http = http.clone();
             async move { web::tell(&http, &hook, &key, &event).await }
         });
-        Bell(Some(Arc::new(Line { callers: self, runs, requests })))
+        Some(Arc::new(Line { callers: self, runs, requests }))
     }
 }
 
@@ -280,9 +280,16 @@ fn work_off<T: Send + 'static, F: Future<Output = ()> + Send + 'static>(
 }
 
 impl Bell {
+    /// Has these be told from now on; those before are still called for what they were told of. To be called on a tokio
+    /// runtime.
+    pub(crate) fn hang(&self, callers: Callers, http: HttpPost) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = callers.start(http);
+    }
+
     /// Tells whoever wants to know; does not wait.
     pub(crate) fn ring(&self, event: Event) {
-        let Some(line) = &self.0 else { return };
+        let line = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(line) = line else { return };
         let event = Arc::new(event);
         let (id, what) = (event.id.as_str(), event.what.name());
         let dropped = || tracing::warn!(id, event = what, "hooks are too slow: one is not called");

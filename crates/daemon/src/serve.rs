@@ -5,7 +5,7 @@ use crate::audit::Audit;
 use crate::board::{Board, LOOK_EVERY};
 use crate::events::MAX_LISTENERS;
 use crate::guard::guard;
-use crate::hooks::{Callers, Hooks};
+use crate::hooks::{Bell, Callers, Hooks};
 use crate::routes::stream::MAX_STREAMS;
 use crate::routes::{self, MAX_ORDERS, MAX_UPLOADS, State};
 use crate::trace::MAX_TRACES;
@@ -106,6 +106,7 @@ pub struct Daemon {
 pub struct Control {
     access: Arc<Access>,
     roots: Arc<RwLock<Vec<PathBuf>>>,
+    hooks: Bell,
 }
 
 impl Control {
@@ -114,13 +115,17 @@ impl Control {
         self.access.set_hosts(hosts);
     }
 
-    /// Where torrents may go from now on; see [`Options::roots`]. Those that are elsewhere stay.
+    /// Where torrents may go from now on, if that changes; see [`Options::roots`]. Those that are elsewhere stay. And what is
+    /// called from now on; the keys of webhooks are read. To be called on a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Root`]; nothing is changed then.
-    pub fn set_roots(&self, roots: Vec<PathBuf>) -> Result<(), Error> {
-        check_roots(&roots)?;
-        *self.roots.write().unwrap_or_else(PoisonError::into_inner) = roots;
+    /// [`Error::Root`], [`Error::Hook`], [`Error::HookKey`]; nothing is changed then.
+    pub fn set(&self, roots: Option<Vec<PathBuf>>, hooks: Hooks, session: &Session) -> Result<(), Error> {
+        check_roots(roots.as_deref().unwrap_or_default())?;
+        self.hooks.hang(Callers::new(hooks)?, session.engine().http_post());
+        if let Some(roots) = roots {
+            *self.roots.write().unwrap_or_else(PoisonError::into_inner) = roots;
+        }
         Ok(())
     }
 }
@@ -175,6 +180,7 @@ impl Daemon {
             control: Control {
                 access: Arc::new(Access::new(tokens, &options.hosts)),
                 roots: Arc::new(RwLock::new(options.roots)),
+                hooks: Bell::default(),
             },
             audit: Audit::start(&options.state_dir).map_err(fail)?,
             state_dir: options.state_dir,
@@ -201,8 +207,9 @@ impl Daemon {
     /// gave it.
     pub async fn serve(self, session: Arc<Session>, end: impl Future<Output = ()>) {
         let (close, closing) = watch::channel(false);
+        self.control.hooks.hang(self.hooks, session.engine().http_post());
         let state = Arc::new(State {
-            board: Board::new(&session, self.hooks.start(session.engine().http_post())),
+            board: Board::new(&session, self.control.hooks),
             session,
             access: self.control.access,
             audit: self.audit,

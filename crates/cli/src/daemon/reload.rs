@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::signal::unix::Signal;
 
 /// What can be another from now on. Everything else takes a restart.
-const AT_ONCE: [&str; 5] = ["allow_host", "max_active", "max_down", "max_up", "root"];
+const AT_ONCE: [&str; 6] = ["allow_host", "hooks", "max_active", "max_down", "max_up", "root"];
 
 /// Reads the configuration again whenever that is asked for. Never returns.
 pub(super) async fn follow(
@@ -20,13 +20,14 @@ pub(super) async fn follow(
     control: &Control,
     console: &Console,
 ) {
-    let (json, mut known, hooks) = (args.session.json, args.said.clone(), &args.hooks);
+    let (json, mut known, mut hooks) = (args.session.json, args.said.clone(), args.hooks.clone());
     while hangups.recv().await.is_some() {
         let now = NotifyState::monotonic_usec_now();
         tell(&[Some(NotifyState::Reloading), now.ok()].into_iter().flatten().collect::<Vec<_>>());
         match reload(&known, session, control).await {
             Ok((args, mut changed)) => {
-                changed.extend((args.hooks != *hooks).then(|| "hooks".to_owned()));
+                changed.extend((args.hooks != hooks).then(|| "hooks".to_owned()));
+                hooks = args.hooks;
                 let (done, later): (Vec<&str>, Vec<&str>) =
                     changed.iter().map(String::as_str).partition(|key| AT_ONCE.contains(key));
                 // What takes a restart is told again next time.
@@ -50,9 +51,9 @@ async fn reload(known: &Said, session: &Session, control: &Control) -> Result<(A
     let Command::Daemon(args) = line.command else { return Err("it is no daemon any more".into()) };
     let differs = |key: &str| known.get(key) != args.said.get(key);
     let changed: Vec<String> = args.said.keys().filter(|key| differs(key)).cloned().collect();
-    if differs("root") {
-        control.set_roots(args.roots()).map_err(|error| error.to_string())?;
-    }
+    // The keys of webhooks may be others, whatever else is.
+    let roots = differs("root").then(|| args.roots());
+    control.set(roots, args.hooks.clone(), session).map_err(|error| error.to_string())?;
     if differs("allow_host") {
         control.set_hosts(&args.allow_host);
     }
