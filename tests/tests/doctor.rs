@@ -96,3 +96,23 @@ fn a_session_moves_with_what_it_has() {
     assert!(!third.path().join("state").exists(), "nothing is taken over");
     assert_fails(&run(&mut command(third.path(), &["doctor"])), &["there is no session"]);
 }
+
+#[test]
+fn a_link_moves_with_its_session() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut running, _) = Running::start(home.path(), &[]);
+    let link = format!("magnet:?xt=urn:btih:{}&dn=later", "7".repeat(40));
+    running.done(&json!({"do": "add", "torrent": link, "dir": home.path(), "paused": true}));
+    running.end();
+    let well = run(&mut command(home.path(), &["doctor"]));
+    assert_eq!(well.code(), Some(0), "{}", well.stdout);
+    let file = home.path().join("session.export");
+    assert_eq!(run(&mut command(home.path(), &["export", file.to_str().unwrap()])).code(), Some(0));
+    let other = tempfile::tempdir().unwrap();
+    let done = run(&mut command(other.path(), &["import", file.to_str().unwrap()]));
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    assert!(done.stdout.contains("later: taken over"), "{}", done.stdout);
+    let (mut running, _) = Running::start(other.path(), &[]);
+    assert_eq!(running.torrent()["name"], "later");
+    running.end();
+}

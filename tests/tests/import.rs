@@ -13,7 +13,6 @@ use std::time::Instant;
 use common::kept::Running;
 use common::{LIMIT, assert_fails, run};
 use rawtorrent_tests::content::{Sample, hex};
-use rawtorrent_tests::peer::RawPeer;
 use rawtorrent_tests::process::Proc;
 use rawtorrent_tests::{binary, free_addr, metafile, poll};
 use rustix::process::Signal;
@@ -116,7 +115,7 @@ impl Session {
             let listed = remote(&["-l"]);
             listed.contains("100%") && !listed.contains("Verify") && listed.matches("Idle").count() >= 3
         });
-        remote(&["-t", "1", "-S"]);
+        remote(&["-t", "1", "-S", "-L", "linux"]);
         until(|| remote(&["-l"]).contains("Stopped"));
         stop(&mut daemon, Signal::TERM);
     }
@@ -299,6 +298,13 @@ fn is_taken_over(client: Client) {
         let states = listed["torrents"].as_array().unwrap().iter().map(|torrent| torrent["state"].clone());
         states.into_iter().all(|state| state == "downloading" || state == "seeding")
     });
+    let whole = listed(&mut running, &WHOLE);
+    let labels = match client {
+        Client::Transmission => (Value::Null, json!(["linux"])),
+        Client::Qbittorrent | Client::QbittorrentDatabase => (json!("linux"), json!([])),
+        Client::Rtorrent | Client::Deluge => (Value::Null, json!([])),
+    };
+    assert_eq!((whole["category"].clone(), whole["tags"].clone()), labels);
     assert_eq!(claimed(ours, &WHOLE), (0..pieces(&WHOLE)).collect::<Vec<_>>());
     let bad = SPOILED_AT / PIECE;
     assert_eq!(
@@ -317,17 +323,17 @@ fn is_taken_over(client: Client) {
     assert!(whole["to_check"].as_u64().unwrap() >= 1_800_017 / PIECE, "{whole}");
 }
 
+/// A torrent as the session has it.
+fn listed(running: &mut Running, sample: &Sample) -> Value {
+    let mut list = running.done(&json!({"do": "list"}));
+    let torrents = list["torrents"].as_array_mut().unwrap();
+    torrents.iter_mut().find(|torrent| torrent["name"] == sample.name).unwrap().take()
+}
+
 /// The pieces that are offered to a peer.
 fn claimed(ours: SocketAddr, sample: &Sample) -> Vec<u64> {
-    const BITFIELD: u8 = 5;
-    let mut peer = RawPeer::connect(ours, [0; 8], info_hash(sample)).unwrap();
-    peer.set_patience(Some(LIMIT)).unwrap();
-    let frame = peer.read_until(|frame| frame.id == Some(BITFIELD)).unwrap().unwrap();
-    let has = |piece: &u64| {
-        let byte = frame.payload[usize::try_from(piece / 8).unwrap()];
-        byte & (0x80 >> (piece % 8)) != 0
-    };
-    (0..pieces(sample)).filter(has).collect()
+    let pieces = rawtorrent_tests::peer::claimed(ours, info_hash(sample)).unwrap();
+    pieces.into_iter().map(|piece| piece as u64).collect()
 }
 
 #[test]

@@ -5,13 +5,17 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use common::Home;
 use common::kept::Running;
 use rawtorrent_tests::binary;
 use rawtorrent_tests::content::{Sample, hex};
-use rawtorrent_tests::metafile;
-use serde_json::json;
+use rawtorrent_tests::metafile::{self, PIECE_LEN};
+use rawtorrent_tests::peer::{FakeSeed, Serving, claimed};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Kills in one run of the test; `cargo xtask kill` sets more.
@@ -22,62 +26,133 @@ fn kills() -> usize {
 const SMALL: Sample = Sample { name: "small", layout: &[("", 100_000)] };
 /// Torrents that orders are about.
 const TORRENTS: u64 = 40;
+/// Torrents whose claims are looked at after each kill.
+const LOOKED_AT: usize = 5;
 /// Orders that are given before each kill, at most.
 const ORDERS: usize = 60;
 
-/// Torrent files, by info-hash.
-fn torrents(dir: &TempDir) -> BTreeMap<String, String> {
+/// One of the torrents that orders are about.
+struct Torrent {
+    name: &'static str,
+    hash: [u8; 20],
+    file: PathBuf,
+    seed: FakeSeed,
+}
+
+/// By info-hash.
+fn torrents(dir: &TempDir, content: &Arc<Vec<u8>>) -> BTreeMap<String, Torrent> {
     let torrent = |number: u64| {
         let name = Box::leak(format!("file {number}").into_boxed_str());
-        let bytes = metafile::torrent(&Sample { name, layout: &[("", 100_000)] }, None);
-        let path = dir.path().join(format!("{number}.torrent"));
-        fs::write(&path, &bytes).unwrap();
-        (hex(&metafile::info_hash(&bytes).unwrap()), path.to_str().unwrap().to_owned())
+        let bytes = metafile::torrent(&Sample { name, layout: SMALL.layout }, None);
+        let file = dir.path().join(format!("{number}.torrent"));
+        fs::write(&file, &bytes).unwrap();
+        let hash = metafile::info_hash(&bytes).unwrap();
+        let seed = FakeSeed::start(Serving::all(hash, Arc::clone(content))).unwrap();
+        (hex(&hash), Torrent { name, hash, file, seed })
     };
     (0..TORRENTS).map(torrent).collect()
+}
+
+/// What may be true of a torrent.
+struct Known {
+    /// That it is not there, or that it is, and paused or not.
+    states: BTreeSet<Option<bool>>,
+    /// The folders that its file may be in, or on its way to.
+    dirs: BTreeSet<PathBuf>,
+}
+
+/// That what peers are told of these torrents is on disk; says how many pieces that are.
+fn claims_are_true(ready: &Value, torrents: &[&Torrent], known: &[&Known], content: &[u8]) -> usize {
+    let addr = ready["listen"][0].as_str().unwrap().parse().unwrap();
+    let mut count = 0;
+    for (torrent, known) in torrents.iter().zip(known) {
+        for piece in claimed(addr, torrent.hash).unwrap_or_default() {
+            let span = piece * PIECE_LEN..((piece + 1) * PIECE_LEN).min(content.len());
+            let is_there = |dir: &PathBuf| {
+                let found = fs::read(dir.join(torrent.name)).unwrap_or_default();
+                found.get(span.clone()) == Some(&content[span.clone()])
+            };
+            // It may have gone from one to the other meanwhile.
+            let is_anywhere = || known.dirs.iter().any(is_there);
+            assert!(is_anywhere() || is_anywhere(), "piece {piece} of {} is not there", torrent.name);
+            count += 1;
+        }
+    }
+    count
 }
 
 #[test]
 fn what_was_acknowledged_survives_kills() {
     let home = tempfile::tempdir().unwrap();
-    let files = torrents(&home);
-    let out = home.path().join("out");
+    let content = Arc::new(SMALL.stream());
+    let files = torrents(&home, &content);
+    let dirs: [PathBuf; 3] = ["a", "b", "c"].map(|dir| home.path().join(dir));
     let hashes: Vec<&String> = files.keys().collect();
     let mut rng = fastrand::Rng::with_seed(3);
-    // By info-hash, what may be true of it: absent, or paused or not.
-    let mut known: BTreeMap<&String, BTreeSet<Option<bool>>> =
-        hashes.iter().map(|&hash| (hash, BTreeSet::from([None]))).collect();
-    let mut acknowledged = 0;
+    let nothing = || Known { states: BTreeSet::from([None]), dirs: BTreeSet::new() };
+    let mut known: BTreeMap<&String, Known> = hashes.iter().map(|&hash| (hash, nothing())).collect();
+    let (mut acknowledged, mut claims, mut slowest) = (0, 0, Duration::ZERO);
     for kill in 0..kills() {
+        let started = Instant::now();
         let (mut running, ready) = Running::start(home.path(), &[]);
+        slowest = slowest.max(started.elapsed());
         assert_eq!(ready["lost"], 0);
-        let found = running.list();
-        for (hash, may_be) in &mut known {
-            let is = found.get(*hash).copied();
-            assert!(may_be.contains(&is), "kill {kill}: {hash} is {is:?}, not one of {may_be:?}");
-            *may_be = BTreeSet::from([is]);
+        let list = running.done(&json!({"do": "list"}));
+        let found: BTreeMap<&str, &Value> = list["torrents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|torrent| (torrent["info_hash"].as_str().unwrap(), torrent))
+            .collect();
+        for (hash, known) in &mut known {
+            let is = found.get(hash.as_str()).map(|torrent| torrent["paused"].as_bool().unwrap());
+            let states = &known.states;
+            assert!(states.contains(&is), "kill {kill}: {hash} is {is:?}, not one of {states:?}");
+            known.states = BTreeSet::from([is]);
+            if let Some(torrent) = found.get(hash.as_str()) {
+                let dir = Path::new(torrent["dir"].as_str().unwrap());
+                assert!(known.dirs.contains(dir), "kill {kill}: {torrent}, not one of {:?}", known.dirs);
+            }
         }
-        assert!(found.keys().all(|hash| files.contains_key(hash)));
+        assert!(found.keys().all(|hash| files.contains_key(*hash)));
+        let running_ones = known.iter().filter(|(_, known)| known.states.contains(&Some(false)));
+        let mut looked_at: Vec<_> = running_ones.map(|(hash, known)| (&files[*hash], known)).collect();
+        rng.shuffle(&mut looked_at);
+        looked_at.truncate(LOOKED_AT);
+        let (of, at): (Vec<_>, Vec<_>) = looked_at.into_iter().unzip();
+        claims += claims_are_true(&ready, &of, &at, &content);
 
         // One order for each torrent at a time, so that an answer says what is true.
         let mut orders = BTreeMap::new();
         let mut about: Vec<&String> = hashes.clone();
         rng.shuffle(&mut about);
         for (id, hash) in about.into_iter().take(rng.usize(1..=ORDERS)).enumerate() {
-            let state = *known[hash].first().unwrap();
-            let (what, after) = match (state, rng.u32(..3)) {
+            let known = known.get_mut(hash).unwrap();
+            let state = *known.states.first().unwrap();
+            let dir = rng.choice(&dirs).unwrap();
+            let (what, after, to) = match (state, rng.u32(..5)) {
                 (None, _) => {
                     let paused = rng.bool();
-                    let add =
-                        json!({"id": id, "do": "add", "torrent": files[hash], "dir": out, "paused": paused});
-                    (add, Some(paused))
+                    let Torrent { file, seed, .. } = &files[hash];
+                    let add = json!({"id": id, "do": "add", "torrent": file, "dir": dir, "paused": paused, "peers": [seed.addr]});
+                    known.dirs = BTreeSet::from([dir.clone()]);
+                    (add, Some(paused), None)
                 }
-                (Some(_), 0) => (json!({"id": id, "do": "remove", "info_hash": hash}), None),
-                (Some(_), 1) => (json!({"id": id, "do": "pause", "info_hash": hash}), Some(true)),
-                (Some(_), _) => (json!({"id": id, "do": "resume", "info_hash": hash}), Some(false)),
+                (Some(_), 0) => {
+                    (json!({"id": id, "do": "remove", "info_hash": hash, "data": rng.bool()}), None, None)
+                }
+                (Some(_), 1) => (json!({"id": id, "do": "pause", "info_hash": hash}), Some(true), None),
+                (Some(_), 2) => (json!({"id": id, "do": "resume", "info_hash": hash}), Some(false), None),
+                (Some(paused), 3) => {
+                    (json!({"id": id, "do": "recheck", "info_hash": hash}), Some(paused), None)
+                }
+                (Some(paused), _) => {
+                    known.dirs.insert(dir.clone());
+                    (json!({"id": id, "do": "move", "info_hash": hash, "dir": dir}), Some(paused), Some(dir))
+                }
             };
-            orders.insert(id as u64, (hash, after));
-            known.get_mut(hash).unwrap().insert(after);
+            orders.insert(id as u64, (hash, after, to));
+            known.states.insert(after);
             running.order(&what);
         }
         let mut answers = Vec::new();
@@ -86,14 +161,28 @@ fn what_was_acknowledged_survives_kills() {
         }
         answers.extend(running.kill());
         for answer in answers {
-            assert_eq!(answer["ok"], true, "{answer}");
-            let (hash, after) = orders[&answer["id"].as_u64().unwrap()];
-            known.insert(hash, BTreeSet::from([after]));
+            let (hash, after, to) = orders[&answer["id"].as_u64().unwrap()];
+            let known = known.get_mut(hash).unwrap();
+            if answer["ok"] == false {
+                // A file that is on its way since before the last kill, or that was left where another one lies.
+                let may_be = ["refused", "file_in_the_way", "not_here"].map(Value::from);
+                assert!(may_be.contains(&answer["kind"]), "{answer}");
+                continue;
+            }
+            known.states = BTreeSet::from([after]);
+            if let Some(to) = to {
+                known.dirs = BTreeSet::from([to.clone()]);
+            }
             acknowledged += 1;
         }
     }
-    println!("{} kills, {acknowledged} orders acknowledged, none lost", kills());
+    println!(
+        "{} kills, {acknowledged} orders acknowledged, none lost; {claims} claimed pieces, all there; started within {} ms",
+        kills(),
+        slowest.as_millis()
+    );
     assert!(acknowledged > kills() * 5, "{acknowledged}");
+    assert!(claims > kills() / 2, "{claims}");
 }
 
 #[test]

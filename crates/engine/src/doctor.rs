@@ -1,6 +1,6 @@
 //! A session that does not run, looked at: what of its state is damaged, and which files are not as they were left.
 
-use crate::kept::{Row, key_of, open_error, read_row};
+use crate::kept::{Row, key_of, open_error, read_link, read_row};
 use crate::resume::Record;
 use crate::{Choices, Error, Metainfo, Priority};
 use std::collections::BTreeMap;
@@ -69,6 +69,8 @@ pub fn examine(state_dir: &Path) -> Result<Examined, Error> {
                 examined.torrents += 1;
                 examined.look_at(&row, record.as_deref());
             }
+            // There is nothing of it that could be wrong.
+            None if file.is_none() && read_link(&key, &row).is_some() => examined.torrents += 1,
             None => {
                 let what = "its torrent file is missing or cannot be read: it is forgotten; add it again";
                 examined.find(Some(hex(&key)), what.into());

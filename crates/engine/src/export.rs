@@ -5,7 +5,7 @@
 
 use crate::doctor::{open_existing, record_of};
 use crate::import::{Imported, Taken, Told};
-use crate::kept::{Row, key_of, last_place, moved_row, open_error, read_row};
+use crate::kept::{LinkRow, Row, key_of, last_place, moved_row, open_error, read_link, read_row};
 use crate::resume::Record;
 use crate::{Error, Metainfo};
 use hash::Sha256;
@@ -204,6 +204,14 @@ pub fn import(state_dir: &Path, file: &Path, mut tell: impl FnMut(Told)) -> Resu
     outcome.map(|()| imported)
 }
 
+/// The row of a torrent of which only a magnet link is known.
+fn take_link(key: &[u8], row: &[u8], next_place: &mut u64) -> Option<(String, Taken, Vec<Change>)> {
+    let LinkRow { info_hash, name, paused } = read_link(key, row)?;
+    *next_place += 1;
+    let row = Change::put(Table::Torrents, key, moved_row(row, *next_place)?);
+    Some((name, Taken { info_hash, believed: 0, doubted: 0, pieces: 0, renamed: 0, paused }, vec![row]))
+}
+
 /// The rows of a torrent, as they are to be here.
 fn take_one(
     key: &[u8],
@@ -212,6 +220,9 @@ fn take_one(
     record: Option<Vec<u8>>,
     next_place: &mut u64,
 ) -> Option<(String, Taken, Vec<Change>)> {
+    if file.is_none() {
+        return take_link(key, row, next_place);
+    }
     let Row { choices, metainfo, .. } = read_row(key, row, file.as_deref())?;
     let info_hash = metainfo.info_hash();
     let record = record.and_then(|row| record_of(&row, &metainfo));

@@ -7,7 +7,7 @@ mod database;
 mod source;
 
 use crate::doctor::look as stamp;
-use crate::kept::{Choices, first_rows};
+use crate::kept::{Choices, MAX_TAGS, first_rows};
 use crate::resume::{self, mount_of};
 use crate::{Error, SeedGoal};
 use ::import::{Found, Judged, Look};
@@ -202,6 +202,8 @@ fn choices(found: &Found, dir: PathBuf) -> Choices {
         seed_goal: SeedGoal { ratio: found.seed_ratio, time: found.seed_time, ..SeedGoal::default() },
         max_down: found.max_down,
         max_up: found.max_up,
+        category: found.category.clone(),
+        tags: found.tags.iter().take(MAX_TAGS).cloned().collect(),
         ..Choices::new(dir)
     }
 }

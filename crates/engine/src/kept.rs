@@ -10,6 +10,8 @@ mod handover;
 mod links;
 mod look;
 mod moving;
+#[cfg(test)]
+mod mutated;
 mod names;
 mod orders;
 mod queue;
@@ -26,8 +28,8 @@ pub use handover::hand_over;
 pub use look::Seen;
 pub use queue::QueueMove;
 pub use record::{Choices, GoalAction};
-pub(crate) use record::{first_rows, last_place, moved_row};
-pub(crate) use restore::{Row, key_of, read_row};
+pub(crate) use record::{MAX_TAGS, first_rows, last_place, moved_row, record_again};
+pub(crate) use restore::{LinkRow, Row, key_of, read_link, read_row};
 pub use schedule::{AlternativeLimits, LocalTime};
 pub use settings::SessionSettings;
 
@@ -395,6 +397,19 @@ impl Room {
         self.store.commit(changes).await.map_err(|err| Error::Unsaved(err.to_string()))
     }
 
+    /// Of a torrent that is added anew nothing is known, whatever one that was removed wrote down last: a crash may have kept
+    /// that from being taken away.
+    async fn forget_earlier(&self, info_hash: InfoHash) -> Result<(), Error> {
+        let mut left = Vec::new();
+        for table in [Table::Progress, Table::Blocks] {
+            let row = self.store.get(table, &key(info_hash)).await;
+            if row.map_err(|err| Error::Unsaved(err.to_string()))?.is_some() {
+                left.push(Change::remove(table, key(info_hash)));
+            }
+        }
+        if left.is_empty() { Ok(()) } else { self.save(left).await }
+    }
+
     /// A place behind all others.
     fn next_place(&self) -> u64 {
         let mut next = self.next_place.lock().unwrap_or_else(PoisonError::into_inner);
@@ -426,6 +441,7 @@ impl Room {
     /// Begins a torrent, then keeps it: what cannot begin is told at once and kept by nobody.
     async fn add(self: &Arc<Self>, new: New, choices: Choices) -> Result<KeptTorrent, Error> {
         let New { what, file, link } = new;
+        self.forget_earlier(what.info_hash()).await?;
         // Before it can be missing.
         let mount = mount(&choices.dir).await;
         let record = Record::new(self.next_place(), choices, link);

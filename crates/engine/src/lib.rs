@@ -35,6 +35,8 @@ mod driver;
 mod error;
 pub mod events;
 pub mod export;
+#[doc(hidden)]
+pub mod fuzzed;
 pub mod import;
 mod inbox;
 mod kept;

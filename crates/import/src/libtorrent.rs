@@ -101,7 +101,12 @@ fn must_not_be_renamed(found: &Found, resume: Value<'_>) -> Result<(), Refused> 
 /// A label for people: without what could harm a terminal, and not too long. `None` if nothing is left.
 pub(crate) fn label(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
-    let kept: String =
-        text.trim().chars().filter(|c| !c.is_control()).take(crate::limits::MAX_LABEL).collect();
+    let mut kept = String::new();
+    for c in text.trim().chars().filter(|c| !c.is_control()) {
+        if kept.len() + c.len_utf8() > crate::limits::MAX_LABEL {
+            break;
+        }
+        kept.push(c);
+    }
     (!kept.is_empty()).then_some(kept)
 }

@@ -9,10 +9,10 @@ pub const MAX_PICKLE_VALUES: usize = 3_000_000;
 /// Torrents of a session. Those beyond are not read, and that is told.
 pub const MAX_TORRENTS: usize = 100_000;
 
-/// Tags of a torrent, and characters of each. What is beyond is left out.
+/// Tags of a torrent. Those beyond are left out.
 pub const MAX_TAGS: usize = 100;
 
-/// Characters of a label. What is beyond is left out.
+/// Bytes of a label. What is beyond is left out.
 pub const MAX_LABEL: usize = 200;
 
 /// Trackers of a torrent. Those beyond are left out.

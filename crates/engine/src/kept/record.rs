@@ -17,8 +17,8 @@ use types::InfoHash;
 
 /// Bytes of the name of a category or a tag. A longer one is refused.
 const MAX_LABEL: usize = 255;
-/// Tags of a torrent. With more, it is refused.
-const MAX_TAGS: usize = 64;
+/// Tags of a torrent. With more, it is refused; of another client's torrent these many are taken over.
+pub(crate) const MAX_TAGS: usize = 64;
 /// Peers that the user gives for a torrent. With more, it is refused.
 const MAX_GIVEN_PEERS: usize = 1000;
 
@@ -139,6 +139,12 @@ impl Choices {
             Some(_) => Ok(()),
             None => Err(Error::NothingSelected),
         }
+    }
+
+    /// How many files are wanted; `None` if these choices are refused.
+    pub(crate) fn wanted_files(&self, metainfo: Arc<Metainfo>) -> Option<usize> {
+        self.check(Some(&metainfo)).ok()?;
+        Some(self.apply(metainfo).wanted_files().count())
     }
 
     /// Whether a torrent that runs can take these in place of others without being begun anew.
@@ -387,6 +393,11 @@ pub(crate) fn last_place(rows: &[(Vec<u8>, Vec<u8>)]) -> u64 {
         .unwrap_or(FIRST_PLACE)
 }
 
+/// A row as it is written again; `None` if it is none.
+pub(crate) fn record_again(row: &[u8]) -> Option<Vec<u8>> {
+    Record::decode(row).map(|record| record.encode())
+}
+
 /// The row of a torrent in another place; `None` if it is none.
 pub(crate) fn moved_row(row: &[u8], place: u64) -> Option<Vec<u8>> {
     Some(Record { place, ..Record::decode(row)? }.encode())
@@ -414,7 +425,7 @@ fn texts(root: Value<'_>, key: &str) -> BTreeSet<String> {
 
 /// In the order of their keys as text.
 fn put_names(dict: &mut bencode::DictEncoder<'_>, names: &BTreeMap<usize, String>) {
-    names.iter().for_each(|(file, path)| dict.bytes(format!("{file:010}"), path));
+    names.iter().for_each(|(file, path)| dict.bytes(format!("{file:020}"), path));
 }
 
 /// Those that cannot be read are passed over.

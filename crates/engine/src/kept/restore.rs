@@ -14,7 +14,7 @@ use std::time::Duration;
 use store::Loaded;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use tokio::time::timeout;
-use types::InfoHashV1;
+use types::{InfoHash, InfoHashV1};
 
 /// Torrents that begin at the same time when a session is opened. Each looks at its files.
 const BEGIN_AT_ONCE: usize = 64;
@@ -131,6 +131,19 @@ pub(crate) fn read_row(key: &[u8], row: &[u8], file: Option<&[u8]>) -> Option<Ro
     let Record { choices, moving, .. } = Record::decode(row).filter(|_| is_its)?;
     let on_the_way_to = moving.filter(|moving| !moving.switched).map(|moving| moving.target.dir);
     Some(Row { choices, metainfo: Arc::new(metainfo), on_the_way_to })
+}
+
+/// A torrent of which only a magnet link is known, as its row has it.
+pub(crate) struct LinkRow {
+    pub(crate) info_hash: InfoHash,
+    pub(crate) name: String,
+    pub(crate) paused: bool,
+}
+
+/// Reads it, if it is one.
+pub(crate) fn read_link(key: &[u8], row: &[u8]) -> Option<LinkRow> {
+    let (record, what) = read_one(&(key.to_vec(), row.to_vec(), None))?;
+    Some(LinkRow { info_hash: what.info_hash(), name: what.name(), paused: record.choices.paused })
 }
 
 /// The torrent that is called so in a store.

@@ -147,6 +147,11 @@ impl SessionSettings {
         }
     }
 
+    /// A row as it is written again; `None` if it is none.
+    pub(crate) fn again(row: &[u8]) -> Option<Vec<u8>> {
+        SessionSettings::decode(row).map(|settings| settings.encode())
+    }
+
     fn encode(&self) -> Vec<u8> {
         encode_dict(|d| {
             if let Some(limits) = self.alternative {
