@@ -325,6 +325,8 @@ pub struct Serving {
     pub lying: bool,
     /// Whether it never sends the block that a piece ends with.
     pub withholds_last: bool,
+    /// How many bytes of blocks it sends a second at most, over all connections; as many as it can by default.
+    pub rate: Option<usize>,
     /// What it sends right after the handshake, before its bit field; none by default.
     pub greeting: Vec<u8>,
 }
@@ -339,6 +341,7 @@ impl Serving {
             limit: usize::MAX,
             lying: false,
             withholds_last: false,
+            rate: None,
             greeting: Vec::new(),
         }
     }
@@ -355,6 +358,7 @@ pub struct FakeSeed {
 #[derive(Debug)]
 struct Shared {
     serving: Serving,
+    started: Instant,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -374,7 +378,12 @@ impl FakeSeed {
     pub fn start(serving: Serving) -> io::Result<FakeSeed> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let addr = listener.local_addr()?;
-        let shared = Arc::new(Shared { serving, state: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared {
+            serving,
+            started: Instant::now(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
         let of_thread = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -443,12 +452,18 @@ impl Shared {
         }
         let is_last = begin as usize + len >= PIECE_LEN || start + len == self.serving.content.len();
         let withheld = self.serving.withholds_last && is_last;
-        let mut served = false;
+        let (mut served, mut sent) = (false, 0);
         self.change(|state| {
             state.requests.push((piece, begin));
             served = state.served < self.serving.limit && !withheld;
             state.served += if served { len } else { 0 };
+            sent = state.served;
         });
+        if let Some(rate) = self.serving.rate {
+            // A line of that rate would have taken so long.
+            let due = Duration::from_micros(sent as u64 * 1_000_000 / rate as u64);
+            thread::sleep(due.saturating_sub(self.started.elapsed()));
+        }
         if served {
             peer.send(&message(id::PIECE, &[&request[..8], &block].concat()))?;
         }

@@ -22,7 +22,7 @@ const MEMORY: u64 = 256 << 20;
 const RELAYED: Sample = Sample { name: "relayed.bin", layout: &[("", 200 << 20)] };
 /// What the honest one takes at most, as a line would let it: so the generators of all the rest, which share its
 /// processors, are not what is measured.
-pub(super) const LINE: &str = "20MiB";
+const LINE: &str = "20MiB";
 /// Of each kind.
 const EACH: usize = 50;
 /// How often one of them says something; it is two megabytes a second of each that floods.

@@ -112,7 +112,7 @@ fn wanders(
                 // It has no time for this torrent.
                 Err(_) => {}
             }
-            thread::sleep(STAY / 10);
+            thread::sleep(STAY);
         }
     })
 }
