@@ -3,7 +3,8 @@
 //! [`run`] takes the [`Command`]s and tells the [`Event`]s of [`conn`](crate::conn): blocks that are asked for become runs,
 //! runs become `GET`s for parts of files, and what comes is cut into blocks again, in memory that connections share. Pad
 //! files (BEP 47) are not asked for. Up to [`MAX_CONNECTIONS`] answers are under way at once; while the disk has no room
-//! nothing is read, and TCP slows the server down.
+//! nothing is read, and TCP slows the server down. What an answer leaves out is asked for again; of a server that ignores
+//! ranges one file at a time is read, from its start, and what is asked for on the way is taken.
 //!
 //! Whatever goes wrong ends it with a [`WebSeedError`], which says whether another try is worth it. A URL comes from a
 //! stranger's torrent: [`WebSeedClient`] sees to it that it leads to the public internet only, or where the owner allows,
@@ -12,6 +13,7 @@
 mod client;
 mod fetch;
 mod queue;
+mod sweep;
 
 pub use client::{Found, WebSeedClient};
 
@@ -37,11 +39,16 @@ pub const MIN_RUN: u64 = 256 << 10;
 pub const MAX_REDIRECTS: usize = 5;
 /// Of how many files it is remembered where they were found after redirects; at the limit, those of others are not.
 pub const MAX_TARGETS: usize = 64;
-/// What may be read in vain of an answer that ignores the range it was asked for, in bytes; beyond, the web seed is given up.
+/// What may be read in vain of an answer that ignores the range it was asked for, in bytes; beyond, files are read from their
+/// start from then on, one at a time.
 pub const MAX_SKIPPED: u64 = 4 << 20;
+/// What may be read in vain of a web seed whose files are read from their start, in bytes, beside four times what was of use;
+/// beyond, it is given up.
+pub const MAX_VAIN: u64 = 256 << 20;
 /// The longest silence while waiting for an answer or its next bytes.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// What has to come of an answer within [`STALL_TIMEOUT`] of waiting, in bytes; a server that is slower has stalled.
+/// What has to come of an answer within [`STALL_TIMEOUT`] of waiting, in bytes; a server that is slower has stalled. One
+/// that answers with less of a longer part is given up.
 pub const MIN_PROGRESS: usize = 4 << 10;
 /// The longest wait that a web seed can ask for (`Retry-After`); a longer one is cut to this.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(1800);
@@ -122,7 +129,7 @@ pub enum WebSeedError {
     /// Another answer that is no success.
     #[error("the answer is HTTP status {0}")]
     Status(StatusCode),
-    /// It sends files from their start on, whatever is asked for.
+    /// It sends files from their start on, whatever is asked for, and too little of that is of use.
     #[error("it cannot send parts of files")]
     NoRanges,
     /// It sends another part than it was asked for.
@@ -162,6 +169,14 @@ pub enum Outlook {
 }
 
 impl WebSeedError {
+    fn ignores_ranges(&self) -> bool {
+        match self {
+            WebSeedError::NoRanges => true,
+            WebSeedError::Redirected { error, .. } => error.ignores_ranges(),
+            _ => false,
+        }
+    }
+
     /// Whether it is worth it to ask again.
     pub fn outlook(&self) -> Outlook {
         match self {
@@ -212,10 +227,8 @@ pub async fn run<C, D, K>(
     let reason = {
         let mut runs = FuturesUnordered::new();
         loop {
-            while runs.len() < context.connections.clamp(1, MAX_CONNECTIONS)
-                && let Some(run) = fetcher.queue().next_run(!runs.is_empty())
-            {
-                runs.push(fetcher.fetch(run));
+            while let Some(work) = fetcher.next_work(runs.len()) {
+                runs.push(fetcher.work(work));
             }
             tokio::select! {
                 told = commands.recv() => match told {

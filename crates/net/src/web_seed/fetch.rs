@@ -2,9 +2,10 @@
 
 use super::client::{Found, Target};
 use super::queue::{Queue, Run};
+use super::sweep::Waste;
 use super::{
-    Content, Context, MAX_RETRY_AFTER, MAX_SKIPPED, MAX_TARGETS, MIN_PROGRESS, Part, STALL_TIMEOUT,
-    WebSeedError,
+    Content, Context, MAX_CONNECTIONS, MAX_RETRY_AFTER, MAX_SKIPPED, MAX_TARGETS, MIN_PROGRESS, Part,
+    STALL_TIMEOUT, WebSeedError,
 };
 use crate::conn::{BlockSink, Command, Event, Outbox};
 use crate::http;
@@ -13,36 +14,52 @@ use reqwest::header::{self, HeaderMap};
 use reqwest::{Response, StatusCode, Url};
 use std::collections::BTreeMap;
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use types::BlockRange;
 
 /// What the runs of one web seed share.
 pub(super) struct Fetcher<'a, C, D, K> {
     seed: Found,
-    content: C,
+    pub(super) content: C,
     context: &'a Context<D>,
     outbox: &'a Outbox<K>,
     queue: Mutex<Queue>,
     /// Where files were found after redirects.
     targets: Mutex<BTreeMap<usize, Target>>,
+    /// More was asked for.
+    pub(super) asked: Notify,
+    /// It ignores ranges.
+    sweeps: AtomicBool,
+    waste: Mutex<Waste>,
+}
+
+/// What is fetched over one connection.
+pub(super) enum Work {
+    Run(Run),
+    /// See [`sweep`](super::sweep).
+    Sweep,
 }
 
 /// An answer whose head is right.
 pub(super) struct Answer {
-    response: Response,
+    pub(super) response: Response,
     /// What comes before the bytes that were asked for.
     skip: u64,
+    /// How many of those it has; not 0.
+    pub(super) len: u64,
     /// Nothing follows them.
     ends_there: bool,
 }
 
 /// The blocks of a run, filled one after the other.
-struct Blocks {
-    run: u64,
+pub(super) struct Blocks {
+    pub(super) run: u64,
     left: std::vec::IntoIter<BlockRange>,
-    current: Option<BlockRange>,
+    pub(super) current: Option<BlockRange>,
     /// What there is of the current one.
     buf: BytesMut,
     events: Vec<Event>,
@@ -56,11 +73,39 @@ impl<'a, C: Content, D: BlockSink, K: Copy> Fetcher<'a, C, D, K> {
         outbox: &'a Outbox<K>,
     ) -> Fetcher<'a, C, D, K> {
         let queue = Mutex::new(Queue::new(content.lengths()));
-        Fetcher { seed, content, context, outbox, queue, targets: Mutex::default() }
+        let (targets, asked, sweeps, waste) =
+            (Mutex::default(), Notify::new(), AtomicBool::new(false), Mutex::default());
+        Fetcher { seed, content, context, outbox, queue, targets, asked, sweeps, waste }
     }
 
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         lock(&self.queue)
+    }
+
+    pub(super) fn waste(&self) -> MutexGuard<'_, Waste> {
+        lock(&self.waste)
+    }
+
+    /// What to fetch next, while so much is under way.
+    pub(super) fn next_work(&self, under_way: usize) -> Option<Work> {
+        if self.sweeps.load(Ordering::Relaxed) {
+            return (under_way == 0 && self.queue().is_waiting()).then_some(Work::Sweep);
+        }
+        let most = self.context.connections.clamp(1, MAX_CONNECTIONS);
+        if under_way >= most { None } else { self.queue().next_run(under_way > 0).map(Work::Run) }
+    }
+
+    pub(super) async fn work(&self, work: Work) -> Result<(), WebSeedError> {
+        match work {
+            Work::Run(run) => match self.fetch(run).await {
+                Err(error) if error.ignores_ranges() => {
+                    self.sweeps.store(true, Ordering::Relaxed);
+                    Ok(())
+                }
+                fetched => fetched,
+            },
+            Work::Sweep => self.sweep().await,
+        }
     }
 
     pub(super) fn obey(&self, commands: Vec<Command>) {
@@ -76,10 +121,12 @@ impl<'a, C: Content, D: BlockSink, K: Copy> Fetcher<'a, C, D, K> {
                 | Command::Release => {}
             }
         }
+        drop(queue);
+        self.asked.notify_one();
     }
 
     /// Fetches a run, unless nothing of it is wanted any more before it is there.
-    pub(super) async fn fetch(&self, run: Run) -> Result<(), WebSeedError> {
+    async fn fetch(&self, run: Run) -> Result<(), WebSeedError> {
         let parts = self.content.parts(self.queue().bytes(&run));
         let mut blocks = Blocks::new(run.number, run.blocks);
         let fetched = tokio::select! {
@@ -87,11 +134,18 @@ impl<'a, C: Content, D: BlockSink, K: Copy> Fetcher<'a, C, D, K> {
             fetched = self.fetch_all(&mut blocks, parts) => fetched,
             Ok(()) = run.abandoned => Ok(()),
         };
-        self.queue().end(run.number);
+        if fetched.as_ref().is_err_and(WebSeedError::ignores_ranges) {
+            self.queue().give_back(run.number);
+        }
+        self.end_run(blocks).await;
+        fetched
+    }
+
+    pub(super) async fn end_run(&self, mut blocks: Blocks) {
+        self.queue().end(blocks.run);
         // What became of the blocks before.
         self.tell(&mut blocks).await;
         self.context.chunks.give(blocks.buf);
-        fetched
     }
 
     async fn fetch_all(&self, blocks: &mut Blocks, parts: Vec<Part>) -> Result<(), WebSeedError> {
@@ -106,9 +160,20 @@ impl<'a, C: Content, D: BlockSink, K: Copy> Fetcher<'a, C, D, K> {
         Ok(())
     }
 
-    async fn fetch_part(&self, blocks: &mut Blocks, part: Part) -> Result<(), WebSeedError> {
-        let Answer { mut response, mut skip, ends_there } = self.open(part).await?;
-        let (mut left, mut patience) = (part.len, Patience::WHOLE);
+    /// Asks until all is there: an answer may have less than was asked for (RFC 9110, 15.3.7).
+    async fn fetch_part(&self, blocks: &mut Blocks, mut part: Part) -> Result<(), WebSeedError> {
+        while part.len > 0 {
+            let came = self.fetch_answer(blocks, part).await?;
+            part.offset += came;
+            part.len -= came;
+        }
+        Ok(())
+    }
+
+    /// How much of a part one answer had.
+    async fn fetch_answer(&self, blocks: &mut Blocks, part: Part) -> Result<u64, WebSeedError> {
+        let Answer { mut response, mut skip, len, ends_there } = self.open(part).await?;
+        let (mut left, mut patience) = (len, Patience::WHOLE);
         while left > 0 {
             let chunk = patience.next_chunk(&mut response).await?.ok_or(WebSeedError::Short)?;
             let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
@@ -123,11 +188,11 @@ impl<'a, C: Content, D: BlockSink, K: Copy> Fetcher<'a, C, D, K> {
         if ends_there && patience.next_chunk(&mut response).await?.is_some() {
             return Err(WebSeedError::WrongLength);
         }
-        Ok(())
+        Ok(len)
     }
 
     /// Asks for a part of a file: where it was found before, if it is there still.
-    async fn open(&self, part: Part) -> Result<Answer, WebSeedError> {
+    pub(super) async fn open(&self, part: Part) -> Result<Answer, WebSeedError> {
         let kept = lock(&self.targets).get(&part.file).cloned();
         if let Some(kept) = kept {
             match self.open_at(kept, part).await {
@@ -157,7 +222,7 @@ impl<'a, C: Content, D: BlockSink, K: Copy> Fetcher<'a, C, D, K> {
         Ok(answer)
     }
 
-    async fn fill(&self, blocks: &mut Blocks, mut bytes: &[u8]) {
+    pub(super) async fn fill(&self, blocks: &mut Blocks, mut bytes: &[u8]) {
         while !bytes.is_empty()
             && let Some(block) = blocks.current
         {
@@ -174,7 +239,7 @@ impl<'a, C: Content, D: BlockSink, K: Copy> Fetcher<'a, C, D, K> {
         }
     }
 
-    async fn fill_with_zeros(&self, blocks: &mut Blocks, mut len: u64) {
+    pub(super) async fn fill_with_zeros(&self, blocks: &mut Blocks, mut len: u64) {
         const ZEROS: [u8; 4096] = [0; 4096];
         while len > 0 {
             let now = usize::try_from(len).unwrap_or(usize::MAX).min(ZEROS.len());
@@ -187,23 +252,29 @@ impl<'a, C: Content, D: BlockSink, K: Copy> Fetcher<'a, C, D, K> {
         if !self.queue().take(block, blocks.run) {
             return blocks.events.push(Event::Unrequested(block.len));
         }
-        if !self.context.disk.write(block, data).await {
-            blocks.events.push(Event::Refused(block));
+        match self.context.disk.write(block, data).await {
+            true => self.waste().use_up(block.len.into()),
+            false => blocks.events.push(Event::Refused(block)),
         }
         self.queue().settle(blocks.run);
     }
 
     /// Tells the brain what came.
-    async fn tell(&self, blocks: &mut Blocks) {
+    pub(super) async fn tell(&self, blocks: &mut Blocks) {
         self.context.disk.tell();
         self.outbox.tell(&mut blocks.events).await;
     }
 }
 
 impl Blocks {
-    fn new(run: u64, blocks: Vec<BlockRange>) -> Blocks {
+    pub(super) fn new(run: u64, blocks: Vec<BlockRange>) -> Blocks {
         let mut left = blocks.into_iter();
         Blocks { run, current: left.next(), left, buf: BytesMut::new(), events: Vec::new() }
+    }
+
+    /// How many bytes of the current block.
+    pub(super) fn missing(&self) -> usize {
+        self.current.map_or(0, |block| block.len as usize - self.buf.len())
     }
 
     /// Makes room for so many bytes more, in a chunk that others have used if there is one: a
@@ -223,13 +294,13 @@ impl Blocks {
 
 /// How much longer an answer is waited for, and what has come since that was last decided. The time in which the disk has no
 /// room does not count.
-struct Patience {
+pub(super) struct Patience {
     left: Duration,
     came: usize,
 }
 
 impl Patience {
-    const WHOLE: Patience = Patience { left: STALL_TIMEOUT, came: 0 };
+    pub(super) const WHOLE: Patience = Patience { left: STALL_TIMEOUT, came: 0 };
 
     #[cfg(feature = "planted")]
     fn endless(&mut self) {
@@ -238,7 +309,10 @@ impl Patience {
         }
     }
 
-    async fn next_chunk(&mut self, response: &mut Response) -> Result<Option<Bytes>, WebSeedError> {
+    pub(super) async fn next_chunk(
+        &mut self,
+        response: &mut Response,
+    ) -> Result<Option<Bytes>, WebSeedError> {
         #[cfg(feature = "planted")]
         self.endless();
         let started = Instant::now();
@@ -275,28 +349,28 @@ pub(super) fn judge(response: Response, part: Part) -> Result<Answer, WebSeedErr
         return Err(WebSeedError::Encoded(short));
     }
     let whole = status == StatusCode::OK;
-    let len = if whole { part.file_len } else { part.len };
     let announced = text(headers, header::CONTENT_LENGTH).and_then(|len| len.parse::<u64>().ok());
     if whole {
-        if announced.is_some_and(|announced| announced != len) {
+        if announced.is_some_and(|announced| announced != part.file_len) {
             return Err(WebSeedError::WrongLength);
         }
         if part.offset > MAX_SKIPPED {
             return Err(WebSeedError::NoRanges);
         }
         let ends_there = part.offset + part.len == part.file_len;
-        return Ok(Answer { response, skip: part.offset, ends_there });
+        return Ok(Answer { response, skip: part.offset, len: part.len, ends_there });
     }
     let range =
         text(headers, header::CONTENT_RANGE).and_then(content_range).ok_or(WebSeedError::WrongRange)?;
     if range.total.is_some_and(|total| total != part.file_len) {
         return Err(WebSeedError::WrongLength);
     }
-    let right = (range.first, range.last) == (part.offset, part.offset + part.len - 1);
-    if !right || announced.is_some_and(|announced| announced != len) {
+    let len = range.len().min(part.len + 1);
+    let is_enough = len == part.len || len < part.len && len >= MIN_PROGRESS as u64;
+    if range.first != part.offset || !is_enough || announced.is_some_and(|announced| announced != len) {
         return Err(WebSeedError::WrongRange);
     }
-    Ok(Answer { response, skip: 0, ends_there: true })
+    Ok(Answer { response, skip: 0, len, ends_there: true })
 }
 
 /// `Content-Range` (RFC 9110, 14.4): inclusive, of a file of this length if that is known.
@@ -305,6 +379,13 @@ struct ContentRange {
     first: u64,
     last: u64,
     total: Option<u64>,
+}
+
+impl ContentRange {
+    /// In bytes; 0 if it ends before it begins.
+    fn len(self) -> u64 {
+        self.last.saturating_add(1).saturating_sub(self.first)
+    }
 }
 
 fn content_range(text: &str) -> Option<ContentRange> {

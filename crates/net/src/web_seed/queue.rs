@@ -127,6 +127,42 @@ impl Queue {
         Some(Run { number, blocks, abandoned })
     }
 
+    /// Whether anything is asked for that is not part of a run.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.order.is_empty()
+    }
+
+    /// A run that takes blocks as they come, and where the one begins that waits longest.
+    pub(super) fn begin_sweep(&mut self) -> Option<(u64, u64)> {
+        let (_, &first) = self.order.first_key_value()?;
+        let number = self.started;
+        self.started += 1;
+        // Never abandoned.
+        self.runs.insert(number, Open { left: usize::MAX, abandon: oneshot::channel().0 });
+        Some((number, first))
+    }
+
+    /// Where the first block begins that waits, of those that begin in these bytes of the torrent.
+    pub(super) fn next_in(&self, bytes: std::ops::Range<u64>) -> Option<u64> {
+        self.waiting.range(bytes).next().map(|(&start, _)| start)
+    }
+
+    /// Makes the block that waits here part of a run.
+    pub(super) fn sweep_up(&mut self, start: u64, run: u64) -> Option<BlockRange> {
+        let (order, block) = self.waiting.remove(&start)?;
+        self.order.remove(&order);
+        self.expected.insert(block, run);
+        Some(block)
+    }
+
+    /// What has not come of a run waits again.
+    pub(super) fn give_back(&mut self, run: u64) {
+        let mut back: Vec<BlockRange> =
+            self.expected.extract_if(|_, of| *of == run).map(|(block, _)| block).collect();
+        back.sort_unstable_by_key(|block| (block.piece, block.offset));
+        back.into_iter().for_each(|block| self.ask(block));
+    }
+
     /// Where the run's bytes lie in the torrent.
     pub(super) fn bytes(&self, run: &Run) -> std::ops::Range<u64> {
         let (first, last) = (run.blocks[0], run.blocks[run.blocks.len() - 1]);

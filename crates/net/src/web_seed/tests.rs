@@ -142,7 +142,11 @@ fn redirect(to: &str) -> Reply {
 
 /// The torrent's bytes: no two blocks are alike.
 fn content() -> Vec<u8> {
-    (0..TOTAL).map(|at| (at ^ at >> 8 ^ at >> 16).to_le_bytes()[0]).collect()
+    content_of(TOTAL)
+}
+
+fn content_of(len: u64) -> Vec<u8> {
+    (0..len).map(|at| (at ^ at >> 8 ^ at >> 16).to_le_bytes()[0]).collect()
 }
 
 /// Files of these lengths side by side; those whose name begins with `.pad` are padding.
@@ -358,25 +362,6 @@ async fn blocks_may_lie_in_several_files_and_in_none() {
     scene.until_there(blocks_of(0..10).len()).await;
     assert_right(&scene.disk, &content);
     assert_eq!(server.asked().len(), 4);
-}
-
-#[tokio::test]
-async fn a_server_without_ranges_is_read_from_the_start_if_that_is_not_far() {
-    let content = content();
-    let file = content.clone();
-    let server = Server::start(move |_| reply("200 OK", &file)).await;
-    let scene = scene(&server, ONE).await;
-    scene.ask(2..4).await;
-    scene.ask(7..10).await;
-    scene.until_there(blocks_of(2..4).len() + blocks_of(7..10).len()).await;
-    assert_right(&scene.disk, &content);
-    let part = |offset| Part { file: 0, file_len: 2 * MAX_SKIPPED, offset, len: 5, is_pad: false };
-    let judged = |offset| {
-        let response = axum::http::Response::builder().status(200).body("").unwrap();
-        fetch::judge(response.into(), part(offset)).map(|_| ())
-    };
-    assert!(judged(MAX_SKIPPED).is_ok());
-    assert!(matches!(judged(MAX_SKIPPED + 1), Err(WebSeedError::NoRanges)));
 }
 
 #[tokio::test]
@@ -815,3 +800,4 @@ async fn so_many_connections_are_made_and_no_more() {
 }
 
 pub(crate) mod hostile;
+mod ranges;
