@@ -349,6 +349,9 @@ pub const MAX_SINGLE_HAVES: u32 = 1000;
 
 /// The longest metadata that is fetched, in bytes: as long as the longest torrent file that is read. A peer that claims
 /// more, or none, is not asked.
+///
+/// One attempt at a time may hold that much, true or not: with [`ALL_UNPROVEN_PIECES`] and [`MAX_KEPT_BYTES`] it is what all
+/// liars together can cost.
 pub const MAX_METADATA_LEN: u32 = 64 << 20;
 
 /// Pieces of metadata (16 KiB each, 1 MiB in all) that are kept of a length that nobody has proven. One attempt at a
@@ -361,11 +364,14 @@ pub const ALL_UNPROVEN_PIECES: usize = 1024;
 
 /// How long an attempt waits before it may hold more, while peers contradict each other: time enough for what is short to
 /// be proven, and for liars to be found out.
-pub const FRONT_DELAY: Duration = Duration::from_secs(10);
+pub const FRONT_DELAY: Duration = Duration::from_secs(3);
+
+/// How long the first turn of that attempt lasts while another waits; each further one lasts twice as long as the one
+/// before. So a crowd of liars costs a second each, and slow lines get time enough in the end.
+pub const FRONT_TURN: Duration = Duration::from_secs(1);
 
 /// How long that attempt may get no further while another waits; then it loses what it holds beyond
-/// [`UNPROVEN_PIECES`]. Its first turn ends after twice as long anyway, each further one after twice as long as the one
-/// before: a trickle keeps nobody waiting for long.
+/// [`UNPROVEN_PIECES`], however long its turn may last.
 pub const FRONT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Requests for metadata in flight to one peer: Transmission drops those beyond 64, libtorrent stops sending at 160 KiB.

@@ -16,14 +16,14 @@ mod attempt;
 
 use crate::PeerKey;
 use crate::limits::{
-    ALL_UNPROVEN_PIECES, FRONT_DELAY, FRONT_PATIENCE, MAX_METADATA_ASKED, MAX_METADATA_LEN,
+    ALL_UNPROVEN_PIECES, FRONT_DELAY, FRONT_PATIENCE, FRONT_TURN, MAX_METADATA_ASKED, MAX_METADATA_LEN,
     MAX_SPOILED_LENGTHS, METADATA_ANSWER_TIME, METADATA_COPY_AFTER, METADATA_HOLD_MAX, METADATA_REJECT_PAUSE,
     METADATA_TICK, UNPROVEN_PIECES,
 };
 use crate::trust::Trust;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use attempt::{Attempt, Whole};
+use attempt::Attempt;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -44,8 +44,8 @@ pub(crate) struct Fetch {
     looked: Time,
 }
 
-/// How often the time that a turn may last doubles: to three hours.
-const MAX_TURN_DOUBLINGS: u32 = 10;
+/// How often the time that a turn may last doubles: to two hours.
+const MAX_TURN_DOUBLINGS: u32 = 13;
 
 /// A claimed length, and whose attempt it is if it is not shared.
 type AttemptKey = (u32, Option<PeerKey>);
@@ -179,15 +179,15 @@ impl Fetch {
         if !attempt.is_complete() {
             return Came::Taken;
         }
-        let whole = self.drop_attempt(key).map(Attempt::into_whole);
+        let whole = self.drop_attempt(key);
         whole.map_or(Came::Taken, |whole| self.judge(key, whole))
     }
 
     /// What a complete attempt is worth.
-    fn judge(&mut self, (len, _): AttemptKey, whole: Whole) -> Came {
-        if is_named(&self.info_hash, &whole.bytes) {
+    fn judge(&mut self, (len, _): AttemptKey, whole: Attempt) -> Came {
+        if is_named(&self.info_hash, &whole) {
             let liars = self.convict(len, &whole);
-            return Came::Right { metadata: whole.bytes, liars };
+            return Came::Right { metadata: whole.into_bytes(), liars };
         }
         if let Some(author) = whole.sole_author() {
             return Came::Wrong(author);
@@ -197,7 +197,7 @@ impl Fetch {
             let keys = self.attempts.keys().copied().filter(|&(len, _)| Some(len) == forgotten);
             keys.collect::<Vec<_>>().into_iter().for_each(|key| drop(self.drop_attempt(key)));
         }
-        let evidence = whole.pieces().map(|(piece, author, bytes)| Evidence {
+        let evidence = whole.pieces_here().map(|(piece, author, bytes)| Evidence {
             piece,
             author,
             digest: hash::sha1(bytes),
@@ -207,10 +207,10 @@ impl Fetch {
     }
 
     /// The hosts that sent something else in place of these pieces, each once.
-    fn convict(&self, len: u32, good: &Whole) -> Vec<SocketAddr> {
+    fn convict(&self, len: u32, good: &Attempt) -> Vec<SocketAddr> {
         let mut liars: Vec<SocketAddr> = Vec::new();
         let Some(spoiled) = self.spoiled.iter().find(|spoiled| spoiled.len == len) else { return liars };
-        let digests: Vec<[u8; 20]> = good.pieces().map(|(_, _, bytes)| hash::sha1(bytes)).collect();
+        let digests: Vec<[u8; 20]> = good.pieces_here().map(|(_, _, bytes)| hash::sha1(bytes)).collect();
         for Evidence { piece, author, digest } in &spoiled.evidence {
             let wrong = digests.get(*piece as usize).is_some_and(|good| good != digest);
             if wrong && !liars.iter().any(|&liar| Trust::same_host(liar, *author)) {
@@ -334,8 +334,9 @@ impl Fetch {
         keys.all(|key| Some(key) == first)
     }
 
-    /// Lets a long attempt grow, after a while if peers contradict each other: that which had fewest turns, then that of most peers, then the shortest. One that does
-    /// not get on makes room for others, and loses what is more than they have.
+    /// Lets a long attempt grow, after a while if peers contradict each other: that which had fewest turns, then that of most
+    /// peers, then the one that was quickest so far. One whose turn is over, or that does not get on, makes room for others,
+    /// and loses what is more than they have.
     fn choose_front(&mut self, now: Time) {
         let share = self.share();
         let waits = |key: &AttemptKey, attempt: &Attempt| {
@@ -344,21 +345,21 @@ impl Fetch {
         };
         let delay = if self.is_unanimous() { Duration::ZERO } else { FRONT_DELAY };
         let due = |attempt: &Attempt| attempt.waits_since.is_some_and(|since| now.since(since) >= delay);
-        let claims = |len| self.sources.values().filter(|source| source.len == len).count();
         let all: Vec<AttemptKey> =
             self.attempts.iter().filter(|(key, attempt)| waits(key, attempt)).map(|(&key, _)| key).collect();
         for key in all {
             if let Some(attempt) = self.attempts.get_mut(&key) {
-                attempt.waits_since.get_or_insert(now);
+                attempt.waits(now);
             }
         }
+        let peers = |key| self.sources.keys().filter(|&&peer| self.attempt_key(peer) == Some(key)).count();
         let waiting = self.attempts.iter().filter(|(key, attempt)| waits(key, attempt) && due(attempt));
-        let next =
-            waiting.min_by_key(|&(&(len, alone), attempt)| (attempt.turns, Reverse(claims(len)), len, alone));
+        let next = waiting
+            .min_by_key(|&(&key, attempt)| (attempt.turns, Reverse(peers(key)), attempt.filled_in, key));
         let Some(next) = next.map(|(&key, _)| key) else { return };
         if let Some(front) = self.front.and_then(|key| self.attempts.get_mut(&key)) {
             let turn = turn(front.turns);
-            if now.since(front.progress) < FRONT_PATIENCE && now.since(front.turn_began) <= turn {
+            if now.since(front.progress) < FRONT_PATIENCE && now.since(front.turn_began) < turn {
                 return;
             }
             front.shrink(share);
@@ -394,15 +395,15 @@ impl Fetch {
     }
 }
 
-/// How long the next turn of an attempt that had so many may last.
+/// How long the latest of so many turns may last.
 fn turn(turns: u32) -> Duration {
-    FRONT_PATIENCE * (1 << turns.min(MAX_TURN_DOUBLINGS))
+    FRONT_TURN * (1 << turns.saturating_sub(1).min(MAX_TURN_DOUBLINGS))
 }
 
-/// Whether all hashes of a torrent are those of this info dictionary.
-fn is_named(info_hash: &InfoHash, info: &[u8]) -> bool {
-    info_hash.v1().is_none_or(|v1| hash::sha1(info) == v1.0)
-        && info_hash.v2().is_none_or(|v2| hash::sha256(info) == v2.0)
+/// Whether all hashes of a torrent are those of this info dictionary. Nothing is copied: it may be a lie of 64 MiB.
+fn is_named(info_hash: &InfoHash, info: &Attempt) -> bool {
+    info_hash.v1().is_none_or(|v1| info.hashed(hash::Sha1::new()).finalize() == v1.0)
+        && info_hash.v2().is_none_or(|v2| info.hashed(hash::Sha256::new()).finalize() == v2.0)
 }
 
 #[cfg(test)]

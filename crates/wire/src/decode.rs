@@ -240,6 +240,11 @@ mod tests {
         let limits = Limits::unknown_pieces();
         assert!(decode(&head(whole, 5), &limits).is_ok());
         assert!(decode(&head(whole + 1, 5), &limits).is_err());
+        // An extended message has an id of its own.
+        let longest = 1 + crate::MAX_UNKNOWN_EXTENDED_LEN;
+        assert!(longest > crate::ext::METADATA_PIECE_LEN * 3 / 2);
+        assert!(decode(&head(longest, 20), &limits).is_ok());
+        assert!(decode(&head(longest + 1, 20), &limits).is_err());
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub use handshake::Handshake;
 pub use limits::{
     Limits, MAX_BLOCK_LEN, MAX_CLIENT_NAME_LEN, MAX_EXTENSION_DEPTH, MAX_EXTENSION_NAME_LEN,
     MAX_EXTENSION_VALUES, MAX_EXTENSIONS, MAX_HASHES, MAX_MESSAGE_LEN, MAX_PEX_PEERS,
+    MAX_UNKNOWN_EXTENDED_LEN,
 };
 pub use message::{HashRange, Message, Request, encode_piece_header};
 pub use reserved::Reserved;

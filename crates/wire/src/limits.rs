@@ -9,6 +9,10 @@ pub const MAX_MESSAGE_LEN: u32 = 1 << 20;
 /// The longest block that a `piece` message may carry, in bytes (128 KiB). A longer one is an error.
 pub const MAX_BLOCK_LEN: u32 = 128 * 1024;
 
+/// The longest payload of an `extended` message while the torrent is not known yet, in bytes: twice a piece of metadata. A
+/// longer one is an error.
+pub const MAX_UNKNOWN_EXTENDED_LEN: u32 = 32 * 1024;
+
 /// The most hashes that a `hashes` message may carry: 8192 of a layer and 32 uncles (BEP 52). More are an error.
 pub const MAX_HASHES: u32 = 8192 + 32;
 
@@ -48,8 +52,9 @@ impl Limits {
         Limits { block: MAX_BLOCK_LEN, bitfield: piece_count.div_ceil(8), extended: MAX_MESSAGE_LEN - 2 }
     }
 
-    /// The limits while the number of pieces is not known yet (BEP 9): those of the largest torrent there may be.
+    /// The limits while the number of pieces is not known yet (BEP 9): those of the largest torrent there may be, but of
+    /// extended messages only such that are of use then.
     pub const fn unknown_pieces() -> Limits {
-        Limits::for_pieces(MAX_PIECES)
+        Limits { extended: MAX_UNKNOWN_EXTENDED_LEN, ..Limits::for_pieces(MAX_PIECES) }
     }
 }

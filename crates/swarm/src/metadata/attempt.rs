@@ -19,6 +19,9 @@ pub(super) struct Attempt {
     given_back: BTreeSet<u32>,
     /// No piece from here on was ever asked for.
     fresh: u32,
+    began: Time,
+    /// How long it took until it might hold no more.
+    pub(super) filled_in: Option<Duration>,
     /// When the last piece came, or the attempt came to the front.
     pub(super) progress: Time,
     /// When its last turn at the front began.
@@ -42,14 +45,6 @@ struct Asked {
     last: Time,
 }
 
-/// A complete attempt.
-#[derive(Debug)]
-pub(super) struct Whole {
-    pub(super) bytes: Vec<u8>,
-    /// Of each piece.
-    authors: Vec<SocketAddr>,
-}
-
 impl Attempt {
     /// At metadata of `len` bytes, which is not 0.
     pub(super) fn new(len: u32, now: Time) -> Attempt {
@@ -59,11 +54,19 @@ impl Attempt {
             asked: BTreeMap::new(),
             given_back: BTreeSet::new(),
             fresh: 0,
+            began: now,
+            filled_in: None,
             progress: now,
             turn_began: now,
             waits_since: None,
             turns: 0,
         }
+    }
+
+    /// It may hold no more.
+    pub(super) fn waits(&mut self, now: Time) {
+        self.waits_since.get_or_insert(now);
+        self.filled_in.get_or_insert(now.since(self.began));
     }
 
     fn pieces(&self) -> u32 {
@@ -160,14 +163,30 @@ impl Attempt {
         }
     }
 
+    /// Number, author and bytes of each piece that is here.
+    pub(super) fn pieces_here(&self) -> impl Iterator<Item = (u32, SocketAddr, &[u8])> {
+        self.here.iter().map(|(&number, piece)| (number, piece.author, piece.bytes.as_slice()))
+    }
+
+    /// The hash of what is here, from this state on.
+    pub(super) fn hashed<A: hash::Algorithm>(&self, state: hash::State<A>) -> hash::State<A> {
+        self.pieces_here().fold(state, |state, (_, _, bytes)| state.chain(bytes))
+    }
+
+    /// The host that sent all that is here, if one did.
+    pub(super) fn sole_author(&self) -> Option<SocketAddr> {
+        let mut authors = self.here.values().map(|piece| piece.author);
+        let first = authors.next()?;
+        authors.all(|other| Trust::same_host(first, other)).then_some(first)
+    }
+
     /// All of it, one after another; each piece is let go of as it is copied.
-    pub(super) fn into_whole(mut self) -> Whole {
-        let mut whole = Whole { bytes: Vec::with_capacity(self.len as usize), authors: Vec::new() };
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len as usize);
         while let Some((_, piece)) = self.here.pop_first() {
-            whole.bytes.extend_from_slice(&piece.bytes);
-            whole.authors.push(piece.author);
+            bytes.extend_from_slice(&piece.bytes);
         }
-        whole
+        bytes
     }
 
     /// # Panics
@@ -186,19 +205,5 @@ impl Attempt {
         let known: BTreeSet<u32> =
             self.here.keys().chain(self.asked.keys()).chain(&self.given_back).copied().collect();
         assert!((0..self.fresh).all(|piece| known.contains(&piece)), "a piece that nobody will be asked for");
-    }
-}
-
-impl Whole {
-    /// Number, author and bytes of each piece.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = (u32, SocketAddr, &[u8])> {
-        let pieces = self.bytes.chunks(METADATA_PIECE_LEN as usize);
-        (0..).zip(&self.authors).zip(pieces).map(|((piece, &author), bytes)| (piece, author, bytes))
-    }
-
-    /// The host that sent all of it, if one did.
-    pub(super) fn sole_author(&self) -> Option<SocketAddr> {
-        let (&first, others) = self.authors.split_first()?;
-        others.iter().all(|&other| Trust::same_host(first, other)).then_some(first)
     }
 }

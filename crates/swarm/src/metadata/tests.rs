@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::{
-    FRONT_DELAY, FRONT_PATIENCE, METADATA_ANSWER_TIME, METADATA_COPY_AFTER, METADATA_HOLD_MAX,
+    FRONT_DELAY, FRONT_PATIENCE, FRONT_TURN, METADATA_ANSWER_TIME, METADATA_COPY_AFTER, METADATA_HOLD_MAX,
 };
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -237,7 +237,7 @@ fn long_metadata_takes_turns_and_memory_is_bounded() {
         if !silent && matches!(bench.piece(peer.0, piece, of), Came::Right { .. }) {
             let limit = good.len() / PIECE + 2 * UNPROVEN_PIECES + 10;
             assert!(most <= limit && most > 3 * UNPROVEN_PIECES, "{most} pieces of {limit}");
-            assert!(bench.now.since(began) >= FRONT_DELAY + FRONT_PATIENCE);
+            assert!(bench.now.since(began) >= FRONT_DELAY + FRONT_TURN);
             return;
         }
     }
@@ -246,9 +246,10 @@ fn long_metadata_takes_turns_and_memory_is_bounded() {
 
 #[test]
 fn turns_get_longer_up_to_a_point() {
-    let longest = turn(MAX_TURN_DOUBLINGS);
-    assert_eq!(turn(MAX_TURN_DOUBLINGS - 1) * 2, longest);
-    assert_eq!([turn(MAX_TURN_DOUBLINGS + 1), turn(u32::MAX)], [longest; 2]);
+    let longest = turn(MAX_TURN_DOUBLINGS + 1);
+    assert_eq!([turn(0), turn(1), turn(2)], [FRONT_TURN, FRONT_TURN, FRONT_TURN * 2]);
+    assert_eq!(turn(MAX_TURN_DOUBLINGS) * 2, longest);
+    assert_eq!([turn(MAX_TURN_DOUBLINGS + 2), turn(u32::MAX)], [longest; 2]);
     assert!(longest > Duration::from_secs(2 * 3600) && longest < Duration::from_secs(4 * 3600));
 }
 
@@ -269,10 +270,10 @@ fn a_trickle_does_not_hold_the_front() {
     bench.asked.clear();
     // The liar is first. Of what it is asked for it sends nothing more, but now and then another piece.
     let (mut unasked, mut sent) = (3 * UNPROVEN_PIECES as u32, began);
-    while bench.now.since(began) < FRONT_DELAY + FRONT_PATIENCE * 3 {
+    while bench.now.since(began) < FRONT_DELAY + FRONT_TURN * 3 {
         bench.ask();
         let is_front = bench.fetch.front.is_some_and(|(_, alone)| alone == Some(PeerKey(1)));
-        if is_front && bench.now.since(sent) >= FRONT_PATIENCE - Duration::from_secs(1) {
+        if is_front && bench.now.since(sent) >= FRONT_TURN / 2 {
             (unasked, sent) = (unasked - 1, bench.now);
             bench.piece(1, unasked, &bad);
         }
@@ -288,6 +289,58 @@ fn a_trickle_does_not_hold_the_front() {
         }
     }
     panic!("no metadata");
+}
+
+/// How long it takes to have this metadata from one peer, whose answers take 100 ms, while others claim what `lies` says,
+/// send their share of it as quickly, and of the rest a piece in each `pause`.
+fn time_among_liars(good: &[u8], lies: &[Vec<u8>], pause: Duration) -> Duration {
+    let mut bench = Bench::new(good);
+    for (peer, lie) in (1..).zip(lies) {
+        bench.offer(peer, lie.len());
+    }
+    let honest = 1000;
+    bench.offer(honest, good.len());
+    let (began, share) = (bench.now, (ALL_UNPROVEN_PIECES / (lies.len() + 1)) as u32);
+    let mut sent = vec![began; lies.len() + 1];
+    while bench.now.since(began) < Duration::from_secs(120) {
+        bench.ask();
+        let round: Vec<_> = bench.asked.drain(..).collect();
+        for (peer, piece) in round {
+            let liar = (peer.0 != honest).then_some(peer.0 as usize);
+            if let Some(liar) = liar
+                && piece >= share
+                && bench.now.since(sent[liar]) < pause
+            {
+                continue;
+            }
+            let of = liar.map_or(good, |liar| &lies[liar - 1]);
+            liar.into_iter().for_each(|liar| sent[liar] = bench.now);
+            match bench.piece(peer.0, piece, of) {
+                Came::Right { .. } => return bench.now.since(began),
+                Came::Wrong(author) => {
+                    assert_ne!(author, addr(honest));
+                    bench.fetch.gone(peer);
+                }
+                _ => {}
+            }
+        }
+        bench.now += Duration::from_millis(100);
+    }
+    panic!("no metadata");
+}
+
+#[test]
+fn twenty_liars_do_not_hold_up_long_metadata() {
+    let good = metadata(100 * PIECE + 77, 0);
+    for pause in [Duration::MAX, Duration::from_millis(900)] {
+        // Each another length a little below, or all the right one.
+        let lengths = |step: usize| (1..=20).map(move |n| 100 * PIECE + 77 - n * step);
+        for step in [1, 0] {
+            let lies: Vec<_> = lengths(step).map(|len| metadata(len, 1)).collect();
+            let took = time_among_liars(&good, &lies, pause);
+            assert!(took < Duration::from_secs(30), "{took:?}, {step}, {pause:?}");
+        }
+    }
 }
 
 #[test]
