@@ -76,7 +76,8 @@ pub const MAX_QUERIES: usize = 512;
 pub const ALPHA: usize = 4;
 
 /// A query that is not answered within this makes room for another. Its answer still counts, and is waited for while
-/// fewer than [`K`] nodes have answered.
+/// fewer than [`K`] nodes have answered. It is sent a second time if its lookup has nobody else to ask, or if its node asks
+/// us something.
 pub const SLOW_AFTER: Duration = Duration::from_millis(1500);
 
 /// A query that is not answered within this failed.

@@ -150,6 +150,11 @@ impl Traversal {
         }
     }
 
+    /// Nobody has answered, and there is nobody else to ask.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.candidates.iter().all(|candidate| matches!(candidate.state, State::Asked { .. }))
+    }
+
     pub(crate) fn failed(&mut self, addr: &SocketAddr) -> Option<Hop> {
         let at = self.candidates.iter().position(|candidate| candidate.is_asked_at(addr))?;
         self.failed.push(*addr);

@@ -21,6 +21,8 @@ pub(super) struct Query {
     to: SocketAddr,
     sent: Time,
     is_slow: bool,
+    /// It was sent a second time.
+    is_repeated: bool,
     purpose: Purpose,
 }
 
@@ -188,11 +190,43 @@ impl Node {
                 break transaction;
             }
         };
-        self.queries.insert(transaction, Query { to, sent: now, is_slow: false, purpose });
+        self.queries
+            .insert(transaction, Query { to, sent: now, is_slow: false, is_repeated: false, purpose });
         self.deadlines.insert((now + SLOW_AFTER, transaction));
         self.stats.queries += 1;
         let bytes = encode_query(&transaction.to_be_bytes(), &own, self.config.read_only, want, method);
         self.send(to, bytes);
+    }
+
+    /// Sends a query once more, under the name that it has, if that is worth it: either may be answered.
+    fn repeat(&mut self, now: Time, transaction: u32) {
+        let Some(query) = self.queries.get(&transaction).filter(|query| !query.is_repeated) else { return };
+        let (to, purpose) = (query.to, query.purpose);
+        let Some(own) = self.id(Family::of(&to)) else { return };
+        let (name, read_only) = (transaction.to_be_bytes(), self.config.read_only);
+        let bytes = match purpose {
+            Purpose::Ping => encode_query(&name, &own, read_only, None, &Method::Ping),
+            Purpose::Walk(id) => {
+                let Some(lookup) = self.lookups.get(&id) else { return };
+                encode_query(&name, &own, read_only, self.want(id), &lookup.question())
+            }
+            Purpose::Store(..) => return,
+        };
+        if !self.query_rate.take(now) {
+            return;
+        }
+        if let Some(query) = self.queries.get_mut(&transaction) {
+            query.is_repeated = true;
+        }
+        self.stats.queries += 1;
+        self.send(to, bytes);
+    }
+
+    /// A node is there: what it did not answer for long it may not have heard.
+    pub(super) fn repeat_what_is_slow(&mut self, now: Time, to: SocketAddr) {
+        let slow = self.queries.iter().filter(|(_, query)| query.to == to && query.is_slow);
+        let slow: Vec<u32> = slow.map(|(&transaction, _)| transaction).collect();
+        slow.into_iter().for_each(|transaction| self.repeat(now, transaction));
     }
 
     /// Takes a query of ours out that this answers.
@@ -342,17 +376,22 @@ impl Node {
             } else {
                 query.is_slow = true;
                 self.deadlines.insert((deadline(query), transaction));
-                self.turned_slow(&to, purpose);
+                self.turned_slow(now, transaction, &to, purpose);
             }
         }
     }
 
-    fn turned_slow(&mut self, to: &SocketAddr, purpose: Purpose) {
+    fn turned_slow(&mut self, now: Time, transaction: u32, to: &SocketAddr, purpose: Purpose) {
         if let Purpose::Walk(id) = purpose
             && let Some(walk) = self.lookups.get_mut(&id).and_then(|lookup| lookup.walk(Family::of(to)))
         {
             walk.slow(to);
+            // The first datagram may be lost, or too early; with others to ask, one that is lost does no harm.
+            let is_stuck = walk.is_stuck();
             self.make_ready(id);
+            if is_stuck {
+                self.repeat(now, transaction);
+            }
         }
     }
 

@@ -20,6 +20,7 @@ impl Node {
         if !self.admits(now, &from) {
             return;
         }
+        self.repeat_what_is_slow(now, from);
         let contact = Contact { id: query.id, addr: from };
         if !query.read_only
             && let Some(side) = self.side_mut(Family::of(&from))

@@ -278,6 +278,50 @@ fn a_lookup_under_way_hears_of_nodes() {
 }
 
 #[test]
+fn the_first_datagram_may_be_lost() {
+    let mut network = Network::of(20, 21);
+    network.replace(4, Config { bootstrap: [addr(0)].into(), v6: false, ..Config::default() }, &[]);
+    let began = network.now;
+    network.input(4, Input::Start { key: LookupKey(1), command: get_peers() });
+    network.lose_what_is_under_way();
+    network.pass(Duration::from_secs(3));
+    let Some((_, _, LookupEvent::Done(done))) = network.events.last() else {
+        panic!("it goes on after {:?}", network.now.since(began))
+    };
+    assert_eq!(done.closest.len(), K);
+}
+
+#[test]
+fn a_question_that_is_slow_is_repeated_once() {
+    let other: SocketAddr = "81.1.1.1:1".parse().unwrap();
+    let mut node = Node::new(Config { v6: false, ..Config::default() }, 1, Time::ZERO);
+    let ping = encode_query(b"aa", &NodeId(hash::sha1(b"other")), false, None, &Method::Ping);
+    let asked = |node: &mut Node, question: &str| {
+        let is_asked = |(to, bytes): &(SocketAddr, Vec<u8>)| {
+            *to == other && bytes.windows(question.len()).any(|part| part == question.as_bytes())
+        };
+        bounds::sent(node).iter().filter(|datagram| is_asked(datagram)).count()
+    };
+    let hear = |node: &mut Node, at: u64| {
+        node.handle_timeout(Time::from_secs(at));
+        node.handle(Time::from_secs(at), Input::Datagram { from: other, bytes: &ping });
+        node.handle_timeout(Time::from_secs(at));
+        asked(node, "1:q4:ping")
+    };
+    // Whoever asks is there: what was sent before may have come too early.
+    assert_eq!([0, 1, 2, 3].map(|at| hear(&mut node, at)), [1, 0, 1, 0]);
+    // Who is all that a lookup has is asked again, once.
+    let config = Config { v6: false, bootstrap: [other].into(), ..Config::default() };
+    let mut node = Node::new(config, 1, Time::ZERO);
+    node.handle(Time::ZERO, Input::Start { key: LookupKey(1), command: get_peers() });
+    let mut at = |seconds| {
+        node.handle_timeout(Time::from_secs(seconds));
+        asked(&mut node, "9:get_peers")
+    };
+    assert_eq!([0, 1, 2, 3, 7].map(&mut at), [1, 0, 1, 0, 0]);
+}
+
+#[test]
 fn named_nodes_push_nobody_out() {
     let network = Network::of(20, 18);
     let saved = network.node(4).save(network.now);

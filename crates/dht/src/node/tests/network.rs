@@ -73,6 +73,10 @@ impl Network {
         self.nodes[n] = None;
     }
 
+    pub(super) fn lose_what_is_under_way(&mut self) {
+        self.datagrams.clear();
+    }
+
     pub(super) fn node(&self, n: usize) -> &Node {
         self.nodes[n].as_ref().unwrap()
     }
