@@ -44,10 +44,11 @@ pub struct Settings {
     pub max_active: Option<usize>,
     /// The DHT (BEP 5), where peers of public torrents are found without trackers; `None`: no node is started.
     pub dht: Option<DhtSettings>,
-    /// Whether web seeds may be in private networks or on this machine, and trackers there be asked under any path. A
-    /// torrent's maker chooses their URLs, and may mean to reach what only this machine can. Without it, trackers there are
-    /// asked only under a path that ends in `/announce`, those of magnet links under that alone. Addresses of metadata
-    /// services and link-local ones are never asked, nor is a private address to which a public one redirects.
+    /// Whether web seeds, and nodes of the DHT that torrents name, may be in private networks or on this machine, and trackers
+    /// there be asked under any path. A torrent's maker chooses where they are, and may mean to reach what only this machine
+    /// can. Without it, trackers there are asked only under a path that ends in `/announce`, those of magnet links under that
+    /// alone, and nodes only if a bootstrap node is there too. Addresses of metadata services and link-local ones are never
+    /// asked, nor is a private address to which a public one redirects.
     pub allow_private: bool,
     /// Whether peers tell us of others, and we them (BEP 11), and are brought together by us (BEP 55). Nothing of the kind
     /// happens in private torrents (BEP 27).

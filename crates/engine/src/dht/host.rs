@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
-use types::Time;
+use types::{Time, Zone};
 
 /// Bootstrap nodes that are used; further ones are passed over.
 const MAX_BOOTSTRAP: usize = 64;
@@ -93,7 +93,8 @@ impl Host {
                 () = dht.changed.notified() => {}
                 Some(addrs) = self.names.join_next() => self.know(addrs.unwrap_or_default()),
                 Some(addrs) = self.named.join_next() => {
-                    self.driver.input(Input::Nodes { addrs: &addrs.unwrap_or_default() });
+                    let addrs = self.named_by_torrents(addrs.unwrap_or_default(), shared.settings.allow_private);
+                    self.driver.input(Input::Nodes { addrs: &addrs });
                 }
                 Some(saved) = self.saves.join_next() => tell_unsaved(saved),
                 () = tokio::time::sleep_until(wake) => {}
@@ -176,6 +177,20 @@ impl Host {
         if self.names.is_empty() && self.known.is_empty() {
             self.names_at = Some(Instant::now() + NAMES_RETRY);
         }
+    }
+
+    /// Which of these nodes may be asked: torrents and links are strangers' work, and lead inside only if the owner allows
+    /// that or looks for nodes there anyway.
+    fn named_by_torrents(&self, mut addrs: Vec<SocketAddr>, allow_private: bool) -> Vec<SocketAddr> {
+        let bootstrap = self.bootstrap.iter().filter_map(|name| name.parse().ok());
+        let mut own = self.known.iter().copied().chain(bootstrap);
+        let inside = allow_private || own.any(|addr: SocketAddr| Zone::of(addr.ip()) == Zone::Private);
+        addrs.retain(|addr| match Zone::of(addr.ip()) {
+            Zone::Public => true,
+            Zone::Private => inside,
+            Zone::Forbidden => false,
+        });
+        addrs
     }
 
     /// Begins to keep whom we know for the next run, unless that is under way; the node goes on meanwhile. Without it the
@@ -330,6 +345,24 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             assert_eq!(host(dir.path(), named).0.bootstrap.len(), used);
         }
+    }
+
+    #[tokio::test]
+    async fn nodes_that_torrents_name_lead_inside_only_if_the_owner_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut host, _) = host(dir.path(), 1);
+        let [public, private, forbidden] =
+            ["80.1.1.1:1", "192.168.1.1:2", "169.254.169.254:3"].map(|addr| addr.parse().unwrap());
+        let asked = |host: &Host, allow| host.named_by_torrents(vec![public, private, forbidden], allow);
+        assert_eq!(asked(&host, false), [public]);
+        assert_eq!(asked(&host, true), [public, private]);
+        host.bootstrap.push("80.2.2.2:1".into());
+        assert_eq!(asked(&host, false), [public]);
+        host.bootstrap.push("127.0.0.1:9".into());
+        assert_eq!(asked(&host, false), [public, private]);
+        host.bootstrap.clear();
+        host.known.push("[::1]:9".parse().unwrap());
+        assert_eq!(asked(&host, false), [public, private]);
     }
 
     #[tokio::test(start_paused = true)]
