@@ -563,6 +563,7 @@ fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     fn parse(line: &[&str]) -> Result<Command, clap::Error> {
         CommandLine::try_parse_from([&["rawtorrent"], line].concat()).map(|line| line.command)
@@ -611,6 +612,23 @@ mod tests {
                 long => format!("RAWTORRENT_DHT_{}", long.to_uppercase().replace('-', "_")),
             };
             assert_eq!(arg.get_env().and_then(|env| env.to_str()), Some(expected.as_str()), "--{long}");
+        }
+    }
+
+    #[test]
+    fn a_list_in_a_variable_is_split_in_one_way_by_all_commands() {
+        fn note(command: &clap::Command, seen: &mut BTreeMap<std::ffi::OsString, Option<char>>) {
+            for arg in command.get_arguments().filter(|arg| matches!(arg.get_action(), ArgAction::Append)) {
+                let Some(env) = arg.get_env() else { continue };
+                let split = *seen.entry(env.to_owned()).or_insert(arg.get_value_delimiter());
+                assert_eq!(split, arg.get_value_delimiter(), "{env:?} of {}", command.get_name());
+            }
+            command.get_subcommands().for_each(|command| note(command, seen));
+        }
+        note(&CommandLine::command(), &mut BTreeMap::new());
+        for command in [&["download", "x", "--dht-bootstrap"][..], &["dht", "lookup", "x", "--bootstrap"]] {
+            parse(&[command, &["a:1,b:2"]].concat()).unwrap();
+            parse(&[command, &["a:1 b:2"]].concat()).unwrap();
         }
     }
 

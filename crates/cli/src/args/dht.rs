@@ -132,10 +132,9 @@ pub(crate) struct Put {
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// A node to begin with, and no well-known ones; may be repeated
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', env = "RAWTORRENT_DHT_BOOTSTRAP")]
-    #[arg(value_parser = host_port)]
-    #[arg(default_values_t = WELL_KNOWN.map(String::from))]
-    pub(crate) bootstrap: Vec<String>,
+    #[arg(long, value_name = "HOST:PORT", env = "RAWTORRENT_DHT_BOOTSTRAP", value_parser = nodes)]
+    #[arg(default_values = WELL_KNOWN)]
+    pub(crate) bootstrap: Vec<Nodes>,
     /// Where to ask from, one address of each family [default: every address, any port]
     #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',', env = "RAWTORRENT_DHT_LISTEN")]
     #[arg(value_parser = listen)]
@@ -148,6 +147,10 @@ pub(crate) struct Options {
     #[arg(long, env = "RAWTORRENT_JSON", value_parser = switch)]
     pub(crate) json: bool,
 }
+
+/// Nodes that were named together: commas or spaces lie between those of a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Nodes(pub(crate) Vec<String>);
 
 /// Nodes that serve everybody who comes to the DHT without knowing anybody.
 pub(super) const WELL_KNOWN: [&str; 3] =
@@ -176,7 +179,16 @@ pub(crate) fn hex32(text: &str) -> Result<[u8; 32], String> {
     hash.map(|hash| hash.0).map_err(|_| "expected 64 hex digits".into())
 }
 
-pub(super) fn host_port(text: &str) -> Result<String, String> {
+/// One node or several.
+pub(super) fn nodes(text: &str) -> Result<Nodes, String> {
+    let named = text.split([',', ' ']).filter(|node| !node.trim().is_empty()).map(host_port);
+    match named.collect::<Result<Vec<_>, _>>()? {
+        none if none.is_empty() => host_port(text).map(|node| Nodes(vec![node])),
+        nodes => Ok(Nodes(nodes)),
+    }
+}
+
+fn host_port(text: &str) -> Result<String, String> {
     let wrong =
         || format!("'{text}' is not HOST:PORT; write router.example:6881, 192.0.2.1:6881 or [::1]:6881");
     let (host, port) = text.trim().rsplit_once(':').ok_or_else(wrong)?;
@@ -212,6 +224,17 @@ mod tests {
         }
         for bad in ["", "host", "host:0", ":6881", "::1:6881", "[::1:6881", "host:65536", "host:x"] {
             assert!(host_port(bad).unwrap_err().contains("HOST:PORT"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn commas_and_spaces_lie_between_nodes() {
+        for text in ["a:1,[::1]:2", "a:1 [::1]:2", " a:1, [::1]:2,"] {
+            assert_eq!(nodes(text), Ok(Nodes(vec!["a:1".into(), "[::1]:2".into()])), "{text}");
+        }
+        assert!(nodes("a:1,b").unwrap_err().contains("'b' is not HOST:PORT"));
+        for none in ["", " ", ","] {
+            assert!(nodes(none).is_err(), "{none:?}");
         }
     }
 

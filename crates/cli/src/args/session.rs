@@ -1,6 +1,6 @@
 //! What commands have in common that run an engine.
 
-use super::dht::{WELL_KNOWN, host_port};
+use super::dht::{Nodes, WELL_KNOWN, nodes};
 use super::switch;
 use crate::units;
 use clap::Args;
@@ -46,9 +46,8 @@ pub(crate) struct Session {
     pub(crate) no_dht: bool,
     // Not a doc comment: the brackets of IPv6 would be a link.
     #[arg(help = "A node to enter the DHT by, in place of the well-known ones; may be repeated")]
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ' ', env = "RAWTORRENT_DHT_BOOTSTRAP")]
-    #[arg(value_parser = host_port)]
-    pub(crate) dht_bootstrap: Vec<String>,
+    #[arg(long, value_name = "HOST:PORT", env = "RAWTORRENT_DHT_BOOTSTRAP", value_parser = nodes)]
+    pub(crate) dht_bootstrap: Vec<Nodes>,
     /// Ask in the DHT and answer nobody (BEP 43)
     #[arg(long, env = "RAWTORRENT_DHT_READ_ONLY", value_parser = switch)]
     pub(crate) dht_read_only: bool,
@@ -69,7 +68,8 @@ pub(crate) struct Session {
     pub(crate) no_web_seeds: bool,
     /// Ask web seeds and trackers on this machine or in a private network, at whatever URL
     ///
-    /// Whoever made the torrent chose them: allow this for torrents of your own. Without it, web seeds there are not asked,
+    /// Whoever made the torrent chose them: allow this for torrents of your own. Without it, web seeds there are not asked, nor
+    /// nodes of the DHT that a torrent names (unless --dht-bootstrap names one there),
     /// and trackers only if their path ends in /announce (those of a magnet link: if it is no more than that).
     #[arg(long, env = "RAWTORRENT_ALLOW_PRIVATE", value_parser = switch)]
     pub(crate) allow_private: bool,
@@ -86,7 +86,7 @@ impl Session {
     pub(crate) fn dht(&self) -> Option<DhtSettings> {
         let bootstrap = match self.dht_bootstrap.as_slice() {
             [] => WELL_KNOWN.map(String::from).into(),
-            given => given.to_vec(),
+            given => given.iter().flat_map(|nodes| nodes.0.clone()).collect(),
         };
         let (read_only, enforce_ids) = (self.dht_read_only, self.dht_enforce_ids);
         (!self.no_dht).then_some(DhtSettings { bootstrap, read_only, enforce_ids })

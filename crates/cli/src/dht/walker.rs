@@ -76,7 +76,8 @@ impl<'a> Walker<'a> {
         console: &'a Console,
     ) -> Result<Walker<'a>, Failure> {
         let (started, timeout) = (Instant::now(), options.timeout);
-        let bootstrap = resolve(&options.bootstrap, timeout, net::bind::look_up, |host| {
+        let named = options.bootstrap.iter().flat_map(|nodes| nodes.0.clone()).collect::<Vec<_>>();
+        let bootstrap = resolve(&named, timeout, net::bind::look_up, |host| {
             console.note(format_args!("{host} has no address"));
         })
         .await;
