@@ -47,6 +47,8 @@ pub(crate) struct Shown<'a> {
     private: bool,
     trackers: &'a [Vec<String>],
     web_seeds: &'a [String],
+    /// `host:port`.
+    dht_nodes: Vec<String>,
     comment: Option<&'a str>,
     created_by: Option<&'a str>,
     /// Unix seconds.
@@ -74,11 +76,17 @@ impl<'a> Shown<'a> {
             private: torrent.is_private(),
             trackers: torrent.trackers(),
             web_seeds: torrent.web_seeds(),
+            dht_nodes: torrent.dht_nodes().iter().map(node).collect(),
             comment: torrent.comment(),
             created_by: torrent.created_by(),
             creation_date: torrent.creation_date(),
         }
     }
+}
+
+/// `host:port`, with IPv6 addresses in brackets.
+fn node((host, port): &(String, u16)) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// The same for people: labels in a column, then the numbered files.
@@ -102,6 +110,7 @@ impl Display for Text<'_> {
         }
         lines(f, paint, "trackers", shown.trackers.iter().map(|tier| tier.join("  ")))?;
         lines(f, paint, "web seeds", shown.web_seeds.iter().cloned())?;
+        lines(f, paint, "dht nodes", shown.dht_nodes.iter().cloned())?;
         lines(f, paint, "comment", shown.comment.into_iter().flat_map(str::lines).map(str::to_owned))?;
         lines(f, paint, "created by", shown.created_by.into_iter().map(str::to_owned))?;
         lines(f, paint, "created on", shown.creation_date.into_iter().map(date))?;

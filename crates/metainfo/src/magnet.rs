@@ -169,18 +169,38 @@ fn string(text: &str) -> Vec<u8> {
 }
 
 impl From<&Metainfo> for Magnet {
-    /// The link that names a torrent, with its trackers (BEP 12's tiers one after the other) and web seeds.
+    /// The link that names a torrent, with its trackers (BEP 12's tiers one after the other), web seeds and, unless it is
+    /// private, DHT nodes.
     fn from(torrent: &Metainfo) -> Magnet {
         Magnet {
             name: Some(torrent.name().into()),
             trackers: torrent.trackers().concat(),
             web_seeds: torrent.web_seeds().to_vec(),
+            dht_nodes: dht_nodes(torrent),
             ..Magnet::new(torrent.info_hash())
         }
     }
 }
 
+/// Those that a link can name, each once, at most [`MAX_HINTS`]; none of a private torrent (BEP 27).
+fn dht_nodes(torrent: &Metainfo) -> Vec<HostPort> {
+    let mut nodes = Vec::new();
+    let named = torrent.dht_nodes().iter().filter(|_| !torrent.is_private());
+    for node in named.filter_map(|(host, port)| HostPort::new(host, *port)) {
+        if nodes.len() < MAX_HINTS && !nodes.contains(&node) {
+            nodes.push(node);
+        }
+    }
+    nodes
+}
+
 impl HostPort {
+    /// A name, or an address without brackets; `None` for what is neither, and for port 0.
+    pub fn new(host: &str, port: u16) -> Option<HostPort> {
+        let host = host.parse().map(Host::Ip).ok().or_else(|| parse::host_name(host))?;
+        (port != 0).then_some(HostPort { host, port })
+    }
+
     /// The address, if no name has to be looked up.
     pub fn addr(&self) -> Option<SocketAddr> {
         match self.host {

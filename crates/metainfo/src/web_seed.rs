@@ -14,6 +14,7 @@ use core::fmt::Write;
 pub struct WebSeedPaths {
     /// Of each file, its path with every byte escaped that has a meaning in a URL.
     paths: Vec<String>,
+    is_multi_file: bool,
 }
 
 impl Metainfo {
@@ -42,18 +43,24 @@ impl Metainfo {
                 false => escaped(&file.path.elements().map(str::as_bytes).collect::<Vec<_>>()),
             }
         };
-        WebSeedPaths { paths: self.files.iter().map(&mut path).collect() }
+        let paths = self.files.iter().map(&mut path).collect();
+        WebSeedPaths { paths, is_multi_file: self.is_multi_file }
     }
 }
 
 impl WebSeedPaths {
     /// The URL of a file at the web seed `base`; `None` for a file that the torrent does not have.
     ///
-    /// The URL of a torrent's only file is `base` itself unless that ends with `/`.
+    /// The URL of a torrent that is a file, not a folder, is `base` itself unless that ends with `/`. Of a folder `base` is
+    /// where the folder lies, unless it asks a program for files.
     pub fn url(&self, base: &str, file: usize) -> Option<String> {
         let path = self.paths.get(file)?;
-        let is_file = self.paths.len() == 1 && !base.ends_with('/');
-        Some(if is_file { base.to_string() } else { [base, path].concat() })
+        let is_open = !base.ends_with('/');
+        Some(match self.is_multi_file {
+            false if is_open => base.to_string(),
+            true if is_open && !base.contains(['?', '#']) => [base, "/", path].concat(),
+            _ => [base, path].concat(),
+        })
     }
 }
 

@@ -109,6 +109,38 @@ fn files_are_selected_by_ranges() {
 }
 
 #[test]
+fn a_link_names_the_nodes_of_a_torrent_that_it_can() {
+    use metainfo::magnet::MAX_HINTS;
+    let torrent = |is_private: i64, nodes: &[(&str, u16)]| {
+        let torrent = bencode::encode_dict(|d| {
+            d.dict("info", |d| {
+                d.int("length", 1);
+                d.bytes("name", "x");
+                d.int("piece length", 16384);
+                d.bytes("pieces", [7; 20]);
+                d.int("private", is_private);
+            });
+            d.list("nodes", |l| {
+                for (host, port) in nodes {
+                    l.list(|l| {
+                        l.bytes(host);
+                        l.int(*port);
+                    });
+                }
+            });
+        });
+        Metainfo::parse(&torrent).unwrap()
+    };
+    let nodes =
+        [("Node.example", 1), ("2001:db8::1", 2), ("192.0.2.1", 3), ("192.0.2.1", 3), ("a", 0), ("b c", 4)];
+    let link = Magnet::from(&torrent(0, &nodes)).to_string();
+    assert!(link.ends_with("&dht=node.example:1&dht=[2001:db8::1]:2&dht=192.0.2.1:3"), "{link}");
+    assert_eq!(Magnet::from(&torrent(1, &nodes)).dht_nodes, []);
+    let many: Vec<_> = (1..=200).map(|port| ("a.example", port)).collect();
+    assert_eq!(Magnet::from(&torrent(0, &many)).dht_nodes.len(), MAX_HINTS);
+}
+
+#[test]
 fn a_torrent_and_its_link_make_each_other() {
     let torrent = Builder::file("a file", 1)
         .piece_length(16384)
@@ -133,6 +165,7 @@ fn a_torrent_and_its_link_make_each_other() {
     let told = Magnet::parse(format!("{link}&dht=node.example:1&dht=[::1]:2")).unwrap();
     let again = Metainfo::parse(&told.torrent_file(torrent.info_bytes())).unwrap();
     assert_eq!(again.dht_nodes(), [("node.example".to_owned(), 1), ("::1".to_owned(), 2)]);
+    assert_eq!(Magnet::from(&again).dht_nodes, told.dht_nodes);
     assert_eq!(again.web_seeds(), torrent.web_seeds());
     let bare = Magnet::new(torrent.info_hash());
     assert!(Metainfo::parse(&bare.torrent_file(torrent.info_bytes())).unwrap().trackers().is_empty());

@@ -19,6 +19,7 @@ fn folder(files: &[&[&[u8]]]) -> Metainfo {
             d.int("piece length", 16384);
             d.bytes("pieces", [7; 20]);
         });
+        d.bytes("url-list", "http://w");
     });
     Metainfo::parse(&torrent).unwrap()
 }
@@ -35,9 +36,15 @@ fn the_only_file_is_the_url_itself_unless_that_is_a_folder() {
     let torrent = Metainfo::parse(&torrent).unwrap();
     assert_eq!(urls(&torrent, "http://w/other?x=1"), ["http://w/other?x=1"]);
     assert_eq!(urls(&torrent, "http://w/"), ["http://w/a%20b.iso"]);
+}
+
+#[test]
+fn a_folder_of_one_file_lies_below_the_url() {
     let torrent = folder(&[&[b"a"]]);
-    assert_eq!(urls(&torrent, "http://w/a"), ["http://w/a"]);
+    let base = &torrent.web_seeds()[0];
+    assert_eq!((base.as_str(), urls(&torrent, base)), ("http://w", vec!["http://w/t%201/a".to_owned()]));
     assert_eq!(urls(&torrent, "http://w/"), ["http://w/t%201/a"]);
+    assert_eq!(urls(&torrent, "http://w/get?file="), ["http://w/get?file=t%201/a"]);
 }
 
 #[test]

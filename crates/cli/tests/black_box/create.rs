@@ -20,6 +20,7 @@ fn one_file() {
             "comment",
             "created_by",
             "creation_date",
+            "dht_nodes",
             "files",
             "info_hash_v1",
             "info_hash_v2",

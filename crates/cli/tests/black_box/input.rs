@@ -123,6 +123,18 @@ fn magnet_links_are_shown_and_made() {
 }
 
 #[test]
+fn the_nodes_of_a_torrent_are_shown_and_go_into_its_link() {
+    let place = Place::new();
+    let nodes = b"5:nodesll1:ni1eel3:::1i2eeee";
+    place.write("t.torrent", [&GOOD[..GOOD.len() - 1], nodes].concat());
+    assert_eq!(place.show("t.torrent")["dht_nodes"], json!(["n:1", "[::1]:2"]));
+    let text = place.run(&["show", "t.torrent"]).done();
+    assert!(text.text().contains("dht nodes   n:1\n            [::1]:2\n"), "{}", text.text());
+    let link = place.run(&["magnet", "t.torrent"]).done();
+    assert!(link.text().ends_with("&dht=n:1&dht=[::1]:2\n"), "{}", link.text());
+}
+
+#[test]
 fn standard_input_is_a_source() {
     let place = Place::new();
     let shown = place.run_with_input(&["show", "-", "--json"], GOOD).done().json();

@@ -206,7 +206,7 @@ fn host_port(value: &[u8]) -> Option<HostPort> {
     Some(HostPort { host, port })
 }
 
-fn host_name(text: &str) -> Option<Host> {
+pub(super) fn host_name(text: &str) -> Option<Host> {
     let is_in_place = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let has_letter = text.bytes().any(|byte| byte.is_ascii_alphabetic());
     (has_letter && text.len() <= MAX_HOST_LEN && text.bytes().all(is_in_place))
