@@ -228,9 +228,37 @@ fn tokens_open_what_they_are_for() {
         (daemon.ask("GET", "/api/v1/torrents", &with(&read), b"").status == 401).then_some(())
     });
     assert!(refused.is_some(), "a token that was removed opens nothing");
-    let log = std::fs::read_to_string(home.path().join("state/rawtorrent/audit.log")).unwrap();
-    assert!(log.contains("\"who\":\"desk\"") && log.contains("\"status\":401"), "{log}");
-    assert!(!log.contains(&manage) && !log.contains(&read));
+    let log = |name: &str| std::fs::read_to_string(home.path().join("state/rawtorrent").join(name)).unwrap();
+    let (done, refused) = (log("audit.log"), log("refused.log"));
+    assert!(done.contains("\"who\":\"desk\"") && done.contains(&format!("\"id\":\"{id}\"")), "{done}");
+    assert!(refused.contains("\"status\":401") && !done.contains("\"status\":401"), "{done}\n{refused}");
+    assert!(![&manage, &read].iter().any(|token| done.contains(*token) || refused.contains(*token)));
+    // Whoever removes the last one does not open the door to everybody.
+    token(&home, &["remove", "desk"]);
+    let shut = rawtorrent_tests::poll(std::time::Instant::now() + LIMIT, || {
+        (daemon.ask("GET", "/api/v1/torrents", &with(&manage), b"").status == 401).then_some(())
+    });
+    assert!(shut.is_some() && daemon.get("/api/v1/torrents").status == 401);
+    let socket = format!("unix:{}", home.path().join("api.sock").display());
+    let owner = process::run(home.command().args(["list", "--host", &socket]), LIMIT).unwrap();
+    assert_eq!(owner.code(), Some(0), "{}", owner.stderr);
+    daemon.end();
+}
+
+#[test]
+fn without_trackers_none_is_asked_that_was_added_before() {
+    let home = Home::new(small());
+    let daemon = Daemon::start_with_trackers(&home, &[]);
+    let id = hex(&home.info_hash);
+    let link = serde_json::json!({"source": format!("magnet:?xt=urn:btih:{id}")});
+    assert_eq!(daemon.json("POST", "/api/v1/torrents?paused=true", &link).status, 201);
+    let trackers = format!("/api/v1/torrents/{id}/trackers");
+    let added = serde_json::json!({"add": ["http://127.0.0.1:9/announce"]});
+    assert_eq!(daemon.json("PATCH", &trackers, &added).status, 204);
+    assert!(String::from_utf8(daemon.get(&trackers).body).unwrap().contains("127.0.0.1:9"));
+    daemon.end();
+    let daemon = Daemon::start(&home, &[]);
+    assert_eq!(daemon.get(&trackers).body, b"[]");
     daemon.end();
 }
 

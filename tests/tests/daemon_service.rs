@@ -5,6 +5,7 @@ mod common;
 
 use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::Command;
@@ -30,6 +31,27 @@ fn command(home: &Home) -> Command {
     command.args(["daemon", "--json", "--listen", "127.0.0.1:0", "--no-trackers"]);
     command.arg("--root").arg(home.out());
     command
+}
+
+#[test]
+fn it_becomes_whom_an_image_s_user_names() {
+    let home = Home::new(Sample::MULTI);
+    let ours = rustix::process::getuid();
+    let user = if ours.is_root() { 65534 } else { ours.as_raw() };
+    std::os::unix::fs::chown(home.path(), Some(user), None).unwrap();
+    let set_up = || {
+        let mut command = command(&home);
+        command.args(["--api", "127.0.0.1:0"]).env("PUID", user.to_string()).env("UMASK", "027");
+        command
+    };
+    let (daemon, _) = start(&mut set_up());
+    let log = home.path().join("state/rawtorrent/session.db");
+    let found = std::fs::metadata(&log).unwrap();
+    assert_eq!((found.uid(), found.mode() & 0o777), (user, 0o640));
+    assert_eq!(std::fs::metadata(log.parent().unwrap()).unwrap().mode() & 0o777, 0o700);
+    daemon.end();
+    let done = run(set_up().env("UMASK", "9"));
+    common::assert_fails(&done, &["octal number"]);
 }
 
 #[test]

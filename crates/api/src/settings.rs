@@ -210,6 +210,13 @@ pub struct SettingsChange {
     pub part_suffix: Option<bool>,
 }
 
+impl TorrentChange {
+    /// Whether its files are to be removed when a goal is reached.
+    pub fn removes_data(&self) -> bool {
+        self.goal_action == Some(GoalAction::RemoveData)
+    }
+}
+
 impl SettingsChange {
     /// The folders that it names.
     pub fn dirs(&self) -> impl Iterator<Item = &str> {

@@ -121,7 +121,7 @@ pub struct Torrents {
     pub total: usize,
     /// One page of them.
     pub torrents: Vec<Torrent>,
-    /// Ids of those that were removed since.
+    /// Ids of those that were removed since, or changed and do not match (any more).
     pub removed: Vec<String>,
 }
 
@@ -130,7 +130,7 @@ pub struct Torrents {
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// Only what changed since this revision, as an earlier answer told it.
+    /// Only what changed since this revision, as an earlier answer told it; without `offset` and `limit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
     /// Only those that are doing this.

@@ -1,5 +1,6 @@
 //! `daemon`: a session that is kept, behind an API.
 
+mod owner;
 mod reload;
 mod supervisor;
 
@@ -19,6 +20,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Exit, Failure> {
         console.print(template())?;
         return Ok(Exit::Done);
     }
+    owner::take_over(console)?;
     let Some(state_dir) = args.session.state_dir() else {
         let message = "there is no home to keep state in; choose a folder (--state-dir)";
         return Err(Failure::new(kind::STARTUP, message));
@@ -41,12 +43,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Exit, Failure> {
         options.roots = args.roots();
         options.hosts.clone_from(&args.allow_host);
         options.hooks.clone_from(&args.hooks);
-        options.usual = Choices {
-            peers: args.session.peer.clone(),
-            trackers: !args.session.no_trackers,
-            web_seeds: !args.session.no_web_seeds,
-            ..Choices::new("")
-        };
+        options.usual = Choices { peers: args.session.peer.clone(), ..Choices::new("") };
         // The session first: if another process has it, that one's socket stays.
         let opened = Session::open(transfer::settings(&args.session, state_dir)).await;
         let (session, kept) = opened.map_err(|error| transfer::engine_failure(&error))?;

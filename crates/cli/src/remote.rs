@@ -13,6 +13,7 @@ use crate::units::{Rate, Size, Span, percent};
 use crate::{interrupt, runtime};
 use api::{AddQuery, Added, Client, ClientError, ListQuery, RemoveQuery, Torrent, TrackersChange, Watched};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -71,13 +72,19 @@ pub(crate) fn list(args: &List, console: &Console) -> Result<Exit, Failure> {
             if !args.follow {
                 return Ok(Exit::Done);
             }
+            let mut shown: BTreeSet<String> = ids(&answer.torrents).collect();
             let mut changes = client.changes(Some(answer.revision)).await.map_err(told)?;
             // The stream says that something changed, the query what of it is wanted.
             while let Some(news) = changes.next().await.map_err(told)? {
                 let since = ListQuery { since: Some(answer.revision), ..query.clone() };
                 answer = client.torrents(&since).await.map_err(told)?;
                 print_list(&answer.torrents, args.remote.json, console)?;
-                for id in &answer.removed {
+                if answer.full {
+                    shown.clear();
+                }
+                shown.extend(ids(&answer.torrents));
+                // Of others it is of no interest that they do not match.
+                for id in answer.removed.iter().filter(|&id| shown.remove(id)) {
                     let line = match args.remote.json {
                         true => json_line(&json!({"id": id, "removed": true})),
                         false => format!("{} removed\n", short(id)),
@@ -93,6 +100,10 @@ pub(crate) fn list(args: &List, console: &Console) -> Result<Exit, Failure> {
             () = interrupt.asked() => Ok(Exit::Interrupted),
         }
     })
+}
+
+fn ids(torrents: &[Torrent]) -> impl Iterator<Item = String> {
+    torrents.iter().map(|torrent| torrent.id.clone())
 }
 
 pub(crate) fn info(args: &Id, console: &Console) -> Result<Exit, Failure> {

@@ -90,12 +90,7 @@ fn state_dir(session: &args::Session) -> Result<std::path::PathBuf, Failure> {
 }
 
 fn usual(session: &args::Session) -> Choices {
-    Choices {
-        peers: session.peer.clone(),
-        trackers: !session.no_trackers,
-        web_seeds: !session.no_web_seeds,
-        ..Choices::new("")
-    }
+    Choices { peers: session.peer.clone(), ..Choices::new("") }
 }
 
 /// Carries out orders until there are no more.

@@ -33,7 +33,14 @@ pub(crate) fn run(args: &Token, console: &Console) -> Result<Exit, Failure> {
                 console.print(line)?;
             }
         }
-        TokenAction::Remove { name } => tokens.remove(name).map_err(fail)?,
+        TokenAction::Remove { name } => {
+            tokens.remove(name).map_err(fail)?;
+            if tokens.is_empty() {
+                console.note(
+                    "that was the last token: only the daemon's unix socket lets anybody in until there is another",
+                );
+            }
+        }
     }
     Ok(Exit::Done)
 }

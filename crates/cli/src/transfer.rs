@@ -142,6 +142,8 @@ pub(crate) fn settings(session: &Session, state_dir: PathBuf) -> Settings {
     settings.upload_slots = session.upload_slots.map(usize::from);
     settings.max_active = session.max_active.map(usize::from);
     settings.allow_private = session.allow_private;
+    settings.trackers = !session.no_trackers;
+    settings.web_seeds = !session.no_web_seeds;
     settings
 }
 

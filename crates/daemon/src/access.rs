@@ -8,15 +8,16 @@ use crate::error::Refusal;
 use crate::tokens::{Scope, Tokens};
 use axum::http::{HeaderMap, StatusCode, header};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Wrong tokens that one address may show before it has to wait.
 pub(crate) const MAX_ATTEMPTS: u32 = 10;
 /// After how long they are forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
-/// Addresses whose wrong tokens are counted. When they are more, those that came first are forgotten: an attacker with that
+/// Addresses whose wrong tokens are counted, of IPv6 by their networks (/64). When they are more, those that came first are forgotten: an attacker with that
 /// many addresses is kept out by the length of tokens.
 pub(crate) const MAX_ADDRESSES: usize = 4096;
 
@@ -35,12 +36,16 @@ pub(crate) struct Who {
     /// The token's name, or how the request came.
     pub(crate) name: String,
     pub(crate) scope: Scope,
+    /// The digest of the token, if there is one.
+    pub(crate) token: Option<String>,
 }
 
 /// What is checked on every request.
 #[derive(Debug)]
 pub struct Access {
-    tokens: RwLock<Tokens>,
+    tokens: Arc<RwLock<Tokens>>,
+    /// Tells that they are others.
+    changed: watch::Sender<()>,
     /// Names under which the daemon may be called, in lower case.
     hosts: RwLock<Vec<String>>,
     attempts: Mutex<BTreeMap<IpAddr, Attempts>>,
@@ -53,10 +58,15 @@ struct Attempts {
 }
 
 impl Access {
-    /// Those who have one of `tokens`; and if there is none, everybody on this machine. `hosts` are names by which the daemon
+    /// Those who have one of `tokens`; and if none was ever made, everybody on this machine. `hosts` are names by which the daemon
     /// may be called beside `localhost` and addresses.
     pub fn new(tokens: Tokens, hosts: &[String]) -> Access {
-        Access { tokens: RwLock::new(tokens), hosts: RwLock::new(lower(hosts)), attempts: Mutex::default() }
+        Access {
+            tokens: Arc::new(RwLock::new(tokens)),
+            changed: watch::Sender::new(()),
+            hosts: RwLock::new(lower(hosts)),
+            attempts: Mutex::default(),
+        }
     }
 
     /// Other names, from now on.
@@ -64,9 +74,33 @@ impl Access {
         *self.hosts.write().unwrap_or_else(PoisonError::into_inner) = lower(hosts);
     }
 
-    /// Other tokens, from now on.
+    /// Other tokens, from now on. If the file is gone that was there, they stay: nobody opens the door by that.
     pub(crate) fn set_tokens(&self, tokens: Tokens) {
-        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens;
+        let mut held = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        if held.were_made() && !tokens.were_made() {
+            tracing::warn!("the file of tokens is gone; they hold until the daemon ends");
+            return;
+        }
+        *held = tokens;
+        drop(held);
+        self.changed.send_replace(());
+    }
+
+    /// Ends when this token is known no more.
+    pub(crate) fn until_gone(&self, who: Who) -> impl Future<Output = ()> + use<> {
+        let mut changed = self.changed.subscribe();
+        let tokens = self.tokens.clone();
+        async move {
+            let holds = |tokens: &Tokens| match &who.token {
+                Some(digest) => tokens.all().iter().any(|token| token.is(digest)),
+                None => true,
+            };
+            while holds(&tokens.read().unwrap_or_else(PoisonError::into_inner)) {
+                if changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
     }
 
     /// That the request is meant for us, and does not come from a page elsewhere.
@@ -99,7 +133,9 @@ impl Access {
         headers: &HeaderMap,
         needs: Option<Scope>,
     ) -> Result<Who, Refusal> {
-        let Some(needs) = needs else { return Ok(Who { name: "anybody".into(), scope: Scope::Read }) };
+        let Some(needs) = needs else {
+            return Ok(Who { name: "anybody".into(), scope: Scope::Read, token: None });
+        };
         let who = self.who(from, headers)?;
         if who.scope < needs {
             let detail = format!("this token is for '{}', and this needs '{needs}'", who.scope);
@@ -111,10 +147,9 @@ impl Access {
     fn who(&self, from: From, headers: &HeaderMap) -> Result<Who, Refusal> {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
         let addr = match from {
-            From::Unix => return Ok(Who { name: "unix socket".into(), scope: Scope::Admin }),
+            From::Unix => return Ok(Who { name: "unix socket".into(), scope: Scope::Admin, token: None }),
             From::Tcp(addr) => addr.ip().to_canonical(),
         };
-        self.check_attempts(addr)?;
         let shown = one(headers, &header::AUTHORIZATION)?;
         let token = shown.and_then(|shown| {
             let (scheme, token) = shown.split_once(' ')?;
@@ -122,12 +157,19 @@ impl Access {
         });
         let found = token.and_then(|token| tokens.find(token));
         match (found, shown) {
-            (Some(found), _) => Ok(Who { name: found.name.clone(), scope: found.scope }),
-            (None, None) if tokens.is_empty() && addr.is_loopback() => {
-                Ok(Who { name: "this machine".into(), scope: Scope::Admin })
+            // Whoever has a token is let in, though others behind the same address guess.
+            (Some(found), _) => Ok(Who {
+                name: found.name.clone(),
+                scope: found.scope,
+                token: Some(found.digest().to_owned()),
+            }),
+            (None, None) if !tokens.were_made() && addr.is_loopback() => {
+                Ok(Who { name: "this machine".into(), scope: Scope::Admin, token: None })
             }
             (None, Some(_)) => {
-                self.count_attempt(addr, Instant::now());
+                let network = network(addr);
+                self.check_attempts(network)?;
+                self.count_attempt(network, Instant::now());
                 Err(Refusal::new(StatusCode::UNAUTHORIZED, "token", "this token is not known"))
             }
             (None, None) => {
@@ -172,6 +214,14 @@ impl Access {
     }
 }
 
+/// What somebody who has one address is likely to have all of.
+pub(crate) fn network(addr: IpAddr) -> IpAddr {
+    match addr {
+        IpAddr::V6(addr) => Ipv6Addr::from_bits(addr.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
+
 fn lower(hosts: &[String]) -> Vec<String> {
     hosts.iter().map(|host| host.to_ascii_lowercase()).collect()
 }
@@ -204,6 +254,7 @@ fn misdirected() -> Refusal {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use futures_util::FutureExt;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -310,8 +361,51 @@ mod tests {
         }
         let told = access.check_token(from, &wrong, Some(Scope::Read)).unwrap_err();
         assert!(format!("{told:?}").contains("429"), "{told:?}");
+        let same = From::Tcp("[2001:db8::1]:1".parse().unwrap());
+        for host in 0..=MAX_ATTEMPTS {
+            let from = From::Tcp(format!("[2001:db8::{host:x}]:1").parse().unwrap());
+            drop(access.check_token(from, &wrong, Some(Scope::Read)));
+        }
+        assert!(format!("{:?}", access.check_token(same, &wrong, Some(Scope::Read))).contains("429"));
         let other = From::Tcp("127.0.0.2:1".parse().unwrap());
         assert!(access.check_token(other, &HeaderMap::new(), Some(Scope::Read)).is_ok());
+    }
+
+    #[test]
+    fn a_right_token_is_let_in_though_others_guess() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tokens = Tokens::open(dir.path()).unwrap();
+        let token = tokens.add("phone", Scope::Manage).unwrap();
+        let access = Access::new(tokens, &[]);
+        let from = From::Tcp("127.0.0.1:1".parse().unwrap());
+        let wrong = headers(&[("authorization", "Bearer x")]);
+        for _ in 0..=MAX_ATTEMPTS {
+            access.check_token(from, &wrong, Some(Scope::Read)).unwrap_err();
+        }
+        let right = headers(&[("authorization", &format!("Bearer {token}"))]);
+        access.check_token(from, &right, Some(Scope::Read)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_last_token_s_end_and_a_lost_file_open_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tokens = Tokens::open(dir.path()).unwrap();
+        let token = tokens.add("phone", Scope::Manage).unwrap();
+        let access = Access::new(tokens.clone(), &[]);
+        let from = From::Tcp("127.0.0.1:1".parse().unwrap());
+        let right = headers(&[("authorization", &format!("Bearer {token}"))]);
+        let who = access.check_token(from, &right, Some(Scope::Read)).unwrap();
+        let mut gone = std::pin::pin!(access.until_gone(who));
+        assert!(gone.as_mut().now_or_never().is_none());
+        access.set_tokens(Tokens::default());
+        assert!(access.check_token(from, &HeaderMap::new(), Some(Scope::Read)).is_err(), "the file is lost");
+        access.check_token(from, &right, Some(Scope::Read)).unwrap();
+        assert!(gone.as_mut().now_or_never().is_none());
+        tokens.remove("phone").unwrap();
+        access.set_tokens(Tokens::open(dir.path()).unwrap());
+        assert!(access.check_token(from, &HeaderMap::new(), Some(Scope::Read)).is_err(), "the last is gone");
+        assert!(access.check_token(from, &right, Some(Scope::Read)).is_err());
+        gone.await;
     }
 
     #[test]

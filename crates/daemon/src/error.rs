@@ -82,6 +82,10 @@ impl Refusal {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).again_after(1)
     }
 
+    pub(crate) fn slow(detail: &str) -> Refusal {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "slow", detail).again_after(5)
+    }
+
     pub(crate) fn not_here() -> Refusal {
         Refusal::new(StatusCode::NOT_FOUND, "not_here", "there is no such torrent")
     }

@@ -1,12 +1,13 @@
 //! Server-Sent Events: what changes, as it happens.
 
+use crate::access::Who;
 use crate::error::Refusal;
 use crate::routes::State;
-use axum::extract::State as Shared;
+use axum::extract::{Extension, State as Shared};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::Stream;
 use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 ))]
 pub(crate) async fn events(
     Shared(state): Shared<Arc<State>>,
+    Extension(who): Extension<Who>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
     let known = headers.get("last-event-id").map(|value| {
@@ -37,6 +39,7 @@ pub(crate) async fn events(
     let permit = state.listeners.clone().try_acquire_owned().map_err(|_| Refusal::busy())?;
     let follow = state.board.follow();
     let closing = state.closing.clone();
+    let gone = state.access.until_gone(who);
     let stream = unfold((state, follow, closing, known), async |(state, mut follow, mut closing, known)| {
         // Somebody who is slow is told of many changes at once, never of each: nothing is kept for them.
         tokio::select! {
@@ -50,7 +53,7 @@ pub(crate) async fn events(
         let event = event.data(serde_json::to_string(&news).unwrap_or_default());
         Some((Ok(event), (state, follow, closing, known)))
     });
-    let held = futures_util::StreamExt::map(stream, move |event| {
+    let held = stream.take_until(gone).map(move |event| {
         let _held = &permit;
         event
     });

@@ -123,7 +123,7 @@ async fn file(Shared(state): Shared<Arc<State>>, headers: HeaderMap) -> Result<R
         Served::Torrent { torrent, metainfo, index } => {
             let file = metainfo.files().get(*index).ok_or_else(Refusal::not_here)?;
             let reader = async || torrent.reader().await.map_err(not_running);
-            part_of(file, &headers, permit, reader).await
+            part_of(file, &headers, permit, std::future::pending(), reader).await
         }
         Served::Daemon { client, id, index } => {
             let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok());

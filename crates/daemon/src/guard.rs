@@ -1,7 +1,7 @@
 //! What every request passes before anything of it is read, and what is noted of it.
 
 use crate::access::From;
-use crate::audit::Entry;
+use crate::audit::{Entry, Note};
 use crate::error::Refusal;
 use crate::routes::{State, needs};
 use axum::body::Body;
@@ -30,10 +30,11 @@ pub(crate) async fn guard(state: Arc<State>, from: From, mut request: Request, n
         path: request.uri().path().chars().take(256).collect(),
         ..Entry::default()
     };
-    let is_refused = checked.is_err();
+    let (is_refused, note) = (checked.is_err(), Note::default());
     let mut answer = match checked {
         Ok(who) => {
             request.extensions_mut().insert(who);
+            request.extensions_mut().insert(note.clone());
             next.run(request).await
         }
         Err(refusal) => refusal.into_response(),
@@ -41,6 +42,7 @@ pub(crate) async fn guard(state: Arc<State>, from: From, mut request: Request, n
     // What only looks is not worth a line.
     if is_refused || !matches!(method, Method::GET | Method::HEAD) {
         entry.status = answer.status().as_u16();
+        entry.what = note.take();
         state.audit.tell(entry);
     }
     // A page of ours, a problem or an answer: none of it is to be guessed at, framed, or kept by anybody between.

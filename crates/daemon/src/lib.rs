@@ -18,8 +18,10 @@ mod hooks;
 mod metrics;
 #[doc(hidden)]
 pub mod reading;
+mod roots;
 pub mod routes;
 mod serve;
+mod shares;
 mod tokens;
 mod trace;
 

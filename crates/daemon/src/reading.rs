@@ -1,7 +1,8 @@
 //! What is read of a request before anything is done: for fuzz targets, and for nobody else.
 
 use crate::access::Access;
-use crate::routes::orders::{below_a_root, from_json, named};
+use crate::roots::below_a_root;
+use crate::routes::orders::{from_json, named};
 use crate::routes::stream::parse_range;
 use api::{AddQuery, ListQuery, SettingsChange, TorrentChange};
 use axum::extract::Query;

@@ -8,13 +8,15 @@ pub(crate) mod stream;
 mod watched;
 pub(crate) mod why;
 
+use self::orders::ORDER_WAIT;
 use crate::access::Access;
 use crate::audit::Audit;
 use crate::board::Board;
 use crate::error::Refusal;
 use crate::guard::{not_so, nothing};
+use crate::shares::Shares;
 use crate::tokens::Scope;
-use crate::{events, metrics, trace};
+use crate::{events, metrics, roots, trace};
 use api::{About, Health};
 use axum::body::Body;
 use axum::extract::State as Shared;
@@ -27,10 +29,18 @@ use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 use utoipa::OpenApi;
 
-/// Orders that are carried out beside each other. Further ones are refused with 503.
+/// Orders that somebody waits for. Further ones are refused with 503.
 pub(crate) const MAX_ORDERS: usize = 256;
+/// Orders to one torrent that are under way, also those that nobody waits for any more since a disk hangs. Further ones are
+/// refused with 503.
+pub(crate) const MAX_ORDERS_EACH: usize = 8;
+/// Torrents that are being added below one root. Further ones are refused with 503.
+pub(crate) const MAX_ADDS_EACH: usize = 128;
+/// Looks at the folders below one root at a time, each on a thread of its own. Who wants another one is refused with 503.
+pub(crate) const MAX_LOOKS_EACH: usize = 16;
 /// Torrent files that are received beside each other, each of up to [`orders::MAX_TORRENT`] bytes. Further ones wait.
 pub(crate) const MAX_UPLOADS: usize = 4;
 
@@ -78,7 +88,9 @@ pub(crate) struct State {
     /// Where torrents may go; the first is where they go if nothing is said.
     pub(crate) roots: Arc<RwLock<Vec<PathBuf>>>,
     pub(crate) usual: Choices,
-    pub(crate) orders: Arc<Semaphore>,
+    pub(crate) orders: Semaphore,
+    pub(crate) under_way: Shares<UnderWay>,
+    pub(crate) looks: Shares<PathBuf>,
     pub(crate) uploads: Semaphore,
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) streams: Arc<Semaphore>,
@@ -86,14 +98,45 @@ pub(crate) struct State {
     pub(crate) closing: watch::Receiver<bool>,
 }
 
+/// What an order that is under way has to do with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum UnderWay {
+    Torrent(InfoHash),
+    /// Something is added below this root.
+    Add(PathBuf),
+}
+
 impl State {
-    /// See [`orders::below_a_root`].
+    /// See [`roots::below_a_root`].
     pub(crate) fn below_a_root(&self, dir: &str) -> Result<PathBuf, Refusal> {
-        orders::below_a_root(&self.roots.read().unwrap_or_else(PoisonError::into_inner), dir)
+        roots::below_a_root(&self.all_roots(), dir)
     }
 
-    pub(crate) fn first_root(&self) -> Option<PathBuf> {
-        self.roots.read().unwrap_or_else(PoisonError::into_inner).first().cloned()
+    /// A folder that torrents are to go into: neither its path nor a link on the way to it leads out of the roots.
+    pub(crate) async fn place(&self, dir: &str) -> Result<PathBuf, Refusal> {
+        let roots = self.all_roots();
+        let path = roots::below_a_root(&roots, dir)?;
+        let look =
+            self.looks.take(roots::root_of(&roots, &path), MAX_LOOKS_EACH).ok_or_else(Refusal::busy)?;
+        let looked = tokio::task::spawn_blocking({
+            let path = path.clone();
+            move || {
+                let _look = look;
+                roots::leads_below_one(&roots, &path)
+            }
+        });
+        match timeout(ORDER_WAIT, looked).await {
+            Ok(Ok(true)) => Ok(path),
+            Ok(Ok(false)) => {
+                let detail = "a link on the way to the folder leads out of those that the daemon may use; name where it leads (--root)";
+                Err(Refusal::new(StatusCode::FORBIDDEN, "root", detail))
+            }
+            Ok(Err(_)) | Err(_) => Err(Refusal::slow("the folder does not answer")),
+        }
+    }
+
+    pub(crate) fn all_roots(&self) -> Vec<PathBuf> {
+        self.roots.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The daemon as its owner sees it: start, serve, end.
 
-use crate::access::{Access, From};
+use crate::access::{Access, From, network};
 use crate::audit::Audit;
 use crate::board::{Board, LOOK_EVERY};
 use crate::events::MAX_LISTENERS;
@@ -8,8 +8,9 @@ use crate::guard::guard;
 use crate::hooks::{Bell, Callers, Hooks};
 use crate::routes::stream::MAX_STREAMS;
 use crate::routes::{self, MAX_ORDERS, MAX_UPLOADS, State};
+use crate::shares::{Share, Shares};
 use crate::trace::MAX_TRACES;
-use crate::{Error, Tokens};
+use crate::{Error, Tokens, tokens};
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::from_fn;
@@ -18,19 +19,29 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::io;
-use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
-/// Connections at a time. Further ones wait to be accepted.
+/// Connections over TCP at a time. Further ones wait to be accepted.
 pub(crate) const MAX_CLIENTS: usize = 512;
+/// Those of one address, of IPv6 of one network (/64); further ones are closed. This machine, where a proxy may be, has more,
+/// but not all.
+pub(crate) const MAX_CLIENTS_EACH: usize = 64;
+/// See [`MAX_CLIENTS_EACH`].
+pub(crate) const MAX_CLIENTS_HERE: usize = 384;
+/// Connections through unix sockets at a time, whatever comes over TCP. Further ones wait to be accepted.
+pub(crate) const MAX_OWNERS: usize = 128;
+/// How long a client may take none of what it is sent. Then it is hung up on.
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Headers of a request. One with more is refused with 431.
 pub(crate) const MAX_HEADERS: usize = 64;
 /// Bytes of a request's line and headers. One with more, by more than one read takes, is refused with 431.
@@ -215,7 +226,9 @@ impl Daemon {
             audit: self.audit,
             roots: self.control.roots,
             usual: self.usual,
-            orders: Arc::new(Semaphore::new(MAX_ORDERS)),
+            orders: Semaphore::new(MAX_ORDERS),
+            under_way: Shares::default(),
+            looks: Shares::default(),
             uploads: Semaphore::new(MAX_UPLOADS),
             listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
@@ -223,7 +236,6 @@ impl Daemon {
             closing: closing.clone(),
         });
         let front = Arc::new(Front::of_daemon(state.clone(), closing));
-        let clients = front.clients.clone();
         let mut tasks = tokio::task::JoinSet::new();
         for listener in self.tcp {
             tasks.spawn(accept_tcp(listener, front.clone()));
@@ -242,8 +254,7 @@ impl Daemon {
             // If somebody has replaced it, there is one of theirs less: the state directory is one process's alone.
             let _ = std::fs::remove_file(socket);
         }
-        let all = u32::try_from(MAX_CLIENTS).unwrap_or(u32::MAX);
-        let _ = timeout(END_WAIT, clients.acquire_many(all)).await;
+        let _ = timeout(END_WAIT, front.all_gone()).await;
     }
 }
 
@@ -257,6 +268,9 @@ pub(crate) struct Front {
     /// The routes, with what guards them.
     router: Box<dyn Fn(From) -> Router + Send + Sync>,
     clients: Arc<Semaphore>,
+    owners: Arc<Semaphore>,
+    /// How many there are of each address.
+    shares: Shares<IpAddr>,
     closing: watch::Receiver<bool>,
 }
 
@@ -265,8 +279,9 @@ pub(crate) async fn accept_tcp(listener: TcpListener, front: Arc<Front>) {
         let Ok(permit) = front.clients.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, addr)) => {
+                let Some(share) = front.share(addr.ip().to_canonical()) else { continue };
                 let _ = stream.set_nodelay(true);
-                tokio::spawn(front.clone().connection(stream, From::Tcp(addr), permit));
+                tokio::spawn(front.clone().connection(stream, From::Tcp(addr), (permit, share)));
             }
             Err(error) => rest(&error).await,
         }
@@ -275,7 +290,7 @@ pub(crate) async fn accept_tcp(listener: TcpListener, front: Arc<Front>) {
 
 async fn accept_unix(listener: UnixListener, front: Arc<Front>) {
     loop {
-        let Ok(permit) = front.clients.clone().acquire_owned().await else { return };
+        let Ok(permit) = front.owners.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => drop(tokio::spawn(front.clone().connection(stream, From::Unix, permit))),
             Err(error) => rest(&error).await,
@@ -294,7 +309,26 @@ impl Front {
         router: impl Fn(From) -> Router + Send + Sync + 'static,
         closing: watch::Receiver<bool>,
     ) -> Front {
-        Front { router: Box::new(router), clients: Arc::new(Semaphore::new(MAX_CLIENTS)), closing }
+        Front {
+            router: Box::new(router),
+            clients: Arc::new(Semaphore::new(MAX_CLIENTS)),
+            owners: Arc::new(Semaphore::new(MAX_OWNERS)),
+            shares: Shares::default(),
+            closing,
+        }
+    }
+
+    /// Room for one more connection of an address, if it has not its share already.
+    fn share(&self, addr: IpAddr) -> Option<Share<IpAddr>> {
+        let most = if addr.is_loopback() { MAX_CLIENTS_HERE } else { MAX_CLIENTS_EACH };
+        self.shares.take(network(addr), most)
+    }
+
+    /// Ends when nobody is connected.
+    async fn all_gone(&self) {
+        for (semaphore, all) in [(&self.clients, MAX_CLIENTS), (&self.owners, MAX_OWNERS)] {
+            drop(semaphore.acquire_many(u32::try_from(all).unwrap_or(u32::MAX)).await);
+        }
     }
 
     /// All routes of a daemon, with the guard before them.
@@ -311,8 +345,10 @@ impl Front {
         self: Arc<Front>,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         from: From,
-        _permit: OwnedSemaphorePermit,
+        _room: impl Send + 'static,
     ) {
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIMEOUT));
         let router = (self.router)(from);
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
             router.clone().oneshot(request.map(Body::new))
@@ -322,7 +358,7 @@ impl Front {
             .header_read_timeout(HEAD_TIMEOUT)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let mut connection = std::pin::pin!(connection);
         let mut closing = self.closing.clone();
         let asked_to_end = async move { closing.wait_for(|&closing| closing).await.is_ok() };
@@ -352,7 +388,7 @@ async fn look(state: Arc<State>) {
 /// Tokens that were made or removed hold within a second.
 async fn watch_tokens(state_dir: PathBuf, state: Arc<State>) {
     let changed =
-        |dir: &Path| std::fs::metadata(dir.join("tokens.json")).and_then(|found| found.modified()).ok();
+        |dir: &Path| std::fs::metadata(dir.join(tokens::FILE)).and_then(|found| found.modified()).ok();
     let mut known = None;
     let mut ticks = interval(TOKENS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -376,7 +412,7 @@ async fn watch_tokens(state_dir: PathBuf, state: Arc<State>) {
 /// A socket in a folder of its own, which only its owner can enter.
 fn open_socket(path: &Path) -> io::Result<UnixListener> {
     if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     }
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {

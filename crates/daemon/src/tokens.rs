@@ -5,8 +5,9 @@ use api::units::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,6 +18,8 @@ pub(crate) const MAX_TOKENS: usize = 256;
 pub(crate) const MAX_NAME: usize = 64;
 /// The most bytes of the file that are read. A longer one is refused.
 const MAX_FILE: u64 = 256 * 1024;
+/// Where they are.
+pub(crate) const FILE: &str = "tokens.json";
 /// What tokens begin with, so that tools that look for leaked secrets know them.
 const PREFIX: &str = "rawtorrent_";
 
@@ -44,11 +47,24 @@ pub struct TokenInfo {
     sha256: String,
 }
 
+impl TokenInfo {
+    /// What it is kept as.
+    pub(crate) fn digest(&self) -> &str {
+        &self.sha256
+    }
+
+    pub(crate) fn is(&self, digest: &str) -> bool {
+        self.sha256 == digest
+    }
+}
+
 /// The tokens in a state directory.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens {
     path: PathBuf,
     tokens: Vec<TokenInfo>,
+    /// Whether somebody has made one, be it gone by now.
+    were_made: bool,
 }
 
 impl Tokens {
@@ -57,11 +73,14 @@ impl Tokens {
     /// # Errors
     /// [`Error::Tokens`]: the file cannot be read, or is broken. Nobody is let in then by mistake.
     pub fn open(state_dir: &Path) -> Result<Tokens, Error> {
-        let path = state_dir.join("tokens.json");
+        Tokens::read(state_dir.join(FILE))
+    }
+
+    fn read(path: PathBuf) -> Result<Tokens, Error> {
         let fail = |reason: String| Error::Tokens { path: path.clone(), reason };
         match std::fs::metadata(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Tokens { path, tokens: Vec::new() });
+                return Ok(Tokens { path, tokens: Vec::new(), were_made: false });
             }
             Err(error) => return Err(fail(error.to_string())),
             Ok(found) if found.len() > MAX_FILE => return Err(fail("it is too long".into())),
@@ -69,12 +88,18 @@ impl Tokens {
         }
         let text = std::fs::read(&path).map_err(|error| fail(error.to_string()))?;
         let tokens = serde_json::from_slice(&text).map_err(|error| fail(error.to_string()))?;
-        Ok(Tokens { path, tokens })
+        Ok(Tokens { path, tokens, were_made: true })
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
+    }
+
+    /// Whether one was ever made. Until then everybody on this machine is let in; whoever removes the last one does not mean
+    /// that.
+    pub fn were_made(&self) -> bool {
+        self.were_made
     }
 
     /// All of them.
@@ -92,6 +117,7 @@ impl Tokens {
                 "a token's name has 1 to {MAX_NAME} bytes, without control characters"
             )));
         }
+        let _lock = self.lock()?;
         if self.tokens.iter().any(|token| token.name == name) {
             return Err(Error::Token(format!(
                 "there is a token '{name}' already; remove it first, or choose another name"
@@ -115,6 +141,7 @@ impl Tokens {
     /// # Errors
     /// [`Error::Token`] if there is none of that name, [`Error::Tokens`].
     pub fn remove(&mut self, name: &str) -> Result<(), Error> {
+        let _lock = self.lock()?;
         let before = self.tokens.len();
         self.tokens.retain(|token| token.name != name);
         if self.tokens.len() == before {
@@ -129,23 +156,46 @@ impl Tokens {
         self.tokens.iter().find(|info| info.sha256 == digest)
     }
 
-    /// Replaces the file as a whole; nobody but its owner can read it.
-    fn save(&self) -> Result<(), Error> {
-        let fail =
-            |error: std::io::Error| Error::Tokens { path: self.path.clone(), reason: error.to_string() };
-        let text = serde_json::to_vec_pretty(&self.tokens).map_err(|error| fail(error.into()))?;
-        if let Some(dir) = self.path.parent() {
-            std::fs::create_dir_all(dir).map_err(fail)?;
-        }
+    /// Keeps others from changing the file, and takes over what they have changed since.
+    fn lock(&mut self) -> Result<File, Error> {
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        let lock = || {
+            let mut made = std::fs::DirBuilder::new();
+            made.recursive(true).mode(0o700).create(dir)?;
+            let dir = File::open(dir)?;
+            dir.lock()?;
+            Ok(dir)
+        };
+        let locked = lock().map_err(|error| self.failed(&error))?;
+        *self = Tokens::read(self.path.clone())?;
+        Ok(locked)
+    }
+
+    /// Replaces the file as a whole; nobody but its owner can read it. That is the folder's owner, if it is root who does this:
+    /// the daemon may be somebody else.
+    fn save(&mut self) -> Result<(), Error> {
+        let text = serde_json::to_vec_pretty(&self.tokens).map_err(|error| self.failed(&error.into()))?;
         let new = self.path.with_extension("json.new");
         let write = || {
-            let mut file = std::fs::OpenOptions::new();
+            let dir = File::open(self.path.parent().unwrap_or(Path::new(".")))?;
+            let mut file = File::options();
             let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            let (ours, owner) = (file.metadata()?, dir.metadata()?);
+            if ours.uid() == 0 && owner.uid() != 0 {
+                std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+            }
             file.write_all(&text)?;
             file.sync_all()?;
-            std::fs::rename(&new, &self.path)
+            std::fs::rename(&new, &self.path)?;
+            dir.sync_all()
         };
-        write().map_err(fail)
+        write().map_err(|error| self.failed(&error))?;
+        self.were_made = true;
+        Ok(())
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Error {
+        Error::Tokens { path: self.path.clone(), reason: error.to_string() }
     }
 }
 
@@ -198,7 +248,28 @@ mod tests {
         assert!(again.add("phone", Scope::Admin).is_err());
         again.remove("phone").unwrap();
         assert!(again.remove("phone").is_err());
-        assert!(Tokens::open(dir.path()).unwrap().is_empty());
+        let last = Tokens::open(dir.path()).unwrap();
+        assert!(last.is_empty() && last.were_made());
+    }
+
+    #[test]
+    fn whoever_changes_tokens_at_once_loses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        Tokens::open(dir.path()).unwrap().add("old", Scope::Read).unwrap();
+        // Each has read the file before any of them changes it.
+        let mut all: Vec<_> = (0..8).map(|_| Tokens::open(dir.path()).unwrap()).collect();
+        std::thread::scope(|scope| {
+            for (number, tokens) in all.iter_mut().enumerate() {
+                scope.spawn(move || match number {
+                    0 => tokens.remove("old").unwrap(),
+                    _ => drop(tokens.add(&number.to_string(), Scope::Read).unwrap()),
+                });
+            }
+        });
+        let mut names: Vec<_> =
+            Tokens::open(dir.path()).unwrap().all().iter().map(|token| token.name.clone()).collect();
+        names.sort();
+        assert_eq!(names, ["1", "2", "3", "4", "5", "6", "7"]);
     }
 
     #[test]
@@ -212,6 +283,7 @@ mod tests {
             sha256: String::new(),
         };
         tokens.tokens = (0..MAX_TOKENS - 1).map(info).collect();
+        tokens.save().unwrap();
         assert!(tokens.add(&"x".repeat(MAX_NAME + 1), Scope::Read).is_err());
         assert!(tokens.add("", Scope::Read).is_err() && tokens.add("a\nb", Scope::Read).is_err());
         tokens.add(&"x".repeat(MAX_NAME), Scope::Read).unwrap();

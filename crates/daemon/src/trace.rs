@@ -11,8 +11,8 @@ use axum::extract::{Extension, Query, State as Shared};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use engine::events::{Filter, VERSION};
-use futures_util::Stream;
 use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt};
 use serde::Serialize;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -58,6 +58,7 @@ pub(crate) async fn trace(
         _permit: permit,
     };
     let stream = unfold(listener, async |mut listener| Some((Ok(listener.hear().await?), listener)));
+    let stream = stream.take_until(state.access.until_gone(who));
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 

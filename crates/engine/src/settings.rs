@@ -50,6 +50,10 @@ pub struct Settings {
     /// alone, and nodes only if a bootstrap node is there too. Addresses of metadata services and link-local ones are never
     /// asked, nor is a private address to which a public one redirects.
     pub allow_private: bool,
+    /// Whether trackers are asked at all, whatever is wanted of a torrent.
+    pub trackers: bool,
+    /// Whether web seeds are asked at all, likewise.
+    pub web_seeds: bool,
     /// Whether peers tell us of others, and we them (BEP 11), and are brought together by us (BEP 55). Nothing of the kind
     /// happens in private torrents (BEP 27).
     pub pex: bool,
@@ -80,6 +84,8 @@ impl Settings {
             max_active: None,
             dht: None,
             allow_private: false,
+            trackers: true,
+            web_seeds: true,
             pex: true,
             lsd: true,
             scrub: None,

@@ -6,6 +6,7 @@ use crate::{Change, Loaded, OpenError, Table};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The database and the files that belong to it.
@@ -44,7 +45,8 @@ pub(crate) fn open(dir: &Path, wanted: &[Table]) -> Result<(Lock, Connection, Op
 /// Makes a folder that is there after the end of the system too.
 fn make_durably(dir: &Path) -> std::io::Result<()> {
     let missing = dir.ancestors().take_while(|part| !part.as_os_str().is_empty() && !part.exists()).count();
-    fs::create_dir_all(dir)?;
+    // What is in it tells a lot: the keys of trackers, where files are.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     for made in dir.ancestors().take(missing) {
         let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;

@@ -27,6 +27,9 @@ pub(crate) async fn torrents(
     if query.search.as_ref().is_some_and(|search| search.len() > MAX_SEARCH) {
         return Err(Refusal::bad(format!("at most {MAX_SEARCH} bytes can be searched for")));
     }
+    if query.since.is_some() && (query.offset.is_some() || query.limit.is_some()) {
+        return Err(Refusal::bad("'since' answers all that changed: leave 'offset' and 'limit' out"));
+    }
     let revision = state.board.revision();
     Ok(tagged(&headers, revision, || json(&select(&state, &query))))
 }
@@ -34,16 +37,21 @@ pub(crate) async fn torrents(
 fn select(state: &State, query: &ListQuery) -> Torrents {
     let news = query.since.and_then(|since| state.board.since(since));
     let full = news.is_none();
-    let (revision, mut found, removed) = news.unwrap_or_else(|| {
+    let (revision, mut found, mut removed) = news.unwrap_or_else(|| {
         let (revision, all) = state.board.all();
         (revision, all, Vec::new())
     });
     let search = query.search.as_ref().map(|search| search.to_lowercase());
     found.retain(|torrent| {
-        query.state.is_none_or(|state| torrent.state == state)
+        let matches = query.state.is_none_or(|state| torrent.state == state)
             && query.category.as_ref().is_none_or(|category| torrent.category.as_ref() == Some(category))
             && query.tag.as_ref().is_none_or(|tag| torrent.tags.contains(tag))
-            && search.as_ref().is_none_or(|search| torrent.name.to_lowercase().contains(search))
+            && search.as_ref().is_none_or(|search| torrent.name.to_lowercase().contains(search));
+        if !matches && !full {
+            // It may have matched before.
+            removed.push(torrent.id.clone());
+        }
+        matches
     });
     sort(&mut found, query.sort.unwrap_or(Order::Added));
     if query.reverse == Some(true) {

@@ -1,8 +1,11 @@
 //! What is done to torrents. An order that was answered with 2xx is in the session's store.
 
-use super::{State, info_hash, json};
+use super::{MAX_ADDS_EACH, MAX_ORDERS_EACH, State, UnderWay, info_hash, json};
 use crate::access::Who;
+use crate::audit::Note;
 use crate::error::Refusal;
+use crate::roots::root_of;
+use crate::shares::Share;
 use crate::tokens::Scope;
 use api::{
     AddQuery, Added, Destination, Direction, JSON, Problem, RemoveQuery, Source, TORRENT, TrackersChange,
@@ -15,7 +18,6 @@ use axum::extract::{Path, Query, Request, State as Shared};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use engine::{Choices, Error, Given, InfoHash, Magnet, Metainfo, QueueMove};
 use serde::de::DeserializeOwned;
-use std::path::{Component, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -30,8 +32,8 @@ pub(crate) const MAX_JSON: usize = 64 * 1024;
 const FETCH_WAIT: Duration = Duration::from_secs(20);
 /// How long an order may take before it is answered with 503. It is carried out all the same.
 pub(crate) const ORDER_WAIT: Duration = Duration::from_secs(10);
-/// The longest path that is taken, in bytes, as systems have it. A longer one is refused.
-pub(crate) const MAX_PATH: usize = 4096;
+/// Bytes of a torrent file that needs no turn (see [`super::MAX_UPLOADS`]): who is slow with a long one keeps none of them.
+pub(crate) const SMALL_TORRENT: usize = 128 * 1024;
 
 /// Adds a torrent: the body is its file, or names it. One that is here already stays as it is.
 #[utoipa::path(post, path = "/api/v1/torrents", params(AddQuery), security(("token" = ["manage"])),
@@ -49,40 +51,58 @@ pub(crate) const MAX_PATH: usize = 4096;
 ))]
 pub(crate) async fn add(
     Shared(state): Shared<Arc<State>>,
+    Extension(note): Extension<Note>,
     Extension(who): Extension<Who>,
     query: Result<Query<AddQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Response<Body>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::bad(error.body_text()))?;
     let choices = choices(&state, query).await?;
-    let given = match media_type(request.headers()).as_deref() {
+    let (known, given) = match media_type(request.headers()).as_deref() {
         Some(TORRENT) => {
             check_length(request.headers(), MAX_TORRENT)?;
-            let _room = state.uploads.acquire().await.map_err(|_| Refusal::busy())?;
-            Given::Torrent(receive(request.into_body(), MAX_TORRENT).await?)
+            let is_small = length(request.headers()).is_some_and(|length| length <= SMALL_TORRENT as u64);
+            let _room = match is_small {
+                true => None,
+                false => match timeout(ORDER_WAIT, state.uploads.acquire()).await {
+                    Ok(Ok(room)) => Some(room),
+                    _ => return Err(Refusal::busy()),
+                },
+            };
+            let file = receive(request.into_body(), MAX_TORRENT).await?;
+            // A long one takes a while, and others are to be answered meanwhile.
+            let parsed = tokio::task::spawn_blocking(move || (Metainfo::parse(&file), file)).await;
+            let Ok((metainfo, file)) = parsed else { return Err(Refusal::busy()) };
+            (Some(metainfo.map_err(Error::Torrent)?.info_hash()), Given::Torrent(file))
         }
-        Some(JSON) => named(&receive_json(request).await?)?,
+        Some(JSON) => match named(&receive_json(request).await?)? {
+            Given::Magnet(link) => {
+                let known = Magnet::parse(&link).map_err(Error::Magnet)?.info_hash;
+                (Some(known), Given::Magnet(link))
+            }
+            given => (None, given),
+        },
         _ => {
             let detail = format!("send the torrent file as {TORRENT}, or {JSON} with its 'source'");
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", detail));
         }
     };
-    let known = match &given {
-        Given::Torrent(file) => Some(Metainfo::parse(file).map_err(Error::Torrent)?.info_hash()),
-        Given::Magnet(link) => Some(Magnet::parse(link).map_err(Error::Magnet)?.info_hash),
-        Given::Url(_) => None,
-    };
+    note.tell("id", known.map(|known| known.wire().to_string()));
+    note.tell("source", given_name(&given));
+    note.tell("dir", choices.dir.to_string_lossy());
     if let Some(known) = known.filter(|&known| state.board.torrent(known).is_some()) {
         return Ok(json(&Added { id: known.wire().to_string(), created: false }));
     }
     let wait = if known.is_some() { ORDER_WAIT } else { FETCH_WAIT };
+    let under_way = UnderWay::Add(root_of(&state.all_roots(), &choices.dir));
+    let room = state.under_way.take(under_way, MAX_ADDS_EACH).ok_or_else(Refusal::busy)?;
     let add = async move |state: Arc<State>| match given {
         Given::Torrent(file) => state.session.add(file, choices).await,
         Given::Magnet(link) => state.session.add_magnet(&link, choices).await,
         Given::Url(url) if who.scope >= Scope::Admin => state.session.add_url(&url, choices).await,
         Given::Url(url) => state.session.add_public_url(&url, choices).await,
     };
-    match order(&state, wait, known, add).await {
+    match order(&state, wait, known, room, add).await {
         Ok(info_hash) => {
             let id = info_hash.wire().to_string();
             let mut answer = json(&Added { id: id.clone(), created: true });
@@ -96,6 +116,14 @@ pub(crate) async fn add(
             Ok(json(&Added { id: info_hash.wire().to_string(), created: false }))
         }
         Err(failed) => Err(failed.into()),
+    }
+}
+
+fn given_name(given: &Given) -> &'static str {
+    match given {
+        Given::Torrent(_) => "torrent",
+        Given::Magnet(_) => "magnet",
+        Given::Url(_) => "url",
     }
 }
 
@@ -120,10 +148,12 @@ pub(crate) fn named(body: &[u8]) -> Result<Given, Refusal> {
 ))]
 pub(crate) async fn remove(
     Shared(state): Shared<Arc<State>>,
+    Extension(note): Extension<Note>,
     Path(id): Path<String>,
     query: Result<Query<RemoveQuery>, QueryRejection>,
 ) -> Result<StatusCode, Refusal> {
     let Query(RemoveQuery { data }) = query.map_err(|error| Refusal::bad(error.body_text()))?;
+    note.tell("data", data);
     if let Some(torrent) = state.board.torrent(info_hash(&id)?).filter(|_| data) {
         state.below_a_root(&torrent.dir)?;
     }
@@ -200,12 +230,18 @@ pub(crate) async fn recheck(
 ))]
 pub(crate) async fn move_to(
     Shared(state): Shared<Arc<State>>,
+    Extension(note): Extension<Note>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
     info_hash(&id)?;
     let Destination { dir } = json_of(request).await?;
-    let dir = state.below_a_root(&dir)?;
+    note.tell("dir", &*dir);
+    // What the daemon may not use it may not empty either.
+    if let Some(torrent) = state.board.torrent(info_hash(&id)?) {
+        state.below_a_root(&torrent.dir)?;
+    }
+    let dir = state.place(&dir).await?;
     let work = async move |state: Arc<State>, info_hash| state.session.move_to(info_hash, dir).await;
     on(&state, &id, work).await??;
     Ok(StatusCode::NO_CONTENT)
@@ -224,11 +260,13 @@ pub(crate) async fn move_to(
 ))]
 pub(crate) async fn queue(
     Shared(state): Shared<Arc<State>>,
+    Extension(note): Extension<Note>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
     info_hash(&id)?;
     let Turn { to } = json_of(request).await?;
+    note.tell("to", serde_json::to_value(to).ok());
     let to = match to {
         Direction::Top => QueueMove::Top,
         Direction::Bottom => QueueMove::Bottom,
@@ -253,11 +291,15 @@ pub(crate) async fn queue(
 ))]
 pub(crate) async fn edit_trackers(
     Shared(state): Shared<Arc<State>>,
+    Extension(note): Extension<Note>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
     info_hash(&id)?;
     let TrackersChange { remove, add } = json_of(request).await?;
+    // Their URLs hold keys.
+    note.tell("removed", remove.len());
+    note.tell("added", add.len());
     let work = async move |state: Arc<State>, info_hash| {
         let change = move |tiers: &mut Vec<Vec<String>>| {
             tiers.iter_mut().for_each(|tier| tier.retain(|url| !remove.contains(url)));
@@ -321,25 +363,28 @@ where
     F: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let info_hash = info_hash(id)?;
+    let room =
+        state.under_way.take(UnderWay::Torrent(info_hash), MAX_ORDERS_EACH).ok_or_else(Refusal::busy)?;
     let work = async move |state| work(state, info_hash).await.map(|()| info_hash);
-    Ok(order(state, ORDER_WAIT, Some(info_hash), work).await.map(drop))
+    Ok(order(state, ORDER_WAIT, Some(info_hash), room, work).await.map(drop))
 }
 
 /// Carries out an order in a task of its own, so that it is carried out whoever hangs up; the board shows what became of the
-/// torrent before it is answered.
+/// torrent before it is answered. While it is under way it has its `room`, however long a disk takes.
 async fn order<F>(
     state: &Arc<State>,
     wait: Duration,
     known: Option<InfoHash>,
+    room: Share<UnderWay>,
     work: impl FnOnce(Arc<State>) -> F + Send + 'static,
 ) -> Result<InfoHash, Failed>
 where
     F: Future<Output = Result<InfoHash, Error>> + Send + 'static,
 {
-    let permit = state.orders.clone().try_acquire_owned().map_err(|_| Failed::Refused(Refusal::busy()))?;
+    let _turn = state.orders.try_acquire().map_err(|_| Failed::Refused(Refusal::busy()))?;
     let state = state.clone();
     let task = tokio::spawn(async move {
-        let _permit = permit;
+        let _room = room;
         let done = work(state.clone()).await;
         if let Some(info_hash) = done.as_ref().ok().copied().or(known) {
             state.board.look_at(&state.session, info_hash);
@@ -349,11 +394,7 @@ where
     match timeout(wait, task).await {
         Ok(Ok(done)) => done.map_err(Failed::Engine),
         Ok(Err(_)) => Err(Failed::Engine(Error::ShutDown)),
-        Err(_) => {
-            let detail = "it is not done yet, and goes on; ask again";
-            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "slow", detail);
-            Err(Failed::Refused(refusal.again_after(5)))
-        }
+        Err(_) => Err(Failed::Refused(Refusal::slow("it is not done yet, and goes on; ask again"))),
     }
 }
 
@@ -368,9 +409,9 @@ async fn choices(state: &State, query: AddQuery) -> Result<Choices, Refusal> {
     };
     let dir = match query.dir.or(of_category) {
         // A folder of a category may have been given before the roots were others.
-        Some(dir) => state.below_a_root(&dir)?,
+        Some(dir) => state.place(&dir).await?,
         None => {
-            let root = state.first_root();
+            let root = state.all_roots().into_iter().next();
             root.ok_or_else(|| Refusal::bad("the daemon has no folder for torrents (--root)"))?
         }
     };
@@ -381,30 +422,19 @@ async fn choices(state: &State, query: AddQuery) -> Result<Choices, Refusal> {
     Ok(Choices { dir, category, paused, sequential, ..usual.clone() })
 }
 
-/// A folder that torrents may go into: an absolute path without detours, below a root.
-pub(crate) fn below_a_root(roots: &[PathBuf], dir: &str) -> Result<PathBuf, Refusal> {
-    let path = PathBuf::from(dir);
-    let is_plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    if !path.is_absolute() || !is_plain || dir.contains('\0') || dir.len() > MAX_PATH {
-        return Err(Refusal::bad("a folder must be an absolute path, without '..'"));
-    }
-    if !roots.iter().any(|root| path.starts_with(root)) {
-        let detail = "the folder is below none of those that the daemon may use (--root)";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "root", detail));
-    }
-    Ok(path)
-}
-
 pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())?;
     given.split(';').next().map(|media| media.trim().to_ascii_lowercase())
 }
 
+/// How long a body is, if that is said.
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Refuses what is too long before any of it is read.
 pub(crate) fn check_length(headers: &HeaderMap, most: usize) -> Result<(), Refusal> {
-    let length =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > most as u64) { Err(too_long(most)) } else { Ok(()) }
+    if length(headers).is_some_and(|length| length > most as u64) { Err(too_long(most)) } else { Ok(()) }
 }
 
 fn too_long(most: usize) -> Refusal {
@@ -441,33 +471,6 @@ pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> 
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-
-    #[test]
-    fn folders_stay_below_roots() {
-        let roots = [PathBuf::from("/srv/media"), PathBuf::from("/data")];
-        for good in ["/srv/media", "/srv/media/", "/srv/media/a/b", "/data/x", "/srv//media/x"] {
-            assert!(below_a_root(&roots, good).is_ok(), "{good}");
-        }
-        let long = format!("/data/{}", "x".repeat(MAX_PATH));
-        for bad in [
-            "",
-            "x",
-            "./x",
-            "/",
-            "/srv",
-            "/srv/mediax",
-            "/srv/media/../x",
-            "/srv/media/..",
-            "/etc",
-            "/data/\0",
-            "../data",
-            &long,
-            "//etc",
-            "/srv/media/a/../../..",
-        ] {
-            assert!(below_a_root(&roots, bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_long_body_is_refused_unread() {

@@ -1,14 +1,15 @@
 //! Files while they are being downloaded, with ranges (RFC 9110), and whom they come from.
 
 use super::{State, info_hash, json};
+use crate::access::Who;
 use crate::error::Refusal;
 use api::{Peer, Problem, Tracker, TrackerState};
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State as Shared};
+use axum::extract::{Extension, Path, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use engine::{InfoHash, Reader, Torrent, TorrentError};
-use futures_util::Stream;
 use futures_util::stream::try_unfold;
+use futures_util::{Stream, StreamExt};
 use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -68,6 +69,7 @@ const SAFE_TYPES: &[(&str, &str)] = &[
 ))]
 pub(crate) async fn file(
     Shared(state): Shared<Arc<State>>,
+    Extension(who): Extension<Who>,
     Path((id, index)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Refusal> {
@@ -78,20 +80,24 @@ pub(crate) async fn file(
     let file = metainfo.files().get(index).filter(|file| file.is_regular());
     let file =
         file.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no_file", "the torrent has no such file"))?;
-    part_of(file, &headers, permit, async || {
+    let gone = state.access.until_gone(who);
+    part_of(file, &headers, permit, gone, async || {
         running(&state, info_hash).await?.reader().await.map_err(not_running)
     })
     .await
 }
 
-/// The part of a file that `Range` names, or all of it.
+/// The part of a file that `Range` names, or all of it; no more of it when `end` comes.
 pub(crate) async fn part_of(
     file: &engine::metainfo::File,
     headers: &HeaderMap,
     permit: OwnedSemaphorePermit,
+    end: impl Future<Output = ()> + Send + 'static,
     reader: impl AsyncFnOnce() -> Result<Reader, Refusal>,
 ) -> Result<Response<Body>, Refusal> {
-    let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+    // No validator was given with any answer, so that none can be the right one (RFC 9110, 13.1.5).
+    let is_conditional = headers.contains_key(header::IF_RANGE);
+    let asked = headers.get(header::RANGE).filter(|_| !is_conditional).and_then(|value| value.to_str().ok());
     let range = match asked.and_then(|asked| parse_range(asked, file.length)) {
         None => None,
         Some(Ok(range)) => Some(range),
@@ -99,7 +105,7 @@ pub(crate) async fn part_of(
     };
     let reader = reader().await?;
     let part = range.clone().unwrap_or(0..file.length);
-    let bytes = read(reader, file.offset + part.start..file.offset + part.end, permit);
+    let bytes = read(reader, file.offset + part.start..file.offset + part.end, permit).take_until(end);
     let mut answer = Response::new(Body::from_stream(bytes));
     *answer.status_mut() = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let told = answer.headers_mut();
@@ -225,7 +231,11 @@ fn read(
 
 /// `None`: to be passed over, as RFC 9110 has it for what is no range of bytes, or several. An error: nothing is there.
 pub(crate) fn parse_range(text: &str, length: u64) -> Option<Result<Range<u64>, ()>> {
-    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let (first, last) = text
+        .split_at_checked(6)
+        .filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes="))?
+        .1
+        .split_once('-')?;
     let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
         true => Some(text.parse().unwrap_or(u64::MAX)),
         false => None,

@@ -2,8 +2,10 @@
 
 use super::orders::{ORDER_WAIT, json_of};
 use super::{State, json};
+use crate::audit::Note;
 use crate::error::Refusal;
 use api::{Problem, Watched, WatchedQuery};
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State as Shared};
@@ -41,12 +43,19 @@ pub(crate) async fn watched(Shared(state): Shared<Arc<State>>) -> Result<Respons
 ))]
 pub(crate) async fn watch(
     Shared(state): Shared<Arc<State>>,
+    Extension(note): Extension<Note>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
     let Watched { dir, to, category, tags, paused } = json_of(request).await?;
-    let dir = state.below_a_root(&dir)?;
-    let to = to.as_deref().map(|to| state.below_a_root(to)).transpose()?;
-    let to = if to.is_none() && category.is_none() { state.first_root() } else { to };
+    note.tell("dir", &*dir);
+    let dir = state.place(&dir).await?;
+    let settings = timeout(ORDER_WAIT, state.session.settings()).await.map_err(|_| Refusal::busy())?;
+    let has_place = category.as_ref().is_some_and(|category| settings.save_paths.contains_key(category));
+    let to = match to {
+        Some(to) => Some(state.place(&to).await?),
+        None if has_place => None,
+        None => state.all_roots().into_iter().next(),
+    };
     let folder = WatchFolder { dir, to, category, tags, paused };
     timeout(ORDER_WAIT, state.session.watch(folder)).await.map_err(|_| Refusal::busy())??;
     Ok(StatusCode::NO_CONTENT)
@@ -59,9 +68,11 @@ pub(crate) async fn watch(
 ))]
 pub(crate) async fn unwatch(
     Shared(state): Shared<Arc<State>>,
+    Extension(note): Extension<Note>,
     query: Result<Query<WatchedQuery>, QueryRejection>,
 ) -> Result<StatusCode, Refusal> {
     let Query(WatchedQuery { dir }) = query.map_err(|error| Refusal::bad(error.body_text()))?;
+    note.tell("dir", &*dir);
     timeout(ORDER_WAIT, state.session.unwatch(dir)).await.map_err(|_| Refusal::busy())??;
     Ok(StatusCode::NO_CONTENT)
 }

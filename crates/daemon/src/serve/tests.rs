@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use super::*;
 use crate::routes::list::MAX_SEARCH;
-use crate::routes::orders::UPLOAD_TIMEOUT;
+use crate::routes::orders::{SMALL_TORRENT, UPLOAD_TIMEOUT};
+use crate::routes::{MAX_ADDS_EACH, MAX_LOOKS_EACH, MAX_ORDERS_EACH, UnderWay};
 use engine::Settings;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -30,7 +31,9 @@ impl Served {
             audit: Audit::start(home.path()).unwrap(),
             roots: Arc::new(RwLock::new(vec![home.path().into()])),
             usual: Choices::new(""),
-            orders: Arc::new(Semaphore::new(MAX_ORDERS)),
+            orders: Semaphore::new(MAX_ORDERS),
+            under_way: Shares::default(),
+            looks: Shares::default(),
             uploads: Semaphore::new(MAX_UPLOADS),
             listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
@@ -121,7 +124,7 @@ async fn what_has_no_room_is_told_so() {
         assert_eq!(room.available_permits(), 0);
         held
     };
-    let orders = all(&state.orders, MAX_ORDERS);
+    let orders = state.orders.try_acquire_many(u32::try_from(MAX_ORDERS).unwrap()).unwrap();
     let pause = format!("/api/v1/torrents/{}/pause", "0".repeat(40));
     let pause = post(&pause).replace("content-length: 100", "content-length: 0");
     assert_eq!(status(&served.ask(&pause).await), "503");
@@ -172,4 +175,140 @@ async fn clients_beyond_the_limit_wait_their_turn() {
     stream.read_to_end(&mut answer).await.unwrap();
     assert_eq!(status(&String::from_utf8(answer).unwrap()), "200");
     accepting.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_is_hung_up_on() {
+    let served = Served::new();
+    let mut stream = served.connect().await;
+    let (request, times) = ("GET /api/v1/openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n", 100);
+    stream.write_all(request.repeat(times).as_bytes()).await.unwrap();
+    sleep(WRITE_TIMEOUT + HEAD_TIMEOUT).await;
+    let mut answers = Vec::new();
+    stream.read_to_end(&mut answers).await.unwrap();
+    let one = crate::routes::document().len();
+    assert!(answers.len() > one && answers.len() < times * one, "{} bytes", answers.len());
+}
+
+#[test]
+fn no_address_has_all_connections() {
+    let front = Front::new(|_| Router::new(), watch::channel(false).1);
+    for (addr, same, other, most) in [
+        ("192.0.2.1", "192.0.2.1", "192.0.2.2", MAX_CLIENTS_EACH),
+        ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", MAX_CLIENTS_EACH),
+        ("127.0.0.1", "127.0.0.1", "::1", MAX_CLIENTS_HERE),
+    ] {
+        let [addr, same, other] = [addr, same, other].map(|addr| addr.parse::<IpAddr>().unwrap());
+        let mut held: Vec<_> = (0..most).map(|_| front.share(addr).unwrap()).collect();
+        assert!(front.share(same).is_none() && front.share(other).is_some());
+        held.pop();
+        assert!(front.share(same).is_some());
+    }
+}
+
+#[tokio::test]
+async fn the_owner_s_socket_has_room_of_its_own() {
+    let served = Served::new();
+    let all = |room: &Arc<Semaphore>, most: usize| {
+        room.clone().try_acquire_many_owned(u32::try_from(most).unwrap()).unwrap()
+    };
+    let _clients = all(&served.front.clients, MAX_CLIENTS);
+    let path = served._home.path().join("socket");
+    let accepting = tokio::spawn(accept_unix(UnixListener::bind(&path).unwrap(), served.front.clone()));
+    let ask = async || {
+        let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+        stream.write_all(get("/healthz", "").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    assert_eq!(status(&ask().await), "200");
+    // One of them is taken by whoever comes next.
+    let owners = all(&served.front.owners, MAX_OWNERS - 1);
+    assert_eq!(status(&ask().await), "200");
+    drop(owners);
+    accepting.abort();
+}
+
+#[tokio::test]
+async fn what_hangs_takes_no_room_of_others() {
+    let served = Served::new();
+    let (state, home) = (&served.state, served._home.path().to_path_buf());
+    let id = "0".repeat(40);
+    let order = |id: &str| post(&format!("/api/v1/torrents/{id}/pause")).replace("length: 100", "length: 0");
+    let hung = UnderWay::Torrent(crate::routes::info_hash(&id).unwrap());
+    let held: Vec<_> =
+        (0..MAX_ORDERS_EACH).map(|_| state.under_way.take(hung.clone(), MAX_ORDERS_EACH).unwrap()).collect();
+    assert_eq!(status(&served.ask(&order(&id)).await), "503");
+    assert_eq!(status(&served.ask(&order(&"1".repeat(40))).await), "404");
+    drop(held);
+    assert_eq!(status(&served.ask(&order(&id)).await), "404");
+
+    let add = |query: &str| {
+        let body = format!("{{\"source\":\"magnet:?xt=urn:btih:{}\"}}", "2".repeat(40));
+        let head = post(&format!("/api/v1/torrents{query}")).replace("x-bittorrent", "json");
+        head.replace("length: 100", &format!("length: {}", body.len())) + &body
+    };
+    let adding = UnderWay::Add(home.clone());
+    let held: Vec<_> =
+        (0..MAX_ADDS_EACH).map(|_| state.under_way.take(adding.clone(), MAX_ADDS_EACH).unwrap()).collect();
+    assert_eq!(status(&served.ask(&add("?paused=true")).await), "503");
+    drop(held);
+    let held: Vec<_> =
+        (0..MAX_LOOKS_EACH).map(|_| state.looks.take(home.clone(), MAX_LOOKS_EACH).unwrap()).collect();
+    let into = format!("?paused=true&dir={}", home.display());
+    assert_eq!(status(&served.ask(&add(&into)).await), "503");
+    drop(held);
+    assert_eq!(status(&served.ask(&add(&into)).await), "201");
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_torrents_wait_for_no_long_one() {
+    let served = Served::new();
+    let long = |length: usize| {
+        post("/api/v1/torrents").replace("length: 100", &format!("length: {length}")) + &"x".repeat(length)
+    };
+    let held = served.state.uploads.acquire_many(u32::try_from(MAX_UPLOADS).unwrap()).await.unwrap();
+    assert_eq!(status(&served.ask(&long(SMALL_TORRENT)).await), "422");
+    assert_eq!(status(&served.ask(&long(SMALL_TORRENT + 1)).await), "503");
+    drop(held);
+    assert_eq!(status(&served.ask(&long(SMALL_TORRENT + 1)).await), "422");
+}
+
+#[tokio::test]
+async fn what_is_outside_of_the_roots_is_neither_taken_nor_removed() {
+    let served = Served::new();
+    let outside = tempfile::tempdir().unwrap();
+    let link = format!("magnet:?xt=urn:btih:{}", "3".repeat(40));
+    let choices = Choices { paused: true, ..Choices::new(outside.path()) };
+    let id = served.state.session.add_magnet(&link, choices).await.unwrap().wire().to_string();
+    served.state.board.look(&served.state.session);
+    let ask = async |method: &str, path: &str, body: &str| {
+        let head = post(&format!("/api/v1/torrents/{id}/{path}")).replace("POST", method);
+        let head = head.replace("x-bittorrent", "json");
+        let answer =
+            served.ask(&(head.replace("length: 100", &format!("length: {}", body.len())) + body)).await;
+        status(&answer).to_owned()
+    };
+    assert_eq!(ask("PATCH", "settings", r#"{"goal_action":"remove_data"}"#).await, "403");
+    assert_eq!(ask("PATCH", "settings", r#"{"goal_action":"remove"}"#).await, "200");
+    let dir = served._home.path().join("in");
+    assert_eq!(ask("POST", "move", &format!(r#"{{"dir":"{}"}}"#, dir.display())).await, "403");
+}
+
+#[tokio::test]
+async fn who_follows_a_choice_of_torrents_hears_of_those_that_leave_it() {
+    let served = Served::new();
+    let state = &served.state;
+    let link = format!("magnet:?xt=urn:btih:{}", "4".repeat(40));
+    let choices = Choices { paused: true, ..Choices::new(served._home.path()) };
+    let revision = state.board.revision();
+    let id = state.session.add_magnet(&link, choices).await.unwrap().wire().to_string();
+    state.board.look(&state.session);
+    let ask =
+        async |query: &str| served.ask(&get(&format!("/api/v1/torrents?since={revision}&{query}"), "")).await;
+    let removed = format!("\"removed\":[\"{id}\"]");
+    assert!(ask("state=seeding").await.contains(&removed));
+    assert!(ask("state=paused").await.contains("\"removed\":[]"));
+    assert_eq!(status(&ask("limit=1").await), "400");
 }

@@ -268,7 +268,7 @@ fn company(shared: Arc<Shared>, add: &AddMagnet, peer_id: PeerId) -> Company {
     swarm.handle(now, Input::Pause);
     swarm.handle(now, Input::PeersFound { addrs: &add.peers, source: PeerSource::User });
     swarm.handle(now, Input::PeersFound { addrs: &add.addrs_of_link(), source: PeerSource::Link });
-    let tiers: Vec<Vec<String>> = match add.trackers {
+    let tiers: Vec<Vec<String>> = match add.trackers && shared.settings.trackers {
         true => add.magnet.trackers.iter().map(|tracker| vec![tracker.clone()]).collect(),
         false => Vec::new(),
     };

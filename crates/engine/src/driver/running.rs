@@ -115,7 +115,8 @@ impl Running {
             unattended: false,
         });
         running.company.peers.set_disk(running.driver.disk.clone(), limits);
-        if running.driver.add.web_seeds && !running.driver.add.seed_only {
+        let asks_web_seeds = running.driver.add.web_seeds && running.driver.shared.settings.web_seeds;
+        if asks_web_seeds && !running.driver.add.seed_only {
             running.company.web_seeds = WebSeeds::new(&running.driver.add.metainfo, now);
         }
         let addrs = std::mem::take(&mut running.driver.add.peers);
@@ -475,7 +476,7 @@ fn company(driver: &Driver, swarm: Brain, complete: bool) -> Company {
     let Driver { shared, add, torrent: info_hash, peer_id, lengths, .. } = driver;
     let limits = wire::Limits::for_pieces(lengths.piece_count());
     let tiers = match &add.tiers {
-        _ if !add.trackers => &[],
+        _ if !add.trackers || !shared.settings.trackers => &[],
         Some(tiers) => tiers.as_slice(),
         None => add.metainfo.trackers(),
     };

@@ -126,7 +126,7 @@ impl Session {
 
 impl Room {
     fn unasked(&self, kept: &KeptTorrent) -> Vec<TrackerStats> {
-        if !kept.record.choices.trackers {
+        if !kept.record.choices.trackers || !self.shared.settings.trackers {
             return Vec::new();
         }
         let by_link = kept.record.link.is_some() && kept.record.choices.tiers.is_none();

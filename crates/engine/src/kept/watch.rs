@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Change, Table};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 /// The row's name.
 const KEY: &[u8] = b"watch";
@@ -130,13 +132,24 @@ impl WatchFolder {
     }
 }
 
-/// Watches until the engine shuts down.
+/// Watches until the engine shuts down. Each folder is looked at by itself: one on a disk that hangs keeps no other waiting.
 pub(super) async fn run(room: Arc<Room>) {
     let mut scans: BTreeMap<PathBuf, Scan> = BTreeMap::new();
+    // Those that are being looked at have no scan here.
+    let mut looks: JoinSet<(PathBuf, Scan)> = JoinSet::new();
+    let mut looking = BTreeSet::new();
+    let mut ticks = tokio::time::interval(LOOK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut closed = std::pin::pin!(room.shared.closed());
     loop {
         tokio::select! {
-            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            _ = ticks.tick() => {}
+            Some(looked) = looks.join_next() => {
+                let Ok((dir, scan)) = looked else { return };
+                looking.remove(&dir);
+                scans.insert(dir, scan);
+                continue;
+            }
             () = &mut closed => return,
         }
         let (folders, remembered) = {
@@ -145,26 +158,40 @@ pub(super) async fn run(room: Arc<Room>) {
         };
         scans.retain(|dir, _| folders.iter().any(|folder| folder.dir == *dir));
         let remembered = Arc::new(remembered);
-        for folder in folders {
-            let mut scan = scans.remove(&folder.dir).unwrap_or_default();
-            let (dir, known) = (folder.dir.clone(), remembered.clone());
-            let look = move || {
-                let found = scan.look(&dir, &known);
-                (scan, found)
-            };
-            let Ok((mut scan, found)) = tokio::task::spawn_blocking(look).await else { return };
-            for (path, given) in found {
-                if room.shared.is_closing() {
-                    return;
-                }
-                room.add_from(&folder, &mut scan, path, given).await;
-            }
-            scans.insert(folder.dir, scan);
+        for folder in folders.into_iter().filter(|folder| !looking.contains(&folder.dir)).collect::<Vec<_>>()
+        {
+            looking.insert(folder.dir.clone());
+            let scan = scans.remove(&folder.dir).unwrap_or_default();
+            looks.spawn(room.clone().look_into(folder, scan, remembered.clone()));
         }
     }
 }
 
 impl Room {
+    /// Adds what has appeared in a folder.
+    async fn look_into(
+        self: Arc<Self>,
+        folder: WatchFolder,
+        mut scan: Scan,
+        known: Arc<BTreeSet<Mark>>,
+    ) -> (PathBuf, Scan) {
+        let dir = folder.dir.clone();
+        let look = move || {
+            let found = scan.look(&dir, &known);
+            (scan, found)
+        };
+        let Ok((mut scan, found)) = tokio::task::spawn_blocking(look).await else {
+            return (folder.dir, Scan::default());
+        };
+        for (path, given) in found {
+            if self.shared.is_closing() {
+                break;
+            }
+            self.add_from(&folder, &mut scan, path, given).await;
+        }
+        (folder.dir, scan)
+    }
+
     async fn add_from(self: &Arc<Self>, folder: &WatchFolder, scan: &mut Scan, path: PathBuf, given: Given) {
         let of_category = match &folder.category {
             Some(category) => self.settings.lock().await.save_paths.get(category).cloned(),
