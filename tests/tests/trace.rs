@@ -10,6 +10,7 @@ use common::daemon::Daemon;
 use common::{Home, LIMIT};
 use rawtorrent_tests::binary::Session;
 use rawtorrent_tests::content::{Sample, hex};
+use rawtorrent_tests::peer::{FAST, RawPeer, id, message};
 
 /// A stream of events that is open.
 struct Stream {
@@ -37,6 +38,23 @@ impl Stream {
             self.heard.push_str(&String::from_utf8_lossy(&buffer[..read]));
         }
         &self.heard
+    }
+}
+
+impl Stream {
+    /// The same for much text: gives all of it.
+    fn rest_until(&mut self, what: &str) -> String {
+        let mut text = std::mem::take(&mut self.heard).into_bytes();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let read = self.socket.read(&mut buffer).unwrap();
+            assert!(read > 0, "it ends");
+            let from = text.len().saturating_sub(what.len());
+            text.extend_from_slice(&buffer[..read]);
+            if text[from..].windows(what.len()).any(|part| part == what.as_bytes()) {
+                return String::from_utf8_lossy(&text).into_owned();
+            }
+        }
     }
 }
 
@@ -84,6 +102,42 @@ fn a_daemon_tells_what_is_said_as_it_is_said() {
     let mut rest = String::new();
     let _ = other.socket.read_to_string(&mut rest);
     assert!(!rest.contains("event: trace"), "{rest}");
+}
+
+/// Messages of a peer that says much: more than wait for a listener, and than sockets hold.
+const SAID: usize = 150_000;
+
+#[test]
+fn who_reads_slowly_loses_events_and_is_told_how_many_and_nobody_waits() {
+    let home = Home::new(Sample::MULTI);
+    let seed = home.fake_seed();
+    let talker = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (seed_addr, talker_addr) = (seed.addr.to_string(), talker.local_addr().unwrap().to_string());
+    let daemon = Daemon::start(&home, &["--peer", &seed_addr, "--peer", &talker_addr]);
+    let mut slow = Stream::open(&daemon, "", "");
+    assert_eq!(daemon.add(&home.torrent, "").status, 201);
+
+    let mut peer = RawPeer::greet(talker.accept().unwrap().0, FAST, home.info_hash).unwrap();
+    peer.send(&message(id::HAVE_NONE, b"")).unwrap();
+    peer.send(&message(id::HAVE, &[0; 4]).repeat(SAID)).unwrap();
+    // Once it is unchoked everything before was heard, and the torrent is here, while nobody read a byte.
+    peer.send(&message(id::INTERESTED, b"")).unwrap();
+    assert!(peer.read_until(|frame| frame.id == Some(id::UNCHOKE)).unwrap().is_some());
+    let state = || daemon.get(&format!("/api/v1/torrents/{}", hex(&home.info_hash))).json()["state"].clone();
+    let deadline = std::time::Instant::now() + LIMIT;
+    assert!(rawtorrent_tests::poll(deadline, || (state() == "seeding").then_some(())).is_some());
+    home.assert_downloaded();
+    peer.send(&message(id::NOT_INTERESTED, b"")).unwrap();
+
+    let heard = slow.rest_until("\"direction\":\"in\",\"message\":\"not_interested\"");
+    let lost = heard.split("event: lost\ndata: {\"lost\":").skip(1);
+    let lost: usize = lost.map(|rest| rest.split('}').next().unwrap().parse::<usize>().unwrap()).sum();
+    let told = heard.matches("event: trace\n").count();
+    println!("{told} told, {lost} lost");
+    assert!(lost > 0 && told > 0 && told + lost >= SAID, "{told} told, {lost} lost");
+    let haves = heard.matches("\"message\":\"have\"").count();
+    assert!(haves < SAID, "none of them was lost: {haves}");
+    daemon.end();
 }
 
 #[test]
