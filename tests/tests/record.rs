@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Home, assert_fails, run};
-use rawtorrent_tests::content::Sample;
+use rawtorrent_tests::content::{Sample, hex};
 use serde_json::Value;
 
 /// A hundred MiB.
@@ -73,6 +73,39 @@ fn a_recorded_download_decides_the_same_when_it_is_replayed() {
     assert_eq!(cut.code(), Some(0), "{}", cut.stderr);
     assert!(cut.stderr.contains("cut off"), "{}", cut.stderr);
     assert_fails(&run(home.command().arg("replay").arg(&home.torrent)), &["no recording"]);
+}
+
+#[test]
+fn of_a_magnet_link_the_names_of_files_go_too() {
+    let (seed_home, _seed, addr) = common::real_seed(Sample::MULTI);
+    let home = Home::new(Sample::SINGLE);
+    let link =
+        format!("magnet:?xt=urn:btih:{}&tr=http%3A%2F%2F127.0.0.1%3A9%2Fpasskey", hex(&seed_home.info_hash));
+    let (recording, redacted) = (home.path().join("a.rec"), home.path().join("b.rec"));
+    let mut download = home.command();
+    download.args([
+        "download",
+        &link,
+        "--peer",
+        &addr.to_string(),
+        "--listen",
+        "127.0.0.1:0",
+        "--no-trackers",
+    ]);
+    let done = run(download.arg("-o").arg(home.out()).arg("--record").arg(&recording));
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    let done = run(home.command().arg("replay").arg(&recording).arg("--redact").arg(&redacted));
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    assert!(!done.stderr.contains("passkey"), "{}", done.stderr);
+    let [before, after] = [&recording, &redacted].map(|file| fs::read(file).unwrap());
+    let is_in = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).any(|part| part == what);
+    for name in [Sample::MULTI.name.as_bytes(), b"deeper", &seed_home.info_hash] {
+        assert!(is_in(&before, name) && !is_in(&after, name), "{}", String::from_utf8_lossy(name));
+    }
+    assert!(!is_in(&before, b"passkey") && !is_in(&after, b"passkey"), "trackers are no input");
+    let replayed = run(home.command().arg("replay").arg(&redacted));
+    assert_eq!(replayed.code(), Some(0), "{}", replayed.stderr);
+    assert!(replayed.stderr.contains("the same ones as when it was recorded"), "{}", replayed.stderr);
 }
 
 /// What one side of a connection said, in order: type, and piece and offset where it has them.

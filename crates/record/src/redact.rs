@@ -4,6 +4,9 @@
 //! before something else does, so that a swarm decides the same wherever that is all that counts. Where it counts on hashes
 //! of addresses (BEP 6, 40) it may decide otherwise: several choices are tried, and what the swarm does with the best one is
 //! what the new recording is checked by.
+//!
+//! Of a magnet link the metadata is in the recording, and so the names of files: its pieces are replaced by others of the same
+//! length, those that are alike by the same ones, and the info-hash by that of what they make.
 
 mod names;
 #[cfg(test)]
@@ -31,10 +34,10 @@ pub struct Redacted {
     pub differs: Option<core::time::Duration>,
 }
 
-/// Replaces addresses, peer ids and the info-hash in a recording. Client names stay, and ports.
+/// Replaces addresses, peer ids, the info-hash and metadata in a recording. Client names stay, and ports.
 ///
 /// # Errors
-/// Those of [`Replay`]; [`Error::Link`]: the metadata, and so the names of files, is in it; [`Error::TooMany`].
+/// Those of [`Replay`]; [`Error::TooMany`].
 pub fn redact(recording: &[u8]) -> Result<Redacted, Error> {
     let seen = Seen::of(recording)?;
     let mut best: Option<Redacted> = None;
@@ -155,7 +158,11 @@ impl Rewriting {
     fn other<'a>(&mut self, frame: &Frame<'a>) -> Frame<'a> {
         let mut other = frame.clone();
         match &mut other {
-            Frame::Begin { config, .. } | Frame::BeginUnknown { config, .. } => self.names.settings(config),
+            Frame::Begin { config, .. } => self.names.settings(config),
+            Frame::BeginUnknown { config, info_hash, .. } => {
+                self.names.settings(config);
+                *info_hash = self.names.torrent(*info_hash);
+            }
             Frame::Told { what, .. } => self.told(what),
             Frame::By(_)
             | Frame::TakeOver { .. }
@@ -213,13 +220,13 @@ impl Rewriting {
 }
 
 impl Seen {
-    /// Every address and peer id in a recording.
+    /// Every address, peer id and piece of metadata in a recording.
     fn of(recording: &[u8]) -> Result<Seen, Error> {
-        let (mut seen, mut ours, mut is_link) = (Seen::default(), Extensions::default(), false);
-        Replay::new(recording)?.run(|_, step| {
+        let (mut seen, mut ours) = (Seen::default(), Extensions::default());
+        let mut replay = Replay::new(recording)?;
+        let mut hear = |seen: &mut Seen, step: Step<'_>| {
             match step {
-                Step::Began(config, torrent) => {
-                    is_link |= matches!(torrent, Torrent::Unknown(_));
+                Step::Began(config, _) => {
                     config.external.iter().for_each(|&ip| seen.ip(ip));
                     seen.id(config.peer_id.0);
                 }
@@ -229,9 +236,16 @@ impl Seen {
                 }
                 Step::TookOver | Step::Timeout | Step::Did(..) => {}
             }
-            !is_link
+            true
+        };
+        each_frame(recording, |_, frame| {
+            let goes_on = replay.play_on(frame, &mut |_, step| hear(&mut seen, step))?;
+            if let Some(metadata) = replay.take_metadata() {
+                seen.found(metadata);
+            }
+            Ok(goes_on)
         })?;
-        if is_link { Err(Error::Link) } else { Ok(seen) }
+        Ok(seen)
     }
 
     fn input(&mut self, input: &Input<'_>, ours: Extensions) {
@@ -258,6 +272,10 @@ impl Seen {
                     && let Ok(told) = ext::Holepunch::decode(payload)
                 {
                     self.ip(told.addr.ip());
+                } else if ours.is_metadata(*id)
+                    && let Ok(Some(ext::Metadata::Data { data, .. })) = ext::Metadata::decode(payload)
+                {
+                    self.piece(&data);
                 }
             }
             _ => {}

@@ -6,6 +6,7 @@ use crate::limits::MAX_CHUNK_LEN;
 use crate::recorder::{CHUNK_HEADER, CRC, MAGIC};
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use swarm::{Config, Input, Output, Swarm};
 use thiserror::Error;
 use types::{Bitfield, InfoHash, Lengths, Time};
@@ -25,11 +26,6 @@ pub enum Error {
     /// A record says what no swarm can be told.
     #[error("the recording says something impossible at byte {0}")]
     Impossible(usize),
-    /// What a magnet link names cannot be redacted: the names of its files are in it.
-    #[error(
-        "it is of a magnet link: the metadata, and so the names of files, is in it and cannot be replaced"
-    )]
-    Link,
     /// There are not so many other networks.
     #[error("it has more networks than there are other ones for")]
     TooMany,
@@ -160,6 +156,11 @@ impl<'a> Replay<'a> {
             Fault::Impossible => Error::Impossible(here),
             Fault::Differs => Error::Differs { at: self.now, recorded: self.by.clone() },
         })
+    }
+
+    /// What the swarm has found of a torrent of which only the info-hash was known; given once.
+    pub(crate) fn take_metadata(&mut self) -> Option<Vec<u8>> {
+        self.swarm.as_mut()?.swarm.take_metadata()
     }
 
     /// What time it is there.

@@ -44,7 +44,12 @@ const ROWS: &[Row] = &[
     // CRC-32C for the priority of peers (BEP 40).
     brain("swarm", 3, &["types", "hash", "metainfo", "wire"], &["crc", "fastrand", "thiserror"]),
     // CRC-32C of what is written, and how that is encoded.
-    brain("record", 4, &["types", "wire", "swarm", "trace"], &["crc", "postcard", "serde", "thiserror"]),
+    brain(
+        "record",
+        4,
+        &["types", "hash", "wire", "swarm", "trace"],
+        &["crc", "postcard", "serde", "thiserror"],
+    ),
     brain("trace", 3, &["types", "wire", "swarm"], &["serde", "thiserror"]),
     brain("session", 3, &["types", "swarm"], &["fastrand", "thiserror"]),
     // Of `swarm` it knows how much a file is wanted.
@@ -57,8 +62,8 @@ const ROWS: &[Row] = &[
     driver("engine", 5, MayUse::AllBelow),
     driver("api", 6, MayUse::These(&["types"])),
     driver("daemon", 7, MayUse::These(&["engine", "api"])),
-    // What `trace` tells, and explains, is told in the channel in the same words.
-    driver("discord", 7, MayUse::These(&["api", "trace", "hash"])),
+    // What `trace` tells, and explains, is told in the channel in the same words; torrents that an admin adds are looked at.
+    driver("discord", 7, MayUse::These(&["api", "trace", "hash", "metainfo", "types"])),
     // Its commands `dht` and `scrape` ask without the engine, which has no use for what only tells people something.
     driver(
         "cli",

@@ -18,7 +18,7 @@ pub(crate) struct Replay {
     /// Wait for the Enter key after each line
     #[arg(long, env = "RAWTORRENT_STEP", value_parser = switch, conflicts_with = "json")]
     pub(crate) step: bool,
-    /// Write the recording into a new file with other addresses, peer ids and info-hash in it, and print nothing
+    /// Write the recording into a new file with other addresses, peer ids, info-hash and metadata in it, and print nothing
     ///
     /// It replays like the first one, and can be shown to others. Names of clients stay.
     #[arg(long, value_name = "FILE", env = "RAWTORRENT_REDACT", conflicts_with_all = ["until", "step", "filter", "pcap"])]

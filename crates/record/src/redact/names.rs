@@ -1,18 +1,22 @@
 //! What is there instead of each address and name.
 
-use crate::frame::Settings;
+use crate::frame::{Name, Settings};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use wire::ext;
+use wire::ext::{self, METADATA_PIECE_LEN};
 
-/// Every address and peer id of a recording.
+/// Every address, peer id and piece of metadata of a recording.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     v4: BTreeSet<[u8; 4]>,
     v6: BTreeSet<[u8; 16]>,
     ids: BTreeSet<[u8; 20]>,
+    /// As peers sent them, right or not.
+    pieces: BTreeSet<Vec<u8>>,
+    /// Those that are right, in order.
+    metadata: Option<Vec<u8>>,
 }
 
 /// What each becomes.
@@ -21,7 +25,32 @@ pub(super) struct Names {
     v4: BTreeMap<[u8; 4], [u8; 4]>,
     v6: BTreeMap<[u8; 16], [u8; 16]>,
     ids: BTreeMap<[u8; 20], [u8; 20]>,
+    /// Pieces of metadata, and what stands in their place.
+    pieces: BTreeMap<Vec<u8>, u64>,
+    /// The hashes of the metadata, and of what stands in its place.
+    found: Option<[Hashes; 2]>,
+    /// If there is no metadata.
     info_hash: [u8; 20],
+}
+
+/// Both info-hashes of an info dictionary.
+#[derive(Clone, Copy, Debug)]
+struct Hashes {
+    v1: [u8; 20],
+    v2: [u8; 32],
+}
+
+impl Hashes {
+    fn of(info: &[u8]) -> Hashes {
+        Hashes { v1: hash::sha1(info), v2: hash::sha256(info) }
+    }
+}
+
+/// As v2 hashes go over the wire.
+fn truncated(v2: [u8; 32]) -> [u8; 20] {
+    let mut short = [0; 20];
+    short.copy_from_slice(&v2[..20]);
+    short
 }
 
 /// The numbers that extensions have in messages one way; 0: none.
@@ -48,6 +77,10 @@ impl Extensions {
 
     pub(super) fn is_pex(self, id: u8) -> bool {
         id != 0 && id == self.pex
+    }
+
+    pub(super) fn is_metadata(self, id: u8) -> bool {
+        id != 0 && id == self.metadata
     }
 
     pub(super) fn is_holepunch(self, id: u8) -> bool {
@@ -84,6 +117,16 @@ impl Seen {
 
     pub(super) fn id(&mut self, id: [u8; 20]) {
         self.ids.insert(id);
+    }
+
+    pub(super) fn piece(&mut self, piece: &[u8]) {
+        if !self.pieces.contains(piece) {
+            self.pieces.insert(piece.to_vec());
+        }
+    }
+
+    pub(super) fn found(&mut self, metadata: Vec<u8>) {
+        self.metadata = Some(metadata);
     }
 }
 
@@ -148,7 +191,14 @@ impl Names {
         info_hash
             .chunks_mut(8)
             .for_each(|part| part.copy_from_slice(&chance.next().to_be_bytes()[..part.len()]));
-        Some(Names { v4, v6, ids, info_hash })
+        let pieces = seen.pieces.iter().cloned().zip(1..).collect();
+        let mut names = Names { v4, v6, ids, pieces, found: None, info_hash };
+        if let Some(metadata) = &seen.metadata {
+            let other: Vec<u8> =
+                metadata.chunks(METADATA_PIECE_LEN as usize).flat_map(|piece| names.piece(piece)).collect();
+            names.found = Some([Hashes::of(metadata), Hashes::of(&other)]);
+        }
+        Some(names)
     }
 
     pub(super) fn addresses(&self) -> usize {
@@ -180,8 +230,39 @@ impl Names {
 
     pub(super) fn settings(&self, settings: &mut Settings) {
         settings.peer_id = self.id(settings.peer_id);
-        settings.info_hash = self.info_hash;
+        settings.info_hash = self.wire(settings.info_hash);
         settings.external.iter_mut().for_each(|ip| *ip = self.ip(*ip));
+    }
+
+    /// A torrent's name on the network.
+    fn wire(&self, info_hash: [u8; 20]) -> [u8; 20] {
+        match self.found {
+            Some([known, other]) if known.v1 == info_hash => other.v1,
+            Some([known, other]) if truncated(known.v2) == info_hash => truncated(other.v2),
+            _ => self.info_hash,
+        }
+    }
+
+    pub(super) fn torrent(&self, name: Name) -> Name {
+        let v2 = self.found.map_or_else(
+            || {
+                let mut v2 = [0; 32];
+                v2[..20].copy_from_slice(&self.info_hash);
+                v2
+            },
+            |[_, other]| other.v2,
+        );
+        match name {
+            Name::V1(v1) => Name::V1(self.wire(v1)),
+            Name::V2(_) => Name::V2(v2),
+            Name::Hybrid(v1, _) => Name::Hybrid(self.wire(v1), v2),
+        }
+    }
+
+    /// What stands in place of a piece of metadata.
+    fn piece(&self, piece: &[u8]) -> Vec<u8> {
+        let number = self.pieces.get(piece).copied().unwrap_or(0);
+        number.to_le_bytes().into_iter().cycle().take(piece.len()).collect()
     }
 
     /// The payload of an extension message. Of what can't be read, or is not known, only the length is kept.
@@ -216,7 +297,7 @@ impl Names {
         if id == ids.metadata {
             return match ext::Metadata::decode(payload).ok()?? {
                 ext::Metadata::Data { piece, total_size, data } => {
-                    let data = vec![0; data.len()].into();
+                    let data = self.piece(&data).into();
                     Some(ext::Metadata::Data { piece, total_size, data }.encode())
                 }
                 ext::Metadata::Request { .. } | ext::Metadata::Reject { .. } => Some(payload.to_vec()),

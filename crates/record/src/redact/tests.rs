@@ -124,12 +124,100 @@ fn nobody_is_named_and_the_same_is_decided() {
     assert_eq!(redact(&redacted.recording).unwrap().differs, None);
 }
 
+/// A swarm that knows an info-hash, and gets the metadata from two peers, one of which sends something wrong first.
+fn link(info: &[u8], info_hash: InfoHash) -> Vec<u8> {
+    const PIECE: usize = ext::METADATA_PIECE_LEN as usize;
+    let config = Config { info_hash: info_hash.wire(), ..config() };
+    let mut now = Time::from_millis(5);
+    let mut recorder = Recorder::new("tests");
+    recorder.begin_unknown(&config, info_hash, true, 3, now);
+    let mut swarm = Swarm::of_unknown(config.clone(), info_hash, true, 3, now);
+    let total_size = u32::try_from(info.len()).unwrap();
+    let mut inputs = alloc::collections::VecDeque::new();
+    for (number, peer) in (0u8..).zip(&PEERS[..2]) {
+        let (peer, addr, outgoing) = (PeerKey(number.into()), addr(peer), false);
+        let (peer_id, reserved) = (PeerId([number; 20]), Reserved::NONE.with_fast().with_extended());
+        inputs.push_back(Input::PeerConnected { peer, addr, outgoing, peer_id, reserved });
+        let told = ext::Handshake {
+            m: [(ext::UT_METADATA.into(), 7)].into(),
+            metadata_size: Some(total_size),
+            ..ext::Handshake::default()
+        };
+        let hello = Message::Extended { id: 0, payload: told.encode().into() };
+        inputs.push_back(Input::Message { peer, message: hello });
+    }
+    let (mut ours, mut lies, mut metadata) = (0, 1, None);
+    while metadata.is_none() {
+        now += core::time::Duration::from_secs(1);
+        match inputs.pop_front() {
+            Some(input) => {
+                recorder.told(now, &input);
+                swarm.handle(now, input);
+            }
+            None => {
+                recorder.timeout(now);
+                swarm.handle_timeout(now);
+            }
+        }
+        while let Some(output) = swarm.poll_output() {
+            recorder.did(&output);
+            let Output::Send { peer, message: Message::Extended { id, payload } } = output else { continue };
+            if id == 0 {
+                ours = ext::Handshake::decode(&payload).unwrap().id_of(ext::UT_METADATA).unwrap();
+            } else if let Ok(Some(ext::Metadata::Request { piece })) = ext::Metadata::decode(&payload) {
+                let mut data = info.chunks(PIECE).nth(piece as usize).unwrap().to_vec();
+                if lies > 0 {
+                    lies -= 1;
+                    data[5..11].copy_from_slice(b"secreT");
+                }
+                let payload = ext::Metadata::Data { piece, total_size, data: data.into() }.encode().into();
+                inputs.push_back(Input::Message { peer, message: Message::Extended { id: ours, payload } });
+            }
+        }
+        metadata = swarm.take_metadata();
+    }
+    assert_eq!(metadata.as_deref(), Some(info));
+    let (lengths, have) = (Lengths::new(1 << 20, 1 << 16).unwrap(), Bitfield::new(16));
+    recorder.begin(&config, &lengths, &have, 4, now);
+    let mut known = Swarm::new(config, lengths, have, 4, now);
+    recorder.take_over(now);
+    known.take_over(now, swarm);
+    while let Some(output) = known.poll_output() {
+        recorder.did(&output);
+    }
+    recorder.finish()
+}
+
+#[test]
+fn of_a_link_neither_the_names_nor_the_hashes_stay() {
+    let mut info = b"d4:name6:secret6:pieces".to_vec();
+    info.extend((0..30_000u32).map(|number| b"ab"[(number % 2) as usize]));
+    let (v1, v2) = (InfoHashV1(hash::sha1(&info)), types::InfoHashV2(hash::sha256(&info)));
+    for name in [InfoHash::V1(v1), InfoHash::V2(v2), InfoHash::Hybrid(v1, v2)] {
+        let recording = link(&info, name);
+        let redacted = redact(&recording).unwrap();
+        assert_eq!(redacted.differs, None, "the new metadata is found as the old one was: {name:?}");
+        let is_in = |bytes: &[u8], secret: &[u8]| bytes.windows(secret.len()).any(|part| part == secret);
+        let hashes = [name.wire().0.to_vec(), info[30..60].to_vec()];
+        for secret in hashes.iter().map(Vec::as_slice).chain([&b"secret"[..], b"secreT"]) {
+            assert!(is_in(&recording, secret) && !is_in(&redacted.recording, secret), "{secret:?}");
+        }
+        let ((before, then), (after, now)) = (replayed(&recording), replayed(&redacted.recording));
+        assert_eq!((before, then.len()), (after, now.len()));
+        let banned = |did: &[Output]| did.iter().filter(|did| matches!(did, Output::Banned { .. })).count();
+        assert_eq!(banned(&then), banned(&now));
+    }
+    // Only the beginning is there: what was not found has another name all the same.
+    let recording = link(&info, InfoHash::V2(v2));
+    let mut recorder = Recorder::new("tests");
+    recorder.begin_unknown(&Config::default(), InfoHash::V2(v2), true, 1, Time::ZERO);
+    let cut = redact(&recorder.finish()).unwrap().recording;
+    assert!(cut.len() < recording.len() && !cut.windows(20).any(|part| part == &v2.0[..20]));
+}
+
 #[test]
 fn what_can_not_be_redacted_is_refused() {
     assert_eq!(redact(b"nothing"), Err(Error::NotARecording));
-    let mut recorder = Recorder::new("tests");
-    recorder.begin_unknown(&Config::default(), InfoHash::V1(InfoHashV1([1; 20])), true, 1, Time::ZERO);
-    assert_eq!(redact(&recorder.finish()), Err(Error::Link));
     let (mut recording, _) = recording();
     let last = recording.len() - 1;
     recording[last] ^= 1;
