@@ -1,13 +1,13 @@
 //! A stand-in for Discord on loopback: its gateway and its REST API, version 10, as far as a bot uses them.
 //!
 //! It holds the bot to the rules: who it is, how long texts and embeds are, that nobody is mentioned, that interactions are
-//! answered in time, that no channel is edited too often, that a session is resumed by its id. What breaks one is in
-//! [`Discord::faults`].
+//! answered in time, that no channel is edited too often, that who is refused waits as long as it was told, that a session is
+//! resumed by its id. What breaks one is in [`Discord::faults`].
 
 mod rest;
 mod socket;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -63,10 +63,18 @@ struct State {
     faults: Vec<String>,
     /// Channel of each message.
     messages: BTreeMap<u64, u64>,
+    /// Channel of each thread.
+    threads: BTreeMap<u64, u64>,
     next_id: u64,
     edits: BTreeMap<u64, Vec<Instant>>,
-    /// Requests that are answered with 429 next.
-    refuse: usize,
+    /// Channels that were deleted.
+    gone: BTreeSet<u64>,
+    /// The scopes of the 429s that the next requests are answered with.
+    refuse: VecDeque<&'static str>,
+    /// When what was refused may be asked again.
+    refused: BTreeMap<String, Instant>,
+    /// What people attached, by its path.
+    uploads: BTreeMap<String, Vec<u8>>,
     /// When each interaction came; none once it is answered.
     asked: BTreeMap<String, Instant>,
     sockets: Vec<Socket>,
@@ -104,6 +112,7 @@ impl Discord {
                         shared.lock().sockets.push(socket.clone());
                         // An error is the end of this connection.
                         let _ = talk(&socket, &shared, addr);
+                        socket.cut();
                     }
                 });
             }
@@ -147,9 +156,33 @@ impl Discord {
     /// Somebody uses a command. What comes back is the interaction's token.
     #[must_use]
     pub fn command(&self, place: &Place, name: &str, options: &[(&str, &str)]) -> String {
-        let options: Vec<_> =
-            options.iter().map(|(name, value)| json!({"name": name, "type": 3, "value": value})).collect();
-        self.interact(place, 2, &json!({"id": "77", "name": name, "type": 1, "options": options}))
+        self.interact(place, 2, &json!({"id": "77", "name": name, "type": 1, "options": given(options)}))
+    }
+
+    /// Somebody uses a command with a file, of which Discord says where it is and how large.
+    #[must_use]
+    pub fn command_with(
+        &self,
+        place: &Place,
+        name: &str,
+        options: &[(&str, &str)],
+        (url, size): (&str, u64),
+    ) -> String {
+        let file = json!({"id": "88", "filename": "x.torrent", "size": size, "url": url, "proxy_url": url,
+                          "content_type": null});
+        let mut options = given(options);
+        options.push(json!({"name": "file", "type": 11, "value": "88"}));
+        let data = json!({"id": "77", "name": name, "type": 1, "options": options,
+                          "resolved": {"attachments": {"88": file}}});
+        self.interact(place, 2, &data)
+    }
+
+    /// Keeps a file as Discord keeps what is attached; its URL.
+    #[must_use]
+    pub fn attach(&self, name: &str, file: &[u8]) -> String {
+        let path = format!("/attachments/1/2/{name}");
+        self.shared.lock().uploads.insert(path.clone(), file.to_vec());
+        format!("http://{}{path}", self.rest)
     }
 
     /// Somebody is writing an option.
@@ -171,10 +204,16 @@ impl Discord {
         let token = format!("interaction-{id}");
         let user = json!({"id": place.user.to_string(), "username": "somebody", "discriminator": "0", "avatar": null});
         let roles: Vec<_> = place.roles.iter().map(ToString::to_string).collect();
+        let mut channel =
+            json!({"id": place.channel.to_string(), "type": 0, "guild_id": place.guild.to_string()});
+        if let Some(parent) = state.threads.get(&place.channel) {
+            channel["type"] = json!(11);
+            channel["parent_id"] = json!(parent.to_string());
+        }
         let interaction = json!({
             "id": id.to_string(), "application_id": APP.to_string(), "type": kind, "token": token, "version": 1,
             "guild_id": place.guild.to_string(), "channel_id": place.channel.to_string(),
-            "channel": {"id": place.channel.to_string(), "type": 0, "guild_id": place.guild.to_string()},
+            "channel": channel,
             "member": {"user": user, "roles": roles, "deaf": false, "mute": false, "flags": 0, "joined_at": null,
                        "permissions": "0"},
             "authorizing_integration_owners": {}, "entitlements": [], "data": data,
@@ -184,9 +223,9 @@ impl Discord {
         token
     }
 
-    /// Answers the next `count` requests with 429.
-    pub fn refuse(&self, count: usize) {
-        self.shared.lock().refuse = count;
+    /// Answers the next requests with 429: of each the scope is given, `user` or `shared`.
+    pub fn refuse(&self, scopes: &[&'static str]) {
+        self.shared.lock().refuse.extend(scopes);
     }
 
     /// Somebody deletes a message.
@@ -194,10 +233,28 @@ impl Discord {
         self.shared.lock().messages.remove(&message);
     }
 
+    /// Somebody deletes a channel or thread, with its messages.
+    pub fn delete_channel(&self, channel: u64) {
+        let mut state = self.shared.lock();
+        state.gone.insert(channel);
+        state.messages.retain(|_, of| *of != channel);
+    }
+
+    /// Says something over the gateway: 7 asks to connect again, 9 ends the session.
+    pub fn tell(&self, op: u8, data: &Value) {
+        let message = json!({"op": op, "t": null, "s": null, "d": data});
+        self.shared.lock().sockets.retain(|socket| socket.send(&message).is_ok());
+    }
+
     /// Cuts all connections with the gateway.
     pub fn cut(&self) {
         self.shared.lock().sockets.drain(..).for_each(|socket| socket.cut());
     }
+}
+
+/// Options of a command as Discord passes them on.
+fn given(options: &[(&str, &str)]) -> Vec<Value> {
+    options.iter().map(|(name, value)| json!({"name": name, "type": 3, "value": value})).collect()
 }
 
 /// Where somebody is, and who.

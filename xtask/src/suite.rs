@@ -228,6 +228,8 @@ fn interop(root: &Path, full: bool) -> Result<Tally> {
         "import",
         "--test",
         "api_schema",
+        "--test",
+        "discord",
     ];
     tally.add(tests(root, &with_others, &["--ignored"])?);
     Ok(tally)

@@ -7,7 +7,7 @@ use crate::remote::client;
 use crate::source::Source;
 use crate::text::printable;
 use crate::{interrupt, runtime, transfer};
-use ::discord::bot::{EDIT_EVERY, Options, THREAD_AFTER};
+use ::discord::bot::{EDIT_EVERY, Options};
 use ::discord::config::{self, Entry};
 use ::discord::token::Token;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ fn bot(args: &Discord, console: &Console) -> Result<Exit, Failure> {
         book: state_dir.join("discord.json"),
         daemon: client(&remote)?,
         edit_every: EDIT_EVERY,
-        thread_after: THREAD_AFTER,
+        thread_after: args.thread_after,
         stand_in: args.rest.clone().zip(args.gateway.clone()),
     };
     let mut interrupt = interrupt::graceful(console)?;
@@ -60,8 +60,8 @@ fn allow(args: &Allow, console: &Console) -> Result<Exit, Failure> {
         info_hash: torrent.info_hash().wire().to_string(),
         name: args.name.clone(),
         licence: args.licence.clone(),
-        size: torrent.payload_len(),
-        path,
+        size: Some(torrent.payload_len()),
+        path: Some(path),
     };
     config::allow(&config, &entry).map_err(|error| Failure::new(kind::SETTING, error))?;
     console.print(format!("{} may be downloaded: {}\n", entry.info_hash, printable(&entry.line())))?;

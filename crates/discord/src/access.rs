@@ -85,20 +85,32 @@ impl Config {
         role.filter(|&role| role >= needs).ok_or(Refused::Role(needs.name()))
     }
 
+    /// Whether a torrent is small enough, as far as is known.
+    ///
+    /// # Errors
+    /// [`Refused::Large`].
+    pub fn fits(&self, entry: &Entry) -> Result<(), Refused> {
+        match entry.size {
+            Some(size) if size > self.limits.torrent_bytes => {
+                Err(Refused::Large(Size(size), Size(self.limits.torrent_bytes)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether there is room for one more torrent, beside `downloads` that are under way and `taken` bytes of torrents of the
     /// allow-list that the daemon has.
     ///
     /// # Errors
     /// [`Refused::Large`], [`Refused::Busy`], [`Refused::Full`].
     pub fn room(&self, entry: &Entry, downloads: usize, taken: u64) -> Result<(), Refused> {
+        self.fits(entry)?;
         let limits = &self.limits;
-        if entry.size > limits.torrent_bytes {
-            return Err(Refused::Large(Size(entry.size), Size(limits.torrent_bytes)));
-        }
         if downloads >= limits.downloads {
             return Err(Refused::Busy(downloads));
         }
-        if taken.saturating_add(entry.size) > limits.disk_bytes {
+        // One whose size is not known may be as large as any.
+        if taken.saturating_add(entry.size.unwrap_or(limits.torrent_bytes)) > limits.disk_bytes {
             return Err(Refused::Full(Size(taken), Size(limits.disk_bytes)));
         }
         Ok(())
@@ -156,17 +168,20 @@ disk_bytes = 100
     #[test]
     fn there_is_room_for_so_much() {
         let config = Config::parse(CONFIG).unwrap();
-        let entry = |size| Entry {
+        let sized = |size| Entry {
             info_hash: String::new(),
             name: String::new(),
             licence: String::new(),
             size,
-            path: "".into(),
+            path: None,
         };
+        let entry = |size| sized(Some(size));
         assert_eq!(config.room(&entry(50), 1, 50), Ok(()));
         assert_eq!(config.room(&entry(51), 0, 0), Err(Refused::Large(Size(51), Size(50))));
         assert_eq!(config.room(&entry(1), 2, 0), Err(Refused::Busy(2)));
         assert_eq!(config.room(&entry(50), 1, 51), Err(Refused::Full(Size(51), Size(100))));
         assert!(config.room(&entry(1), 0, u64::MAX).is_err());
+        assert_eq!(config.room(&sized(None), 0, 50), Ok(()));
+        assert_eq!(config.room(&sized(None), 0, 51), Err(Refused::Full(Size(51), Size(100))));
     }
 }

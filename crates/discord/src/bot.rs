@@ -3,6 +3,7 @@
 use crate::book::{Book, Spot};
 use crate::commands::{self, Watch};
 use crate::config::{Config, ConfigError};
+use crate::pace::Pace;
 use crate::token::Token;
 use crate::{inert, live, orders};
 use std::collections::BTreeMap;
@@ -18,10 +19,8 @@ use twilight_model::channel::message::AllowedMentions;
 use twilight_model::id::Id;
 use twilight_model::id::marker::ApplicationMarker;
 
-/// How often a live message is edited at most. Discord takes five edits in five seconds of a channel.
+/// How often a live message is edited at most.
 pub const EDIT_EVERY: Duration = Duration::from_secs(4);
-/// How long a download stays in its channel before it moves to a thread.
-pub const THREAD_AFTER: Duration = Duration::from_secs(600);
 /// Interactions that are being answered. Further ones are not answered, and Discord says so to who asked.
 pub const MAX_INTERACTIONS: usize = 64;
 /// How long Discord has to answer.
@@ -40,7 +39,7 @@ pub struct Options {
     pub daemon: api::Client,
     /// How often a live message is edited at most; usually [`EDIT_EVERY`].
     pub edit_every: Duration,
-    /// When a download moves to a thread; usually [`THREAD_AFTER`].
+    /// How long a download is shown in its channel before it goes on in a thread.
     pub thread_after: Duration,
     /// `HOST:PORT` of a program that stands in for Discord's REST API, and the `ws://` URL of one for its gateway.
     pub stand_in: Option<(String, String)>,
@@ -79,6 +78,8 @@ pub(crate) struct Bot {
     watches: Mutex<BTreeMap<String, watch::Sender<Watch>>>,
     /// Live messages.
     lives: Mutex<JoinSet<()>>,
+    /// When channels may be edited.
+    pub(crate) pace: Mutex<Pace>,
     /// One download is begun at a time, so that limits hold.
     pub(crate) adding: tokio::sync::Mutex<()>,
 }
@@ -107,6 +108,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
         config: Mutex::new(Arc::new(config)),
         watches: Mutex::default(),
         lives: Mutex::default(),
+        pace: Mutex::default(),
         adding: tokio::sync::Mutex::default(),
     });
     bot.define_commands().await;

@@ -1,12 +1,13 @@
 //! What can be asked: the commands, their options, the buttons.
 
 use crate::access::Role;
+use crate::allow::{Source, Wanted};
 use crate::config::Config;
-use crate::limits::{MAX_CHOICES, MAX_NAME};
+use crate::limits::{MAX_CHOICES, MAX_LINK, MAX_NAME};
 use twilight_model::application::command::{Command, CommandType};
 use twilight_model::application::interaction::InteractionContextType;
 use twilight_model::application::interaction::application_command::{CommandData, CommandOptionValue};
-use twilight_util::builder::command::{CommandBuilder, StringBuilder};
+use twilight_util::builder::command::{AttachmentBuilder, CommandBuilder, StringBuilder};
 
 /// What somebody asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Order {
     Explain(String),
     /// Stop a download.
     Stop(Option<String>),
+    /// Add to what may be downloaded.
+    Allow(Wanted),
     /// What can be asked.
     Help,
 }
@@ -81,7 +84,7 @@ const fn told(name: &'static str, needs: Role, torrent: Option<bool>, says: &'st
     Told { name, says, needs, torrent }
 }
 
-const COMMANDS: [Told; 10] = [
+const COMMANDS: [Told; 11] = [
     told("torrents", Role::Reader, None, "What may be downloaded, with sizes and licences"),
     told("download", Role::Operator, Some(true), "Download a torrent, and watch it arrive"),
     told("status", Role::Reader, None, "How the downloads are doing"),
@@ -91,6 +94,12 @@ const COMMANDS: [Told; 10] = [
     told("why", Role::Reader, Some(false), "What holds a download back"),
     told("explain", Role::Reader, None, "What a message of the protocol is for"),
     told("stop", Role::Operator, Some(false), "Stop a download; its files stay"),
+    told(
+        "allow",
+        Role::Admin,
+        None,
+        "Add a torrent to what may be downloaded: attach its file, or give a link",
+    ),
     told("help", Role::Reader, None, "What can be asked"),
 ];
 
@@ -109,6 +118,15 @@ fn define(told: &Told) -> CommandBuilder {
     if told.name == "explain" {
         let message = StringBuilder::new("message", "Its name, such as bitfield").required(true);
         command = command.option(message.autocomplete(true));
+    }
+    if told.name == "allow" {
+        let most = u16::try_from(MAX_NAME).unwrap_or(u16::MAX);
+        let text = |name, says| StringBuilder::new(name, says).required(true).max_length(most);
+        command = command
+            .option(text("name", "What people are to call it"))
+            .option(text("licence", "The licence that lets it be given to everybody"))
+            .option(AttachmentBuilder::new("file", "Its .torrent file"))
+            .option(StringBuilder::new("link", "Its magnet link or info-hash; trackers in it are not used"));
     }
     if let Some(required) = told.torrent {
         let name = StringBuilder::new("name", "Which torrent").required(required);
@@ -156,6 +174,7 @@ impl Order {
             "why" => Order::Why(text("name")),
             "explain" => Order::Explain(required("message")?),
             "stop" => Order::Stop(text("name")),
+            "allow" => Order::Allow(wanted(data, required("name")?, required("licence")?)?),
             "help" => Order::Help,
             _ => return Err("I do not know that command; /help tells which there are.".to_owned()),
         })
@@ -164,9 +183,28 @@ impl Order {
     /// What one has to be to ask for it.
     pub fn needs(&self) -> Role {
         match self {
+            Order::Allow(_) => Role::Admin,
             Order::Download(_) | Order::Stop(_) => Role::Operator,
             _ => Role::Reader,
         }
+    }
+}
+
+/// What is to be added: what is attached, or a link, and not both.
+fn wanted(data: &CommandData, name: String, licence: String) -> Result<Wanted, String> {
+    let attached = |id| data.resolved.as_ref().and_then(|resolved| resolved.attachments.get(&id));
+    let sources = data.options.iter().filter_map(|option| match &option.value {
+        CommandOptionValue::Attachment(id) if option.name == "file" => {
+            attached(*id).map(|file| Source::File(file.url.clone(), file.size))
+        }
+        CommandOptionValue::String(link) if option.name == "link" => {
+            Some(Source::Link(link.chars().take(MAX_LINK).collect()))
+        }
+        _ => None,
+    });
+    match <[Source; 1]>::try_from(sources.collect::<Vec<_>>()) {
+        Ok([source]) => Ok(Wanted { name, licence, source }),
+        Err(_) => Err("Attach a torrent file, or give a link: one of them.".into()),
     }
 }
 
@@ -305,6 +343,7 @@ mod tests {
             let options: Vec<_> = command
                 .options
                 .iter()
+                .filter(|option| option.kind == CommandOptionType::String)
                 .map(|option| {
                     (option.name.as_str(), text(if option.name == "what" { "requests" } else { "x" }))
                 })
@@ -314,6 +353,11 @@ mod tests {
         }
         assert!(Order::read(&data("rm", &[])).is_err());
         assert!(Order::read(&data("download", &[])).is_err());
+        let named = [("name", text("x")), ("licence", text("MIT"))];
+        assert!(Order::read(&data("allow", &named)).unwrap_err().contains("one of them"));
+        let long = [named[0].clone(), named[1].clone(), ("link", text(&"x".repeat(MAX_LINK + 1)))];
+        let Order::Allow(wanted) = Order::read(&data("allow", &long)).unwrap() else { panic!() };
+        assert_eq!(wanted.source, Source::Link("x".repeat(MAX_LINK)));
         assert!(Order::read(&data("watch", &[("what", text("secrets"))])).is_err());
         assert!(length(&help()) <= MAX_CONTENT);
         assert!(help().contains("`/download` Download a torrent, and watch it arrive (role: operator)"));
@@ -326,8 +370,8 @@ mod tests {
             info_hash: format!("{number:040x}"),
             name: format!("film {number}"),
             licence: "MIT".into(),
-            size: 1,
-            path: "x".into(),
+            size: Some(1),
+            path: Some("x".into()),
         };
         config.torrents = (0..MAX_CHOICES + 5).map(entry).collect();
         let focused = |text: &str| CommandOptionValue::Focused(text.into(), CommandOptionType::String);

@@ -38,7 +38,7 @@ pub struct Roles {
     pub reader: BTreeSet<u64>,
     /// Who may download, pause and go on; nobody but admins if there are none here.
     pub operator: BTreeSet<u64>,
-    /// Who may stop what others began.
+    /// Who may stop what others began, and add to what may be downloaded.
     pub admin: BTreeSet<u64>,
 }
 
@@ -70,10 +70,12 @@ pub struct Entry {
     pub name: String,
     /// The licence that lets it be given to everybody.
     pub licence: String,
-    /// Bytes of its files.
-    pub size: u64,
-    /// The torrent file; a relative path begins at the configuration's folder.
-    pub path: PathBuf,
+    /// Bytes of its files; `None` if only its info-hash is known, and then it may be as large as any.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// The torrent file; a relative path begins at the configuration's folder. Without one peers are asked for what is in it.
+    #[serde(default)]
+    pub path: Option<PathBuf>,
 }
 
 /// What is wrong with a configuration.
@@ -201,15 +203,19 @@ impl Entry {
                 ));
             }
         }
-        if self.size == 0 || self.path.as_os_str().is_empty() {
-            return Err(format!("'{name}' has no size or no path"));
+        let is_path = |path: &PathBuf| !path.as_os_str().is_empty();
+        if self.size == Some(0)
+            || self.path.as_ref().is_some_and(|path| !is_path(path) || self.size.is_none())
+        {
+            return Err(format!("'{name}' has a size of 0, or a path that is empty or without a size"));
         }
         Ok(())
     }
 
     /// Name, size and licence in a line.
     pub fn line(&self) -> String {
-        format!("{}, {}, {}", self.name, Size(self.size), self.licence)
+        let size = self.size.map_or("size not known".into(), |size| Size(size).to_string());
+        format!("{}, {size}, {}", self.name, self.licence)
     }
 }
 
@@ -222,21 +228,26 @@ pub fn allow(path: &Path, entry: &Entry) -> Result<(), ConfigError> {
     let mut text = text(path)?;
     Config::parse_at(path, &text)?;
     let value = |text: &str| toml::Value::String(text.to_owned());
-    let file = entry.path.to_str().ok_or_else(|| ConfigError::Wrong {
-        path: path.to_owned(),
-        reason: format!("the name of {} is not UTF-8", entry.path.display()),
-    })?;
+    let utf8 = |file: &PathBuf| {
+        let reason = format!("the name of {} is not UTF-8", file.display());
+        file.to_str().map(value).ok_or_else(|| ConfigError::Wrong { path: path.to_owned(), reason })
+    };
+    let file = entry.path.as_ref().map(utf8).transpose()?;
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
     text.push_str(&format!(
-        "\n[[torrent]]\ninfo_hash = {}\nname = {}\nlicence = {}\nsize = {}\npath = {}\n",
+        "\n[[torrent]]\ninfo_hash = {}\nname = {}\nlicence = {}\n",
         value(&entry.info_hash),
         value(&entry.name),
         value(&entry.licence),
-        entry.size,
-        value(file),
     ));
+    if let Some(size) = entry.size {
+        text.push_str(&format!("size = {size}\n"));
+    }
+    if let Some(file) = file {
+        text.push_str(&format!("path = {file}\n"));
+    }
     // What would not be read again is not written.
     Config::parse_at(path, &text)?;
     replace(path, text.as_bytes()).map_err(|reason| ConfigError::Write { path: path.to_owned(), reason })
@@ -276,7 +287,13 @@ mod tests {
 
     pub(crate) fn entry(digit: char, name: &str) -> Entry {
         let info_hash = digit.to_string().repeat(40);
-        Entry { info_hash, name: name.into(), licence: "CC BY 4.0".into(), size: 5, path: "x.torrent".into() }
+        Entry {
+            info_hash,
+            name: name.into(),
+            licence: "CC BY 4.0".into(),
+            size: Some(5),
+            path: Some("x.torrent".into()),
+        }
     }
 
     fn wrong(text: &str) -> String {
@@ -344,13 +361,11 @@ mod tests {
         let before = "# ours\nguilds = [1] # home";
         fs::write(&path, before).unwrap();
         allow(&path, &entry('a', "\"quoted\" \\ name")).unwrap();
-        allow(&path, &entry('b', "other")).unwrap();
+        let by_hash = Entry { size: None, path: None, ..entry('b', "other") };
+        allow(&path, &by_hash).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with(before));
-        assert_eq!(
-            Config::read(&path).unwrap().torrents,
-            [entry('a', "\"quoted\" \\ name"), entry('b', "other")]
-        );
+        assert_eq!(Config::read(&path).unwrap().torrents, [entry('a', "\"quoted\" \\ name"), by_hash]);
         for (entry, reason) in [(entry('a', "third"), "twice"), (entry('c', "OTHER"), "are called")] {
             assert!(allow(&path, &entry).unwrap_err().to_string().contains(reason));
         }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod allow;
 pub mod book;
 pub mod bot;
 pub mod commands;
@@ -13,6 +14,7 @@ pub mod inert;
 pub mod limits;
 mod live;
 mod orders;
+mod pace;
 pub mod picture;
 mod said;
 mod say;

@@ -14,6 +14,8 @@ pub const MAX_EMBED: usize = 6000;
 pub const MAX_CHOICES: usize = 25;
 /// Characters of a choice, and so of a torrent's name. Longer names are refused in the configuration.
 pub const MAX_NAME: usize = 100;
+/// Characters of a link that an admin gives. What is longer is cut, and refused then.
+pub const MAX_LINK: usize = 2000;
 
 /// Torrents on the allow-list. Further ones are refused.
 pub const MAX_TORRENTS: usize = 256;

@@ -3,13 +3,13 @@
 use crate::book::Spot;
 use crate::bot::Bot;
 use crate::commands::Watch;
-use crate::config::Entry;
+use crate::config::{Config, Entry};
 use crate::said::Said;
 use crate::say::{Fate, Message};
 use crate::show::{self, Live, Summary};
 use crate::{inert, picture};
 use api::units::hex;
-use api::{ClientError, State, Torrent};
+use api::{ClientError, RemoveQuery, State, Torrent};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -99,12 +99,17 @@ impl Watched {
             self.was_partial = true;
             self.rate(torrent.rate_down);
         }
+        if entry.size.is_none() && torrent.size > config.limits.torrent_bytes {
+            return self.turn_away(&config, entry, torrent.size).await;
+        }
         let pieces = self.bot.daemon.pieces(&self.id).await.ok();
-        if self.put(entry, Some(&torrent), pieces.as_ref(), watch, None).await.is_break() {
+        let is_gone = self.put(entry, Some(&torrent), pieces.as_ref(), watch, None).await.is_break();
+        // How large it is has to be seen, whether anybody looks or not.
+        if is_gone && torrent.state != State::FetchingMetadata {
             return Flow::Break(());
         }
         if torrent.state == State::Seeding {
-            self.finish(entry).await;
+            self.finish(entry, torrent.size).await;
             return Flow::Break(());
         }
         if !self.spot.thread && self.began.elapsed() >= self.bot.options.thread_after {
@@ -141,6 +146,17 @@ impl Watched {
         }
     }
 
+    /// A torrent that turns out to be too large, now that it is known, goes again.
+    async fn turn_away(&mut self, config: &Config, entry: &Entry, size: u64) -> Flow {
+        let known = Entry { size: Some(size), ..entry.clone() };
+        let refused = config.fits(&known).err().map(|refused| refused.to_string()).unwrap_or_default();
+        let removed = self.bot.daemon.remove(&self.id, RemoveQuery { data: true }).await;
+        if removed.is_err() {
+            return Flow::Continue(());
+        }
+        self.close(entry, &refused).await
+    }
+
     async fn close(&mut self, entry: &Entry, note: &str) -> Flow {
         // Without buttons; whether it works makes no difference any more.
         let _ = self.put(entry, None, None, Watch::All, Some(note)).await;
@@ -162,10 +178,10 @@ impl Watched {
     }
 
     /// Tells that all is here, once.
-    async fn finish(&mut self, entry: &Entry) {
+    async fn finish(&mut self, entry: &Entry, size: u64) {
         let (files, more) = self.digests().await;
         let took = self.was_partial.then(|| self.began.elapsed());
-        let embed = show::summary(&Summary { entry, took, fastest: self.fastest, files: &files, more });
+        let embed = show::summary(&Summary { entry, size, took, fastest: self.fastest, files: &files, more });
         let mut attached = Vec::new();
         if self.was_partial
             && let Ok(graph) = picture::speed(&self.rates)
@@ -209,13 +225,13 @@ impl Watched {
 
     /// Goes on in a thread below the message.
     async fn move_to_thread(&mut self, entry: &Entry) {
+        let Some((embed, buttons)) = self.shown.clone() else { return };
         let name = inert::clean(&entry.name);
         let Ok(thread) = self.bot.thread(self.spot, &name).await else {
             // A channel without threads: it stays.
             self.spot.thread = true;
             return;
         };
-        let Some((embed, buttons)) = self.shown.take() else { return };
         let message = Message { embed: Some(embed), buttons, ..Message::default() };
         let Ok(id) = self.bot.send(thread, &message).await else { return };
         let before = self.spot;

@@ -1,10 +1,12 @@
 //! What is done with what people ask.
 
 use crate::access::{Place, Refused, Role};
+use crate::allow::allow;
 use crate::book::{MAX_LIVE, Spot};
 use crate::bot::Bot;
 use crate::commands::{self, Button, Does, Order, Watch};
 use crate::config::{Config, Entry};
+use crate::inert::words;
 use crate::live::Fresh;
 use crate::said::Said;
 use crate::say::{Asked, Message, whispered};
@@ -138,6 +140,11 @@ async fn carry_out(bot: &Arc<Bot>, config: &Config, asker: &Asker, order: Order)
             let entry = meant(bot, config, name).await?;
             set_watch(bot, entry, watch)
         }
+        Order::Allow(wanted) => {
+            let entry = allow(bot, config, wanted).await?;
+            let told = words(&entry.line(), 400);
+            Ok(Message::text(format!("May be downloaded from now on: {told} · {}", entry.info_hash)))
+        }
         Order::Stop(name) => {
             let entry = meant(bot, config, name).await?;
             stop(bot, asker, entry).await
@@ -247,23 +254,24 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
         bot.daemon.resume(id).await.map_err(|error| away(&error))?;
     }
     bot.clone().show(id, spot, Some(Fresh { said, is_new }));
-    Ok(Message::text(show::content(&format!(
-        "Downloading {}, {}.",
-        bold(entry),
-        api::units::Size(entry.size)
-    ))))
+    Ok(Message::text(format!("Downloading {}, {}.", bold(entry), show::size(entry))))
 }
 
 /// Gives the torrent to the daemon, where it rests; what is in the file must be what is allowed.
 async fn add(bot: &Bot, entry: &Entry) -> Result<(), String> {
-    let dir = bot.options.config.parent().unwrap_or(Path::new(""));
-    let path = dir.join(&entry.path);
-    let file = tokio::task::spawn_blocking(move || read(&path)).await;
-    let Ok(Ok(file)) = file else {
-        return Err("Its torrent file can't be read; whoever runs me has to look.".into());
-    };
     let query = AddQuery { paused: Some(true), ..AddQuery::default() };
-    let added = bot.daemon.add(file, &query).await.map_err(|error| away(&error))?;
+    let added = match &entry.path {
+        Some(path) => {
+            let path = bot.options.config.parent().unwrap_or(Path::new("")).join(path);
+            let file = tokio::task::spawn_blocking(move || read(&path)).await;
+            let Ok(Ok(file)) = file else {
+                return Err("Its torrent file can't be read; whoever runs me has to look.".into());
+            };
+            bot.daemon.add(file, &query).await
+        }
+        None => bot.daemon.add_source(&format!("magnet:?xt=urn:btih:{}", entry.info_hash), &query).await,
+    };
+    let added = added.map_err(|error| away(&error))?;
     if added.id == entry.info_hash {
         return Ok(());
     }

@@ -1,9 +1,10 @@
 //! What is sent to Discord.
 
 use crate::book::Spot;
-use crate::bot::Bot;
+use crate::bot::{Bot, lock};
 use crate::commands::{Button as Ours, Does};
 use crate::inert;
+use tokio::time::Instant;
 use twilight_http::error::ErrorType;
 use twilight_model::channel::message::component::{ActionRow, Button, ButtonStyle, Component};
 use twilight_model::channel::message::{AllowedMentions, Embed, MessageFlags};
@@ -107,6 +108,8 @@ impl Bot {
         let channel = Id::<ChannelMarker>::new_checked(spot.channel);
         let id = Id::<MessageMarker>::new_checked(spot.message);
         let (Some(channel), Some(id)) = (channel, id) else { return Fate::Gone };
+        let turn = lock(&self.pace).turn(spot.channel, Instant::now());
+        tokio::time::sleep_until(turn).await;
         let components = message.components();
         let request = self
             .http

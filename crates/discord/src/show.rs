@@ -21,6 +21,11 @@ const SHADES: [char; 5] = ['·', '░', '▒', '▓', '█'];
 /// A piece, or some, that are begun.
 const BEGUN: char = '◦';
 
+/// The size, if it is known.
+pub fn size(entry: &Entry) -> String {
+    entry.size.map_or("size not known yet".into(), |size| Size(size).to_string())
+}
+
 /// A progress bar with its percentage; full only when everything is there.
 pub fn bar(done: u64, whole: u64) -> String {
     let done = done.min(whole);
@@ -76,7 +81,10 @@ pub fn live(live: &Live<'_>) -> Embed {
 fn progress(torrent: &Torrent, text: &mut String) {
     let whole = torrent.wanted.unwrap_or(torrent.size);
     let done = torrent.done.unwrap_or(if torrent.state == State::Seeding { whole } else { 0 });
-    let _ = writeln!(text, "`{}`", bar(done, whole));
+    // Of nothing that is known no part can be told.
+    if torrent.state != State::FetchingMetadata {
+        let _ = writeln!(text, "`{}`", bar(done, whole));
+    }
     let _ = writeln!(
         text,
         "**{}** · {} of {} · ↓ {} · ↑ {}",
@@ -120,6 +128,8 @@ fn said(lines: &[String], room: usize) -> String {
 pub struct Summary<'a> {
     /// What it is.
     pub entry: &'a Entry,
+    /// Bytes of its files.
+    pub size: u64,
     /// How long it took; `None` if it was here already, or that is not known.
     pub took: Option<Duration>,
     /// The greatest rate that was seen.
@@ -132,12 +142,12 @@ pub struct Summary<'a> {
 
 /// The embed at the end of a download.
 pub fn summary(summary: &Summary<'_>) -> Embed {
-    let mut text = format!("Every byte is here and verified: {}", Size(summary.entry.size));
+    let mut text = format!("Every byte is here and verified: {}", Size(summary.size));
     if let Some(took) = summary.took {
         let _ = write!(text, " in {}", Span(took));
         if let Some(mean) = u64::try_from(took.as_millis())
             .ok()
-            .and_then(|ms| summary.entry.size.saturating_mul(1000).checked_div(ms))
+            .and_then(|ms| summary.size.saturating_mul(1000).checked_div(ms))
         {
             let _ = write!(text, ", {} on average, {} at best", Rate(mean), Rate(summary.fastest));
         }
@@ -197,7 +207,7 @@ pub fn torrents(config: &Config) -> String {
         format!(
             "**{}** · {} · {}",
             words(&entry.name, MAX_LINE),
-            Size(entry.size),
+            size(entry),
             words(&entry.licence, MAX_LINE)
         )
     };
@@ -278,7 +288,7 @@ mod tests {
 
     fn entry(name: &str) -> Entry {
         let (info_hash, licence) = ("ab".repeat(20), "CC BY 3.0".into());
-        Entry { info_hash, name: name.into(), licence, size: 1 << 20, path: "x.torrent".into() }
+        Entry { info_hash, name: name.into(), licence, size: Some(1 << 20), path: Some("x.torrent".into()) }
     }
 
     fn torrent() -> Torrent {
@@ -381,7 +391,14 @@ mod tests {
         assert!(said.iter().all(|line| length(line) <= MAX_LINE));
         let files: Vec<_> = (0..40).map(|_| (HOSTILE.repeat(50), "a".repeat(40), "b".repeat(64))).collect();
         let took = Some(Duration::from_secs(1));
-        assert_fits(&summary(&Summary { entry: &entry, took, fastest: u64::MAX, files: &files, more: 3 }));
+        assert_fits(&summary(&Summary {
+            entry: &entry,
+            size: 1 << 20,
+            took,
+            fastest: u64::MAX,
+            files: &files,
+            more: 3,
+        }));
     }
 
     #[test]
@@ -389,7 +406,14 @@ mod tests {
         let entry = entry("a_b");
         let files = [("a_b/x.ogg".to_owned(), "a".repeat(40), "b".repeat(64))];
         let took = Some(Duration::from_secs(4));
-        let embed = summary(&Summary { entry: &entry, took, fastest: 1 << 19, files: &files, more: 1 });
+        let embed = summary(&Summary {
+            entry: &entry,
+            size: 1 << 20,
+            took,
+            fastest: 1 << 19,
+            files: &files,
+            more: 1,
+        });
         assert_fits(&embed);
         let expected = format!(
             "Every byte is here and verified: 1.0 MiB in 4s, 256.0 KiB/s on average, 512.0 KiB/s at best.\n\

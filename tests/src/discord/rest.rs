@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -20,6 +20,12 @@ pub(super) fn serve(stream: TcpStream, shared: &Shared) {
     let mut read = BufReader::new(stream);
     // An error is the end of this connection.
     while let Ok(Some((method, path, head, body))) = request(&mut read) {
+        if path.starts_with("/attachments/") {
+            if download(&mut out, shared, &path, &head).is_err() {
+                return;
+            }
+            continue;
+        }
         let answer = shared.change(|state| answer(state, &method, &path, &head, &body));
         let text = if answer.status == 204 { String::new() } else { answer.body.to_string() };
         let written = write!(
@@ -33,6 +39,23 @@ pub(super) fn serve(stream: TcpStream, shared: &Shared) {
             return;
         }
     }
+}
+
+/// What somebody attached; what is called `away` is said to be elsewhere.
+fn download(out: &mut TcpStream, shared: &Shared, path: &str, head: &str) -> io::Result<()> {
+    let file = shared.change(|state| {
+        if header(head, "authorization").is_some() {
+            state.fault("the token was shown to where attachments are");
+        }
+        state.uploads.get(path).cloned()
+    });
+    let (status, file) = file.map_or((404, Vec::new()), |file| (200, file));
+    if path.ends_with("/away") {
+        let place = String::from_utf8_lossy(&file);
+        return write!(out, "HTTP/1.1 302 x\r\nlocation: {place}\r\ncontent-length: 0\r\n\r\n");
+    }
+    write!(out, "HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n", file.len())?;
+    out.write_all(&file)
 }
 
 type Request = (String, String, String, Vec<u8>);
@@ -81,11 +104,19 @@ fn refused(status: u16, code: u32, message: &str) -> Answer {
     Answer { status, headers: String::new(), body: json!({"code": code, "message": message}) }
 }
 
-fn limited() -> Answer {
-    let headers = "retry-after: 1\r\nx-ratelimit-scope: user\r\nx-ratelimit-bucket: b\r\nx-ratelimit-limit: 5\r\n\
-                   x-ratelimit-remaining: 0\r\nx-ratelimit-reset-after: 0.3\r\nx-ratelimit-reset: 0\r\n";
-    let body = json!({"message": "You are being rate limited.", "retry_after": 0.3, "global": false});
-    Answer { status: 429, headers: headers.to_owned(), body }
+fn limited(scope: &str) -> Answer {
+    let after = wait(scope).as_secs_f32();
+    let headers = format!(
+        "retry-after: 1\r\nx-ratelimit-scope: {scope}\r\nx-ratelimit-bucket: b\r\nx-ratelimit-limit: 5\r\n\
+         x-ratelimit-remaining: 0\r\nx-ratelimit-reset-after: {after}\r\nx-ratelimit-reset: 0\r\n"
+    );
+    let body = json!({"message": "You are being rate limited.", "retry_after": after, "global": false});
+    Answer { status: 429, headers, body }
+}
+
+/// How long one has to wait after a 429. What all share is told in whole seconds.
+fn wait(scope: &str) -> Duration {
+    if scope == "shared" { Duration::from_secs(1) } else { Duration::from_millis(300) }
 }
 
 fn judge(state: &mut State, method: &str, path: &str, head: &str, body: &Value) -> Answer {
@@ -94,9 +125,18 @@ fn judge(state: &mut State, method: &str, path: &str, head: &str, body: &Value) 
     if !by_token && header(head, "authorization").as_deref() != Some(&format!("Bot {TOKEN}")) {
         return refused(401, 0, "401: Unauthorized");
     }
-    if state.refuse > 0 {
-        state.refuse -= 1;
-        return limited();
+    let what = format!("{method} {path}");
+    if state.refused.remove(&what).is_some_and(|until| Instant::now() < until) {
+        state.fault(format!("asked again too soon: {what}"));
+    }
+    if let Some(scope) = state.refuse.pop_front() {
+        state.refused.insert(what, Instant::now() + wait(scope));
+        return limited(scope);
+    }
+    if let ["channels", channel, ..] = parts[..]
+        && channel.parse().is_ok_and(|channel| state.gone.contains(&channel))
+    {
+        return refused(404, 10003, "Unknown Channel");
     }
     match (method, &parts[..]) {
         ("GET", ["applications", "@me"]) => done(json!({
@@ -126,9 +166,9 @@ fn judge(state: &mut State, method: &str, path: &str, head: &str, body: &Value) 
             state.messages.insert(id, channel);
             done(message(id, channel))
         }
-        ("POST", ["channels", _, "messages", _, "threads"]) => {
-            let id = state.id();
-            done(json!({"id": id.to_string(), "type": 11, "name": body["name"]}))
+        ("POST", ["channels", channel, "messages", message, "threads"]) => {
+            let (channel, message) = (channel.parse().unwrap_or(0), message.parse().unwrap_or(0));
+            thread(state, channel, message, body)
         }
         ("PATCH", ["channels", channel, "messages", id]) => {
             let (channel, id) = (channel.parse().unwrap_or(0), id.parse().unwrap_or(0));
@@ -141,17 +181,29 @@ fn judge(state: &mut State, method: &str, path: &str, head: &str, body: &Value) 
     }
 }
 
+/// Begins a thread below a message, which can have one.
+fn thread(state: &mut State, channel: u64, message: u64, body: &Value) -> Answer {
+    if state.messages.get(&message) != Some(&channel) {
+        return refused(404, 10008, "Unknown Message");
+    }
+    // A thread has the id of the message that it began with.
+    if state.threads.insert(message, channel).is_some() {
+        return refused(400, 160_004, "A thread has already been created for this message");
+    }
+    done(json!({"id": message.to_string(), "type": 11, "name": body["name"]}))
+}
+
 fn edit(state: &mut State, channel: u64, id: u64, body: &Value) -> Answer {
     if state.messages.get(&id) != Some(&channel) {
         return refused(404, 10008, "Unknown Message");
     }
     let edits = state.edits.entry(channel).or_default();
     edits.retain(|at| at.elapsed() < EDIT_WINDOW);
-    edits.push(Instant::now());
-    if edits.len() > EDITS {
+    if edits.len() >= EDITS {
         state.fault("a channel was edited too often");
-        return limited();
+        return limited("user");
     }
+    edits.push(Instant::now());
     check(state, body);
     done(message(id, channel))
 }

@@ -90,7 +90,10 @@ impl Socket {
             payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
             match head[0] & 0x0f {
                 1 => return Ok(Some(serde_json::from_slice(&payload)?)),
-                8 => return Ok(None),
+                8 => {
+                    self.frame(8, &payload)?;
+                    return Ok(None);
+                }
                 9 => self.frame(10, &payload)?,
                 _ => {}
             }

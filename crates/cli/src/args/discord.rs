@@ -1,7 +1,9 @@
 //! The command line of the Discord bot.
 
+use super::seconds;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A Discord bot: people of a channel download torrents of an allow-list, and watch them arrive
 ///
@@ -25,6 +27,9 @@ pub(crate) struct Discord {
     /// Where to keep which live messages there are [default: $XDG_STATE_HOME/rawtorrent]
     #[arg(long, value_name = "DIR", env = "RAWTORRENT_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Seconds that a download is shown in its channel before it goes on in a thread
+    #[arg(long, value_name = "SECONDS", env = "RAWTORRENT_DISCORD_THREAD_AFTER", default_value = "600", value_parser = seconds)]
+    pub(crate) thread_after: Duration,
     /// What stands in for Discord's REST API, HOST:PORT, in tests
     #[arg(long, hide = true, env = "RAWTORRENT_DISCORD_REST", requires = "gateway")]
     pub(crate) rest: Option<String>,

@@ -1,0 +1,9 @@
+//! The Discord bot from outside: a stand-in for Discord, real daemons, real seeds, all on loopback.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod allowing;
+#[path = "../common/mod.rs"]
+mod common;
+mod mishaps;
+mod stage;
+mod whole;

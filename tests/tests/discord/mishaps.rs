@@ -1,0 +1,180 @@
+//! What happens to a bot: refusals, cut lines, deleted messages and channels, a daemon that goes, a torrent that is removed.
+
+use rawtorrent_tests::content::{Sample, hex};
+use rawtorrent_tests::discord::TOKEN;
+use rawtorrent_tests::metafile;
+use serde_json::Value;
+
+use crate::common;
+use crate::stage::{CHANNEL, NAME, Plan, Stage, description, is_edit, message, operator};
+
+/// Nobody has it: it stays as it is.
+fn lonely(plan: &Plan<'_>) -> Stage {
+    let stage = Stage::set(plan);
+    assert!(stage.ask(&operator(), "download", &[("name", NAME)]).starts_with("Downloading"));
+    stage
+}
+
+#[test]
+fn it_comes_back_and_finds_its_messages_again() {
+    let mut stage = lonely(&Plan::default());
+    let operator = operator();
+    let edit = stage.call(is_edit);
+
+    stage.discord.cut();
+    let resumed = |times| {
+        move |(identified, resumed, _): (usize, usize, usize)| (resumed == times).then_some(identified)
+    };
+    let wait =
+        |stage: &Stage, times| stage.discord.wait(common::LIMIT, |seen| resumed(times)(seen.sessions()));
+    assert_eq!(wait(&stage, 1), Some(1), "the same session goes on");
+    assert!(stage.ask(&operator, "why", &[]).contains("1. **"), "it says what is wrong");
+    stage.discord.tell(7, &Value::Null);
+    assert_eq!(wait(&stage, 2), Some(1), "it was asked to connect again");
+    stage.discord.tell(9, &Value::Bool(false));
+    let anew = stage.discord.wait(common::LIMIT, |seen| (seen.sessions().0 == 2).then_some(()));
+    assert!(anew.is_some(), "its session was ended: {}", stage.bot.process.stderr());
+    assert!(stage.ask(&operator, "status", &[]).contains("peers"));
+
+    stage.end_bot();
+    let before = stage.count();
+    stage.begin_bot();
+    let again = stage.call_after(before, is_edit);
+    assert_eq!(again.what, edit.what, "the live message is found again");
+    let token = stage.discord.press(&operator, &format!("pause:{}", stage.id()));
+    assert!(stage.answer(&token).ends_with("rests."));
+    let torrent = stage.daemon.get(&format!("/api/v1/torrents/{}", stage.id())).json();
+    assert_eq!(torrent["state"], "paused");
+
+    // Removed while no bot looks.
+    stage.end_bot();
+    stage.daemon.done(&stage.home, &["remove", &stage.id()]);
+    stage.begin_bot();
+    let closed = stage.call(|call| is_edit(call) && description(call).contains("It was removed"));
+    assert_eq!((closed.what, &closed.body["components"]), (edit.what, &Value::Array(Vec::new())));
+    stage.end();
+}
+
+#[test]
+fn it_waits_when_discord_says_so() {
+    let stage = lonely(&Plan::default());
+    let operator = operator();
+    stage.discord.refuse(&["user", "user"]);
+    assert!(stage.ask(&operator, "status", &[]).contains("peers"));
+    stage.discord.refuse(&["shared", "user"]);
+    assert!(stage.ask(&operator, "status", &[]).contains("peers"));
+    let refused = stage.discord.calls().iter().filter(|call| call.status == 429).count();
+    assert_eq!(refused, 4);
+    stage.end();
+}
+
+#[test]
+fn many_live_messages_in_a_channel_are_edited_no_more_often_than_may_be() {
+    const MORE: [&str; 5] = ["a", "b", "c", "d", "e"];
+    let stage = Stage::set(&Plan { config: "[limits]\ndownloads = 8\n", ..Plan::default() });
+    let mut ids = vec![stage.id()];
+    for name in MORE {
+        let torrent = metafile::torrent(&Sample { name, layout: &[("", 1)] }, None);
+        let path = stage.home.path().join(name);
+        std::fs::write(&path, &torrent).unwrap();
+        stage.allow(&path, name);
+        ids.push(hex(&metafile::info_hash(&torrent).unwrap()));
+    }
+    for name in [&[NAME], &MORE[..]].concat() {
+        assert!(stage.ask(&operator(), "download", &[("name", name)]).starts_with("Downloading"), "{name}");
+    }
+    // Each message has something new to tell, again and again.
+    for order in ["pause", "resume"] {
+        let before = stage.count();
+        ids.iter().for_each(|id| drop(stage.daemon.done(&stage.home, &[order, id])));
+        let all = stage.discord.wait(common::LIMIT, |seen| {
+            let edits = seen.calls()[before..].iter().filter(|call| is_edit(call));
+            let edited: std::collections::BTreeSet<_> = edits.map(message).collect();
+            (edited.len() == ids.len()).then_some(())
+        });
+        assert!(all.is_some(), "not all were edited: {}", stage.bot.process.stderr());
+    }
+    // That no channel was edited too often is among the rules.
+    stage.end();
+}
+
+#[test]
+fn a_deleted_message_or_channel_ends_what_is_shown_and_no_download() {
+    let stage = lonely(&Plan::default());
+    let sent = stage.call(is_edit);
+    stage.discord.delete(message(&sent));
+    stage.daemon.done(&stage.home, &["pause", &stage.id()]);
+    stage.call(|call| call.what == sent.what && call.status == 404);
+    assert!(stage.ask(&operator(), "status", &[]).contains("paused"), "without its message it goes on");
+
+    let again = stage.ask(&operator(), "download", &[("name", NAME)]);
+    assert!(again.starts_with("Downloading"), "it is shown anew: {again}");
+    let sent = stage.call(|call| is_edit(call) && call.what != sent.what);
+    stage.discord.delete_channel(CHANNEL);
+    stage.daemon.done(&stage.home, &["resume", &stage.id()]);
+    stage.call(|call| call.what == sent.what && call.status == 404);
+    assert!(stage.ask(&operator(), "status", &[]).contains("downloading"), "without its channel it goes on");
+    let nowhere = stage.ask(&operator(), "download", &[("name", NAME)]);
+    assert_eq!(nowhere, "I may not write in this channel.");
+    let book = std::fs::read_to_string(stage.home.path().join("state/rawtorrent/discord.json")).unwrap();
+    assert_eq!(book, r#"{"live":{}}"#, "nothing is kept of what is gone");
+    stage.end();
+}
+
+#[test]
+fn a_long_run_goes_on_in_a_thread() {
+    let stage = lonely(&Plan { bot: &["--thread-after", "1"], ..Plan::default() });
+    let first = stage.call(is_edit);
+    let thread = stage.call(|call| call.what.ends_with("/threads"));
+    assert_eq!(thread.body["name"], NAME, "a name of a thread is no markdown");
+    let moved = stage.call(|call| is_edit(call) && description(call).contains("goes on in the thread"));
+    assert_eq!((&moved.what, &moved.body["components"]), (&first.what, &Value::Array(Vec::new())));
+    stage.daemon.done(&stage.home, &["pause", &stage.id()]);
+    let there = stage.call(|call| is_edit(call) && description(call).contains("**paused**"));
+    let channel = |what: &str| what.split('/').nth(2).unwrap().parse::<u64>().unwrap();
+    assert_ne!(channel(&there.what), CHANNEL);
+    let threads = stage.discord.calls().iter().filter(|call| call.what.ends_with("/threads")).count();
+    assert_eq!(threads, 1);
+
+    // Who asks there is in the channel that the thread belongs to.
+    let thread = rawtorrent_tests::discord::Place { channel: channel(&there.what), ..operator() };
+    assert!(stage.ask(&thread, "status", &[]).contains("paused"));
+    stage.discord.delete_channel(thread.channel);
+    stage.daemon.done(&stage.home, &["resume", &stage.id()]);
+    stage.call(|call| call.what == there.what && call.status == 404);
+    stage.end();
+}
+
+#[test]
+fn a_daemon_may_go_and_come_back() {
+    let mut stage = lonely(&Plan::default());
+    let edit = stage.call(is_edit);
+    stage.end_daemon();
+    let away = stage.call(|call| is_edit(call) && description(call).contains("daemon does not answer"));
+    assert_eq!(away.what, edit.what);
+    let told = stage.ask(&operator(), "status", &[]);
+    assert_eq!(told, "The daemon does not answer now; try again in a while.");
+    stage.begin_daemon();
+    let before = stage.count();
+    let back =
+        stage.call_after(before, |call| is_edit(call) && description(call).contains("peers, of which"));
+    assert_eq!(back.what, edit.what);
+    assert!(stage.ask(&operator(), "status", &[]).contains("peers"));
+    stage.daemon.done(&stage.home, &["remove", &stage.id()]);
+    stage.call(|call| is_edit(call) && description(call).contains("It was removed"));
+    stage.end();
+}
+
+#[test]
+fn a_token_that_discord_refuses_is_not_told() {
+    let stage = lonely(&Plan::default());
+    let wrong = TOKEN.replace("NotASecret", "AnotherOne");
+    let mut command = stage.home.command();
+    command.args(["-v", "discord", "--config"]).arg(&stage.config).env("DISCORD_TOKEN", &wrong);
+    command.env("RAWTORRENT_DISCORD_REST", stage.discord.rest.to_string());
+    command.env("RAWTORRENT_DISCORD_GATEWAY", format!("ws://{}", stage.discord.gateway));
+    let refused = common::run(&mut command);
+    common::assert_fails(&refused, &["discord refuses the token"]);
+    assert!(!format!("{}{}", refused.stdout, refused.stderr).contains(&wrong));
+    stage.end();
+}
