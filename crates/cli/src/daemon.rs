@@ -1,6 +1,6 @@
 //! `daemon`: a session that is kept, behind an API.
 
-mod owner;
+pub(crate) mod owner;
 mod reload;
 mod supervisor;
 
@@ -20,7 +20,6 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Exit, Failure> {
         console.print(template())?;
         return Ok(Exit::Done);
     }
-    owner::take_over(console)?;
     let Some(state_dir) = args.session.state_dir() else {
         let message = "there is no home to keep state in; choose a folder (--state-dir)";
         return Err(Failure::new(kind::STARTUP, message));

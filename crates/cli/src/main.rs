@@ -68,8 +68,13 @@ fn run(line: &CommandLine) -> Exit {
     if let Err(wrong) = crate::console::start_logging(&console, line.talk) {
         return wrong_usage(&format!("{wrong}; see 'rawtorrent --help'"));
     }
-    let has_threads = engine::threads::ensure(THREADS);
-    let result = has_threads.map_err(|none| Failure::new(kind::STARTUP, none));
+    // Before there is a thread but this one.
+    let owned = match &line.command {
+        Command::Daemon(_) => crate::daemon::owner::take_over(&console),
+        _ => Ok(()),
+    };
+    let result = owned
+        .and_then(|()| engine::threads::ensure(THREADS).map_err(|none| Failure::new(kind::STARTUP, none)));
     let result = result.and_then(|()| match &line.command {
         Command::Download(args) => download::run(args, &console),
         Command::Seed(args) => seed::run(args, &console),

@@ -9,7 +9,7 @@ use std::env;
 
 /// Becomes who `PUID` and `PGID` name, if we are root, and takes away from files what `UMASK` (octal) names. To be called
 /// while there is one thread: others would stay who they are.
-pub(super) fn take_over(console: &Console) -> Result<(), Failure> {
+pub(crate) fn take_over(console: &Console) -> Result<(), Failure> {
     if let Some(mask) = number("UMASK", 8, 0o777)? {
         rustix::process::umask(Mode::from_bits_truncate(mask));
     }
