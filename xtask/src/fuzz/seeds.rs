@@ -55,6 +55,14 @@ const REQUEST: &str = "since=7&limit=5&state=paused\nhost: localhost:6880\norigi
 const NAMED: &str = "dir=/data\nhost: [::1]\nsec-fetch-site: none\n\0{\"source\":\"magnet:?xt=urn:btih:0123456789012345678901234567890123456789\"}";
 const CONFIG: &str = "# a comment\nmax_down = '10M'\nmax_up = 7\nno_dht = true\nroot = ['/a', '/b']\n";
 
+/// What clients leave of a torrent, behind a byte that says which of them.
+const TRANSMISSION: &str = "\0d11:destination2:/x3:dndli0ei1ee10:downloadedi20005e6:labelsl1:a1:be6:pausedi0e8:priorityli0ei1ee8:progressd6:blocks3:all4:have3:all6:mtimesli1700000000ei1700000000eee14:speed-limit-upd9:speed-Bpsi1000e15:use-speed-limiti1ee8:uploadedi7ee";
+const QBITTORRENT: &str = "\u{1}d14:completed_timei1700000000e13:file_priorityli1ei7ee13:finished_timei0e9:info-hash20:xxxxxxxxxxxxxxxxxxxx6:pausedi0e6:pieces2:\u{1}\u{1}12:qBt-category5:linux14:qBt-ratioLimiti1500e12:qBt-savePath2:/x8:qBt-tagsl1:ae9:save_path2:/x14:total_uploadedi3ee";
+const RTORRENT: &str = "\u{2}d8:completei1e7:custom15:linux9:directory4:/x/n8:priorityi2e5:statei1ee\0d8:bitfieldi2e5:filesld9:completedi2e5:mtimei1700000000e8:priorityi1eed9:completedi2e5:mtimei1700000000e8:priorityi1eeee";
+const DELUGE: &str = "\u{3}}(X\u{8}\0\0\0torrents](}(X\u{a}\0\0\0torrent_idX(\0\0\08edccc0b563555e1669db4f357f8d5e0326543efX\u{9}\0\0\0save_pathX\u{2}\0\0\0/xueu.";
+/// A row of a session's store.
+const ROW: &str = "d8:category5:films3:dir6:/srv/x8:move dir6:/srv/y11:move stampslli5ei-7ei9eelee13:move switchedi0e5:namesde6:pausedi0e5:peersl11:192.0.2.1:1e10:priorities2:-n4:ranki5e11:seed actioni1e10:seed ratioi4609434218613702656e10:sequentiali0e4:tagsl1:a1:be5:tiersll17:http://t/announceee8:trackersi1e9:web seedsi1ee";
+
 const SOURCES: &[(&str, &[Source])] = &[
     ("api_request", &[Own(&[REQUEST, NAMED])]),
     ("bencode_decode", &[Vectors("bencode"), Torrents, Own(&[TORRENT, "d1:ai-1e1:bl1:c0:ee"])]),
@@ -75,6 +83,7 @@ const SOURCES: &[(&str, &[Source])] = &[
         "http_server",
         &[Own(&["\u{1}GET /announce?compact=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"])],
     ),
+    ("importers", &[Own(&[TRANSMISSION, QBITTORRENT, RTORRENT, DELUGE])]),
     ("krpc_parse", &[Own(&[QUERY, ANSWER])]),
     ("lsd", &[Own(&[LSD])]),
     (
@@ -92,6 +101,7 @@ const SOURCES: &[(&str, &[Source])] = &[
         "safe_names",
         &[Vectors("sanitize_path"), Vectors("utf8_repair"), Own(&["CON.txt", "a\u{202e}b", "a/b"])],
     ),
+    ("store_record", &[Own(&[ROW])]),
     ("swarm_stream", &[Own(&[STREAM])]),
     ("torrent_parse", &[Torrents, Own(&[TORRENT, FOLDER])]),
     (

@@ -1,0 +1,96 @@
+//! Any bytes as what another client left of a torrent: it is refused or within the torrent, and nothing is believed of files
+//! that are not there, or were changed since.
+#![no_main]
+
+use common::{dict_of, plant};
+use import::{Found, Look, deluge, qbittorrent, rtorrent, transmission};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+const TORRENT: &[u8] = b"d4:infod5:filesld6:lengthi20000e4:pathl1:aeed6:lengthi5e4:pathl1:beee4:name1:n12:piece lengthi16384e6:pieces40:0123456789012345678901234567890123456789ee";
+const SIZES: [u64; 2] = [20_000, 5];
+const WRITTEN: i64 = 2_000_000_000 * 1_000_000_000;
+const KEYS: [&str; 12] = [
+    "bitfield",
+    "destination",
+    "directory",
+    "file_priority",
+    "files",
+    "paused",
+    "pieces",
+    "progress",
+    "qBt-category",
+    "save_path",
+    "state",
+    "total_uploaded",
+];
+
+static ID: LazyLock<String> =
+    LazyLock::new(|| metainfo::Metainfo::parse(TORRENT).expect("a torrent").info_hash().wire().to_string());
+
+fn check(found: &Found) {
+    let (pieces, files) = (found.metainfo.lengths().piece_count(), found.metainfo.files().len());
+    assert_eq!((found.have.pieces.len(), found.have.files.len()), (pieces, files));
+    assert!(found.priorities.is_empty() || found.priorities.len() == files);
+    assert!(!found.dir.is_empty() && !found.dir.contains(&0));
+    assert!(found.seed_ratio.is_none_or(|ratio| ratio >= 0.0 && ratio.is_finite()));
+    for label in found.category.iter().chain(&found.tags) {
+        assert!(!label.is_empty() && label.len() <= 255 && !label.contains(char::is_control));
+    }
+    let nothing = found.have.judge(&found.metainfo, &[None; 2], WRITTEN);
+    assert_eq!((nothing.pieces.count_ones(), nothing.believed), (0, 0));
+    let look = |size, mtime_nanos| Some(Look { size, mtime_nanos });
+    let late = SIZES.map(|size| look(size, WRITTEN));
+    assert_eq!(found.have.judge(&found.metainfo, &late, WRITTEN).believed, 0);
+    let short = SIZES.map(|size| look(size - 1, 1_700_000_000 * 1_000_000_000));
+    assert_eq!(found.have.judge(&found.metainfo, &short, WRITTEN).believed, 0);
+    let as_it_was = SIZES.map(|size| look(size, 1_700_000_000 * 1_000_000_000));
+    let judged = found.have.judge(&found.metainfo, &as_it_was, WRITTEN);
+    assert!(judged.believed <= judged.pieces.count_ones());
+    plant(|| found.paused && found.have.pieces.count_ones() > 0);
+}
+
+fn read(client: u8, data: &[u8]) {
+    let id = ID.as_str();
+    match client % 4 {
+        0 => transmission::read(id, data, Some(TORRENT)).iter().for_each(check),
+        1 => {
+            qbittorrent::read(id, data, Some(TORRENT)).iter().for_each(check);
+            let text = String::from_utf8_lossy(data).into_owned();
+            let row = qbittorrent::Row {
+                id: id.into(),
+                category: Some(text.clone()),
+                tags: Some(text),
+                resume: data.into(),
+                metadata: TORRENT.into(),
+                ..qbittorrent::Row::default()
+            };
+            qbittorrent::read_row(&row).iter().for_each(check);
+            qbittorrent::queue(row.category.as_deref().unwrap_or_default()).for_each(drop);
+        }
+        2 => {
+            let mut parts = data.splitn(2, |&byte| byte == 0);
+            let (state, resume) = (parts.next(), parts.next());
+            rtorrent::read(id, TORRENT, state, resume).iter().for_each(check);
+        }
+        _ => {
+            let resume = deluge::resume_data(data);
+            for pickle in [data.to_vec(), [b"\x80\x02", data].concat()] {
+                for listed in deluge::list(&pickle).into_iter().flatten() {
+                    let of = resume.values().next().map(Vec::as_slice).or(Some(data));
+                    listed.read(of, Some(TORRENT)).iter().for_each(check);
+                }
+            }
+        }
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&client, data)) = data.split_first() else { return };
+    read(client, data);
+    read(client, &dict_of(&KEYS, data));
+    let name = String::from_utf8_lossy(data);
+    for id in [transmission::id_of(&name), qbittorrent::id_of(&name), rtorrent::id_of(&name)] {
+        assert!(id.is_none_or(|id| !id.contains('/')));
+    }
+});
