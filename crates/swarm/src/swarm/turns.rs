@@ -22,6 +22,8 @@ use wire::ext::METADATA_PIECE_LEN;
 #[derive(Debug)]
 pub(super) struct Line {
     bucket: Bucket,
+    /// How much of the limit others may take with what they say unasked.
+    unasked: Bucket,
     /// Bytes since the start.
     passed: u64,
     /// Who had a turn last.
@@ -32,7 +34,8 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(limit: Option<u64>, now: Time) -> Line {
-        Line { bucket: Bucket::new(limit, now), passed: 0, last: None, held: None }
+        let (bucket, unasked) = (Bucket::new(limit, now), Bucket::new(limit.map(share_of_unasked), now));
+        Line { bucket, unasked, passed: 0, last: None, held: None }
     }
 
     pub(super) fn is_limited(&self) -> bool {
@@ -56,6 +59,27 @@ impl Line {
         self.passed = self.passed.saturating_add(bytes);
         self.bucket.charge(bytes);
     }
+
+    /// What somebody said unasked passed. It cannot be held back: whoever floods us is to take a part of the limit, and
+    /// not all of it from those whom we ask.
+    fn pass_unasked(&mut self, now: Time, bytes: u64) {
+        if self.unasked.wait(now, 0).is_none() {
+            self.unasked.charge(bytes);
+            self.pass(bytes);
+        } else {
+            self.passed = self.passed.saturating_add(bytes);
+        }
+    }
+
+    fn set_rate(&mut self, now: Time, limit: Option<u64>, committed: u64) {
+        self.bucket.set_rate(now, limit, committed);
+        self.unasked.set_rate(now, limit.map(share_of_unasked), 0);
+    }
+}
+
+/// What may be said unasked under a limit, before it counts no more.
+fn share_of_unasked(limit: u64) -> u64 {
+    limit / 2
 }
 
 /// Counting.
@@ -68,7 +92,9 @@ impl Swarm {
                 self.down.pass(handshake);
                 self.up.pass(handshake);
             }
-            Input::Message { message, .. } => self.down.pass(cost(message.encoded_len() as u64)),
+            Input::Message { message, .. } => {
+                self.down.pass_unasked(self.now, cost(message.encoded_len() as u64));
+            }
             Input::BlockReceived { block, .. } | Input::BlockRefused { block, .. } => {
                 self.down.pass(block_cost(block.len));
             }
@@ -184,8 +210,8 @@ impl Swarm {
     pub(super) fn on_set_limits(&mut self, limits: Limits) {
         let Limits { up, down, upload_slots, max_peers } = limits;
         let (coming, going) = (self.coming(), self.going());
-        self.down.bucket.set_rate(self.now, down, coming);
-        self.up.bucket.set_rate(self.now, up, going);
+        self.down.set_rate(self.now, down, coming);
+        self.up.set_rate(self.now, up, going);
         (self.down.held, self.up.held) = (None, None);
         (self.config.max_up, self.config.max_down) = (up, down);
         self.metadata.set_limit(self.now, up);

@@ -205,6 +205,26 @@ fn what_comes_in_keeps_the_limit_and_no_less() {
 }
 
 #[test]
+fn who_floods_us_takes_half_of_a_limit_at_most() {
+    let limit = 1_000_000;
+    let mut scene = Scene::new(false, Limits { down: Some(limit), ..NO_LIMITS });
+    scene.seed(1, Some(50));
+    let flooder = scene.connect(2, None);
+    let words = std::vec![7; 100_000];
+    for _ in 0..300 {
+        // Five times as much as the limit.
+        for _ in 0..5 {
+            scene.says(flooder, Message::Extended { id: 99, payload: (&words).into() });
+        }
+        scene.run(Duration::from_millis(100));
+    }
+    let payload = scene.moved[&PeerKey(1)];
+    assert!(payload >= 30 * limit * 45 / 100, "{payload}");
+    assert!(payload <= 30 * limit * 60 / 100, "{payload}: what is said counts, too");
+    assert!(scene.stats().line_down >= 30 * 5 * limit, "all of it is told");
+}
+
+#[test]
 fn what_comes_from_web_seeds_keeps_the_limit_and_no_less() {
     // Which may be a run ahead of it.
     let run = WEB_SEED_BATCH as u64 * u64::from(BLOCK_LEN);
