@@ -20,6 +20,7 @@ use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use engine::events::Filter;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -364,16 +365,21 @@ pub(crate) enum Allocate {
 impl CommandLine {
     /// Reads the command line and the environment.
     pub(crate) fn read() -> Result<CommandLine, clap::Error> {
+        CommandLine::read_from(&std::env::args_os().collect::<Vec<_>>())
+    }
+
+    /// Reads a line, its first word the program's, and the environment.
+    fn read_from(words: &[OsString]) -> Result<CommandLine, clap::Error> {
         let command = CommandLine::command().mut_args(without_unset_variable).mut_subcommands(|command| {
             let command = command.mut_args(without_unset_variable);
             command.mut_subcommands(|command| command.mut_args(without_unset_variable))
         });
-        let line = CommandLine::from_arg_matches(&command.clone().try_get_matches()?)?;
+        let line = CommandLine::from_arg_matches(&command.clone().try_get_matches_from(words)?)?;
         let Command::Daemon(daemon) = &line.command else { return Ok(line) };
         // What the file says are defaults: so the line is read again, with them.
         let wrong = |what| CommandLine::command().error(ErrorKind::ValueValidation, what);
         let (config, hooks) = config::read(daemon.config.as_deref()).map_err(wrong)?;
-        let matches = config::with(command, &config).try_get_matches()?;
+        let matches = config::with(command, &config).try_get_matches_from(words)?;
         let mut line = CommandLine::from_arg_matches(&matches)?;
         if let (Command::Daemon(daemon), Some(matches)) =
             (&mut line.command, matches.subcommand_matches("daemon"))
@@ -382,6 +388,18 @@ impl CommandLine {
             daemon.hooks = hooks;
         }
         Ok(line)
+    }
+}
+
+impl Daemon {
+    /// What a daemon in that state folder is told by its configuration and the environment.
+    pub(crate) fn in_process(state_dir: &Path) -> Result<Daemon, clap::Error> {
+        let words = ["rawtorrent", "daemon", "--state-dir"].map(OsString::from).into_iter();
+        let line = CommandLine::read_from(&words.chain([state_dir.into()]).collect::<Vec<_>>())?;
+        match line.command {
+            Command::Daemon(daemon) => Ok(*daemon),
+            _ => Err(CommandLine::command().error(ErrorKind::InvalidSubcommand, "it is no daemon")),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `daemon`: a session that is kept, behind an API.
 
+mod embedded;
 pub(crate) mod owner;
 mod reload;
 mod supervisor;
@@ -8,11 +9,16 @@ use crate::args::{Daemon as Args, template};
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::{interrupt, transfer};
-use daemon::{Daemon, Options};
-use engine::{Choices, Session};
+pub(crate) use embedded::Embedded;
+
+use daemon::{Daemon, Inherited, Options};
+use engine::{Choices, Kept, Session};
 use sd_notify::NotifyState;
 use serde_json::json;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Exit, Failure> {
@@ -26,36 +32,12 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Exit, Failure> {
     };
     let inherited = supervisor::inherited()?;
     let mut interrupt = interrupt::graceful(console)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("rawtorrent-api")
-        .enable_all()
-        .build()
-        .or_fail(kind::STARTUP, "cannot start")?;
+    let runtime = threads()?;
     let outcome = runtime.block_on(async {
-        let mut options = Options::new(&state_dir);
-        if inherited.tcp.is_empty() && inherited.unix.is_empty() {
-            options.listen.clone_from(&args.api);
-            options.socket = args.socket();
-        }
-        options.inherited = inherited;
-        options.roots = args.roots();
-        options.hosts.clone_from(&args.allow_host);
-        options.hooks.clone_from(&args.hooks);
-        options.usual = Choices { peers: args.session.peer.clone(), ..Choices::new("") };
-        // The session first: if another process has it, that one's socket stays.
-        let opened = Session::open(transfer::settings(&args.session, state_dir)).await;
-        let (session, kept) = opened.map_err(|error| transfer::engine_failure(&error))?;
-        let daemon = match Daemon::open(options).await {
-            Ok(daemon) => daemon,
-            Err(error) => {
-                session.shutdown().await;
-                return Err(Failure::new(kind::STARTUP, error));
-            }
-        };
-        for aside in [&kept.put_aside, &kept.upgraded].into_iter().flatten() {
-            console.note(format_args!("the state was taken over; what it was before is in {}", aside.display()));
-        }
+        let is_passed = !inherited.tcp.is_empty() || !inherited.unix.is_empty();
+        let (listen, socket) =
+            if is_passed { (Vec::new(), None) } else { (args.api.clone(), args.socket()) };
+        let (session, kept, daemon) = open(args, &state_dir, listen, socket, inherited, console).await?;
         let peers: Vec<_> = session.engine().listen_addrs().iter().map(ToString::to_string).collect();
         console.note(format_args!("{} torrents; serving the API at {}", kept.torrents, daemon.addrs().join(", ")));
         if args.session.json {
@@ -83,4 +65,48 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Exit, Failure> {
     });
     runtime.shutdown_background();
     outcome
+}
+
+/// What a daemon and its clients in this process run on.
+pub(crate) fn threads() -> Result<Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder
+        .worker_threads(2)
+        .thread_name("rawtorrent-api")
+        .enable_all()
+        .build()
+        .or_fail(kind::STARTUP, "cannot start")
+}
+
+/// Opens the session, and what will serve it.
+async fn open(
+    args: &Args,
+    state_dir: &Path,
+    listen: Vec<SocketAddr>,
+    socket: Option<PathBuf>,
+    inherited: Inherited,
+    console: &Console,
+) -> Result<(Session, Kept, Daemon), Failure> {
+    let mut options = Options::new(state_dir);
+    options.listen = listen;
+    options.socket = socket;
+    options.inherited = inherited;
+    options.roots = args.roots();
+    options.hosts.clone_from(&args.allow_host);
+    options.hooks.clone_from(&args.hooks);
+    options.usual = Choices { peers: args.session.peer.clone(), ..Choices::new("") };
+    // The session first: if another process has it, that one's socket stays.
+    let opened = Session::open(transfer::settings(&args.session, state_dir.to_owned())).await;
+    let (session, kept) = opened.map_err(|error| transfer::engine_failure(&error))?;
+    let daemon = match Daemon::open(options).await {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            session.shutdown().await;
+            return Err(Failure::new(kind::STARTUP, error));
+        }
+    };
+    for aside in [&kept.put_aside, &kept.upgraded].into_iter().flatten() {
+        console.note(format_args!("the state was taken over; what it was before is in {}", aside.display()));
+    }
+    Ok((session, kept, daemon))
 }

@@ -1,16 +1,19 @@
 //! `discord`: a bot that lets people of a channel download torrents of an allow-list.
 
-use crate::args::{Allow, Discord, DiscordAction, DiscordConfig, Remote, default_state_dir, usual_config};
+use crate::args::{
+    Allow, Daemon, Discord, DiscordAction, DiscordConfig, Remote, default_state_dir, usage_line, usual_config,
+};
 use crate::console::Console;
+use crate::daemon::Embedded;
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::remote::client;
 use crate::source::Source;
 use crate::text::printable;
-use crate::{interrupt, runtime, transfer};
+use crate::{daemon, interrupt, runtime, transfer};
 use ::discord::bot::{EDIT_EVERY, Options};
 use ::discord::config::{self, Entry};
 use ::discord::token::Token;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: &Discord, console: &Console) -> Result<Exit, Failure> {
     match &args.action {
@@ -23,7 +26,10 @@ fn bot(args: &Discord, console: &Console) -> Result<Exit, Failure> {
     let state_dir = args.state_dir.clone().or_else(|| default_state_dir(|name| std::env::var_os(name)));
     let state_dir = state_dir
         .ok_or_else(|| Failure::new(kind::STARTUP, "there is no home to keep state in (--state-dir)"))?;
-    let remote = Remote { host: args.host.clone(), token_file: args.daemon_token_file.clone(), json: false };
+    let embedded = args.embedded.then(|| embed(&state_dir)).transpose()?;
+    let host = embedded.as_ref().map(|(_, socket)| format!("unix:{}", socket.display()));
+    let remote =
+        Remote { host: host.or(args.host.clone()), token_file: args.daemon_token_file.clone(), json: false };
     let options = Options {
         token: token(args)?,
         config: config_of(&args.config)?,
@@ -34,9 +40,25 @@ fn bot(args: &Discord, console: &Console) -> Result<Exit, Failure> {
         stand_in: args.rest.clone().zip(args.gateway.clone()),
     };
     let mut interrupt = interrupt::graceful(console)?;
-    let ran = runtime()?.block_on(::discord::bot::run(options, interrupt.asked()));
-    ran.map_err(|error| Failure::new(kind::DISCORD, error))?;
+    let runtime = daemon::threads()?;
+    let ran = runtime.block_on(async {
+        let Some((args, socket)) = embedded else {
+            return Ok(::discord::bot::run(options, interrupt.asked()).await);
+        };
+        let embedded = Embedded::open(&args, &state_dir, &socket, console).await?;
+        Ok(embedded.beside(::discord::bot::run(options, interrupt.asked())).await)
+    });
+    runtime.shutdown_background();
+    ran?.map_err(|error| Failure::new(kind::DISCORD, error))?;
     Ok(Exit::Done)
+}
+
+/// How a daemon of the bot's own is set up, and the socket that it is asked at.
+fn embed(state_dir: &Path) -> Result<(Daemon, PathBuf), Failure> {
+    let args =
+        Daemon::in_process(state_dir).map_err(|error| Failure::new(kind::SETTING, usage_line(&error)))?;
+    let socket = args.socket().unwrap_or_else(|| state_dir.join("api.sock"));
+    Ok((args, socket))
 }
 
 fn token(args: &Discord) -> Result<Token, Failure> {

@@ -4,6 +4,7 @@
 mod allowing;
 #[path = "../common/mod.rs"]
 mod common;
+mod embedded;
 mod mishaps;
 mod stage;
 mod whole;

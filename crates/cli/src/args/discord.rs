@@ -1,13 +1,13 @@
 //! The command line of the Discord bot.
 
-use super::seconds;
+use super::{seconds, switch};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// A Discord bot: people of a channel download torrents of an allow-list, and watch them arrive
 ///
-/// It is a client of a daemon. The bot's token is what DISCORD_TOKEN says, or a file.
+/// It is a client of a daemon, or has one of its own (--embedded). The bot's token is what DISCORD_TOKEN says, or a file.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, arg_required_else_help = false)]
 pub(crate) struct Discord {
@@ -24,7 +24,11 @@ pub(crate) struct Discord {
     /// A file that holds the token to show to the daemon
     #[arg(long, value_name = "FILE", env = "RAWTORRENT_DAEMON_TOKEN_FILE")]
     pub(crate) daemon_token_file: Option<PathBuf>,
-    /// Where to keep which live messages there are [default: $XDG_STATE_HOME/rawtorrent]
+    /// Be the daemon too, set up as 'rawtorrent daemon' would be by its configuration and variables; it serves at its unix
+    /// socket alone, and ends with the bot
+    #[arg(long, env = "RAWTORRENT_DISCORD_EMBEDDED", value_parser = switch, conflicts_with_all = ["host", "daemon_token_file"])]
+    pub(crate) embedded: bool,
+    /// Where to keep which live messages there are, and an embedded daemon its torrents [default: $XDG_STATE_HOME/rawtorrent]
     #[arg(long, value_name = "DIR", env = "RAWTORRENT_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     /// Seconds that a download is shown in its channel before it goes on in a thread
