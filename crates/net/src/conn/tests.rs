@@ -322,6 +322,7 @@ async fn who_hangs_up_lets_the_peer_finish() {
 async fn who_talks_on_is_not_listened_to_for_ever() {
     let Scene { mut peer, commands, mut batches, .. } = scene(1);
     drop(commands);
+    assert_eq!(peer.read_to_end(&mut Vec::new()).await.unwrap(), 0, "it has hung up");
     let mut sent = 0;
     while peer.write_all(&[0; 4096]).await.is_ok() {
         sent += 4096;
