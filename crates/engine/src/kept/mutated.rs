@@ -166,9 +166,12 @@ async fn what_a_removed_torrent_wrote_last_says_nothing_of_it_when_it_is_added_a
     let settings = Settings { listen: vec!["127.0.0.1:0".parse().unwrap()], ..Settings::new(&state) };
     let (session, _) = Session::open(settings).await.unwrap();
     session.add(torrent, Choices::new(&dir)).await.unwrap();
-    while session.list().await[0].state == Some(TorrentState::Checking) {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(session.list().await[0].state, Some(TorrentState::Downloading));
+    let state = loop {
+        match session.list().await[0].state {
+            Some(TorrentState::Checking | TorrentState::Queued) => tokio::task::yield_now().await,
+            state => break state,
+        }
+    };
+    assert_eq!(state, Some(TorrentState::Downloading));
     session.shutdown().await;
 }
