@@ -145,12 +145,12 @@ pub(super) async fn run(room: Arc<Room>) {
         tokio::select! {
             _ = ticks.tick() => {}
             Some(looked) = looks.join_next() => {
-                let Ok((dir, scan)) = looked else { return };
+                let Ok((dir, scan)) = looked else { break };
                 looking.remove(&dir);
                 scans.insert(dir, scan);
                 continue;
             }
-            () = &mut closed => return,
+            () = &mut closed => break,
         }
         let (folders, remembered) = {
             let watch = room.watch.lock().await;
@@ -165,6 +165,8 @@ pub(super) async fn run(room: Arc<Room>) {
             looks.spawn(room.clone().look_into(folder, scan, remembered.clone()));
         }
     }
+    // What is being added is added; and nobody has the session when this has ended.
+    while looks.join_next().await.is_some() {}
 }
 
 impl Room {
@@ -180,9 +182,11 @@ impl Room {
             let found = scan.look(&dir, &known);
             (scan, found)
         };
-        let Ok((mut scan, found)) = tokio::task::spawn_blocking(look).await else {
-            return (folder.dir, Scan::default());
+        let looked = tokio::select! {
+            looked = tokio::task::spawn_blocking(look) => looked,
+            () = self.shared.closed() => return (folder.dir, Scan::default()),
         };
+        let Ok((mut scan, found)) = looked else { return (folder.dir, Scan::default()) };
         for (path, given) in found {
             if self.shared.is_closing() {
                 break;
