@@ -111,6 +111,14 @@ fn files_are_read_while_they_are_downloaded() {
     );
     let peers = daemon.get(&format!("/api/v1/torrents/{id}/peers")).json();
     assert_eq!(peers[0]["addr"], seed.addr.to_string());
+    // Who may only look sees that there is somebody, not where.
+    let read = format!("authorization: Bearer {}\r\n", token(&home, &["add", "phone", "--scope", "read"]));
+    let peers = rawtorrent_tests::poll(std::time::Instant::now() + LIMIT, || {
+        let answer = daemon.ask("GET", &format!("/api/v1/torrents/{id}/peers"), &read, b"");
+        (answer.status == 200).then(|| answer.json())
+    })
+    .unwrap();
+    assert_eq!(peers[0]["addr"], "");
     daemon.end();
 }
 

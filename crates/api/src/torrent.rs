@@ -316,7 +316,7 @@ pub struct File {
 pub struct Peer {
     /// The number of the connection, which no other one of the torrent gets; events have it too.
     pub number: u64,
-    /// Address and port of the far end.
+    /// Address and port of the far end; empty for tokens of scope `read`.
     pub addr: String,
     /// Whether we dialed.
     pub outgoing: bool,

@@ -3,6 +3,7 @@
 use super::{State, info_hash, json};
 use crate::access::Who;
 use crate::error::Refusal;
+use crate::tokens::Scope;
 use api::{Peer, Problem, Tracker, TrackerState};
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Path, State as Shared};
@@ -138,6 +139,7 @@ pub(crate) async fn part_of(
 ))]
 pub(crate) async fn peers(
     Shared(state): Shared<Arc<State>>,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
 ) -> Result<Response<Body>, Refusal> {
     let torrent = running(&state, info_hash(&id)?).await?;
@@ -145,7 +147,8 @@ pub(crate) async fn peers(
         timeout(BUSY_WAIT, torrent.peers()).await.map_err(|_| Refusal::busy())?.map_err(not_running)?;
     let told = peers.into_iter().map(|peer| Peer {
         number: peer.number,
-        addr: peer.addr.to_string(),
+        // Whoever only looks may show it to others.
+        addr: if who.scope > Scope::Read { peer.addr.to_string() } else { String::new() },
         outgoing: peer.outgoing,
         client: peer.client,
         am_choking: peer.am_choking,
