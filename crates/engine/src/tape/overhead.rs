@@ -1,6 +1,8 @@
 //! What listening costs on the way of a block: `cargo xtask overhead` counts the instructions of [`measured`], with a swarm
 //! alone, with one that nobody listens to, and with one that somebody does.
 
+pub(crate) mod whole;
+
 use super::{Brain, Ears};
 use crate::Settings;
 use crate::events::Filter;
