@@ -22,6 +22,9 @@ pub struct Spot {
     pub by: u64,
     /// Whether it has moved to a thread.
     pub thread: bool,
+    /// Whether the torrent was not there before: what its owner had is neither stopped nor removed on anybody's word here.
+    #[serde(default)]
+    pub ours: bool,
 }
 
 /// Live messages by torrent.
@@ -82,7 +85,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    const SPOT: Spot = Spot { channel: 1, message: 2, by: 3, thread: false };
+    const SPOT: Spot = Spot { channel: 1, message: 2, by: 3, thread: false, ours: true };
 
     #[test]
     fn what_is_kept_is_found_again() {

@@ -40,6 +40,8 @@ struct Watched {
     began: Instant,
     /// It was seen when it was not complete.
     was_partial: bool,
+    /// How often its summary was sent.
+    summaries: u8,
     shown: Option<(twilight_model::channel::message::Embed, Vec<crate::commands::Button>)>,
 }
 
@@ -63,6 +65,7 @@ pub(crate) async fn run(
         fastest: 0,
         began: Instant::now(),
         was_partial,
+        summaries: 0,
         shown: None,
         bot: bot.clone(),
     };
@@ -80,6 +83,15 @@ pub(crate) async fn run(
 }
 
 type Flow = std::ops::ControlFlow<()>;
+
+/// How often a summary is sent that Discord does not take; then it is left out.
+const MAX_SUMMARIES: u8 = 5;
+
+/// Whether all that is wanted of it is here.
+fn is_complete(torrent: &Torrent) -> bool {
+    let wanted = torrent.wanted.unwrap_or(torrent.size);
+    torrent.state == State::Seeding || wanted > 0 && torrent.done.is_some_and(|done| done >= wanted)
+}
 
 impl Watched {
     async fn look(&mut self, watch: Watch) -> Flow {
@@ -99,7 +111,8 @@ impl Watched {
             self.was_partial = true;
             self.rate(torrent.rate_down);
         }
-        if entry.size.is_none() && torrent.size > config.limits.torrent_bytes {
+        // What was here before is somebody's: only what we have begun goes again.
+        if self.spot.ours && entry.size.is_none() && torrent.size > config.limits.torrent_bytes {
             return self.turn_away(&config, entry, torrent.size).await;
         }
         let pieces = self.bot.daemon.pieces(&self.id).await.ok();
@@ -108,9 +121,9 @@ impl Watched {
         if is_gone && torrent.state != State::FetchingMetadata {
             return Flow::Break(());
         }
-        if torrent.state == State::Seeding {
-            self.finish(entry, torrent.size).await;
-            return Flow::Break(());
+        let is_over = torrent.state == State::Stopped && is_complete(&torrent);
+        if torrent.state == State::Seeding || is_over {
+            return self.finish(entry, torrent.size).await;
         }
         if !self.spot.thread && self.began.elapsed() >= self.bot.options.thread_after {
             self.move_to_thread(entry).await;
@@ -177,8 +190,8 @@ impl Watched {
         keep(&mut self.rates, rate);
     }
 
-    /// Tells that all is here, once.
-    async fn finish(&mut self, entry: &Entry, size: u64) {
+    /// Tells that all is here, once; a few times more if Discord does not take it.
+    async fn finish(&mut self, entry: &Entry, size: u64) -> Flow {
         let (files, more) = self.digests().await;
         let took = self.was_partial.then(|| self.began.elapsed());
         let embed = show::summary(&Summary { entry, size, took, fastest: self.fastest, files: &files, more });
@@ -193,7 +206,12 @@ impl Watched {
             attached.push(("trace.txt", log.into_bytes()));
         }
         let message = Message { embed: Some(embed), files: attached, ..Message::default() };
-        let _ = self.bot.send(self.spot.channel, &message).await;
+        let sent = self.bot.send(self.spot.channel, &message).await;
+        self.summaries += 1;
+        match sent {
+            Err(Fate::Failed) if self.summaries < MAX_SUMMARIES => Flow::Continue(()),
+            _ => Flow::Break(()),
+        }
     }
 
     /// Path, SHA-1 and SHA-256 of files, and how many files are not told.

@@ -9,7 +9,7 @@ use crate::config::{Config, Entry};
 use crate::inert::words;
 use crate::live::Fresh;
 use crate::said::Said;
-use crate::say::{Asked, Message, whispered};
+use crate::say::{Asked, Fate, Message, whispered};
 use crate::{inert, picture, show};
 use api::{AddQuery, ClientError, ListQuery, RemoveQuery, State, Torrent};
 use std::io::Read;
@@ -133,7 +133,9 @@ async fn carry_out(bot: &Arc<Bot>, config: &Config, asker: &Asker, order: Order)
         }
         Order::Why(name) => {
             let entry = meant(bot, config, name).await?;
-            let why = bot.daemon.why(&entry.info_hash).await.map_err(|error| away(&error))?;
+            let mut why = bot.daemon.why(&entry.info_hash).await.map_err(|error| away(&error))?;
+            let torrent = bot.daemon.torrent(&entry.info_hash).await.map_err(|error| away(&error))?;
+            why.causes.iter_mut().for_each(|cause| cause.says = show::placeless(&cause.says, &torrent));
             Ok(Message::text(show::why(&why)))
         }
         Order::Watch(watch, name) => {
@@ -217,8 +219,8 @@ fn set_watch(bot: &Bot, entry: &Entry, watch: Watch) -> Result<Message, String> 
 }
 
 async fn stop(bot: &Bot, asker: &Asker, entry: &Entry) -> Result<Message, String> {
-    let began = bot.spot(&entry.info_hash).map(|spot| spot.by);
-    if began != Some(asker.by) && asker.role < Role::Admin {
+    let is_theirs = bot.spot(&entry.info_hash).is_some_and(|spot| spot.ours && spot.by == asker.by);
+    if !is_theirs && asker.role < Role::Admin {
         return Err(Refused::Role(Role::Admin.name()).to_string());
     }
     bot.daemon.remove(&entry.info_hash, RemoveQuery::default()).await.map_err(|error| away(&error))?;
@@ -236,7 +238,14 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
     if is_new {
         let is_done = |state| matches!(state, State::Seeding | State::Stopped | State::Failed);
         let under_way = all.iter().filter(|torrent| !is_done(torrent.state)).count();
-        let taken = all.iter().map(|torrent| torrent.size).fold(0, u64::saturating_add);
+        // One whose size is not known yet may be as large as any.
+        let size = |torrent: &Torrent| match torrent.size {
+            0 => {
+                config.by_id(&torrent.id).and_then(|entry| entry.size).unwrap_or(config.limits.torrent_bytes)
+            }
+            size => size,
+        };
+        let taken = all.iter().map(size).fold(0, u64::saturating_add);
         config.room(entry, under_way, taken).map_err(|refused| refused.to_string())?;
         add(bot, entry).await?;
     }
@@ -244,12 +253,25 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
     let (said, open) = Said::begin(bot.daemon.clone(), id.clone());
     let _ = open.await;
     let text = Message::text(format!("{} begins …", bold(entry)));
-    let message =
-        bot.send(asker.channel, &text).await.map_err(|_| "I may not write in this channel.".to_owned())?;
-    let spot = Spot { channel: asker.channel, message, by: asker.by, thread: false };
-    if !bot.keep(id, spot) {
-        return Err(format!("{MAX_LIVE} live messages are open, and more are not allowed."));
-    }
+    let begun = match bot.send(asker.channel, &text).await {
+        Ok(message) => {
+            let spot = Spot { channel: asker.channel, message, by: asker.by, thread: false, ours: is_new };
+            let full = || format!("{MAX_LIVE} live messages are open, and more are not allowed.");
+            bot.keep(id, spot).then_some(spot).ok_or_else(full)
+        }
+        Err(Fate::Gone) => Err("I may not write in this channel.".to_owned()),
+        Err(_) => Err("Discord does not take my message; ask again.".to_owned()),
+    };
+    let spot = match begun {
+        Ok(spot) => spot,
+        Err(why) => {
+            // Nobody would see it, or could have it go on.
+            if is_new {
+                let _ = bot.daemon.remove(id, RemoveQuery::default()).await;
+            }
+            return Err(why);
+        }
+    };
     if is_new {
         bot.daemon.resume(id).await.map_err(|error| away(&error))?;
     }

@@ -102,10 +102,14 @@ fn progress(torrent: &Torrent, text: &mut String) {
         _ => text.push('\n'),
     }
     if let Some(error) = &torrent.error {
-        // Where it is on the daemon's machine is nobody's business here, spaces in it or not.
-        let error = error.replace(&torrent.dir, "/…/…");
-        let _ = writeln!(text, "⚠ {}", words(&error, MAX_LINE * 2));
+        let _ = writeln!(text, "⚠ {}", words(&placeless(error, torrent), MAX_LINE * 2));
     }
+}
+
+/// A text without the folder of a torrent: where it is on the daemon's machine is nobody's business here, spaces in it or
+/// not.
+pub(crate) fn placeless(text: &str, torrent: &Torrent) -> String {
+    if torrent.dir.is_empty() { text.to_owned() } else { text.replace(&torrent.dir, "/…/…") }
 }
 
 /// The last lines, as many as fit in a code block of `room` characters.

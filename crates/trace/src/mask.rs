@@ -46,11 +46,14 @@ impl EventKind {
                 hide(peer);
                 said.mask();
             }
+            EventKind::Handshake { peer, client, .. } => {
+                hide(peer);
+                client.iter_mut().for_each(scrub);
+            }
             EventKind::PeersExchanged { from: peer, .. }
             | EventKind::LocalPeer { peer }
             | EventKind::Dialing { peer }
             | EventKind::Connected { peer, .. }
-            | EventKind::Handshake { peer, .. }
             | EventKind::Unrequested { peer, .. }
             | EventKind::DiskWaited { peer, .. }
             | EventKind::LimitReached { peer: Some(peer), .. }
@@ -82,11 +85,20 @@ impl Said {
     fn mask(&mut self) {
         let Said::Extended { payload, says, .. } = self else { return };
         match says {
-            Ext::Handshake { yourip, ipv4, ipv6, .. } => {
+            Ext::Handshake { m, yourip, ipv4, ipv6, client, .. } => {
                 (*yourip, *ipv4, *ipv6) = (None, None, None);
-                if let Ok(handshake) = ext::Handshake::decode(payload) {
-                    let masked = ext::Handshake { yourip: None, ipv4: None, ipv6: None, ..handshake };
-                    *payload = masked.encode();
+                // Peers choose these texts, and some put our address into them.
+                client.iter_mut().for_each(scrub);
+                let scrubbed = |(mut name, id): (String, u8)| {
+                    scrub(&mut name);
+                    (name, id)
+                };
+                *m = core::mem::take(m).into_iter().map(scrubbed).collect();
+                if let Ok(mut handshake) = ext::Handshake::decode(payload) {
+                    (handshake.yourip, handshake.ipv4, handshake.ipv6) = (None, None, None);
+                    handshake.client.iter_mut().for_each(scrub);
+                    handshake.m = core::mem::take(&mut handshake.m).into_iter().map(scrubbed).collect();
+                    *payload = handshake.encode();
                 }
             }
             Ext::Pex { addrs, .. } => {
@@ -186,7 +198,8 @@ mod tests {
     fn messages_lose_addresses_and_keep_their_form() {
         let secret: SocketAddr = "203.0.113.77:51413".parse().unwrap();
         let hello = ext::Handshake {
-            m: BTreeMap::from([("ut_pex".to_string(), 1)]),
+            m: BTreeMap::from([("ut_pex".to_string(), 1), ("203.0.113.77".to_string(), 2)]),
+            client: Some("x, and you are 203.0.113.77".to_string()),
             yourip: Some(secret.ip()),
             reqq: Some(250),
             ..ext::Handshake::default()
@@ -205,7 +218,7 @@ mod tests {
             said.mask();
             let Said::Extended { payload, .. } = &said else { panic!("{said:?}") };
             let has = |bytes: &[u8]| payload.windows(bytes.len()).any(|window| window == bytes);
-            assert!(!has(&[203, 0, 113, 77]), "{said:?}");
+            assert!(!has(&[203, 0, 113, 77]) && !has(b"203.0.113.77"), "{said:?}");
             let bare = |said: &Said| match said {
                 Said::Extended { says: Ext::Pex { added, dropped, .. }, .. } => Vec::from([*added, *dropped]),
                 Said::Extended { .. } => Vec::new(),

@@ -90,6 +90,20 @@ fn an_admin_adds_a_link_of_which_the_hash_counts_and_its_size_is_seen_later() {
     assert_eq!(stage.daemon.get(&format!("/api/v1/torrents/{id}")).status, 404, "it is too large, and goes");
     assert!(!stage.home.out().join(Sample::SINGLE.name).exists());
 
+    // What the owner has by now is left alone, by everybody but an admin.
+    assert_eq!(stage.daemon.add(&seed_home.torrent, "").status, 201);
+    let has_it = || {
+        let torrent = stage.daemon.get(&format!("/api/v1/torrents/{id}"));
+        (torrent.status == 200 && torrent.json()["state"] == "seeding").then_some(())
+    };
+    rawtorrent_tests::poll(std::time::Instant::now() + common::LIMIT, has_it).expect("the owner gets it");
+    stage.ask(&operator(), "download", &[named[0]]);
+    stage.call(|call| description(call).starts_with("Every byte is here"));
+    let refused = stage.ask(&operator(), "stop", &[named[0]]);
+    assert!(refused.contains("needs the role admin"), "{refused}");
+    assert!(has_it().is_some() && stage.home.out().join(Sample::SINGLE.name).exists());
+    assert_eq!(stage.daemon.ask("DELETE", &format!("/api/v1/torrents/{id}?data=true"), "", b"").status, 204);
+
     // With room for it, it arrives.
     std::fs::write(&stage.config, text.replace("torrent_bytes = 4000000", "torrent_bytes = 6000000"))
         .unwrap();

@@ -2,6 +2,7 @@
 
 use crate::frame::{Name, Settings};
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -282,6 +283,7 @@ impl Names {
                 IpAddr::V6(ip) => ip,
                 IpAddr::V4(ip) => ip.to_ipv6_mapped(),
             });
+            told.client = told.client.map(nowhere);
             return Some(told.encode());
         }
         if ids.is_pex(id) {
@@ -304,5 +306,14 @@ impl Names {
             };
         }
         (id == ids.dont_have).then(|| payload.to_vec())
+    }
+}
+/// What a peer calls itself, as long as before; without what might be an address, if there is one.
+fn nowhere(client: String) -> String {
+    let mut scrubbed = client.clone();
+    trace::scrub(&mut scrubbed);
+    match scrubbed == client {
+        true => client,
+        false => client.chars().map(|c| if c.is_ascii_hexdigit() { '0' } else { c }).collect(),
     }
 }

@@ -52,7 +52,7 @@ fn recording() -> (Vec<u8>, Vec<Output>) {
         tell(Input::PeerConnected { peer, addr, outgoing: true, peer_id, reserved }, &mut did);
         let told = ext::Handshake {
             m: [(ext::UT_PEX.into(), 5)].into(),
-            client: Some("qBittorrent/5.1".into()),
+            client: Some(if number == 0 { ["at ", OURS].concat() } else { "qBittorrent/5.1".into() }),
             yourip: Some(OURS.parse().unwrap()),
             ..ext::Handshake::default()
         };
@@ -99,7 +99,7 @@ fn nobody_is_named_and_the_same_is_decided() {
         IpAddr::V6(ip) => ip.octets().to_vec(),
     };
     let is_in = |bytes: &[u8], secret: &[u8]| bytes.windows(secret.len()).any(|part| part == secret);
-    for secret in secrets.map(octets).chain([b"secret".to_vec(), b"someone".to_vec()]) {
+    for secret in secrets.map(octets).chain(["secret", "someone", OURS].map(Vec::from)) {
         assert!(is_in(&recording, &secret) && !is_in(&redacted.recording, &secret), "{secret:?}");
     }
     assert!(is_in(&redacted.recording, b"qBittorrent/5.1") && is_in(&redacted.recording, b"-qB5100-"));
