@@ -87,6 +87,11 @@ type Flow = std::ops::ControlFlow<()>;
 /// How often a summary is sent that Discord does not take; then it is left out.
 const MAX_SUMMARIES: u8 = 5;
 
+/// Whether a summary that was sent so many times is sent once more.
+fn is_tried_again(sent: &Result<u64, Fate>, times: u8) -> bool {
+    matches!(sent, Err(Fate::Failed)) && times < MAX_SUMMARIES
+}
+
 /// Whether all that is wanted of it is here.
 fn is_complete(torrent: &Torrent) -> bool {
     let wanted = torrent.wanted.unwrap_or(torrent.size);
@@ -208,10 +213,7 @@ impl Watched {
         let message = Message { embed: Some(embed), files: attached, ..Message::default() };
         let sent = self.bot.send(self.spot.channel, &message).await;
         self.summaries += 1;
-        match sent {
-            Err(Fate::Failed) if self.summaries < MAX_SUMMARIES => Flow::Continue(()),
-            _ => Flow::Break(()),
-        }
+        if is_tried_again(&sent, self.summaries) { Flow::Continue(()) } else { Flow::Break(()) }
     }
 
     /// Path, SHA-1 and SHA-256 of files, and how many files are not told.
@@ -288,6 +290,13 @@ fn to_digest(files: &[api::File]) -> Vec<&api::File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_summary_is_tried_a_few_times() {
+        assert!(is_tried_again(&Err(Fate::Failed), MAX_SUMMARIES - 1));
+        assert!(!is_tried_again(&Err(Fate::Failed), MAX_SUMMARIES));
+        assert!(!is_tried_again(&Err(Fate::Gone), 1) && !is_tried_again(&Ok(1), 1));
+    }
     use api::{File, Priority};
 
     #[test]
