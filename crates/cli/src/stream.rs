@@ -137,7 +137,7 @@ async fn begin(
     let session = &args.session;
     let fetched = match source.magnet()? {
         Some(magnet) => {
-            let add = AddMagnet::new(magnet).peers(session.peer.clone()).trackers(!session.no_trackers);
+            let add = AddMagnet::new(magnet).peers(session.peer.clone());
             let fetch = engine.fetch_metadata(add).await;
             let mut fetch = fetch.map_err(|error| transfer::engine_failure(&error))?;
             console.note("looking for what the link names");
@@ -156,12 +156,10 @@ async fn begin(
     let path = path.to_owned();
     let add = match fetched {
         Some(fetched) => fetched.into_add(&args.dir),
-        None => AddTorrent::new(metainfo.clone(), &args.dir)
-            .peers(session.peer.clone())
-            .trackers(!session.no_trackers),
+        None => AddTorrent::new(metainfo.clone(), &args.dir).peers(session.peer.clone()),
     };
     let only_it = (0..metainfo.files().len()).map(|file| file == index).collect();
-    let add = add.files(only_it).web_seeds(!session.no_web_seeds);
+    let add = add.files(only_it);
     let torrent = engine.add(add).await.map_err(|error| transfer::engine_failure(&error))?;
     while !matches!(torrent.stats().state, TorrentState::Downloading | TorrentState::Seeding) {
         tokio::select! {

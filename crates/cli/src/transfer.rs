@@ -320,7 +320,7 @@ impl Transfer {
         };
         let trackers = if plan.trackers { magnet.trackers.len() } else { 0 };
         let waits = plan.peers.is_empty() && magnet.peers.is_empty() && !plan.dht;
-        let add = AddMagnet::new(magnet).peers(plan.peers.clone()).trackers(plan.trackers);
+        let add = AddMagnet::new(magnet).peers(plan.peers.clone());
         let add = add.metadata_only(plan.metadata_only).record(self.tape.clone());
         let mut fetch = match self.engine.fetch_metadata(add).await {
             Ok(fetch) => fetch,
@@ -364,7 +364,7 @@ impl Transfer {
             Some(fetched) => fetched.into_add(&plan.dir).files(files),
             None => {
                 let add = AddTorrent::new(torrent.clone(), &plan.dir).files(files);
-                add.peers(plan.peers.clone()).trackers(plan.trackers).record(self.tape.clone())
+                add.peers(plan.peers.clone()).record(self.tape.clone())
             }
         };
         Ok(add
@@ -373,7 +373,6 @@ impl Transfer {
             .overwrite(plan.overwrite)
             .seed_only(plan.seed_only)
             .super_seed(plan.super_seed)
-            .web_seeds(plan.web_seeds)
             .stop_when_finished(plan.seed.is_none())
             .seed_goal(plan.seed.unwrap_or_default()))
     }
