@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use config::{Said, template, usual_config};
-pub(crate) use dht::{Action, Dht, Options as DhtOptions, Put, hex32};
+pub(crate) use dht::{Action, Dht, Nodes, Options as DhtOptions, Put, hex32};
 pub(crate) use discord::{Allow, Discord, DiscordAction, DiscordConfig};
 pub(crate) use kept::{Client, Doctor, Export, Import, State};
 pub(crate) use manual::{Completions, Man};

@@ -150,7 +150,14 @@ pub(crate) struct Options {
 
 /// Nodes that were named together: commas or spaces lie between those of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Nodes(pub(crate) Vec<String>);
+pub(crate) struct Nodes(Vec<String>);
+
+impl Nodes {
+    /// All that are named.
+    pub(crate) fn all(named: &[Nodes]) -> Vec<String> {
+        named.iter().flat_map(|nodes| nodes.0.clone()).collect()
+    }
+}
 
 /// Nodes that serve everybody who comes to the DHT without knowing anybody.
 pub(super) const WELL_KNOWN: [&str; 3] =

@@ -86,7 +86,7 @@ impl Session {
     pub(crate) fn dht(&self) -> Option<DhtSettings> {
         let bootstrap = match self.dht_bootstrap.as_slice() {
             [] => WELL_KNOWN.map(String::from).into(),
-            given => given.iter().flat_map(|nodes| nodes.0.clone()).collect(),
+            given => Nodes::all(given),
         };
         let (read_only, enforce_ids) = (self.dht_read_only, self.dht_enforce_ids);
         (!self.no_dht).then_some(DhtSettings { bootstrap, read_only, enforce_ids })

@@ -3,7 +3,7 @@
 use super::Item;
 use super::secret::random;
 use super::step::{HEADER, Line, rounded};
-use crate::args::DhtOptions;
+use crate::args::{DhtOptions, Nodes};
 use crate::console::{Console, json_line};
 use crate::failure::{Failure, OrFail, kind};
 use crate::paint::Paint;
@@ -76,8 +76,7 @@ impl<'a> Walker<'a> {
         console: &'a Console,
     ) -> Result<Walker<'a>, Failure> {
         let (started, timeout) = (Instant::now(), options.timeout);
-        let named = options.bootstrap.iter().flat_map(|nodes| nodes.0.clone()).collect::<Vec<_>>();
-        let bootstrap = resolve(&named, timeout, net::bind::look_up, |host| {
+        let bootstrap = resolve(&Nodes::all(&options.bootstrap), timeout, net::bind::look_up, |host| {
             console.note(format_args!("{host} has no address"));
         })
         .await;
