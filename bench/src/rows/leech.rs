@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -29,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(10);
 const SOON: Duration = Duration::from_secs(20);
 /// Where rawtorrent keeps its records, below a party's folder.
 const RECORDS: &str = "state/resume";
+/// What one says of a run that ended as it should.
+const CLEAN: &[u8] = b"5:cleani1e";
 
 const MEASURES: &[Measure] =
     &[measure("wall", "s", 2), measure("CPU", "s/GiB", 2), measure("private memory", "MiB", 0)];
@@ -104,11 +107,15 @@ impl Kept {
         let path = torrent.write(&party.dir.join("plain.torrent"), None)?;
         let mut command = clients::rawtorrent_leech(lab, &party, &path, &lab.data()?, &[]);
         let mut session = Session::start(command.args(["--allocate", "full"]))?;
-        session.wait_event(SOON, |event| event["event"] == "progress")?;
+        let is_made = || fs::metadata(&file).is_ok_and(|made| made.blocks() * 512 >= torrent.content.total);
+        tests::poll(Instant::now() + SOON, || is_made().then_some(())).context("the file is not made")?;
         session.interrupt()?;
-        let records = fs::read_dir(party.dir.join(RECORDS))?
+        let records: Vec<_> = fs::read_dir(party.dir.join(RECORDS))?
             .map(|entry| entry.map(|entry| entry.path()).and_then(|path| Ok((path.clone(), fs::read(path)?))))
             .collect::<std::io::Result<_>>()?;
+        // Else all of the file would be read first.
+        let is_clean = |(_, record): &(_, Vec<u8>)| record.windows(CLEAN.len()).any(|part| part == CLEAN);
+        ensure!(records.iter().any(is_clean), "the download that got nothing did not end as it should");
         Ok(Kept { records, modified: fs::metadata(file)?.modified()? })
     }
 
