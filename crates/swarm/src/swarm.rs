@@ -217,9 +217,14 @@ impl Swarm {
 
     /// The next thing to do. To be asked until `None` after each `handle` and `handle_timeout`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        let output = self.out.pop_front()?;
-        self.note_said(&output);
-        Some(output)
+        let output = self.out.pop_front();
+        match &output {
+            Some(output) => self.note_said(output),
+            // Most torrents have nobody to say anything to most of the time.
+            None if self.peers.is_empty() => self.out = VecDeque::new(),
+            None => {}
+        }
+        output
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) if nothing happens before; `None`: never.
@@ -631,6 +636,18 @@ impl Swarm {
             self.fill_slots();
         }
         self.note_peers_changed();
+        if self.peers.is_empty() {
+            self.rest();
+        }
+    }
+
+    /// Nobody is here: what is kept for peers alone goes.
+    fn rest(&mut self) {
+        self.peers = BTreeMap::new();
+        if self.finished {
+            // No block of theirs can be on its way any more.
+            self.trust.forget_innocent();
+        }
     }
 
     /// Whether the owner may dial the address even if it was dialed in vain of late: the user gave it, or a peer of this

@@ -232,6 +232,15 @@ impl Trust {
         Some(suspect)
     }
 
+    /// Forgets the hosts that are not connected and under no suspicion; no block of theirs is on its way.
+    pub(crate) fn forget_innocent(&mut self) {
+        let is_kept = |record: &Record| record.connections > 0 || record.cases > 0 || record.on_parole();
+        let records = core::mem::take(&mut self.records);
+        self.records = records.into_iter().filter(|(_, record)| is_kept(record)).collect();
+        self.by_host = self.records.iter().map(|(&suspect, record)| (host(record.addr), suspect)).collect();
+        self.departed = VecDeque::new();
+    }
+
     /// Makes room: the oldest that is not connected goes; who is on parole last, who is part of a case never.
     pub(crate) fn forget_one(&mut self) -> bool {
         let idle = || self.records.iter().filter(|(_, record)| record.connections == 0);

@@ -31,8 +31,8 @@ pub(super) struct Peers {
     /// Those that have commands waiting.
     touched: Vec<PeerKey>,
     next_key: u64,
-    sender: mpsc::Sender<Batch<PeerKey>>,
-    receiver: mpsc::Receiver<Batch<PeerKey>>,
+    /// What they say; made for the first of them, gone with the last.
+    queue: Option<Queue>,
     /// Of the batches that were heard and not answered yet.
     turns: Vec<Turn>,
     tasks: JoinSet<()>,
@@ -40,6 +40,8 @@ pub(super) struct Peers {
     /// Connections that wait until the disk has taken a block.
     waiting: Arc<AtomicUsize>,
 }
+
+type Queue = (mpsc::Sender<Batch<PeerKey>>, mpsc::Receiver<Batch<PeerKey>>);
 
 /// Who hears of waits for the disk, and of which torrent.
 type Heard = (Arc<Shared>, InfoHash);
@@ -56,7 +58,6 @@ struct Peer {
 
 impl Peers {
     pub(super) fn new(limits: wire::Limits, chunks: Chunks, pipes: Pipes) -> Peers {
-        let (sender, receiver) = mpsc::channel(PEER_QUEUE);
         Peers {
             disk: Arc::default(),
             limits,
@@ -65,8 +66,7 @@ impl Peers {
             open: BTreeMap::new(),
             touched: Vec::new(),
             next_key: 0,
-            sender,
-            receiver,
+            queue: None,
             turns: Vec::new(),
             tasks: JoinSet::new(),
             heard: None,
@@ -96,7 +96,7 @@ impl Peers {
         let disk = self.disk(key);
         let (chunks, pipes) = (self.chunks.clone(), self.pipes.clone());
         let context = Context { disk, limits: self.limits, chunks, pipes };
-        let talk = conn::run(guest.stream, context, key, commands, self.sender.clone());
+        let talk = conn::run(guest.stream, context, key, commands, self.sender());
         let permit = guest.permit;
         self.tasks.spawn(async move {
             talk.await;
@@ -115,7 +115,7 @@ impl Peers {
         let (key, commands) = self.enter(seed.addr);
         let disk = self.disk(key);
         let context = web_seed::Context { disk, chunks: self.chunks.clone(), connections: permits.len() };
-        let fetching = web_seed::run(seed, files, context, key, commands, self.sender.clone());
+        let fetching = web_seed::run(seed, files, context, key, commands, self.sender());
         self.tasks.spawn(async move {
             fetching.await;
             drop(permits);
@@ -138,19 +138,37 @@ impl Peers {
         (key, receiver)
     }
 
-    /// The next batch of what peers say.
+    /// Where a connection says what it hears.
+    fn sender(&mut self) -> mpsc::Sender<Batch<PeerKey>> {
+        self.queue.get_or_insert_with(|| mpsc::channel(PEER_QUEUE)).0.clone()
+    }
+
+    /// The next batch of what peers say. Safe to cancel.
     pub(super) async fn hear(&mut self) -> Batch<PeerKey> {
-        match self.receiver.recv().await {
-            Some(batch) => self.note_turn(batch),
-            // Not reached: we hold a sender ourselves.
-            None => std::future::pending().await,
+        loop {
+            let Some((_, said)) = &mut self.queue else { return std::future::pending().await };
+            tokio::select! {
+                biased;
+                Some(batch) = said.recv() => return self.note_turn(batch),
+                // A task that has ended takes its room until it is looked at.
+                Some(_) = self.tasks.join_next() => self.rest_if_alone(),
+            }
         }
     }
 
     /// A further batch, if one waits.
     pub(super) fn hear_more(&mut self) -> Option<Batch<PeerKey>> {
-        let batch = self.receiver.try_recv().ok()?;
+        let batch = self.queue.as_mut()?.1.try_recv().ok()?;
         Some(self.note_turn(batch))
+    }
+
+    /// Nothing is kept for peers while there are none: most torrents have none most of the time.
+    fn rest_if_alone(&mut self) {
+        let is_silent = self.queue.as_ref().is_none_or(|(_, said)| said.is_empty());
+        if is_silent && self.open.is_empty() && self.tasks.is_empty() {
+            self.queue = None;
+            (self.open, self.touched, self.turns) = (BTreeMap::new(), Vec::new(), Vec::new());
+        }
     }
 
     /// Whose turn it is has no other before [`Self::flush`].
@@ -219,7 +237,9 @@ impl Peers {
     /// Waits until every connection has said its last words. What they still report is dropped.
     pub(super) async fn end(mut self) {
         self.open.clear();
-        self.receiver.close();
+        if let Some((_, said)) = &mut self.queue {
+            said.close();
+        }
         while self.tasks.join_next().await.is_some() {}
     }
 }
@@ -302,6 +322,7 @@ fn not_served(err: storage::Error) -> std::io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     #[test]
     fn a_connection_names_one_node() {
@@ -315,10 +336,35 @@ mod tests {
 
     #[test]
     fn so_many_batches_wait_and_then_a_connection_does() {
-        let peers = Peers::new(wire::Limits::unknown_pieces(), Chunks::default(), Pipes::default());
-        let room: Vec<_> = (0..PEER_QUEUE).map(|_| peers.sender.try_reserve().unwrap()).collect();
-        assert!(peers.sender.try_reserve().is_err());
+        let mut peers = Peers::new(wire::Limits::unknown_pieces(), Chunks::default(), Pipes::default());
+        let sender = peers.sender();
+        let room: Vec<_> = (0..PEER_QUEUE).map(|_| sender.try_reserve().unwrap()).collect();
+        assert!(sender.try_reserve().is_err());
         drop(room);
-        assert!(peers.sender.try_reserve().is_ok());
+        assert!(sender.try_reserve().is_ok());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_for_those_that_are_gone() {
+        let mut peers = Peers::new(wire::Limits::unknown_pieces(), Chunks::default(), Pipes::default());
+        let [one, other] = [1, 2].map(|port| peers.enter(SocketAddr::from(([127, 0, 0, 1], port))).0);
+        for key in [one, other] {
+            let sender = peers.sender();
+            peers.tasks.spawn(async move {
+                let batch = Batch { from: key, events: Vec::new(), turn: None };
+                sender.send(batch).await.map_err(drop).unwrap();
+            });
+        }
+        // Its last words are heard first.
+        assert_eq!([peers.hear().await.from, peers.hear().await.from], [one, other]);
+        tokio::task::yield_now().await;
+        peers.hang_up(one);
+        assert!(peers.hear().now_or_never().is_none());
+        assert_eq!((peers.tasks.len(), peers.queue.is_some()), (0, true), "one is still there");
+        peers.hang_up(other);
+        peers.tasks.spawn(std::future::ready(()));
+        tokio::task::yield_now().await;
+        assert!(peers.hear().now_or_never().is_none());
+        assert_eq!((peers.tasks.len(), peers.queue.is_some()), (0, false));
     }
 }

@@ -310,3 +310,20 @@ fn who_was_forgotten_is_on_no_record() {
     trust.check(|_| false);
     assert!(trust.on_parole(stays) && !trust.on_parole(gone));
 }
+
+#[test]
+fn only_who_is_gone_and_innocent_is_forgotten() {
+    let mut trust = Trust::default();
+    let [gone, there, accused] = [1, 2, 3].map(|n| trust.connected(addr(n)));
+    trust.fails(PIECE, &[accused, accused, there], "abX");
+    trust.verified(PIECE, &[there, there, there], "abX");
+    trust.fails(PieceIndex::new(4), &[accused, there, there], "abX");
+    for (key, suspect) in [(1, gone), (3, accused)] {
+        trust.closed(PeerKey(key), suspect);
+    }
+    trust.forget_innocent();
+    trust.check(|_| false);
+    assert_eq!(trust.records.keys().copied().map(Some).collect::<Vec<_>>(), [there, accused]);
+    assert_eq!(trust.departed(PeerKey(3)), None);
+    assert_ne!(trust.connected(addr(1)), gone, "it is another one to us now");
+}

@@ -42,6 +42,18 @@ fn whole(bench: &mut Bench, key: PeerKey, piece: u32) -> Vec<Output> {
 }
 
 #[test]
+fn a_seed_keeps_nothing_for_those_who_are_gone() {
+    let mut bench = Bench::new(Bitfield::full(PIECES), Config::default());
+    bench.connect(PEER, FAST);
+    bench.connect(OTHER, FAST);
+    bench.input(Input::PeerClosed { peer: PEER });
+    assert!(bench.swarm.trust.departed(PEER).is_some(), "somebody is here");
+    bench.input(Input::PeerClosed { peer: OTHER });
+    assert_eq!(bench.swarm.trust.departed(OTHER), None);
+    assert_eq!(bench.swarm.out.capacity(), 0);
+}
+
+#[test]
 fn a_super_seed_shows_one_piece_and_serves_no_other() {
     for (reserved, first) in [(FAST, Some(Message::HaveNone)), (Reserved::NONE, None)] {
         let mut bench = super_seed();
