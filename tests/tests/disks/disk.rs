@@ -52,6 +52,8 @@ struct Contents {
     last: u64,
     /// What was done to names and is not durable.
     journal: Vec<Rename>,
+    /// What no program has open or will find, and a cut may still bring back.
+    forgotten: BTreeSet<u64>,
     rng: fastrand::Rng,
     fault: Option<Fault>,
     /// The most bytes that it takes at once.
@@ -86,6 +88,7 @@ impl Disk {
             nodes,
             last: ROOT,
             journal: Vec::new(),
+            forgotten: BTreeSet::new(),
             rng,
             fault: None,
             most: usize::MAX,
@@ -111,6 +114,12 @@ impl Disk {
     /// Has it take so many bytes of a write at most.
     pub(crate) fn set_most(&self, bytes: usize) {
         self.contents().most = bytes;
+    }
+
+    /// How many files that were made under this name it keeps, those that only a cut would bring back included.
+    pub(crate) fn count(&self, made: &str) -> usize {
+        let is_one = |node: &&Node| matches!(node, Node::File(file) if file.name == made);
+        self.contents().nodes.values().filter(is_one).count()
     }
 
     /// The bytes of a file, if it is there.
@@ -214,6 +223,29 @@ impl Contents {
                 None => durable.remove(&name),
             };
         }
+        self.free();
+    }
+
+    /// The kernel has let go of it; without a name, nobody finds it any more.
+    fn forget(&mut self, number: u64) {
+        self.forgotten.insert(number);
+        self.free();
+    }
+
+    /// Frees the room of what was forgotten and has no name, now or after any cut.
+    fn free(&mut self) {
+        let (mut found, mut kept) = (BTreeSet::from([ROOT]), BTreeSet::<u64>::new());
+        for node in self.nodes.values() {
+            if let Node::Folder { now, durable } = node {
+                found.extend(now.values());
+                kept.extend(durable.values());
+            }
+        }
+        kept.extend(self.journal.iter().flatten().filter_map(|(_, _, number)| number.as_ref()));
+        for number in self.forgotten.difference(&found).filter(|number| !kept.contains(number)) {
+            self.nodes.remove(number);
+        }
+        self.forgotten.retain(|number| !found.contains(number) && kept.contains(number));
     }
 
     fn set_len(&mut self, number: u64, len: u64) -> Result<(), Errno> {
@@ -272,6 +304,8 @@ impl Contents {
                 Node::File(file) => file.cut(rng),
             }
         }
+        self.forgotten.extend(self.nodes.keys());
+        self.free();
         self.fault = None;
     }
 }
@@ -354,6 +388,10 @@ impl Filesystem for Driver {
     fn lookup(&self, _: &Request, folder: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let found = self.0.contents().named(folder.into(), name);
         self.entry(found, reply);
+    }
+
+    fn forget(&self, _: &Request, number: INodeNo, _: u64) {
+        self.0.contents().forget(number.into());
     }
 
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
