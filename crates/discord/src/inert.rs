@@ -9,7 +9,7 @@ pub fn length(text: &str) -> usize {
 }
 
 /// The text with nothing in it that is not seen: control characters, those that turn the line around, those of no width. Line
-/// breaks and tabs become spaces. IP addresses and paths of the daemon's machine are taken out.
+/// breaks and tabs become spaces. IP addresses and paths of the daemon's machine are taken out, spaces in them or not.
 pub fn clean(text: &str) -> String {
     let seen = |c| match c {
         '\n' | '\r' | '\t' => ' ',
@@ -18,11 +18,42 @@ pub fn clean(text: &str) -> String {
     };
     let mut clean: String = text.chars().map(seen).collect();
     trace::scrub(&mut clean);
-    let word = |word: &str| match word.trim_start_matches(['\'', '"', '(']).strip_prefix('/') {
-        Some(rest) if rest.contains('/') => "(path)".to_owned(),
-        _ => word.to_owned(),
-    };
-    clean.split(' ').map(word).collect::<Vec<_>>().join(" ")
+    pathless(&clean)
+}
+
+/// In place of a torrent's folder, in texts of which that is known: what follows has no spaces but those of files' names.
+pub(crate) const FOLDER: &str = "/…/…";
+
+/// A text without paths that begin at the root. A path in quotes ends with them; where another one ends nobody knows if it
+/// has spaces: it is taken to reach to a sign after which a sentence goes on.
+fn pathless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((start, end)) = first_path(rest) {
+        out.push_str(&rest[..start]);
+        out.push_str("(path)");
+        rest = &rest[end..];
+    }
+    out + rest
+}
+
+/// Where the first path begins and ends: it has two slashes, one of them as its first sign.
+fn first_path(text: &str) -> Option<(usize, usize)> {
+    let mut at = 0;
+    text.split(' ').find_map(|word| {
+        let start = at + word.len() - word.trim_start_matches(['\'', '"', '(']).len();
+        at += word.len() + 1;
+        let path = &text[start..];
+        let quote = text[..start].chars().next_back().filter(|quote| matches!(quote, '\'' | '"'));
+        let end = match quote {
+            Some(quote) => path.find(quote),
+            None if path.starts_with(FOLDER) => path.find(' '),
+            None => [": ", "; ", ", ", ") "].iter().filter_map(|end| path.find(end)).min(),
+        };
+        let end = end.unwrap_or(path.len());
+        let is_path = path.starts_with('/') && path[..end].matches('/').count() > 1;
+        is_path.then_some((start, start + end))
+    })
 }
 
 /// The text for a message, at most `most` long: every sign that could begin markdown, a mention or a link loses that meaning.
@@ -90,7 +121,11 @@ mod tests {
             ("[a](https://x.example)", r"\[a\]\(https\:\/\/x\.example\)"),
             ("a\nb\u{202e}c\u{200b}d\u{7}", "a b�c�d�"),
             ("at 203.0.113.7:6881", r"at \(address\)"),
-            ("'/home/me/a.iso' exists, and/or x", r"\(path\) exists, and\/or x"),
+            ("'/home/me/a.iso' exists, and/or x", r"'\(path\)' exists, and\/or x"),
+            ("no permission for /my films/a b; change it", r"no permission for \(path\); change it"),
+            ("cannot open '/my films/a b' (2): /x y/z", r"cannot open '\(path\)' \(2\)\: \(path\)"),
+            ("/…/…/a b is gone; put it back", r"\(path\) b is gone; put it back"),
+            ("/stop it, or ask /help", r"\/stop it, or ask \/help"),
         ] {
             assert_eq!(words(text, 200), told);
         }

@@ -156,13 +156,15 @@ mod tests {
         ));
         let many = u32::try_from(MAX_LINES).unwrap() + 3;
         (0..many).for_each(|piece| heard.hear(request(piece)));
+        heard.hear(event(r#""kind":"stopped","error":"no permission for /my films/a b; change it""#));
         let requests = heard.lines(Watch::Requests);
         assert_eq!(requests.len(), MAX_LINES);
         assert!(requests[0].starts_with("   0.000 peer 3   <- request piece 3"), "{}", requests[0]);
         assert_eq!(heard.lines(Watch::Handshakes).len(), 1, "the dial that failed");
         assert_eq!(heard.lines(Watch::All).len(), MAX_LINES);
         let log = heard.log();
-        assert_eq!(log.lines().count(), many as usize + 1);
+        assert_eq!(log.lines().count(), many as usize + 2);
+        assert!(log.contains("no permission for (path); change it"), "{log}");
         assert!(log.contains("refused") && !log.contains("203.0.113.7"), "{log}");
     }
 

@@ -2,7 +2,7 @@
 
 use crate::commands::{Button, Does};
 use crate::config::{Config, Entry};
-use crate::inert::{clean, code, length, words};
+use crate::inert::{self, clean, code, length, words};
 use crate::limits::{
     MAP_COLUMNS, MAX_CONTENT, MAX_DESCRIPTION, MAX_EMBED, MAX_FOOTER, MAX_LINE, MAX_LINES, MAX_TEXT_CELLS,
     MAX_TITLE,
@@ -109,7 +109,7 @@ fn progress(torrent: &Torrent, text: &mut String) {
 /// A text without the folder of a torrent: where it is on the daemon's machine is nobody's business here, spaces in it or
 /// not.
 pub(crate) fn placeless(text: &str, torrent: &Torrent) -> String {
-    if torrent.dir.is_empty() { text.to_owned() } else { text.replace(&torrent.dir, "/…/…") }
+    if torrent.dir.is_empty() { text.to_owned() } else { text.replace(&torrent.dir, inert::FOLDER) }
 }
 
 /// The last lines, as many as fit in a code block of `room` characters.

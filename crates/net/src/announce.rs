@@ -49,6 +49,22 @@ impl AnnounceError {
         }
     }
 
+    /// The same without what the tracker repeats of its URL.
+    fn without_keys(self, url: &TrackerUrl) -> AnnounceError {
+        match self {
+            AnnounceError::Tracker(tracker::Error::Failure { reason, retry_in }) => {
+                AnnounceError::Tracker(tracker::Error::Failure {
+                    reason: url.without_keys(&reason),
+                    retry_in,
+                })
+            }
+            AnnounceError::Http(HttpError::Redirected { host, error }) => {
+                AnnounceError::Http(HttpError::Redirected { host: url.without_keys(&host), error })
+            }
+            other => other,
+        }
+    }
+
     /// How much it tells: the tracker's own words most, the lack of an address of one family least.
     fn weight(&self) -> u8 {
         match self {
@@ -179,7 +195,9 @@ pub async fn announce(
             }
         }
     };
-    over_families(url.host(), over, join).await
+    let mut answer = over_families(url.host(), over, join).await.map_err(|error| error.without_keys(url))?;
+    answer.warning = answer.warning.map(|warning| url.without_keys(&warning));
+    Ok(answer)
 }
 
 /// Asks a tracker about at most [`MAX_SCRAPE`] torrents (BEP 48, 15), in one request where it can; those that it does not
@@ -207,7 +225,7 @@ pub async fn scrape(
         }
     };
     // The first answer tells it all: a swarm's numbers do not depend on the family.
-    over_families(url.host(), over, |first, _| first).await
+    over_families(url.host(), over, |first, _| first).await.map_err(|error| error.without_keys(url))
 }
 
 async fn scrape_http(

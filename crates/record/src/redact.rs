@@ -5,6 +5,9 @@
 //! of addresses (BEP 6, 40) it may decide otherwise: several choices are tried, and what the swarm does with the best one is
 //! what the new recording is checked by.
 //!
+//! Which pieces a peer may have while it is choked tells its network (BEP 6), and which we may have, ours: the new swarm gives
+//! each peer those of its new address, and hears of others than were recorded. What was asked for while choked stays.
+//!
 //! Of a magnet link the metadata is in the recording, and so the names of files: its pieces are replaced by others of the same
 //! length, those that are alike by the same ones, and the info-hash by that of what they make.
 
@@ -59,6 +62,8 @@ struct Rewriting {
     ours: Extensions,
     /// The numbers that they have in messages to each peer.
     theirs: BTreeMap<u64, Extensions>,
+    /// How many pieces each peer said are allowed while it chokes us.
+    allowed: BTreeMap<u64, u32>,
     began: Option<Time>,
     differs: Option<Time>,
     recorder: Recorder,
@@ -71,6 +76,7 @@ impl Rewriting {
             names,
             ours: Extensions::default(),
             theirs: BTreeMap::new(),
+            allowed: BTreeMap::new(),
             began: None,
             differs: None,
             recorder: Recorder::empty(),
@@ -132,7 +138,7 @@ impl Rewriting {
             self.learn(output);
             let expected = self.output(output);
             let other = redacted.take();
-            if other.as_ref() != Some(&expected) && self.differs.is_none() {
+            if !is_same(other.as_ref(), &expected) && self.differs.is_none() {
                 self.differs = Some(now);
             }
             if let Some(other) = other {
@@ -183,22 +189,44 @@ impl Rewriting {
             Told::Found { addrs, .. } => addrs.iter_mut().for_each(|addr| *addr = self.names.addr(*addr)),
             Told::External { ip, .. } => *ip = self.names.ip(*ip),
             Told::Message { peer, bytes } => {
-                let Some(Message::Extended { id, payload }) = crate::frame::message(bytes, self.pieces)
-                else {
-                    return;
-                };
-                if id == 0
-                    && let Some(told) = Extensions::told(&payload)
-                {
-                    self.theirs.insert(*peer, told);
+                let other = crate::frame::message(bytes, self.pieces)
+                    .and_then(|message| self.message(*peer, &message))
+                    .map(|message| {
+                        let mut other = Vec::new();
+                        message.encode(&mut other);
+                        other
+                    });
+                if let Some(other) = other {
+                    *bytes = other.into();
                 }
-                let payload = self.names.payload(id, &payload, self.ours).into();
-                let mut other = Vec::new();
-                Message::Extended { id, payload }.encode(&mut other);
-                *bytes = other.into();
             }
-            Told::Closed { peer } => drop(self.theirs.remove(peer)),
+            Told::Closed { peer } => {
+                self.theirs.remove(peer);
+                self.allowed.remove(peer);
+            }
             _ => {}
+        }
+    }
+
+    /// What a peer says instead; `None`: the same.
+    fn message(&mut self, peer: u64, message: &Message<'_>) -> Option<Message<'static>> {
+        match message {
+            Message::Extended { id, payload } => {
+                if *id == 0
+                    && let Some(told) = Extensions::told(payload)
+                {
+                    self.theirs.insert(peer, told);
+                }
+                let payload = self.names.payload(*id, payload, self.ours).into();
+                Some(Message::Extended { id: *id, payload })
+            }
+            Message::AllowedFast(_) => {
+                let next = self.allowed.entry(peer).or_default();
+                let piece = *next % self.pieces.max(1);
+                *next = next.wrapping_add(1);
+                Some(Message::AllowedFast(piece))
+            }
+            _ => None,
         }
     }
 
@@ -216,6 +244,17 @@ impl Rewriting {
             }
             other => other.clone(),
         }
+    }
+}
+
+/// Whether it is what is expected. Which piece a choked peer may have depends on its address, and may be another one.
+fn is_same(did: Option<&Output>, expected: &Output) -> bool {
+    match (did, expected) {
+        (
+            Some(Output::Send { peer: did, message: Message::AllowedFast(_) }),
+            Output::Send { peer, message: Message::AllowedFast(_) },
+        ) => did == peer,
+        _ => did == Some(expected),
     }
 }
 

@@ -72,7 +72,7 @@ mod tests {
             Said::HaveNone,
             Said::Have { piece: 0 },
             Said::SuggestPiece { piece: 0 },
-            Said::AllowedFast { piece: 0 },
+            Said::AllowedFast { piece: Some(0) },
             Said::Bitfield { pieces: 0, bits: vec![] },
             Said::Request(block),
             Said::Piece(block),

@@ -1,4 +1,4 @@
-//! Taking out what others need not know: addresses.
+//! Taking out what others need not know: addresses, and what tells them.
 
 use crate::{Event, EventKind, Ext, Peer, Said};
 use alloc::string::String;
@@ -83,7 +83,15 @@ fn hide(peer: &mut Peer) {
 
 impl Said {
     fn mask(&mut self) {
-        let Said::Extended { payload, says, .. } = self else { return };
+        let (payload, says) = match self {
+            // Of 2^24 networks it is the one whose pieces these are.
+            Said::AllowedFast { piece } => {
+                *piece = None;
+                return;
+            }
+            Said::Extended { payload, says, .. } => (payload, says),
+            _ => return,
+        };
         match says {
             Ext::Handshake { m, yourip, ipv4, ipv6, client, .. } => {
                 (*yourip, *ipv4, *ipv6) = (None, None, None);
@@ -192,6 +200,20 @@ mod tests {
             scrub(&mut text);
             assert_eq!(text, masked);
         }
+    }
+
+    #[test]
+    fn pieces_that_are_made_of_an_address_go_and_others_stay() {
+        let mut fast = Said::of(&wire::Message::AllowedFast(1234), None);
+        assert_eq!(fast.to_string(), "allowed fast piece 1234");
+        fast.mask();
+        assert_eq!((&*fast.to_string(), fast.name()), ("allowed fast (piece)", "allowed fast"));
+        assert_eq!(serde_json::to_string(&fast).unwrap(), r#"{"message":"allowed_fast"}"#);
+        assert_eq!(serde_json::from_str::<Said>(r#"{"message":"allowed_fast"}"#).unwrap(), fast);
+        assert_eq!(fast.to_wire(), wire::Message::AllowedFast(0));
+        let mut suggested = Said::of(&wire::Message::Suggest(1234), None);
+        suggested.mask();
+        assert_eq!(suggested.to_string(), "suggest piece 1234");
     }
 
     #[test]

@@ -31,7 +31,9 @@ pub enum Said {
         piece: u32,
     },
     AllowedFast {
-        piece: u32,
+        /// `None` where addresses are masked: these pieces are made of the receiver's network (BEP 6), which could be found by them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        piece: Option<u32>,
     },
     Bitfield {
         /// How many bits are set.
@@ -168,7 +170,7 @@ impl Said {
             Message::HaveNone => Said::HaveNone,
             Message::Have(piece) => Said::Have { piece: *piece },
             Message::Suggest(piece) => Said::SuggestPiece { piece: *piece },
-            Message::AllowedFast(piece) => Said::AllowedFast { piece: *piece },
+            Message::AllowedFast(piece) => Said::AllowedFast { piece: Some(*piece) },
             Message::Bitfield(bits) => {
                 let pieces = bits.iter().map(|byte| byte.count_ones()).sum();
                 Said::Bitfield { pieces, bits: bits.to_vec() }
@@ -202,7 +204,7 @@ impl Said {
             Said::HaveNone => Message::HaveNone,
             Said::Have { piece } => Message::Have(*piece),
             Said::SuggestPiece { piece } => Message::Suggest(*piece),
-            Said::AllowedFast { piece } => Message::AllowedFast(*piece),
+            Said::AllowedFast { piece } => Message::AllowedFast(piece.unwrap_or_default()),
             Said::Bitfield { bits, .. } => Message::Bitfield(bits.clone().into()),
             Said::Request(block) => Message::Request((*block).into()),
             Said::Cancel(block) => Message::Cancel((*block).into()),
@@ -317,6 +319,7 @@ impl fmt::Display for Said {
             Said::Piece(block) => {
                 write!(f, "piece {}, {} bytes at {}", block.piece, block.length, block.offset)
             }
+            Said::AllowedFast { piece: None } => f.write_str("allowed fast (piece)"),
             Said::Extended { says: Ext::Unknown, .. } => self.to_wire().fmt(f),
             Said::Extended { says, .. } => says.fmt(f),
             other => other.to_wire().fmt(f),

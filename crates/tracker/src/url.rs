@@ -8,6 +8,7 @@ use crate::text::{percent_byte, percent_decode};
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use types::Zone;
@@ -260,6 +261,29 @@ impl TrackerUrl {
         self.with_target(&self.target)
     }
 
+    /// A text of the tracker's, which may repeat what is private in its URL: without that.
+    pub fn without_keys(&self, text: &str) -> String {
+        let mut keys: Vec<String> = Vec::new();
+        let mut add = |part: &str, least: usize| {
+            for key in [part.to_string(), String::from_utf8_lossy(&percent_decode(part)).into_owned()] {
+                if key.len() >= least {
+                    keys.push(key);
+                }
+            }
+        };
+        self.userinfo.split(':').for_each(|part| add(part, MIN_QUERY_KEY));
+        for pair in self.query().unwrap_or_default().split(['&', ';']) {
+            add(pair.split_once('=').map_or(pair, |(_, value)| value), MIN_QUERY_KEY);
+        }
+        for part in self.path().split('/') {
+            let has_digit = part.bytes().any(|byte| byte.is_ascii_digit());
+            add(part, if has_digit { MIN_PATH_KEY } else { MIN_PATH_WORD });
+        }
+        // One may be the beginning of another.
+        keys.sort_by_key(|key| Reverse(key.len()));
+        keys.into_iter().fold(text.to_string(), |text, key| without(&text, &key))
+    }
+
     /// The whole URL with another path and query.
     pub(crate) fn with_target(&self, target: &str) -> String {
         let TrackerUrl { scheme, userinfo, host, port, .. } = self;
@@ -425,6 +449,28 @@ fn parse_host(text: &str) -> Result<Host, UrlError> {
     Ok(Host::Name(text.to_ascii_lowercase()))
 }
 
+/// In place of a key.
+const HIDDEN: &str = "(key)";
+/// What is shorter is no key: of user, password and query.
+const MIN_QUERY_KEY: usize = 4;
+/// The same of a part of the path that has a digit, and of one that has none and may be a word.
+const MIN_PATH_KEY: usize = 6;
+const MIN_PATH_WORD: usize = 14;
+
+/// A text without a key in it, in whatever case.
+fn without(text: &str, key: &str) -> String {
+    let (low, low_key) = (text.to_ascii_lowercase(), key.to_ascii_lowercase());
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for (at, _) in low.match_indices(&*low_key) {
+        out.push_str(&text[done..at]);
+        out.push_str(HIDDEN);
+        done = at + key.len();
+    }
+    out.push_str(&text[done..]);
+    out
+}
+
 /// Percent-encodes what is not ASCII; the rest stays byte for byte.
 fn ascii_only(text: &str) -> String {
     if text.is_ascii() {
@@ -498,6 +544,24 @@ mod tests {
         let url = parse("http://me:hunter2@tracker.example/hunter2/announce?passkey=hunter2");
         assert_eq!(url.to_string(), "http://tracker.example:80");
         assert!(!format!("{url:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_a_tracker_repeats_of_its_url_is_hidden() {
+        let url = parse(
+            "http://me:hunter2@tracker.example/tracker/0123456789abcdef/announce.php?passkey=se%63ret&uid=7",
+        );
+        for (text, hidden) in [
+            ("passkey SECRET is unknown", "passkey (key) is unknown"),
+            ("no user 0123456789ABCDEF!", "no user (key)!"),
+            ("see /announce.php?passkey=se%63ret&uid=7", "see /announce.php?passkey=(key)&uid=7"),
+            ("hunter2: this tracker is full; 7 announces", "(key): this tracker is full; 7 announces"),
+            ("é0123456789abcdefé", "é(key)é"),
+        ] {
+            assert_eq!(url.without_keys(text), hidden);
+        }
+        let plain = parse("udp://tracker.example:6969/announce");
+        assert_eq!(plain.without_keys("announce more slowly"), "announce more slowly");
     }
 
     const RULES: UrlRules = UrlRules { guard: true, allow_idna: false, private: PrivatePaths::Announce };

@@ -57,6 +57,7 @@ async fn every_lie_is_one_clear_line() {
         "list" => ok("le"),
         "peers" => ok("d5:peers7:1234567e"),
         "failure" => ok("d14:failure reason12:unregisterede"),
+        "repeats" => ok("d14:failure reason30:no user HUNTER2, ask elsewheree"),
         "failure403" => with_head("HTTP/1.1 403 Forbidden\r\n", "d14:failure reason6:banned8:retry in1:5e"),
         "circle" => redirect(target),
         "inside" => redirect("http://127.0.0.1:1/shutdown"),
@@ -82,6 +83,7 @@ async fn every_lie_is_one_clear_line() {
         ("list", "the tracker's answer is not a dictionary"),
         ("peers", "the tracker's list of peers is malformed (not a whole number of 6-byte entries)"),
         ("failure", "the tracker refuses: unregistered"),
+        ("repeats", "the tracker refuses: no user (key), ask elsewhere"),
         ("failure403", "the tracker refuses: banned"),
         ("circle", "it redirects in a circle"),
         (
@@ -101,6 +103,17 @@ async fn every_lie_is_one_clear_line() {
     assert_eq!(ask(&url).await.unwrap_err().retry_in(), Some(Duration::from_secs(300)));
     let answer = ask(&server.url("/announce?gzip")).await.unwrap();
     assert_eq!(answer.peers, ["1.2.3.4:5".parse().unwrap()]);
+}
+
+#[tokio::test]
+async fn a_warning_and_a_redirect_tell_no_key() {
+    let server = RawServer::start(|_| ok("d5:peers0:15:warning message16:hunter2 is slow!e")).await;
+    let answer = ask(&server.url("/announce?passkey=hunter2")).await.unwrap();
+    assert_eq!(answer.warning.as_deref(), Some("(key) is slow!"));
+    let url = TrackerUrl::parse("http://a/hunter2/announce").unwrap();
+    let (host, error) = ("http://hunter2.example:80".into(), Box::new(HttpError::Timeout));
+    let error = AnnounceError::from(HttpError::Redirected { host, error }).without_keys(&url);
+    assert_eq!(error.to_string(), "redirected to http://(key).example:80: no complete answer in time");
 }
 
 #[tokio::test]

@@ -124,6 +124,52 @@ fn nobody_is_named_and_the_same_is_decided() {
     assert_eq!(redact(&redacted.recording).unwrap().differs, None);
 }
 
+#[test]
+fn pieces_that_tell_a_network_are_others() {
+    // So many that a few of them tell one network of all.
+    let (lengths, mut have) = (Lengths::new(1 << 32, 1 << 16).unwrap(), Bitfield::full(1 << 16));
+    // A seed keeps first copies for others.
+    have.remove(types::PieceIndex::new(0));
+    let mut now = Time::from_millis(5);
+    let mut recorder = Recorder::new("tests");
+    recorder.begin(&config(), &lengths, &have, 3, now);
+    let mut swarm = Swarm::new(config(), lengths, have, 3, now);
+    let (peer, addr, outgoing) = (PeerKey(0), addr(PEERS[0]), false);
+    let (peer_id, reserved) = (PeerId(*b"-qB5100-someonesname"), Reserved::NONE.with_fast());
+    let said = [40_000, 50_000, 60_000];
+    let mut inputs = vec![Input::PeerConnected { peer, addr, outgoing, peer_id, reserved }];
+    let messages = [Message::HaveNone].into_iter().chain(said.map(Message::AllowedFast));
+    inputs.extend(messages.map(|message| Input::Message { peer, message }));
+    for input in inputs {
+        now += core::time::Duration::from_millis(10);
+        recorder.told(now, &input);
+        swarm.handle(now, input);
+        while let Some(output) = swarm.poll_output() {
+            recorder.did(&output);
+        }
+    }
+    let recording = recorder.finish();
+    let redacted = redact(&recording).unwrap();
+    assert_eq!(redacted.differs, None, "that the pieces are others makes no other decision");
+    let told = |recording: &[u8]| {
+        let (mut sent, mut heard) = (Vec::new(), Vec::new());
+        let step = |_: Time, step: Step<'_>| {
+            match step {
+                Step::Did(Output::Send { message: Message::AllowedFast(piece), .. }, _) => sent.push(piece),
+                Step::Told(Input::Message { message: Message::AllowedFast(piece), .. }) => heard.push(*piece),
+                _ => {}
+            }
+            true
+        };
+        Replay::new(recording).unwrap().run(step).unwrap();
+        (sent, heard)
+    };
+    let (before, after) = (told(&recording), told(&redacted.recording));
+    assert_eq!((before.0.len(), &before.1[..]), (swarm::limits::ALLOWED_FAST_PIECES, &said[..]));
+    assert_eq!((after.0.len(), after.1), (before.0.len(), vec![0, 1, 2]));
+    assert!(after.0.iter().all(|piece| !before.0.contains(piece)), "{before:?}");
+}
+
 /// A swarm that knows an info-hash, and gets the metadata from two peers, one of which sends something wrong first.
 fn link(info: &[u8], info_hash: InfoHash) -> Vec<u8> {
     const PIECE: usize = ext::METADATA_PIECE_LEN as usize;
