@@ -76,7 +76,9 @@ pub(super) struct Source {
 /// What lets rawtorrent write over a file, without a look at what is in it: the record of a download of its own that got
 /// nothing, and when the file was last written.
 #[derive(Debug)]
-struct Kept {
+pub(super) struct Kept {
+    /// The folder of the file.
+    pub(super) data: PathBuf,
     records: Vec<(PathBuf, Vec<u8>)>,
     modified: SystemTime,
 }
@@ -88,7 +90,7 @@ impl Source {
             .map(|number| NullSeeder::start(lab.seeder_addr(number), &torrent))
             .collect::<std::io::Result<_>>()?;
         let tracker = Server::start(Answer::Peers(seeders.iter().map(|seeder| seeder.addr).collect()))?;
-        let kept = Kept::make(lab, &torrent)?;
+        let kept = Kept::make(lab, &torrent, lab.data()?)?;
         Ok(Source { torrent, seeders, tracker, kept })
     }
 
@@ -99,13 +101,13 @@ impl Source {
 
 impl Kept {
     /// Has rawtorrent begin a download from nobody, and end it.
-    fn make(lab: &Lab, torrent: &Torrent) -> Result<Kept> {
-        let (party, file) = (lab.party()?, lab.file()?);
+    pub(super) fn make(lab: &Lab, torrent: &Torrent, data: PathBuf) -> Result<Kept> {
+        let (party, file) = (lab.party()?, data.join(content::NAME));
         if file.exists() {
             fs::remove_file(&file)?;
         }
         let path = torrent.write(&party.dir.join("plain.torrent"), None)?;
-        let mut command = clients::rawtorrent_leech(lab, &party, &path, &lab.data()?, &[]);
+        let mut command = clients::rawtorrent_leech(lab, &party, &path, &data, &[]);
         let mut session = Session::start(command.args(["--allocate", "full"]))?;
         let is_made = || fs::metadata(&file).is_ok_and(|made| made.blocks() * 512 >= torrent.content.total);
         tests::poll(Instant::now() + SOON, || is_made().then_some(())).context("the file is not made")?;
@@ -116,11 +118,12 @@ impl Kept {
         // Else all of the file would be read first.
         let is_clean = |(_, record): &(_, Vec<u8>)| record.windows(CLEAN.len()).any(|part| part == CLEAN);
         ensure!(records.iter().any(is_clean), "the download that got nothing did not end as it should");
-        Ok(Kept { records, modified: fs::metadata(file)?.modified()? })
+        Ok(Kept { data, records, modified: fs::metadata(file)?.modified()? })
     }
 
-    fn restore(&self, lab: &Lab, party: &Party, len: u64) -> Result<()> {
-        let file = lab.file()?;
+    /// Makes the file what it was, and gives a party the record.
+    pub(super) fn restore(&self, lab: &Lab, party: &Party, len: u64) -> Result<()> {
+        let file = self.data.join(content::NAME);
         lab.fill_with_garbage(&file, len)?;
         File::options().write(true).open(file)?.set_modified(self.modified)?;
         fs::create_dir_all(party.dir.join(RECORDS))?;
@@ -151,7 +154,7 @@ pub(super) fn leech(lab: &Lab, client: Client, source: &Source) -> Result<Taken>
     let with_tracker = source.torrent.write(&party.dir.join("tracked.torrent"), Some(&tracker))?;
     let torrent = source.torrent.write(&party.dir.join("plain.torrent"), None)?;
     let over = matches!(client, Client::Rawtorrent | Client::Libtorrent);
-    let data = if over { lab.data()? } else { party.data() };
+    let data = if over { source.kept.data.clone() } else { party.data() };
     let file = data.join(content::NAME);
     if over {
         source.kept.restore(lab, &party, total)?;

@@ -1,6 +1,5 @@
 //! Downloading from several clients at once, each of which gives no more than it is let.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
@@ -11,6 +10,7 @@ use tests::interop::Party;
 use tests::interop::cell::Partner;
 use tests::tracker::{Answer, Server};
 
+use super::leech::{self, Kept};
 use super::seed::Seed;
 use super::{GIB, MIB, gib};
 use crate::clients::{self, Client, Work};
@@ -60,7 +60,7 @@ const BARS: &[Bar] = &[
 pub(super) fn run(lab: &Lab) -> Result<Table> {
     let mix = Mix::start(lab)?;
     let clients = [Client::Rawtorrent, Client::Libtorrent];
-    let entries = lab.interleave(&clients, settings, |client| mix.leech(lab, client));
+    let entries = lab.interleave(&clients, leech::settings, |client| mix.leech(lab, client));
     Ok(Table {
         row: "leech-mixed",
         about: format!(
@@ -77,21 +77,10 @@ pub(super) fn run(lab: &Lab) -> Result<Table> {
     })
 }
 
-fn settings(client: Client) -> String {
-    match client {
-        Client::Libtorrent => {
-            format!(
-                "{}; from Python, whose start is not counted; into a new file",
-                clients::libtorrent_settings(Work::Leech)
-            )
-        }
-        _ => "defaults; into a new file".into(),
-    }
-}
-
 /// The seeders.
 struct Mix {
     torrent: Torrent,
+    kept: Kept,
     seeders: Vec<(Party, Seed)>,
     /// Bytes a second that all send together to readers that take whatever comes.
     sum: f64,
@@ -111,7 +100,8 @@ impl Mix {
             Ok((party, seed.with_context(|| client.name())?))
         };
         let seeders = (0..).zip(SEEDERS).map(start).collect::<Result<_>>()?;
-        let mut mix = Mix { torrent, seeders, sum: 0.0, next: AtomicU8::new(0), _tracker: tracker };
+        let kept = Kept::make(lab, &torrent, lab.folder("over"))?;
+        let mut mix = Mix { torrent, kept, seeders, sum: 0.0, next: AtomicU8::new(0), _tracker: tracker };
         mix.sum = mix.measure(lab)?;
         Ok(mix)
     }
@@ -144,15 +134,13 @@ impl Mix {
         let sum = self.sum;
         let party = lab.party_named("party", (self.next_addr(lab), LEECHER_PORT).into())?;
         let torrent = self.torrent.write(&party.dir.join("plain.torrent"), None)?;
-        let (data, file) = (party.data(), party.data().join(NAME));
-        // The memory for a new file is then memory that has just been in use.
-        lab.fill_with_garbage(&file, SIZE)?;
-        fs::remove_file(&file)?;
+        self.kept.restore(lab, &party, SIZE)?;
+        let (data, file) = (&self.kept.data, self.kept.data.join(NAME));
         let peers: Vec<_> = self.seeders.iter().map(|(party, _)| party.addr).collect();
         let sources: Vec<IpAddr> = peers.iter().map(SocketAddr::ip).collect();
         let mut command = match client {
-            Client::Rawtorrent => clients::rawtorrent_leech(lab, &party, &torrent, &data, &peers),
-            Client::Libtorrent => clients::libtorrent(lab, &party, Work::Leech, &torrent, &data, &peers),
+            Client::Rawtorrent => clients::rawtorrent_leech(lab, &party, &torrent, data, &peers),
+            Client::Libtorrent => clients::libtorrent(lab, &party, Work::Leech, &torrent, data, &peers),
             _ => bail!("it does not take part in this"),
         };
         let watch = Watch::start(sources);
