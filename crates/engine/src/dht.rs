@@ -8,13 +8,14 @@ mod saved;
 
 pub(crate) use host::Host;
 
+use crate::mailbox::{self, mailbox};
 use crate::shared::lock;
 use dht::{Command, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use types::InfoHash;
 
@@ -66,7 +67,7 @@ struct List {
 struct Entry {
     torrent: InfoHash,
     part: Part,
-    found: mpsc::Sender<Vec<SocketAddr>>,
+    found: mailbox::Sender<Vec<SocketAddr>>,
     /// When the next lookup is due; none while one is under way.
     due: Option<Instant>,
     /// Of the last lookup, if it was in vain.
@@ -89,7 +90,7 @@ pub(crate) enum Part {
 pub(crate) struct Member {
     dht: Arc<Dht>,
     key: u64,
-    found: mpsc::Receiver<Vec<SocketAddr>>,
+    found: mailbox::Receiver<Vec<SocketAddr>>,
 }
 
 impl Dht {
@@ -100,7 +101,7 @@ impl Dht {
 
     /// Looks a torrent up now, and again and again.
     pub(crate) fn join(self: &Arc<Self>, torrent: InfoHash, part: Part) -> Member {
-        let (sender, found) = mpsc::channel(FOUND_QUEUE);
+        let (sender, found) = mailbox(FOUND_QUEUE);
         let mut list = lock(&self.list);
         let key = list.next;
         list.next += 1;
@@ -138,11 +139,7 @@ impl Dht {
 impl Member {
     /// Peers that the torrent's lookups find. Safe to cancel.
     pub(crate) async fn found(&mut self) -> Vec<SocketAddr> {
-        match self.found.recv().await {
-            Some(addrs) => addrs,
-            // The node has ended, and the engine is about to.
-            None => std::future::pending().await,
-        }
+        self.found.recv().await
     }
 
     /// A peer of the torrent says that it has a node (BEP 5).

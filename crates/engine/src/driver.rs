@@ -15,6 +15,7 @@ mod web_seeds;
 
 use crate::events::EventKind;
 use crate::inbox::Inbox;
+use crate::mailbox::{self, mailbox};
 use crate::resume::{Place, Record, mount_of};
 use crate::shared::{Guest, OpenDoor, Shared};
 use crate::torrent::{Request, Status, Torrent, Wishes};
@@ -44,6 +45,7 @@ pub(crate) struct Driver {
     peer_id: PeerId,
     lengths: Lengths,
     disk: TorrentDisk,
+    hashes: Hashes,
     inbox: Arc<Inbox>,
     keeper: Keeper,
     /// Pieces to be hashed before they are believed.
@@ -61,7 +63,7 @@ pub(crate) struct Calls {
     /// Its owner.
     requests: mpsc::Receiver<Request>,
     /// Peers that dialed us.
-    guests: mpsc::Receiver<Box<Guest>>,
+    guests: mailbox::Receiver<Box<Guest>>,
     /// The engine, when it shuts down.
     closed: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -70,10 +72,9 @@ impl Driver {
     /// Refuses what can be refused, and looks at the files without changing any.
     pub(crate) async fn open(
         shared: Arc<Shared>,
-        add: AddTorrent,
+        mut add: AddTorrent,
     ) -> Result<(Driver, Calls, Torrent), Error> {
-        let metainfo = add.metainfo.clone();
-        let torrent = metainfo.info_hash();
+        let torrent = add.metainfo.info_hash();
         let v1 = torrent.v1().ok_or(Error::V2Only)?;
         if add.wanted_files().next().is_none() {
             return Err(Error::NothingSelected);
@@ -83,7 +84,7 @@ impl Driver {
             Some(Handover { door, guests, met }) => (door.peer_id(), door, guests, Some(met)),
             None => {
                 let peer_id = PeerId::ours(std::array::from_fn(|_| fastrand::u8(..)));
-                let (guest_sender, guests) = mpsc::channel(GUEST_QUEUE);
+                let (guest_sender, guests) = mailbox(GUEST_QUEUE);
                 (peer_id, shared.open_door(torrent, peer_id, guest_sender)?, guests, None)
             }
         };
@@ -92,7 +93,7 @@ impl Driver {
             true => None,
             false => Some((shared.settings.state_dir.clone(), add.dir.clone())),
         };
-        let (lengths, files) = (metainfo.lengths(), metainfo.files().len());
+        let (lengths, files) = (add.metainfo.lengths(), add.metainfo.files().len());
         let (place, record) = match place {
             None => (None, None),
             Some((state_dir, dir)) => {
@@ -104,6 +105,11 @@ impl Driver {
                 (Some(place), record)
             }
         };
+        if shared.spool.takes(&add.metainfo) {
+            let (spool, metainfo) = (shared.spool.clone(), add.metainfo.clone());
+            add.metainfo = blocking(move || Ok(spool.keep(metainfo))).await?;
+        }
+        let metainfo = add.metainfo.clone();
         let (dir, remembered) = (add.dir.clone(), record.as_ref().and_then(|record| record.mount.clone()));
         let mount = blocking(move || Ok(mount_of(&dir, remembered))).await?;
         let inbox = Arc::new(Inbox::default());
@@ -138,6 +144,7 @@ impl Driver {
             peer_id,
             lengths,
             disk,
+            hashes: Hashes(metainfo),
             inbox,
             keeper,
             doubtful,
@@ -147,6 +154,7 @@ impl Driver {
             met,
             _door: door,
         };
+        driver.hashes.expect_checks(driver.doubtful.count_ones() > 0 || !driver.disk.verified().is_full());
         let closed = Box::pin(driver.shared.closed());
         Ok((driver, Calls { requests, guests, closed }, handle))
     }
@@ -217,6 +225,24 @@ impl Driver {
     }
 }
 
+/// Holds the hashes of pieces in memory while they are needed.
+struct Hashes(Arc<Metainfo>);
+
+impl Hashes {
+    /// Whether pieces will be checked one after the other.
+    fn expect_checks(&self, many: bool) {
+        if let Some(shelf) = self.0.shelf() {
+            shelf.expect_reads(many);
+        }
+    }
+}
+
+impl Drop for Hashes {
+    fn drop(&mut self) {
+        self.expect_checks(false);
+    }
+}
+
 impl Calls {
     /// Does some work unless the torrent is told to stop meanwhile.
     async fn unless_stopped<T>(
@@ -241,7 +267,7 @@ impl Calls {
                     None => attended = false,
                 },
                 () = &mut self.closed => return,
-                Some(guest) = self.guests.recv() => drop(guest),
+                guest = self.guests.recv() => drop(guest),
             }
         }
     }

@@ -362,7 +362,8 @@ impl Room {
     /// Adds a torrent, however it is given.
     async fn take_in(self: &Arc<Self>, given: Given, mut choices: Choices) -> Result<InfoHash, Error> {
         let of_file = |file: Vec<u8>| {
-            let metainfo = Arc::new(Metainfo::parse(&file).map_err(Error::Torrent)?);
+            let metainfo = Metainfo::parse(&file).map_err(Error::Torrent)?;
+            let metainfo = self.shared.spool.keep(Arc::new(metainfo));
             Ok::<_, Error>(New { what: What::All(metainfo), file: Some(file), link: None })
         };
         let new = match given {

@@ -3,6 +3,7 @@
 //! A torrent that takes part holds a [`Member`]; when that is dropped, it is neither announced nor listened for.
 
 use crate::events::EventKind;
+use crate::mailbox::{self, mailbox};
 use crate::shared::{Shared, lock};
 use lsd::{Input, Part};
 use net::lsd::Driver;
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use types::{InfoHash, InfoHashV1};
 
 /// Peers that a torrent may be behind. Further ones are dropped: they announce themselves again.
@@ -37,7 +38,7 @@ struct Entry {
     key: u64,
     torrent: InfoHash,
     part: Part,
-    found: mpsc::Sender<SocketAddr>,
+    found: mailbox::Sender<SocketAddr>,
 }
 
 /// A torrent's part; when it is dropped, the torrent takes none.
@@ -46,13 +47,13 @@ pub(crate) struct Member {
     lsd: Arc<Lsd>,
     torrent: InfoHashV1,
     key: u64,
-    found: mpsc::Receiver<SocketAddr>,
+    found: mailbox::Receiver<SocketAddr>,
 }
 
 impl Lsd {
     /// The torrent takes part, in the place of its member before if there is one.
     pub(crate) fn join(self: &Arc<Self>, torrent: InfoHash, part: Part) -> Member {
-        let (sender, found) = mpsc::channel(FOUND_QUEUE);
+        let (sender, found) = mailbox(FOUND_QUEUE);
         let (name, mut list) = (torrent.wire(), lock(&self.list));
         let key = list.next;
         list.next += 1;
@@ -84,13 +85,9 @@ impl Lsd {
 }
 
 impl Member {
-    /// A peer on the local network. Safe to cancel.
+    /// A peer on the local network; none any more if another member has taken the place of this one. Safe to cancel.
     pub(crate) async fn found(&mut self) -> SocketAddr {
-        match self.found.recv().await {
-            Some(addr) => addr,
-            // Another member has taken the place of this one.
-            None => std::future::pending().await,
-        }
+        self.found.recv().await
     }
 }
 
@@ -169,7 +166,7 @@ mod tests {
         for port in 0..=u16::try_from(FOUND_QUEUE).unwrap() {
             lsd.tell(&shared, name, ([10, 0, 0, 1], port).into());
         }
-        let waiting = std::iter::from_fn(|| member.found.try_recv().ok());
+        let waiting = std::iter::from_fn(|| member.found.try_recv());
         let ports: Vec<_> = waiting.map(|addr| usize::from(addr.port())).collect();
         assert_eq!(ports, (0..FOUND_QUEUE).collect::<Vec<_>>(), "what is beyond is dropped");
     }

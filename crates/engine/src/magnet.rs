@@ -147,7 +147,8 @@ impl Fetched {
     /// The torrent file: the metadata, and the link's trackers, DHT nodes and web seeds. That of a v2 torrent (BEP 52) is
     /// without its piece layers, which metadata does not hold: see [`lacks_piece_layers`](Self::lacks_piece_layers).
     pub fn torrent_file(&self) -> Vec<u8> {
-        self.add.magnet.torrent_file(self.metainfo.info_bytes())
+        let info = self.metainfo.info_bytes().expect("it has not been added yet, and lies in memory");
+        self.add.magnet.torrent_file(&info)
     }
 
     /// Whether it is a v2 or hybrid torrent with a file of more than one piece: its file should have piece layers

@@ -63,9 +63,9 @@ mod tests {
         let torrent = Metainfo::parse(&torrent).unwrap();
         let (dir, magnet) = (tempfile::tempdir().unwrap(), Magnet::from(&torrent));
         assert!(load(dir.path(), &magnet).is_none());
-        save(dir.path(), magnet.info_hash.wire(), torrent.info_bytes()).unwrap();
+        save(dir.path(), magnet.info_hash.wire(), &torrent.info_bytes().unwrap()).unwrap();
         assert_eq!(load(dir.path(), &magnet).unwrap().info_hash(), torrent.info_hash());
-        save(dir.path(), magnet.info_hash.wire(), &torrent.info_bytes()[1..]).unwrap();
+        save(dir.path(), magnet.info_hash.wire(), &torrent.info_bytes().unwrap()[1..]).unwrap();
         assert!(load(dir.path(), &magnet).is_none(), "damaged");
     }
 

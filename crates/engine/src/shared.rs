@@ -8,7 +8,9 @@ use crate::dials::Dials;
 use crate::events::Hub;
 use crate::listen;
 use crate::lsd::Lsd;
+use crate::mailbox;
 use crate::scrub::Scrub;
+use crate::spool::Spool;
 use crate::steward::Steward;
 use crate::{Error, Settings};
 use net::bind::LocalAddrs;
@@ -22,7 +24,7 @@ use std::time::Instant;
 use storage::{DiskPool, PoolSettings};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use types::{InfoHash, InfoHashV1, PeerId, Time};
 use wire::{Handshake, Reserved};
@@ -36,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) hub: Hub,
     pub(crate) disk: DiskPool,
+    /// Where info dictionaries lie while nobody asks for them.
+    pub(crate) spool: Arc<Spool>,
     pub(crate) chunks: Chunks,
     /// Pipes that connections share.
     pub(crate) pipes: Pipes,
@@ -74,8 +78,7 @@ impl std::fmt::Debug for Shared {
 pub(crate) struct Door {
     pub(crate) torrent: InfoHash,
     pub(crate) peer_id: PeerId,
-    /// Boxed: a queue has room for 32 from the start, and most torrents never see one.
-    pub(crate) guests: mpsc::Sender<Box<Guest>>,
+    pub(crate) guests: mailbox::Sender<Box<Guest>>,
 }
 
 /// A peer on a fresh connection, both handshakes exchanged.
@@ -117,6 +120,7 @@ impl Shared {
         Ok(Shared {
             hub: Hub::new(started),
             disk: DiskPool::new(pool)?,
+            spool: Spool::new(&settings.state_dir),
             chunks: Chunks::default(),
             pipes: Pipes::new(descriptors.pipes),
             web: Web::new(&settings.client, local)?,
@@ -194,7 +198,7 @@ impl Shared {
         self: &Arc<Self>,
         torrent: InfoHash,
         peer_id: PeerId,
-        guests: mpsc::Sender<Box<Guest>>,
+        guests: mailbox::Sender<Box<Guest>>,
     ) -> Result<OpenDoor, Error> {
         let mut doors = lock(&self.doors);
         if doors.contains_key(&torrent.wire()) {

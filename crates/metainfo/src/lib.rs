@@ -14,6 +14,7 @@ extern crate std;
 mod duplicates;
 mod error;
 mod file;
+mod info;
 mod metainfo;
 mod parse;
 mod web_seed;
@@ -25,6 +26,7 @@ pub mod names;
 
 pub use error::Error;
 pub use file::{File, FileKind, FileSlice, SafePath};
+pub use info::{Shelf, Unreadable};
 pub use magnet::{Magnet, MagnetError};
 pub use metainfo::{Metainfo, Version};
 pub use parse::Limits;

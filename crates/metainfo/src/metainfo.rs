@@ -1,12 +1,18 @@
 //! A torrent as the rest of the program sees it.
 
-use crate::{Error, File, FileSlice, Limits, parse};
+use crate::info::Info;
+use crate::{Error, File, FileSlice, Limits, Shelf, Unreadable, parse};
+use alloc::borrow::Cow;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 use types::{Bitfield, InfoHash, InfoHashV1, Lengths, PieceIndex};
+
+/// The length of a piece's SHA-1.
+const HASH_LEN: usize = 20;
 
 /// A torrent file that was decoded, checked and made safe.
 ///
@@ -14,7 +20,7 @@ use types::{Bitfield, InfoHash, InfoHashV1, Lengths, PieceIndex};
 /// is how its v1 half has them; in a v2 torrent, pad files are put in so that each file starts with a piece of its own.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Metainfo {
-    pub(crate) info: Vec<u8>,
+    pub(crate) info: Info,
     pub(crate) info_hash: InfoHash,
     pub(crate) name: String,
     pub(crate) files: Vec<File>,
@@ -98,9 +104,17 @@ impl Metainfo {
     }
 
     /// The SHA-1 that a piece should have; `None` in a v2 torrent or for a piece that the torrent does not have.
-    pub fn piece_hash(&self, piece: PieceIndex) -> Option<[u8; 20]> {
-        let (hashes, _) = self.info.get(self.pieces.clone())?.as_chunks();
-        hashes.get(piece.index()).copied()
+    ///
+    /// # Errors
+    /// [`Unreadable`] if it is on a shelf that cannot be read.
+    pub fn piece_hash(&self, piece: PieceIndex) -> Result<Option<[u8; 20]>, Unreadable> {
+        let start = self.pieces.start.saturating_add(piece.index().saturating_mul(HASH_LEN));
+        if start.saturating_add(HASH_LEN) > self.pieces.end {
+            return Ok(None);
+        }
+        let mut hash = [0; HASH_LEN];
+        self.info.read(start, &mut hash)?;
+        Ok(Some(hash))
     }
 
     /// Whether peers may come from the torrent's own trackers only (BEP 27).
@@ -164,8 +178,37 @@ impl Metainfo {
     }
 
     /// The info dictionary exactly as it stands in the file, which is what peers send each other (BEP 9).
-    pub fn info_bytes(&self) -> &[u8] {
-        &self.info
+    ///
+    /// # Errors
+    /// [`Unreadable`] if it is on a shelf that cannot be read.
+    pub fn info_bytes(&self) -> Result<Cow<'_, [u8]>, Unreadable> {
+        self.info_part(0..self.info_len())
+    }
+
+    /// A part of it, cut to its end.
+    ///
+    /// # Errors
+    /// As [`info_bytes`](Self::info_bytes).
+    pub fn info_part(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>, Unreadable> {
+        self.info.part(range)
+    }
+
+    /// How long it is, in bytes.
+    pub fn info_len(&self) -> usize {
+        self.info.len()
+    }
+
+    /// The same torrent with its info dictionary on a shelf, so that it takes no memory: hashes and
+    /// [`info_bytes`](Self::info_bytes) are read from there. `keep` is given its bytes; `None` if it has no room for them, or
+    /// if they are on a shelf already.
+    pub fn shelved(&self, keep: impl FnOnce(&[u8]) -> Option<Arc<dyn Shelf>>) -> Option<Metainfo> {
+        let info = self.info.shelved(keep)?;
+        Some(Metainfo { info, ..self.clone() })
+    }
+
+    /// Where the info dictionary lies, if not in memory.
+    pub fn shelf(&self) -> Option<&dyn Shelf> {
+        self.info.shelf()
     }
 
     /// The parts of files that hold the torrent's bytes in `range` (cut to the torrent's end), in order.

@@ -9,6 +9,7 @@ mod links;
 mod v1;
 mod v2;
 
+use crate::info::Info;
 use crate::names::{Rules, repair_utf8, safe_element};
 use crate::{Error, File, MAX_PIECE_LENGTH, Metainfo, duplicates};
 use alloc::borrow::ToOwned;
@@ -86,7 +87,8 @@ impl Files {
     }
 
     /// All files, if there is one.
-    fn finish(self, is_multi_file: bool) -> Result<Layout, Error> {
+    fn finish(mut self, is_multi_file: bool) -> Result<Layout, Error> {
+        self.files.shrink_to_fit();
         if self.files.is_empty() {
             return Err(Error::NoFiles);
         }
@@ -136,7 +138,7 @@ pub(crate) fn parse(torrent: &[u8], limits: Limits) -> Result<Metainfo, Error> {
     duplicates::tell_apart(&mut layout.files, limits.max_renames)?;
 
     Ok(Metainfo {
-        info: info_value.raw().to_vec(),
+        info: Info::Here(info_value.raw().into()),
         info_hash,
         name,
         is_multi_file: layout.is_multi_file,

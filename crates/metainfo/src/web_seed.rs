@@ -20,14 +20,16 @@ pub struct WebSeedPaths {
 impl Metainfo {
     /// Where a web seed has each file; a pass over the list of files.
     ///
-    /// Of a v2 torrent, and of a file whose path leads nowhere or out of its folder, the safe path is taken.
+    /// Of a v2 torrent, and of a file whose path leads nowhere or out of its folder, the safe path is taken; so it is of all
+    /// files if the info dictionary is on a shelf that cannot be read.
     pub fn web_seed_paths(&self) -> WebSeedPaths {
         let limits = bencode::Limits {
             max_input: self.info.len(),
             max_values: Limits::DEFAULT.max_values,
             ..bencode::Limits::DEFAULT
         };
-        let document = bencode::decode_with(&self.info, limits).ok();
+        let info = self.info_bytes().ok();
+        let document = info.as_deref().and_then(|info| bencode::decode_with(info, limits).ok());
         let info = document.as_ref().map(bencode::Document::root);
         let name = info.and_then(|info| utf8_or_raw(info, "name", Value::as_bytes)).unwrap_or_default();
         let mut list = info.and_then(|info| info.get("files")?.as_list());

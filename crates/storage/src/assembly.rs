@@ -126,7 +126,7 @@ impl Assembly {
 
     fn finish(&mut self, files: &Files, index: PieceIndex, piece: &mut Piece) -> Result<Verdict, Error> {
         let hash: [u8; 20] = piece.sha1.clone().finalize();
-        if files.layout.piece_hash(index) != Some(hash) {
+        if files.layout.piece_hash(index)? != Some(hash) {
             self.failed.insert(index);
             let from_disk = !piece.reread.is_empty();
             return Ok(Verdict::Bad { from_disk, digests: piece.evidence(files, index, &self.key, hash) });

@@ -79,6 +79,11 @@ pub enum Error {
     /// A v2-only torrent has no SHA-1 pieces.
     #[error("the torrent has only v2 hashes, which are not supported yet")]
     NoV1Hashes,
+    /// What the pieces should hash to is kept on a disk, and cannot be read from there.
+    #[error(
+        "cannot read back what the torrent's pieces should hash to; see that the disk with the state directory is well, then start again"
+    )]
+    HashesUnreadable,
     /// Asked for a piece that is not verified.
     #[error("piece {0} is not there to be read")]
     NotVerified(u32),
@@ -115,6 +120,7 @@ impl Error {
             Error::Io { .. } => "io",
             Error::UnsafePath(_) => "unsafe_path",
             Error::NoV1Hashes => "no_v1_hashes",
+            Error::HashesUnreadable => "hashes_unreadable",
             Error::NotVerified(_) => "not_verified",
             Error::Closed => "closed",
             Error::Threads(_) => "threads",

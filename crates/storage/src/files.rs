@@ -257,7 +257,7 @@ impl Files {
             self.read(piece, at, place, buf)
         });
         let judged = unread.iter().zip(hashes).map(|(&(piece, _), hash)| match hash {
-            Ok(hash) => Ok(self.layout.piece_hash(piece) == Some(hash)),
+            Ok(hash) => self.layout.piece_hash(piece).map(|expected| expected == Some(hash)),
             Err(Error::Gone(_) | Error::Shorter(_)) => Ok(false),
             Err(error) => Err(error),
         });
@@ -273,7 +273,7 @@ impl Files {
         place: Place,
         room: &mut ReadRoom,
     ) -> Result<Option<bool>, Error> {
-        let Some(expected) = self.layout.piece_hash(piece) else { return Ok(Some(false)) };
+        let Some(expected) = self.layout.piece_hash(piece)? else { return Ok(Some(false)) };
         if !self.may_hold(piece, place) {
             return Ok(Some(false));
         }

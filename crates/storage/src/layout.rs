@@ -85,8 +85,9 @@ impl Layout {
         self.metainfo.file_pieces(file).map(PieceIndex::new)
     }
 
-    pub(crate) fn piece_hash(&self, piece: PieceIndex) -> Option<[u8; 20]> {
-        self.metainfo.piece_hash(piece)
+    /// What a piece should hash to; `None` for one that the torrent does not have.
+    pub(crate) fn piece_hash(&self, piece: PieceIndex) -> Result<Option<[u8; 20]>, Error> {
+        self.metainfo.piece_hash(piece).map_err(|_| Error::HashesUnreadable)
     }
 
     /// The files under `len` bytes from `offset` of a piece, in order; pad files are among them, empty files

@@ -56,7 +56,7 @@ impl Inner {
             state.update(part);
         }
         self.files.forget_cached_piece(piece, place);
-        if self.files.layout.piece_hash(piece) == Some(state.finalize()) {
+        if self.files.layout.piece_hash(piece)? == Some(state.finalize()) {
             return Ok(true);
         }
         self.lose_bad(piece, epoch);

@@ -385,7 +385,7 @@ mod tests {
             let event = LookupEvent::Peers { from, peers: vec![SocketAddr::new(from.ip(), port)] };
             host.told(&shared, Output::Lookup { key: LookupKey(member.key), event });
         }
-        let waiting = std::iter::from_fn(|| member.found.try_recv().ok()).flatten();
+        let waiting = std::iter::from_fn(|| member.found.try_recv()).flatten();
         let ports: Vec<_> = waiting.map(|addr| usize::from(addr.port())).collect();
         assert_eq!(ports, (0..FOUND_QUEUE).collect::<Vec<_>>(), "what is beyond is dropped");
     }

@@ -68,6 +68,8 @@ pub(super) enum Done {
     Saved(Saved),
     /// What could not be written was tried once more; the disk tells what came of it.
     Retried,
+    /// A piece of the metadata, for a peer.
+    MetadataRead(PeerKey, Message<'static>),
 }
 
 impl Company {
@@ -261,7 +263,7 @@ impl Company {
                 self.tell_failed(failed);
             }
             Done::Saved(saved) => return Some(saved),
-            Done::Retried => {}
+            Done::Retried | Done::MetadataRead(..) => {}
         }
         None
     }

@@ -7,6 +7,7 @@ use super::{Calls, GUEST_QUEUE, blocking};
 use crate::announcer::Named;
 use crate::events::EventKind;
 use crate::magnet::{AddMagnet, Fetch, FetchStats, Fetched};
+use crate::mailbox::{self, mailbox};
 use crate::saved;
 use crate::shared::{Guest, OpenDoor, Shared};
 use crate::stats::Counters;
@@ -48,7 +49,7 @@ pub(crate) struct Fetching {
 /// What passes to the driver of the whole torrent.
 pub(crate) struct Handover {
     pub(super) door: OpenDoor,
-    pub(super) guests: mpsc::Receiver<Box<Guest>>,
+    pub(super) guests: mailbox::Receiver<Box<Guest>>,
     /// Everybody who was met, and what they said.
     pub(super) met: Met,
 }
@@ -97,7 +98,7 @@ impl Fetching {
             return Ok((None, fetch));
         }
         let peer_id = PeerId::ours(std::array::from_fn(|_| fastrand::u8(..)));
-        let (guest_sender, guests) = mpsc::channel(GUEST_QUEUE);
+        let (guest_sender, guests) = mailbox(GUEST_QUEUE);
         let door = shared.open_door(info_hash, peer_id, guest_sender)?;
         let calls = Calls { requests, guests, closed: Box::pin(shared.closed()) };
         let publish_at = shared.now();
@@ -119,7 +120,7 @@ impl Fetching {
                 self.company.shared.instant(deadline.fold(self.company.announcer.deadline(), Time::min));
             tokio::select! {
                 batch = self.company.peers.hear() => self.company.hear(batch),
-                Some(guest) = self.calls.guests.recv(), if self.company.known => self.company.welcome(*guest),
+                guest = self.calls.guests.recv(), if self.company.known => self.company.welcome(*guest),
                 // Nothing is saved here.
                 Some(Ok(done)) = self.company.jobs.join_next() => drop(self.company.on_done(done)),
                 Some(Ok(announced)) = self.company.announces.join_next() => self.company.on_announced(announced),
@@ -179,7 +180,10 @@ impl Fetching {
             self.end_with(Ok(Fetched { add, metainfo, handover: None })).await;
         }
         // A hint for the next run: without it, metadata is fetched again.
-        let save = move || saved::save(&state_dir, hash, torrent.info_bytes());
+        let save = move || match torrent.info_bytes() {
+            Ok(info) => saved::save(&state_dir, hash, &info),
+            Err(err) => Err(io::Error::other(err)),
+        };
         if let Ok(Err(err)) = tokio::task::spawn_blocking(save).await {
             tracing::warn!("cannot keep metadata: {err}");
         }

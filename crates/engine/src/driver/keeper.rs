@@ -157,6 +157,11 @@ impl Keeper {
         self.earlier.as_ref().map_or(&[], |earlier| &earlier.peers)
     }
 
+    /// The run has begun: what the record of the last one was is of no use any more.
+    pub(super) fn forget_earlier(&mut self) {
+        self.earlier = None;
+    }
+
     /// Takes back what was intended: no file was changed.
     pub(super) async fn refrain(&mut self) {
         let (Some(place), earlier) = (self.place.clone(), self.earlier.take()) else { return };

@@ -129,6 +129,7 @@ impl Running {
             let addrs = running.driver.keeper.earlier_peers();
             running.company.swarm.handle(now, Input::PeersFound { addrs, source: PeerSource::Earlier });
         }
+        running.driver.keeper.forget_earlier();
         running.follow_orders();
         running
     }
@@ -147,7 +148,7 @@ impl Running {
                         break end;
                     }
                 }
-                Some(guest) = self.calls.guests.recv(), if self.company.known => self.company.welcome(*guest),
+                guest = self.calls.guests.recv(), if self.company.known => self.company.welcome(*guest),
                 Some(done) = self.company.jobs.join_next() => {
                     if let Some(end) = self.on_done(done) {
                         break end;
@@ -234,6 +235,7 @@ impl Running {
     /// A piece cannot be read any more. It is fetched again, unless nothing is to be written; peers hear that it is gone.
     fn lose(&mut self, now: Time, piece: PieceIndex) {
         self.driver.keeper.note_lost(now);
+        self.driver.hashes.expect_checks(true);
         self.company.swarm.handle(now, Input::PieceLost { piece });
         if self.complete && !self.company.swarm.stats(now).finished {
             self.complete = false;
@@ -246,6 +248,10 @@ impl Running {
         match done {
             Ok(Done::Retried) => {
                 self.on_retried();
+                None
+            }
+            Ok(Done::MetadataRead(peer, message)) => {
+                self.company.peers.command(peer, Command::Send(message));
                 None
             }
             Ok(done) => self.company.on_done(done).and_then(|saved| self.on_saved(saved)),
@@ -278,6 +284,7 @@ impl Running {
         };
         self.publish(now);
         self.driver.status.send_modify(|status| status.finished = Some(finished));
+        self.driver.hashes.expect_checks(false);
     }
 }
 
@@ -318,9 +325,7 @@ impl Running {
                 self.company.peers.command(peer, Command::Cancel(block));
             }
             Output::ServeMetadata { peer, id, piece, total_size } => {
-                if let Some(message) = self.metadata_piece(id, piece, total_size) {
-                    self.company.peers.command(peer, Command::Send(message));
-                }
+                self.serve_metadata(peer, id, piece, total_size);
             }
             Output::Serve { peer, block } => self.company.peers.command(peer, Command::Serve(block)),
             Output::DropServes { peer } => self.company.peers.command(peer, Command::DropServes),
@@ -331,12 +336,16 @@ impl Running {
         }
     }
 
-    /// A piece of the metadata, copied from where it is kept.
-    fn metadata_piece(&self, id: u8, piece: u32, total_size: u32) -> Option<wire::Message<'static>> {
-        let mut pieces = self.driver.add.metainfo.info_bytes().chunks(METADATA_PIECE_LEN as usize);
-        let data = pieces.nth(piece as usize)?.into();
-        let payload = wire::ext::Metadata::Data { piece, total_size, data }.encode().into();
-        Some(wire::Message::Extended { id, payload })
+    /// Sends a piece of the metadata, copied from where it is kept; a job of its own if that is on a disk.
+    fn serve_metadata(&mut self, peer: PeerKey, id: u8, piece: u32, total_size: u32) {
+        let metainfo = self.driver.add.metainfo.clone();
+        let is_here = metainfo.shelf().is_none();
+        let read = move || metadata_piece(&metainfo, id, piece, total_size);
+        if is_here {
+            self.company.peers.command(peer, Command::Send(read()));
+        } else {
+            self.company.jobs.spawn_blocking(move || Done::MetadataRead(peer, read()));
+        }
     }
 
     /// The brain has all it wants. It is durable, and finished, after the next commit.
@@ -525,7 +534,20 @@ fn dht_ports(driver: &Driver) -> [u16; 2] {
 
 /// The length of the metadata, if others may have it: that of a private torrent (BEP 27) is for its own trackers' users.
 fn public_metadata(metainfo: &Metainfo) -> Option<u32> {
-    u32::try_from(metainfo.info_bytes().len()).ok().filter(|_| !metainfo.is_private())
+    u32::try_from(metainfo.info_len()).ok().filter(|_| !metainfo.is_private())
+}
+
+/// A piece of the metadata, or that there is none.
+fn metadata_piece(metainfo: &Metainfo, id: u8, piece: u32, total_size: u32) -> wire::Message<'static> {
+    let start = piece.saturating_mul(METADATA_PIECE_LEN) as usize;
+    let said = match metainfo.info_part(start..start.saturating_add(METADATA_PIECE_LEN as usize)) {
+        Ok(data) => wire::ext::Metadata::Data { piece, total_size, data }.encode(),
+        Err(err) => {
+            tracing::warn!("cannot serve metadata: {err}");
+            wire::ext::Metadata::Reject { piece }.encode()
+        }
+    };
+    wire::Message::Extended { id, payload: said.into() }
 }
 
 /// Payload of this run.

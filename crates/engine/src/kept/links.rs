@@ -80,6 +80,7 @@ impl Room {
         let metainfo = fetched.metainfo().clone();
         let mut record = kept.record.clone();
         let file = fetched.torrent_file();
+        let metainfo = self.shared.spool.keep(metainfo);
         let mut add = fetched.into_add(&record.choices.dir);
         if record.choices.priorities.is_empty() {
             record.choices.priorities.clone_from(&add.priorities);

@@ -3,6 +3,7 @@
 use super::record::FIRST_PLACE;
 use super::{Choices, Kept, KeptTorrent, Place, Record, Room, Running, What, key};
 use crate::Metainfo;
+use crate::spool::Spool;
 use futures_util::StreamExt;
 use futures_util::stream;
 use metainfo::Magnet;
@@ -30,7 +31,8 @@ type Rows = (Vec<u8>, Vec<u8>, Option<Vec<u8>>);
 impl Room {
     /// Goes on with the torrents that a store holds.
     pub(super) async fn restore(self: Arc<Self>, torrents: Loaded, metainfo: Loaded) -> Kept {
-        let read = move || read(torrents, metainfo);
+        let spool = self.shared.spool.clone();
+        let read = move || read(torrents, metainfo, &spool);
         let (mut found, lost) = tokio::task::spawn_blocking(read).await.unwrap_or_default();
         found.sort_by_key(|(record, _)| record.place);
         let torrents = found.len();
@@ -77,7 +79,7 @@ impl Room {
 }
 
 /// All torrents that can be read, and how many others there are.
-fn read(torrents: Loaded, metainfo: Loaded) -> (Vec<Torrent>, usize) {
+fn read(torrents: Loaded, metainfo: Loaded, spool: &Arc<Spool>) -> (Vec<Torrent>, usize) {
     let damaged = torrents.damaged.len();
     let mut files: BTreeMap<_, _> = metainfo.rows.into_iter().collect();
     let row = |(key, row)| {
@@ -87,6 +89,10 @@ fn read(torrents: Loaded, metainfo: Loaded) -> (Vec<Torrent>, usize) {
     let rows: Vec<Rows> = torrents.rows.into_iter().map(row).collect();
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let share = rows.len().div_ceil(processors).max(READ_PER_THREAD);
+    let read_one = |row: &Rows| {
+        let (record, what) = read_one(row)?;
+        Some((record, what.spooled(spool)))
+    };
     let read_share = |rows: &[Rows]| rows.iter().filter_map(read_one).collect::<Vec<_>>();
     let found: Vec<Torrent> = thread::scope(|scope| {
         let mut shares = rows.chunks(share);
@@ -114,6 +120,16 @@ fn read_one((key, row, file): &Rows) -> Option<Torrent> {
     };
     let is_its = self::key(what.info_hash()) == *key;
     is_its.then_some((record, what))
+}
+
+impl What {
+    /// The same with what nobody asks for now out of memory.
+    fn spooled(self, spool: &Arc<Spool>) -> What {
+        match self {
+            What::All(metainfo) => What::All(spool.keep(metainfo)),
+            link @ What::Link(_) => link,
+        }
+    }
 }
 
 /// A torrent as its rows have it.
