@@ -40,6 +40,9 @@ const LAYOUT: &[(&str, usize)] = &[("", 40 * PIECE_LEN + 1000)];
 fn session(home: &Path, dir: &Path, peers: &[SocketAddr]) -> Command {
     let mut command = binary::command(home);
     command.env("XDG_STATE_HOME", dir.join("state"));
+    // What it says is shown only if the test fails.
+    let said = fs::File::create(home.join("said")).unwrap();
+    command.stderr(said).env("RAWTORRENT_LOG", "debug");
     command.args(["session", "--listen", "127.0.0.1:0", "--no-trackers"]);
     command.args(peers.iter().flat_map(|peer| ["--peer".to_owned(), peer.to_string()]));
     command
@@ -69,9 +72,13 @@ fn check(running: &mut Running, ready: &Value, disk: &Disk, torrents: &[Torrent]
     let states = listed(running);
     let mut count = 0;
     for torrent in torrents.iter().filter(|torrent| states.contains_key(&hex(&torrent.hash))) {
-        let ask = || claimed(addr, torrent.hash).ok();
-        let pieces =
-            poll(Instant::now() + LIMIT, ask).unwrap_or_else(|| panic!("{} is not served", torrent.name));
+        let mut last = None;
+        let ask = || claimed(addr, torrent.hash).map_err(|error| last = Some(error)).ok();
+        let pieces = poll(Instant::now() + LIMIT, ask).unwrap_or_else(|| {
+            let list = running.ask(&json!({"do": "list"}));
+            let requests = torrent.seed.requests().len();
+            panic!("{} is not served: {last:?}; its seed had {requests} requests; {list}", torrent.name)
+        });
         count += torrent.must_have(disk, &pieces, content);
     }
     count
