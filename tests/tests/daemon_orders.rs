@@ -164,7 +164,7 @@ fn trackers_are_told_of() {
 fn trackers_of_links_and_their_failures_are_told_of() {
     let broken = Server::start(Answer::Status(500)).unwrap();
     let home = Home::new(Sample::MULTI);
-    let daemon = Daemon::start_with_trackers(&home, &["--no-dht", "--no-lsd"]);
+    let daemon = Daemon::start_with_trackers(&home, &["--no-dht", "--no-lsd", "--allow-private"]);
     let id = hex(&home.info_hash);
     let link = format!("magnet:?xt=urn:btih:{id}&tr={}", broken.url("announce"));
     assert_eq!(daemon.json("POST", TORRENTS, &json!({"source": link})).status, 201);

@@ -93,7 +93,7 @@ impl Torrent {
         let (info_hash, name, tiers, private) = match source.magnet()? {
             Some(magnet) => {
                 let tiers = magnet.trackers.into_iter().map(|tracker| vec![tracker]).collect();
-                (magnet.info_hash, magnet.name, tiers, PrivatePaths::Bare)
+                (magnet.info_hash, magnet.name, tiers, PrivatePaths::Nothing)
             }
             None => {
                 let torrent = source.load(transfer::fetch_alone).await?;

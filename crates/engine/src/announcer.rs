@@ -63,7 +63,7 @@ impl Named<'_> {
     fn rules(&self, allow_private: bool) -> UrlRules {
         let private = match (allow_private, self.by_link) {
             (true, _) => PrivatePaths::Any,
-            (false, true) => PrivatePaths::Bare,
+            (false, true) => PrivatePaths::Nothing,
             (false, false) => PrivatePaths::Announce,
         };
         UrlRules { private, ..UrlRules::default() }

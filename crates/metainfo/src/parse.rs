@@ -46,7 +46,7 @@ impl Limits {
         max_values: 3_000_000,
         max_path_depth: 100,
         max_path_bytes: 128 * 1024 * 1024,
-        max_renames: 100,
+        max_renames: 500,
     };
 }
 

@@ -205,6 +205,16 @@ fn limits_are_reached() {
 }
 
 #[test]
+fn five_hundred_files_may_have_the_name_of_another() {
+    let parse = |count| {
+        let files = |l: &mut ListEncoder<'_>| (0..count).for_each(|_| file(l, &["a"], 1));
+        Metainfo::parse(&torrent(|d| d.list("files", files))).map(|torrent| torrent.files().len())
+    };
+    assert_eq!(parse(501), Ok(501));
+    assert_eq!(parse(502), Err(Error::TooManyDuplicates(500)));
+}
+
+#[test]
 fn names_are_made_safe_and_told_apart() {
     let torrent = torrent(|d| {
         d.bytes("name", "../na/me");

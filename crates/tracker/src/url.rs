@@ -91,9 +91,12 @@ pub enum UrlError {
     /// See [`PrivatePaths::Announce`].
     #[error("a tracker at a private address must have a path that ends in /announce")]
     NotAnAnnouncePath,
-    /// See [`PrivatePaths::Bare`].
-    #[error("a tracker at a private address that a link names must have the path /announce and no more")]
-    NotABareAnnounce,
+    /// See [`PrivatePaths::Nothing`].
+    #[error("a tracker at a private address is not asked because a link names it")]
+    OfALink,
+    /// A user name or a password for a private address, where it would be tried on whatever is there.
+    #[error("a tracker at a private address must have no user name and no password in its URL")]
+    Credentials,
     /// See [`Zone::Forbidden`].
     #[error("the tracker's address is one that must not be asked")]
     Address,
@@ -112,14 +115,14 @@ pub enum UrlError {
 }
 
 /// Which paths are asked for at private addresses ([`Zone::Private`]), where services may be that were never meant to hear
-/// from strangers. A UDP tracker may have no path: nothing but a tracker gets to hear more than our hello.
+/// from strangers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PrivatePaths {
-    /// Those that end in `/announce`: for the trackers of a torrent that the owner gave. The default.
+    /// Those that end in `/announce`, with no credentials: for the trackers of a torrent that the owner gave. The default.
     #[default]
     Announce,
-    /// `/announce` and nothing else, no query either: for trackers that a link names, or another peer.
-    Bare,
+    /// None: for trackers that a link names, or another peer.
+    Nothing,
     /// Any: the owner allows it.
     Any,
 }
@@ -209,14 +212,12 @@ impl TrackerUrl {
     /// # Errors
     /// The rule that it breaks.
     pub fn check_private(&self, rules: UrlRules) -> Result<(), UrlError> {
-        let has_no_path = self.scheme == Scheme::Udp && matches!(&*self.target, "" | "/");
         match rules.private {
             PrivatePaths::Any => Ok(()),
-            _ if has_no_path => Ok(()),
-            PrivatePaths::Announce if self.ends_in_announce() => Ok(()),
-            PrivatePaths::Announce => Err(UrlError::NotAnAnnouncePath),
-            PrivatePaths::Bare if self.target == "/announce" => Ok(()),
-            PrivatePaths::Bare => Err(UrlError::NotABareAnnounce),
+            PrivatePaths::Nothing => Err(UrlError::OfALink),
+            PrivatePaths::Announce if !self.ends_in_announce() => Err(UrlError::NotAnAnnouncePath),
+            PrivatePaths::Announce if !self.userinfo.is_empty() => Err(UrlError::Credentials),
+            PrivatePaths::Announce => Ok(()),
         }
     }
 
@@ -565,7 +566,7 @@ mod tests {
     }
 
     const RULES: UrlRules = UrlRules { guard: true, allow_idna: false, private: PrivatePaths::Announce };
-    const LINK: UrlRules = UrlRules { private: PrivatePaths::Bare, ..RULES };
+    const LINK: UrlRules = UrlRules { private: PrivatePaths::Nothing, ..RULES };
     const ANY: UrlRules = UrlRules { private: PrivatePaths::Any, ..RULES };
 
     #[test]
@@ -585,12 +586,12 @@ mod tests {
             "[2002:7f00:1::]",
             "[fd00::1]",
         ] {
-            for (rules, error) in [(RULES, UrlError::NotAnAnnouncePath), (LINK, UrlError::NotABareAnnounce)] {
-                let url = parse(&format!("http://{host}:80/shutdown"));
-                assert_eq!(url.check(rules), Err(error), "{host}");
-                assert_eq!(url.check(ANY), Ok(()), "{host}");
-                assert_eq!(parse(&format!("http://{host}:80/announce")).check(rules), Ok(()), "{host}");
-            }
+            let url = parse(&format!("http://{host}:80/shutdown"));
+            assert_eq!(url.check(RULES), Err(UrlError::NotAnAnnouncePath), "{host}");
+            assert_eq!(url.check(ANY), Ok(()), "{host}");
+            let url = parse(&format!("http://{host}:80/announce"));
+            assert_eq!(url.check(RULES), Ok(()), "{host}");
+            assert_eq!(url.check(LINK), Err(UrlError::OfALink), "{host}");
         }
         for host in ["169.254.169.254", "[::ffff:100.100.100.200]", "[fd00:ec2::254]", "0.0.0.0", "[::]"] {
             for rules in [RULES, LINK, ANY] {
@@ -624,17 +625,24 @@ mod tests {
             let url = parse(&format!("http://127.0.0.1{path}"));
             assert_eq!(url.check(RULES), Err(UrlError::NotAnAnnouncePath), "{path}");
         }
-        for path in ["/key/announce", "/announce?passkey=1", "/announce?", "//announce"] {
-            let url = parse(&format!("http://127.0.0.1{path}"));
-            assert_eq!(url.check(LINK), Err(UrlError::NotABareAnnounce), "{path}");
-        }
-        for rules in [RULES, LINK] {
-            for path in ["", "/", "/announce"] {
-                assert_eq!(parse(&format!("udp://127.0.0.1:6969{path}")).check(rules), Ok(()), "{path}");
-            }
-            assert!(parse("udp://127.0.0.1:6969/x").check(rules).is_err(), "a path of BEP 41");
+        assert_eq!(parse("udp://127.0.0.1:6969/announce").check(RULES), Ok(()));
+        for path in ["", "/", "/x"] {
+            let url = parse(&format!("udp://127.0.0.1:6969{path}"));
+            assert_eq!(url.check(RULES), Err(UrlError::NotAnAnnouncePath), "{path}");
+            assert_eq!(url.check(LINK), Err(UrlError::OfALink), "{path}");
         }
         assert_eq!(parse("http://1.1.1.1/shutdown").check(LINK), Ok(()), "not private");
+    }
+
+    #[test]
+    fn credentials_are_not_tried_inside() {
+        for user in ["admin:admin@", "admin@", ":@"] {
+            let url = parse(&format!("http://{user}192.168.1.1:8080/announce"));
+            assert_eq!(url.check(RULES), Err(UrlError::Credentials), "{user}");
+            assert_eq!(url.check_redirect(RULES), Err(UrlError::Credentials), "{user}");
+            assert_eq!(url.check(ANY), Ok(()), "{user}");
+            assert_eq!(parse(&format!("http://{user}1.1.1.1/announce")).check(RULES), Ok(()), "{user}");
+        }
     }
 
     #[test]

@@ -105,6 +105,9 @@ pub fn start_ours(programs: &Programs, job: Job<'_>) -> Result<Running> {
     let mut command = programs.ours(job.party);
     rawtorrent_arguments(&mut command, job);
     command.arg("--state-dir").arg(job.party.dir.join("state"));
+    if job.link.is_some() {
+        command.env("RAWTORRENT_ALLOW_PRIVATE", "1"); // The tracker is on this machine.
+    }
     start(command, job, Done::Exit, Signal::INT)
 }
 

@@ -18,8 +18,8 @@ pub(crate) struct Scrape {
     pub(crate) tracker: Vec<TrackerUrl>,
     /// Ask trackers on this machine or in a private network whatever the path of their URL is
     ///
-    /// Whoever made the torrent chose them. Without it, they are asked if their path ends in /announce (those of a magnet
-    /// link: if it is no more than that), and so is whatever --tracker names.
+    /// Whoever made the torrent chose them. Without it, they are asked if their path ends in /announce and they need
+    /// no password (those of a magnet link: not at all), and so is whatever --tracker names.
     #[arg(long, env = "RAWTORRENT_ALLOW_PRIVATE", value_parser = switch)]
     pub(crate) allow_private: bool,
     /// What each tracker says of each torrent as JSON, one object per line

@@ -70,7 +70,7 @@ pub(crate) struct Session {
     ///
     /// Whoever made the torrent chose them: allow this for torrents of your own. Without it, web seeds there are not asked, nor
     /// nodes of the DHT that a torrent names (unless --dht-bootstrap names one there),
-    /// and trackers only if their path ends in /announce (those of a magnet link: if it is no more than that).
+    /// and trackers only if their path ends in /announce and they need no password (those of a magnet link: not at all).
     #[arg(long, env = "RAWTORRENT_ALLOW_PRIVATE", value_parser = switch)]
     pub(crate) allow_private: bool,
     /// Events as JSON on stdout, one object per line

@@ -110,6 +110,8 @@ fn links_and_other_trackers_will_do() {
         assert_eq!(told, [(&json!(v1_hash), &json!(1), &json!(0)), (&json!(v2_hash), &json!(0), &json!(2))]);
     }
     let named = place.run(&["scrape", &link, "--tracker", &tracker.http]).done();
+    let inside = place.run(&["scrape", &link]);
+    assert!(inside.code == Some(1) && inside.stderr.contains("because a link names it"), "{}", inside.stderr);
     assert!(named.text().lines().nth(2).unwrap().ends_with("  both (v2)"), "{}", named.text());
 }
 
