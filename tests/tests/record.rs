@@ -5,11 +5,15 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
-use common::{Home, assert_fails, run};
+use common::{Home, LIMIT, assert_fails, run};
+use rawtorrent_tests::binary::Session;
 use rawtorrent_tests::content::{Sample, hex};
+use rawtorrent_tests::metafile::PIECE_LEN;
+use rawtorrent_tests::peer::{BLOCK_LEN, FAST_EXTENDED, PLAIN, RawPeer, id, message, request};
 use serde_json::Value;
 
 /// A hundred MiB.
@@ -108,9 +112,6 @@ fn of_a_magnet_link_the_names_of_files_go_too() {
     assert!(replayed.stderr.contains("the same ones as when it was recorded"), "{}", replayed.stderr);
 }
 
-/// What one side of a connection said, in order: type, and piece and offset where it has them.
-type Speech = Vec<(u64, Option<[u64; 2]>)>;
-
 #[test]
 fn what_is_traced_is_what_wireshark_reads() {
     let home = Home::new(Sample::SINGLE);
@@ -131,13 +132,8 @@ fn what_is_traced_is_what_wireshark_reads() {
     assert_eq!(replayed.code(), Some(0), "{}", replayed.stderr);
 
     for (trace, capture) in [(&traced.stdout, &live), (&replayed.stdout, &again)] {
-        let (told, read) = (told(trace), read(capture));
-        let said: usize = told.values().map(Vec::len).sum();
+        let said = assert_same(trace, capture);
         assert!(said > 2 * 320, "{said} messages of 321 blocks, asked for and come");
-        assert_eq!(told.keys().collect::<Vec<_>>(), read.keys().collect::<Vec<_>>());
-        for (ports, speech) in &told {
-            assert_eq!(speech, &read[ports], "between {ports:?}");
-        }
     }
 
     // Redacted, the recording has other names in it and replays all the same.
@@ -174,77 +170,227 @@ fn what_is_traced_is_what_wireshark_reads() {
     assert!(masked.stdout.lines().all(|line| !line.contains(" -> ")), "only what goes out");
 }
 
-/// From lines of JSON: what went from each port to each, keep-alives left out.
-fn told(trace: &str) -> BTreeMap<[u64; 2], Speech> {
+/// Asserts that a trace and its capture tell the same, field by field, and nothing more or less; how many messages and
+/// handshakes that are.
+fn assert_same(trace: &str, capture: &Path) -> usize {
+    let (told, read) = (told(trace), read(capture));
+    assert_eq!(told.keys().collect::<Vec<_>>(), read.keys().collect::<Vec<_>>());
+    for (ports, speech) in &told {
+        for (number, (told, read)) in speech.iter().zip(&read[ports]).enumerate() {
+            assert_eq!(told, read, "message {number} between {ports:?}");
+        }
+        assert_eq!(speech.len(), read[ports].len(), "between {ports:?}");
+    }
+    told.values().map(Vec::len).sum()
+}
+
+/// Says each of these to who calls, and waits for its end.
+fn talker(reserved: [u8; 8], info_hash: [u8; 20], said: Vec<Vec<u8>>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut peer = RawPeer::greet(listener.accept().unwrap().0, reserved, info_hash).unwrap();
+        said.iter().for_each(|message| peer.send(message).unwrap());
+        // An error is an end, too.
+        let _ = peer.read_until(|_| false);
+    });
+    addr
+}
+
+#[test]
+fn every_kind_of_message_is_what_wireshark_reads() {
+    let home = Home::new(Sample::SINGLE);
+    let number = |number: u32| number.to_be_bytes();
+    let range = [&[7; 32][..], &number(0), &number(512), &number(2), &number(3)].concat();
+    let modern = [
+        message(id::HAVE_NONE, b""),
+        message(id::HAVE, &number(3)),
+        message(id::SUGGEST, &number(5)),
+        message(id::ALLOWED_FAST, &number(7)),
+        message(id::PORT, &6881u16.to_be_bytes()),
+        message(id::EXTENDED, b"\0d1:md11:lt_donthavei7e6:ut_pexi1ee1:v4:test4:reqqi9ee"),
+        message(id::EXTENDED, b"\xc8whatever"),
+        number(0).to_vec(),
+        message(id::INTERESTED, b""),
+        message(id::CANCEL, &request(1, 16_384, 16_384)),
+        message(id::NOT_INTERESTED, b""),
+        message(id::HASH_REQUEST, &range),
+        message(id::HASHES, &[&range[..], &[9; 160]].concat()),
+        message(id::HASH_REJECT, &range),
+    ];
+    let mut bits = vec![0; 321usize.div_ceil(PIECE_LEN / BLOCK_LEN).div_ceil(8)];
+    bits[0] = 0xa5;
+    let plain = [message(id::BITFIELD, &bits), message(id::CHOKE, b""), message(id::INTERESTED, b"")];
+    let talkers = [(FAST_EXTENDED, modern.to_vec()), (PLAIN, plain.to_vec())]
+        .map(|(reserved, said)| talker(reserved, home.info_hash, said));
+    let capture = home.path().join("all.pcapng");
+    let mut download = home.download_from(&[]);
+    download.args(["--trace", "--addresses", "--pcap"]).arg(&capture);
+    for addr in &talkers {
+        download.args(["--peer", &addr.to_string()]);
+    }
+    let mut session = Session::start(&mut download).unwrap();
+    for (addr, last) in talkers.iter().zip(["hash_reject", "interested"]) {
+        let addr = addr.to_string();
+        let is_last = |event: &Value| {
+            event["peer"]["addr"] == *addr && event["direction"] == "in" && event["message"] == last
+        };
+        session.wait_event(LIMIT, is_last).unwrap();
+    }
+    let (code, _) = session.interrupt().unwrap();
+    assert_eq!(code, Some(130), "{}", session.process.stderr());
+    let trace = session.process.stdout();
+    // Two handshakes a connection.
+    assert!(assert_same(&trace, &capture) >= 4 + modern.len() + plain.len());
+}
+
+/// A message or handshake, field by field, as tshark calls them.
+type Fields = BTreeMap<&'static str, String>;
+
+/// From lines of JSON: what went from each port to each.
+fn told(trace: &str) -> BTreeMap<[u64; 2], Vec<Fields>> {
     // Of our own port of a connection the trace does not tell: peers have one each here.
-    let mut told = BTreeMap::<_, Speech>::new();
+    let mut told = BTreeMap::<_, Vec<Fields>>::new();
     for line in trace.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
-        if line["kind"] != "message" || line["message"] == "keep_alive" {
+        if line["kind"] != "message" && line["kind"] != "handshake" {
             continue;
         }
         let port = line["peer"]["addr"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
         let ends = if line["direction"] == "out" { [0, port] } else { [port, 0] };
-        let number = |key: &str| line[key].as_u64().unwrap();
-        let kind = match line["message"].as_str().unwrap() {
-            "choke" => 0,
-            "unchoke" => 1,
-            "interested" => 2,
-            "not_interested" => 3,
-            "have" => 4,
-            "bitfield" => 5,
-            "request" => 6,
-            "piece" => 7,
-            "cancel" => 8,
-            "port" => 9,
-            "suggest_piece" => 13,
-            "have_all" => 14,
-            "have_none" => 15,
-            "reject_request" => 16,
-            "allowed_fast" => 17,
-            "extended" => 20,
-            other => panic!("{other}"),
-        };
-        let place = match kind {
-            6 | 7 | 8 | 16 => Some([number("piece"), number("offset")]),
-            _ => None,
-        };
-        told.entry(ends).or_default().push((kind, place));
+        told.entry(ends).or_default().push(fields(&line));
     }
     told
 }
 
-/// The same from a capture, as tshark dissects it.
-fn read(capture: &Path) -> BTreeMap<[u64; 2], Speech> {
+fn fields(line: &Value) -> Fields {
+    let text = |key: &str| line[key].as_str().unwrap().to_owned();
+    let number = |key: &str| line[key].as_u64().unwrap();
+    if line["kind"] == "handshake" {
+        let names = ["reserved", "info_hash", "peer_id"];
+        return names.map(|name| (name, text(name))).into();
+    }
+    let (name, mut said) = (text("message"), Fields::new());
+    let (kind, length) = match &*name {
+        "keep_alive" => (None, 0),
+        "choke" => (Some(0), 1),
+        "unchoke" => (Some(1), 1),
+        "interested" => (Some(2), 1),
+        "not_interested" => (Some(3), 1),
+        "have" => (Some(4), 5),
+        "bitfield" => (Some(5), 1 + text("bits").len() as u64 / 2),
+        "request" => (Some(6), 13),
+        "piece" => (Some(7), 9 + number("length")),
+        "cancel" => (Some(8), 13),
+        "port" => (Some(9), 3),
+        "suggest_piece" => (Some(13), 5),
+        "have_all" => (Some(14), 1),
+        "have_none" => (Some(15), 1),
+        "reject_request" => (Some(16), 13),
+        "allowed_fast" => (Some(17), 5),
+        "extended" => (Some(20), 2 + text("payload").len() as u64 / 2 + number("left_out")),
+        "hash_request" => (Some(21), 49),
+        "hashes" => (Some(22), 49 + text("hashes").len() as u64 / 2),
+        "hash_reject" => (Some(23), 49),
+        other => panic!("{other}"),
+    };
+    said.insert("msg.length", length.to_string());
+    said.extend(kind.map(|kind| ("msg.type", kind.to_string())));
+    for (field, key) in [("piece.index", "piece"), ("piece.begin", "offset"), ("port", "port")] {
+        // Extension messages have their own.
+        if name != "extended" && line[key].is_u64() {
+            said.insert(field, number(key).to_string());
+        }
+    }
+    match &*name {
+        "request" | "cancel" | "reject_request" => {
+            drop(said.insert("piece.length", number("length").to_string()));
+        }
+        "piece" => drop(said.insert("piece.data", number("length").to_string())),
+        "bitfield" => drop(said.insert("msg.bitfield", text("bits"))),
+        "extended" => {
+            said.insert("extended.id", number("id").to_string());
+            let left_out = usize::try_from(number("left_out")).unwrap();
+            said.insert("raw", text("payload") + &"00".repeat(left_out));
+        }
+        "hash_request" | "hash_reject" => drop(said.insert("raw", range(line))),
+        "hashes" => drop(said.insert("raw", range(&line["range"]) + &text("hashes"))),
+        _ => {}
+    }
+    said
+}
+
+/// The hashes that a message of BEP 52 is about, as they go over the wire.
+fn range(of: &Value) -> String {
+    let numbers = ["base_layer", "index", "length", "proof_layers"];
+    let numbers = numbers.map(|name| format!("{:08x}", of[name].as_u64().unwrap())).concat();
+    of["pieces_root"].as_str().unwrap().to_owned() + &numbers
+}
+
+/// The fields that tshark shows of BitTorrent.
+const SHOWN: [&str; 12] = [
+    "msg.length",
+    "msg.type",
+    "piece.index",
+    "piece.begin",
+    "piece.length",
+    "piece.data",
+    "msg.bitfield",
+    "port",
+    "extended.id",
+    "reserved",
+    "info_hash",
+    "peer_id",
+];
+
+/// The same from a capture, as tshark dissects it; what it does not show is taken from the bytes.
+fn read(capture: &Path) -> BTreeMap<[u64; 2], Vec<Fields>> {
     let mut tshark = Command::new("tshark");
-    tshark.arg("-r").arg(capture).args(["-Y", "bittorrent.msg.type", "-T", "fields", "-E", "separator=|"]);
-    for field in [
-        "ip.src",
-        "tcp.srcport",
-        "tcp.dstport",
-        "bittorrent.msg.type",
-        "bittorrent.piece.index",
-        "bittorrent.piece.begin",
-    ] {
-        tshark.args(["-e", field]);
+    tshark.arg("-r").arg(capture).args(["-Y", "bittorrent", "-T", "fields", "-E", "separator=|"]);
+    let ends = ["ip.src", "tcp.srcport", "tcp.dstport", "tcp.payload"].map(str::to_owned);
+    for field in ends.into_iter().chain(SHOWN.map(|field| format!("bittorrent.{field}"))) {
+        tshark.arg("-e").arg(field);
     }
     let output = tshark.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut read = BTreeMap::<_, Speech>::new();
+    let mut read = BTreeMap::<_, Vec<Fields>>::new();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
-        let fields: Vec<&str> = line.split('|').collect();
+        let columns: Vec<String> = line.split('|').map(|field| field.replace(':', "")).collect();
         let number = |field: &str| {
             let hex = field.strip_prefix("0x").map(|hex| u64::from_str_radix(hex, 16).unwrap());
             hex.unwrap_or_else(|| field.parse().unwrap())
         };
-        // Our end, which has a port of its own for each connection.
-        let is_ours = fields[0] == "10.0.0.1";
-        let ends = if is_ours { [0, number(fields[2])] } else { [number(fields[1]), 0] };
-        let kind = number(fields[3]);
-        let place = match kind {
-            6 | 7 | 8 | 16 => Some([number(fields[4]), number(fields[5])]),
-            _ => None,
-        };
-        read.entry(ends).or_default().push((kind, place));
+        let is_ours = columns[0] == "10.0.0.1";
+        let ends = if is_ours { [0, number(&columns[2])] } else { [number(&columns[1]), 0] };
+        let mut said = Fields::new();
+        for (name, value) in SHOWN.into_iter().zip(&columns[4..]).filter(|(_, value)| !value.is_empty()) {
+            let value = match name {
+                "msg.bitfield" | "reserved" | "info_hash" | "peer_id" => value.clone(),
+                // Payload is filled with zeros.
+                "piece.data" => {
+                    assert!(value.bytes().all(|digit| digit == b'0'));
+                    (value.len() / 2).to_string()
+                }
+                _ => number(value).to_string(),
+            };
+            said.insert(name, value);
+        }
+        // Four bytes of length, the type, and of extensions their number.
+        let bytes = &columns[3];
+        match bytes.get(8..10).map(|kind| u8::from_str_radix(kind, 16).unwrap()) {
+            Some(id::EXTENDED) if said.contains_key("extended.id") => {
+                drop(said.insert("raw", bytes[12..].to_owned()));
+            }
+            // These it does not know.
+            Some(kind @ id::HASH_REQUEST..=id::HASH_REJECT) if !said.contains_key("reserved") => {
+                let length = u64::from_str_radix(&bytes[..8], 16).unwrap().to_string();
+                let raw = bytes[10..].to_owned();
+                said = [("msg.length", length), ("msg.type", kind.to_string()), ("raw", raw)].into();
+            }
+            // Of a keep-alive it shows no field.
+            None if bytes == "00000000" => drop(said.insert("msg.length", "0".into())),
+            _ => {}
+        }
+        read.entry(ends).or_default().push(said);
     }
     read
 }
