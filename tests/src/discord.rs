@@ -67,6 +67,8 @@ struct State {
     threads: BTreeMap<u64, u64>,
     next_id: u64,
     edits: BTreeMap<u64, Vec<Instant>>,
+    /// Threads that are archived.
+    archived: BTreeSet<u64>,
     /// Channels that were deleted.
     gone: BTreeSet<u64>,
     /// The scopes of the 429s that the next requests are answered with.
@@ -238,6 +240,17 @@ impl Discord {
         let mut state = self.shared.lock();
         state.gone.insert(channel);
         state.messages.retain(|_, of| *of != channel);
+    }
+
+    /// Nobody wrote in a thread for long.
+    pub fn archive(&self, thread: u64) {
+        self.shared.lock().archived.insert(thread);
+    }
+
+    /// The bot comes to a guild.
+    pub fn join(&self, guild: u64) {
+        let data = json!({"id": guild.to_string(), "unavailable": true});
+        self.shared.lock().dispatch("GUILD_CREATE", &data);
     }
 
     /// Says something over the gateway: 7 asks to connect again, 9 ends the session.

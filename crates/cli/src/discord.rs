@@ -14,6 +14,7 @@ use ::discord::bot::{EDIT_EVERY, Options};
 use ::discord::config::{self, Entry};
 use ::discord::token::Token;
 use std::path::{Path, PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) fn run(args: &Discord, console: &Console) -> Result<Exit, Failure> {
     match &args.action {
@@ -42,6 +43,7 @@ fn bot(args: &Discord, console: &Console) -> Result<Exit, Failure> {
     let mut interrupt = interrupt::graceful(console)?;
     let runtime = daemon::threads()?;
     let ran = runtime.block_on(async {
+        ignore_hangups(console.clone())?;
         let Some((args, socket)) = embedded else {
             return Ok(::discord::bot::run(options, interrupt.asked()).await);
         };
@@ -51,6 +53,19 @@ fn bot(args: &Discord, console: &Console) -> Result<Exit, Failure> {
     runtime.shutdown_background();
     ran?.map_err(|error| Failure::new(kind::DISCORD, error))?;
     Ok(Exit::Done)
+}
+
+/// SIGHUP asks a daemon to read its configuration again; the bot reads its own whenever it is asked something.
+fn ignore_hangups(console: Console) -> Result<(), Failure> {
+    let mut hangups = signal(SignalKind::hangup()).or_fail(kind::STARTUP, "cannot listen for SIGHUP")?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            console.note(format_args!(
+                "the bot's configuration is read at each question; that of a daemon of its own takes a restart"
+            ));
+        }
+    });
+    Ok(())
 }
 
 /// How a daemon of the bot's own is set up, and the socket that it is asked at.

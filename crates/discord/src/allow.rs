@@ -65,6 +65,12 @@ fn keep(config: &Path, entry: &Entry, file: Option<&[u8]>) -> Result<(), String>
         tracing::error!("{error}");
         UNWRITTEN.to_owned()
     };
+    let refused = |error| match error {
+        ConfigError::Wrong { reason, .. } => format!("That is not taken: {}.", inert::words(&reason, 500)),
+        error => unwritten(error.to_string()),
+    };
+    // A file that is kept already is written over only with what is taken.
+    config::may_allow(config, entry).map_err(refused)?;
     let beside = entry.path.as_ref().map(|path| config.parent().unwrap_or(Path::new("")).join(path));
     let mut is_new = false;
     if let (Some(path), Some(file)) = (&beside, file) {
@@ -80,10 +86,7 @@ fn keep(config: &Path, entry: &Entry, file: Option<&[u8]>) -> Result<(), String>
         // One that stays does no harm: it is not on the list.
         let _ = std::fs::remove_file(path);
     }
-    allowed.map_err(|error| match error {
-        ConfigError::Wrong { reason, .. } => format!("That is not taken: {}.", inert::words(&reason, 500)),
-        error => unwritten(error.to_string()),
-    })
+    allowed.map_err(refused)
 }
 
 /// The torrent that a file is of, without name and licence.
@@ -159,6 +162,22 @@ mod tests {
     use std::fs;
 
     const HASH: &str = "dd8255ecdc7ca55fb0bbf81323d87062db1f6d1c";
+
+    #[test]
+    fn what_is_refused_leaves_the_file_that_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("bot.toml");
+        fs::write(&config, "guilds = [1]\n").unwrap();
+        let path = Some(PathBuf::from("torrents/x.torrent"));
+        let named = |name: &str| {
+            let (name, licence) = (name.to_owned(), "MIT".to_owned());
+            Entry { name, licence, size: Some(1), path: path.clone(), ..unnamed(HASH.into()) }
+        };
+        keep(&config, &named("one"), Some(b"first")).unwrap();
+        let refused = keep(&config, &named("two"), Some(b"second")).unwrap_err();
+        assert!(refused.contains("there twice"), "{refused}");
+        assert_eq!(fs::read(dir.path().join("torrents/x.torrent")).unwrap(), b"first");
+    }
 
     #[test]
     fn attachments_are_fetched_from_discord_and_from_nowhere_else() {

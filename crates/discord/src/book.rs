@@ -8,6 +8,9 @@ use std::path::Path;
 
 /// Live messages at a time. Further downloads are refused.
 pub const MAX_LIVE: usize = 64;
+/// Torrents at a time that were begun, and others that were stopped, of which is kept by whom, or how much of them is on
+/// disk. Of further ones nobody but admins may stop them, and what is on disk is counted together.
+pub const MAX_KEPT: usize = 256;
 /// Bytes of the file that are read. A longer one is taken for none.
 const MAX_FILE: u64 = 64 * 1024;
 
@@ -31,7 +34,16 @@ pub struct Spot {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Book {
     live: BTreeMap<String, Spot>,
+    /// Who began a torrent that was not there before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    begun: BTreeMap<String, u64>,
+    /// Bytes on disk of what was stopped.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    left: BTreeMap<String, u64>,
 }
+
+/// What stands for torrents of which there are too many.
+const OTHERS: &str = "others";
 
 impl Book {
     /// Reads what was kept; nothing if there is none, or it is broken: then messages of before stay as they are.
@@ -74,7 +86,50 @@ impl Book {
         self.live.remove(id);
     }
 
-    /// All of them.
+    /// A torrent was begun by somebody.
+    pub fn begin(&mut self, id: &str, by: u64) {
+        if self.begun.len() < MAX_KEPT {
+            self.begun.insert(id.to_owned(), by);
+        }
+    }
+
+    /// Who began a torrent that was not there before.
+    pub fn begun_by(&self, id: &str) -> Option<u64> {
+        self.begun.get(id).copied()
+    }
+
+    /// A torrent is not there any more, of which so many bytes were known to be on disk. If they stay they are counted; if they
+    /// went, what was there before that nobody knew of stays.
+    pub fn end(&mut self, id: &str, known: u64, stay: bool) {
+        self.begun.remove(id);
+        if known == 0 {
+            return;
+        }
+        let is_full = self.left.len() >= MAX_KEPT && !self.left.contains_key(id);
+        match stay {
+            false => drop(self.left.remove(id)),
+            true if is_full => *self.left.entry(OTHERS.to_owned()).or_default() += known,
+            true => {
+                let left = self.left.entry(id.to_owned()).or_default();
+                *left = known.max(*left);
+            }
+        }
+    }
+
+    /// What is begun is only what the daemon has; whether something was forgotten.
+    pub fn retain(&mut self, is_there: impl Fn(&str) -> bool) -> bool {
+        let before = self.begun.len();
+        self.begun.retain(|id, _| is_there(id));
+        self.begun.len() < before
+    }
+
+    /// Bytes on disk of what was stopped, without torrents that are counted otherwise.
+    pub fn left(&self, is_counted: impl Fn(&str) -> bool) -> u64 {
+        let others = self.left.iter().filter(|(id, _)| !is_counted(id));
+        others.fold(0, |sum, (_, left)| sum.saturating_add(*left))
+    }
+
+    /// All live messages.
     pub fn all(&self) -> Vec<(String, Spot)> {
         self.live.iter().map(|(id, spot)| (id.clone(), *spot)).collect()
     }
@@ -103,6 +158,37 @@ mod tests {
             std::fs::write(&path, broken).unwrap();
             assert_eq!(Book::read(&path), Book::default());
         }
+    }
+
+    #[test]
+    fn what_was_begun_and_what_is_left_is_kept_and_bounded() {
+        let mut book = Book::default();
+        let none = |_: &str| false;
+        book.begin("aa", 7);
+        assert_eq!((book.begun_by("aa"), book.left(none)), (Some(7), 0));
+        book.end("aa", 100, true);
+        assert_eq!((book.begun_by("aa"), book.left(none)), (None, 100));
+        assert_eq!(book.left(|id| id == "aa"), 0, "the daemon has it");
+        // Begun again, and ended before anybody knew what is there.
+        book.end("aa", 0, false);
+        book.end("aa", 60, true);
+        assert_eq!(book.left(none), 100);
+        book.end("aa", 100, false);
+        assert_eq!(book.left(none), 0);
+        book.begin("aa", 8);
+        assert!(!book.retain(|_| true) && book.retain(|_| false) && book.begun_by("aa").is_none());
+        for number in 0..=MAX_KEPT {
+            book.begin(&number.to_string(), 1);
+        }
+        assert_eq!((book.begun.len(), book.begun_by(&MAX_KEPT.to_string())), (MAX_KEPT, None));
+        for number in 0..MAX_KEPT + 10 {
+            book.end(&format!("{number:040}"), 2, true);
+        }
+        assert_eq!((book.left.len(), book.left(none)), (MAX_KEPT + 1, 2 * (MAX_KEPT as u64 + 10)));
+        for number in 0..MAX_LIVE {
+            book.put(&format!("{number:040}"), SPOT);
+        }
+        assert!(serde_json::to_vec(&book).unwrap().len() as u64 <= MAX_FILE, "it can be read again");
     }
 
     #[test]

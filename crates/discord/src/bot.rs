@@ -4,9 +4,10 @@ use crate::book::{Book, Spot};
 use crate::commands::{self, Watch};
 use crate::config::{Config, ConfigError};
 use crate::pace::Pace;
+use crate::said::Ears;
 use crate::token::Token;
 use crate::{inert, live, orders};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -74,8 +75,12 @@ pub(crate) struct Bot {
     /// As it was read last.
     config: Mutex<Arc<Config>>,
     book: Mutex<Book>,
-    /// What each live message is to show.
+    /// What torrents say.
+    pub(crate) ears: Ears,
+    /// What each live message is to show. Where one is replaced, that of before ends.
     watches: Mutex<BTreeMap<String, watch::Sender<Watch>>>,
+    /// Guilds that have the commands.
+    defined: Mutex<BTreeSet<u64>>,
     /// Live messages.
     lives: Mutex<JoinSet<()>>,
     /// When channels may be edited.
@@ -100,6 +105,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
     let app = app.model().await.map_err(|error| BotError::Unreachable(error.to_string()))?.id;
     let mut gateway = gateway(&options);
     let bot = Arc::new(Bot {
+        ears: Ears::new(options.daemon.clone()),
         daemon: options.daemon.clone(),
         book: Mutex::new(Book::read(&options.book)),
         http,
@@ -107,11 +113,15 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
         options,
         config: Mutex::new(Arc::new(config)),
         watches: Mutex::default(),
+        defined: Mutex::default(),
         lives: Mutex::default(),
         pace: Mutex::default(),
         adding: tokio::sync::Mutex::default(),
     });
-    bot.define_commands().await;
+    let guilds = bot.config().guilds.clone();
+    for guild in guilds {
+        bot.define_commands(guild).await;
+    }
     let before = lock(&bot.book).all();
     for (id, spot) in before {
         bot.clone().show(&id, spot, None);
@@ -136,8 +146,8 @@ fn http(options: &Options) -> twilight_http::Client {
 }
 
 fn gateway(options: &Options) -> Shard {
-    // Interactions come without any intent.
-    let mut config = ConfigBuilder::new(options.token.secret().to_owned(), Intents::empty());
+    // Interactions come without any intent; with this one it is told which guilds the bot comes to.
+    let mut config = ConfigBuilder::new(options.token.secret().to_owned(), Intents::GUILDS);
     if let Some((_, gateway)) = &options.stand_in {
         config = config.proxy_url(gateway.clone());
     }
@@ -154,7 +164,10 @@ fn unreachable(error: &twilight_http::Error) -> BotError {
 
 /// Answers what comes. twilight reconnects and resumes; it ends only when Discord says that this is in vain.
 async fn listen(bot: &Arc<Bot>, gateway: &mut Shard) -> Result<(), BotError> {
-    let wanted = EventTypeFlags::INTERACTION_CREATE | EventTypeFlags::READY | EventTypeFlags::RESUMED;
+    let wanted = EventTypeFlags::INTERACTION_CREATE
+        | EventTypeFlags::READY
+        | EventTypeFlags::RESUMED
+        | EventTypeFlags::GUILD_CREATE;
     let mut answers = JoinSet::new();
     let mut reason = String::from("no reason is given");
     loop {
@@ -170,6 +183,10 @@ async fn listen(bot: &Arc<Bot>, gateway: &mut Shard) -> Result<(), BotError> {
                 tracing::warn!("too many interactions; one is not answered");
             }
             Some(Ok(Event::Ready(_))) => tracing::info!("connected to Discord"),
+            Some(Ok(Event::GuildCreate(guild))) if bot.config().guilds.contains(&guild.id().get()) => {
+                let (bot, guild) = (bot.clone(), guild.id().get());
+                answers.spawn(async move { bot.define_commands(guild).await });
+            }
             Some(Ok(Event::Resumed)) => tracing::info!("connected to Discord again"),
             Some(Ok(Event::GatewayClose(Some(frame)))) if frame.code == 4004 => return Err(BotError::Token),
             Some(Ok(Event::GatewayClose(Some(frame)))) => {
@@ -203,14 +220,16 @@ impl Bot {
         known.clone()
     }
 
-    async fn define_commands(&self) {
-        let commands = commands::all();
-        for &guild in &self.config().guilds {
-            let Some(guild) = Id::new_checked(guild) else { continue };
-            if let Err(error) = self.http.interaction(self.app).set_guild_commands(guild, &commands).await {
-                let error = inert::clean(&error.to_string());
-                tracing::error!("the guild {guild} has no commands, is the bot a member? {error}");
-            }
+    /// Tells a guild which commands there are, once.
+    async fn define_commands(&self, guild: u64) {
+        let Some(id) = Id::new_checked(guild) else { return };
+        if !lock(&self.defined).insert(guild) {
+            return;
+        }
+        if let Err(error) = self.http.interaction(self.app).set_guild_commands(id, &commands::all()).await {
+            lock(&self.defined).remove(&guild);
+            let error = inert::clean(&error.to_string());
+            tracing::error!("the guild {guild} has no commands until the bot is a member: {error}");
         }
     }
 
@@ -238,6 +257,34 @@ impl Bot {
     pub(crate) fn forget(&self, id: &str) {
         lock(&self.watches).remove(id);
         self.change_book(|book| book.remove(id));
+    }
+
+    /// Who began a torrent that was not there before.
+    pub(crate) fn begun_by(&self, id: &str) -> Option<u64> {
+        lock(&self.book).begun_by(id)
+    }
+
+    /// Somebody began a torrent that was not there before.
+    pub(crate) fn begin(&self, id: &str, by: u64) {
+        self.change_book(|book| book.begin(id, by));
+    }
+
+    /// A torrent is gone; see [`Book::end`].
+    pub(crate) fn end(&self, id: &str, known: u64, stay: bool) {
+        self.change_book(|book| book.end(id, known, stay));
+    }
+
+    /// Bytes on disk of what was stopped, without torrents that are counted otherwise.
+    pub(crate) fn left(&self, is_counted: impl Fn(&str) -> bool) -> u64 {
+        lock(&self.book).left(is_counted)
+    }
+
+    /// Forgets who began what the daemon does not have any more.
+    pub(crate) fn retain_begun(&self, is_there: impl Fn(&str) -> bool) {
+        let is_stale = lock(&self.book).clone().retain(&is_there);
+        if is_stale {
+            self.change_book(|book| book.retain(&is_there));
+        }
     }
 
     fn change_book<T>(&self, change: impl FnOnce(&mut Book) -> T) -> T {

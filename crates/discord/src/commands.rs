@@ -28,8 +28,8 @@ pub enum Order {
     Why(Option<String>),
     /// What a message is for.
     Explain(String),
-    /// Stop a download.
-    Stop(Option<String>),
+    /// Stop a download; whether its files go too.
+    Stop(Option<String>, bool),
     /// Add to what may be downloaded.
     Allow(Wanted),
     /// What can be asked.
@@ -93,7 +93,7 @@ const COMMANDS: [Told; 11] = [
     told("watch", Role::Reader, Some(false), "What the live message shows of what is said"),
     told("why", Role::Reader, Some(false), "What holds a download back"),
     told("explain", Role::Reader, None, "What a message of the protocol is for"),
-    told("stop", Role::Operator, Some(false), "Stop a download; its files stay"),
+    told("stop", Role::Operator, Some(false), "Stop a download; its files stay, or go too"),
     told(
         "allow",
         Role::Admin,
@@ -102,6 +102,10 @@ const COMMANDS: [Told; 11] = [
     ),
     told("help", Role::Reader, None, "What can be asked"),
 ];
+
+/// What becomes of files: that they stay is the other choice.
+const REMOVE: &str = "remove";
+const STAY: &str = "stay";
 
 /// The commands as Discord is told them.
 pub fn all() -> Vec<Command> {
@@ -131,6 +135,10 @@ fn define(told: &Told) -> CommandBuilder {
     if let Some(required) = told.torrent {
         let name = StringBuilder::new("name", "Which torrent").required(required);
         command = command.option(name.autocomplete(true));
+    }
+    if told.name == "stop" {
+        let choices = [STAY, REMOVE].map(|choice| (choice, choice));
+        command = command.option(StringBuilder::new("files", "What becomes of its files").choices(choices));
     }
     command
 }
@@ -173,7 +181,7 @@ impl Order {
             }
             "why" => Order::Why(text("name")),
             "explain" => Order::Explain(required("message")?),
-            "stop" => Order::Stop(text("name")),
+            "stop" => Order::Stop(text("name"), text("files").as_deref() == Some(REMOVE)),
             "allow" => Order::Allow(wanted(data, required("name")?, required("licence")?)?),
             "help" => Order::Help,
             _ => return Err("I do not know that command; /help tells which there are.".to_owned()),
@@ -184,7 +192,7 @@ impl Order {
     pub fn needs(&self) -> Role {
         match self {
             Order::Allow(_) => Role::Admin,
-            Order::Download(_) | Order::Stop(_) => Role::Operator,
+            Order::Download(_) | Order::Stop(..) => Role::Operator,
             _ => Role::Reader,
         }
     }

@@ -50,7 +50,8 @@ pub struct Limits {
     pub downloads: usize,
     /// Bytes of a torrent. Larger ones are refused.
     pub torrent_bytes: u64,
-    /// Bytes of all torrents of the allow-list that the daemon has. What does not fit is refused.
+    /// Bytes of all torrents of the allow-list that the daemon has, and of what is on disk of those that were stopped. What
+    /// does not fit is refused.
     pub disk_bytes: u64,
 }
 
@@ -219,12 +220,26 @@ impl Entry {
     }
 }
 
+/// Whether [`allow`] would take the torrent; nothing is written.
+///
+/// # Errors
+/// Those of [`allow`].
+pub fn may_allow(path: &Path, entry: &Entry) -> Result<(), ConfigError> {
+    with(path, entry).map(drop)
+}
+
 /// Adds a torrent to the allow-list in a file: what stands there stays as it is, comments too. The file is replaced as a
 /// whole or not at all.
 ///
 /// # Errors
 /// [`ConfigError`]; if the torrent or its name is there already, [`ConfigError::Wrong`].
 pub fn allow(path: &Path, entry: &Entry) -> Result<(), ConfigError> {
+    let text = with(path, entry)?;
+    replace(path, text.as_bytes()).map_err(|reason| ConfigError::Write { path: path.to_owned(), reason })
+}
+
+/// The text of a file with one more torrent.
+fn with(path: &Path, entry: &Entry) -> Result<String, ConfigError> {
     let mut text = text(path)?;
     Config::parse_at(path, &text)?;
     let value = |text: &str| toml::Value::String(text.to_owned());
@@ -250,7 +265,7 @@ pub fn allow(path: &Path, entry: &Entry) -> Result<(), ConfigError> {
     }
     // What would not be read again is not written.
     Config::parse_at(path, &text)?;
-    replace(path, text.as_bytes()).map_err(|reason| ConfigError::Write { path: path.to_owned(), reason })
+    Ok(text)
 }
 
 fn text(path: &Path) -> Result<String, ConfigError> {

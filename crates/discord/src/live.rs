@@ -4,7 +4,7 @@ use crate::book::Spot;
 use crate::bot::Bot;
 use crate::commands::Watch;
 use crate::config::{Config, Entry};
-use crate::said::Said;
+use crate::said::{SILENCE, Said};
 use crate::say::{Fate, Message};
 use crate::show::{self, Live, Summary};
 use crate::{inert, picture};
@@ -12,7 +12,7 @@ use api::units::hex;
 use api::{ClientError, RemoveQuery, State, Torrent};
 use std::sync::Arc;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// Rates that are kept for the graph. When there are more, each two become one.
 pub(crate) const MAX_RATES: usize = 960;
@@ -43,6 +43,8 @@ struct Watched {
     /// How often its summary was sent.
     summaries: u8,
     shown: Option<(twilight_model::channel::message::Embed, Vec<crate::commands::Button>)>,
+    /// Somebody deleted the message, or its channel.
+    is_gone: bool,
 }
 
 /// Keeps the message up to date until there is nothing more to tell.
@@ -54,7 +56,7 @@ pub(crate) async fn run(
     fresh: Option<Fresh>,
 ) {
     let was_partial = fresh.as_ref().is_some_and(|fresh| fresh.is_new);
-    let said = fresh.map_or_else(|| Said::begin(bot.daemon.clone(), id.clone()).0, |fresh| fresh.said);
+    let said = fresh.map_or_else(|| bot.ears.listen(&id), |fresh| fresh.said);
     let mut ticks = interval(bot.options.edit_every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut live = Watched {
@@ -67,10 +69,16 @@ pub(crate) async fn run(
         was_partial,
         summaries: 0,
         shown: None,
+        is_gone: false,
         bot: bot.clone(),
     };
     loop {
         ticks.tick().await;
+        // Another message shows the torrent from now on.
+        if watched.has_changed().is_err() {
+            live.close_replaced().await;
+            return;
+        }
         let watch = *watched.borrow();
         if live.look(watch).await.is_break() {
             // Unless another message took its place.
@@ -92,8 +100,13 @@ fn is_tried_again(sent: &Result<u64, Fate>, times: u8) -> bool {
     matches!(sent, Err(Fate::Failed)) && times < MAX_SUMMARIES
 }
 
+/// Whether a torrent is looked at though its message is gone: what we have begun, of which is not known yet how large it is.
+fn goes_on_unseen(spot: Spot, entry: &Entry, size: u64) -> bool {
+    spot.ours && entry.size.is_none() && size == 0
+}
+
 /// Whether all that is wanted of it is here.
-fn is_complete(torrent: &Torrent) -> bool {
+pub(crate) fn is_complete(torrent: &Torrent) -> bool {
     let wanted = torrent.wanted.unwrap_or(torrent.size);
     torrent.state == State::Seeding || wanted > 0 && torrent.done.is_some_and(|done| done >= wanted)
 }
@@ -105,11 +118,13 @@ impl Watched {
         let torrent = match self.bot.daemon.torrent(&self.id).await {
             Ok(torrent) => torrent,
             Err(ClientError::Problem(problem)) if problem.kind == "not_here" => {
+                self.bot.retain_begun(|id| *id != self.id);
                 return self.close(entry, "It was removed, here or elsewhere.").await;
             }
             Err(error) => {
                 let note = crate::orders::away(&error);
-                return self.put(entry, None, None, watch, Some(&note)).await;
+                let put = self.put(entry, None, None, watch, Some(&note)).await;
+                return if goes_on_unseen(self.spot, entry, 0) { Flow::Continue(()) } else { put };
             }
         };
         if torrent.state == State::Downloading {
@@ -122,9 +137,9 @@ impl Watched {
         }
         let pieces = self.bot.daemon.pieces(&self.id).await.ok();
         let is_gone = self.put(entry, Some(&torrent), pieces.as_ref(), watch, None).await.is_break();
-        // How large it is has to be seen, whether anybody looks or not.
-        if is_gone && torrent.state != State::FetchingMetadata {
-            return Flow::Break(());
+        if is_gone {
+            let goes_on = goes_on_unseen(self.spot, entry, torrent.size);
+            return if goes_on { Flow::Continue(()) } else { Flow::Break(()) };
         }
         let is_over = torrent.state == State::Stopped && is_complete(&torrent);
         if torrent.state == State::Seeding || is_over {
@@ -145,6 +160,9 @@ impl Watched {
         watch: Watch,
         note: Option<&str>,
     ) -> Flow {
+        if self.is_gone {
+            return Flow::Break(());
+        }
         let lines = self.said.with(|heard| heard.lines(watch));
         let embed = show::live(&Live { entry, torrent, pieces, lines: &lines, note });
         let buttons = show::buttons(&self.id, torrent.map(|torrent| torrent.state));
@@ -158,9 +176,12 @@ impl Watched {
                 self.shown = Some(now);
                 Flow::Continue(())
             }
-            Fate::Failed => Flow::Continue(()),
-            // Somebody deleted it, or its channel: the download goes on without.
-            Fate::Gone => Flow::Break(()),
+            Fate::Failed | Fate::Archived => Flow::Continue(()),
+            // The download goes on without it.
+            Fate::Gone => {
+                self.is_gone = true;
+                Flow::Break(())
+            }
         }
     }
 
@@ -172,6 +193,7 @@ impl Watched {
         if removed.is_err() {
             return Flow::Continue(());
         }
+        self.bot.end(&self.id, 0, false);
         self.close(entry, &refused).await
     }
 
@@ -181,11 +203,29 @@ impl Watched {
         Flow::Break(())
     }
 
-    async fn close_unknown(&self) -> Flow {
-        let message = Message {
-            embed: Some(show::embed("", "It is not on the allow-list any more.", &self.id)),
-            ..Message::default()
+    /// It was taken off the allow-list: what we have begun ends, what was here before goes on.
+    async fn close_unknown(&mut self) -> Flow {
+        let text = match self.spot.ours {
+            false => "It is not on the allow-list any more, and is not shown here.",
+            true => match crate::orders::end(&self.bot, &self.id, false).await {
+                Ok(()) => "It is not on the allow-list any more, and is stopped; its files stay.",
+                Err(ClientError::Problem(problem)) if problem.kind == "not_here" => {
+                    "It is not on the allow-list any more."
+                }
+                // It has to be stopped, whenever the daemon is there again.
+                Err(_) => return Flow::Continue(()),
+            },
         };
+        self.say_last(text).await
+    }
+
+    /// It was removed, and asked for again: another message shows it.
+    async fn close_replaced(&self) {
+        let _ = self.say_last("It was removed, and begun again below.").await;
+    }
+
+    async fn say_last(&self, text: &str) -> Flow {
+        let message = Message { embed: Some(show::embed("", text, &self.id)), ..Message::default() };
         let _ = self.bot.edit(self.spot, &message).await;
         Flow::Break(())
     }
@@ -230,12 +270,14 @@ impl Watched {
     }
 
     async fn digest(&self, file: &api::File) -> Option<(String, String)> {
-        let mut bytes = self.bot.daemon.file(&self.id, file.index, None).await.ok()?;
+        let asked = self.bot.daemon.file(&self.id, file.index, None);
+        let mut bytes = timeout(SILENCE, asked).await.ok()?.ok()?;
         if bytes.status() != 200 {
             return None;
         }
         let (mut sha1, mut sha256, mut length) = (hash::Sha1::new(), hash::Sha256::new(), 0);
-        while let Some(chunk) = bytes.next().await.ok()? {
+        // A daemon that hangs within an answer tells no digest.
+        while let Some(chunk) = timeout(SILENCE, bytes.next()).await.ok()?.ok()? {
             sha1.update(&chunk);
             sha256.update(&chunk);
             length += chunk.len() as u64;
@@ -298,6 +340,23 @@ mod tests {
         assert!(!is_tried_again(&Err(Fate::Gone), 1) && !is_tried_again(&Ok(1), 1));
     }
     use api::{File, Priority};
+
+    #[test]
+    fn without_its_message_only_what_has_no_size_yet_is_looked_at() {
+        let spot = |ours| Spot { channel: 1, message: 2, by: 3, thread: false, ours };
+        let entry = |size| Entry {
+            info_hash: "ab".repeat(20),
+            name: "x".into(),
+            licence: "MIT".into(),
+            size,
+            path: None,
+        };
+        assert!(goes_on_unseen(spot(true), &entry(None), 0));
+        assert!(!goes_on_unseen(spot(true), &entry(None), 5), "it was found to fit");
+        assert!(
+            !goes_on_unseen(spot(true), &entry(Some(5)), 0) && !goes_on_unseen(spot(false), &entry(None), 0)
+        );
+    }
 
     #[test]
     fn rates_are_bounded_and_keep_their_shape() {

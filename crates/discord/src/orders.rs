@@ -7,8 +7,7 @@ use crate::bot::Bot;
 use crate::commands::{self, Button, Does, Order, Watch};
 use crate::config::{Config, Entry};
 use crate::inert::words;
-use crate::live::Fresh;
-use crate::said::Said;
+use crate::live::{Fresh, is_complete};
 use crate::say::{Asked, Fate, Message, whispered};
 use crate::{inert, picture, show};
 use api::{AddQuery, ClientError, ListQuery, RemoveQuery, State, Torrent};
@@ -147,9 +146,9 @@ async fn carry_out(bot: &Arc<Bot>, config: &Config, asker: &Asker, order: Order)
             let told = words(&entry.line(), 400);
             Ok(Message::text(format!("May be downloaded from now on: {told} · {}", entry.info_hash)))
         }
-        Order::Stop(name) => {
+        Order::Stop(name, files) => {
             let entry = meant(bot, config, name).await?;
-            stop(bot, asker, entry).await
+            stop(bot, asker, entry, files).await
         }
     }
 }
@@ -163,10 +162,16 @@ async fn press(bot: &Arc<Bot>, config: &Config, asker: &Asker, button: &Button) 
             told("rests")
         }
         Does::Resume => {
+            let _alone = bot.adding.lock().await;
+            let all = torrents(bot, config).await?;
+            let torrent = all.iter().find(|torrent| torrent.id == button.id);
+            if torrent.is_some_and(|torrent| !is_complete(torrent)) {
+                has_room(bot, config, entry, &all)?;
+            }
             bot.daemon.resume(&button.id).await.map_err(|error| away(&error))?;
             told("goes on")
         }
-        Does::Stop => stop(bot, asker, entry).await,
+        Does::Stop => stop(bot, asker, entry, false).await,
         Does::Detail => {
             let mut message = pieces(bot, entry).await?;
             let peers = bot.daemon.peers(&button.id).await.map_err(|error| away(&error))?;
@@ -187,6 +192,7 @@ fn bold(entry: &Entry) -> String {
 /// The daemon's torrents that are on the allow-list.
 async fn torrents(bot: &Bot, config: &Config) -> Result<Vec<Torrent>, String> {
     let all = bot.daemon.torrents(&ListQuery::default()).await.map_err(|error| away(&error))?;
+    bot.retain_begun(|id| all.torrents.iter().any(|torrent| torrent.id == id));
     Ok(all.torrents.into_iter().filter(|torrent| config.by_id(&torrent.id).is_some()).collect())
 }
 
@@ -218,13 +224,37 @@ fn set_watch(bot: &Bot, entry: &Entry, watch: Watch) -> Result<Message, String> 
     }
 }
 
-async fn stop(bot: &Bot, asker: &Asker, entry: &Entry) -> Result<Message, String> {
-    let is_theirs = bot.spot(&entry.info_hash).is_some_and(|spot| spot.ours && spot.by == asker.by);
+async fn stop(bot: &Bot, asker: &Asker, entry: &Entry, files: bool) -> Result<Message, String> {
+    let is_theirs = bot.begun_by(&entry.info_hash) == Some(asker.by);
     if !is_theirs && asker.role < Role::Admin {
         return Err(Refused::Role(Role::Admin.name()).to_string());
     }
-    bot.daemon.remove(&entry.info_hash, RemoveQuery::default()).await.map_err(|error| away(&error))?;
-    Ok(Message::text(format!("{} is stopped; its files stay.", bold(entry))))
+    end(bot, &entry.info_hash, files).await.map_err(|error| away(&error))?;
+    let what = if files { "its files are gone" } else { "its files stay, and take room" };
+    Ok(Message::text(format!("{} is stopped; {what}.", bold(entry))))
+}
+
+/// Removes a torrent, with its files or without; what stays of them is counted from then on.
+pub(crate) async fn end(bot: &Bot, id: &str, files: bool) -> Result<(), ClientError> {
+    let torrent = bot.daemon.torrent(id).await?;
+    bot.daemon.remove(id, RemoveQuery { data: files }).await?;
+    bot.end(id, torrent.done.unwrap_or(torrent.size), !files);
+    Ok(())
+}
+
+/// Whether one more torrent may be under way beside all others, and fits on the disk with them and what was stopped.
+fn has_room(bot: &Bot, config: &Config, entry: &Entry, all: &[Torrent]) -> Result<(), String> {
+    let is_done = |state| matches!(state, State::Seeding | State::Stopped | State::Failed);
+    let others = || all.iter().filter(|torrent| torrent.id != entry.info_hash);
+    let under_way = others().filter(|torrent| !is_done(torrent.state)).count();
+    // One whose size is not known yet may be as large as any.
+    let size = |torrent: &Torrent| match torrent.size {
+        0 => config.by_id(&torrent.id).and_then(|entry| entry.size).unwrap_or(config.limits.torrent_bytes),
+        size => size,
+    };
+    let left = bot.left(|id| *id == entry.info_hash || all.iter().any(|torrent| torrent.id == id));
+    let taken = others().map(size).fold(left, u64::saturating_add);
+    config.room(entry, under_way, taken).map_err(|refused| refused.to_string())
 }
 
 async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry) -> Result<Message, String> {
@@ -236,22 +266,12 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
     let all = torrents(bot, config).await?;
     let is_new = all.iter().all(|torrent| torrent.id != *id);
     if is_new {
-        let is_done = |state| matches!(state, State::Seeding | State::Stopped | State::Failed);
-        let under_way = all.iter().filter(|torrent| !is_done(torrent.state)).count();
-        // One whose size is not known yet may be as large as any.
-        let size = |torrent: &Torrent| match torrent.size {
-            0 => {
-                config.by_id(&torrent.id).and_then(|entry| entry.size).unwrap_or(config.limits.torrent_bytes)
-            }
-            size => size,
-        };
-        let taken = all.iter().map(size).fold(0, u64::saturating_add);
-        config.room(entry, under_way, taken).map_err(|refused| refused.to_string())?;
+        has_room(bot, config, entry, &all)?;
         add(bot, entry).await?;
     }
     // Listening begins before the torrent does, so that the first handshake is seen.
-    let (said, open) = Said::begin(bot.daemon.clone(), id.clone());
-    let _ = open.await;
+    let said = bot.ears.listen(id);
+    bot.ears.open().await;
     let text = Message::text(format!("{} begins …", bold(entry)));
     let begun = match bot.send(asker.channel, &text).await {
         Ok(message) => {
@@ -273,6 +293,7 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
         }
     };
     if is_new {
+        bot.begin(id, asker.by);
         bot.daemon.resume(id).await.map_err(|error| away(&error))?;
     }
     bot.clone().show(id, spot, Some(Fresh { said, is_new }));

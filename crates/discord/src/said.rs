@@ -1,26 +1,49 @@
 //! What a torrent and its peers say: the last lines to be shown, and all of it to be attached.
 
+use crate::bot::lock;
 use crate::commands::Watch;
 use crate::limits::MAX_LINES;
 use api::{Client, TraceQuery, Traced};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use trace::{Direction, Event, EventKind};
 
 /// Bytes of what is said that are kept to be attached. What comes later is counted.
 pub(crate) const MAX_LOG: usize = 4 * 1024 * 1024;
 /// How long after the stream ended it is asked for again.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How long a daemon may say nothing; it says that it is there every 15 s. Then it is asked anew.
+pub(crate) const SILENCE: Duration = Duration::from_secs(60);
 
-/// Listens in the background.
+/// Hears all that the daemon's torrents say, in one stream for all live messages: a daemon has few to give. It is open as
+/// long as anybody listens.
+#[derive(Debug)]
+pub(crate) struct Ears {
+    daemon: Client,
+    listening: Arc<Mutex<Listening>>,
+}
+
+#[derive(Debug, Default)]
+struct Listening {
+    /// Who hears of which torrent.
+    all: BTreeMap<u64, (String, Arc<Mutex<Heard>>)>,
+    next: u64,
+    task: Option<JoinHandle<()>>,
+    /// Whether the stream is open, and how often it could not be opened.
+    state: watch::Sender<(bool, u64)>,
+}
+
+/// Listens to one torrent until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Said {
     heard: Arc<Mutex<Heard>>,
-    task: JoinHandle<()>,
+    listening: Arc<Mutex<Listening>>,
+    number: u64,
 }
 
 /// What was said.
@@ -33,47 +56,86 @@ pub(crate) struct Heard {
     began: Option<Duration>,
 }
 
-impl Said {
-    /// Listens to a torrent from now on; what comes back ends when the stream is open, or can't be.
-    pub(crate) fn begin(daemon: Client, id: String) -> (Said, oneshot::Receiver<()>) {
-        let heard = Arc::<Mutex<Heard>>::default();
-        let (open, opened) = oneshot::channel();
-        let task = tokio::spawn(follow(daemon, id, heard.clone(), open));
-        (Said { heard, task }, opened)
+impl Ears {
+    pub(crate) fn new(daemon: Client) -> Ears {
+        Ears { daemon, listening: Arc::default() }
     }
 
+    /// Listens to a torrent from now on.
+    pub(crate) fn listen(&self, id: &str) -> Said {
+        let heard = Arc::<Mutex<Heard>>::default();
+        let mut listening = lock(&self.listening);
+        let number = listening.next;
+        listening.next += 1;
+        listening.all.insert(number, (id.to_owned(), heard.clone()));
+        if listening.task.is_none() {
+            listening.state.send_replace((false, 0));
+            listening.task = Some(tokio::spawn(follow(self.daemon.clone(), self.listening.clone())));
+        }
+        Said { heard, listening: self.listening.clone(), number }
+    }
+
+    /// Waits until the stream is open, or can't be.
+    pub(crate) async fn open(&self) {
+        let mut state = lock(&self.listening).state.subscribe();
+        let failures = state.borrow().1;
+        // An error is the end of all listening.
+        let _ = state.wait_for(|&(open, failed)| open || failed > failures).await;
+    }
+}
+
+impl Said {
     pub(crate) fn with<T>(&self, ask: impl FnOnce(&mut Heard) -> T) -> T {
-        ask(&mut self.heard.lock().unwrap_or_else(PoisonError::into_inner))
+        ask(&mut lock(&self.heard))
     }
 }
 
 impl Drop for Said {
     fn drop(&mut self) {
-        self.task.abort();
+        let mut listening = lock(&self.listening);
+        listening.all.remove(&self.number);
+        if listening.all.is_empty()
+            && let Some(task) = listening.task.take()
+        {
+            task.abort();
+        }
     }
 }
 
-async fn follow(daemon: Client, id: String, heard: Arc<Mutex<Heard>>, open: oneshot::Sender<()>) {
-    let mut open = Some(open);
-    let query = TraceQuery { torrent: Some(id), ..TraceQuery::default() };
+async fn follow(daemon: Client, listening: Arc<Mutex<Listening>>) {
     loop {
-        if let Ok(mut stream) = daemon.trace(&query).await {
-            while let Ok(Some(traced)) = stream.next().await {
-                let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-                match traced {
-                    // Nobody may wait for it any more.
-                    Traced::Began(_) => drop(open.take().map(|open| open.send(()))),
-                    Traced::Lost(lost) => heard.lost(lost.lost),
-                    Traced::Event(event) => {
-                        if let Ok(event) = serde_json::from_value(event) {
-                            heard.hear(event);
-                        }
-                    }
+        if let Ok(Ok(mut stream)) = timeout(SILENCE, daemon.trace(&TraceQuery::default())).await {
+            while let Ok(Ok(Some(traced))) = timeout(SILENCE, stream.next()).await {
+                lock(&listening).hear(traced);
+            }
+        }
+        lock(&listening).state.send_modify(|(open, failures)| (*open, *failures) = (false, *failures + 1));
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+impl Listening {
+    /// Passes on what came to whom it is for.
+    fn hear(&self, traced: Traced) {
+        match traced {
+            Traced::Began(_) => self.state.send_modify(|(open, _)| *open = true),
+            // Of which torrents they were nobody knows.
+            Traced::Lost(lost) => self.all.values().for_each(|(_, heard)| lock(heard).lost(lost.lost)),
+            Traced::Event(event) => {
+                let torrent = event["torrent"].as_str().unwrap_or_default();
+                let mut whom = self
+                    .all
+                    .values()
+                    .filter(|(id, _)| torrent.starts_with(&**id))
+                    .map(|(_, heard)| heard)
+                    .peekable();
+                if whom.peek().is_some()
+                    && let Ok(event) = serde_json::from_value::<Event>(event.clone())
+                {
+                    whom.for_each(|heard| lock(heard).hear(event.clone()));
                 }
             }
         }
-        drop(open.take());
-        tokio::time::sleep(AGAIN).await;
     }
 }
 
@@ -166,6 +228,47 @@ mod tests {
         assert_eq!(log.lines().count(), many as usize + 2);
         assert!(log.contains("no permission for (path); change it"), "{log}");
         assert!(log.contains("refused") && !log.contains("203.0.113.7"), "{log}");
+    }
+
+    fn traced(torrent: &str, piece: u32) -> Traced {
+        let mut event = serde_json::to_value(request(piece)).unwrap();
+        event["torrent"] = torrent.into();
+        Traced::Event(event)
+    }
+
+    #[tokio::test]
+    async fn one_stream_is_for_all_and_each_hears_of_its_own() {
+        // Nobody answers there.
+        let ears = Ears::new(Client::new("127.0.0.1:1", None).unwrap());
+        let (one, two) = ("ab".repeat(20), "cd".repeat(20));
+        let (first, other) = (ears.listen(&one), ears.listen(&two));
+        ears.open().await;
+        {
+            let listening = lock(&ears.listening);
+            listening.hear(traced(&one, 1));
+            listening.hear(traced(&two, 2));
+            // A v2 hash is longer than an id.
+            listening.hear(traced(&format!("{two}{}", "ef".repeat(12)), 3));
+            listening.hear(traced(&"00".repeat(20), 4));
+        }
+        let lines = |said: &Said| said.with(|heard| heard.lines(Watch::All).len());
+        assert_eq!((lines(&first), lines(&other)), (1, 2));
+        drop(first);
+        assert!(lock(&ears.listening).task.is_some());
+        drop(other);
+        assert!(lock(&ears.listening).task.is_none(), "nobody listens any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_says_nothing_is_not_waited_for() {
+        // It takes connections, and that is all.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = silent.local_addr().unwrap().to_string();
+        let ears = Ears::new(Client::new(&addr, None).unwrap());
+        let before = tokio::time::Instant::now();
+        let _said = ears.listen("ab");
+        ears.open().await;
+        assert!(before.elapsed() >= SILENCE && before.elapsed() < 2 * SILENCE);
     }
 
     #[test]

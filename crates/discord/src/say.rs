@@ -5,9 +5,11 @@ use crate::bot::{Bot, lock};
 use crate::commands::{Button as Ours, Does};
 use crate::inert;
 use tokio::time::Instant;
+use twilight_http::api_error::ApiError;
 use twilight_http::error::ErrorType;
 use twilight_model::channel::message::component::{ActionRow, Button, ButtonStyle, Component};
 use twilight_model::channel::message::{AllowedMentions, Embed, MessageFlags};
+use twilight_model::channel::thread::AutoArchiveDuration;
 use twilight_model::http::attachment::Attachment;
 use twilight_model::http::interaction::{
     InteractionResponse, InteractionResponseData, InteractionResponseType,
@@ -18,6 +20,9 @@ use twilight_model::id::marker::{ChannelMarker, MessageMarker};
 /// Bytes of what is attached to a message, all together. What does not fit is left out.
 pub(crate) const MAX_ATTACHED: usize = 8 * 1024 * 1024;
 
+/// The code of Discord's error that a thread is archived.
+const ARCHIVED: u64 = 50083;
+
 /// What became of something that was sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -25,6 +30,8 @@ pub(crate) enum Fate {
     Sent,
     /// The message, the channel or the right to it is gone: it makes no sense to try again.
     Gone,
+    /// It is in a thread that Discord has archived.
+    Archived,
     /// Discord did not take it, this time.
     Failed,
 }
@@ -108,7 +115,15 @@ impl Bot {
         let channel = Id::<ChannelMarker>::new_checked(spot.channel);
         let id = Id::<MessageMarker>::new_checked(spot.message);
         let (Some(channel), Some(id)) = (channel, id) else { return Fate::Gone };
-        let turn = lock(&self.pace).turn(spot.channel, Instant::now());
+        match self.edit_once(channel, id, message).await {
+            // Nobody wrote there for long.
+            Fate::Archived if self.wake(channel).await => self.edit_once(channel, id, message).await,
+            fate => fate,
+        }
+    }
+
+    async fn edit_once(&self, channel: Id<ChannelMarker>, id: Id<MessageMarker>, message: &Message) -> Fate {
+        let turn = lock(&self.pace).turn(channel.get(), Instant::now());
         tokio::time::sleep_until(turn).await;
         let components = message.components();
         let request = self
@@ -122,12 +137,24 @@ impl Bot {
         }
     }
 
-    /// Begins a thread below a message; its id.
+    /// Opens an archived thread again; whether that was done.
+    async fn wake(&self, thread: Id<ChannelMarker>) -> bool {
+        match self.http.update_thread(thread).archived(false).await {
+            Ok(_) => true,
+            Err(error) => {
+                fate(&error);
+                false
+            }
+        }
+    }
+
+    /// Begins a thread below a message; its id. It is archived when nothing was written there for a week.
     pub(crate) async fn thread(&self, spot: Spot, name: &str) -> Result<u64, Fate> {
         let channel = Id::<ChannelMarker>::new_checked(spot.channel).ok_or(Fate::Gone)?;
         let id = Id::<MessageMarker>::new_checked(spot.message).ok_or(Fate::Gone)?;
-        let made =
-            self.http.create_thread_from_message(channel, id, name).await.map_err(|error| fate(&error))?;
+        let request = self.http.create_thread_from_message(channel, id, name);
+        let request = request.auto_archive_duration(AutoArchiveDuration::Week);
+        let made = request.await.map_err(|error| fate(&error))?;
         made.model().await.map(|thread| thread.id.get()).map_err(|_| Fate::Failed)
     }
 
@@ -177,6 +204,9 @@ pub(crate) fn whispered(text: &str) -> InteractionResponseData {
 /// What an error means; it is logged without the URL, which may hold the token of an interaction.
 fn fate(error: &twilight_http::Error) -> Fate {
     match error.kind() {
+        ErrorType::Response { error: ApiError::General(general), .. } if general.code == ARCHIVED => {
+            Fate::Archived
+        }
         ErrorType::Response { status, .. } if matches!(status.get(), 403 | 404) => Fate::Gone,
         ErrorType::Response { status, error, .. } => {
             tracing::warn!("Discord answers {status}: {}", inert::clean(&error.to_string()));

@@ -225,7 +225,9 @@ pub fn status(config: &Config, torrents: &[Torrent]) -> String {
         .filter_map(|torrent| {
             let entry = config.by_id(&torrent.id)?;
             let whole = torrent.wanted.unwrap_or(torrent.size);
-            let done = torrent.done.map_or("-".into(), |done| percent(done, whole));
+            // Of nothing that is known no part can be told.
+            let known = torrent.done.filter(|_| torrent.state != State::FetchingMetadata && whole > 0);
+            let done = known.map_or("-".into(), |done| percent(done, whole));
             Some(format!(
                 "**{}** · {} · {done} · ↓ {} · ↑ {} · {} peers",
                 words(&entry.name, MAX_LINE),
@@ -335,6 +337,20 @@ mod tests {
         assert!(length(description) <= MAX_DESCRIPTION, "{}", length(description));
         assert!(length(&embed.footer.as_ref().unwrap().text) <= MAX_FOOTER && size(embed) <= MAX_EMBED);
         assert_eq!(description.matches("```").count() % 2, 0, "a block stays open: {description}");
+    }
+
+    #[test]
+    fn of_what_is_not_known_yet_no_part_is_told() {
+        let text = format!(
+            "guilds = [1]\n[[torrent]]\ninfo_hash = '{}'\nname = 'x'\nlicence = 'y'",
+            "ab".repeat(20)
+        );
+        let config = Config::parse(&text).unwrap();
+        let nothing = Torrent { size: 0, wanted: None, done: Some(0), ..torrent() };
+        let line = status(&config, &[Torrent { state: State::FetchingMetadata, ..nothing.clone() }]);
+        assert!(line.starts_with("**x** · fetching metadata · - · "), "{line}");
+        assert!(!status(&config, &[nothing]).contains('%'));
+        assert!(status(&config, &[torrent()]).contains(" · 25.0% · "));
     }
 
     #[test]

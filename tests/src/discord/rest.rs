@@ -170,6 +170,12 @@ fn judge(state: &mut State, method: &str, path: &str, head: &str, body: &Value) 
             let (channel, message) = (channel.parse().unwrap_or(0), message.parse().unwrap_or(0));
             thread(state, channel, message, body)
         }
+        ("PATCH", ["channels", thread]) => {
+            if body["archived"] == false {
+                state.archived.remove(&thread.parse().unwrap_or(0));
+            }
+            done(json!({"id": thread, "type": 11, "name": "thread"}))
+        }
         ("PATCH", ["channels", channel, "messages", id]) => {
             let (channel, id) = (channel.parse().unwrap_or(0), id.parse().unwrap_or(0));
             edit(state, channel, id, body)
@@ -186,6 +192,9 @@ fn thread(state: &mut State, channel: u64, message: u64, body: &Value) -> Answer
     if state.messages.get(&message) != Some(&channel) {
         return refused(404, 10008, "Unknown Message");
     }
+    if !matches!(body["auto_archive_duration"].as_u64(), Some(60 | 1440 | 4320 | 10080)) {
+        state.fault(format!("a thread is archived after {}", body["auto_archive_duration"]));
+    }
     // A thread has the id of the message that it began with.
     if state.threads.insert(message, channel).is_some() {
         return refused(400, 160_004, "A thread has already been created for this message");
@@ -196,6 +205,9 @@ fn thread(state: &mut State, channel: u64, message: u64, body: &Value) -> Answer
 fn edit(state: &mut State, channel: u64, id: u64, body: &Value) -> Answer {
     if state.messages.get(&id) != Some(&channel) {
         return refused(404, 10008, "Unknown Message");
+    }
+    if state.archived.contains(&channel) {
+        return refused(400, 50083, "Thread is archived");
     }
     let edits = state.edits.entry(channel).or_default();
     edits.retain(|at| at.elapsed() < EDIT_WINDOW);

@@ -107,8 +107,31 @@ fn an_admin_adds_a_link_of_which_the_hash_counts_and_its_size_is_seen_later() {
     // With room for it, it arrives.
     std::fs::write(&stage.config, text.replace("torrent_bytes = 4000000", "torrent_bytes = 6000000"))
         .unwrap();
+    let before = stage.count();
     stage.ask(&operator(), "download", &[named[0]]);
-    let summary = stage.call(|call| description(call).starts_with("Every byte is here"));
+    let summary = stage.call_after(before, |call| description(call).starts_with("Every byte is here"));
     assert!(description(&summary).contains("5.0 MiB"), "{}", description(&summary));
+
+    // Stopped by who began it, it takes room as long as its files stay.
+    let stopped = stage.ask(&operator(), "stop", &[named[0]]);
+    assert!(stopped.ends_with("is stopped; its files stay, and take room."), "{stopped}");
+    let other = Sample { name: "other", layout: &[("", 1_000_000)] };
+    let path = stage.home.path().join("other.torrent");
+    std::fs::write(&path, metafile::torrent(&other, None)).unwrap();
+    stage.allow(&path, "other");
+    let text = std::fs::read_to_string(&stage.config).unwrap();
+    let limits = "torrent_bytes = 6000000\ndisk_bytes = 6000000";
+    std::fs::write(&stage.config, text.replace("torrent_bytes = 6000000", limits)).unwrap();
+    let refused = stage.ask(&operator(), "download", &[("name", "other")]);
+    assert!(refused.starts_with("There is no room for it: 5.0 MiB"), "{refused}");
+    let before = stage.count();
+    let again = stage.ask(&operator(), "download", &[named[0]]);
+    assert!(again.starts_with("Downloading"), "it is there already: {again}");
+    stage.call_after(before, |call| description(call).starts_with("Every byte is here"));
+    let gone = stage.ask(&operator(), "stop", &[named[0], ("files", "remove")]);
+    assert!(gone.ends_with("is stopped; its files are gone."), "{gone}");
+    assert!(!stage.home.out().join(Sample::SINGLE.name).exists());
+    let begun = stage.ask(&operator(), "download", &[("name", "other")]);
+    assert!(begun.starts_with("Downloading"), "{begun}");
     stage.end();
 }

@@ -33,6 +33,8 @@ fn a_bot_with_a_daemon_of_its_own_downloads_and_leaves_nothing_running() {
     let is_there = discord.wait(LIMIT, |seen| (seen.sessions().0 == 1).then_some(()));
     assert!(is_there.is_some(), "the bot does not come: {}", said(&bot.process));
 
+    // As a daemon does, it takes this for a word about its configuration.
+    bot.process.signal(rustix::process::Signal::HUP);
     let token = discord.command(&operator(), "download", &[("name", NAME)]);
     let begun = discord.wait(LIMIT, |seen| seen.answer(&token).cloned()).unwrap();
     assert!(begun.body["content"].as_str().unwrap().starts_with("Downloading"), "{}", begun.body);

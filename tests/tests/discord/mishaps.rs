@@ -117,7 +117,8 @@ fn a_deleted_message_or_channel_ends_what_is_shown_and_no_download() {
     let nowhere = stage.ask(&operator(), "download", &[("name", NAME)]);
     assert_eq!(nowhere, "I may not write in this channel.");
     let book = std::fs::read_to_string(stage.home.path().join("state/rawtorrent/discord.json")).unwrap();
-    assert_eq!(book, r#"{"live":{}}"#, "nothing is kept of what is gone");
+    let book: Value = serde_json::from_str(&book).unwrap();
+    assert_eq!(book["live"], serde_json::json!({}), "nothing is kept of what is gone");
     stage.end();
 }
 
@@ -135,6 +136,15 @@ fn a_long_run_goes_on_in_a_thread() {
     assert_ne!(channel(&there.what), CHANNEL);
     let threads = stage.discord.calls().iter().filter(|call| call.what.ends_with("/threads")).count();
     assert_eq!(threads, 1);
+
+    // Archived, it is opened again.
+    stage.discord.archive(channel(&there.what));
+    let before = stage.count();
+    stage.daemon.done(&stage.home, &["resume", &stage.id()]);
+    stage.call_after(before, |call| is_edit(call) && description(call).contains("**downloading**"));
+    let woken = format!("PATCH /channels/{}", channel(&there.what));
+    stage.call_after(before, |call| call.what == woken && call.body["archived"] == false);
+    stage.daemon.done(&stage.home, &["pause", &stage.id()]);
 
     // Who asks there is in the channel that the thread belongs to.
     let thread = rawtorrent_tests::discord::Place { channel: channel(&there.what), ..operator() };
@@ -162,6 +172,59 @@ fn a_daemon_may_go_and_come_back() {
     assert!(stage.ask(&operator(), "status", &[]).contains("peers"));
     stage.daemon.done(&stage.home, &["remove", &stage.id()]);
     stage.call(|call| is_edit(call) && description(call).contains("It was removed"));
+    stage.end();
+}
+
+#[test]
+fn what_is_taken_off_the_list_ends_and_going_on_is_held_to_the_limits() {
+    let stage = lonely(&Plan::default());
+    let text = std::fs::read_to_string(&stage.config).unwrap();
+    let state = || stage.daemon.get(&format!("/api/v1/torrents/{}", stage.id())).json()["state"].clone();
+    let press =
+        |what: &str| stage.answer(&stage.discord.press(&operator(), &format!("{what}:{}", stage.id())));
+    assert!(press("pause").ends_with("rests."));
+    std::fs::write(&stage.config, format!("{text}[limits]\ntorrent_bytes = 1000\n")).unwrap();
+    let refused = press("resume");
+    assert!(refused.ends_with("at most.") && state() != "downloading", "{refused} {}", state());
+    std::fs::write(&stage.config, &text).unwrap();
+    assert!(press("resume").ends_with("goes on."));
+
+    std::fs::write(&stage.config, text.split("[[torrent]]").next().unwrap()).unwrap();
+    let closed =
+        stage.call(|call| is_edit(call) && description(call).contains("not on the allow-list any more"));
+    assert!(description(&closed).ends_with("and is stopped; its files stay."), "{}", description(&closed));
+    assert_eq!(stage.daemon.get(&format!("/api/v1/torrents/{}", stage.id())).status, 404);
+    stage.end();
+}
+
+#[test]
+fn what_is_removed_and_begun_again_has_one_message() {
+    let stage = lonely(&Plan::default());
+    let first = stage.call(is_edit);
+    stage.daemon.done(&stage.home, &["remove", &stage.id()]);
+    assert!(stage.ask(&operator(), "download", &[("name", NAME)]).starts_with("Downloading"));
+    let closed = stage.call(|call| call.what == first.what && description(call).contains("It was removed"));
+    assert_eq!(closed.body["components"], Value::Array(Vec::new()));
+    stage.call(|call| {
+        is_edit(call) && call.what != first.what && description(call).contains("peers, of which")
+    });
+    let before = stage.count();
+    stage.daemon.done(&stage.home, &["pause", &stage.id()]);
+    stage.call_after(before, |call| is_edit(call) && description(call).contains("**paused**"));
+    let of_old = stage.discord.calls()[before..].iter().filter(|call| call.what == first.what).count();
+    assert_eq!(of_old, 0, "two tell of one torrent");
+    stage.end();
+}
+
+#[test]
+fn a_server_that_it_comes_to_later_has_its_commands() {
+    let stage = Stage::set(&Plan::default());
+    let text = std::fs::read_to_string(&stage.config).unwrap();
+    std::fs::write(&stage.config, text.replace("guilds = [1]", "guilds = [1, 2]")).unwrap();
+    let before = stage.count();
+    [1, 3, 2].iter().for_each(|&guild| stage.discord.join(guild));
+    let told = stage.call_after(before, |call| call.what.starts_with("PUT "));
+    assert!(told.what.ends_with("/guilds/2/commands"), "{}", told.what);
     stage.end();
 }
 
