@@ -4,6 +4,7 @@ use crate::NodeId;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use types::Zone;
 /// Node ids are not tied to such addresses (BEP 42 lists those of IPv4; a provider's behind its NAT, 100.64/10, are as
 /// little seen from outside), and any number of nodes may share one.
 pub use types::is_local;
@@ -98,16 +99,21 @@ pub(crate) fn may_tell(of: &SocketAddr, to: &SocketAddr) -> bool {
 }
 
 /// Whether something can be sent there, and something may: who is told of a node by a stranger from the Internet must
-/// not be made to talk to its own network.
+/// not be made to talk to its own network, and nobody to a metadata service.
 pub(crate) fn may_send(to: &SocketAddr, told_by: Option<&SocketAddr>) -> bool {
     let ip = to.ip();
+    // Who is on our link is heard from itself alone.
+    let is_forbidden = match told_by {
+        Some(_) => Zone::of(ip) == Zone::Forbidden,
+        None => Zone::is_metadata_service(ip),
+    };
     let is_unicast = match ip {
         IpAddr::V4(v4) => !v4.is_broadcast() && !v4.is_multicast() && v4.octets()[0] != 0,
         // A mapped address would be an IPv4 packet past the rules for IPv4.
         IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified() && v6.to_ipv4_mapped().is_none(),
     };
     let leads_inside = told_by.is_some_and(|by| !may_tell(to, by));
-    to.port() != 0 && is_unicast && !leads_inside
+    to.port() != 0 && is_unicast && !is_forbidden && !leads_inside
 }
 
 /// Hosts that may well have one owner: a /24 of IPv4, a /56 of IPv6, which is what a site gets at least
@@ -169,6 +175,21 @@ mod tests {
             assert!(!may_send(&addr(never), None), "{never}");
         }
         assert!(!may_send(&addr("[::ffff:1.2.3.4]:1"), None));
+        for service in [
+            "169.254.169.254:80",
+            "168.63.129.16:80",
+            "100.100.100.200:80",
+            "[64:ff9b::a9fe:a9fe]:80",
+            "[2002:a9fe:a9fe::1]:80",
+            "[fd00:ec2::254]:80",
+        ] {
+            for told_by in [None, Some(&stranger), Some(&neighbour)] {
+                assert!(!may_send(&addr(service), told_by), "{service} by {told_by:?}");
+            }
+        }
+        assert!(
+            may_send(&addr("169.254.1.1:1"), None) && !may_send(&addr("169.254.1.1:1"), Some(&neighbour))
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::limits::{
     RETRY_MAX, RETRY_MAX_USER, RETRY_MIN,
 };
 use crate::priority::Ours;
-use crate::source::{Sources, can_be_dialed};
+use crate::source::{Sources, can_be_dialed, can_be_on_link};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -33,6 +33,8 @@ pub(crate) struct Book {
     ours: Ours,
     dialing: usize,
     rng: Rng,
+    #[cfg(feature = "planted")]
+    planted: Option<crate::Planted>,
 }
 
 #[derive(Debug)]
@@ -93,7 +95,14 @@ impl Book {
             ours: Ours::default(),
             dialing: 0,
             rng,
+            #[cfg(feature = "planted")]
+            planted: None,
         }
+    }
+
+    #[cfg(feature = "planted")]
+    pub(crate) fn plant(&mut self, fault: Option<crate::Planted>) {
+        self.planted = fault;
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -130,7 +139,10 @@ impl Book {
         // What the user gives, or came over a local network or a connection, may say by which link it is reached.
         let has_link = matches!(source, PeerSource::User | PeerSource::Lsd | PeerSource::Peer);
         let addr = if has_link && addr.is_ipv6() { canonical(addr) } else { plain(addr) };
-        if !can_be_dialed(addr) {
+        let can_be_there = if has_link { can_be_on_link(addr) } else { can_be_dialed(addr) };
+        #[cfg(feature = "planted")]
+        let can_be_there = can_be_there || self.planted == Some(crate::Planted::AnyAddress);
+        if !can_be_there {
             return false;
         }
         if let Some(known) = self.known.get_mut(&addr) {

@@ -1,6 +1,7 @@
 //! Who told an address, and whom an address may be told to.
 
 use core::net::{IpAddr, SocketAddr};
+use types::Zone;
 
 /// Who told an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,14 +115,21 @@ pub(crate) fn may_pass(addr: SocketAddr, peer: SocketAddr) -> bool {
     !is_nowhere && (of == peer || (of, peer) == (Network::Global, Network::Local))
 }
 
-/// Whether somebody may be there.
+/// Whether a peer may be there, whoever says so: nothing that is nobody's, and no address of one link only, where the
+/// metadata services of clouds are.
 pub(crate) fn can_be_dialed(addr: SocketAddr) -> bool {
-    let is_unicast = match addr.ip().to_canonical() {
-        // "This network", multicast, reserved, broadcast.
-        IpAddr::V4(v4) => (1..224).contains(&v4.octets()[0]),
-        IpAddr::V6(v6) => !v6.is_unspecified() && !v6.is_multicast(),
+    addr.port() != 0 && Zone::of(addr.ip()) != Zone::Forbidden
+}
+
+/// The same for an address of which a source says, or of which it is known, that it is on a link of ours: hosts there are
+/// believed, metadata services never.
+pub(crate) fn can_be_on_link(addr: SocketAddr) -> bool {
+    let is_link_local = match addr.ip().to_canonical() {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
-    addr.port() != 0 && is_unicast
+    let is_host = addr.port() != 0 && is_link_local && !Zone::is_metadata_service(addr.ip());
+    is_host || can_be_dialed(addr)
 }
 
 #[cfg(test)]
@@ -176,11 +184,18 @@ mod tests {
             "[::]:5",
             "[ff02::1]:5",
             "[::ffff:224.0.0.1]:5",
+            "169.254.169.254:80",
+            "[64:ff9b::a9fe:a9fe]:80",
+            "168.63.129.16:80",
         ] {
             assert!(!can_be_dialed(addr(nowhere)), "{nowhere}");
+            assert!(!can_be_on_link(addr(nowhere)), "{nowhere}");
+        }
+        for on_link in ["169.254.1.1:1", "[fe80::1]:1"] {
+            assert!(can_be_on_link(addr(on_link)) && !can_be_dialed(addr(on_link)), "{on_link}");
         }
         for somewhere in ["1.2.3.4:1", "127.0.0.1:80", "[::1]:5", "[2001:db8::1]:5"] {
-            assert!(can_be_dialed(addr(somewhere)), "{somewhere}");
+            assert!(can_be_dialed(addr(somewhere)) && can_be_on_link(addr(somewhere)), "{somewhere}");
         }
     }
 }

@@ -16,7 +16,7 @@
 mod evidence;
 
 use crate::limits::{MAX_BANS, MAX_DEPARTED, MAX_SUSPECTS};
-use crate::{BanReason, PeerKey};
+use crate::{BanReason, PeerKey, dial_guard};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -65,10 +65,12 @@ struct Record {
     cases: u32,
     /// It took part in one that will never be cleared up.
     doubt: bool,
+    /// It sent some of a piece that was good.
+    proven: bool,
 }
 
-/// A host is known by its address, whatever the port (that of an incoming connection is another one each time); but
-/// on a loopback address it is the port that tells hosts apart.
+/// A host is known by its address, or over IPv6 by the /64 of which it has all addresses, whatever the port (that of an
+/// incoming connection is another one each time); but on a loopback address it is the port that tells hosts apart.
 type Host = (IpAddr, u16);
 
 impl Trust {
@@ -113,6 +115,11 @@ impl Trust {
         self.suspected > 0
     }
 
+    /// Whether some of a good piece came from it.
+    pub(crate) fn is_proven(&self, suspect: Option<Suspect>) -> bool {
+        suspect.and_then(|suspect| self.records.get(&suspect)).is_some_and(|record| record.proven)
+    }
+
     pub(crate) fn on_parole(&self, suspect: Option<Suspect>) -> bool {
         suspect.and_then(|suspect| self.records.get(&suspect)).is_some_and(Record::on_parole)
     }
@@ -137,6 +144,11 @@ impl Trust {
         }
         if let Some(sole) = authors.sole() {
             self.change(sole, |record| record.doubt = false);
+        }
+        for same in authors.blocks.chunk_by(|a, b| a == b) {
+            if let Some(record) = same[0].and_then(|author| self.records.get_mut(&author)) {
+                record.proven = true;
+            }
         }
         bans
     }
@@ -227,7 +239,7 @@ impl Trust {
         }
         self.last = self.last.checked_add(1)?;
         let suspect = Suspect(NonZeroU32::new(self.last)?);
-        self.records.insert(suspect, Record { addr, connections: 0, cases: 0, doubt: false });
+        self.records.insert(suspect, Record { addr, connections: 0, cases: 0, doubt: false, proven: false });
         self.by_host.insert(host(addr), suspect);
         Some(suspect)
     }
@@ -297,8 +309,8 @@ impl Authors {
 }
 
 fn host(addr: SocketAddr) -> Host {
-    let ip = addr.ip().to_canonical();
-    (ip, if ip.is_loopback() { addr.port() } else { 0 })
+    let is_loopback = addr.ip().to_canonical().is_loopback();
+    (dial_guard::host(addr.ip()).0, if is_loopback { addr.port() } else { 0 })
 }
 
 #[cfg(test)]

@@ -23,6 +23,16 @@ impl Zone {
             IpAddr::V6(ip) => of_v6(ip),
         }
     }
+
+    /// Whether a service that tells of the machine may be at the address, or behind it. What is left of
+    /// [`Zone::Forbidden`] is no one host's, or a host's own address on one link, as hosts there tell each other.
+    pub fn is_metadata_service(ip: IpAddr) -> bool {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => is_service(ip),
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => ip.segments()[4..] == [0, 0, 0xa9fe, 0xa9fe],
+            IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast() && of_v6(ip) == Zone::Forbidden,
+        }
+    }
 }
 
 fn of_v4(ip: Ipv4Addr) -> Zone {
@@ -57,9 +67,16 @@ fn of_v6(ip: Ipv6Addr) -> Zone {
 
 /// Whether a metadata service may be there.
 fn tells(ip: Ipv4Addr) -> bool {
-    /// Alibaba's, Oracle's, and Azure's, whose address is a public one; others' are link-local.
-    const METADATA: [[u8; 4]; 3] = [[100, 100, 100, 200], [192, 0, 0, 192], [168, 63, 129, 16]];
-    ip.is_link_local() || METADATA.contains(&ip.octets())
+    ip.is_link_local() || is_service(ip)
+}
+
+/// Whether one is known to be there, or beside it.
+fn is_service(ip: Ipv4Addr) -> bool {
+    /// Alibaba's, Oracle's, and Azure's, whose address is a public one; Tencent's and Scaleway's.
+    const METADATA: [[u8; 4]; 5] =
+        [[100, 100, 100, 200], [192, 0, 0, 192], [168, 63, 129, 16], [169, 254, 0, 23], [169, 254, 42, 42]];
+    // Most clouds' is 169.254.169.254; Amazon's containers have theirs in the next network.
+    matches!(ip.octets(), [169, 254, 169 | 170, _]) || METADATA.contains(&ip.octets())
 }
 
 fn v4(high: u16, low: u16) -> Ipv4Addr {
@@ -156,6 +173,37 @@ mod tests {
             "0.0.0.0 0.1.2.3 169.254.169.254 169.254.170.2 100.100.100.200 192.0.0.192 168.63.129.16 224.0.0.1
             255.255.255.255 :: ff02::1 fe80::1 fd00:ec2::254 fd20:ce::254 fd00:42::42 fd00:a9fe:a9fe::1",
         );
+    }
+
+    #[test]
+    fn hosts_of_a_link_are_no_services() {
+        let is_service = |text: &str| Zone::is_metadata_service(text.parse().unwrap());
+        for ip in [
+            "169.254.1.1",
+            "fe80::1",
+            "::ffff:169.254.1.1",
+            "10.0.0.1",
+            "1.1.1.1",
+            "::",
+            "ff02::1",
+            "0.0.0.0",
+        ] {
+            assert!(!is_service(ip), "{ip}");
+        }
+        for ip in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "169.254.0.23",
+            "168.63.129.16",
+            "::ffff:169.254.169.254",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b::169.254.1.1",
+            "2002:a9fe:a9fe::1",
+            "fe80::a9fe:a9fe",
+            "fd00:ec2::254",
+        ] {
+            assert!(is_service(ip), "{ip}");
+        }
     }
 
     /// 169.254.169.254 and 100.100.100.200 in each form in which an IPv6 address can carry them.

@@ -366,8 +366,7 @@ fn the_local_network_tells_by_which_link_it_is_reached() {
     assert_eq!(book.next(Time::ZERO), Some(addr));
     book.add(addr, PeerSource::Tracker, Time::ZERO);
     assert_eq!(book.next(Time::ZERO), None, "it is the same host, which was dialed just now");
-    let later = Time::ZERO + DIAL_INTERVAL;
-    assert_eq!(book.next(later), Some("[fe80::1]:6881".parse().unwrap()), "a tracker cannot know the link");
+    assert_eq!(book.next(Time::ZERO + DIAL_INTERVAL), None, "a tracker cannot know the link");
 }
 
 #[test]
@@ -380,4 +379,44 @@ fn who_called_over_a_link_is_known_by_it() {
     book.closed(caller, Time::ZERO, true);
     let due = book.next_due().unwrap();
     assert_eq!(book.next(due), Some(caller));
+}
+
+/// Whoever names it, in every spelling.
+#[test]
+fn no_metadata_service_is_dialed() {
+    const SOURCES: [PeerSource; 8] = [
+        PeerSource::User,
+        PeerSource::Tracker,
+        PeerSource::Peer,
+        PeerSource::Lsd,
+        PeerSource::Earlier,
+        PeerSource::Dht,
+        PeerSource::Pex,
+        PeerSource::Link,
+    ];
+    const SERVICES: [&str; 9] = [
+        "169.254.169.254:80",
+        "169.254.170.2:80",
+        "100.100.100.200:80",
+        "168.63.129.16:80",
+        "[::ffff:169.254.169.254]:80",
+        "[64:ff9b::a9fe:a9fe]:80",
+        "[2002:a9fe:a9fe::1]:80",
+        "[fe80::a9fe:a9fe%2]:80",
+        "[fd00:ec2::254]:80",
+    ];
+    let mut book = Book::new(Rng::with_seed(1));
+    for source in SOURCES {
+        for service in SERVICES {
+            book.add(service.parse().unwrap(), source, Time::ZERO);
+            book.add_told(service.parse().unwrap(), addr(1).ip(), Time::ZERO);
+            assert_eq!(book.next(Time::ZERO), None, "{service} by {source:?}");
+        }
+        // A host of our link is dialed if it says itself where it is, or the user does.
+        let on_link = "169.254.1.1:1".parse().unwrap();
+        book.add(on_link, source, Time::ZERO);
+        let is_believed = matches!(source, PeerSource::User | PeerSource::Peer | PeerSource::Lsd);
+        assert_eq!(book.next(Time::ZERO).is_some(), is_believed, "{source:?}");
+        book = Book::new(Rng::with_seed(1));
+    }
 }

@@ -55,6 +55,36 @@ fn one_alone_is_banned_on_every_port() {
 }
 
 #[test]
+fn over_ipv6_a_liar_is_a_whole_network() {
+    let mut trust = Trust::default();
+    let of = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let liar = trust.connected(of("[2001:db8:5::1]:7"));
+    assert_eq!(trust.connected(of("[2001:db8:5::ffff:2]:8")), liar, "one suspect");
+    trust.fails(PIECE, &[liar], "");
+    for (same, other) in
+        [("[2001:db8:5::2]:1", "[2001:db8:5:1::2]:1"), ("[2001:db8:5::ffff:2]:8", "1.2.3.4:1")]
+    {
+        assert!(trust.is_banned(of(same)) && !trust.is_banned(of(other)), "{same}, {other}");
+    }
+    let net = |n: u16| of(&alloc::format!("[2001:db8:6::{n:x}]:1"));
+    (0..1000).for_each(|n| {
+        trust.connected(net(n));
+    });
+    assert_eq!(trust.records.len(), 2, "one network takes no more room than one host");
+}
+
+#[test]
+fn who_sent_some_of_a_good_piece_is_proven() {
+    let mut trust = Trust::default();
+    let [one, two, other] = [1, 2, 3].map(|n| trust.connected(addr(n)));
+    assert!(!trust.is_proven(one) && !trust.is_proven(None));
+    trust.fails(PIECE, &[one, two], "ab");
+    assert!(!trust.is_proven(one));
+    trust.verified(PIECE, &[one, None, two, two], "abcd");
+    assert!(trust.is_proven(one) && trust.is_proven(two) && !trust.is_proven(other));
+}
+
+#[test]
 fn on_loopback_the_port_is_the_host() {
     let mut trust = Trust::default();
     let liar = trust.connected("127.0.0.1:1000".parse().unwrap());
