@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
+/// What is left of a chunk is read into, though somebody holds the rest of it, if it has so many bytes.
+pub(super) const LEAST_CHUNK: usize = READ_CHUNK / 4;
+
 /// Chunks that connections share. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Chunks {
@@ -23,6 +26,9 @@ pub(super) struct Kept {
     last_taken: Option<Instant>,
     /// A task waits until nobody takes any.
     is_awaited: bool,
+    /// How many there have been.
+    #[cfg(test)]
+    made: usize,
 }
 
 impl Kept {
@@ -61,6 +67,13 @@ impl Drop for Share {
 }
 
 #[cfg(test)]
+impl Chunks {
+    pub(super) fn made(&self) -> usize {
+        self.kept().made
+    }
+}
+
+#[cfg(test)]
 impl Kept {
     pub(super) fn len(&self) -> usize {
         self.chunks.len()
@@ -72,13 +85,22 @@ impl Kept {
 }
 
 impl Chunks {
-    /// An empty buffer with room for [`READ_CHUNK`] bytes.
+    /// An empty buffer with room for [`READ_CHUNK`] bytes, or for [`LEAST_CHUNK`] at least if something is in use of it.
     pub(crate) fn take(&self) -> BytesMut {
         // Most that are in use belong to pieces that are not complete, and those are old and new.
-        let Kept { chunks, last_taken, .. } = &mut *self.kept();
-        *last_taken = Some(Instant::now());
-        let free = chunks.iter_mut().position(|chunk| chunk.try_reclaim(READ_CHUNK));
-        free.and_then(|free| chunks.remove(free)).unwrap_or_else(|| BytesMut::with_capacity(READ_CHUNK))
+        let mut kept = self.kept();
+        kept.last_taken = Some(Instant::now());
+        let fits = |chunk: &mut BytesMut| chunk.try_reclaim(READ_CHUNK) || chunk.capacity() >= LEAST_CHUNK;
+        if let Some(free) = kept.chunks.iter_mut().position(fits)
+            && let Some(chunk) = kept.chunks.remove(free)
+        {
+            return chunk;
+        }
+        #[cfg(test)]
+        {
+            kept.made += 1;
+        }
+        BytesMut::with_capacity(READ_CHUNK)
     }
 
     /// A connection's share of the memory for messages, nothing yet.
@@ -89,9 +111,13 @@ impl Chunks {
     /// What is left of a chunk that was taken. Blocks may still lie in what was before.
     pub(crate) fn give(&self, mut chunk: BytesMut) {
         chunk.clear();
-        let mut kept = self.kept();
-        if kept.chunks.len() < CHUNKS_KEPT {
-            kept.chunks.push_back(chunk);
+        let chunks = &mut self.kept().chunks;
+        if chunks.len() < CHUNKS_KEPT {
+            chunks.push_back(chunk);
+        } else if chunk.capacity() >= LEAST_CHUNK
+            && let Some(used_up) = chunks.iter_mut().find(|chunk| chunk.capacity() < LEAST_CHUNK)
+        {
+            *used_up = chunk;
         }
     }
 
@@ -184,6 +210,20 @@ mod tests {
         chunks.release_unused_soon();
         tokio::time::sleep(REST * 2).await;
         assert_eq!((chunks.kept().len(), tasks()), (0, 0), "and again");
+    }
+
+    #[test]
+    fn what_is_left_of_a_chunk_is_used_too() {
+        let chunks = Chunks::default();
+        let mut chunk = chunks.take();
+        chunk.extend_from_slice(&[7; 1000]);
+        let block = chunk.split().freeze();
+        (0..CHUNKS_KEPT).for_each(|_| chunks.give(BytesMut::with_capacity(16)));
+        chunks.give(chunk);
+        assert_eq!(chunks.kept().len(), CHUNKS_KEPT);
+        let rest = chunks.take();
+        assert_eq!(rest.as_ptr().addr(), block.as_ptr().addr() + block.len());
+        assert!(rest.capacity() < READ_CHUNK && rest.is_empty());
     }
 
     #[test]
