@@ -61,7 +61,7 @@ where
             is_chunk: false,
             gave_chunk: false,
             needed: 0,
-            share: context.chunks.share(),
+            share: context.chunks.share(&between.of_messages),
             events: Vec::new(),
             #[cfg(test)]
             copied: 0,
