@@ -101,7 +101,9 @@ impl From<engine::Error> for Refusal {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             E::Fetch(_) => StatusCode::BAD_GATEWAY,
-            E::ShutDown | E::Unsaved(_) | E::State { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            E::ShutDown | E::Unsaved(_) | E::StateFull(_) | E::State { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Refusal::new(status, error.kind(), error.to_string())

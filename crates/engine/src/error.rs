@@ -3,6 +3,7 @@
 use crate::TorrentState;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use store::CommitError;
 use thiserror::Error;
 use types::InfoHash;
 
@@ -38,6 +39,9 @@ pub enum Error {
         /// The system's words.
         reason: String,
     },
+    /// There is no room for state; what was asked for was not done.
+    #[error("{0}")]
+    StateFull(String),
     /// No file was selected.
     #[error("no file of the torrent is selected")]
     NothingSelected,
@@ -99,6 +103,7 @@ impl Error {
             Error::AlreadyAdded(_) => "already_added",
             Error::InUse(_) => "in_use",
             Error::State { .. } => "state",
+            Error::StateFull(_) => "disk_full",
             Error::NothingSelected => "nothing_selected",
             Error::Disk(err) => err.kind(),
             Error::Fetch(_) => "fetch",
@@ -119,7 +124,17 @@ impl Error {
     pub(crate) fn state(&self) -> TorrentState {
         match self {
             Error::Disk(err) => state_after(err),
+            Error::StateFull(_) => TorrentState::DiskFull,
             _ => TorrentState::Failed,
+        }
+    }
+
+    /// A commit that was not acknowledged.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub(crate) fn unsaved(err: CommitError) -> Error {
+        match err {
+            CommitError::Full => Error::StateFull(err.to_string()),
+            _ => Error::Unsaved(err.to_string()),
         }
     }
 
@@ -127,7 +142,7 @@ impl Error {
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Error::Disk(err) => disk_may_be_well(err),
-            Error::State { .. } | Error::Unsaved(_) => true,
+            Error::State { .. } | Error::StateFull(_) | Error::Unsaved(_) => true,
             _ => false,
         }
     }
@@ -196,6 +211,7 @@ impl TorrentError {
     pub(crate) fn state(&self) -> TorrentState {
         match self {
             TorrentError::Disk(err) => state_after(err),
+            TorrentError::State(err) => err.state(),
             _ => TorrentState::Failed,
         }
     }

@@ -395,7 +395,7 @@ impl Room {
     }
 
     async fn save(&self, changes: Vec<Change>) -> Result<(), Error> {
-        self.store.commit(changes).await.map_err(|err| Error::Unsaved(err.to_string()))
+        self.store.commit(changes).await.map_err(Error::unsaved)
     }
 
     /// Of a torrent that is added anew nothing is known, whatever one that was removed wrote down last: a crash may have kept
@@ -404,7 +404,7 @@ impl Room {
         let mut left = Vec::new();
         for table in [Table::Progress, Table::Blocks] {
             let row = self.store.get(table, &key(info_hash)).await;
-            if row.map_err(|err| Error::Unsaved(err.to_string()))?.is_some() {
+            if row.map_err(Error::unsaved)?.is_some() {
                 left.push(Change::remove(table, key(info_hash)));
             }
         }

@@ -274,7 +274,13 @@ fn true_name(dir: &Path) -> io::Result<PathBuf> {
 }
 
 fn state_error(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
-    |err| Error::State { path: path.to_path_buf(), reason: err.to_string() }
+    |err| match err.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::StateFull(format!(
+            "cannot keep state in {}: the disk is full; free some space",
+            path.display()
+        )),
+        _ => Error::State { path: path.to_path_buf(), reason: err.to_string() },
+    }
 }
 
 /// Puts the kind and a checksum before a body.

@@ -37,6 +37,9 @@ pub enum CommitError {
     /// Nothing of it was written.
     #[error("state cannot be saved: {0}")]
     Failed(String),
+    /// There is no room; nothing was written.
+    #[error("state cannot be saved: the disk of the state directory is full; free some space")]
+    Full,
     /// A key or a value is too long; nothing was written.
     #[error("state cannot be saved: a value is too large")]
     TooLarge,

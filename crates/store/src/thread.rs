@@ -179,7 +179,10 @@ fn commit(database: &mut Connection, group: Vec<Commit>) {
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn failed(err: rusqlite::Error) -> CommitError {
-    CommitError::Failed(err.to_string())
+    match err.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => CommitError::Full,
+        _ => CommitError::Failed(err.to_string()),
+    }
 }
 
 #[cfg(test)]

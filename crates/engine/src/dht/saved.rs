@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::{Change, CommitError, Table};
+use store::{Change, Table};
 
 /// The longest saved table that is read, in bytes: far more than a full one.
 const MAX_LEN: u64 = 256 << 10;
@@ -51,13 +51,12 @@ impl Saved {
             let write = move || if is_poor && self.load().is_some() { Ok(()) } else { self.write(&table) };
             return tokio::task::spawn_blocking(write).await.unwrap_or(Err(Error::ShutDown));
         };
-        let unsaved = |err: CommitError| Error::Unsaved(err.to_string());
         // This run may have kept more since it began.
         let row = kept.store.get(Table::Session, KEY);
-        if is_poor && (self.load().is_some() || row.await.map_err(unsaved)?.is_some()) {
+        if is_poor && (self.load().is_some() || row.await.map_err(Error::unsaved)?.is_some()) {
             return Ok(());
         }
-        kept.store.commit(vec![Change::put(Table::Session, KEY, table)]).await.map_err(unsaved)
+        kept.store.commit(vec![Change::put(Table::Session, KEY, table)]).await.map_err(Error::unsaved)
     }
 
     fn write(&self, table: &[u8]) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use store::{Change, CommitError, Store, Table};
+use store::{Change, Store, Table};
 
 /// What is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +47,12 @@ impl Shelf {
     pub(super) async fn read(&self, what: What) -> Result<Option<Vec<u8>>, Error> {
         match self {
             Shelf::Files(files) => files.on_thread(move |files| files.read(what)).await,
-            Shelf::Rows(rows) => match rows.store.get(what.table(), &rows.key).await.map_err(unsaved)? {
-                Some(row) => Ok(Some(row)),
-                None => rows.before.on_thread(move |files| files.read(what)).await,
-            },
+            Shelf::Rows(rows) => {
+                match rows.store.get(what.table(), &rows.key).await.map_err(Error::unsaved)? {
+                    Some(row) => Ok(Some(row)),
+                    None => rows.before.on_thread(move |files| files.read(what)).await,
+                }
+            }
         }
     }
 
@@ -69,7 +71,7 @@ impl Shelf {
             Shelf::Rows(rows) => {
                 let gone =
                     [What::Note, What::Record].map(|what| Change::remove(what.table(), rows.key.clone()));
-                rows.store.commit(gone.into()).await.map_err(unsaved)
+                rows.store.commit(gone.into()).await.map_err(Error::unsaved)
             }
         };
         // What stays is checked before it is believed.
@@ -85,9 +87,9 @@ impl Rows {
     async fn write(&self, what: What, bytes: Vec<u8>) -> Result<(), Error> {
         let change = vec![Change::put(what.table(), self.key.clone(), bytes)];
         match what {
-            What::Note => self.store.note(change).await.map_err(unsaved),
+            What::Note => self.store.note(change).await.map_err(Error::unsaved),
             What::Record => {
-                self.store.commit(change).await.map_err(unsaved)?;
+                self.store.commit(change).await.map_err(Error::unsaved)?;
                 if !self.is_before_gone.swap(true, Ordering::Relaxed) {
                     self.before.on_thread(Files::remove).await?;
                 }
@@ -147,9 +149,4 @@ impl What {
             What::Note => Table::Blocks,
         }
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn unsaved(err: CommitError) -> Error {
-    Error::Unsaved(err.to_string())
 }
