@@ -11,26 +11,16 @@ use crate::{interrupt, runtime, transfer};
 use engine::{Choices, Session};
 use orders::{What, carry_out};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::io::{self, BufRead, Read as _};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-/// Bytes of an order. A longer one ends the session.
-const MAX_ORDER: u64 = 64 * 1024;
+/// Bytes of an order: priorities for the files of the largest torrents, and room. A longer one is refused.
+const MAX_ORDER: u64 = 4 << 20;
 /// Orders that are carried out beside each other. Further ones are not read yet.
 const AT_ONCE: usize = 256;
-
-/// What is to be done.
-#[derive(Debug, Deserialize)]
-struct Order {
-    /// Comes back in the answer, whatever it is.
-    #[serde(default)]
-    id: Value,
-    #[serde(flatten)]
-    what: What,
-}
 
 /// What came of an order.
 #[derive(Debug, Serialize)]
@@ -68,15 +58,17 @@ pub(crate) fn run(args: &Keep, console: &Console) -> Result<Exit, Failure> {
         let ready = json!({"event": "ready", "torrents": kept.torrents, "lost": kept.lost, "listen": addrs});
         console.print(json_line(&ready))?;
         let (session, usual) = (Arc::new(session), Arc::new(usual(&args.session)));
-        let serve = serve(&session, &usual, console);
-        tokio::select! {
-            served = serve => served?,
-            () = interrupt.asked() => {}
-        }
+        let mut under_way = JoinSet::new();
+        let served = tokio::select! {
+            served = serve(&session, &usual, console, &mut under_way) => served,
+            () = interrupt.asked() => Ok(()),
+        };
+        // Nobody else has the session then, which is to end as it should whatever became of its orders.
+        under_way.shutdown().await;
         if let Some(session) = Arc::into_inner(session) {
             session.shutdown().await;
         }
-        Ok(Exit::Done)
+        served.map(|()| Exit::Done)
     });
     // Standard input may still be waited for: nobody waits for that.
     runtime.shutdown_background();
@@ -94,17 +86,21 @@ fn usual(session: &args::Session) -> Choices {
 }
 
 /// Carries out orders until there are no more.
-async fn serve(session: &Arc<Session>, usual: &Arc<Choices>, console: &Console) -> Result<(), Failure> {
+async fn serve(
+    session: &Arc<Session>,
+    usual: &Arc<Choices>,
+    console: &Console,
+    under_way: &mut JoinSet<Result<(), Failure>>,
+) -> Result<(), Failure> {
     let mut orders = orders()?;
     let room = Arc::new(Semaphore::new(AT_ONCE));
-    let mut under_way = JoinSet::new();
     while let Some(line) = orders.recv().await {
         let permit = room.clone().acquire_owned().await;
         let line = line.or_fail(kind::SOURCE, "cannot read orders")?;
         let (session, usual, console) = (session.clone(), usual.clone(), console.clone());
         under_way.spawn(async move {
             let _permit = permit;
-            console.print(json_line(&answer(&session, &usual, &line).await))
+            console.print(json_line(&answer(&session, &usual, line).await))
         });
         while let Some(done) = under_way.try_join_next() {
             done.unwrap_or(Ok(()))?;
@@ -117,7 +113,7 @@ async fn serve(session: &Arc<Session>, usual: &Arc<Choices>, console: &Console) 
 }
 
 /// Lines of standard input, read by a thread of its own.
-fn orders() -> Result<mpsc::Receiver<io::Result<String>>, Failure> {
+fn orders() -> Result<mpsc::Receiver<io::Result<Line>>, Failure> {
     let (sender, orders) = mpsc::channel(1);
     let read = move || {
         let mut input = io::stdin().lock();
@@ -133,29 +129,55 @@ fn orders() -> Result<mpsc::Receiver<io::Result<String>>, Failure> {
     Ok(orders)
 }
 
-/// `None` at the end.
-fn next_order(input: &mut impl BufRead) -> Option<io::Result<String>> {
-    let mut line = String::new();
-    match input.take(MAX_ORDER + 1).read_line(&mut line) {
+/// A line of standard input: what may be an order, or what is wrong with it.
+type Line = Result<Vec<u8>, &'static str>;
+
+/// `None` at the end. Of a line that is too long nothing is kept.
+fn next_order(input: &mut impl BufRead) -> Option<io::Result<Line>> {
+    let mut line = Vec::new();
+    match input.take(MAX_ORDER + 1).read_until(b'\n', &mut line) {
         Ok(0) => None,
-        Ok(_) if line.len() as u64 > MAX_ORDER => Some(Err(io::Error::other("an order is too long"))),
-        Ok(_) => Some(Ok(line)),
+        Ok(_) if line.len() as u64 > MAX_ORDER => Some(skip_line(input).map(|()| Err("it is too long"))),
+        Ok(_) => Some(Ok(Ok(line))),
         Err(err) => Some(Err(err)),
     }
 }
 
-async fn answer(session: &Session, usual: &Choices, line: &str) -> Answer {
-    let order: Order = match serde_json::from_str(line) {
-        Ok(order) => order,
-        Err(err) => {
-            let told = json!({"kind": "order", "error": format!("not an order: {err}")});
-            return Answer { id: Value::Null, ok: false, told };
+fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let bytes = input.fill_buf()?;
+        let end = bytes.iter().position(|&byte| byte == b'\n');
+        let (used, is_over) = (end.map_or(bytes.len(), |end| end + 1), end.is_some() || bytes.is_empty());
+        input.consume(used);
+        if is_over {
+            return Ok(());
         }
+    }
+}
+
+/// What is to be done, and what comes back in the answer, whatever it is.
+fn read_order(line: Line) -> (Value, Result<What, String>) {
+    let read = line
+        .map_err(str::to_owned)
+        .and_then(|line| serde_json::from_slice::<Map<String, Value>>(&line).map_err(|err| err.to_string()));
+    match read {
+        Ok(mut order) => {
+            let id = order.remove("id").unwrap_or_default();
+            (id, What::deserialize(Value::Object(order)).map_err(|err| err.to_string()))
+        }
+        Err(why) => (Value::Null, Err(why)),
+    }
+}
+
+async fn answer(session: &Session, usual: &Choices, line: Line) -> Answer {
+    let (id, what) = read_order(line);
+    let done = match what {
+        Ok(what) => carry_out(session, usual, what).await,
+        Err(why) => Err(Failure::new("order", format_args!("not an order: {why}"))),
     };
-    let done = carry_out(session, usual, order.what).await;
     let ok = done.is_ok();
     let told = done.unwrap_or_else(|failure| json!({"kind": failure.kind, "error": failure.message}));
-    Answer { id: order.id, ok, told }
+    Answer { id, ok, told }
 }
 
 #[cfg(test)]
@@ -166,12 +188,31 @@ mod tests {
     #[test]
     fn an_order_has_a_length() {
         let long = usize::try_from(MAX_ORDER).unwrap();
-        let lines = format!("{}\nlast", "x".repeat(long - 1));
+        let lines = format!("{}\n{}\nlast", "x".repeat(long - 1), "x".repeat(3 * long));
         let mut input = lines.as_bytes();
-        assert_eq!(next_order(&mut input).unwrap().unwrap().len(), long);
-        assert_eq!(next_order(&mut input).unwrap().unwrap(), "last");
+        assert_eq!(next_order(&mut input).unwrap().unwrap().unwrap().len(), long);
+        assert!(next_order(&mut input).unwrap().unwrap().is_err());
+        assert_eq!(next_order(&mut input).unwrap().unwrap().unwrap(), b"last");
         assert!(next_order(&mut input).is_none());
-        assert!(next_order(&mut "x".repeat(long + 1).as_bytes()).unwrap().is_err());
-        assert!(next_order(&mut &b"\xff\n"[..]).unwrap().is_err(), "no text");
+    }
+
+    #[test]
+    fn what_is_no_order_is_answered_under_its_id() {
+        for bad in [
+            r#"{"id":7,"do":"none"}"#,
+            r#"{"id":7,"do":"set","info_hash":"x","max_down":-1}"#,
+            r#"{"id":7,"do":"set","info_hash":"x","max_donw":5}"#,
+            r#"{"id":7,"do":"set","info_hash":"x","dir":"/x"}"#,
+            r#"{"id":7,"do":"add","torrent":"x","dirr":"/x"}"#,
+            r#"{"id":7,"do":"add","torrent":"x","peers":["x"]}"#,
+        ] {
+            let (id, what) = read_order(Ok(bad.into()));
+            assert!(id == 7 && what.is_err(), "{bad}: {what:?}");
+        }
+        assert!(read_order(Ok(b"\xff\n".to_vec())).1.is_err(), "no text");
+        let good =
+            r#"{"id":[1],"do":"set","info_hash":"x","max_down":5,"peers":["127.0.0.1:1"],"tags":["t"]}"#;
+        let (id, what) = read_order(Ok(good.into()));
+        assert!(id == json!([1]) && what.is_ok(), "{what:?}");
     }
 }

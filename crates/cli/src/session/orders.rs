@@ -5,12 +5,20 @@ use crate::console::joined;
 use crate::failure::{Failure, OrFail, kind};
 use api::{SettingsChange, TorrentChange};
 use daemon::change::{change_settings, change_torrent, torrent_settings};
-use engine::{Choices, Error, Given, InfoHash, Listed, QueueMove, Session, TorrentState, WatchFolder};
+use engine::{
+    Choices, Error, Given, InfoHash, Listed, QueueMove, Session, Torrent, TorrentState, TorrentStats,
+    WatchFolder,
+};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often a torrent that cannot be complete yet is looked at by who waits for that.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -110,11 +118,21 @@ pub(super) enum What {
 }
 
 /// What is to be otherwise.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(super) struct Change {
-    #[serde(flatten)]
     torrent: TorrentChange,
     peers: Option<Vec<SocketAddr>>,
+}
+
+/// What is named and not known is an error.
+impl<'de> Deserialize<'de> for Change {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Change, D::Error> {
+        let mut named = Map::deserialize(from)?;
+        let peers = named.remove("peers").unwrap_or_default();
+        let peers = Deserialize::deserialize(peers).map_err(D::Error::custom)?;
+        let torrent = TorrentChange::deserialize(Value::Object(named)).map_err(D::Error::custom)?;
+        Ok(Change { torrent, peers })
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -249,9 +267,7 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
         }
         What::Wait { info_hash } => {
             let info_hash = parse(&info_hash)?;
-            let Some(torrent) = session.torrent(info_hash).await.map_err(failed)? else {
-                return Err(Failure::new("paused", "the torrent does not run; resume it first"));
-            };
+            let torrent = until_it_runs(session, info_hash).await?;
             let finished = torrent.wait_finished().await;
             finished.map(|_| done(info_hash)).map_err(|error| Failure::new(error.kind(), error))
         }
@@ -259,6 +275,24 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
             let torrents: Vec<_> = session.list().await.iter().map(listed).collect();
             Ok(json!({"torrents": torrents}))
         }
+    }
+}
+
+/// What a torrent is that has its metadata and whose files are not on their way.
+async fn until_it_runs(session: &Session, info_hash: InfoHash) -> Result<Torrent, Failure> {
+    loop {
+        if let Some(torrent) = session.torrent(info_hash).await.map_err(failed)? {
+            return Ok(torrent);
+        }
+        let mut waits = false;
+        session.look_at(info_hash, |_, seen| {
+            let state = seen.map(|seen| seen.state);
+            waits = matches!(state, None | Some(Some(TorrentState::FetchingMetadata | TorrentState::Moving)));
+        });
+        if !waits {
+            return Err(Failure::new("paused", "the torrent does not run; resume it first"));
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
 
@@ -298,6 +332,8 @@ fn parse(info_hash: &str) -> Result<InfoHash, Failure> {
 
 fn listed(listed: &Listed) -> Value {
     let choices = &listed.choices;
+    // Of one that does not run it is not known.
+    let known = |number: fn(TorrentStats) -> u64| listed.stats.map(number);
     let stats = listed.stats.unwrap_or_default();
     let told = json!({
         "info_hash": listed.info_hash.wire().to_string(),
@@ -311,12 +347,12 @@ fn listed(listed: &Listed) -> Value {
         "paused": choices.paused,
         "state": listed.state.map(state),
         "error": listed.error,
-        "done": stats.done,
-        "total": stats.total,
+        "done": known(|stats| stats.done),
+        "total": known(|stats| stats.total),
         "rate_down": stats.rate_down,
         "rate_up": stats.rate_up,
-        "downloaded": stats.downloaded,
-        "uploaded": stats.uploaded,
+        "downloaded": known(|stats| stats.downloaded),
+        "uploaded": known(|stats| stats.uploaded),
         "peers": stats.peers,
     });
     joined(told, &torrent_settings(choices))
