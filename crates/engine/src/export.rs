@@ -12,6 +12,7 @@ use hash::Sha256;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use store::{Change, Loaded, Store, Table};
 
@@ -36,8 +37,10 @@ pub struct Exported {
 /// what the user wants of them and what is there of them, but none of their files.
 ///
 /// # Errors
-/// [`Error::SessionInUse`], [`Error::SessionNewer`], [`Error::State`] (of the file too).
+/// [`Error::SessionInUse`], [`Error::SessionNewer`], [`Error::State`]; [`Error::Refused`] if the file cannot be written, or is
+/// there and no exported session.
 pub fn export(state_dir: &Path, file: &Path) -> Result<Exported, Error> {
+    must_be_ours(file).map_err(|err| unwritten(file, &err))?;
     let opened = open_existing(state_dir, &Table::ALL)?;
     let torrents = opened.tables.get(&Table::Torrents).map_or(0, |loaded| loaded.rows.len());
     let lost = opened.tables.values().map(|loaded| loaded.damaged.len()).sum();
@@ -47,9 +50,27 @@ pub fn export(state_dir: &Path, file: &Path) -> Result<Exported, Error> {
     let synced = written.and_then(|()| File::open(folder)?.sync_all());
     synced.map_err(|err| {
         let _ = fs::remove_file(&new);
-        failed(file, &err)
+        unwritten(file, &err)
     })?;
     Ok(Exported { torrents, lost })
+}
+
+/// Nothing but an older export is written over.
+fn must_be_ours(path: &Path) -> io::Result<()> {
+    let other = || io::Error::other("it is there, and no exported session; choose another file");
+    match fs::metadata(path) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(err) => return Err(err),
+        Ok(found) if !found.is_file() => return Err(other()),
+        Ok(_) => {}
+    }
+    let mut start = Vec::new();
+    File::open(path)?.take(MAGIC.len() as u64).read_to_end(&mut start)?;
+    if start == MAGIC { Ok(()) } else { Err(other()) }
+}
+
+fn unwritten(path: &Path, err: &io::Error) -> Error {
+    Error::Refused(format!("cannot write {}: {err}", path.display()))
 }
 
 fn failed(path: &Path, err: &io::Error) -> Error {
@@ -57,7 +78,7 @@ fn failed(path: &Path, err: &io::Error) -> Error {
 }
 
 fn write(path: &Path, tables: &BTreeMap<Table, Loaded>) -> io::Result<()> {
-    let mut out = Hashing { inner: BufWriter::new(File::create(path)?), hash: Sha256::new() };
+    let mut out = Hashing { inner: BufWriter::new(private(path)?), hash: Sha256::new() };
     out.put(MAGIC)?;
     for (number, table) in (1..).zip(Table::ALL) {
         for (key, value) in tables.get(&table).into_iter().flat_map(|loaded| &loaded.rows) {
@@ -74,6 +95,12 @@ fn write(path: &Path, tables: &BTreeMap<Table, Loaded>) -> io::Result<()> {
     let Hashing { mut inner, hash } = out;
     inner.write_all(&hash.finalize())?;
     inner.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+/// It has keys of trackers in it, and is for its user alone.
+fn private(path: &Path) -> io::Result<File> {
+    let _ = fs::remove_file(path);
+    File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 struct Hashing<T> {
@@ -187,7 +214,7 @@ pub fn import(state_dir: &Path, file: &Path, mut tell: impl FnMut(Told)) -> Resu
             });
             if untold.len() >= BATCH || number == last {
                 let saved = store.commit(std::mem::take(&mut changes)).await;
-                saved.map_err(|err| Error::Unsaved(err.to_string()))?;
+                saved.map_err(Error::unsaved)?;
                 for told in untold.drain(..) {
                     match told.outcome {
                         Ok(_) => imported.taken += 1,
@@ -267,6 +294,7 @@ fn told_elsewhere(record: Record, metainfo: &Metainfo) -> Record {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     fn exported() -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
@@ -289,6 +317,23 @@ mod tests {
             bad[at] ^= 0x20;
             assert!(read_rows(&bad[..]).is_err(), "byte {at}");
         }
+    }
+
+    #[test]
+    fn nothing_but_an_older_export_is_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        must_be_ours(&path).unwrap();
+        fs::write(&path, "something else").unwrap();
+        must_be_ours(&path).unwrap_err();
+        fs::write(&path, "").unwrap();
+        must_be_ours(&path).unwrap_err();
+        fs::write(&path, exported()).unwrap();
+        must_be_ours(&path).unwrap();
+        must_be_ours(dir.path()).unwrap_err();
+        must_be_ours(Path::new("/dev/full")).unwrap_err();
+        write(&path, &BTreeMap::new()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl<T: FnMut(Told)> Importer<T> {
     async fn commit(&mut self, store: &Store) -> Result<(), Error> {
         if !self.changes.is_empty() {
             let saved = store.commit(std::mem::take(&mut self.changes)).await;
-            saved.map_err(|err| Error::Unsaved(err.to_string()))?;
+            saved.map_err(Error::unsaved)?;
         }
         for told in self.untold.drain(..) {
             match told.outcome {
