@@ -43,10 +43,19 @@ async fn add(
     given: Given,
     choices: Choices,
 ) -> Result<InfoHash, Failure> {
+    let mut may_have_it = false;
     for _ in 0..TRIES {
-        let handed = engine::hand_over(state_dir, given.clone(), choices.clone()).await;
-        if let Some(info_hash) = handed.map_err(|error| transfer::engine_failure(&error))? {
-            return Ok(info_hash);
+        match engine::hand_over(state_dir, given.clone(), choices.clone()).await {
+            Ok(Some(info_hash)) => return Ok(info_hash),
+            Ok(None) => {}
+            // It ended before it answered, and may have taken it.
+            Err(Error::ShutDown) => {
+                may_have_it = true;
+                tokio::time::sleep(BETWEEN_TRIES).await;
+                continue;
+            }
+            Err(Error::AlreadyAdded(info_hash)) if may_have_it => return Ok(info_hash),
+            Err(error) => return Err(transfer::engine_failure(&error)),
         }
         match Session::open(transfer::settings(&args.session, state_dir.to_path_buf())).await {
             Ok((session, _)) => {
@@ -56,7 +65,10 @@ async fn add(
                     Given::Url(url) => session.add_url(&url, choices).await,
                 };
                 session.shutdown().await;
-                return added.map_err(|error| transfer::engine_failure(&error));
+                return match added {
+                    Err(Error::AlreadyAdded(info_hash)) if may_have_it => Ok(info_hash),
+                    added => added.map_err(|error| transfer::engine_failure(&error)),
+                };
             }
             // It has just begun, or is about to end.
             Err(Error::SessionInUse(_)) => tokio::time::sleep(BETWEEN_TRIES).await,

@@ -7,7 +7,9 @@ use super::record::Record;
 use super::{Choices, Given, Room};
 use crate::Error;
 use bencode::{Value, encode_dict};
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,17 +28,33 @@ const MESSAGE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the answer may take: a torrent file may have to be fetched first.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(120);
 
+const SOCKET: &str = "session.sock";
+
 fn socket(state_dir: &Path) -> PathBuf {
-    state_dir.join("session.sock")
+    state_dir.join(SOCKET)
+}
+
+/// The socket under a path that is short enough for a socket, whatever the state directory is called; as long as the folder
+/// is open.
+fn short(state_dir: &Path) -> io::Result<(File, PathBuf)> {
+    let folder = File::open(state_dir)?;
+    let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(SOCKET);
+    Ok((folder, path))
+}
+
+async fn connect(state_dir: &Path) -> io::Result<UnixStream> {
+    let (_folder, path) = short(state_dir)?;
+    UnixStream::connect(path).await
 }
 
 /// Hands a torrent to the process that has the session in this state directory; `None` if none has. `Ok` means what it
 /// means for [`Session::add`](super::Session::add): it is durable there.
 ///
 /// # Errors
-/// [`Error::Refused`]: what that process says to it, or that it does not answer.
+/// [`Error::Refused`]: what that process says to it, or that it does not answer. [`Error::AlreadyAdded`]. [`Error::ShutDown`] if it
+/// ended before it answered: it may have taken it or not.
 pub async fn hand_over(state_dir: &Path, given: Given, choices: Choices) -> Result<Option<InfoHash>, Error> {
-    let mut stream = match UnixStream::connect(socket(state_dir)).await {
+    let mut stream = match connect(state_dir).await {
         Ok(stream) => stream,
         // The socket of one that was killed stays.
         Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
@@ -66,14 +84,25 @@ fn decode_answer(answer: &[u8]) -> Result<InfoHash, Error> {
     let unknown = || Error::Refused("the session gave an answer that is not understood".into());
     let document = bencode::decode(answer).map_err(|_| unknown())?;
     let bytes = |key: &str| document.root().get(key).and_then(Value::as_bytes);
+    let info_hash = |key: &str| bytes(key).and_then(|hash| hash.try_into().ok()).map(of_v1);
+    if let Some(here) = info_hash("already here") {
+        return Err(Error::AlreadyAdded(here));
+    }
     if let Some(error) = bytes("error") {
         return Err(Error::Refused(String::from_utf8_lossy(error).into_owned()));
     }
-    let info_hash: [u8; 20] = bytes("info hash").and_then(|hash| hash.try_into().ok()).ok_or_else(unknown)?;
-    Ok(InfoHash::V1(InfoHashV1(info_hash)))
+    info_hash("info hash").ok_or_else(unknown)
+}
+
+fn of_v1(info_hash: [u8; 20]) -> InfoHash {
+    InfoHash::V1(InfoHashV1(info_hash))
 }
 
 fn lost(err: &io::Error) -> Error {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    if matches!(err.kind(), BrokenPipe | ConnectionReset | UnexpectedEof) {
+        return Error::ShutDown;
+    }
     Error::Refused(format!("the session that runs in this state directory does not answer: {err}"))
 }
 
@@ -82,7 +111,8 @@ pub(super) fn listen(state_dir: &Path) -> Option<UnixListener> {
     let path = socket(state_dir);
     // What a process left that was killed.
     let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path)
+    let listener = short(state_dir)
+        .and_then(|(_folder, path)| UnixListener::bind(path))
         .and_then(|listener| {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map(|()| listener)
         })
@@ -132,8 +162,13 @@ async fn serve(mut stream: UnixStream, room: &Arc<Room>) -> io::Result<()> {
     };
     let no_answer = |_| Err(Error::Refused("it took too long".into()));
     let outcome = tokio::time::timeout(ANSWER_PATIENCE, take_in).await.unwrap_or_else(no_answer);
+    if matches!(outcome, Err(Error::ShutDown)) {
+        // Whoever hears nothing tries again.
+        return Ok(());
+    }
     let answer = encode_dict(|d| match &outcome {
         Ok(info_hash) => d.bytes("info hash", info_hash.wire().0),
+        Err(Error::AlreadyAdded(info_hash)) => d.bytes("already here", info_hash.wire().0),
         Err(err) => d.bytes("error", err.to_string()),
     });
     tokio::time::timeout(MESSAGE_PATIENCE, write(&mut stream, &answer)).await.unwrap_or_else(|_| timed_out())
@@ -184,5 +219,7 @@ mod tests {
         assert!(read(&mut other).await.is_err());
         assert!(decode(b"le").is_none() && decode(b"d4:linki1ee").is_none());
         assert!(decode_answer(b"d5:error2:noe").unwrap_err().to_string().contains("no"));
+        let here = decode_answer(&[b"d12:already here20:", &[7; 20][..], b"e"].concat());
+        assert!(matches!(here, Err(Error::AlreadyAdded(InfoHash::V1(InfoHashV1(hash)))) if hash == [7; 20]));
     }
 }
