@@ -1,6 +1,6 @@
 //! Where a torrent's files lie, and what they are called, until all that is wanted of it is there.
 
-use super::names::Names;
+use super::names::{self, Names};
 use super::record::Target;
 use super::{Choices, KeptTorrent, Room, Running};
 use crate::Metainfo;
@@ -34,9 +34,11 @@ impl Room {
         if let (Some(incomplete), None) = (incomplete_dir, &choices.dir_when_complete) {
             choices.dir_when_complete = Some(std::mem::replace(&mut choices.dir, incomplete));
         }
-        if settings.part_suffix && may_have_suffixes(files) {
-            choices.names = with_suffixes(metainfo, &choices.names);
-            choices.part_suffix = true;
+        if settings.part_suffix
+            && may_have_suffixes(files)
+            && let Some(names) = with_suffixes(metainfo, &choices.names)
+        {
+            (choices.names, choices.part_suffix) = (names, true);
         }
     }
 
@@ -89,13 +91,15 @@ fn may_have_suffixes(files: usize) -> bool {
     files <= MAX_SUFFIXED
 }
 
-fn with_suffixes(metainfo: &Metainfo, names: &Names) -> Names {
+/// `None` if files would meet then, or a path would be too long.
+fn with_suffixes(metainfo: &Metainfo, names: &Names) -> Option<Names> {
     let files = metainfo.files().iter().enumerate().filter(|(_, file)| file.is_regular());
     let path = |(file, own): (usize, &metainfo::File)| {
         let path = names.get(&file).map_or(own.path.as_str(), String::as_str);
         (file, format!("{path}{SUFFIX}"))
     };
-    files.map(path).collect()
+    let names = files.map(path).collect();
+    names::check(metainfo, &names).is_ok().then_some(names)
 }
 
 fn without_suffixes(metainfo: &Metainfo, names: &Names) -> Names {
@@ -122,10 +126,15 @@ mod tests {
         for (before, between) in
             [(Names::new(), "x.part"), (name("y"), "y.part"), (name("a/x.part"), "a/x.part.part")]
         {
-            let with = with_suffixes(&torrent, &before);
+            let with = with_suffixes(&torrent, &before).unwrap();
             assert_eq!(with, name(between));
             assert_eq!(without_suffixes(&torrent, &with), before);
         }
+        let file = |path: &str| format!("d6:lengthi1e4:pathl{path}ee");
+        let files = [file("1:a"), file("6:a.part1:x")].concat();
+        let hash = "h".repeat(20);
+        let meets = format!("d4:infod5:filesl{files}e4:name1:t12:piece lengthi16384e6:pieces20:{hash}ee");
+        assert_eq!(with_suffixes(&Metainfo::parse(meets.as_bytes()).unwrap(), &Names::new()), None);
         // The user called it otherwise meanwhile.
         assert_eq!(without_suffixes(&torrent, &name("z")), name("z"));
     }

@@ -222,7 +222,11 @@ impl Room {
             drop(place);
             let staged = came.ok().and_then(Came::staged).or_else(|| work.moving.staged.clone());
             let undone = work.on_files(self, move |files| files.undo(staged.as_deref())).await;
-            return undone.and(Err(Error::ShutDown));
+            let why = match self.shared.is_closing() {
+                true => Error::ShutDown,
+                false => Error::Refused("the move was called off by another order".into()),
+            };
+            return undone.and(Err(why));
         };
         let Some(kept) = held.kept.as_mut() else { return Ok(()) };
         if self.shared.is_closing() && came.is_err() {

@@ -245,29 +245,47 @@ fn put_away(path: &Path) -> io::Result<()> {
 struct Scan {
     /// What files looked like, and whether they were read.
     seen: BTreeMap<PathBuf, (Look, bool)>,
+    /// Of those that are seen, what they looked like when it was told that they cannot be read.
+    told: BTreeMap<PathBuf, Look>,
 }
 
 impl Scan {
+    fn tell_once(&mut self, path: PathBuf, look: Look, why: &str) {
+        if self.told.get(&path) != Some(&look) {
+            tracing::warn!(why, path = %path.display(), "a file in a watched folder cannot be read");
+            self.told.insert(path, look);
+        }
+    }
+
     /// The files that look as they did the last time and hold a torrent or a link.
     fn look(&mut self, dir: &Path, known: &BTreeSet<Mark>) -> Vec<(PathBuf, Given)> {
         let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
         let mut paths: Vec<_> = entries.filter(|path| Kind::of(path).is_some()).collect();
         paths.sort();
-        paths.truncate(MAX_FILES_LOOKED_AT);
-        self.seen.retain(|path, _| paths.binary_search(path).is_ok());
-        let mut found = Vec::new();
-        for path in paths {
+        // Those that were added and could not be renamed are in nobody's way.
+        let looks = paths.into_iter().filter_map(|path| {
             // A link may lead anywhere.
-            let Some(look) = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file) else { continue };
+            let look = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
             let look: Look = (look.len(), look.mtime(), look.mtime_nsec());
-            if known.contains(&mark(&path, look)) || look.0 > MAX_FILE {
-                continue;
-            }
+            (!known.contains(&mark(&path, look)) && look.0 <= MAX_FILE).then_some((path, look))
+        });
+        let paths: BTreeMap<_, _> = looks.take(MAX_FILES_LOOKED_AT).collect();
+        self.seen.retain(|path, _| paths.contains_key(path));
+        self.told.retain(|path, _| paths.contains_key(path));
+        let mut found = Vec::new();
+        for (path, look) in paths {
             match self.seen.insert(path.clone(), (look, false)) {
                 Some((before, was_read)) if before == look => {
                     self.seen.insert(path.clone(), (look, true));
-                    let given = (!was_read).then(|| Kind::of(&path)?.read(&path)).flatten();
-                    found.extend(given.map(|given| (path, given)));
+                    let Some(kind) = Kind::of(&path).filter(|_| !was_read) else { continue };
+                    match kind.read(&path) {
+                        Ok(given) => found.push((path, given)),
+                        Err(Unread::Not(why)) => self.tell_once(path, look, &why),
+                        Err(Unread::Now(why)) => {
+                            self.tell_once(path.clone(), look, &why.to_string());
+                            self.seen.insert(path, (look, false));
+                        }
+                    }
                 }
                 _ => {}
             }
@@ -284,7 +302,7 @@ enum Kind {
 
 impl Kind {
     fn of(path: &Path) -> Option<Kind> {
-        match path.extension()?.to_str()? {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "torrent" => Some(Kind::Torrent),
             "magnet" => Some(Kind::Magnet),
             _ => None,
@@ -292,17 +310,34 @@ impl Kind {
     }
 
     /// What is in a file, if it is whole.
-    fn read(self, path: &Path) -> Option<Given> {
+    fn read(self, path: &Path) -> Result<Given, Unread> {
         let mut bytes = Vec::new();
-        fs::File::open(path).ok()?.take(MAX_FILE).read_to_end(&mut bytes).ok()?;
+        let file = fs::File::open(path).map_err(Unread::Now)?;
+        file.take(MAX_FILE).read_to_end(&mut bytes).map_err(Unread::Now)?;
         match self {
-            Kind::Torrent => Metainfo::parse(&bytes).ok().map(|_| Given::Torrent(bytes)),
+            Kind::Torrent => match Metainfo::parse(&bytes) {
+                Ok(_) => Ok(Given::Torrent(bytes)),
+                Err(why) => Err(Unread::Not(why.to_string())),
+            },
             Kind::Magnet => {
-                let link = String::from_utf8(bytes).ok()?.trim().to_owned();
-                Magnet::parse(&link).ok().map(|_| Given::Magnet(link))
+                let text = String::from_utf8(bytes).map_err(|why| Unread::Not(why.to_string()))?;
+                let link = text.trim().to_owned();
+                match Magnet::parse(&link) {
+                    Ok(_) => Ok(Given::Magnet(link)),
+                    Err(why) => Err(Unread::Not(why.to_string())),
+                }
             }
         }
     }
+}
+
+/// Why there is nothing to add in a file.
+#[derive(Debug)]
+enum Unread {
+    /// It is not what its name says, or not whole yet.
+    Not(String),
+    /// It cannot be read now.
+    Now(io::Error),
 }
 
 fn mark(path: &Path, (size, seconds, nanos): Look) -> Mark {
@@ -403,6 +438,8 @@ mod tests {
         fs::write(dir.path().join("y.magnet"), link).unwrap();
         fs::write(dir.path().join("z.magnet"), "no link").unwrap();
         assert_eq!([look(), look()].concat(), ["y.magnet"]);
+        fs::write(dir.path().join("LOUD.TORRENT"), &whole).unwrap();
+        assert_eq!([look(), look()].concat(), ["LOUD.TORRENT"]);
     }
 
     #[test]
@@ -430,6 +467,14 @@ mod tests {
         let mut scan = Scan::default();
         scan.look(dir.path(), &BTreeSet::new());
         assert_eq!(scan.seen.len(), MAX_FILES_LOOKED_AT);
+        let mark_of = |number: usize| {
+            let path = dir.path().join(format!("{number:05}.torrent"));
+            let of = fs::metadata(&path).unwrap();
+            mark(&path, (of.len(), of.mtime(), of.mtime_nsec()))
+        };
+        scan.look(dir.path(), &(0..10).map(mark_of).collect());
+        assert_eq!(scan.seen.len(), MAX_FILES_LOOKED_AT + 1 - 10, "what is remembered is in nobody's way");
+        assert_eq!(scan.told.len(), MAX_FILES_LOOKED_AT - 10);
         let long = fs::File::create(dir.path().join("00000.torrent")).unwrap();
         long.set_len(MAX_FILE + 1).unwrap();
         assert!(scan.look(dir.path(), &BTreeSet::new()).is_empty());
