@@ -76,8 +76,12 @@ fn check(running: &mut Running, ready: &Value, disk: &Disk, torrents: &[Torrent]
         let ask = || claimed(addr, torrent.hash).map_err(|error| last = Some(error)).ok();
         let pieces = poll(Instant::now() + LIMIT, ask).unwrap_or_else(|| {
             let list = running.ask(&json!({"do": "list"}));
+            let said = fs::read_to_string(torrent.file.with_file_name("said")).unwrap_or_default();
             let requests = torrent.seed.requests().len();
-            panic!("{} is not served: {last:?}; its seed had {requests} requests; {list}", torrent.name)
+            panic!(
+                "{} is not served: {last:?}; its seed had {requests} requests; {list}\n{said}",
+                torrent.name
+            )
         });
         count += torrent.must_have(disk, &pieces, content);
     }
