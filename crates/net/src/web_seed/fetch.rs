@@ -227,8 +227,7 @@ impl<'a, C: Content, D: BlockSink, K: Copy> Fetcher<'a, C, D, K> {
             && let Some(block) = blocks.current
         {
             let missing = block.len as usize - blocks.buf.len();
-            let chunks = &self.context.chunks;
-            blocks.make_room(missing, || chunks.take(), |old| chunks.give(old));
+            blocks.make_room(missing, || self.context.chunks.take(), |old| self.context.chunks.give(old));
             let (now, later) = bytes.split_at(missing.min(bytes.len()));
             blocks.buf.extend_from_slice(now);
             bytes = later;
