@@ -136,6 +136,9 @@ pub(crate) fn settings(session: &Session, state_dir: PathBuf) -> Settings {
     settings.pex = !session.no_pex;
     settings.lsd = !session.no_lsd;
     settings.max_peers = session.max_peers.map_or(settings.max_peers, usize::from);
+    if let Some(memory) = session.message_memory {
+        settings.message_memory = usize::try_from(memory).unwrap_or(usize::MAX);
+    }
     settings.max_down = session.max_down;
     settings.max_up = session.max_up;
     settings.scrub = session.scrub;

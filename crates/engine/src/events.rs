@@ -17,7 +17,7 @@ use types::InfoHash;
 /// How many events a listener may be behind before it loses some.
 pub(crate) const EVENT_QUEUE: usize = 16 * 1024;
 
-/// How many bytes of bit fields, hashes and extension messages may be among them before it loses some.
+/// How many bytes of bit fields, hashes and extension messages may be among them; at the limit it loses the oldest.
 pub(crate) const EVENT_BYTES: usize = 32 << 20;
 
 /// A listener's end of the stream of events; dropping it ends the listening.

@@ -27,6 +27,9 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// The most connections of all torrents together. Those that run get as many as they use, and each one at least.
     pub max_peers: usize,
+    /// The most memory in bytes for messages that peers do not read or have not said to their end, all together. At the limit,
+    /// peers that have more than their share of it are given up. Blocks are not counted.
+    pub message_memory: usize,
     /// The most bytes per second that all torrents together receive from peers: payload, messages, and an estimate of the
     /// headers of TCP and IP. They share it fairly; what one does not use the others get.
     pub max_down: Option<u64>,
@@ -76,6 +79,7 @@ impl Settings {
             listen: Vec::new(),
             state_dir: state_dir.into(),
             max_peers: 200,
+            message_memory: net::conn::MESSAGE_BUDGET,
             max_down: None,
             max_up: None,
             upload_slots: None,

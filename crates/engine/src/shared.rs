@@ -121,7 +121,7 @@ impl Shared {
             hub: Hub::new(started),
             disk: DiskPool::new(pool)?,
             spool: Spool::new(&settings.state_dir),
-            chunks: Chunks::default(),
+            chunks: Chunks::new(settings.message_memory, settings.max_peers),
             pipes: Pipes::new(descriptors.pipes),
             web: Web::new(&settings.client, local)?,
             web_seeds: WebSeedClient::new(&settings.client, local, settings.allow_private)

@@ -32,6 +32,7 @@ use std::io;
 use std::mem;
 use std::os::fd::BorrowedFd;
 use std::pin::pin;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
@@ -51,11 +52,12 @@ pub const CHUNKS_KEPT: usize = 96;
 pub const SEND_WATERMARK: usize = 256 * 1024;
 /// Unsent bytes of control messages at which a peer that does not read is given up.
 pub const SEND_LIMIT: usize = 2 * 1024 * 1024;
-/// Bytes of messages, unsent or not complete yet, over all connections that share their chunks. Beyond it, a connection
-/// that has more than [`FAIR_SHARE`] of them is given up as soon as it comes to have more.
+/// Bytes of messages, unsent or not complete yet, over all connections that share their chunks, unless their owner says
+/// otherwise. At the limit, a connection that has more than its share of them is given up as soon as it comes to have more.
 pub const MESSAGE_BUDGET: usize = 64 * 1024 * 1024;
-/// See [`MESSAGE_BUDGET`]: what 256 connections may have each at any time.
-pub const FAIR_SHARE: usize = MESSAGE_BUDGET / 256;
+/// The largest of these shares, both ways together; they are smaller where half of the budget is not enough for as many
+/// connections as there may be. At the limit, more can be had from the other half of the budget only.
+pub const FAIR_SHARE: usize = 256 * 1024;
 /// Blocks that follow each other, and are read from the disk as one run, at most.
 pub const RUN_BLOCKS: usize = 16;
 /// The same of blocks that go through a pipe: they take no memory.
@@ -77,12 +79,12 @@ pub const REST: Duration = Duration::from_secs(1);
 /// How long a connection that we end may take to send what waits.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What is still read, in bytes, of a peer that talks on after we have hung up: as much as a window of blocks that was on
-/// its way. Beyond it the connection is reset.
+/// its way. At the limit the connection is reset.
 pub const LAST_READ: usize = 4 * 1024 * 1024;
-/// How many events the reader gathers before it tells the brain.
+/// How many events the reader gathers; at the limit it tells the brain before it parses on.
 pub const EVENT_BATCH: usize = 256;
-/// How many batches of what one peer says may be on their way to the brain; before the next one is, somebody has to be
-/// done with one of them. However much a peer says, others have their turn.
+/// How many batches of what one peer says may be on their way to the brain; at the limit, somebody has to be done
+/// with one of them first. However much a peer says, others have their turn.
 pub const TURNS: usize = 2;
 
 /// Takes blocks that were asked for, on their way to the disk.
@@ -295,11 +297,13 @@ struct Between {
     expected: Mutex<HashSet<BlockRange>>,
     /// Nothing is to be read.
     held: watch::Sender<bool>,
+    /// Bytes of messages that are not sent or not complete.
+    of_messages: Arc<AtomicUsize>,
 }
 
 impl Default for Between {
     fn default() -> Between {
-        Between { expected: Mutex::default(), held: watch::Sender::new(false) }
+        Between { expected: Mutex::default(), held: watch::Sender::new(false), of_messages: Arc::default() }
     }
 }
 

@@ -31,7 +31,7 @@ use types::Lengths;
 
 /// Answers of one web seed that are under way at once, each on a connection of its own: half of what browsers open.
 pub const MAX_CONNECTIONS: usize = 4;
-/// The longest run of blocks that is asked for at once, in bytes.
+/// The longest run of blocks that is asked for at once, in bytes; at the limit the rest is another run.
 pub const RUN_BYTES: u64 = 4 << 20;
 /// While others are under way, no run is begun that is shorter than this, in bytes: it may grow meanwhile.
 pub const MIN_RUN: u64 = 256 << 10;

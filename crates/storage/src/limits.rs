@@ -29,7 +29,8 @@ pub const WORK_QUEUE: usize = 256;
 
 /// Bytes of one torrent's blocks that may be held because they are not hashed or not worth a write yet. At the
 /// limit blocks are written out of order, released, and read back to be hashed. (A block that is a slice of a
-/// larger buffer keeps the whole of it alive, but counts with its own length.)
+/// larger buffer keeps the whole of it alive, but counts with its own length: connections see to it that theirs take no
+/// more than about as much again.)
 pub const HELD_PER_TORRENT: usize = 16 << 20;
 
 /// The same for all torrents of a pool together; at the limit the torrent whose block comes next gives way.

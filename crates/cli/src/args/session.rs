@@ -33,6 +33,9 @@ pub(crate) struct Session {
     #[arg(long, value_name = "N", env = "RAWTORRENT_MAX_PEERS")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_peers: Option<u16>,
+    /// Use at most so much memory for what peers do not read, or do not say to its end [default: 64MiB]
+    #[arg(long, value_name = "SIZE", env = "RAWTORRENT_MESSAGE_MEMORY", value_parser = units::parse_size)]
+    pub(crate) message_memory: Option<u64>,
     /// Serve at most this many peers at a time [default: as many as fill the line]
     #[arg(long, value_name = "N", env = "RAWTORRENT_UPLOAD_SLOTS")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]

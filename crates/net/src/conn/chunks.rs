@@ -9,12 +9,43 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
+/// What is left of a chunk is read into, though somebody holds the rest of it, if it has so many bytes.
+pub(super) const LEAST_CHUNK: usize = READ_CHUNK / 4;
+
 /// Chunks that connections share. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Chunks {
     kept: Arc<Mutex<Kept>>,
-    /// Bytes of messages that are not sent or not complete; see [`MESSAGE_BUDGET`].
-    of_messages: Arc<AtomicUsize>,
+    budget: Arc<Budget>,
+}
+
+/// For tests: [`MESSAGE_BUDGET`], and a [`FAIR_SHARE`] for everybody.
+impl Default for Chunks {
+    fn default() -> Chunks {
+        Chunks::new(MESSAGE_BUDGET, MESSAGE_BUDGET / FAIR_SHARE / 2)
+    }
+}
+
+/// Memory for messages that are not sent or not complete. Each connection has a fair share of half of it; the rest is for
+/// those that have more.
+#[derive(Debug)]
+struct Budget {
+    fair: usize,
+    rest: usize,
+    /// Bytes that connections have beyond their shares.
+    beyond: AtomicUsize,
+}
+
+impl Budget {
+    /// A connection that had so many bytes has so many more; `false` if that is too much.
+    fn add(&self, had: usize, more: usize) -> bool {
+        let beyond = more.min((had + more).saturating_sub(self.fair));
+        beyond == 0 || self.beyond.fetch_add(beyond, Ordering::Relaxed) + beyond <= self.rest
+    }
+
+    fn take_back(&self, had: usize, less: usize) {
+        self.beyond.fetch_sub(less.min(had.saturating_sub(self.fair)), Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -23,6 +54,9 @@ pub(super) struct Kept {
     last_taken: Option<Instant>,
     /// A task waits until nobody takes any.
     is_awaited: bool,
+    /// How many there have been.
+    #[cfg(test)]
+    made: usize,
 }
 
 impl Kept {
@@ -33,10 +67,12 @@ impl Kept {
     }
 }
 
-/// What one connection has of the memory for messages, given back when this is dropped.
+/// What half of a connection has of the memory for messages, given back when this is dropped.
 #[derive(Debug)]
 pub(super) struct Share {
-    of_all: Arc<AtomicUsize>,
+    budget: Arc<Budget>,
+    /// Of both halves.
+    of_both: Arc<AtomicUsize>,
     bytes: usize,
 }
 
@@ -44,19 +80,26 @@ impl Share {
     /// It is so many bytes now; `false` if that is too much.
     pub(super) fn set(&mut self, bytes: usize) -> bool {
         let before = std::mem::replace(&mut self.bytes, bytes);
-        if bytes <= before {
-            self.of_all.fetch_sub(before - bytes, Ordering::Relaxed);
-            return true;
+        if bytes > before {
+            let more = bytes - before;
+            return self.budget.add(self.of_both.fetch_add(more, Ordering::Relaxed), more);
         }
-        let more = bytes - before;
-        let all = self.of_all.fetch_add(more, Ordering::Relaxed) + more;
-        bytes <= FAIR_SHARE || all <= MESSAGE_BUDGET
+        let less = before - bytes;
+        self.budget.take_back(self.of_both.fetch_sub(less, Ordering::Relaxed), less);
+        true
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         self.set(0);
+    }
+}
+
+#[cfg(test)]
+impl Chunks {
+    pub(super) fn made(&self) -> usize {
+        self.kept().made
     }
 }
 
@@ -72,26 +115,47 @@ impl Kept {
 }
 
 impl Chunks {
-    /// An empty buffer with room for [`READ_CHUNK`] bytes.
-    pub(crate) fn take(&self) -> BytesMut {
-        // Most that are in use belong to pieces that are not complete, and those are old and new.
-        let Kept { chunks, last_taken, .. } = &mut *self.kept();
-        *last_taken = Some(Instant::now());
-        let free = chunks.iter_mut().position(|chunk| chunk.try_reclaim(READ_CHUNK));
-        free.and_then(|free| chunks.remove(free)).unwrap_or_else(|| BytesMut::with_capacity(READ_CHUNK))
+    /// None yet. So many connections at most may have so many bytes of messages that are not sent or not complete: see
+    /// [`MESSAGE_BUDGET`].
+    pub fn new(budget: usize, connections: usize) -> Chunks {
+        let fair = FAIR_SHARE.min(budget / 2 / connections.max(1));
+        let rest = budget - fair * connections.max(1);
+        Chunks { kept: Arc::default(), budget: Arc::new(Budget { fair, rest, beyond: AtomicUsize::new(0) }) }
     }
 
-    /// A connection's share of the memory for messages, nothing yet.
-    pub(super) fn share(&self) -> Share {
-        Share { of_all: self.of_messages.clone(), bytes: 0 }
+    /// An empty buffer with room for [`READ_CHUNK`] bytes, or for [`LEAST_CHUNK`] at least if something is in use of it.
+    pub(crate) fn take(&self) -> BytesMut {
+        // Most that are in use belong to pieces that are not complete, and those are old and new.
+        let mut kept = self.kept();
+        kept.last_taken = Some(Instant::now());
+        let fits = |chunk: &mut BytesMut| chunk.try_reclaim(READ_CHUNK) || chunk.capacity() >= LEAST_CHUNK;
+        if let Some(free) = kept.chunks.iter_mut().position(fits)
+            && let Some(chunk) = kept.chunks.remove(free)
+        {
+            return chunk;
+        }
+        #[cfg(test)]
+        {
+            kept.made += 1;
+        }
+        BytesMut::with_capacity(READ_CHUNK)
+    }
+
+    /// The share of half of a connection in the memory for messages, nothing yet; both know how much they have together.
+    pub(super) fn share(&self, of_both: &Arc<AtomicUsize>) -> Share {
+        Share { budget: self.budget.clone(), of_both: of_both.clone(), bytes: 0 }
     }
 
     /// What is left of a chunk that was taken. Blocks may still lie in what was before.
     pub(crate) fn give(&self, mut chunk: BytesMut) {
         chunk.clear();
-        let mut kept = self.kept();
-        if kept.chunks.len() < CHUNKS_KEPT {
-            kept.chunks.push_back(chunk);
+        let chunks = &mut self.kept().chunks;
+        if chunks.len() < CHUNKS_KEPT {
+            chunks.push_back(chunk);
+        } else if chunk.capacity() >= LEAST_CHUNK
+            && let Some(used_up) = chunks.iter_mut().find(|chunk| chunk.capacity() < LEAST_CHUNK)
+        {
+            *used_up = chunk;
         }
     }
 
@@ -153,16 +217,44 @@ mod tests {
 
     #[test]
     fn beyond_the_budget_nobody_has_more_than_its_share() {
-        let chunks = Chunks::default();
-        let (mut greedy, mut modest) = (chunks.share(), chunks.share());
-        assert!(greedy.set(MESSAGE_BUDGET));
+        let chunks = Chunks::new(MESSAGE_BUDGET, 100);
+        let rest = MESSAGE_BUDGET - 100 * FAIR_SHARE;
+        let [greedy_both, modest_both] = [(); 2].map(|()| Arc::default());
+        let (mut greedy, mut modest) = (chunks.share(&greedy_both), chunks.share(&modest_both));
+        assert!(greedy.set(FAIR_SHARE + rest));
         assert!(modest.set(FAIR_SHARE), "a fair share can always be had");
-        assert!(!modest.set(FAIR_SHARE + 1) && !greedy.set(MESSAGE_BUDGET + 1));
-        assert!(greedy.set(MESSAGE_BUDGET - 1), "less is never too much");
+        let mut other_half = chunks.share(&modest_both);
+        assert!(!other_half.set(1), "it is one for both halves");
+        drop(other_half);
+        assert!(!greedy.set(FAIR_SHARE + rest + 1));
+        assert!(greedy.set(FAIR_SHARE + rest - 1), "less is never too much");
         drop(greedy);
-        assert!(modest.set(MESSAGE_BUDGET));
+        assert!(modest.set(rest));
         drop(modest);
-        assert_eq!(chunks.of_messages.load(Ordering::Relaxed), 0);
+        assert_eq!(chunks.budget.beyond.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn however_many_connections_there_are_the_budget_holds() {
+        for (budget, connections) in [(MESSAGE_BUDGET, 200), (MESSAGE_BUDGET, 1000), (1 << 20, 30_000)] {
+            let chunks = Chunks::new(budget, connections);
+            let mut held = 0;
+            let shares: Vec<_> = (0..connections)
+                .filter_map(|number| {
+                    let mut share = chunks.share(&Arc::default());
+                    let bytes = (number % 7 + 1) << (number % 20);
+                    share.set(bytes).then(|| {
+                        held += bytes;
+                        share
+                    })
+                })
+                .collect();
+            assert!(held <= budget, "{held} of {budget} bytes for {connections}");
+            assert!(held > budget / 3, "{held} of {budget} bytes for {connections}");
+            drop(shares);
+        }
+        let chunks = Chunks::new(MESSAGE_BUDGET, usize::MAX);
+        assert!(chunks.share(&Arc::default()).set(MESSAGE_BUDGET));
     }
 
     #[tokio::test(start_paused = true)]
@@ -184,6 +276,20 @@ mod tests {
         chunks.release_unused_soon();
         tokio::time::sleep(REST * 2).await;
         assert_eq!((chunks.kept().len(), tasks()), (0, 0), "and again");
+    }
+
+    #[test]
+    fn what_is_left_of_a_chunk_is_used_too() {
+        let chunks = Chunks::default();
+        let mut chunk = chunks.take();
+        chunk.extend_from_slice(&[7; 1000]);
+        let block = chunk.split().freeze();
+        (0..CHUNKS_KEPT).for_each(|_| chunks.give(BytesMut::with_capacity(16)));
+        chunks.give(chunk);
+        assert_eq!(chunks.kept().len(), CHUNKS_KEPT);
+        let rest = chunks.take();
+        assert_eq!(rest.as_ptr().addr(), block.as_ptr().addr() + block.len());
+        assert!(rest.capacity() < READ_CHUNK && rest.is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The half of a connection that listens.
 
-use super::chunks::Share;
+use super::chunks::{LEAST_CHUNK, Share};
 use super::{
     Between, BlockSink, CloseReason, Context, EVENT_BATCH, Event, IDLE_BUFFER, Outbox, READ_CHUNK, REST,
 };
@@ -23,15 +23,20 @@ pub(super) struct Reader<'a, R, D, K> {
     between: &'a Between,
     outbox: &'a Outbox<K>,
     buf: BytesMut,
+    /// How many bytes at the start of `buf` are done with and in no block: room, if what follows is moved.
+    done: usize,
     /// The buffer came from the chunks that are shared.
     is_chunk: bool,
     /// A chunk was given back since the last read.
     gave_chunk: bool,
-    /// How many bytes the message at the start of `buf` needs in all, as far as is known.
+    /// How many bytes the message behind those needs in all, as far as is known.
     needed: usize,
     /// What it holds of the memory for messages.
     share: Share,
     events: Vec<Event>,
+    /// Bytes of blocks that were copied or moved.
+    #[cfg(test)]
+    copied: usize,
 }
 
 impl<'a, R, D, K> Reader<'a, R, D, K>
@@ -52,11 +57,14 @@ where
             between,
             outbox,
             buf: BytesMut::new(),
+            done: 0,
             is_chunk: false,
             gave_chunk: false,
             needed: 0,
-            share: context.chunks.share(),
+            share: context.chunks.share(&between.of_messages),
             events: Vec::new(),
+            #[cfg(test)]
+            copied: 0,
         }
     }
 
@@ -107,26 +115,37 @@ where
             }
         }
         // A long message is made room for as it arrives: its length alone is no reason to believe in it.
-        let missing = self.needed.saturating_sub(self.buf.len()).min(READ_CHUNK);
-        let room = self.buf.capacity() - self.buf.len();
-        if idle {
-            if room < missing.max(1) {
-                self.buf.reserve(IDLE_BUFFER.max(missing));
-                self.is_chunk = false;
+        let missing = self.needed.saturating_sub(self.buf.len() - self.done).min(READ_CHUNK);
+        let wanted = if idle { missing.max(1) } else { missing.max(LEAST_ROOM) };
+        if self.room() < wanted && self.room() + self.done >= wanted {
+            self.move_up();
+        }
+        // What a long message needed is not for blocks: whoever holds one would hold all of it.
+        let is_outgrown = !self.is_chunk && self.needed <= LEAST_CHUNK - LEAST_ROOM;
+        let len = self.buf.len() - self.done;
+        if idle && self.room() < wanted {
+            self.go_on_in(BytesMut::with_capacity(len + IDLE_BUFFER.max(missing)), false);
+        } else if !idle && (self.room() < LEAST_ROOM || is_outgrown) {
+            match len + wanted <= LEAST_CHUNK {
+                true => self.go_on_in(self.context.chunks.take(), true),
+                false => self.go_on_in(BytesMut::with_capacity(len + READ_CHUNK), false),
             }
-        } else if room < LEAST_ROOM {
-            self.next_chunk(missing.max(LEAST_ROOM));
         }
     }
 
-    /// Goes on in a chunk with room for so many bytes more, or in a larger buffer if no chunk has it.
-    fn next_chunk(&mut self, more: usize) {
-        let is_chunk = self.buf.len() + more <= READ_CHUNK;
-        let mut buf = match is_chunk {
-            true => self.context.chunks.take(),
-            false => BytesMut::with_capacity(self.buf.len() + READ_CHUNK),
-        };
-        buf.extend_from_slice(&self.buf);
+    fn room(&self) -> usize {
+        self.buf.capacity() - self.buf.len()
+    }
+
+    /// Moves what is not done with to the start of the buffer.
+    fn move_up(&mut self) {
+        let done = mem::take(&mut self.done);
+        self.buf.copy_within(done.., 0);
+        self.buf.truncate(self.buf.len() - done);
+    }
+
+    fn go_on_in(&mut self, mut buf: BytesMut, is_chunk: bool) {
+        buf.extend_from_slice(&self.buf[mem::take(&mut self.done)..]);
         let old = mem::replace(&mut self.buf, buf);
         if mem::replace(&mut self.is_chunk, is_chunk) {
             self.context.chunks.give(old);
@@ -136,7 +155,7 @@ where
     /// Takes every whole message from the buffer.
     async fn take_messages(&mut self) -> Result<(), wire::Error> {
         loop {
-            let decoded = wire::decode(&self.buf, &self.context.limits);
+            let decoded = wire::decode(&self.buf[self.done..], &self.context.limits);
             #[cfg(feature = "planted")]
             let decoded = match decoded {
                 Err(wire::Error::TooLong { .. }) if crate::planted::is("any-length") => return Ok(()),
@@ -146,6 +165,9 @@ where
             let (block, consumed) = match decoded? {
                 Decoded::Incomplete { need_at_least } => {
                     self.needed = need_at_least;
+                    if self.done == self.buf.len() {
+                        self.move_up();
+                    }
                     return Ok(());
                 }
                 Decoded::Message { message: Message::Piece { index, begin, data }, consumed } => {
@@ -155,7 +177,7 @@ where
                 }
                 Decoded::Message { message, consumed } => {
                     self.events.push(Event::Message(message.into_owned()));
-                    let _ = self.buf.split_to(consumed);
+                    self.done += consumed;
                     if self.events.len() >= EVENT_BATCH {
                         self.tell().await;
                         self.between.released().await;
@@ -163,21 +185,24 @@ where
                     continue;
                 }
             };
-            let frame = self.buf.split_to(consumed).freeze();
-            self.take_block(block, frame.slice(consumed - block.len as usize..)).await;
+            self.take_block(block, consumed).await;
         }
     }
 
-    async fn take_block(&mut self, block: BlockRange, data: Bytes) {
+    /// Takes a block out of the buffer, in a frame of so many bytes.
+    async fn take_block(&mut self, block: BlockRange, frame: usize) {
         #[cfg(feature = "planted")]
         let block = match crate::planted::is("any-block") {
             true => self.like(block).unwrap_or(block),
             false => block,
         };
         if !self.between.expected().remove(&block) {
+            self.done += frame;
             self.events.push(Event::Unrequested(block.len));
             return;
         }
+        let header = frame - block.len as usize;
+        let data = self.cut(frame).slice(header..);
         let mut write = pin!(self.context.disk.write(block, data));
         let accepted = tokio::select! {
             biased;
@@ -191,6 +216,27 @@ where
         if !accepted {
             self.events.push(Event::Refused(block));
         }
+    }
+
+    /// Cuts the next frame from the buffer, as a rule where it lies. Whoever keeps it keeps the chunk: of what is used
+    /// of that, no more than a third is to be anything but blocks, whatever a peer puts between them.
+    fn cut(&mut self, frame: usize) -> Bytes {
+        let copies = !self.is_chunk;
+        #[cfg(test)]
+        if copies || self.done > frame / 2 {
+            self.copied += frame;
+        }
+        if copies {
+            let copy = Bytes::copy_from_slice(&self.buf[self.done..self.done + frame]);
+            self.done += frame;
+            return copy;
+        }
+        if self.done > frame / 2 {
+            self.buf.copy_within(self.done..self.done + frame, 0);
+        } else {
+            let _ = self.buf.split_to(mem::take(&mut self.done));
+        }
+        self.buf.split_to(frame).freeze()
     }
 
     /// A block that was asked for, of the same piece and length.
@@ -209,30 +255,126 @@ where
 mod tests {
     use super::*;
     use crate::conn::{Chunks, Pipes};
+    use std::sync::Mutex;
+    use tokio::io::AsyncWriteExt;
     use wire::Limits;
 
-    struct Nowhere;
+    /// Keeps blocks, or drops them.
+    #[derive(Default)]
+    struct Sink {
+        keeps: bool,
+        kept: Mutex<Vec<Bytes>>,
+    }
 
-    impl BlockSink for Nowhere {
-        async fn write(&self, _: BlockRange, _: Bytes) -> bool {
+    impl BlockSink for Sink {
+        async fn write(&self, _: BlockRange, data: Bytes) -> bool {
+            assert!(data.iter().all(|&byte| byte == 7));
+            if self.keeps {
+                self.kept.lock().unwrap().push(data);
+            }
             true
         }
 
         fn tell(&self) {}
     }
 
-    /// Calls `with` with the reader of a connection that expects a block.
-    fn busy(with: impl FnOnce(&mut Reader<'_, tokio::io::Empty, Nowhere, ()>)) {
-        let context = Context {
-            disk: Nowhere,
+    fn context(keeps: bool) -> Context<Sink> {
+        Context {
+            disk: Sink { keeps, ..Sink::default() },
             limits: Limits::for_pieces(100),
             chunks: Chunks::default(),
             pipes: Pipes::default(),
-        };
-        let between = Between::default();
-        between.expected().insert(BlockRange { piece: PieceIndex::new(0), offset: 0, len: 16_384 });
+        }
+    }
+
+    const BLOCK: BlockRange = BlockRange { piece: PieceIndex::new(0), offset: 0, len: 16_384 };
+
+    /// Calls `with` with the reader of a connection that expects a block.
+    fn busy(with: impl FnOnce(&mut Reader<'_, tokio::io::Empty, Sink, ()>)) {
+        let (context, between) = (context(false), Between::default());
+        between.expected().insert(BLOCK);
         let (events, _told) = tokio::sync::mpsc::channel(1);
         with(&mut Reader::new(tokio::io::empty(), &context, &between, &Outbox::new((), events)));
+    }
+
+    /// Has so many blocks come, each behind `before` and in front of `after`. If the peer `chokes`, each is asked for when the
+    /// one before it has come. How many bytes of them were copied, and how many are in chunks.
+    async fn download(blocks: u32, [before, after]: [&[u8]; 2], keeps: bool, chokes: bool) -> [usize; 2] {
+        let (context, between) = (context(keeps), Between::default());
+        let (events, mut told) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(async move { while told.recv().await.is_some() {} });
+        let (ours, mut peer) = tokio::io::duplex(100_000);
+        let outbox = Outbox::new((), events);
+        let mut reader = Reader::new(ours, &context, &between, &outbox);
+        let block = |number| BlockRange { offset: number * BLOCK.len, ..BLOCK };
+        let says = async {
+            for block in (0..blocks).map(block) {
+                if chokes {
+                    while !between.expected().is_empty() {
+                        tokio::task::yield_now().await;
+                    }
+                    // It is seen that nothing is expected.
+                    peer.write_all(&[0; 4]).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                between.expected().insert(block);
+                let data = vec![7; block.len as usize].into();
+                let mut frame = before.to_vec();
+                Message::Piece { index: 0, begin: block.offset, data }.encode(&mut frame);
+                peer.write_all(&[&frame, after].concat()).await.unwrap();
+            }
+            drop(peer);
+        };
+        let reads = async {
+            loop {
+                reader.make_room();
+                if reader.read().await.unwrap() == 0 {
+                    return reader.copied;
+                }
+                reader.take_messages().await.unwrap();
+                reader.tell().await;
+            }
+        };
+        let (copied, ()) = tokio::join!(reads, says);
+        assert!(between.expected().is_empty());
+        [copied, context.chunks.made() * READ_CHUNK]
+    }
+
+    #[tokio::test]
+    async fn a_download_copies_no_block() {
+        let mut have = Vec::new();
+        Message::Have(PieceIndex::new(3).get()).encode(&mut have);
+        for around in [[&[][..], &[]], [&have, &[0; 4]], [&[], &have.repeat(800)]] {
+            let [copied, _] = download(300, around, false, false).await;
+            assert_eq!(copied, 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_lies_between_blocks_takes_no_memory_beside_them() {
+        const BLOCKS: u32 = 100;
+        let junk = |len: usize| {
+            let mut frame = Vec::new();
+            Message::Extended { id: 99, payload: vec![1; len].into() }.encode(&mut frame);
+            frame
+        };
+        let (alive, bits) = ([0; 4].repeat(5_000), junk(9_000));
+        for (junk, chokes) in [
+            (junk(8_000), false),
+            (junk(236_000), false),
+            (junk(236_000), true),
+            (junk(900_000), false),
+            (junk(900_000), true),
+            (alive, false),
+            (bits, true),
+            (Vec::new(), true),
+        ] {
+            for around in [[&junk[..], &[]], [&[], &junk]] {
+                let [_, held] = download(BLOCKS, around, true, chokes).await;
+                let limit = 2 * BLOCKS as usize * BLOCK.len as usize + 2 * READ_CHUNK;
+                assert!(held <= limit, "{held} of {limit} bytes, {} in between, {chokes}", junk.len());
+            }
+        }
     }
 
     #[test]

@@ -74,7 +74,7 @@ where
             paced: None,
             serves: VecDeque::new(),
             reads: FuturesOrdered::new(),
-            share: context.chunks.share(),
+            share: context.chunks.share(&between.of_messages),
             events: Vec::new(),
             dropped_reads: 0,
         }

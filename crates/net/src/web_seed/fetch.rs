@@ -227,7 +227,8 @@ impl<'a, C: Content, D: BlockSink, K: Copy> Fetcher<'a, C, D, K> {
             && let Some(block) = blocks.current
         {
             let missing = block.len as usize - blocks.buf.len();
-            blocks.make_room(missing, || self.context.chunks.take(), |old| self.context.chunks.give(old));
+            let chunks = &self.context.chunks;
+            blocks.make_room(missing, || chunks.take(), |old| chunks.give(old));
             let (now, later) = bytes.split_at(missing.min(bytes.len()));
             blocks.buf.extend_from_slice(now);
             bytes = later;
