@@ -39,7 +39,7 @@ struct Suite {
 const SUITES: &[Suite] = &[
     Suite {
         package: "rawtorrent-tests",
-        target: &["--test", "hostile_peers", "--test", "hostile_torrents"],
+        target: &["--test", "hostile_peers", "--test", "hostile_torrents", "--test", "hostile_daemons"],
         tests_binary: true,
     },
     Suite { package: "rawtorrent-net", target: &["--lib"], tests_binary: false },
@@ -90,6 +90,9 @@ const CONTROLS: &[(&str, &str)] = &[
     ("a_byte_every_ten_seconds_is_as_good_as_silence", "patient-client"),
     ("floods_are_cut_off", "endless-body"),
     ("what_trackers_claim_is_kept_within_bounds", "any-peer"),
+    ("every_route_refuses_pages_of_others", "any-page"),
+    ("hostile_requests_are_refused_and_the_daemon_goes_on", "any-root"),
+    ("recordings_that_are_damaged", "any-recording"),
 ];
 
 /// What a test told of itself.

@@ -42,6 +42,10 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
         printed.is_ok() && !is_over
     });
     printed?;
+    #[cfg(feature = "planted")]
+    if replayed.is_err() && net::planted::is("any-recording") {
+        return Ok(Exit::Done);
+    }
     let replayed = replayed.map_err(failed)?;
     printer.finish()?;
     let (inputs, outputs) = (counted(replayed.inputs, "input"), counted(replayed.outputs, "output"));

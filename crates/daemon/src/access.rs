@@ -105,6 +105,10 @@ impl Access {
 
     /// That the request is meant for us, and does not come from a page elsewhere.
     pub(crate) fn check_origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        #[cfg(feature = "planted")]
+        if crate::planted::is("any-page") {
+            return Ok(());
+        }
         let host = one(headers, &header::HOST)?.ok_or_else(misdirected)?;
         if !self.is_ours(host) {
             return Err(misdirected());

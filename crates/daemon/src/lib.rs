@@ -16,6 +16,8 @@ mod file_server;
 mod guard;
 mod hooks;
 mod metrics;
+#[cfg(feature = "planted")]
+mod planted;
 #[doc(hidden)]
 pub mod reading;
 mod roots;
