@@ -46,7 +46,7 @@ pub enum CommitError {
     /// Too many wait already; nothing was written.
     #[error("state cannot be saved: too much waits for the disk already; try again later")]
     Busy,
-    /// It is not known whether it was or will be written.
+    /// It did not begin in time, and was given up: nothing was written, nor will be.
     #[error("state cannot be saved within ten seconds: the disk of the state directory does not answer")]
     NoAnswer,
     /// The store was closed; nothing was written.

@@ -8,7 +8,7 @@ pub const MAX_QUEUED: usize = 1024;
 /// Commits that become durable together at most; further ones are the next group.
 pub const MAX_GROUP: usize = 256;
 
-/// How long a commit waits until it is told that the store does not answer. What it asked for may still come to pass.
+/// How long a commit waits to begin; after that it is given up, and not made any more. One that has begun is waited for.
 pub const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Bytes of a key. A longer one is refused.

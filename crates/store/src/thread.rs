@@ -6,6 +6,8 @@ use crate::open::{Opened, open};
 use crate::{Change, CommitError, Loaded, OpenError, Table};
 use rusqlite::Connection;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 /// An open store. Its methods are for tokio's runtimes. After it is dropped, what was asked for is still written, as long
@@ -61,10 +63,11 @@ impl Store {
     }
 
     /// Writes all changes or none; they are durable when this returns `Ok`. Those of several calls that wait at the same
-    /// time are written in the order of the calls. If it is not waited for, it is written all the same.
+    /// time are written in the order of the calls. If it is not waited for, it is written all the same. One that does not
+    /// begin in time is given up and never made; one that has begun is waited for, however long the disk takes.
     ///
     /// # Errors
-    /// [`CommitError`].
+    /// [`CommitError`]: nothing is changed then, now or later.
     pub async fn commit(&self, changes: Vec<Change>) -> Result<(), CommitError> {
         self.write(changes, Survive::System).await
     }
@@ -85,7 +88,15 @@ impl Store {
         if !changes.iter().all(fits) {
             return Err(CommitError::TooLarge);
         }
-        self.ask(|answer| Request::Commit(Commit { changes, survive, answer })).await
+        let claim = Claim::default();
+        let request = |answer| Request::Commit(Commit { changes, survive, answer, claim: claim.clone() });
+        let mut answer = self.send(request)?;
+        match tokio::time::timeout(COMMIT_DEADLINE, &mut answer).await {
+            Ok(answer) => answer.unwrap_or(Err(CommitError::Closed)),
+            Err(_) if claim.give_up() => Err(CommitError::NoAnswer),
+            // What will have come to pass is not known before.
+            Err(_) => answer.await.unwrap_or(Err(CommitError::Closed)),
+        }
     }
 
     /// All that a table holds.
@@ -106,15 +117,44 @@ impl Store {
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, CommitError> {
+        let answer = self.send(request)?;
+        match tokio::time::timeout(COMMIT_DEADLINE, answer).await {
+            Ok(answer) => answer.unwrap_or(Err(CommitError::Closed)),
+            Err(_) => Err(CommitError::NoAnswer),
+        }
+    }
+
+    fn send<T>(
+        &self,
+        request: impl FnOnce(Answer<T>) -> Request,
+    ) -> Result<oneshot::Receiver<Result<T, CommitError>>, CommitError> {
         let (sender, answer) = oneshot::channel();
         self.requests.try_send(request(sender)).map_err(|err| match err {
             mpsc::error::TrySendError::Full(_) => CommitError::Busy,
             mpsc::error::TrySendError::Closed(_) => CommitError::Closed,
         })?;
-        match tokio::time::timeout(COMMIT_DEADLINE, answer).await {
-            Ok(answer) => answer.unwrap_or(Err(CommitError::Closed)),
-            Err(_) => Err(CommitError::NoAnswer),
-        }
+        Ok(answer)
+    }
+}
+
+/// Who has a commit: the queue, until either the thread begins it or whoever asked for it gives it up.
+#[derive(Clone, Debug, Default)]
+struct Claim(Arc<AtomicU8>);
+
+impl Claim {
+    const BEGUN: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+
+    fn begin(&self) -> bool {
+        self.take(Claim::BEGUN)
+    }
+
+    fn give_up(&self) -> bool {
+        self.take(Claim::GIVEN_UP)
+    }
+
+    fn take(&self, by: u8) -> bool {
+        self.0.compare_exchange(0, by, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -133,6 +173,7 @@ fn run(mut database: Connection, mut queue: mpsc::Receiver<Request>) {
             Request::Commit(first) => {
                 let group;
                 (group, next) = gather(first, &mut queue);
+                let group = group.into_iter().filter(|commit| commit.claim.begin()).collect();
                 commit(&mut database, group);
             }
         }
@@ -146,6 +187,7 @@ struct Commit {
     changes: Vec<Change>,
     survive: Survive,
     answer: Answer<()>,
+    claim: Claim,
 }
 
 /// The commits that wait, up to a group, and what waits behind them if it is none.
@@ -172,7 +214,7 @@ fn commit(database: &mut Connection, group: Vec<Commit>) {
             return;
         }
     }
-    for Commit { changes, survive, answer } in group {
+    for Commit { changes, survive, answer, .. } in group {
         let _ = answer.send(database::write(database, survive, &changes).map_err(failed));
     }
 }
@@ -187,14 +229,18 @@ fn failed(err: rusqlite::Error) -> CommitError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use super::*;
 
     #[test]
     fn commits_that_wait_are_gathered_up_to_a_group() {
         let (sender, mut queue) = mpsc::channel(MAX_QUEUED);
-        let commit =
-            || Commit { changes: Vec::new(), survive: Survive::System, answer: oneshot::channel().0 };
+        let commit = || Commit {
+            changes: Vec::new(),
+            survive: Survive::System,
+            answer: oneshot::channel().0,
+            claim: Claim::default(),
+        };
         let send = |commit: Commit| sender.try_send(Request::Commit(commit)).ok().unwrap();
         (0..MAX_GROUP + 3).for_each(|_| send(commit()));
         sender.try_send(Request::Load(Table::Session, oneshot::channel().0)).ok().unwrap();
@@ -205,5 +251,41 @@ mod tests {
         assert_eq!(group.len(), 5);
         assert!(matches!(behind, Some(Request::Load(Table::Session, _))), "in the order of the calls");
         assert_eq!(gather(commit(), &mut queue).0.len(), 2);
+    }
+
+    /// A store whose thread has not begun yet.
+    fn unserved() -> (Store, mpsc::Receiver<Request>) {
+        let (requests, queue) = mpsc::channel(MAX_QUEUED);
+        (Store { requests, ended: oneshot::channel().1 }, queue)
+    }
+
+    fn put() -> Vec<Change> {
+        vec![Change::put(Table::Session, *b"key", *b"value")]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_that_was_given_up_is_never_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_lock, database, _) = open(dir.path(), &[]).unwrap();
+        let (store, queue) = unserved();
+        let asked = tokio::time::Instant::now();
+        assert_eq!(store.commit(put()).await, Err(CommitError::NoAnswer));
+        assert_eq!(asked.elapsed(), COMMIT_DEADLINE);
+        drop(store);
+        tokio::task::spawn_blocking(move || run(database, queue)).await.unwrap();
+        let after = database::connect(&dir.path().join("session.db")).unwrap();
+        assert_eq!(database::get(&after, Table::Session, b"key").unwrap(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_that_has_begun_is_waited_for() {
+        let (store, mut queue) = unserved();
+        let slow = async {
+            let Some(Request::Commit(commit)) = queue.recv().await else { panic!("no commit") };
+            assert!(commit.claim.begin());
+            tokio::time::sleep(COMMIT_DEADLINE * 3).await;
+            commit.answer.send(Ok(())).unwrap();
+        };
+        assert_eq!(tokio::join!(store.commit(put()), slow).0, Ok(()));
     }
 }
