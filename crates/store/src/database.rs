@@ -3,6 +3,7 @@
 use crate::limits::BUSY_TIMEOUT;
 use crate::{Change, Loaded, Table};
 use rusqlite::{Connection, OptionalExtension, params};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Of the tables. A newer one is refused, an older one brought up to date after a backup.
@@ -20,6 +21,8 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     database.busy_timeout(BUSY_TIMEOUT)?;
     database.pragma_update(None, "journal_mode", "wal")?;
     database.pragma_update(None, "synchronous", "full")?;
+    // What the disk says then is to be heard: see `fold_some_of_log`.
+    database.pragma_update(None, "wal_autocheckpoint", 0)?;
     // Pages are checked for what they claim before they are used.
     database.pragma_update(None, "cell_size_check", true)?;
     Ok(database)
@@ -69,6 +72,17 @@ pub(crate) fn upgrade(database: &mut Connection, from: i64) -> rusqlite::Result<
 pub(crate) fn fold_log(database: &Connection) -> rusqlite::Result<bool> {
     let busy: i64 = database.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0))?;
     Ok(busy == 0)
+}
+
+/// Brings as much of the log into the database's own file as nobody keeps it from.
+pub(crate) fn fold_some_of_log(database: &Connection) -> rusqlite::Result<()> {
+    database.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()))
+}
+
+/// Writes all that can be seen of the database to a new file, which is not synced.
+pub(crate) fn copy_into(database: &Connection, path: &Path) -> rusqlite::Result<()> {
+    database.execute("vacuum into cast(? as text)", [path.as_os_str().as_bytes()])?;
+    Ok(())
 }
 
 /// Whether changes are to survive the end of the system, or of the process alone.

@@ -8,6 +8,7 @@
 //! session always starts.
 #![forbid(unsafe_code)]
 
+mod base;
 mod database;
 mod error;
 pub mod limits;

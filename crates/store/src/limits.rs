@@ -17,5 +17,8 @@ pub const MAX_KEY: usize = 64;
 /// Bytes of a value: a torrent file of the largest size, and room. A longer one is refused.
 pub const MAX_VALUE: usize = 65 << 20;
 
+/// Pages of 4 KiB in the log of the database, about; with more, it is brought into the database's own file.
+pub const LOG_PAGES: usize = 1000;
+
 /// How long a statement waits for another program that has the database open, such as a backup.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -6,12 +6,21 @@ use crate::{Change, Loaded, OpenError, Table};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The database and the files that belong to it.
 const NAME: &str = "session.db";
 const COMPANIONS: [&str; 2] = ["session.db-wal", "session.db-shm"];
+
+/// One that is being made, and counts for nothing yet.
+const NEW: &str = "session.new.db";
+const NEWS_COMPANIONS: [&str; 3] = ["session.new.db-wal", "session.new.db-shm", "session.new.db-journal"];
+
+/// One that is whole and durable, and counts from now on: in place of one that is damaged, which is to be put aside.
+const RESCUED: &str = "session.rescued.db";
+/// The same, in place of one whose log may not be on the disk; that one is of no use any more.
+const REWRITTEN: &str = "session.rewritten.db";
 
 /// How it went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,17 +38,93 @@ pub(crate) fn open(dir: &Path, wanted: &[Table]) -> Result<(Lock, Connection, Op
     make_durably(dir).map_err(io(dir))?;
     let lock = Lock::take(dir)?;
     let path = dir.join(NAME);
+    let damaged = take_over(dir).map_err(io(&path))?;
     match try_open(&path, wanted) {
-        Ok((database, opened)) => Ok((lock, database, opened)),
+        Ok((database, opened)) => Ok((lock, database, Opened { damaged, ..opened })),
         Err(Trouble::Open(error)) => Err(error),
         Err(Trouble::Damaged(reason)) => {
             tracing::warn!("{} is damaged: {reason}", path.display());
-            let aside = put_aside(dir).map_err(io(&path))?;
-            let database = save(&aside, &path).map_err(sql(&path))?;
+            rescue(dir)?;
+            let damaged = take_over(dir).map_err(io(&path))?;
+            let database = database::connect(&path).map_err(sql(&path))?;
             let tables = read_all(&database, wanted).map_err(sql(&path))?;
-            Ok((lock, database, Opened { damaged: Some(aside), upgraded: None, tables }))
+            Ok((lock, database, Opened { damaged, upgraded: None, tables }))
         }
     }
+}
+
+/// Opens the database that is there.
+pub(crate) fn connect(dir: &Path) -> Result<Connection, OpenError> {
+    let path = dir.join(NAME);
+    database::connect(&path).map_err(sql(&path))
+}
+
+/// Writes all that can be seen of a database, with these changes, to one that counts instead of it when this returns; it has
+/// to be closed then.
+pub(crate) fn write_anew(database: &mut Connection, changes: &[Change], dir: &Path) -> Result<(), OpenError> {
+    let new = dir.join(NEW);
+    remove_new(dir).map_err(io(&new))?;
+    let written = database::write(database, Survive::Process, changes);
+    written.and_then(|()| database::copy_into(database, &new)).map_err(sql(&new))?;
+    have_count(dir, REWRITTEN).map_err(io(&new))
+}
+
+/// Whether a database counts that was written anew, and is not in its place.
+pub(crate) fn is_written_anew(dir: &Path) -> bool {
+    dir.join(REWRITTEN).exists()
+}
+
+/// Opens the database that was made to count.
+pub(crate) fn connect_anew(dir: &Path) -> Result<Connection, OpenError> {
+    take_over(dir).map_err(io(dir))?;
+    connect(dir)
+}
+
+/// Has what was made count, from one moment on, in the place that its name tells.
+fn have_count(dir: &Path, name: &str) -> std::io::Result<()> {
+    let new = dir.join(NEW);
+    File::open(&new)?.sync_all()?;
+    fs::rename(new, dir.join(name))?;
+    sync(dir)
+}
+
+/// Has a database that counts take its place, whenever it was made: whoever made it may not have come to that. Says where a
+/// damaged one was put aside.
+fn take_over(dir: &Path) -> std::io::Result<Option<PathBuf>> {
+    remove_new(dir)?;
+    if dir.join(REWRITTEN).exists() {
+        put_in_place(dir, REWRITTEN)?;
+    }
+    if !dir.join(RESCUED).exists() {
+        return Ok(None);
+    }
+    let aside = put_aside(dir)?;
+    put_in_place(dir, RESCUED)?;
+    Ok(Some(aside))
+}
+
+fn put_in_place(dir: &Path, name: &str) -> std::io::Result<()> {
+    // A log that is there would be read as its own.
+    COMPANIONS.iter().try_for_each(|name| remove(&dir.join(name)))?;
+    sync(dir)?;
+    fs::rename(dir.join(name), dir.join(NAME))?;
+    sync(dir)
+}
+
+fn remove_new(dir: &Path) -> std::io::Result<()> {
+    NEWS_COMPANIONS.iter().chain([&NEW]).try_for_each(|name| remove(&dir.join(name)))
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => Err(err),
+        _ => Ok(()),
+    }
+}
+
+fn sync(dir: &Path) -> std::io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 /// Makes a folder that is there after the end of the system too.
@@ -119,26 +204,48 @@ fn back_up(database: &Connection, path: &Path, format: i64) -> Result<PathBuf, O
     Ok(kept)
 }
 
-/// Gives the database a name that is not taken.
+/// Gives the database a name that is not taken; it keeps its own until another takes that. Says which, also if it has been
+/// done before.
 fn put_aside(dir: &Path) -> std::io::Result<PathBuf> {
     let named =
         |number: u32, name: &str| dir.join(name.replacen("session.db", &format!("damaged-{number}.db"), 1));
-    let number = (1..=u32::MAX).find(|&number| !named(number, NAME).exists()).unwrap_or(u32::MAX);
-    for name in COMPANIONS.iter().chain([&NAME]) {
-        let from = dir.join(name);
-        if from.exists() {
-            fs::rename(from, named(number, name))?;
+    let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let damaged = identity(&dir.join(NAME));
+    let is_it = |number: &u32| damaged.is_some() && identity(&named(*number, NAME)) == damaged;
+    let free = (1..=u32::MAX).find(|&number| !named(number, NAME).exists()).unwrap_or(u32::MAX);
+    let number = (1..free).find(is_it).unwrap_or(free);
+    let (from, to) = (dir.join(NAME), named(number, NAME));
+    if damaged.is_none() {
+        // A disk that has no links had it renamed.
+        return Ok(named(free.saturating_sub(1), NAME));
+    }
+    if number == free && fs::hard_link(&from, &to).is_err() {
+        fs::rename(&from, &to)?;
+    }
+    for name in COMPANIONS {
+        match fs::rename(dir.join(name), named(number, name)) {
+            Err(err) if err.kind() != std::io::ErrorKind::NotFound => return Err(err),
+            _ => {}
         }
     }
-    Ok(named(number, NAME))
+    sync(dir)?;
+    Ok(to)
 }
 
-/// Takes over what can be read of a damaged database, from both ends of each table.
-fn save(damaged: &Path, path: &Path) -> rusqlite::Result<Connection> {
-    let mut fresh = database::connect(path)?;
-    database::create(&mut fresh)?;
+/// Takes over what can be read of a damaged database, from both ends of each table, into one that counts when this returns.
+fn rescue(dir: &Path) -> Result<(), OpenError> {
+    let new = dir.join(NEW);
+    let mut fresh = database::connect(&new).map_err(sql(&new))?;
+    let filled = fill(&mut fresh, &dir.join(NAME)).and_then(|()| database::fold_log(&fresh));
+    filled.map_err(sql(&new))?;
+    drop(fresh);
+    have_count(dir, RESCUED).map_err(io(&new))
+}
+
+fn fill(fresh: &mut Connection, damaged: &Path) -> rusqlite::Result<()> {
+    database::create(fresh)?;
     // The log may be the damaged part.
-    let Ok(old) = database::connect(damaged) else { return Ok(fresh) };
+    let Ok(old) = database::connect(damaged) else { return Ok(()) };
     for table in Table::ALL {
         for order in [Order::Up, Order::Down] {
             let mut changes = Vec::new();
@@ -146,10 +253,10 @@ fn save(damaged: &Path, path: &Path) -> rusqlite::Result<Connection> {
             let _ = database::scan(&old, table, order, |key, value| {
                 changes.extend(value.map(|value| Change::put(table, key, value)));
             });
-            database::write(&mut fresh, Survive::System, &changes)?;
+            database::write(fresh, Survive::System, &changes)?;
         }
     }
-    Ok(fresh)
+    Ok(())
 }
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> OpenError + '_ {

@@ -1,10 +1,10 @@
 //! The thread that owns the database.
 
+use crate::base::{Base, Refusal};
 use crate::database::{self, Survive};
 use crate::limits::{COMMIT_DEADLINE, MAX_GROUP, MAX_KEY, MAX_QUEUED, MAX_VALUE};
 use crate::open::{Opened, open};
 use crate::{Change, CommitError, Loaded, OpenError, Table};
-use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -45,8 +45,9 @@ impl Store {
         let (requests, queue) = mpsc::channel(MAX_QUEUED);
         let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("rawtorrent-store".into());
+        let base = Base::new(dir.to_owned(), database);
         let started = thread.spawn(move || {
-            run(database, queue);
+            run(base, queue);
             // Last: whoever takes it finds the database closed.
             drop(lock);
             drop(end);
@@ -159,22 +160,24 @@ impl Claim {
 }
 
 /// Serves until nobody can ask any more.
-fn run(mut database: Connection, mut queue: mpsc::Receiver<Request>) {
+fn run(mut base: Base, mut queue: mpsc::Receiver<Request>) {
     let mut next = queue.blocking_recv();
     while let Some(request) = next {
         next = None;
         match request {
             Request::Load(table, answer) => {
-                let _ = answer.send(database::read(&database, table).map_err(failed));
+                let read = |connection| database::read(connection, table).map_err(failed);
+                let _ = answer.send(base.connection().and_then(read));
             }
             Request::Get(table, key, answer) => {
-                let _ = answer.send(database::get(&database, table, &key).map_err(failed));
+                let get = |connection| database::get(connection, table, &key).map_err(failed);
+                let _ = answer.send(base.connection().and_then(get));
             }
             Request::Commit(first) => {
                 let group;
                 (group, next) = gather(first, &mut queue);
                 let group = group.into_iter().filter(|commit| commit.claim.begin()).collect();
-                commit(&mut database, group);
+                commit(&mut base, group);
             }
         }
         if next.is_none() {
@@ -203,19 +206,25 @@ fn gather(first: Commit, queue: &mut mpsc::Receiver<Request>) -> (Vec<Commit>, O
     (group, None)
 }
 
-/// Makes a group durable at once; if that fails, each by itself, so that nobody fails for another's sake.
-fn commit(database: &mut Connection, group: Vec<Commit>) {
+/// Makes a group durable at once; if that fails, each by itself, so that nobody fails for another's sake. What the disk fails
+/// is not tried again.
+fn commit(base: &mut Base, group: Vec<Commit>) {
     if group.len() > 1 {
         let all_noted = group.iter().all(|commit| commit.survive == Survive::Process);
         let survive = if all_noted { Survive::Process } else { Survive::System };
-        let changes = group.iter().flat_map(|commit| &commit.changes);
-        if database::write(database, survive, changes).is_ok() {
-            group.into_iter().for_each(|commit| drop(commit.answer.send(Ok(()))));
+        let all = match base.write(survive, group.iter().flat_map(|commit| &commit.changes)) {
+            Ok(()) => Some(Ok(())),
+            Err(Refusal::ByDisk(error)) => Some(Err(error)),
+            Err(Refusal::ByItself(_)) => None,
+        };
+        if let Some(all) = all {
+            group.into_iter().for_each(|commit| drop(commit.answer.send(all.clone())));
             return;
         }
     }
     for Commit { changes, survive, answer, .. } in group {
-        let _ = answer.send(database::write(database, survive, &changes).map_err(failed));
+        let written = base.write(survive, changes.iter());
+        let _ = answer.send(written.map_err(|(Refusal::ByDisk(error) | Refusal::ByItself(error))| error));
     }
 }
 
@@ -267,12 +276,13 @@ mod tests {
     async fn a_commit_that_was_given_up_is_never_made() {
         let dir = tempfile::tempdir().unwrap();
         let (_lock, database, _) = open(dir.path(), &[]).unwrap();
+        let base = Base::new(dir.path().into(), database);
         let (store, queue) = unserved();
         let asked = tokio::time::Instant::now();
         assert_eq!(store.commit(put()).await, Err(CommitError::NoAnswer));
         assert_eq!(asked.elapsed(), COMMIT_DEADLINE);
         drop(store);
-        tokio::task::spawn_blocking(move || run(database, queue)).await.unwrap();
+        tokio::task::spawn_blocking(move || run(base, queue)).await.unwrap();
         let after = database::connect(&dir.path().join("session.db")).unwrap();
         assert_eq!(database::get(&after, Table::Session, b"key").unwrap(), None);
     }

@@ -249,6 +249,73 @@ fn a_flipped_format_is_damage() {
     });
 }
 
+/// Whatever a rescue has come to when it ends: the next one finds all of it.
+#[test]
+fn a_rescue_that_was_broken_off_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 30);
+    let path = dir.path().join("session.db");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[60] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let whole = |state: &Path, name: &str| {
+        let rescued = tempfile::tempdir().unwrap();
+        fs::write(rescued.path().join("session.db"), &bytes).unwrap();
+        Store::open(rescued.path()).unwrap();
+        fs::copy(rescued.path().join("session.db"), state.join(name)).unwrap();
+    };
+    // Names that are there when it ends, beside the damaged one; whether that one was put aside already.
+    let ends: [(&[&str], bool); 6] = [
+        (&["session.new.db", "session.new.db-wal"], false),
+        (&["session.rescued.db"], false),
+        (&["session.rescued.db", "session.db-wal"], false),
+        (&["session.rescued.db", "damaged-1.db"], false),
+        (&["session.rescued.db", "damaged-1.db"], true),
+        (&["damaged-1.db"], false),
+    ];
+    for (names, renamed) in ends {
+        let state = tempfile::tempdir().unwrap();
+        let database = state.path().join("session.db");
+        fs::write(&database, &bytes).unwrap();
+        for name in names {
+            match *name {
+                "session.rescued.db" => whole(state.path(), name),
+                "damaged-1.db" if renamed => fs::rename(&database, state.path().join(name)).unwrap(),
+                "damaged-1.db" => fs::hard_link(&database, state.path().join(name)).unwrap(),
+                _ => fs::write(state.path().join(name), "half of one").unwrap(),
+            }
+        }
+        let (store, opened) = Store::open_and_load(state.path(), &Table::ALL).unwrap();
+        let aside = opened.damaged.unwrap_or_else(|| panic!("{names:?}: nothing is told"));
+        assert_eq!(fs::read(&aside).unwrap(), bytes, "{names:?}");
+        assert_eq!(aside, state.path().join("damaged-1.db"));
+        assert!(opened.tables.values().all(|table| table.rows.len() == 30), "{names:?}");
+        block_on(store.close());
+        let mut left: Vec<_> =
+            fs::read_dir(state.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        left.sort();
+        left.retain(|name| name.to_string_lossy().ends_with(".db"));
+        assert_eq!(left, ["damaged-1.db", "session.db"], "{names:?}");
+    }
+}
+
+/// The same of one that is written anew since its disk failed.
+#[test]
+fn a_database_written_anew_counts_once_it_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 3);
+    let database = dir.path().join("session.db");
+    let whole = fs::read(&database).unwrap();
+    let damaged: Vec<u8> = whole.iter().map(|byte| byte ^ 1).collect();
+    fs::write(&database, damaged).unwrap();
+    fs::write(dir.path().join("session.db-wal"), "a log that is not its own").unwrap();
+    fs::write(dir.path().join("session.rewritten.db"), whole).unwrap();
+    let (_store, opened) = Store::open_and_load(dir.path(), &Table::ALL).unwrap();
+    assert_eq!(opened.damaged, None);
+    assert!(opened.tables.values().all(|table| table.rows.len() == 3));
+    assert!(!dir.path().join("session.rewritten.db").exists());
+}
+
 /// Five hundred kinds of damage: the store opens, never panics, and holds nothing but what was written.
 #[test]
 fn damage_is_told_and_never_believed() {

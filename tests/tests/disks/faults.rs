@@ -445,3 +445,31 @@ fn a_disk_that_is_pulled_comes_back() {
     case.hurry();
     case.completes();
 }
+
+#[test]
+fn no_order_is_lost_after_a_failed_sync_of_the_state() {
+    let mut case = Case::with_state(LAYOUT, true);
+    case.add_slowly();
+    // What is noted meanwhile is in the log, and not synced.
+    case.until(|torrent| torrent["done"].as_u64().unwrap() > 9 << 20);
+    let struck = Arc::new(AtomicBool::new(false));
+    let tells = Arc::clone(&struck);
+    case.disk.set_fault(Some(Box::new(move |call, name| {
+        let is_log = name.to_string_lossy().ends_with("-wal");
+        (is_log && call == Call::Sync && !tells.swap(true, Ordering::SeqCst)).then_some(Errno::EIO)
+    })));
+    let hash = hex(&case.torrent.hash);
+    let tag = |tag: &str| json!({"do": "set", "info_hash": hash, "tags": [tag]});
+    case.running.refused(&tag("refused"), "unsaved");
+    assert!(struck.load(Ordering::SeqCst));
+    assert_eq!(case.seen(case.torrent.hash)["tags"], json!([]));
+    case.running.done(&tag("kept"));
+    case.running.strike();
+    case.mounted = None;
+    case.disk.cut();
+    case.mounted = Some(case.disk.mount(&case.at()));
+    case.restart();
+    assert_eq!(case.seen(case.torrent.hash)["tags"], json!(["kept"]));
+    case.hurry();
+    case.completes();
+}
