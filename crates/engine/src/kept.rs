@@ -9,6 +9,7 @@ mod complete;
 mod handover;
 mod links;
 mod look;
+mod mounts;
 mod moving;
 #[cfg(test)]
 mod mutated;
@@ -17,6 +18,7 @@ mod orders;
 mod queue;
 mod record;
 mod recovery;
+mod removal;
 mod restore;
 mod schedule;
 mod settings;
@@ -33,12 +35,13 @@ pub(crate) use restore::{LinkRow, Row, key_of, read_link, read_row};
 pub use schedule::{AlternativeLimits, LocalTime};
 pub use settings::SessionSettings;
 
-use crate::resume::{self, mount_of};
+use crate::resume;
 use crate::session::{begin, end};
 use crate::shared::Shared;
 use crate::{AddTorrent, Engine, Error, Metainfo, Settings, Torrent, TorrentState, TorrentStats};
 use links::Link;
 use metainfo::Magnet;
+use mounts::Mounts;
 use moving::Moving;
 use record::Record;
 use std::collections::BTreeMap;
@@ -76,6 +79,7 @@ struct Room {
     queue: AsyncMutex<()>,
     alternative_holds: AtomicBool,
     watch: AsyncMutex<Watch>,
+    mounts: Mutex<Mounts>,
 }
 
 /// A torrent's place; what is done to it holds the lock.
@@ -169,6 +173,7 @@ impl Session {
         let (torrents, metainfo, all) = (rows(Table::Torrents), rows(Table::Metainfo), rows(Table::Session));
         let kept_settings = SessionSettings::kept_in(&all.rows, &settings);
         let watch = AsyncMutex::new(Watch::kept_in(&all.rows));
+        let mounts = Mutex::new(Mounts::kept_in(&all.rows));
         let (kept_bans, settings) = (bans::kept_in(&all.rows), kept_settings.apply(settings));
         let engine = Engine::start_in(settings, Some(InStore { store: store.clone(), rows: all.rows }))?;
         let room = Arc::new(Room {
@@ -182,6 +187,7 @@ impl Session {
             queue: AsyncMutex::default(),
             alternative_holds: AtomicBool::new(false),
             watch,
+            mounts,
         });
         room.shared.bans.set(kept_bans);
         let restored = room.clone();
@@ -443,14 +449,13 @@ impl Room {
     async fn add(self: &Arc<Self>, new: New, choices: Choices) -> Result<KeptTorrent, Error> {
         let New { what, file, link } = new;
         self.forget_earlier(what.info_hash()).await?;
-        // Before it can be missing.
-        let mount = mount(&choices.dir).await;
-        let record = Record::new(self.next_place(), choices, link);
+        let mut record = Record::new(self.next_place(), choices, link);
+        self.note_mounts(&mut record).await?;
         let running = self.begin(&record, &what).await?;
         let info_hash = what.info_hash();
         let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
         if let (What::All(metainfo), Some(file)) = (&what, file) {
-            changes.extend(rows_of_file(metainfo, file, mount));
+            changes.extend(rows_of_file(metainfo, file, record.mount.clone()));
         }
         if let Err(err) = self.save(changes).await {
             running.stop().await;
@@ -490,11 +495,6 @@ fn rows_of_file(metainfo: &Metainfo, file: Vec<u8>, mount: Option<PathBuf>) -> [
     let progress = resume::Record::before_the_first_run(lengths, files, mount);
     let info_hash = metainfo.info_hash();
     [Change::put(Table::Metainfo, key(info_hash), file), progress.first_row(info_hash.wire())]
-}
-
-async fn mount(dir: &std::path::Path) -> Option<PathBuf> {
-    let dir = dir.to_owned();
-    tokio::task::spawn_blocking(move || mount_of(&dir, None)).await.unwrap_or(None)
 }
 
 impl Running {

@@ -53,6 +53,9 @@ pub enum Error {
     /// A file was written to while it was hashed.
     #[error("{} changed while it was read; wait until nothing writes to it, then start again", .0.display())]
     Changed(PathBuf),
+    /// It is another file than the torrent left, or was written to since.
+    #[error("{} is not as the torrent left it, and stays; remove it by hand if it is not wanted", .0.display())]
+    NotAsLeft(PathBuf),
     /// A name that is not UTF-8 cannot stand in a torrent.
     #[error("{} has a name that is not UTF-8; rename it", .0.display())]
     NotUtf8(PathBuf),
@@ -114,6 +117,7 @@ impl Error {
             Error::TooManyOpenFiles(_) => "too_many_open_files",
             Error::Shorter(_) => "shorter",
             Error::Changed(_) => "changed",
+            Error::NotAsLeft(_) => "not_as_left",
             Error::NotUtf8(_) => "not_utf8",
             Error::TooManyFiles(_) => "too_many_files",
             Error::NothingThere(_) => "nothing_there",

@@ -43,8 +43,8 @@ pub use layout::Layout;
 pub use options::{Allocate, DiskEvent, FileReport, FileStamp, OpenOptions, Report, Snapshot};
 pub use pool::{DiskPool, PoolSettings};
 pub use relocate::{Relocation, Side};
-pub use remove::remove_files;
-pub use root::mount_point;
+pub use remove::{any_file, remove_files};
+pub use root::{mount_point, must_be_mounted};
 pub use torrent::TorrentDisk;
 
 #[cfg(test)]

@@ -1,24 +1,36 @@
 //! A torrent's files go, and nothing else.
 
-use crate::os::Os;
+use crate::os::{Found, Os};
 use crate::root::Root;
-use crate::{Error, Layout};
+use crate::{Error, FileStamp, Layout};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Removes those of a torrent's files below `root` that are `ours`, by index, then the folders of the torrent that are empty.
-/// What is gone already is no error. No link is followed, and none removed.
+/// Removes those of a torrent's files below `root` that are `ours`, by index, and that look like it to `may_go`, then the
+/// folders of the torrent that are empty. What is gone already is no error. No link is followed, and none removed.
 ///
 /// # Errors
-/// What the operating system reports first; as much as can be is removed all the same.
-pub fn remove_files(root: &Path, layout: &Layout, ours: &[bool]) -> Result<(), Error> {
-    let (os, root) = (Os::default(), Root::new(root.to_path_buf(), None));
+/// [`Error::Unavailable`] if the folder's `mount` point is none now: nothing is removed then. Otherwise what the operating
+/// system reports first; as much as can be is removed all the same.
+pub fn remove_files(
+    root: &Path,
+    mount: Option<PathBuf>,
+    layout: &Layout,
+    ours: &[bool],
+    mut may_go: impl FnMut(usize, &FileStamp) -> bool,
+) -> Result<(), Error> {
+    let (os, root) = (Os::default(), Root::new(root.to_path_buf(), mount));
+    root.must_be_mounted()?;
     let mut first = Ok(());
     let mut folders = BTreeSet::new();
     let files = (0..layout.files().len()).filter(|&file| layout.is_regular(file));
     for file in files.filter(|&file| ours.get(file) == Some(&true)) {
         let path = layout.path(file);
-        let removed = os.look(&root, path).and_then(|_| os.remove(&root, path));
+        let removed = match os.look(&root, path) {
+            Ok(Found::File(stamp)) if may_go(file, &stamp) => os.remove(&root, path),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
         match removed {
             Ok(()) | Err(Error::Gone(_)) => {}
             Err(error) => first = first.and(Err(error)),
@@ -29,4 +41,16 @@ pub fn remove_files(root: &Path, layout: &Layout, ours: &[bool]) -> Result<(), E
     // The deepest first. One that is not empty stays.
     folders.iter().rev().for_each(|folder| os.remove_folder(&root, folder));
     first
+}
+
+/// Whether any of a torrent's files is there; what can't be told counts as there.
+///
+/// # Errors
+/// [`Error::Unavailable`] if the folder's `mount` point is none now.
+pub fn any_file(root: &Path, mount: Option<PathBuf>, layout: &Layout) -> Result<bool, Error> {
+    let (os, root) = (Os::default(), Root::new(root.to_path_buf(), mount));
+    root.must_be_mounted()?;
+    let mut files = (0..layout.files().len()).filter(|&file| layout.is_regular(file));
+    Ok(files
+        .any(|file| !matches!(os.look(&root, layout.path(file)), Ok(Found::Nothing) | Err(Error::Gone(_)))))
 }

@@ -37,10 +37,7 @@ impl Root {
     /// # Errors
     /// [`Error::Unavailable`].
     pub(crate) fn must_be_mounted(&self) -> Result<(), Error> {
-        match &self.mount {
-            Some(mount) if !is_mount_point(mount) => Err(Error::Unavailable(mount.clone())),
-            _ => Ok(()),
-        }
+        self.mount.as_deref().map_or(Ok(()), must_be_mounted)
     }
 
     /// Opens the folder, unless it lies on another device than before.
@@ -77,6 +74,14 @@ pub fn mount_point(path: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(path).ok()?;
     let there = absolute.ancestors().find_map(|part| fs::canonicalize(part).ok())?;
     there.ancestors().find(|part| is_mount_point(part)).filter(|part| part.parent().is_some()).map(Into::into)
+}
+
+/// Whether something is mounted where a disk is to be.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub fn must_be_mounted(mount: &Path) -> Result<(), Error> {
+    if is_mount_point(mount) { Ok(()) } else { Err(Error::Unavailable(mount.into())) }
 }
 
 /// Whether something is mounted at a folder. It is said of what cannot be told too, such as a folder that may not be looked at.

@@ -1,5 +1,6 @@
 //! Where a torrent's files lie, and what they are called, until all that is wanted of it is there.
 
+use super::mounts;
 use super::names::{self, Names};
 use super::record::Target;
 use super::{Choices, KeptTorrent, Room, Running};
@@ -52,7 +53,9 @@ impl Room {
             false => choices.names.clone(),
         };
         let target = Target { dir, dir_when_complete: None, names, part_suffix: false };
-        if is_in_the_way(&metainfo, choices, &target).await {
+        let is_out = choices.dir_when_complete.is_some()
+            && mounts::must_be_mounted(kept.record.mount_when_complete.clone()).await.is_err();
+        if is_out || is_in_the_way(&metainfo, choices, &target).await {
             // Not worth stopping for.
             return;
         }

@@ -1,7 +1,7 @@
 //! Torrents of which only a magnet link is known, until their metadata is found.
 
 use super::record::Record;
-use super::{KeptTorrent, Room, Running, What, key, mount, rows_of_file};
+use super::{KeptTorrent, Room, Running, What, key, rows_of_file};
 use crate::driver::Fetching;
 use crate::magnet::{FetchStats, Fetched};
 use crate::torrent::Request;
@@ -89,10 +89,15 @@ impl Room {
             // They were given before anybody knew of how many files.
             record.choices.priorities.clear();
         }
+        let given = record.choices.dir.clone();
         self.arrange(&mut record.choices, Some(&metainfo)).await;
-        let mount = mount(&record.choices.dir).await;
+        if record.choices.dir != given {
+            record.mount_when_complete = record.mount.take();
+        }
+        // As it was when the link came, or the folder was chosen: the disk may be out by now.
+        record.mount = self.mount_of(&record.choices.dir, record.mount.take()).await;
         let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
-        let rows = rows_of_file(&metainfo, file, mount);
+        let rows = rows_of_file(&metainfo, file, record.mount.clone());
         // A link may tell one hash of two; the torrent stays where it was put.
         changes.extend(rows.map(|row| Change { key: key(info_hash), ..row }));
         self.save(changes).await?;

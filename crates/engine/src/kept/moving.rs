@@ -5,7 +5,7 @@
 
 use super::names;
 use super::record::{Move, Record, Target};
-use super::{KeptTorrent, Room, Running, Session, key, mount};
+use super::{KeptTorrent, Room, Running, Session, key};
 use crate::resume::{self, mount_of};
 use crate::{Error, Metainfo, TorrentState, TorrentStats};
 use std::path::{Path, PathBuf};
@@ -122,6 +122,9 @@ impl Room {
         let before = &kept.record.choices;
         let stays = same_folder(&before.dir, &target.dir) && before.names == target.names;
         let Some(metainfo) = kept.what.metainfo().cloned().filter(|_| !stays) else {
+            if before.dir != record.choices.dir {
+                record.mount = self.mount_of(&record.choices.dir, None).await;
+            }
             self.save(vec![Change::put(Table::Torrents, key(info_hash), record.encode())]).await?;
             kept.record = record;
             return Ok(false);
@@ -155,8 +158,11 @@ impl Room {
         ];
         let (pool, to) = (self.shared.disk.clone(), target.dir.clone());
         let remembered = progress.and_then(|progress| progress.mount);
+        let is_kept = kept.record.choices.dir_when_complete.as_ref() == Some(&to);
+        let known = kept.record.mount_when_complete.clone().filter(|_| is_kept);
+        let to_mount = self.mount_of(&to, known).await;
         let plan = move || {
-            let mounts = [mount_of(&from, remembered), storage::mount_point(&to)];
+            let mounts = [mount_of(&from, remembered), to_mount];
             let [old, new] = sides(&from, &to, &mounts, layouts);
             let stamps = Relocation::plan(&pool, old, new, &name(info_hash), &ours)?.stamps().to_vec();
             match has_bytes && stamps.iter().all(Option::is_none) {
@@ -327,7 +333,7 @@ impl Room {
             staged.map(|_| Move { target: old, staged: None, switched: true, ..work.moving.clone() });
         let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
         if let Some(mut progress) = progress {
-            progress.mount = mount(&record.choices.dir).await;
+            progress.mount = self.mount_of(&record.choices.dir, work.moving.mounts[1].clone()).await;
             for (file, copy) in staged.unwrap_or_default().iter().enumerate() {
                 // What had changed before it was copied is not to be believed for that.
                 if let Some(known) = progress.disk.files.get_mut(file)

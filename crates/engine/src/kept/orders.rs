@@ -2,7 +2,7 @@
 
 use super::{Choices, KeptTorrent, Room, Running, Session, key};
 use crate::announcer::{Announcer, Named};
-use crate::resume;
+use crate::resume::{self, mount_of};
 use crate::torrent::{Request, Wishes};
 use crate::{Error, Metainfo, PeerId, TrackerStats};
 use std::path::Path;
@@ -13,16 +13,6 @@ use tokio::sync::oneshot;
 use types::InfoHash;
 
 impl Session {
-    /// Stops a torrent and forgets it; with `data`, its files go too: those that are known to be the torrent's, and the
-    /// folders that are empty then. Whatever else lies there stays.
-    ///
-    /// # Errors
-    /// [`Error::NotHere`]; [`Error::Unsaved`]: it stays; [`Error::Disk`]: it is forgotten, but some files are still there.
-    pub async fn remove(&self, info_hash: InfoHash, data: bool) -> Result<(), Error> {
-        let room = self.room.clone();
-        self.engine.on_runtime(async move { room.remove(info_hash, data).await }).await
-    }
-
     /// Changes what is wanted of a torrent, several things at once if need be: priorities, order, limits, seed goal,
     /// category, tags, peers. It is durable and in force when this returns. A torrent that runs goes on with most of it; if
     /// other files are wanted than before, or trackers and web seeds are asked or not, it is begun anew.
@@ -66,7 +56,8 @@ impl Session {
     /// [`TorrentState::Checking`](crate::TorrentState::Checking) tells of.
     ///
     /// # Errors
-    /// [`Error::NotHere`], [`Error::Unsaved`], [`Error::State`]; [`Error::Refused`] if only a magnet link is known, or the
+    /// [`Error::NotHere`], [`Error::Unsaved`], [`Error::State`]; [`Error::Disk`] of kind `unavailable` if its files were there
+    /// and none is now: what is known of them stays; [`Error::Refused`] if only a magnet link is known, or the
     /// torrent's files are on their way.
     pub async fn recheck(&self, info_hash: InfoHash) -> Result<(), Error> {
         let room = self.room.clone();
@@ -135,44 +126,6 @@ impl Room {
         Announcer::new(named, wire, PeerId([0; 20]), settings, [0; 2], |_| {}).trackers(self.shared.now())
     }
 
-    /// See [`Session::remove`].
-    pub(super) async fn remove(self: &Arc<Self>, info_hash: InfoHash, data: bool) -> Result<(), Error> {
-        let mut held = self.hold(info_hash).await?;
-        let forget = || Table::OF_TORRENTS.into_iter().map(|table| Change::remove(table, key(info_hash)));
-        if let Some(kept) = held.kept.as_mut() {
-            self.move_back(info_hash, kept).await;
-        }
-        let ours = match held.kept.as_mut().filter(|_| data) {
-            Some(kept) => self.stop_and_say_what_is_ours(info_hash, kept).await,
-            None => None,
-        };
-        if let Err(err) = self.save(forget().collect()).await {
-            if let Some(kept) = held.kept.as_mut().filter(|kept| !kept.running.goes_on()) {
-                kept.running = self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
-            }
-            return Err(err);
-        }
-        let kept = held.kept.take();
-        self.torrents().remove(&info_hash.wire());
-        let Some(kept) = kept else { return Ok(()) };
-        kept.running.stop().await;
-        #[cfg(feature = "planted")]
-        if net::planted::is("never-forgets") {
-            std::mem::forget(std::fs::File::open("/dev/null"));
-            std::mem::forget(vec![1_u8; 256 << 10]);
-            self.shared.spawn(std::future::pending());
-        }
-        // What it wrote down last.
-        let _ = self.save(forget().collect()).await;
-        let (state_dir, dir) = (self.shared.settings.state_dir.clone(), kept.record.choices.dir);
-        let remove = move || {
-            resume::erase(&state_dir, info_hash.wire(), &dir);
-            let Some((layout, ours)) = ours else { return Ok(()) };
-            storage::remove_files(&dir, &layout, &ours).map_err(Error::Disk)
-        };
-        tokio::task::spawn_blocking(remove).await.unwrap_or(Err(Error::ShutDown))
-    }
-
     /// Has a torrent go on as it is wanted now.
     pub(super) async fn follow(self: &Arc<Self>, kept: &mut KeptTorrent, before: &Choices) {
         let choices = &kept.record.choices;
@@ -193,25 +146,24 @@ impl Room {
         }
     }
 
-    /// Stops a torrent; says for each of its files whether it is the torrent's.
-    async fn stop_and_say_what_is_ours(
+    /// Believes nothing any more of what is kept of a torrent that does not run.
+    async fn doubt(
         &self,
         info_hash: InfoHash,
-        kept: &mut KeptTorrent,
-    ) -> Option<(Layout, Vec<bool>)> {
-        std::mem::replace(&mut kept.running, Running::Paused).stop().await;
-        let metainfo = kept.what.metainfo()?;
-        let place = self.resume_place(info_hash, &kept.record.choices.dir).await.ok()?;
-        let record = place.load(metainfo.lengths(), metainfo.files().len()).await.ok()??;
-        let layout = Layout::new(metainfo.clone()).ok()?.renamed(&kept.record.choices.names).ok()?;
-        Some((layout, record.disk.ours))
-    }
-
-    /// Believes nothing any more of what is kept of a torrent that does not run.
-    async fn doubt(&self, info_hash: InfoHash, kept: &KeptTorrent, metainfo: &Metainfo) -> Result<(), Error> {
+        kept: &KeptTorrent,
+        metainfo: &Arc<Metainfo>,
+    ) -> Result<(), Error> {
         let place = self.resume_place(info_hash, &kept.record.choices.dir).await?;
         let (lengths, files) = (metainfo.lengths(), metainfo.files().len());
         let Some(mut record) = place.load(lengths, files).await? else { return Ok(()) };
+        let layout = Layout::new(metainfo.clone())?.renamed(&kept.record.choices.names)?;
+        let (dir, mount) = (kept.record.choices.dir.clone(), record.mount.clone());
+        let look = move || Ok(storage::any_file(&dir, mount_of(&dir, mount), &layout)?);
+        let any = tokio::task::spawn_blocking(look).await.unwrap_or(Err(Error::ShutDown))?;
+        if record.has_bytes() && !any {
+            let files = kept.record.choices.dir.join(metainfo.name());
+            return Err(Error::Disk(storage::Error::Unavailable(files)));
+        }
         record.doubt_everything(lengths);
         place.save(&record).await
     }

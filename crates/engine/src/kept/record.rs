@@ -199,6 +199,10 @@ pub(super) struct Record {
     pub(super) choices: Choices,
     /// The magnet link that it was added by.
     pub(super) link: Option<String>,
+    /// The mount point under which [`Choices::dir`] lay when it was chosen; once files are known, their own record says it.
+    pub(super) mount: Option<PathBuf>,
+    /// The same of [`Choices::dir_when_complete`].
+    pub(super) mount_when_complete: Option<PathBuf>,
     /// Its files are on their way.
     pub(super) moving: Option<Move>,
 }
@@ -242,7 +246,7 @@ pub(super) struct Move {
 
 impl Record {
     pub(super) fn new(place: u64, choices: Choices, link: Option<String>) -> Record {
-        Record { place, choices, link, moving: None }
+        Record { place, choices, link, mount: None, mount_when_complete: None, moving: None }
     }
 
     pub(super) fn apply(&self, metainfo: Arc<Metainfo>) -> AddTorrent {
@@ -270,6 +274,11 @@ impl Record {
             }
             put(d, "max down", max_down);
             put(d, "max up", max_up);
+            for (key, mount) in [("mount", &self.mount), ("mount when complete", &self.mount_when_complete)] {
+                if let Some(mount) = mount {
+                    d.bytes(key, mount.as_os_str().as_bytes());
+                }
+            }
             if let Some(Move { target, mounts, stamps, staged, switched }) = &self.moving {
                 d.bytes("move dir", target.dir.as_os_str().as_bytes());
                 if let Some(dir) = &target.dir_when_complete {
@@ -373,7 +382,8 @@ impl Record {
         let place =
             number("rank").unwrap_or_else(|| FIRST_PLACE.saturating_add(number("place").unwrap_or(0)));
         let link = text(root, "link");
-        Some(Record { place, choices, link, moving })
+        let (mount, mount_when_complete) = (path("mount"), path("mount when complete"));
+        Some(Record { place, choices, link, mount, mount_when_complete, moving })
     }
 }
 
@@ -505,7 +515,8 @@ mod tests {
         target.dir_when_complete = Some("/srv/done".into());
         choices.tiers = Some(vec![vec!["a".into(), "b".into()], Vec::new()]);
         let mut moving = Move { target, mounts, stamps: stamps.clone(), staged: None, switched: true };
-        let mut record = Record { place: u64::MAX, choices, link: Some("magnet:?x".into()), moving: None };
+        let mut record = Record::new(u64::MAX, choices, Some("magnet:?x".into()));
+        (record.mount, record.mount_when_complete) = (Some("/mnt".into()), Some("/mnt/other".into()));
         assert_eq!(Record::decode(&record.encode()), Some(record.clone()));
         record.moving = Some(moving.clone());
         assert_eq!(Record::decode(&record.encode()), Some(record.clone()));

@@ -1,5 +1,6 @@
 //! What is wanted of all torrents of a session together, and may become another while it runs.
 
+use super::mounts::KeptFor;
 use super::record::is_label;
 use super::schedule::{AlternativeLimits, LocalTime};
 use super::{Room, Session};
@@ -69,7 +70,8 @@ impl Session {
             change(&mut settings);
             settings.check()?;
             if settings != *held {
-                room.save(vec![Change::put(Table::Session, KEY, settings.encode())]).await?;
+                let row = Change::put(Table::Session, KEY, settings.encode());
+                room.save_with_mounts(KeptFor::Settings, settings.folders(), vec![row]).await?;
                 held.clone_from(&settings);
                 room.share(&settings);
             }

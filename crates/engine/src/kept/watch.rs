@@ -1,5 +1,6 @@
 //! Folders from which torrents are added: files that appear there, and links in files.
 
+use super::mounts::{KeptFor, folders_of};
 use super::record::is_label;
 use super::{Choices, Given, Room, Session};
 use crate::{Error, Metainfo};
@@ -104,7 +105,9 @@ impl Session {
                 return Err(Error::Refused("64 folders are watched at most".into()));
             }
             let before = std::mem::replace(&mut held.folders, folders);
-            let saved = room.save(vec![Change::put(Table::Session, KEY, held.encode())]).await;
+            let row = Change::put(Table::Session, KEY, held.encode());
+            let kept = folders_of(&held.folders);
+            let saved = room.save_with_mounts(KeptFor::Watched, kept, vec![row]).await;
             if saved.is_err() {
                 held.folders = before;
             }

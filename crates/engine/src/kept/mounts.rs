@@ -1,0 +1,171 @@
+//! Under which mount points folders lie that are kept for later: when one is used, its disk may be out, and nothing is to be
+//! written where it is missing.
+
+use super::record::Record;
+use super::{Room, SessionSettings, WatchFolder};
+use crate::Error;
+use crate::resume::mount_of;
+use bencode::{Value, encode_dict};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{MutexGuard, PoisonError};
+use store::{Change, Table};
+
+/// Mount points, by folders below them.
+type Folders = BTreeMap<PathBuf, PathBuf>;
+
+/// Those of all folders that are kept beside torrents.
+#[derive(Debug, Default)]
+pub(super) struct Mounts {
+    settings: Folders,
+    watched: Folders,
+}
+
+/// What folders are kept for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum KeptFor {
+    Settings,
+    Watched,
+}
+
+impl KeptFor {
+    /// The row's name.
+    fn key(self) -> &'static [u8] {
+        match self {
+            KeptFor::Settings => b"mounts of settings",
+            KeptFor::Watched => b"mounts of watched folders",
+        }
+    }
+}
+
+impl Mounts {
+    pub(super) fn kept_in(rows: &[(Vec<u8>, Vec<u8>)]) -> Mounts {
+        let row = |kept_for: KeptFor| rows.iter().find(|(key, _)| *key == kept_for.key());
+        let read = |kept_for| row(kept_for).map(|(_, row)| decode(row)).unwrap_or_default();
+        Mounts { settings: read(KeptFor::Settings), watched: read(KeptFor::Watched) }
+    }
+
+    fn of(&mut self, kept_for: KeptFor) -> &mut Folders {
+        match kept_for {
+            KeptFor::Settings => &mut self.settings,
+            KeptFor::Watched => &mut self.watched,
+        }
+    }
+
+    fn get(&self, dir: &Path) -> Option<&PathBuf> {
+        self.settings.get(dir).or_else(|| self.watched.get(dir))
+    }
+}
+
+impl Room {
+    fn mounts(&self) -> MutexGuard<'_, Mounts> {
+        self.mounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Saves changes, and with them under which mount points folders lie: those that were kept before as it was known then,
+    /// others as it is now.
+    pub(super) async fn save_with_mounts(
+        &self,
+        kept_for: KeptFor,
+        folders: Vec<PathBuf>,
+        mut changes: Vec<Change>,
+    ) -> Result<(), Error> {
+        let before = self.mounts().of(kept_for).clone();
+        let look = move || {
+            let mount = |dir: &PathBuf| before.get(dir).cloned().or_else(|| storage::mount_point(dir));
+            folders.into_iter().filter_map(|dir| mount(&dir).map(|mount| (dir, mount))).collect::<Folders>()
+        };
+        let now = tokio::task::spawn_blocking(look).await.map_err(|_| Error::ShutDown)?;
+        changes.push(Change::put(Table::Session, kept_for.key(), encode(&now)));
+        self.save(changes).await?;
+        *self.mounts().of(kept_for) = now;
+        Ok(())
+    }
+
+    /// The mount point under which a folder lies, or is to lie.
+    pub(super) async fn mount_of(&self, dir: &Path, remembered: Option<PathBuf>) -> Option<PathBuf> {
+        let remembered = remembered.or_else(|| self.mounts().get(dir).cloned());
+        let dir = dir.to_owned();
+        tokio::task::spawn_blocking(move || mount_of(&dir, remembered)).await.unwrap_or(None)
+    }
+
+    /// Takes down under which mount points the folders of a torrent lie that is added; where it begins has to be there.
+    pub(super) async fn note_mounts(&self, record: &mut Record) -> Result<(), Error> {
+        record.mount = self.mount_of(&record.choices.dir, None).await;
+        if let Some(dir) = &record.choices.dir_when_complete {
+            record.mount_when_complete = self.mount_of(dir, None).await;
+        }
+        must_be_mounted(record.mount.clone()).await
+    }
+}
+
+/// Refuses what would be written where a disk is missing.
+pub(super) async fn must_be_mounted(mount: Option<PathBuf>) -> Result<(), Error> {
+    let Some(mount) = mount else { return Ok(()) };
+    let look = move || storage::must_be_mounted(&mount).map_err(Error::Disk);
+    tokio::task::spawn_blocking(look).await.unwrap_or(Err(Error::ShutDown))
+}
+
+impl SessionSettings {
+    /// Where torrents may come to lie.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        self.save_paths.values().chain(&self.incomplete_dir).cloned().collect()
+    }
+}
+
+/// The same of watched folders.
+pub(super) fn folders_of(watched: &[WatchFolder]) -> Vec<PathBuf> {
+    watched.iter().map(|folder| folder.to.as_ref().unwrap_or(&folder.dir).clone()).collect()
+}
+
+fn encode(folders: &Folders) -> Vec<u8> {
+    let mut by_bytes: Vec<_> = folders
+        .iter()
+        .map(|(dir, mount)| (dir.as_os_str().as_bytes(), mount.as_os_str().as_bytes()))
+        .collect();
+    by_bytes.sort_unstable();
+    encode_dict(|d| {
+        d.list("mounts", |list| {
+            for (dir, mount) in by_bytes {
+                list.list(|l| {
+                    l.bytes(dir);
+                    l.bytes(mount);
+                });
+            }
+        })
+    })
+}
+
+/// What cannot be read is passed over.
+fn decode(row: &[u8]) -> Folders {
+    let Ok(document) = bencode::decode(row) else { return Folders::new() };
+    let pairs = document.root().get("mounts").and_then(Value::as_list);
+    let path = |value: Value<'_>| Some(PathBuf::from(OsStr::from_bytes(value.as_bytes()?)));
+    let pair = |pair: Value<'_>| {
+        let mut pair = pair.as_list()?;
+        Some((path(pair.next()?)?, path(pair.next()?)?))
+    };
+    pairs.into_iter().flatten().filter_map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_read_as_they_were_written() {
+        let folders: Folders = [("/mnt/a/x", "/mnt/a"), ("/mnt/b", "/mnt/b")]
+            .map(|(dir, mount)| (dir.into(), mount.into()))
+            .into();
+        assert_eq!(decode(&encode(&folders)), folders);
+        let rows = [(KeptFor::Watched.key().to_vec(), encode(&folders))];
+        let mut kept = Mounts::kept_in(&rows);
+        assert_eq!((kept.of(KeptFor::Settings).len(), kept.of(KeptFor::Watched).len()), (0, 2));
+        assert_eq!(kept.get(Path::new("/mnt/b")), Some(&PathBuf::from("/mnt/b")));
+        for bad in [&b""[..], b"le", b"d6:mountsl1:xee", b"d6:mountsll1:xeee"] {
+            assert_eq!(decode(bad), Folders::new());
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! A torrent is forgotten, and its files go with it if they are to.
+
+use super::names::Names;
+use super::{KeptTorrent, Record, Room, Running, Session, What, key};
+use crate::resume::{self, mount_of};
+use crate::{Error, Metainfo};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use storage::{FileStamp, Layout, Snapshot};
+use store::{Change, Table};
+use types::InfoHash;
+
+/// A torrent's files, as the last record has them.
+struct Doomed {
+    dir: PathBuf,
+    mount: Option<PathBuf>,
+    layout: Layout,
+    disk: Snapshot,
+    /// Whether nothing was written after the record.
+    is_exact: bool,
+}
+
+/// Where another torrent has its files, or will have them.
+struct Claim {
+    metainfo: Arc<Metainfo>,
+    places: Vec<(PathBuf, Names)>,
+}
+
+impl Session {
+    /// Stops a torrent and forgets it; with `data`, its files go too: those that are known to be the torrent's, look as it
+    /// left them and belong to no other torrent of the session, and the folders that are empty then. Whatever else lies there
+    /// stays.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`]; [`Error::Unsaved`], and [`Error::Disk`] of kind `unavailable` if the disk that has the files is not
+    /// there: it stays; any other [`Error::Disk`]: it is forgotten, but some files are still there.
+    pub async fn remove(&self, info_hash: InfoHash, data: bool) -> Result<(), Error> {
+        let room = self.room.clone();
+        self.engine.on_runtime(async move { room.remove(info_hash, data).await }).await
+    }
+}
+
+impl Room {
+    /// See [`Session::remove`].
+    pub(super) async fn remove(self: &Arc<Self>, info_hash: InfoHash, data: bool) -> Result<(), Error> {
+        let mut held = self.hold(info_hash).await?;
+        let forget = || Table::OF_TORRENTS.into_iter().map(|table| Change::remove(table, key(info_hash)));
+        if let Some(kept) = held.kept.as_mut() {
+            self.move_back(info_hash, kept).await;
+        }
+        let doomed = match held.kept.as_mut().filter(|_| data) {
+            Some(kept) => self.stop_and_say_what_is_ours(info_hash, kept).await,
+            None => Ok(None),
+        };
+        let forgotten = match doomed {
+            Ok(doomed) => self.save(forget().collect()).await.map(|()| doomed),
+            Err(err) => Err(err),
+        };
+        let doomed = match forgotten {
+            Ok(doomed) => doomed,
+            Err(err) => {
+                if let Some(kept) = held.kept.as_mut().filter(|kept| !kept.running.goes_on()) {
+                    kept.running = self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
+                }
+                return Err(err);
+            }
+        };
+        let kept = held.kept.take();
+        self.torrents().remove(&info_hash.wire());
+        let Some(kept) = kept else { return Ok(()) };
+        kept.running.stop().await;
+        #[cfg(feature = "planted")]
+        if net::planted::is("never-forgets") {
+            std::mem::forget(std::fs::File::open("/dev/null"));
+            std::mem::forget(vec![1_u8; 256 << 10]);
+            self.shared.spawn(std::future::pending());
+        }
+        // What it wrote down last.
+        let _ = self.save(forget().collect()).await;
+        // One that goes at the same time claims nothing any more, or finds that this one does not.
+        let claims = if doomed.is_some() { self.claims().await } else { Vec::new() };
+        let (state_dir, dir) = (self.shared.settings.state_dir.clone(), kept.record.choices.dir);
+        let remove = move || {
+            resume::erase(&state_dir, info_hash.wire(), &dir);
+            doomed.map_or(Ok(()), |doomed| doomed.remove(&claims))
+        };
+        tokio::task::spawn_blocking(remove).await.unwrap_or(Err(Error::ShutDown))
+    }
+
+    /// Stops a torrent; says for each of its files whether it is the torrent's, if its disk is there.
+    async fn stop_and_say_what_is_ours(
+        &self,
+        info_hash: InfoHash,
+        kept: &mut KeptTorrent,
+    ) -> Result<Option<Doomed>, Error> {
+        std::mem::replace(&mut kept.running, Running::Paused).stop().await;
+        let Some(metainfo) = kept.what.metainfo() else { return Ok(None) };
+        let choices = &kept.record.choices;
+        let place = self.resume_place(info_hash, &choices.dir).await?;
+        let record = place.load(metainfo.lengths(), metainfo.files().len()).await?;
+        let Some(resume::Record { clean, disk, mount, .. }) = record else { return Ok(None) };
+        let layout = Layout::new(metainfo.clone())?.renamed(&choices.names)?;
+        let dir = choices.dir.clone();
+        let look = move || {
+            let mount = mount_of(&dir, mount);
+            storage::any_file(&dir, mount.clone(), &layout)?;
+            Ok(Some(Doomed { dir, mount, layout, disk, is_exact: clean }))
+        };
+        tokio::task::spawn_blocking(look).await.unwrap_or(Err(Error::ShutDown))
+    }
+
+    /// Where all torrents have their files.
+    async fn claims(&self) -> Vec<Claim> {
+        let places: Vec<_> = self.torrents().iter().map(|(&key, place)| (key, place.clone())).collect();
+        let mut claims = Vec::new();
+        for (key, place) in places {
+            // One that has not begun since the session was opened is held as long as its disk pleases.
+            let waiting = self.waiting().get(&key).cloned();
+            if let Some((record, what)) = waiting.as_deref() {
+                claims.extend(Claim::of(record, what));
+                continue;
+            }
+            let held = place.lock().await;
+            claims.extend(held.kept.as_ref().and_then(|kept| Claim::of(&kept.record, &kept.what)));
+        }
+        claims
+    }
+}
+
+impl Doomed {
+    fn remove(self, claims: &[Claim]) -> Result<(), Error> {
+        let Doomed { dir, mount, layout, disk, is_exact } = self;
+        let claimed = claimed(claims, &dir, &layout, &disk.ours);
+        let mut left = None;
+        let may_go = |file: usize, found: &FileStamp| {
+            if claimed.contains(&file) {
+                return false;
+            }
+            let is_its = is_as_left(disk.files.get(file).copied().flatten().as_ref(), found, is_exact);
+            if !is_its && left.is_none() {
+                left = Some(layout.path_under(&dir, file));
+            }
+            is_its
+        };
+        storage::remove_files(&dir, mount, &layout, &disk.ours, may_go)?;
+        left.map_or(Ok(()), |path| Err(Error::Disk(storage::Error::NotAsLeft(path))))
+    }
+}
+
+/// Whether a file is the one that a torrent left. If more was written after the record, it may have grown since, or have
+/// been made.
+fn is_as_left(recorded: Option<&FileStamp>, found: &FileStamp, is_exact: bool) -> bool {
+    match recorded {
+        Some(recorded) if is_exact => recorded == found,
+        Some(recorded) => recorded.inode == found.inode,
+        None => !is_exact,
+    }
+}
+
+impl Claim {
+    fn of(record: &Record, what: &What) -> Option<Claim> {
+        let choices = &record.choices;
+        let mut places = vec![(choices.dir.clone(), choices.names.clone())];
+        places.extend(
+            record.moving.as_ref().map(|moving| (moving.target.dir.clone(), moving.target.names.clone())),
+        );
+        Some(Claim { metainfo: what.metainfo()?.clone(), places })
+    }
+}
+
+/// Which of a torrent's files other torrents have as well.
+fn claimed(claims: &[Claim], dir: &Path, layout: &Layout, ours: &[bool]) -> BTreeSet<usize> {
+    let true_path = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    let here = true_path(dir);
+    let files = (0..ours.len()).filter(|&file| ours[file]);
+    let by_path: BTreeMap<PathBuf, usize> =
+        files.map(|file| (layout.path_under(&here, file), file)).collect();
+    let mut found = BTreeSet::new();
+    for Claim { metainfo, places } in claims {
+        for (dir, names) in places {
+            let there = true_path(dir);
+            if !there.starts_with(&here) && !here.starts_with(&there) {
+                continue;
+            }
+            let Ok(other) = Layout::new(metainfo.clone()).and_then(|layout| layout.renamed(names)) else {
+                continue;
+            };
+            let files = metainfo.files().iter().enumerate().filter(|(_, file)| file.is_regular());
+            found.extend(files.filter_map(|file| by_path.get(&other.path_under(&there, file.0))));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_another_now_is_not_the_torrents() {
+        let left = FileStamp { size: 10, mtime_nanos: 5, inode: 3 };
+        let grown = FileStamp { size: 20, mtime_nanos: 6, ..left };
+        let other = FileStamp { inode: 4, ..left };
+        for (recorded, found, is_exact, is_its) in [
+            (Some(&left), &left, true, true),
+            (Some(&left), &grown, true, false),
+            (Some(&left), &grown, false, true),
+            (Some(&left), &other, false, false),
+            (None, &left, true, false),
+            (None, &left, false, true),
+        ] {
+            assert_eq!(is_as_left(recorded, found, is_exact), is_its, "{recorded:?} {found:?} {is_exact}");
+        }
+    }
+}

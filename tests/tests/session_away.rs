@@ -1,0 +1,195 @@
+//! A session whose disk is not mounted: nothing is forgotten, nothing is written where it is missing, and what belongs to
+//! others stays.
+#![allow(clippy::needless_pass_by_value, reason = "json!() is written where it is passed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use common::kept::{Case, Running};
+use common::{Home, real_seed, with_mount};
+use rawtorrent_tests::binary;
+use rawtorrent_tests::content::{Sample, hex};
+use rawtorrent_tests::metafile;
+use rawtorrent_tests::poll;
+use serde_json::json;
+
+const TWO: Sample = Sample { name: "one", layout: &[("a", 300_000), ("b", 50_000)] };
+const FIRST: Sample = Sample { name: "one", layout: &[("a", 300_000)] };
+
+/// A session whose folder is where a disk is mounted, or is to be.
+fn begin(home: &Home, peer: Option<&str>, mounted: bool) -> Running {
+    let disk = home.path().join("disk");
+    fs::create_dir_all(&disk).unwrap();
+    fs::create_dir_all(home.out()).unwrap();
+    let mut command = binary::command(home.path());
+    command.args(["session", "--listen", "127.0.0.1:0", "--no-trackers"]);
+    command.args(peer.iter().flat_map(|peer| ["--peer", peer]));
+    let mount = format!("mount --bind '{}' '{}'", disk.display(), home.out().display());
+    let mount = if mounted { mount } else { "true".to_owned() };
+    Running::begin(&mut with_mount(&mount, &command)).0
+}
+
+fn left_in(dir: &Path) -> Vec<PathBuf> {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn without_its_disk_a_torrent_is_neither_removed_nor_doubted() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let peer = seed.addr.to_string();
+    let running = begin(&home, Some(&peer), true);
+    let mut case = Case { home, seed, running };
+    case.add(json!({}));
+    case.wait();
+    let served = case.seed.served();
+    case.running.strike();
+
+    case.running = begin(&case.home, Some(&peer), false);
+    case.running.until(|torrent| torrent["state"] == "unavailable");
+    // What stands there now is another's.
+    let foreign = case.home.downloaded().join("a");
+    fs::create_dir_all(case.home.downloaded()).unwrap();
+    fs::write(&foreign, "not the torrent's").unwrap();
+    for (order, more) in [("remove", json!({"data": true})), ("recheck", json!({}))] {
+        let order = case.order(order, more);
+        case.running.refused(&order, "unavailable");
+        case.running.until(|torrent| torrent["state"] == "unavailable");
+    }
+    case.running.strike();
+    assert_eq!(fs::read_to_string(&foreign).unwrap(), "not the torrent's");
+    assert_eq!(left_in(&case.home.downloaded()), [foreign]);
+
+    case.running = begin(&case.home, None, true);
+    case.wait();
+    assert_eq!(case.seed.served(), served);
+    case.done("remove", json!({"data": true}));
+    assert_eq!(left_in(&case.home.path().join("disk")), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_recheck_without_the_files_forgets_nothing() {
+    let mut case = Case::downloaded(TWO);
+    let (there, away) = (case.home.downloaded(), case.home.path().join("away"));
+    let served = case.seed.served();
+    fs::rename(&there, &away).unwrap();
+    let recheck = case.order("recheck", json!({}));
+    case.running.refused(&recheck, "unavailable");
+    case.running.until(|torrent| torrent["state"] == "unavailable");
+    case.kill();
+    fs::rename(&away, &there).unwrap();
+    case.running.until(|torrent| torrent["state"] == "seeding");
+    assert_eq!(case.seed.served(), served, "nothing came again");
+    case.done("recheck", json!({}));
+    case.wait();
+}
+
+#[test]
+fn a_file_that_another_torrent_has_too_stays() {
+    let mut case = Case::downloaded(TWO);
+    let torrent = metafile::torrent(&FIRST, None);
+    let (file, hash) = (case.home.path().join("first"), hex(&metafile::info_hash(&torrent).unwrap()));
+    fs::write(&file, torrent).unwrap();
+    let add = json!({"do": "add", "torrent": file, "dir": case.home.out()});
+    let (a, b) = (case.home.downloaded().join("a"), case.home.downloaded().join("b"));
+    for paused in [false, true] {
+        case.running.done(&add);
+        case.running.done(&json!({"do": "wait", "info_hash": hash}));
+        if paused {
+            case.done("pause", json!({}));
+        }
+        case.running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+        assert!(a.exists() && b.exists());
+    }
+    case.running.done(&add);
+    case.done("remove", json!({"data": true}));
+    assert!(a.exists() && !b.exists(), "it is the other's now");
+    case.running.done(&json!({"do": "wait", "info_hash": hash}));
+    case.running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+}
+
+#[test]
+fn a_file_that_was_replaced_stays() {
+    let mut case = Case::downloaded(TWO);
+    case.done("pause", json!({}));
+    let (a, b) = (case.home.downloaded().join("a"), case.home.downloaded().join("b"));
+    fs::remove_file(&a).unwrap();
+    fs::write(&a, "not the torrent's").unwrap();
+    let remove = case.order("remove", json!({"data": true}));
+    case.running.refused(&remove, "not_as_left");
+    assert_eq!(fs::read_to_string(&a).unwrap(), "not the torrent's");
+    assert!(!b.exists());
+    assert_eq!(case.running.done(&json!({"do": "list"}))["torrents"], json!([]));
+}
+
+/// That nothing is written where the disk is missing, however long that lasts.
+fn assert_left_alone(home: &Home) {
+    let any = poll(Instant::now() + Duration::from_secs(4), || left_in(&home.out()).pop());
+    assert_eq!(any, None);
+}
+
+#[test]
+fn what_a_link_names_waits_for_its_disk() {
+    let (_there, _seed, addr) = real_seed(TWO);
+    let home = Home::new(TWO);
+    let link = format!("magnet:?xt=urn:btih:{}", hex(&home.info_hash));
+    let mut running = begin(&home, None, true);
+    running.done(&json!({"do": "add", "torrent": link, "dir": home.out()}));
+    running.strike();
+    let hash = hex(&home.info_hash);
+    let mut running = begin(&home, None, false);
+    running.done(&json!({"do": "set", "info_hash": hash, "peers": [addr.to_string()]}));
+    running.until(|torrent| torrent["state"] == "unavailable");
+    assert_left_alone(&home);
+    running.strike();
+    let mut running = begin(&home, None, true);
+    running.until(|torrent| torrent["state"] == "seeding");
+    assert_eq!(left_in(&home.path().join("disk")), [home.path().join("disk/one")]);
+}
+
+#[test]
+fn what_is_complete_waits_for_the_disk_that_it_goes_to() {
+    let home = Home::new(TWO);
+    let (seed, incomplete) = (home.fake_seed(), home.path().join("incomplete"));
+    let peer = seed.addr.to_string();
+    let mut running = begin(&home, None, true);
+    running.done(&json!({"do": "session", "incomplete_dir": incomplete}));
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    running.strike();
+    let mut running = begin(&home, None, false);
+    running.done(&json!({"do": "set", "info_hash": hex(&home.info_hash), "peers": [peer]}));
+    running.until(|torrent| torrent["state"] == "seeding");
+    assert_left_alone(&home);
+    assert!(incomplete.join("one/a").exists());
+    running.strike();
+    let mut running = begin(&home, None, true);
+    running.until(|torrent| torrent["dir"] == home.out().to_str().unwrap() && torrent["state"] == "seeding");
+    assert_eq!(left_in(&home.path().join("disk")), [home.path().join("disk/one")]);
+}
+
+#[test]
+fn a_folder_of_a_category_is_not_used_without_its_disk() {
+    let home = Home::new(TWO);
+    let watched = home.path().join("watched");
+    fs::create_dir(&watched).unwrap();
+    let mut running = begin(&home, None, true);
+    running.done(&json!({"do": "session", "save_paths": {"films": home.out()}}));
+    running.done(&json!({"do": "watch", "dir": watched, "to": home.out()}));
+    running.strike();
+    let mut running = begin(&home, None, false);
+    let add = json!({"do": "add", "torrent": home.torrent, "category": "films"});
+    running.refused(&add, "unavailable");
+    fs::copy(&home.torrent, watched.join("new.torrent")).unwrap();
+    assert_left_alone(&home);
+    assert!(running.list().is_empty());
+    running.strike();
+    let mut running = begin(&home, None, true);
+    let is_there = || running.list().into_keys().next();
+    let added = poll(Instant::now() + Duration::from_secs(30), is_there);
+    assert_eq!(added, Some(hex(&home.info_hash)), "it comes by itself");
+    running.refused(&add, "already_added");
+}
