@@ -29,6 +29,31 @@ const SAMPLES: [Sample; 3] = [WHOLE, SPOILED, UNFINISHED];
 const SPOILED_AT: u64 = 500_000;
 const PIECE: u64 = 65_536;
 
+/// Has Deluge's plugin call a torrent `linux`.
+const LABEL: &str = r#"
+import sys
+from deluge.ui.client import client
+from twisted.internet import defer, reactor
+
+failed = []
+
+@defer.inlineCallbacks
+def label():
+    yield client.connect(host="127.0.0.1", port=int(sys.argv[1]), username="localclient", password="secret")
+    yield client.label.add("linux")
+    yield client.label.set_torrent(sys.argv[2], "linux")
+    yield client.disconnect()
+
+def end(outcome):
+    if outcome is not None:
+        failed.append(str(outcome))
+    reactor.stop()
+
+reactor.callWhenRunning(lambda: label().addBoth(end))
+reactor.run()
+sys.exit("\n".join(failed) or 0)
+"#;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Client {
     Qbittorrent,
@@ -194,6 +219,7 @@ impl Session {
         let settings = json!({
             "dht": false, "lsd": false, "upnp": false, "natpmp": false, "utpex": false, "new_release_check": false,
             "random_port": true, "listen_interface": "127.0.0.1", "download_location": self.data(),
+            "enabled_plugins": ["Label"],
         });
         let settings = format!("{}{settings}", json!({"file": 1, "format": 1}));
         fs::write(config.join("core.conf"), settings).unwrap();
@@ -213,6 +239,13 @@ impl Session {
             let listed = console("info");
             listed.matches("[D]").count() == 2 && listed.matches("[S]").count() == 1
         });
+        // Its console knows no labels.
+        let labels = self
+            .command("/usr/bin/python3")
+            .args(["-c", LABEL, &port, &hex(&info_hash(&WHOLE))])
+            .output()
+            .unwrap();
+        assert!(labels.status.success(), "{}", String::from_utf8_lossy(&labels.stderr));
         console("halt");
         daemon.wait(LIMIT).unwrap();
     }
@@ -302,7 +335,8 @@ fn is_taken_over(client: Client) {
     let labels = match client {
         Client::Transmission => (Value::Null, json!(["linux"])),
         Client::Qbittorrent | Client::QbittorrentDatabase => (json!("linux"), json!([])),
-        Client::Rtorrent | Client::Deluge => (Value::Null, json!([])),
+        Client::Deluge => (json!("linux"), json!([])),
+        Client::Rtorrent => (Value::Null, json!([])),
     };
     assert_eq!((whole["category"].clone(), whole["tags"].clone()), labels);
     assert_eq!(claimed(ours, &WHOLE), (0..pieces(&WHOLE)).collect::<Vec<_>>());

@@ -1,6 +1,6 @@
 //! Deluge: `state/torrents.state`, `state/torrents.fastresume` and `state/ID.torrent` (from 2.0 on).
 
-use crate::libtorrent;
+use crate::libtorrent::{self, label};
 use crate::limits::MAX_TORRENTS;
 use crate::pickle::{self, Node, Pickle};
 use crate::{Found, Refused};
@@ -29,6 +29,53 @@ pub struct Listed {
     max_up: Option<f64>,
     stop_ratio: Option<f64>,
     queue: i64,
+}
+
+/// What the plugin Label calls torrents, by info-hash; `conf` is its file `label.conf`. Damaged: none.
+pub fn labels(conf: &[u8]) -> BTreeMap<String, String> {
+    let Ok(text) = core::str::from_utf8(conf) else { return BTreeMap::new() };
+    // The file is two objects, of which the first tells its version.
+    let Some((_, rest)) = text.split_once("\"torrent_labels\"") else { return BTreeMap::new() };
+    let Some(inner) =
+        rest.trim_start().strip_prefix(':').and_then(|rest| rest.trim_start().strip_prefix('\u{7b}'))
+    else {
+        return BTreeMap::new();
+    };
+    let mut strings = Strings(inner);
+    let mut labels = BTreeMap::new();
+    while labels.len() < MAX_TORRENTS
+        && let (Some(id), Some(name)) = (strings.next(), strings.next())
+    {
+        labels.extend(label(name.as_bytes()).map(|name| (id, name)));
+    }
+    labels
+}
+
+const QUOTE: char = '\u{22}';
+
+/// The strings of a JSON object that has no other values, until it ends.
+struct Strings<'a>(&'a str);
+
+impl Iterator for Strings<'_> {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let start = self.0.find([QUOTE, '\u{7d}']).filter(|&at| self.0[at..].starts_with(QUOTE))?;
+        let mut chars = self.0[start + 1..].char_indices();
+        let mut text = String::new();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                QUOTE => {
+                    self.0 = &self.0[start + at + 2..];
+                    return Some(text);
+                }
+                // Labels are lower-case letters, digits, `_` and `-`: what is escaped is none.
+                '\u{5c}' => drop(chars.next()),
+                c => text.push(c),
+            }
+        }
+        None
+    }
 }
 
 /// Reads the list of torrents.
@@ -117,6 +164,22 @@ fn bytes(kib: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_are_read_or_none() {
+        let conf = br#"{"file": 1}{"labels": {"linux": {"auto_add_trackers": []}}, "torrent_labels":
+            {"aa": "linux", "bb": "x y", "cc": ""}, "zz": {"dd": "no"}}"#;
+        let read = labels(conf);
+        assert_eq!(read.get("aa").map(String::as_str), Some("linux"));
+        assert_eq!((read.len(), read.contains_key("dd")), (2, false), "{read:?}");
+        for end in 0..conf.len() {
+            assert!(labels(&conf[..end]).len() <= 2);
+        }
+        assert!(labels(b"\xff").is_empty() && labels(b"\"torrent_labels\": 1").is_empty());
+        let many: String = (0..=MAX_TORRENTS).map(|n| std::format!("\"{n}\":\"x\",")).collect();
+        let many = std::format!("\"torrent_labels\":{{{many}}}");
+        assert_eq!(labels(many.as_bytes()).len(), MAX_TORRENTS);
+    }
 
     #[test]
     fn so_many_torrents_are_read() {

@@ -25,8 +25,8 @@ pub(super) struct Source {
 enum Kind {
     /// Some files for each torrent; places in the queue, where they are kept apart.
     Files(BTreeMap<String, i64>),
-    /// The list of torrents, and resume data by info-hash.
-    Deluge(BTreeMap<String, deluge::Listed>, BTreeMap<Vec<u8>, Vec<u8>>),
+    /// The list of torrents; resume data and labels by info-hash.
+    Deluge(BTreeMap<String, deluge::Listed>, BTreeMap<Vec<u8>, Vec<u8>>, BTreeMap<String, String>),
     Database(Database),
 }
 
@@ -83,7 +83,10 @@ impl Source {
                     .map_err(|refused| Error::SessionDamaged { path: state, reason: refused.to_string() })?;
                 let resume = read(&dir.join("torrents.fastresume")).unwrap_or_default();
                 let listed = listed.into_iter().map(|listed| (listed.id.clone(), listed)).collect();
-                (dir, Kind::Deluge(listed, deluge::resume_data(&resume)))
+                // Of the plugin Label, beside the folder with the state.
+                let conf = read(&dir.join("../label.conf")).or_else(|| read(&dir.join("label.conf")));
+                let labels = deluge::labels(&conf.unwrap_or_default());
+                (dir, Kind::Deluge(listed, deluge::resume_data(&resume), labels))
             }
         };
         Ok(Source { client, dir, kind })
@@ -93,7 +96,7 @@ impl Source {
     pub(super) fn in_order(&self) -> (Vec<String>, usize) {
         let mut ids = match &self.kind {
             Kind::Files(_) => self.ids_of_files(),
-            Kind::Deluge(listed, _) => listed.keys().cloned().collect(),
+            Kind::Deluge(listed, ..) => listed.keys().cloned().collect(),
             Kind::Database(database) => database.ids(),
         };
         let beyond = ids.len().saturating_sub(MAX_TORRENTS);
@@ -117,10 +120,13 @@ impl Source {
     pub(super) fn read(&self, id: &str) -> Result<Box<Found>, Refused> {
         let read = |name: String| read(&self.dir.join(name));
         let found = match &self.kind {
-            Kind::Deluge(listed, resume) => {
+            Kind::Deluge(listed, resume, labels) => {
+                let category = labels.get(id).cloned();
                 let listed = listed.get(id).ok_or(Refused::Missing("its entry"))?;
                 let resume = resume.get(id.as_bytes()).map(Vec::as_slice);
-                listed.read(resume, safe(id).and_then(|id| read(format!("{id}.torrent"))).as_deref())
+                let torrent = safe(id).and_then(|id| read(format!("{id}.torrent")));
+                let found = listed.read(resume, torrent.as_deref());
+                found.map(|found| Found { category, ..found })
             }
             Kind::Database(database) => {
                 let row = database.row(id).ok_or(Refused::Damaged("its row"))?;
