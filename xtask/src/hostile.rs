@@ -79,6 +79,8 @@ const CONTROLS: &[(&str, &str)] = &[
     ("state_that_is_damaged_old_or_of_another_torrent", "any-record"),
     ("clocks_jump_and_machines_sleep", "wall-clock"),
     ("sixty_four_descriptors_are_enough", "no-shares"),
+    ("half_open_callers_take_no_descriptors", "no-shares"),
+    ("one_host_keeps_nobody_out", "crowds-stay"),
     ("without_threads_it_says_so_and_ends", "unasked-threads"),
     ("no_tracker_leads_inside", "no-zones"),
     ("no_web_seed_leads_inside", "no-zones"),

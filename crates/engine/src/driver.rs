@@ -17,7 +17,7 @@ use crate::events::EventKind;
 use crate::inbox::Inbox;
 use crate::mailbox::{self, mailbox};
 use crate::resume::{Place, Record, mount_of};
-use crate::shared::{Guest, OpenDoor, Shared};
+use crate::shared::{OpenDoor, Shared, Visit};
 use crate::torrent::{Request, Status, Torrent, Wishes};
 use crate::{AddTorrent, Error, TorrentError, TorrentState};
 use fetching::Met;
@@ -63,7 +63,7 @@ pub(crate) struct Calls {
     /// Its owner.
     requests: mpsc::Receiver<Request>,
     /// Peers that dialed us.
-    guests: mailbox::Receiver<Box<Guest>>,
+    visits: mailbox::Receiver<Visit>,
     /// The engine, when it shuts down.
     closed: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -80,12 +80,12 @@ impl Driver {
             return Err(Error::NothingSelected);
         }
         let handover = add.handover.take().filter(|handover| handover.door.info_hash() == torrent.wire());
-        let (peer_id, door, guests, met) = match handover.map(|handover| *handover) {
-            Some(Handover { door, guests, met }) => (door.peer_id(), door, guests, Some(met)),
+        let (peer_id, door, visits, met) = match handover.map(|handover| *handover) {
+            Some(Handover { door, visits, met }) => (door.peer_id(), door, visits, Some(met)),
             None => {
                 let peer_id = PeerId::ours(std::array::from_fn(|_| fastrand::u8(..)));
-                let (guest_sender, guests) = mailbox(GUEST_QUEUE);
-                (peer_id, shared.open_door(torrent, peer_id, guest_sender)?, guests, None)
+                let (visitor, visits) = mailbox(GUEST_QUEUE);
+                (peer_id, shared.open_door(torrent, peer_id, visitor)?, visits, None)
             }
         };
 
@@ -156,7 +156,7 @@ impl Driver {
         };
         driver.hashes.expect_checks(driver.doubtful.count_ones() > 0 || !driver.disk.verified().is_full());
         let closed = Box::pin(driver.shared.closed());
-        Ok((driver, Calls { requests, guests, closed }, handle))
+        Ok((driver, Calls { requests, visits, closed }, handle))
     }
 
     /// Drives the torrent to its end.
@@ -267,7 +267,7 @@ impl Calls {
                     None => attended = false,
                 },
                 () = &mut self.closed => return,
-                guest = self.guests.recv() => drop(guest),
+                visit = self.visits.recv() => drop(visit),
             }
         }
     }

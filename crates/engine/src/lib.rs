@@ -45,6 +45,7 @@ mod lsd;
 mod magnet;
 mod mailbox;
 mod meet;
+mod places;
 mod post;
 mod reading;
 mod resume;

@@ -3,16 +3,18 @@
 use crate::Error;
 use crate::meet;
 use crate::settings::CUSTOMARY_PORTS;
-use crate::shared::Shared;
+use crate::shared::{Shared, lock};
 use net::bind::tcp_listener;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// How many callers may be in their handshake at once. One more takes the place of the oldest from whichever host (of
+/// How many callers may be in their handshake at once, of all listeners together, or fewer where the system allows few
+/// open files. One more takes the place of the oldest from whichever host (of
 /// IPv6, a /64) has most of them there: whoever holds connections open and says nothing keeps nobody else out.
 pub(crate) const MAX_GREETING: usize = 200;
 
@@ -53,15 +55,21 @@ pub(crate) fn ports(addrs: &[SocketAddr]) -> [u16; 2] {
     [of_family(true), of_family(false)]
 }
 
-/// Answers callers until the engine shuts down.
-pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
-    let mut callers = Callers::default();
+/// Answers callers until the engine shuts down; listeners share the `callers`.
+pub(crate) async fn run(listener: TcpListener, callers: Arc<Mutex<Callers>>, shared: Arc<Shared>) {
+    let places = lock(&callers).places.clone();
     loop {
+        // Whoever had to make room for the last one is gone.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, addr)) => {
                     let shared = shared.clone();
-                    callers.greet(addr.ip(), async move { meet::caller(&shared, stream, addr).await });
+                    let greeting = async move {
+                        meet::caller(&shared, stream, addr).await;
+                        drop(place);
+                    };
+                    lock(&callers).greet(addr.ip(), greeting);
                 }
                 Err(err) => {
                     tracing::warn!("cannot accept connections: {err}");
@@ -74,18 +82,28 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// Callers in their handshake, the oldest first, each with what tells its host from others.
-#[derive(Debug, Default)]
-struct Callers {
+#[derive(Debug)]
+pub(crate) struct Callers {
+    /// How many there may be.
+    most: usize,
+    /// As many, and one more for each listener: whose task is aborted still has its socket for a moment.
+    places: Arc<Semaphore>,
     open: VecDeque<(IpAddr, AbortHandle)>,
     tasks: JoinSet<()>,
 }
 
 impl Callers {
+    /// None yet, and so many at most, of so many listeners.
+    pub(crate) fn new(most: usize, listeners: usize) -> Callers {
+        let places = Arc::new(Semaphore::new(most + listeners));
+        Callers { most, places, open: VecDeque::new(), tasks: JoinSet::new() }
+    }
+
     /// Starts a handshake, for which another is ended if there are too many.
     fn greet(&mut self, ip: IpAddr, handshake: impl Future<Output = ()> + Send + 'static) {
         while self.tasks.try_join_next().is_some() {}
         self.open.retain(|(_, task)| !task.is_finished());
-        if self.open.len() >= MAX_GREETING
+        if self.open.len() >= self.most
             && let Some((_, oldest)) = self.most_crowded().and_then(|at| self.open.remove(at))
         {
             oldest.abort();
@@ -110,7 +128,7 @@ mod tests {
     #[tokio::test]
     async fn who_holds_most_places_makes_room() {
         let [crowd, single] = [1, 2].map(|last| IpAddr::from([10, 0, 0, last]));
-        let mut callers = Callers::default();
+        let mut callers = Callers::new(MAX_GREETING, 1);
         callers.greet(single, std::future::pending());
         (1..MAX_GREETING + 50).for_each(|_| callers.greet(crowd, std::future::pending()));
         assert_eq!(callers.open.len(), MAX_GREETING);

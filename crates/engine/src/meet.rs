@@ -2,7 +2,8 @@
 
 use crate::dials::Leave;
 use crate::events::EventKind;
-use crate::shared::{Guest, Shared};
+use crate::places;
+use crate::shared::{Guest, Shared, Visit};
 use net::handshake;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -91,7 +92,10 @@ async fn reach(
     };
     let ours = Handshake { reserved: shared.reserved(), info_hash: torrent.wire(), peer_id };
     match handshake::greet(&mut stream, &ours, &torrent).await {
-        Ok(theirs) => Some(Guest { stream, addr, outgoing: true, theirs, permit }),
+        Ok(theirs) => {
+            let place = shared.places.take(permit, addr.ip(), torrent.wire());
+            Some(Guest { stream, addr, outgoing: true, theirs, place })
+        }
         Err(err) => {
             failed(err.to_string());
             None
@@ -114,13 +118,14 @@ pub(crate) async fn caller(shared: &Arc<Shared>, mut stream: TcpStream, addr: So
     match answered.await {
         Ok((door, theirs)) => {
             shared.called.store(true, Ordering::Relaxed);
-            let Ok(permit) = shared.connections.clone().try_acquire_owned() else {
+            let Some(permit) = places::room(shared, addr.ip()).await else {
                 tracing::debug!(%addr, "caller turned away: too many connections");
                 return;
             };
             // A torrent that has too many callers waiting, or has just ended, does not take this one.
-            let guest = Guest { stream, addr, outgoing: false, theirs, permit };
-            let _ = door.guests.try_send(Box::new(guest));
+            let place = shared.places.take(permit, addr.ip(), door.torrent.wire());
+            let guest = Guest { stream, addr, outgoing: false, theirs, place };
+            let _ = door.visits.try_send(Visit::Guest(Box::new(guest)));
         }
         Err(err) => tracing::debug!(%addr, %err, "caller turned away"),
     }

@@ -4,11 +4,12 @@ use crate::dht;
 use crate::driver::{Driver, Fetching};
 use crate::events::{Events, Filter};
 use crate::kept::InStore;
+use crate::listen::Callers;
 use crate::shared::Shared;
 use crate::torrent::Torrent;
 use crate::{AddMagnet, AddTorrent, Error, Fetch, Settings, listen, lsd, scrub, steward, threads};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use types::Time;
@@ -60,9 +61,11 @@ impl Engine {
         if let Some(lsd) = lsd {
             shared.spawn(lsd.run(shared.clone()));
         }
+        let callers = Arc::new(Mutex::new(Callers::new(shared.greeting, listeners.len())));
         for listener in listeners {
-            runtime.spawn(listen::run(listener, shared.clone()));
+            runtime.spawn(listen::run(listener, callers.clone(), shared.clone()));
         }
+        drop(callers);
         runtime.spawn(steward::run(shared.clone()));
         if let Some(rate) = shared.settings.scrub {
             runtime.spawn(scrub::run(shared.clone(), rate));

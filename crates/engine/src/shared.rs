@@ -9,6 +9,7 @@ use crate::events::Hub;
 use crate::listen;
 use crate::lsd::Lsd;
 use crate::mailbox;
+use crate::places::{Place, Places};
 use crate::scrub::Scrub;
 use crate::spool::Spool;
 use crate::steward::Steward;
@@ -17,14 +18,14 @@ use net::bind::LocalAddrs;
 use net::conn::{Chunks, Pipes};
 use net::web_seed::WebSeedClient;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use storage::{DiskPool, PoolSettings};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use types::{InfoHash, InfoHashV1, PeerId, Time};
 use wire::{Handshake, Reserved};
@@ -46,6 +47,10 @@ pub(crate) struct Shared {
     pub(crate) web: Web,
     pub(crate) web_seeds: WebSeedClient,
     pub(crate) connections: Arc<Semaphore>,
+    /// Who has them.
+    pub(crate) places: Arc<Places>,
+    /// How many callers may be in their handshake.
+    pub(crate) greeting: usize,
     pub(crate) dials: Dials,
     pub(crate) bans: Bans,
     pub(crate) scrub: Scrub,
@@ -78,7 +83,15 @@ impl std::fmt::Debug for Shared {
 pub(crate) struct Door {
     pub(crate) torrent: InfoHash,
     pub(crate) peer_id: PeerId,
-    pub(crate) guests: mailbox::Sender<Box<Guest>>,
+    pub(crate) visits: mailbox::Sender<Visit>,
+}
+
+/// What comes through it.
+#[derive(Debug)]
+pub(crate) enum Visit {
+    Guest(Box<Guest>),
+    /// Every connection of all torrents together is taken, and this host has most: one that is of no use is to end.
+    MakeRoom(IpAddr),
 }
 
 /// A peer on a fresh connection, both handshakes exchanged.
@@ -89,7 +102,7 @@ pub(crate) struct Guest {
     pub(crate) outgoing: bool,
     pub(crate) theirs: Handshake,
     /// This connection's share of the engine's limit.
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) place: Place,
 }
 
 impl Shared {
@@ -129,6 +142,8 @@ impl Shared {
             local,
             called: AtomicBool::new(false),
             connections: Arc::new(Semaphore::new(settings.max_peers.min(Semaphore::MAX_PERMITS))),
+            places: Arc::default(),
+            greeting: descriptors.greeting,
             dials: Dials::new(),
             bans: Bans::default(),
             scrub: Scrub::default(),
@@ -198,13 +213,13 @@ impl Shared {
         self: &Arc<Self>,
         torrent: InfoHash,
         peer_id: PeerId,
-        guests: mailbox::Sender<Box<Guest>>,
+        visits: mailbox::Sender<Visit>,
     ) -> Result<OpenDoor, Error> {
         let mut doors = lock(&self.doors);
         if doors.contains_key(&torrent.wire()) {
             return Err(Error::AlreadyAdded(torrent));
         }
-        doors.insert(torrent.wire(), Door { torrent, peer_id, guests });
+        doors.insert(torrent.wire(), Door { torrent, peer_id, visits });
         Ok(OpenDoor { shared: self.clone(), info_hash: torrent.wire(), peer_id })
     }
 

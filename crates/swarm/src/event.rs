@@ -278,6 +278,10 @@ pub enum DisconnectReason {
     /// [`Config::max_peers`](crate::Config::max_peers) is reached, and a peer of higher priority came (BEP 40).
     #[error("made room for a peer of higher priority")]
     Outranked,
+    /// [`Config::max_peers`](crate::Config::max_peers) is reached, it is of no use, its host has most connections, and a peer
+    /// at another host came.
+    #[error("made room for a peer at another host")]
+    Crowd,
     /// See [`Output::Banned`].
     #[error("banned for bad data")]
     Banned,

@@ -503,8 +503,14 @@ impl Swarm {
             self.disconnect(key, DisconnectReason::Duplicate);
         }
         if self.peers.len() >= self.config.max_peers {
-            let worse = self.outranked(listens.unwrap_or(addr)).ok_or(DisconnectReason::TooManyPeers)?;
-            self.disconnect(worse, DisconnectReason::Outranked);
+            let (goes, reason) = match self.spare_of_crowd(addr) {
+                Some(spare) => (spare, DisconnectReason::Crowd),
+                None => {
+                    let worse = self.outranked(listens.unwrap_or(addr));
+                    (worse.ok_or(DisconnectReason::TooManyPeers)?, DisconnectReason::Outranked)
+                }
+            };
+            self.disconnect(goes, reason);
         }
         Ok(())
     }

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{A_WHILE, PIECES, Seeding, full, is_measured, sized, wait_until_ready};
+use super::{A_WHILE, PIECES, SMALL, Seeding, full, is_measured, sized, wait_until_ready};
 use crate::common::{Home, LIMIT, start};
 use rawtorrent_tests::content::Sample;
 use rawtorrent_tests::free_addr;
 use rawtorrent_tests::peer::{
     FAST, FAST_EXTENDED, FakeSeed, PLAIN, RawPeer, Serving, full_bitfield, id, message, request,
 };
+use rawtorrent_tests::process;
 use rawtorrent_tests::score::score;
 
 /// What one of the crowd says: what it can, what comes first, and what is repeated. It never reads.
@@ -184,4 +185,38 @@ fn others_keep_their_rate() {
         "at least 90 %",
     );
     assert!(median >= 0.9, "{ratios:.2?}");
+}
+
+#[test]
+fn one_host_keeps_nobody_out() {
+    let mut seeding = Seeding::start();
+    let mut crowd: Vec<RawPeer> = (0..CROWD)
+        .map(|_| {
+            let mut peer = seeding.connect(FAST).unwrap();
+            peer.send(&message(id::HAVE_NONE, &[])).unwrap();
+            peer
+        })
+        .collect();
+    let callers = sized(3, 30);
+    for number in 0..callers {
+        let elsewhere = Home::new(SMALL);
+        let mut command = elsewhere.command();
+        command.arg("download").arg(&elsewhere.torrent).arg("-o").arg(elsewhere.out()).arg("--no-trackers");
+        // It dials from where it listens.
+        command.args(["--listen", &format!("127.0.1.{}:0", number + 1), "--peer", &seeding.addr.to_string()]);
+        let done = process::run(&mut command, LIMIT).unwrap();
+        assert_eq!(done.code(), Some(0), "{}", done.stderr);
+        elsewhere.assert_downloaded();
+    }
+    assert!(seeding.session.process.is_running(), "{}", seeding.session.process.stderr());
+    let stay = crowd.iter_mut().filter_map(|peer| peer.closes_within(Duration::from_millis(1)).ok());
+    let stay = stay.filter(|closes| !closes).count();
+    assert!((CROWD - callers..CROWD).contains(&stay), "{stay} stayed");
+    score(
+        "one_host_keeps_nobody_out",
+        "200 connections of one host that say nothing, all that there may be; peers at other hosts that call",
+        callers as u64,
+        &format!("each got all; {} of the crowd made room", CROWD - stay),
+        "others are served; no more of the crowd go than others come",
+    );
 }

@@ -1,11 +1,19 @@
 //! A system that has run out of what a program needs.
 
+use std::collections::VecDeque;
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use super::sized;
 use crate::common::{Home, LIMIT};
 use rawtorrent_tests::content::Sample;
+use rawtorrent_tests::free_addr;
+use rawtorrent_tests::peer::{FAST, FakeSeed, Serving, handshake};
 use rawtorrent_tests::process;
 use rawtorrent_tests::score::score;
 
@@ -45,6 +53,51 @@ fn sixty_four_descriptors_are_enough() {
         "100 files from 70 seeds with 64 descriptors",
         rounds as u64,
         "each download went on to its end",
+        "the download completes",
+    );
+}
+
+#[test]
+fn half_open_callers_take_no_descriptors() {
+    let home = Home::new(many_files());
+    let seed = FakeSeed::start(Serving { rate: Some(512 << 10), ..home.serving() }).unwrap();
+    let addr = free_addr().unwrap();
+    let mut download = home.download_from(&[&seed]);
+    download.args(["--listen", &addr.to_string()]);
+    let hello = handshake(FAST, home.info_hash, *b"-XX0000-half-a-hello");
+    let over = Arc::new(AtomicBool::new(false));
+    let callers = thread::spawn({
+        let over = Arc::clone(&over);
+        move || {
+            let (mut open, mut count) = (VecDeque::new(), 0);
+            while !over.load(Ordering::Relaxed) {
+                if open.len() == 100 {
+                    open.pop_front();
+                }
+                match TcpStream::connect(addr) {
+                    Ok(mut stream) => {
+                        let _ = stream.write_all(&hello[..60]);
+                        open.push_back(stream);
+                        count += 1;
+                    }
+                    // It does not listen yet, or takes nobody for the moment.
+                    Err(_) => thread::yield_now(),
+                }
+            }
+            count
+        }
+    });
+    let done = process::run(&mut with_few_descriptors(&download), LIMIT).unwrap();
+    over.store(true, Ordering::Relaxed);
+    let count = callers.join().unwrap();
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    home.assert_downloaded();
+    assert!(count > 100, "{count} callers");
+    score(
+        "half_open_callers_take_no_descriptors",
+        "callers that do not finish their handshake, 100 at a time, beside a download with 64 descriptors",
+        count,
+        "the download went on to its end",
         "the download completes",
     );
 }

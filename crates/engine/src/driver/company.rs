@@ -11,7 +11,7 @@ use super::web_seeds::{Failed, WebSeeds};
 use crate::announcer::{Announced, Announcer, Named};
 use crate::events::{EventKind, Kind};
 use crate::meet;
-use crate::shared::{Guest, Shared};
+use crate::shared::{Guest, Shared, Visit};
 use crate::stats::Counters;
 use crate::steward::Seat;
 use crate::tape::{Brain, Ears};
@@ -240,7 +240,19 @@ impl Company {
         }
     }
 
-    pub(super) fn welcome(&mut self, guest: Guest) {
+    pub(super) fn on_visit(&mut self, visit: Visit) {
+        match visit {
+            Visit::Guest(guest) => self.welcome(*guest),
+            Visit::MakeRoom(host) => {
+                if let Some(peer) = self.swarm.spare_of(host) {
+                    self.peers.hang_up(peer);
+                    self.swarm.closed(self.now(), peer, &DisconnectReason::Crowd);
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, guest: Guest) {
         let now = self.now();
         let (addr, outgoing) = (guest.addr, guest.outgoing);
         let (peer_id, reserved) = (guest.theirs.peer_id, guest.theirs.reserved);

@@ -9,7 +9,7 @@ use crate::events::EventKind;
 use crate::magnet::{AddMagnet, Fetch, FetchStats, Fetched};
 use crate::mailbox::{self, mailbox};
 use crate::saved;
-use crate::shared::{Guest, OpenDoor, Shared};
+use crate::shared::{OpenDoor, Shared, Visit};
 use crate::stats::Counters;
 use crate::tape::{Brain, Tape};
 use crate::torrent::Request;
@@ -49,7 +49,7 @@ pub(crate) struct Fetching {
 /// What passes to the driver of the whole torrent.
 pub(crate) struct Handover {
     pub(super) door: OpenDoor,
-    pub(super) guests: mailbox::Receiver<Box<Guest>>,
+    pub(super) visits: mailbox::Receiver<Visit>,
     /// Everybody who was met, and what they said.
     pub(super) met: Met,
 }
@@ -98,9 +98,9 @@ impl Fetching {
             return Ok((None, fetch));
         }
         let peer_id = PeerId::ours(std::array::from_fn(|_| fastrand::u8(..)));
-        let (guest_sender, guests) = mailbox(GUEST_QUEUE);
-        let door = shared.open_door(info_hash, peer_id, guest_sender)?;
-        let calls = Calls { requests, guests, closed: Box::pin(shared.closed()) };
+        let (visitor, visits) = mailbox(GUEST_QUEUE);
+        let door = shared.open_door(info_hash, peer_id, visitor)?;
+        let calls = Calls { requests, visits, closed: Box::pin(shared.closed()) };
         let publish_at = shared.now();
         let company = company(shared, &add, peer_id);
         let fetching = Fetching { add, door, calls, company, status, publish_at, found };
@@ -120,7 +120,7 @@ impl Fetching {
                 self.company.shared.instant(deadline.fold(self.company.announcer.deadline(), Time::min));
             tokio::select! {
                 batch = self.company.peers.hear() => self.company.hear(batch),
-                guest = self.calls.guests.recv(), if self.company.known => self.company.welcome(*guest),
+                visit = self.calls.visits.recv(), if self.company.known => self.company.on_visit(visit),
                 // Nothing is saved here.
                 Some(Ok(done)) = self.company.jobs.join_next() => drop(self.company.on_done(done)),
                 Some(Ok(announced)) = self.company.announces.join_next() => self.company.on_announced(announced),
@@ -169,11 +169,11 @@ impl Fetching {
         // Under another name on the wire other peers are met, for whom the door and the trackers are others. And of a
         // private torrent nobody is kept who may have been found elsewhere than at its trackers (BEP 27).
         if hash == metainfo.info_hash().wire() && !metainfo.is_private() {
-            let Fetching { door, calls: Calls { guests, .. }, mut company, found, .. } = self;
+            let Fetching { door, calls: Calls { visits, .. }, mut company, found, .. } = self;
             door.set_torrent(metainfo.info_hash());
             // A link may have told one hash of two.
             company.torrent = metainfo.info_hash();
-            let handover = Some(Handover { door, guests, met: Met(Some(Box::new(company))) });
+            let handover = Some(Handover { door, visits, met: Met(Some(Box::new(company))) });
             // If nobody waits for it any more, all of it is dropped here.
             let _ = found.send(Ok(Fetched { add, metainfo, handover }));
         } else {

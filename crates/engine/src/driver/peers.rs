@@ -97,10 +97,10 @@ impl Peers {
         let (chunks, pipes) = (self.chunks.clone(), self.pipes.clone());
         let context = Context { disk, limits: self.limits, chunks, pipes };
         let talk = conn::run(guest.stream, context, key, commands, self.sender());
-        let permit = guest.permit;
+        let place = guest.place;
         self.tasks.spawn(async move {
             talk.await;
-            drop(permit);
+            drop(place);
         });
         key
     }

@@ -148,7 +148,7 @@ impl Running {
                         break end;
                     }
                 }
-                guest = self.calls.guests.recv(), if self.company.known => self.company.welcome(*guest),
+                visit = self.calls.visits.recv(), if self.company.known => self.company.on_visit(visit),
                 Some(done) = self.company.jobs.join_next() => {
                     if let Some(end) = self.on_done(done) {
                         break end;

@@ -134,7 +134,7 @@ fn encode(folders: &Folders) -> Vec<u8> {
                     l.bytes(mount);
                 });
             }
-        })
+        });
     })
 }
 

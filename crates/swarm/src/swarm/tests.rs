@@ -12,6 +12,7 @@ use types::{BLOCK_LEN, BlockDigest, BlockRange, PieceIndex};
 use wire::Request;
 
 mod corpus;
+mod crowd;
 mod exchange;
 mod fast;
 mod greeting;

@@ -1,8 +1,12 @@
-//! Turnover: when every connection is taken, one that gives us nothing makes room for an address that waits.
+//! Turnover: when every connection is taken, one that gives us nothing makes room for an address that waits, and one of a
+//! host that has many for a newcomer from elsewhere.
 
 use super::Swarm;
+use crate::dial_guard::host;
 use crate::limits::{METADATA_TURNOVER_INTERVAL, NEED_PEERS_INTERVAL, TURNOVER_INTERVAL};
 use crate::{DisconnectReason, Output, PeerKey};
+use alloc::collections::BTreeMap;
+use core::net::{IpAddr, SocketAddr};
 use types::Time;
 
 impl Swarm {
@@ -35,5 +39,29 @@ impl Swarm {
         let has_metadata = |key| self.unknown.as_ref().is_some_and(|unknown| unknown.is_source(key));
         let idle = idle.filter(|&(&key, _)| !has_metadata(key));
         idle.map(|(&key, peer)| (peer.gave, key)).min()
+    }
+
+    /// The connection with this host (of IPv6, with its /64) that can be spared best, if it has one that is of no use to
+    /// either side: of those where nobody wants anything, else of all, the oldest. Never whom the user named.
+    pub fn spare_of(&self, ip: IpAddr) -> Option<PeerKey> {
+        let idle = self.peers.iter().filter(|(_, peer)| {
+            host(peer.addr.ip()) == host(ip)
+                && !peer.is_web_seed
+                && !peer.is_in_use(self.now)
+                && !peer.listens.is_some_and(|addr| self.book.is_users(addr))
+        });
+        idle.min_by_key(|(key, peer)| (peer.am_interested || peer.wants(), peer.came, **key))
+            .map(|(&key, _)| key)
+    }
+
+    /// What can be spared of the host that has most connections, if it still has more than a newcomer's host once that is
+    /// here.
+    pub(super) fn spare_of_crowd(&self, newcomer: SocketAddr) -> Option<PeerKey> {
+        let mut counts = BTreeMap::<_, usize>::new();
+        let peers = self.peers.values().filter(|peer| !peer.is_web_seed);
+        peers.for_each(|peer| *counts.entry(host(peer.addr.ip())).or_default() += 1);
+        let here = counts.get(&host(newcomer.ip())).map_or(0, |count| *count);
+        let (&(crowded, _), &most) = counts.iter().max_by_key(|(_, count)| **count)?;
+        if most > here + 1 { self.spare_of(crowded) } else { None }
     }
 }

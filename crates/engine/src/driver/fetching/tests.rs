@@ -31,7 +31,7 @@ async fn so_many_callers_wait_and_further_ones_are_hung_up_on() {
         greeted.unwrap();
         callers.push(caller);
     }
-    let waiting = std::iter::from_fn(|| fetching.calls.guests.try_recv()).count();
+    let waiting = std::iter::from_fn(|| fetching.calls.visits.try_recv()).count();
     assert_eq!(waiting, GUEST_QUEUE);
     let mut byte = [0];
     assert!(matches!(callers[GUEST_QUEUE].try_read(&mut byte), Ok(0)), "the last one is hung up on");
