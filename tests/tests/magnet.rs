@@ -118,9 +118,10 @@ impl Liars {
     }
 }
 
-/// Connects to the binary, gives it the metadata, and stays.
+/// Connects to the binary once it knows the torrent, gives it the metadata, and stays.
 fn be_honest(addr: SocketAddr, info_hash: [u8; 20], info: &[u8]) -> RawPeer {
-    let mut peer = RawPeer::connect(addr, FAST_EXTENDED, info_hash).unwrap();
+    let connect = || RawPeer::connect(addr, FAST_EXTENDED, info_hash).ok();
+    let mut peer = rawtorrent_tests::poll(Instant::now() + LIMIT, connect).expect("nobody answers");
     peer.send(&extension_handshake(info.len())).unwrap();
     let is_hello = |frame: &Frame| frame.id == Some(id::EXTENDED) && frame.payload.first() == Some(&0);
     let hello = peer.read_until(is_hello).unwrap().unwrap();
@@ -231,7 +232,6 @@ fn what_is_no_torrent_is_told() {
     home.info_hash = metafile::info_hash(&torrent).unwrap();
     let addr = free_addr().unwrap();
     let mut session = start(&mut download(&home, addr, &[]));
-    rawtorrent_tests::poll(Instant::now() + LIMIT, || TcpStream::connect(addr).ok()).expect("nobody listens");
     let _peer = be_honest(addr, home.info_hash, &info);
     let event = session.wait_event(LIMIT, |event| event["event"] == "error").unwrap();
     assert_eq!(event["kind"], "metadata");
