@@ -12,8 +12,8 @@ use alloc::vec::Vec;
 /// Sorts before every character that a safe name can hold, so that a folder's files directly follow its own name.
 const SEPARATOR: &str = "\u{1}";
 
-/// Renames regular files until no two have the same path; gives up after `max_renames`.
-pub(crate) fn tell_apart(files: &mut [File], max_renames: usize) -> Result<(), Error> {
+/// Renames regular files until no two have the same path; gives up after `max_collisions` names that were taken as well.
+pub(crate) fn tell_apart(files: &mut [File], max_collisions: usize) -> Result<(), Error> {
     let mut taken: Vec<(String, usize)> = files
         .iter()
         .enumerate()
@@ -22,10 +22,8 @@ pub(crate) fn tell_apart(files: &mut [File], max_renames: usize) -> Result<(), E
         .collect();
     taken.sort_unstable();
     let clashing = clashing(&taken);
-    if clashing.len() > max_renames {
-        return Err(Error::TooManyDuplicates(max_renames));
-    }
     let mut renamed = BTreeSet::new();
+    let mut collisions = 0;
     for index in clashing {
         let mut path = files[index].path.clone();
         let name = String::from(path.file_name());
@@ -34,6 +32,10 @@ pub(crate) fn tell_apart(files: &mut [File], max_renames: usize) -> Result<(), E
             let key = key(path.as_str());
             if !is_taken(&taken, &key) && renamed.insert(key) {
                 break;
+            }
+            collisions += 1;
+            if collisions > max_collisions {
+                return Err(Error::TooManyDuplicates(max_collisions));
             }
         }
         files[index].path = path;
@@ -82,7 +84,7 @@ mod tests {
 
     fn told_apart(paths: &[&str]) -> Result<Vec<String>, Error> {
         let mut files: Vec<File> = paths.iter().map(|path| file(path)).collect();
-        tell_apart(&mut files, 5)?;
+        tell_apart(&mut files, 6)?;
         Ok(files.iter().map(|f| f.path.to_string()).collect())
     }
 
@@ -117,7 +119,8 @@ mod tests {
 
     #[test]
     fn the_limit_is_reached() {
-        assert!(told_apart(&["t/a"; 6]).is_ok());
-        assert_eq!(told_apart(&["t/a"; 7]).unwrap_err(), Error::TooManyDuplicates(5));
+        // The second finds a name at once, the third the second time, and so on.
+        assert!(told_apart(&["t/a"; 5]).is_ok());
+        assert_eq!(told_apart(&["t/a"; 6]).unwrap_err(), Error::TooManyDuplicates(6));
     }
 }

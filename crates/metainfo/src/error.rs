@@ -93,8 +93,8 @@ pub enum Error {
     /// Paths of more than [`Limits::max_path_bytes`](crate::Limits::max_path_bytes) together.
     #[error("the paths of the files are longer than the {0} bytes that are supported")]
     PathsTooLong(usize),
-    /// More than [`Limits::max_renames`](crate::Limits::max_renames) files whose names were taken.
-    #[error("more than {0} files have the name of another file")]
+    /// More than [`Limits::max_collisions`](crate::Limits::max_collisions) new names that were taken as well.
+    #[error("too many files have the name of another: more than {0} other names were taken as well")]
     TooManyDuplicates(usize),
     /// A version that is not known.
     #[error("`info.meta version` is {0}; versions 1 and 2 are supported")]

@@ -34,19 +34,19 @@ pub struct Limits {
     /// The most bytes that the paths of all files have together, each with all its folders; more are an error
     /// ([`Error::PathsTooLong`]). A v2 torrent names a folder once, however many files are in it.
     pub max_path_bytes: usize,
-    /// The most files that are renamed because another has their name; more are an error
-    /// ([`Error::TooManyDuplicates`]).
-    pub max_renames: usize,
+    /// The most names that may be taken as well when files get others because another has theirs; more are an error
+    /// ([`Error::TooManyDuplicates`]). Any number of files may share their names with one other, 32 at most the same.
+    pub max_collisions: usize,
 }
 
 impl Limits {
-    /// 64 MiB, three million values, 100 folders, 128 MiB of paths, 500 renamed files.
+    /// 64 MiB, three million values, 100 folders, 128 MiB of paths, 500 new names that are taken.
     pub const DEFAULT: Limits = Limits {
         max_input: 64 * 1024 * 1024,
         max_values: 3_000_000,
         max_path_depth: 100,
         max_path_bytes: 128 * 1024 * 1024,
-        max_renames: 500,
+        max_collisions: 500,
     };
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn parse(torrent: &[u8], limits: Limits) -> Result<Metainfo, Error> {
         v2::check_piece_layers(root, &layout.files, piece_length)?;
     }
     links::correct_targets(&mut layout.files);
-    duplicates::tell_apart(&mut layout.files, limits.max_renames)?;
+    duplicates::tell_apart(&mut layout.files, limits.max_collisions)?;
 
     Ok(Metainfo {
         info: Info::Here(info_value.raw().into()),

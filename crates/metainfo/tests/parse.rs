@@ -180,13 +180,13 @@ fn limits_are_reached() {
         Metainfo::parse_with(&torrent(|d| d.list("files", files)), limits).map(|_| ())
     };
     let limits =
-        Limits { max_path_depth: 2, max_path_bytes: 20, max_renames: 1, max_values: 30, max_input: 200 };
+        Limits { max_path_depth: 2, max_path_bytes: 20, max_collisions: 0, max_values: 30, max_input: 200 };
     let deep = Error::PathTooDeep { key: "info.files[0].path".into(), limit: 2 };
     assert_eq!(parse(&|l| file(l, &["a", "b"], 1), limits), Ok(()));
     assert_eq!(parse(&|l| file(l, &["a", "b", "c"], 1), limits), Err(deep));
     let same = |count| move |l: &mut ListEncoder<'_>| (0..count).for_each(|_| file(l, &["a"], 1));
     assert_eq!(parse(&same(2), limits), Ok(()));
-    assert_eq!(parse(&same(3), limits), Err(Error::TooManyDuplicates(1)));
+    assert_eq!(parse(&same(3), limits), Err(Error::TooManyDuplicates(0)));
     assert!(parse(&same(4), limits).unwrap_err().to_string().contains("too many values"));
     let long = |l: &mut ListEncoder<'_>| ["1", "1234567890"].iter().for_each(|name| file(l, &[name], 1));
     assert_eq!(parse(&long, limits), Err(Error::PathsTooLong(20)), "name/1name/1234567890");
@@ -205,13 +205,15 @@ fn limits_are_reached() {
 }
 
 #[test]
-fn five_hundred_files_may_have_the_name_of_another() {
-    let parse = |count| {
-        let files = |l: &mut ListEncoder<'_>| (0..count).for_each(|_| file(l, &["a"], 1));
+fn five_hundred_new_names_may_be_taken_as_well() {
+    let parse = |names: &dyn Fn(u32) -> String, count| {
+        let files = |l: &mut ListEncoder<'_>| (0..count).for_each(|n| file(l, &[&names(n)], 1));
         Metainfo::parse(&torrent(|d| d.list("files", files))).map(|torrent| torrent.files().len())
     };
-    assert_eq!(parse(501), Ok(501));
-    assert_eq!(parse(502), Err(Error::TooManyDuplicates(500)));
+    // Of 32 that get another, the last one tries 31 that are taken: 496 together.
+    assert_eq!(parse(&|_| "a".into(), 33), Ok(33));
+    assert_eq!(parse(&|_| "a".into(), 34), Err(Error::TooManyDuplicates(500)));
+    assert_eq!(parse(&|n| (n / 2).to_string(), 5000), Ok(5000));
 }
 
 #[test]
