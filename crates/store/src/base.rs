@@ -58,7 +58,7 @@ impl Base {
 
     /// What an error says of the database, given what was not written.
     fn judge<'a>(&mut self, err: &rusqlite::Error, refused: impl Iterator<Item = &'a Change>) -> Refusal {
-        let reason = CommitError::Failed(err.to_string());
+        let reason = reason(err);
         if err.sqlite_error_code() != Some(ErrorCode::SystemIoFailure) {
             return Refusal::ByItself(reason);
         }
@@ -121,6 +121,14 @@ pub(crate) enum Refusal {
     /// The disk failed: so would others.
     ByDisk(CommitError),
     ByItself(CommitError),
+}
+
+/// What an error of the database is to whoever asked for something.
+pub(crate) fn reason(err: &rusqlite::Error) -> CommitError {
+    match err.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => CommitError::Full,
+        _ => CommitError::Failed(err.to_string()),
+    }
 }
 
 fn closed() -> CommitError {

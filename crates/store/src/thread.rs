@@ -1,6 +1,6 @@
 //! The thread that owns the database.
 
-use crate::base::{Base, Refusal};
+use crate::base::{Base, Refusal, reason};
 use crate::database::{self, Survive};
 use crate::limits::{COMMIT_DEADLINE, MAX_GROUP, MAX_KEY, MAX_QUEUED, MAX_VALUE};
 use crate::open::{Opened, open};
@@ -166,11 +166,11 @@ fn run(mut base: Base, mut queue: mpsc::Receiver<Request>) {
         next = None;
         match request {
             Request::Load(table, answer) => {
-                let read = |connection| database::read(connection, table).map_err(failed);
+                let read = |connection| database::read(connection, table).map_err(|err| reason(&err));
                 let _ = answer.send(base.connection().and_then(read));
             }
             Request::Get(table, key, answer) => {
-                let get = |connection| database::get(connection, table, &key).map_err(failed);
+                let get = |connection| database::get(connection, table, &key).map_err(|err| reason(&err));
                 let _ = answer.send(base.connection().and_then(get));
             }
             Request::Commit(first) => {
@@ -225,14 +225,6 @@ fn commit(base: &mut Base, group: Vec<Commit>) {
     for Commit { changes, survive, answer, .. } in group {
         let written = base.write(survive, changes.iter());
         let _ = answer.send(written.map_err(|(Refusal::ByDisk(error) | Refusal::ByItself(error))| error));
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn failed(err: rusqlite::Error) -> CommitError {
-    match err.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => CommitError::Full,
-        _ => CommitError::Failed(err.to_string()),
     }
 }
 
