@@ -4,15 +4,18 @@
 //! somebody by chance and moves on every thirty seconds, newcomers being three times as likely (BEP 3). Who took and did
 //! not give though it could waits for that last slot, at half the chance of others, and has it for one round. Seeding:
 //! in turns. Whoever has waited longest gets the next slot and keeps it for a minute, longer if nobody waits, so
-//! that pieces are spread over all peers rather than fed to the nearest fast one.
+//! that pieces are spread over all peers rather than fed to the nearest fast one. Hosts take turns rather than
+//! connections: of two that wait, the one of whose host fewer are served or came before it is next.
 //!
 //! Only peers that are interested take part. As long as there are slots for all of them, nobody is choked.
 
 use crate::PeerKey;
 use crate::limits::{CHOKE_INTERVAL, MIN_SERVED, OPTIMISTIC_INTERVAL, SEED_TURN};
 use crate::slots::Slots;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::net::IpAddr;
 use fastrand::Rng;
 use types::Time;
 
@@ -28,6 +31,8 @@ pub(crate) struct Choker {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
     pub(crate) peer: PeerKey,
+    /// See [`host`](crate::dial_guard::host).
+    pub(crate) host: (IpAddr, IpAddr),
     pub(crate) unchoked: bool,
     /// When it was last choked or unchoked; when it came, if never.
     pub(crate) since: Time,
@@ -87,13 +92,14 @@ impl Choker {
         rng.shuffle(&mut candidates);
         if seeding {
             self.optimistic = None;
-            candidates.sort_by_key(|c| (c.freeloads, in_turn(now, c)));
+            let mut candidates = in_turns(now, candidates);
+            candidates.sort_by_key(|c| c.freeloads);
             let givers = candidates.iter().filter(|c| !c.freeloads).count();
             // One slot is everybody's.
             let mut rest = candidates.split_off(givers.min(slots - 1));
             if now >= self.next_optimistic {
                 self.next_optimistic = now + OPTIMISTIC_INTERVAL;
-                rest.sort_by_key(|c| in_turn(now, c));
+                rest = in_turns(now, rest);
             }
             let free = if candidates.len() < MIN_SERVED { slots - candidates.len() } else { 1 };
             candidates.extend(rest.into_iter().take(free));
@@ -152,25 +158,39 @@ fn merit(c: &Candidate) -> u64 {
     if c.unchoked { c.rate.saturating_add(c.rate / 10) } else { c.rate }
 }
 
-/// First who is at it, then who waits (longest first), then whose turn is over (longest first).
-fn in_turn(now: Time, c: &Candidate) -> (u8, Time) {
-    let place = match (c.unchoked, now.since(c.since) < SEED_TURN) {
+/// First who is at it, then who waits (in turns of hosts, longest first), then whose turn is over (longest first).
+fn in_turns(now: Time, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let place = |c: &Candidate| match (c.unchoked, now.since(c.since) < SEED_TURN) {
         (true, true) => 0,
         (false, _) => 1,
         (true, false) => 2,
     };
-    (place, c.since)
+    candidates.sort_by_key(|c| (Reverse(c.unchoked), c.since));
+    let mut of_host = BTreeMap::<_, usize>::new();
+    let mut ranked: Vec<_> = candidates
+        .into_iter()
+        .map(|c| {
+            let before = of_host.entry(c.host).or_default();
+            *before += 1;
+            (place(&c), if c.unchoked { 0 } else { *before }, c)
+        })
+        .collect();
+    ranked.sort_by_key(|&(place, rank, c)| (place, rank, c.since));
+    ranked.into_iter().map(|(_, _, c)| c).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::net::Ipv4Addr;
     use core::time::Duration;
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     fn candidate(key: u64, rate: u64) -> Candidate {
+        let host = IpAddr::from(Ipv4Addr::from(u32::try_from(key).unwrap()));
         Candidate {
             peer: PeerKey(key),
+            host: (host, host),
             unchoked: false,
             since: Time::ZERO,
             newcomer: false,
@@ -293,6 +313,18 @@ mod tests {
             }
         }
         assert!(rounds_served.values().all(|rounds| (48..=72).contains(rounds)), "{rounds_served:?}");
+    }
+
+    #[test]
+    fn a_crowd_of_one_host_waits_for_its_turns() {
+        let mut choker = Choker::new(4, Time::ZERO);
+        let crowd = candidate(1, 0).host;
+        let now = Time::from_secs(70);
+        let mut peers: Vec<_> = (1..=20).map(|n| Candidate { host: crowd, ..candidate(n, 0) }).collect();
+        peers[..4].iter_mut().for_each(|c| c.unchoked = true);
+        peers.extend((30..=32).map(|n| Candidate { since: Time::from_secs(60), ..candidate(n, 0) }));
+        let chosen = choker.round(now, 0, true, peers, &mut Rng::with_seed(1));
+        assert_eq!(chosen.iter().filter(|peer| peer.0 >= 30).count(), 3, "{chosen:?}");
     }
 
     #[test]

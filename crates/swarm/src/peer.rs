@@ -1,7 +1,7 @@
 //! What is known of one connection.
 
 use crate::exchange::Exchange;
-use crate::limits::{ALLOWED_FAST_PIECES, GIVES_ONE_IN, MAX_FAST_BYTES};
+use crate::limits::{ALLOWED_FAST_PIECES, CHOKE_INTERVAL, GIVES_ONE_IN, MAX_FAST_BYTES};
 use crate::limits::{DEADLINE_REQUESTS, HELD_PATIENCE, INITIAL_WINDOW_URGENT, MIN_WINDOW};
 use crate::limits::{IDLE_TIMEOUT, KEEPALIVE_INTERVAL, SERVE_BYTES, SERVE_TIME};
 use crate::limits::{SNUB_TIMEOUT, SNUB_TIMEOUT_END_GAME, SNUB_TIMEOUT_KNOWN};
@@ -105,9 +105,9 @@ pub(crate) struct Peer {
     pub(crate) bad_requests: u32,
     /// It has asked for so much that nothing is read of it.
     pub(crate) held: bool,
-    /// Since then: when it last took a block.
+    /// When it last took a block, or was held.
     pub(crate) took: Time,
-    /// It was held and took nothing for so long that its slot is better used by others.
+    /// It took nothing for so long, held or with nothing asked for, that its slot is better used by others.
     pub(crate) takes_nothing: bool,
     /// It said what it has, if only that it has nothing.
     pub(crate) greeted: bool,
@@ -282,6 +282,12 @@ impl Peer {
     /// When a slot of it that nothing is read of may be somebody else's, as far as it takes nothing.
     pub(crate) fn held_until(&self) -> Option<Time> {
         (self.held && !self.am_choking).then(|| self.took + HELD_PATIENCE)
+    }
+
+    /// Whether it has had a slot for a whole round, says that it wants something, and neither asked for anything nor took it.
+    pub(crate) fn lets_its_slot_idle(&self, now: Time) -> bool {
+        let since = self.took.max(self.choke_changed);
+        !self.am_choking && self.wants() && self.requests_in() == 0 && now.since(since) >= CHOKE_INTERVAL
     }
 
     /// Whether it wants something of us: it says so, and does not say that it wants nothing of anybody (BEP 21).

@@ -22,6 +22,7 @@ mod wishes;
 use crate::book::Book;
 use crate::buggify::Buggify;
 use crate::choker::Choker;
+use crate::dial_guard::host;
 use crate::limits::{
     HELD_PATIENCE, METADATA_TURNOVER_INTERVAL, NEED_PEERS_INTERVAL, REJECT_PAUSE, REPLACE_AFTER, SHOW_IDLE,
     SNUB_TIMEOUT_END_GAME,
@@ -462,8 +463,8 @@ impl Swarm {
         self.note_peers_changed();
     }
 
-    /// Whether one more connection with this peer is wanted. Another with the same peer may be closed for it, and
-    /// leaves it the address at which the peer `listens`.
+    /// Whether one more connection with this peer is wanted. Another with the same peer, at the same host, may be closed for
+    /// it, and leaves it the address at which the peer `listens`.
     fn admit(
         &mut self,
         addr: SocketAddr,
@@ -491,7 +492,11 @@ impl Swarm {
         if outgoing && self.config.private && !self.book.knows(addr) {
             return Err(DisconnectReason::Private);
         }
-        let twin = self.peers.iter_mut().find(|(_, peer)| peer.peer_id == peer_id && !peer.is_web_seed);
+        // Ids are no secret: who has the id of somebody at another host may be anybody.
+        let is_twin = |peer: &Peer| {
+            peer.peer_id == peer_id && !peer.is_web_seed && host(peer.addr.ip()) == host(addr.ip())
+        };
+        let twin = self.peers.iter_mut().find(|(_, peer)| is_twin(peer));
         if let Some((&key, twin)) = twin {
             // When both sides dialed at once, both keep the connection that the greater id dialed.
             let keep_new = twin.outgoing != outgoing && outgoing == (self.config.peer_id > peer_id);

@@ -617,8 +617,8 @@ fn send_to(peer: PeerKey, message: Message<'static>) -> Output {
 fn ourselves_and_twins_are_turned_away() {
     let mut bench = Bench::leecher();
     let mut come = |key, outgoing, id| {
-        let peer = PeerKey(key);
-        let (addr, peer_id) = (addr(u8::try_from(key).unwrap()), PeerId([id; 20]));
+        let addr = SocketAddr::from(([10, 0, 0, 1], 6000 + u16::try_from(key).unwrap()));
+        let (peer, peer_id) = (PeerKey(key), PeerId([id; 20]));
         closed(&bench.input(Input::PeerConnected { peer, addr, outgoing, peer_id, reserved: FAST }))
     };
     assert_eq!(come(1, true, 200), Some(DisconnectReason::Ourselves));
@@ -629,6 +629,21 @@ fn ourselves_and_twins_are_turned_away() {
     assert_eq!(come(6, false, 250), Some(DisconnectReason::Duplicate), "its id is greater");
     let keys: Vec<_> = bench.swarm.peers(bench.now).map(|peer| peer.peer.0).collect();
     assert_eq!(keys, [2, 6]);
+}
+
+#[test]
+fn nobody_takes_the_place_of_a_peer_at_another_host() {
+    for (ours_first, id) in [(true, 5), (true, 250), (false, 5), (false, 250)] {
+        let mut bench = Bench::leecher();
+        let mut come = |n: u8, outgoing| {
+            let (peer, peer_id) = (PeerKey(n.into()), PeerId([id; 20]));
+            let (addr, reserved) = (addr(n), FAST);
+            closed(&bench.input(Input::PeerConnected { peer, addr, outgoing, peer_id, reserved }))
+        };
+        assert_eq!([come(1, ours_first), come(2, !ours_first)], [None, None], "{id}");
+        let there: Vec<_> = bench.swarm.peers(bench.now).map(|peer| (peer.peer.0, peer.addr)).collect();
+        assert_eq!(there, [(1, addr(1)), (2, addr(2))], "{id}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::seeding::{let_finish, note_choked};
 use super::{Swarm, send};
 use crate::allowed_fast::allowed_fast;
 use crate::choker::Candidate;
+use crate::dial_guard::host;
 use crate::limits::{
     ALLOWED_FAST_PIECES, CHOKE_GRACE, CREDIT_BYTES, HELD_PATIENCE, MAX_BAD_REQUESTS, MAX_REQUEST_LEN,
     MIN_SERVED,
@@ -158,10 +159,10 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.last_sent = self.now;
         peer.takes_nothing = false;
+        peer.took = self.now;
         if peer.held {
             // That it takes blocks shows that it is there; what it says is not read.
             peer.last_heard = self.now;
-            peer.took = self.now;
         }
         peer.up.add(self.now, block.len);
         let credit = CREDIT_BYTES.max(self.lengths.piece_length().into());
@@ -255,6 +256,7 @@ impl Swarm {
 
     /// The choker decides anew.
     pub(super) fn choke_round(&mut self) {
+        self.note_idle_slots();
         let candidates = self.candidates(|_| true);
         let chosen =
             self.choker.round(self.now, self.totals.uploaded, self.finished, candidates, &mut self.rng);
@@ -269,6 +271,17 @@ impl Swarm {
         }
         for key in chosen {
             self.unchoke(key);
+        }
+    }
+
+    /// Who has a slot and asks for nothing comes after all others from here on. With super-seeding (BEP 16), there may be
+    /// nothing yet that it could ask for.
+    fn note_idle_slots(&mut self) {
+        if self.super_seed.is_some() {
+            return;
+        }
+        for peer in self.peers.values_mut() {
+            peer.takes_nothing |= peer.lets_its_slot_idle(self.now);
         }
     }
 
@@ -324,6 +337,7 @@ impl Swarm {
         let credit = CREDIT_BYTES.max(self.lengths.piece_length().into());
         Candidate {
             peer: key,
+            host: host(peer.addr.ip()),
             unchoked: !peer.am_choking,
             since: peer.choke_changed,
             newcomer: !peer.ever_unchoked,

@@ -135,6 +135,28 @@ fn who_is_held_and_takes_nothing_loses_its_slot_to_others() {
 }
 
 #[test]
+fn who_has_a_slot_and_asks_for_nothing_makes_room() {
+    let config = Config { upload_slots: 4, ..Config::default() };
+    let mut bench = Bench::new(Bitfield::full(PIECES), config);
+    (1..=4).for_each(|n| bench.connect_leecher(PeerKey(n), FAST));
+    let (busy, newcomer) = (PeerKey(4), PeerKey(5));
+    bench.connect(newcomer, FAST);
+    bench.says(newcomer, Message::Interested);
+    let mut choked = Vec::new();
+    let mut served = None;
+    for second in 1..=2 * CHOKE_INTERVAL.as_secs() {
+        bench.says(busy, Message::Request(block(0, 0).into()));
+        let mut out = bench.pass(Duration::from_secs(1));
+        out.extend(bench.input(Input::BlockSent { peer: busy, block: block(0, 0) }));
+        choked.extend((1..=5).filter(|&n| out.contains(&send_to(PeerKey(n), Message::Choke))));
+        let is_served = out.contains(&send_to(newcomer, Message::Unchoke));
+        served = served.or(is_served.then_some(second));
+    }
+    assert!(served.is_some(), "within two rounds");
+    assert!(!choked.is_empty() && choked.iter().all(|&n| n < 4), "{choked:?}");
+}
+
+#[test]
 fn a_choke_ends_a_hold() {
     let (mut bench, _) = asked_for(75, 100);
     bench.connect(PeerKey(2), FAST);
