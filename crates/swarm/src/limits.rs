@@ -50,13 +50,6 @@ pub const MAX_WINDOW: usize = 16_384;
 /// Our requests in flight to one peer, however slow: one is being sent, one waits in its queue, two for luck.
 pub const MIN_WINDOW: usize = 4;
 
-/// Blocks that a peer may have sent, or been asked for, before some of a good piece came from it; or two pieces, if these
-/// are more. At the limit it is asked for no other pieces until then: one liar spoils so much and no more.
-pub const UNTRIED_BLOCKS: usize = 32;
-
-/// Pieces that these blocks may be of. At the limit it is the same.
-pub const UNTRIED_PIECES: usize = 32;
-
 /// Our requests in flight to a peer of which nothing is known yet.
 pub const INITIAL_WINDOW: usize = 32;
 

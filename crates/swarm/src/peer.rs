@@ -81,12 +81,6 @@ pub(crate) struct Peer {
     pub(crate) current: Option<PieceIndex>,
     /// The picker had nothing for it when its `returns` were this.
     pub(crate) dry: Option<u64>,
-    /// While nothing good is known of it: the missing pieces that it was asked for blocks of.
-    pub(crate) risked: Vec<PieceIndex>,
-    /// Blocks that came of it since none of these were.
-    pub(crate) unproven: usize,
-    /// There was nothing for it in these when the picker's `returns` were this, and no others may be asked of it.
-    pub(crate) held_back: Option<u64>,
     /// Not to be asked for anything before.
     pub(crate) hold_until: Time,
     pub(crate) unrequested: u64,
@@ -147,20 +141,6 @@ impl Flow {
 }
 
 impl Peer {
-    /// Of the pieces that it could spoil, those that are not missing any more are none.
-    pub(crate) fn forget_risks(&mut self, missing: &Bitfield) {
-        self.risked.retain(|&piece| missing.contains(piece));
-        if self.risked.is_empty() {
-            self.unproven = 0;
-        }
-    }
-
-    /// Of these, those that it may be asked for.
-    pub(crate) fn may_be_risked(&self) -> Vec<PieceIndex> {
-        let allows = |piece: &PieceIndex| !self.peer_choking || self.allowed_fast.contains(piece);
-        self.risked.iter().copied().filter(allows).collect()
-    }
-
     /// Both sides choke and nobody is interested (BEP 3).
     pub(crate) fn new(now: Time, addr: SocketAddr, peer_id: PeerId, piece_count: u32) -> Peer {
         Peer {
@@ -200,9 +180,6 @@ impl Peer {
             outrun: Duration::ZERO,
             current: None,
             dry: None,
-            risked: Vec::new(),
-            unproven: 0,
-            held_back: None,
             hold_until: now,
             unrequested: 0,
             down: Flow { total: 0, rate: Rate::new() },

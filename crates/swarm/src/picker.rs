@@ -234,11 +234,6 @@ impl Picker {
         self.returns
     }
 
-    /// Peers that had nothing to be asked for may have something again, for a reason that is not the picker's.
-    pub(crate) fn look_again(&mut self) {
-        self.returns += 1;
-    }
-
     /// Everything that can be asked for is asked for.
     pub(crate) fn in_end_game(&self) -> bool {
         #[cfg(feature = "planted")]

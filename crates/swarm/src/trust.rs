@@ -65,8 +65,6 @@ struct Record {
     cases: u32,
     /// It took part in one that will never be cleared up.
     doubt: bool,
-    /// It sent some of a piece that was good.
-    proven: bool,
 }
 
 /// A host is known by its address, or over IPv6 by the /64 of which it has all addresses, whatever the port (that of an
@@ -115,11 +113,6 @@ impl Trust {
         self.suspected > 0
     }
 
-    /// Whether some of a good piece came from it.
-    pub(crate) fn is_proven(&self, suspect: Option<Suspect>) -> bool {
-        suspect.and_then(|suspect| self.records.get(&suspect)).is_some_and(|record| record.proven)
-    }
-
     pub(crate) fn on_parole(&self, suspect: Option<Suspect>) -> bool {
         suspect.and_then(|suspect| self.records.get(&suspect)).is_some_and(Record::on_parole)
     }
@@ -144,11 +137,6 @@ impl Trust {
         }
         if let Some(sole) = authors.sole() {
             self.change(sole, |record| record.doubt = false);
-        }
-        for same in authors.blocks.chunk_by(|a, b| a == b) {
-            if let Some(record) = same[0].and_then(|author| self.records.get_mut(&author)) {
-                record.proven = true;
-            }
         }
         bans
     }
@@ -239,7 +227,7 @@ impl Trust {
         }
         self.last = self.last.checked_add(1)?;
         let suspect = Suspect(NonZeroU32::new(self.last)?);
-        self.records.insert(suspect, Record { addr, connections: 0, cases: 0, doubt: false, proven: false });
+        self.records.insert(suspect, Record { addr, connections: 0, cases: 0, doubt: false });
         self.by_host.insert(host(addr), suspect);
         Some(suspect)
     }

@@ -136,13 +136,8 @@ impl Findings<'_> {
         }
         let serving = self.facts.peers.iter().filter(|peer| peer.serves()).count();
         let cause = Cause::DiskWaits { connections: waiting_for_disk, unhashed, missing };
-        // All that is left has come, or all that may be asked for before it is hashed, or most of those who send are not read
-        // any more.
-        let peers = &self.facts.peers;
-        let nothing_is_asked = !peers.is_empty() && peers.iter().all(|peer| peer.requests == 0);
-        if unhashed > 0 && (unhashed == missing || nothing_is_asked)
-            || waiting_for_disk > 0 && waiting_for_disk * 2 >= serving
-        {
+        // All that is left has come, or most of those who send are not read any more.
+        if unhashed > 0 && unhashed == missing || waiting_for_disk > 0 && waiting_for_disk * 2 >= serving {
             self.add(89, cause);
         } else if waiting_for_disk > 0 || unhashed * 2 >= missing.max(2) {
             self.add(45, cause);

@@ -4,7 +4,7 @@ use super::web_seeds::room_for_run;
 use super::{Swarm, send};
 use crate::limits::{
     END_GAME_REQUESTS, LIMITED_WINDOW, MAX_UNREQUESTED_BYTES, PAROLE_PIECE_TIME, SNUB_TIMEOUT_END_GAME,
-    UNKNOWN_ETA, UNTRIED_BLOCKS, UNTRIED_PIECES, WHOLE_PIECE_TIME,
+    UNKNOWN_ETA, WHOLE_PIECE_TIME,
 };
 use crate::pace::Pace;
 use crate::peer::{Asked, Peer};
@@ -90,10 +90,6 @@ impl Swarm {
             self.cancel_piece(piece);
         }
         self.carry_out(bans);
-        let returns = Some(self.picker.returns());
-        if self.peers.values().any(|peer| peer.held_back == returns) {
-            self.picker.look_again();
-        }
         for (&key, peer) in &mut self.peers {
             send(&mut self.out, self.now, key, peer, Message::Have(piece.get()));
             if wanted && peer.pieces.contains(piece) {
@@ -461,19 +457,8 @@ impl Asking<'_> {
         let urgent = self.picker.has_deadlines();
         let sequential = self.picker.order() == Order::Sequential;
         let behind = if sequential { self.pace.behind(peer, self.lengths, self.now) } else { 0 };
-        let is_untried = self.is_untried(peer);
-        if is_untried {
-            peer.forget_risks(self.picker.missing());
-        }
-        let mut risked = None;
         while asked < room {
-            if risked.is_none() && is_untried && self.has_risked_enough(peer) {
-                risked = Some(peer.may_be_risked());
-            }
             let mut asker = Asker { behind, ..asker(key, peer, self.picker.returns(), standing) };
-            if let Some(risked) = &risked {
-                asker.only = Some(risked);
-            }
             if urgent {
                 let eta = peer.eta(self.now);
                 asker.now = self.now;
@@ -484,8 +469,7 @@ impl Asking<'_> {
             let late = self.picker.pick_late(&asker, |block| peer.is_asked(block));
             let Some(block) = late.or_else(|| self.picker.pick(&asker)) else {
                 peer.current = None;
-                let nothing = if risked.is_some() { &mut peer.held_back } else { &mut peer.dry };
-                *nothing = Some(self.picker.returns());
+                peer.dry = Some(self.picker.returns());
                 break;
             };
             // Urgent pieces are everybody's: what it is busy with, it goes on with afterwards.
@@ -495,23 +479,11 @@ impl Asking<'_> {
             self.ask(key, peer, block);
             asked += 1;
         }
-        if peer.dry.is_some() && risked.is_none() && self.picker.in_end_game() && !peer.snubbed {
+        if peer.dry.is_some() && self.picker.in_end_game() && !peer.snubbed {
             let standing = Standing { whole: false, ..standing };
             asked += self.ask_again(key, peer, standing, most - asked);
         }
         asked
-    }
-
-    /// Whether nothing good is known of the peer. New names cost nothing; web seeds are named by torrents.
-    fn is_untried(&self, peer: &Peer) -> bool {
-        !peer.is_web_seed && !self.trust.is_proven(peer.suspect)
-    }
-
-    /// Whether such a peer could spoil no more than it may.
-    fn has_risked_enough(&self, peer: &Peer) -> bool {
-        let two_pieces = 2 * self.lengths.block_count(PieceIndex::new(0)) as usize;
-        peer.unproven + peer.requests.len() >= UNTRIED_BLOCKS.max(two_pieces)
-            || peer.risked.len() >= UNTRIED_PIECES
     }
 
     /// For how many more blocks the peer may be asked.
@@ -539,21 +511,13 @@ impl Asking<'_> {
 
     /// Whether the peer would be asked for more if the limit allowed.
     pub(super) fn has_use_for(&self, peer: &Peer) -> bool {
-        let returns = Some(self.picker.returns());
-        if peer.held_back == returns {
-            return false;
-        }
-        let nothing = peer.dry == returns && peer.current.is_none();
+        let nothing = peer.dry == Some(self.picker.returns()) && peer.current.is_none();
         self.room(peer) > 0 && (!nothing || self.picker.in_end_game())
     }
 
     fn ask_again(&mut self, key: PeerKey, peer: &mut Peer, standing: Standing, most: usize) -> usize {
         let mut asked = 0;
-        let is_untried = self.is_untried(peer);
-        while asked < most
-            && peer.requests.len() < END_GAME_REQUESTS.min(self.window(peer))
-            && !(is_untried && self.has_risked_enough(peer))
-        {
+        while asked < most && peer.requests.len() < END_GAME_REQUESTS.min(self.window(peer)) {
             let asker = asker(key, peer, self.picker.returns(), standing);
             let Some(block) = self.picker.pick_again(&asker, |block| peer.is_asked(block)) else { break };
             self.ask(key, peer, block);
@@ -566,9 +530,6 @@ impl Asking<'_> {
         if peer.requests.is_empty() {
             peer.progress = self.now;
             *self.wake = (*self.wake).min(self.now + SNUB_TIMEOUT_END_GAME);
-        }
-        if self.is_untried(peer) && !peer.risked.contains(&block.piece) {
-            peer.risked.push(block.piece);
         }
         peer.requests.push_back(Asked { block, ticket: peer.window.ticket(self.now) });
         peer.last_sent = self.now;
@@ -633,7 +594,6 @@ fn heard_block(peer: &mut Peer, now: Time, block: BlockRange) -> bool {
     let asked = peer.take_request(block);
     if let Some(asked) = &asked {
         peer.outrun = Duration::ZERO;
-        peer.unproven += 1;
         peer.window.on_block(now, asked.ticket, block.len);
     }
     asked.is_some()

@@ -23,7 +23,6 @@ mod priority;
 mod seeding;
 mod serving;
 mod turns;
-mod untried;
 mod web_seed;
 mod wishes;
 
@@ -110,12 +109,6 @@ impl Bench {
         requests(&self.says(key, Message::Unchoke))
     }
 
-    /// Some of a good piece came from the peer.
-    fn prove(&mut self, key: PeerKey) {
-        let authors = crate::trust::Authors::of(core::iter::once(self.swarm.peers[&key].suspect));
-        self.swarm.trust.piece_verified(PieceIndex::new(0), &authors, &[]);
-    }
-
     /// A leecher that we unchoked.
     fn connect_leecher(&mut self, key: PeerKey, reserved: Reserved) {
         self.connect(key, reserved);
@@ -160,7 +153,6 @@ fn asks_as_soon_as_it_may_and_no_more_than_the_window() {
     assert_eq!(sent(&bench.says(PEER, Message::HaveAll)), [Message::Interested]);
     let asked = requests(&bench.says(PEER, Message::Unchoke));
     assert_eq!(asked.len(), INITIAL_WINDOW);
-    bench.prove(PEER);
     bench.now += Duration::from_millis(50);
     let more: usize = asked.iter().map(|&block| requests(&bench.receive(PEER, block)).len()).sum();
     assert_eq!(more, (PIECES * BLOCKS) as usize - INITIAL_WINDOW, "slow start: the rest at once");
@@ -214,7 +206,6 @@ fn the_end_game_asks_again_and_cancels() {
     let mut pending: Vec<BlockRange> = bench.connect_seed(PEER, FAST);
     bench.connect_seed(PeerKey(2), FAST);
     bench.connect_seed(PeerKey(3), FAST);
-    bench.prove(PEER);
     // The first peer answers everything; the others say nothing.
     let mut twice = Vec::new();
     let mut cancelled = Vec::new();

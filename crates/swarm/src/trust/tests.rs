@@ -74,17 +74,6 @@ fn over_ipv6_a_liar_is_a_whole_network() {
 }
 
 #[test]
-fn who_sent_some_of_a_good_piece_is_proven() {
-    let mut trust = Trust::default();
-    let [one, two, other] = [1, 2, 3].map(|n| trust.connected(addr(n)));
-    assert!(!trust.is_proven(one) && !trust.is_proven(None));
-    trust.fails(PIECE, &[one, two], "ab");
-    assert!(!trust.is_proven(one));
-    trust.verified(PIECE, &[one, None, two, two], "abcd");
-    assert!(trust.is_proven(one) && trust.is_proven(two) && !trust.is_proven(other));
-}
-
-#[test]
 fn on_loopback_the_port_is_the_host() {
     let mut trust = Trust::default();
     let liar = trust.connected("127.0.0.1:1000".parse().unwrap());
