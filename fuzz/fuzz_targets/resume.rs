@@ -23,8 +23,15 @@ mod resume;
 enum Error {
     InUse(PathBuf),
     State { path: PathBuf, reason: String },
+    StateFull(String),
     Unsaved(String),
     ShutDown,
+}
+
+impl Error {
+    fn unsaved(err: store::CommitError) -> Error {
+        Error::Unsaved(err.to_string())
+    }
 }
 
 const FILES: usize = 3;
