@@ -42,9 +42,7 @@ impl Places {
         let taken = lock(&self.0);
         let mut hosts = BTreeMap::<IpAddr, usize>::new();
         taken.iter().for_each(|((host, _), count)| *hosts.entry(*host).or_default() += count);
-        let here = hosts.get(&swarm::host(newcomer).0).map_or(0, |count| *count);
-        let (&crowded, _) =
-            hosts.iter().max_by_key(|(_, count)| **count).filter(|(_, most)| **most > here + 1)?;
+        let crowded = swarm::crowd(&hosts, newcomer)?;
         let of_crowd = taken.iter().filter(|((host, _), _)| *host == crowded);
         of_crowd.max_by_key(|(_, count)| **count).map(|(&whose, _)| whose)
     }

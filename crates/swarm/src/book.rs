@@ -33,8 +33,6 @@ pub(crate) struct Book {
     ours: Ours,
     dialing: usize,
     rng: Rng,
-    #[cfg(feature = "planted")]
-    planted: Option<crate::Planted>,
 }
 
 #[derive(Debug)]
@@ -95,14 +93,7 @@ impl Book {
             ours: Ours::default(),
             dialing: 0,
             rng,
-            #[cfg(feature = "planted")]
-            planted: None,
         }
-    }
-
-    #[cfg(feature = "planted")]
-    pub(crate) fn plant(&mut self, fault: Option<crate::Planted>) {
-        self.planted = fault;
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -140,8 +131,6 @@ impl Book {
         let has_link = matches!(source, PeerSource::User | PeerSource::Lsd | PeerSource::Peer);
         let addr = if has_link && addr.is_ipv6() { canonical(addr) } else { plain(addr) };
         let can_be_there = if has_link { can_be_on_link(addr) } else { can_be_dialed(addr) };
-        #[cfg(feature = "planted")]
-        let can_be_there = can_be_there || self.planted == Some(crate::Planted::AnyAddress);
         if !can_be_there {
             return false;
         }

@@ -107,6 +107,14 @@ pub fn host(ip: IpAddr) -> (IpAddr, IpAddr) {
     }
 }
 
+/// Of how many connections each [`host`] has, by its first address: the host with most, if it still has more than the
+/// newcomer's once that is here.
+pub fn crowd(counts: &BTreeMap<IpAddr, usize>, newcomer: IpAddr) -> Option<IpAddr> {
+    let here = counts.get(&host(newcomer).0).map_or(0, |count| *count);
+    let (&crowded, &most) = counts.iter().max_by_key(|(_, count)| **count)?;
+    (most > here + 1).then_some(crowded)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

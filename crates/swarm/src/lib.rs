@@ -60,7 +60,7 @@ mod window;
 mod wish;
 
 pub use config::{Config, Limits};
-pub use dial_guard::{DialGuard, host};
+pub use dial_guard::{DialGuard, crowd, host};
 pub use event::{BanReason, DisconnectReason, Input, Output, PeerKey};
 #[cfg(feature = "planted")]
 pub use planted::Planted;

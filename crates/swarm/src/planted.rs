@@ -36,8 +36,6 @@ pub enum Planted {
     SlowHave,
     /// Payload that nobody asked for is not counted.
     UncountedPayload,
-    /// Whatever address is told is dialed.
-    AnyAddress,
 }
 
 /// Faults as those who plant them spell them.
@@ -58,7 +56,6 @@ const NAMES: &[(&str, Planted)] = &[
     ("long-memory", Planted::LongMemory),
     ("slow-have", Planted::SlowHave),
     ("uncounted-payload", Planted::UncountedPayload),
-    ("any-address", Planted::AnyAddress),
 ];
 
 impl Planted {

@@ -26,6 +26,17 @@ pub enum PeerSource {
 }
 
 impl PeerSource {
+    pub(crate) const ALL: [PeerSource; 8] = [
+        PeerSource::User,
+        PeerSource::Tracker,
+        PeerSource::Peer,
+        PeerSource::Lsd,
+        PeerSource::Earlier,
+        PeerSource::Dht,
+        PeerSource::Pex,
+        PeerSource::Link,
+    ];
+
     /// How far it is trusted, 0 the most. A tracker and the peer itself tell what they saw or are; what comes through
     /// the DHT and through peers anybody may have made up.
     pub(crate) const fn doubt(self) -> u8 {
@@ -69,17 +80,8 @@ impl Sources {
 
     /// How far the most trusted of them is trusted, 0 the most.
     pub(crate) fn doubt(self) -> u8 {
-        const ALL: [PeerSource; 8] = [
-            PeerSource::User,
-            PeerSource::Tracker,
-            PeerSource::Peer,
-            PeerSource::Lsd,
-            PeerSource::Earlier,
-            PeerSource::Dht,
-            PeerSource::Pex,
-            PeerSource::Link,
-        ];
-        ALL.into_iter()
+        PeerSource::ALL
+            .into_iter()
             .filter(|&source| self.contains(source))
             .map(PeerSource::doubt)
             .min()

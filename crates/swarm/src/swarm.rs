@@ -165,10 +165,7 @@ impl Swarm {
         };
         swarm.book.set_ours(swarm.external.ours());
         #[cfg(feature = "planted")]
-        {
-            swarm.picker.plant(swarm.config.planted);
-            swarm.book.plant(swarm.config.planted);
-        }
+        swarm.picker.plant(swarm.config.planted);
         swarm.recount_bytes();
         swarm.check_finished();
         if swarm.config.super_seed {

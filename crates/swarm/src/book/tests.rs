@@ -384,16 +384,6 @@ fn who_called_over_a_link_is_known_by_it() {
 /// Whoever names it, in every spelling.
 #[test]
 fn no_metadata_service_is_dialed() {
-    const SOURCES: [PeerSource; 8] = [
-        PeerSource::User,
-        PeerSource::Tracker,
-        PeerSource::Peer,
-        PeerSource::Lsd,
-        PeerSource::Earlier,
-        PeerSource::Dht,
-        PeerSource::Pex,
-        PeerSource::Link,
-    ];
     const SERVICES: [&str; 9] = [
         "169.254.169.254:80",
         "169.254.170.2:80",
@@ -406,7 +396,7 @@ fn no_metadata_service_is_dialed() {
         "[fd00:ec2::254]:80",
     ];
     let mut book = Book::new(Rng::with_seed(1));
-    for source in SOURCES {
+    for source in PeerSource::ALL {
         for service in SERVICES {
             book.add(service.parse().unwrap(), source, Time::ZERO);
             book.add_told(service.parse().unwrap(), addr(1).ip(), Time::ZERO);

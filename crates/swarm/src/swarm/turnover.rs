@@ -2,7 +2,7 @@
 //! host that has many for a newcomer from elsewhere.
 
 use super::Swarm;
-use crate::dial_guard::host;
+use crate::dial_guard::{crowd, host};
 use crate::limits::{METADATA_TURNOVER_INTERVAL, NEED_PEERS_INTERVAL, TURNOVER_INTERVAL};
 use crate::{DisconnectReason, Output, PeerKey};
 use alloc::collections::BTreeMap;
@@ -59,9 +59,7 @@ impl Swarm {
     pub(super) fn spare_of_crowd(&self, newcomer: SocketAddr) -> Option<PeerKey> {
         let mut counts = BTreeMap::<_, usize>::new();
         let peers = self.peers.values().filter(|peer| !peer.is_web_seed);
-        peers.for_each(|peer| *counts.entry(host(peer.addr.ip())).or_default() += 1);
-        let here = counts.get(&host(newcomer.ip())).map_or(0, |count| *count);
-        let (&(crowded, _), &most) = counts.iter().max_by_key(|(_, count)| **count)?;
-        if most > here + 1 { self.spare_of(crowded) } else { None }
+        peers.for_each(|peer| *counts.entry(host(peer.addr.ip()).0).or_default() += 1);
+        self.spare_of(crowd(&counts, newcomer.ip())?)
     }
 }
