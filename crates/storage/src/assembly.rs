@@ -1,10 +1,11 @@
 //! Pieces that are being put together.
 //!
-//! A block is in exactly one of three states: *missing*, *held* in memory, or *written*. Blocks are hashed in
-//! the order of the piece, straight from memory, and those of several pieces abreast: a piece that is complete,
-//! or has a run worth a write, is *due*, and waits for others a moment. The hashed ones are written when they are
-//! a run worth a write or the piece is complete. Under memory pressure held blocks are written before their turn,
-//! and read back when the hash reaches them: what is hashed is what was written either way.
+//! A block is in exactly one of four states: *missing*, *held* in memory alone, *kept* in memory though it is written, or
+//! *written*. Blocks are hashed in the order of the piece, straight from memory, and those of several pieces abreast: a
+//! piece that is complete, or has a run worth a write, is *due*, and waits for others a moment. The hashed ones are written
+//! when they are a run worth a write or the piece is complete. If too many are held, they are written before their turn,
+//! and kept until the hash reaches them; if too many are kept, they are let go, and read back then: what is hashed is
+//! what was written either way.
 
 use crate::digest::DigestKey;
 use crate::files::Files;
@@ -12,7 +13,8 @@ use crate::limits::{MAX_WRITE_BLOCKS, READ_RUN, WRITE_RUN};
 use crate::{Error, Layout};
 use bytes::Bytes;
 use hash::Sha1;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use types::{BLOCK_LEN, Bitfield, BlockDigest, PieceIndex};
 
@@ -22,15 +24,39 @@ const RUN_BLOCKS: usize = (WRITE_RUN / BLOCK_LEN) as usize;
 /// The begun pieces of one torrent.
 pub(crate) struct Assembly {
     pieces: HashMap<PieceIndex, Piece>,
-    /// Bytes in memory.
-    held: usize,
-    /// Pieces that are to be hashed on.
-    due: BTreeSet<PieceIndex>,
-    /// Bytes in memory of these, those included that cannot be hashed yet.
+    memory: Memory,
+    /// Pieces that are to be hashed on, and their bytes that were in memory when they came to be that, or came since.
+    due: BTreeMap<PieceIndex, usize>,
+    /// The sum of these.
     due_bytes: usize,
     /// Pieces that failed once: from then on their blocks get digests.
     failed: Bitfield,
     key: DigestKey,
+}
+
+/// Bytes of blocks in memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Memory {
+    /// Those that are nowhere else.
+    held: usize,
+    /// Those that are written, and not hashed.
+    kept: usize,
+}
+
+impl Memory {
+    fn all(self) -> usize {
+        self.held + self.kept
+    }
+
+    fn add(&mut self, other: Memory) {
+        self.held += other.held;
+        self.kept += other.kept;
+    }
+
+    fn remove(&mut self, other: Memory) {
+        self.held -= other.held;
+        self.kept -= other.kept;
+    }
 }
 
 /// What a complete piece turned out to be.
@@ -46,8 +72,8 @@ impl Assembly {
     pub(crate) fn new(pieces: u32) -> Assembly {
         Assembly {
             pieces: HashMap::new(),
-            held: 0,
-            due: BTreeSet::new(),
+            memory: Memory::default(),
+            due: BTreeMap::new(),
             due_bytes: 0,
             failed: Bitfield::new(pieces),
             key: DigestKey::random(),
@@ -69,19 +95,20 @@ impl Assembly {
             ..Piece::new(layout, index)
         });
         let len = data.len();
-        self.held += len;
-        piece.held += len;
+        self.memory.held += len;
+        piece.memory.held += len;
         piece.blocks[block as usize] = Block::Held(data);
         let run = piece.unhashed();
-        if self.due.contains(&index) {
+        if let Some(bytes) = self.due.get_mut(&index) {
+            *bytes += len;
             self.due_bytes += len;
         } else if run >= RUN_BLOCKS || piece.hashed + run == piece.blocks.len() {
-            self.due.insert(index);
-            self.due_bytes += piece.held;
+            self.due.insert(index, piece.memory.all());
+            self.due_bytes += piece.memory.all();
         }
     }
 
-    /// Bytes in memory of pieces that are due.
+    /// Bytes of pieces that are due, those included that cannot be hashed yet.
     pub(crate) fn due_bytes(&self) -> usize {
         self.due_bytes
     }
@@ -90,9 +117,11 @@ impl Assembly {
     /// has left waits for something to come.
     pub(crate) fn set_all_due(&mut self) {
         for (&index, piece) in &mut self.pieces {
-            let is_due = piece.held > 0 && piece.unhashed() > 0 || piece.hashed == piece.blocks.len();
-            if is_due && self.due.insert(index) {
-                self.due_bytes += piece.held;
+            let bytes = piece.memory.all();
+            let is_due = bytes > 0 && piece.unhashed() > 0 || piece.hashed == piece.blocks.len();
+            if is_due && let Entry::Vacant(vacant) = self.due.entry(index) {
+                vacant.insert(bytes);
+                self.due_bytes += bytes;
             }
         }
     }
@@ -100,9 +129,10 @@ impl Assembly {
     /// Hashes what is due, and writes it. Tells the complete pieces, as far as it came, and what went wrong; what could not
     /// be written is still held.
     pub(crate) fn settle(&mut self, files: &Files) -> (Vec<(PieceIndex, Verdict)>, Result<(), Error>) {
-        let due = std::mem::take(&mut self.due).into_iter();
+        let due = std::mem::take(&mut self.due).into_keys();
         let mut pieces: Vec<(PieceIndex, Piece)> =
             due.filter_map(|index| Some((index, self.pieces.remove(&index)?))).collect();
+        pieces.iter().for_each(|(_, piece)| self.memory.remove(piece.memory));
         self.due_bytes = 0;
         let mut result = hash_abreast(files, &mut pieces, &self.key);
         let mut verdicts = Vec::new();
@@ -110,15 +140,15 @@ impl Assembly {
             if result.is_ok() && piece.hashed == piece.blocks.len() {
                 match self.finish(files, index, &mut piece) {
                     Ok(verdict) => {
-                        self.held -= piece.held;
                         verdicts.push((index, verdict));
                         continue;
                     }
                     Err(error) => result = Err(error),
                 }
             } else if result.is_ok() && piece.hashed - piece.flushed >= RUN_BLOCKS {
-                result = release(&mut self.held, &mut piece, |piece| piece.write_hashed(files, index));
+                result = piece.write_hashed(files, index);
             }
+            self.memory.add(piece.memory);
             self.pieces.insert(index, piece);
         }
         (verdicts, result)
@@ -132,7 +162,7 @@ impl Assembly {
             return Ok(Verdict::Bad { from_disk, digests: piece.evidence(files, index, &self.key, hash) });
         }
         let some_were_written = !piece.written().is_empty();
-        release(&mut self.held, piece, |piece| piece.write_hashed(files, index))?;
+        piece.write_hashed(files, index)?;
         if some_were_written && files.is_cut(index) {
             return Ok(Verdict::Bad { from_disk: true, digests: Vec::new() });
         }
@@ -140,29 +170,47 @@ impl Assembly {
         Ok(Verdict::Good { digests: piece.digests.take().unwrap_or_default() })
     }
 
-    /// Bytes of blocks in memory.
+    /// Bytes of blocks that are nowhere but in memory.
     pub(crate) fn held(&self) -> usize {
-        self.held
+        self.memory.held
+    }
+
+    /// Bytes of blocks that are in memory though they are written.
+    pub(crate) fn kept(&self) -> usize {
+        self.memory.kept
+    }
+
+    /// Bytes of blocks in memory.
+    pub(crate) fn in_memory(&self) -> usize {
+        self.memory.all()
     }
 
     /// Writes held blocks until no more than `target` bytes are held: the hashed ones, then those of the
-    /// fullest pieces.
-    pub(crate) fn relieve(&mut self, files: &Files, target: usize) -> Result<(), Error> {
+    /// fullest pieces, which are kept.
+    pub(crate) fn write_out(&mut self, files: &Files, target: usize) -> Result<(), Error> {
         self.write_hashed(files)?;
-        while self.held > target {
-            let Some((&index, piece)) = self.pieces.iter_mut().max_by_key(|(_, piece)| piece.held) else {
-                break;
-            };
+        while self.memory.held > target {
+            let fullest = self.pieces.iter_mut().max_by_key(|(_, piece)| piece.memory.held);
+            let Some((&index, piece)) = fullest else { break };
             let all = piece.blocks.len();
-            release(&mut self.held, piece, |piece| piece.write(files, index, 0, all))?;
+            write_some(&mut self.memory, piece, |piece| piece.write(files, index, 0, all))?;
         }
         Ok(())
+    }
+
+    /// Lets go of kept blocks until no more than `target` bytes are kept: of those of the fullest pieces.
+    pub(crate) fn let_go(&mut self, target: usize) {
+        while self.memory.kept > target {
+            let Some(piece) = self.pieces.values_mut().max_by_key(|piece| piece.memory.kept) else { break };
+            self.memory.kept -= piece.memory.kept;
+            piece.let_go();
+        }
     }
 
     /// Writes the held blocks that need not be read back.
     pub(crate) fn write_hashed(&mut self, files: &Files) -> Result<(), Error> {
         for (&index, piece) in &mut self.pieces {
-            release(&mut self.held, piece, |piece| piece.write_hashed(files, index))?;
+            write_some(&mut self.memory, piece, |piece| piece.write_hashed(files, index))?;
         }
         Ok(())
     }
@@ -179,12 +227,13 @@ impl Assembly {
     /// Forgets what is in memory; what is written can still be told.
     pub(crate) fn drop_held(&mut self) {
         for piece in self.pieces.values_mut() {
+            piece.let_go();
             for block in piece.blocks.iter_mut().filter(|block| block.held().is_some()) {
                 *block = Block::Missing;
             }
-            piece.held = 0;
+            piece.memory.held = 0;
         }
-        self.held = 0;
+        self.memory = Memory::default();
         self.nothing_due();
     }
 
@@ -196,6 +245,8 @@ impl Assembly {
     /// What is written of a piece may not be there any more: it is hashed once more, from its first block on.
     pub(crate) fn doubt(&mut self, index: PieceIndex) {
         let Some(piece) = self.pieces.get_mut(&index) else { return };
+        self.memory.kept -= piece.memory.kept;
+        piece.let_go();
         (piece.hashed, piece.flushed, piece.sha1) = (0, 0, Sha1::new());
         piece.reread.clear();
         piece.digests.iter_mut().for_each(Vec::clear);
@@ -204,16 +255,14 @@ impl Assembly {
     /// Forgets one piece.
     pub(crate) fn forget(&mut self, index: PieceIndex) {
         let Some(piece) = self.pieces.remove(&index) else { return };
-        self.held -= piece.held;
-        if self.due.remove(&index) {
-            self.due_bytes -= piece.held;
-        }
+        self.memory.remove(piece.memory);
+        self.due_bytes -= self.due.remove(&index).unwrap_or(0);
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.pieces.clear();
-        self.held = 0;
+        self.memory = Memory::default();
         self.nothing_due();
     }
 }
@@ -225,8 +274,7 @@ struct Piece {
     hashed: usize,
     /// Blocks before this one are written; never more than are hashed.
     flushed: usize,
-    /// Bytes in memory.
-    held: usize,
+    memory: Memory,
     /// Blocks that were read from disk to be hashed.
     reread: Vec<Range<usize>>,
     /// Of each block that is hashed; only if the piece failed before.
@@ -237,7 +285,10 @@ struct Piece {
 
 enum Block {
     Missing,
+    /// Not written.
     Held(Bytes),
+    /// Written, and not hashed.
+    Kept(Bytes),
     Written,
 }
 
@@ -249,7 +300,7 @@ impl Piece {
             sha1: Sha1::new(),
             hashed: 0,
             flushed: 0,
-            held: 0,
+            memory: Memory::default(),
             reread: Vec::new(),
             digests: None,
             reach: 0,
@@ -266,19 +317,32 @@ impl Piece {
     }
 
     /// What is to be hashed next, if it is in memory.
-    fn next_held(&mut self) -> Option<(&mut Sha1, &[u8])> {
-        let data = self.blocks.get(self.hashed)?.held()?;
+    fn next_in_memory(&mut self) -> Option<(&mut Sha1, &[u8])> {
+        let data = self.blocks.get(self.hashed)?.in_memory()?;
         Some((&mut self.sha1, data))
     }
 
-    /// What [`next_held`](Self::next_held) told is hashed, if it told anything.
+    /// What [`next_in_memory`](Self::next_in_memory) told is hashed, if it told anything.
     fn note_hashed(&mut self, key: &DigestKey) -> Option<()> {
-        let data = self.blocks.get(self.hashed)?.held()?;
+        let block = self.blocks.get_mut(self.hashed)?;
+        let data = block.in_memory()?;
         if let Some(digests) = &mut self.digests {
             digests.push(key.digest(data));
         }
+        if let Block::Kept(data) = block {
+            self.memory.kept -= data.len();
+            *block = Block::Written;
+        }
         self.hashed += 1;
         Some(())
+    }
+
+    /// What is written is not kept in memory any more.
+    fn let_go(&mut self) {
+        for block in self.blocks.iter_mut().filter(|block| matches!(block, Block::Kept(_))) {
+            *block = Block::Written;
+        }
+        self.memory.kept = 0;
     }
 
     /// Reads back and hashes what is written and next.
@@ -342,7 +406,7 @@ impl Piece {
         let mut sha1 = Sha1::new();
         let mut digests = Vec::with_capacity(self.blocks.len());
         while let Some(block) = self.blocks.get(digests.len()) {
-            if let Block::Held(data) = block {
+            if let Some(data) = block.in_memory() {
                 sha1.update(data);
                 digests.push(key.digest(data));
             } else {
@@ -372,30 +436,36 @@ impl Piece {
                 continue;
             }
             files.write(index, block_offset(at), &run)?;
-            for (block, data) in self.blocks[at..].iter_mut().zip(&run) {
-                *block = Block::Written;
-                self.held -= data.len();
+            let end = at + run.len();
+            for (data, number) in run.into_iter().zip(at..) {
+                self.memory.held -= data.len();
+                self.blocks[number] = if number < self.hashed {
+                    Block::Written
+                } else {
+                    self.memory.kept += data.len();
+                    Block::Kept(data)
+                };
             }
-            at += run.len();
+            at = end;
         }
         Ok(())
     }
 
     fn written(&self) -> Vec<u32> {
         let numbered = self.blocks.iter().zip(0u32..);
-        numbered.filter(|(block, _)| matches!(block, Block::Written)).map(|(_, n)| n).collect()
+        numbered.filter(|(block, _)| block.is_written()).map(|(_, n)| n).collect()
     }
 }
 
-/// Lets `work` write blocks of a piece, and takes those that it wrote off what is `held`, whatever came of the others.
-fn release(
-    held: &mut usize,
+/// Lets `work` write blocks of a piece, and sees to it that `memory` is right whatever came of it.
+fn write_some(
+    memory: &mut Memory,
     piece: &mut Piece,
     work: impl FnOnce(&mut Piece) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let before = piece.held;
+    memory.remove(piece.memory);
     let result = work(piece);
-    *held -= before - piece.held;
+    memory.add(piece.memory);
     result
 }
 
@@ -403,8 +473,19 @@ impl Block {
     fn held(&self) -> Option<&Bytes> {
         match self {
             Block::Held(data) => Some(data),
+            Block::Missing | Block::Kept(_) | Block::Written => None,
+        }
+    }
+
+    fn in_memory(&self) -> Option<&Bytes> {
+        match self {
+            Block::Held(data) | Block::Kept(data) => Some(data),
             Block::Missing | Block::Written => None,
         }
+    }
+
+    fn is_written(&self) -> bool {
+        matches!(self, Block::Kept(_) | Block::Written)
     }
 }
 
@@ -414,7 +495,7 @@ fn hash_abreast(files: &Files, pieces: &mut [(PieceIndex, Piece)], key: &DigestK
         for (index, piece) in &mut *pieces {
             piece.hash_all_written(files, *index, key)?;
         }
-        Sha1::update_many(pieces.iter_mut().filter_map(|(_, piece)| piece.next_held()));
+        Sha1::update_many(pieces.iter_mut().filter_map(|(_, piece)| piece.next_in_memory()));
         let hashed = pieces.iter_mut().filter_map(|(_, piece)| piece.note_hashed(key));
         if hashed.count() == 0 {
             return Ok(());

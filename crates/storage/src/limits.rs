@@ -27,20 +27,26 @@ pub const READ_QUEUE: usize = 1024;
 /// Checks, syncs and opens that may wait for the work threads. At the limit the caller waits.
 pub const WORK_QUEUE: usize = 256;
 
-/// Bytes of one torrent's blocks that may be held because they are not hashed or not worth a write yet. At the
-/// limit blocks are written out of order, released, and read back to be hashed. (A block that is a slice of a
-/// larger buffer keeps the whole of it alive, but counts with its own length: connections see to it that theirs take no
-/// more than about as much again.)
+/// Bytes of one torrent's blocks that may be in memory alone, because they are not hashed or not worth a write yet. At the
+/// limit they are written before they are hashed, and kept. (A block that is a slice of a larger buffer keeps the whole of
+/// it alive, but counts with its own length: connections see to it that theirs take no more than about as much again.)
 pub const HELD_PER_TORRENT: usize = 16 << 20;
 
-/// The same for all torrents of a pool together; at the limit the torrent whose block comes next gives way.
+/// Bytes of one torrent's blocks that are kept in memory after they were written, because they are not hashed yet. At the
+/// limit they are let go, and read back to be hashed.
+pub const KEPT_PER_TORRENT: usize = 16 << 20;
+
+/// Both for all torrents of a pool together; at the limit the torrent whose block comes next gives way.
 pub const HELD_PER_POOL: usize = 48 << 20;
 
 /// Bytes of one torrent's blocks that wait to be hashed together; then they are.
-pub const HASH_DUE: usize = 4 << 20;
+pub const HASH_DUE: usize = 16 << 20;
 
 /// How long the first of them waits at most.
-pub const HASH_DELAY: Duration = Duration::from_millis(10);
+pub const HASH_DELAY: Duration = Duration::from_millis(50);
+
+/// The same when no block comes meanwhile.
+pub const HASH_PAUSE: Duration = Duration::from_millis(5);
 
 /// Pieces of one torrent that may be begun and not finished. A block of one more is refused
 /// ([`TooManyPieces`](crate::WriteRefused::TooManyPieces)).

@@ -32,6 +32,8 @@ pub struct PoolSettings {
     pub lane_queue: usize,
     /// See [`limits::HELD_PER_TORRENT`].
     pub held_per_torrent: usize,
+    /// See [`limits::KEPT_PER_TORRENT`].
+    pub kept_per_torrent: usize,
     /// See [`limits::HELD_PER_POOL`].
     pub held_per_pool: usize,
     /// See [`limits::OPEN_FILES`].
@@ -47,6 +49,7 @@ impl Default for PoolSettings {
             threads: 2,
             lane_queue: limits::LANE_QUEUE,
             held_per_torrent: limits::HELD_PER_TORRENT,
+            kept_per_torrent: limits::KEPT_PER_TORRENT,
             held_per_pool: limits::HELD_PER_POOL,
             open_files: limits::OPEN_FILES,
             read_cache_runs: limits::READ_CACHE_RUNS,
@@ -222,7 +225,7 @@ pub(crate) fn run_lane(jobs: &Receiver<LaneJob>) {
         let next = if due.is_empty() {
             jobs.recv_blocking().map(Some)
         } else {
-            receive_until(jobs, since + limits::HASH_DELAY)
+            receive_until(jobs, (since + limits::HASH_DELAY).min(woken + limits::HASH_PAUSE))
         };
         let Ok(next) = next else { break };
         if let Some(first) = next {
@@ -240,7 +243,7 @@ pub(crate) fn run_lane(jobs: &Receiver<LaneJob>) {
             }
             told.drain(..).for_each(|torrent| torrent.tell());
         }
-        if since.elapsed() >= limits::HASH_DELAY {
+        if since.elapsed() >= limits::HASH_DELAY || woken.elapsed() >= limits::HASH_PAUSE {
             due.drain(..).for_each(|torrent| torrent.settle());
         }
     }

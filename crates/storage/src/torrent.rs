@@ -377,7 +377,7 @@ impl Inner {
         data: Bytes,
         untold: Option<DiskEvent>,
     ) -> bool {
-        let (due, too_much) = {
+        let (due, keeps_too_much, holds_too_much) = {
             let mut assembly = lock(&self.assembly);
             // Under the lock: who stops it forgets what is held.
             if !self.may_take() {
@@ -386,11 +386,12 @@ impl Inner {
             lock(&self.unsaid).extend(untold);
             self.with_held(&mut assembly, |assembly| {
                 assembly.take(&self.files.layout, range.piece, block, data);
-                (assembly.due_bytes(), self.holds_too_much(assembly))
+                (assembly.due_bytes(), self.keeps_too_much(assembly), self.holds_too_much(assembly))
             })
         };
-        if too_much {
-            // What is hashed before it is released need not be read back.
+        let keeps_too_much = if holds_too_much { self.write_out() } else { keeps_too_much };
+        if keeps_too_much {
+            // What is hashed before it is let go need not be read back.
             self.settle_all();
         } else if due >= HASH_DUE {
             self.settle();
@@ -398,6 +399,27 @@ impl Inner {
             return due > 0;
         }
         false
+    }
+
+    /// Writes what is held too much, before it is hashed; says whether too much is kept then. Runs on the torrent's lane.
+    fn write_out(&self) -> bool {
+        if lock(&self.state).gate.is_full() {
+            return false;
+        }
+        let (result, keeps_too_much) = {
+            let mut assembly = lock(&self.assembly);
+            let written = self.with_held(&mut assembly, |assembly| {
+                let result = assembly.write_out(&self.files, assembly.held() / 2);
+                (result, self.keeps_too_much(assembly))
+            });
+            self.lose_cut(&mut assembly, &mut lock(&self.state));
+            written
+        };
+        self.tell();
+        if let Err(error) = result {
+            self.halt(error);
+        }
+        keeps_too_much
     }
 
     /// Tells what happened since it was last done.
@@ -492,27 +514,39 @@ impl Inner {
         self.settle();
     }
 
-    /// Gives memory back when this torrent, or all together, hold too much.
+    /// Writes what is held, and lets go of what is kept, when that is too much.
     fn relieve(&self, assembly: &mut Assembly) -> Result<(), Error> {
         if self.holds_too_much(assembly) {
             let target = assembly.held() / 2;
-            assembly.relieve(&self.files, target)?;
+            assembly.write_out(&self.files, target)?;
+        }
+        if self.keeps_too_much(assembly) {
+            assembly.let_go(assembly.kept() / 2);
         }
         Ok(())
     }
 
-    /// To be asked within [`with_held`](Self::with_held): the pool's sum is without this torrent's own there.
+    /// Whether too much is in memory alone. To be asked within [`with_held`](Self::with_held): the pool's sum is without this
+    /// torrent's own there.
     fn holds_too_much(&self, assembly: &Assembly) -> bool {
-        let limits = &self.pool.settings;
+        assembly.held() > self.pool.settings.held_per_torrent || self.is_too_much_for_all(assembly)
+    }
+
+    /// Whether too much is in memory though it is written; likewise.
+    fn keeps_too_much(&self, assembly: &Assembly) -> bool {
+        assembly.kept() > self.pool.settings.kept_per_torrent || self.is_too_much_for_all(assembly)
+    }
+
+    fn is_too_much_for_all(&self, assembly: &Assembly) -> bool {
         let others = self.pool.held.load(Ordering::Relaxed);
-        assembly.held() > limits.held_per_torrent || others + assembly.held() > limits.held_per_pool
+        others + assembly.in_memory() > self.pool.settings.held_per_pool
     }
 
     /// Lets `work` change how much is held, and keeps the pool's sum right.
     pub(crate) fn with_held<T>(&self, assembly: &mut Assembly, work: impl FnOnce(&mut Assembly) -> T) -> T {
-        self.pool.held.fetch_sub(assembly.held(), Ordering::Relaxed);
+        self.pool.held.fetch_sub(assembly.in_memory(), Ordering::Relaxed);
         let result = work(assembly);
-        self.pool.held.fetch_add(assembly.held(), Ordering::Relaxed);
+        self.pool.held.fetch_add(assembly.in_memory(), Ordering::Relaxed);
         result
     }
 
@@ -697,7 +731,7 @@ impl Inner {
         if !self.may_take() {
             return;
         }
-        let written = self.with_held(&mut assembly, |assembly| assembly.relieve(&self.files, 0));
+        let written = self.with_held(&mut assembly, |assembly| assembly.write_out(&self.files, 0));
         self.lose_cut(&mut assembly, &mut lock(&self.state));
         drop(assembly);
         if let Err(error) = written {
@@ -719,7 +753,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.pool.held.fetch_sub(lock(&self.assembly).held(), Ordering::Relaxed);
+        self.pool.held.fetch_sub(lock(&self.assembly).in_memory(), Ordering::Relaxed);
         self.files.close();
         self.forget_runs();
     }

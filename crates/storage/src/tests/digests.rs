@@ -71,7 +71,8 @@ fn a_piece_that_never_failed_has_none() {
 #[test]
 fn blocks_that_were_read_back_are_nobodys_proof() {
     let sample = Sample::one_file(65_536, 65_536);
-    let place = Place::with(PoolSettings { held_per_torrent: 0, ..PoolSettings::default() });
+    let place =
+        Place::with(PoolSettings { held_per_torrent: 0, kept_per_torrent: 0, ..PoolSettings::default() });
     let opened = place.ready(&sample);
     opened.attempt(&sample, [1, 3].into_iter(), &[]);
     opened.catch_up();

@@ -14,7 +14,8 @@ fn broken_disk_at_every_write() {
     let mut most_kept = 0;
     for writes in 0.. {
         // Every block is written at once, so that there are many writes to fail.
-        let place = Place::with(PoolSettings { held_per_torrent: 0, ..PoolSettings::default() });
+        let place =
+            Place::with(PoolSettings { held_per_torrent: 0, kept_per_torrent: 0, ..PoolSettings::default() });
         let opened = place.open_with(&sample, |o| o.wanted = wanted.clone());
         block_on(opened.disk.prepare()).unwrap();
         place.os.faults.set(Plan { write: Some((writes, Errno::IO)), ..Plan::default() });
@@ -61,7 +62,11 @@ fn full_disk_at_every_write() {
     let sample = Sample::new(PIECE, &[(Kind::File, 100_000), (Kind::File, 70_000), (Kind::File, 60_000)]);
     let wanted = vec![true, false, true];
     for (writes, held) in (0..).flat_map(|writes| [(writes, 0), (writes, 1 << 20)]) {
-        let place = Place::with(PoolSettings { held_per_torrent: held, ..PoolSettings::default() });
+        let place = Place::with(PoolSettings {
+            held_per_torrent: held,
+            kept_per_torrent: held,
+            ..PoolSettings::default()
+        });
         let opened = place.open_with(&sample, |o| {
             o.wanted = wanted.clone();
             o.patient = true;
@@ -114,7 +119,8 @@ fn full_disk_at_every_write() {
 #[test]
 fn who_waits_for_room_is_told_when_it_is_over() {
     let sample = Sample::one_file(PIECE, 8 * u64::from(PIECE));
-    let place = Place::with(PoolSettings { held_per_torrent: 0, ..PoolSettings::default() });
+    let place =
+        Place::with(PoolSettings { held_per_torrent: 0, kept_per_torrent: 0, ..PoolSettings::default() });
     let opened = place.open_with(&sample, |o| o.patient = true);
     block_on(opened.disk.prepare()).unwrap();
     place.os.faults.set(Plan { write: Some((0, Errno::NOSPC)), ..Plan::default() });
@@ -247,7 +253,8 @@ fn nothing_is_held_once_writing_has_stopped() {
 #[test]
 fn a_failed_sync_takes_back_what_it_was_about() {
     let sample = Sample::one_file(PIECE, 4 * u64::from(PIECE));
-    let place = Place::with(PoolSettings { held_per_torrent: 0, ..PoolSettings::default() });
+    let place =
+        Place::with(PoolSettings { held_per_torrent: 0, kept_per_torrent: 0, ..PoolSettings::default() });
     let opened = place.ready(&sample);
     opened.write_piece(&sample, 2);
     assert_eq!(block_on(opened.disk.sync()).unwrap().pieces, pieces(&sample, &[2]));

@@ -119,6 +119,44 @@ fn one_torrent_holds_so_much_and_then_writes() {
 }
 
 #[test]
+fn one_torrent_keeps_so_much_of_what_is_written_and_then_lets_go() {
+    let most = u32::try_from(KEPT_PER_TORRENT).unwrap() / BLOCK_LEN;
+    let sample = Sample::one_file((most + 2) * BLOCK_LEN, u64::from((most + 2) * BLOCK_LEN));
+    let place = Place::with(PoolSettings { threads: 1, held_per_torrent: 0, ..PoolSettings::default() });
+    let opened = place.ready(&sample);
+    let kept = || lock(&opened.disk.inner.assembly).kept();
+    assert_eq!(hold(&opened, &sample, 1..most + 1), 0);
+    assert_eq!(kept(), KEPT_PER_TORRENT);
+    assert_eq!(place.pool.shared.held.load(Ordering::Relaxed), KEPT_PER_TORRENT);
+    hold(&opened, &sample, most + 1..most + 2);
+    assert!(kept() <= KEPT_PER_TORRENT / 2);
+    opened.write(&sample, sample.block(0, 0));
+    opened.verified(PieceIndex::new(0));
+    assert_eq!(place.pool.shared.held.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn what_is_kept_is_hashed_from_memory_unless_it_may_not_be_there_any_more() {
+    let sample = Sample::one_file(4 * BLOCK_LEN, u64::from(4 * BLOCK_LEN));
+    let place = Place::with(PoolSettings { threads: 1, held_per_torrent: 0, ..PoolSettings::default() });
+    for is_doubted in [false, true] {
+        let opened = place.ready(&sample);
+        hold(&opened, &sample, 1..4);
+        // Somebody else writes over it.
+        std::fs::write(sample.path(&place.root(), 0), vec![0; 4 * BLOCK_LEN as usize]).unwrap();
+        if is_doubted {
+            let mut assembly = lock(&opened.disk.inner.assembly);
+            opened.disk.inner.with_held(&mut assembly, |assembly| assembly.doubt(PieceIndex::new(0)));
+        }
+        opened.write(&sample, sample.block(0, 0));
+        let told = opened.event();
+        assert_eq!(matches!(told, DiskEvent::PieceFailed { from_disk: true, .. }), is_doubted, "{told:?}");
+        drop(opened);
+        std::fs::remove_file(sample.path(&place.root(), 0)).unwrap();
+    }
+}
+
+#[test]
 fn all_torrents_hold_so_much_and_the_next_gives_way() {
     let block = BLOCK_LEN as usize;
     let sample = Sample::one_file(4 * BLOCK_LEN, u64::from(4 * BLOCK_LEN));

@@ -148,7 +148,8 @@ fn what_was_dealt_out_is_lost_with_its_file() {
 #[test]
 fn an_unfinished_piece_that_lost_blocks_is_bad() {
     let sample = Sample::one_file(PIECE, 2 * u64::from(PIECE));
-    let place = Place::with(PoolSettings { held_per_torrent: 0, ..PoolSettings::default() });
+    let place =
+        Place::with(PoolSettings { held_per_torrent: 0, kept_per_torrent: 0, ..PoolSettings::default() });
     let opened = place.ready(&sample);
     let piece = PieceIndex::new(1);
     let blocks: Vec<_> = sample.blocks(piece).collect();
@@ -167,7 +168,8 @@ fn an_unfinished_piece_that_lost_blocks_is_bad() {
 #[test]
 fn a_piece_is_bad_if_the_last_write_finds_the_first_gone() {
     let sample = Sample::one_file(PIECE, u64::from(PIECE));
-    let place = Place::with(PoolSettings { held_per_torrent: 0, ..PoolSettings::default() });
+    let place =
+        Place::with(PoolSettings { held_per_torrent: 0, kept_per_torrent: 0, ..PoolSettings::default() });
     let opened = place.ready(&sample);
     let piece = PieceIndex::new(0);
     let blocks: Vec<_> = sample.blocks(piece).collect();

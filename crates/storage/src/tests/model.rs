@@ -23,6 +23,7 @@ struct Case {
     order: Vec<u32>,
     in_order: bool,
     held: usize,
+    kept: usize,
     allocate: Allocate,
 }
 
@@ -36,13 +37,16 @@ fn case() -> impl Strategy<Value = Case> {
         proptest::collection::vec(any::<u32>(), 60),
         any::<bool>(),
         select(vec![0, 20_000, 1 << 20]),
+        select(vec![0, 20_000, 1 << 20]),
         select(vec![Allocate::Sparse, Allocate::Full]),
     )
-        .prop_map(|(files, wanted, wanted_later, piece_length, order, in_order, held, allocate)| {
-            let n = files.len();
-            let (wanted, wanted_later) = (wanted[..n].to_vec(), wanted_later[..n].to_vec());
-            Case { files, wanted, wanted_later, piece_length, order, in_order, held, allocate }
-        })
+        .prop_map(
+            |(files, wanted, wanted_later, piece_length, order, in_order, held, kept, allocate)| {
+                let n = files.len();
+                let (wanted, wanted_later) = (wanted[..n].to_vec(), wanted_later[..n].to_vec());
+                Case { files, wanted, wanted_later, piece_length, order, in_order, held, kept, allocate }
+            },
+        )
 }
 
 /// Downloads what `wanted` needs and is not there, with a bad first try at every third piece and duplicates.
@@ -108,7 +112,11 @@ fn assert_readable(sample: &Sample, disk: &TorrentDisk) {
 
 fn run(case: &Case) {
     let sample = Sample::new(case.piece_length, &case.files);
-    let place = Place::with(PoolSettings { held_per_torrent: case.held, ..PoolSettings::default() });
+    let place = Place::with(PoolSettings {
+        held_per_torrent: case.held,
+        kept_per_torrent: case.kept,
+        ..PoolSettings::default()
+    });
     let set = |wanted: &[bool]| {
         let wanted = wanted.to_vec();
         let allocate = case.allocate;
