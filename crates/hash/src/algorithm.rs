@@ -2,7 +2,7 @@
 
 use core::fmt::Debug;
 
-use crate::kernel::{Avx512From, Group, Kernel};
+use crate::kernel::{Group, Kernel, VectorsFrom};
 use crate::{Block, kernel};
 
 /// SHA-1 or SHA-256; nobody else can be one.
@@ -27,8 +27,8 @@ pub trait Rules: Copy + Debug + 'static {
     type Digest: 'static;
     /// The words before the first block (FIPS 180-4, 5.3).
     const START: Self::Words;
-    /// When AVX-512 pays.
-    const AVX512_FROM: Avx512From;
+    /// When vectors pay.
+    const VECTORS_FROM: VectorsFrom;
 
     /// Takes the blocks of one message.
     fn compress(words: &mut Self::Words, blocks: &[Block]);
@@ -45,7 +45,8 @@ impl Rules for Sha1 {
     type Digest = [u8; 20];
     const START: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
     // GB/s with all sixteen lanes and of SHA-NI x4: Zen 4 5.6 and 4.8, an early version on Zen 5 10.3 and 5.8.
-    const AVX512_FROM: Avx512From = Avx512From { wide: 9, narrow: 13 };
+    // Granite Rapids 7.4 and 2.3, of SHA-NI x2 2.6, of AVX2 3.8.
+    const VECTORS_FROM: VectorsFrom = VectorsFrom { wide: 9, narrow: 13, intel: 6, intel_avx2: 6 };
 
     fn compress(words: &mut [u32; 5], blocks: &[Block]) {
         sha1::block_api::compress(words, blocks);
@@ -76,7 +77,9 @@ impl Rules for Sha256 {
         0x5be0_cd19,
     ];
     // The same: Zen 4 3.2 and 3.75. Nobody has measured Zen 5 yet: twelve supposes that it doubles the first.
-    const AVX512_FROM: Avx512From = Avx512From { wide: 12, narrow: usize::MAX };
+    // Granite Rapids 4.2 and 2.4, of AVX2 1.7.
+    const VECTORS_FROM: VectorsFrom =
+        VectorsFrom { wide: 12, narrow: usize::MAX, intel: 9, intel_avx2: usize::MAX };
 
     fn compress(words: &mut [u32; 8], blocks: &[Block]) {
         sha2::block_api::compress256(words, blocks);

@@ -29,13 +29,17 @@ pub enum Kernel {
     Avx512,
 }
 
-/// From how many messages on AVX-512, the other lanes idle, beats SHA-NI four by four.
+/// From how many messages on vectors, the other lanes idle, beat SHA-NI.
 #[derive(Debug)]
-pub struct Avx512From {
-    /// Where 512 bits take one step.
+pub struct VectorsFrom {
+    /// AVX-512 on AMD's CPUs, where 512 bits take one step.
     pub(crate) wide: usize,
     /// Where they take two.
     pub(crate) narrow: usize,
+    /// AVX-512 on Intel's.
+    pub(crate) intel: usize,
+    /// AVX2 on Intel's.
+    pub(crate) intel_avx2: usize,
 }
 
 /// What decides among kernels.
@@ -46,6 +50,8 @@ pub(crate) struct Cpu {
     pub(crate) avx512: bool,
     /// Whether 512 bits take one step, as far as the CPU tells.
     pub(crate) wide: bool,
+    /// Intel's SHA-NI gains from two messages, and nothing from more.
+    pub(crate) intel: bool,
 }
 
 impl Kernel {
@@ -77,18 +83,22 @@ impl Kernel {
     }
 
     /// The one that is fastest while so many messages, at least one, are under way.
-    pub(crate) fn best(cpu: Cpu, avx512_from: &Avx512From, messages: usize) -> Kernel {
-        let avx512_from = match (cpu.sha_ni, cpu.wide) {
-            (true, true) => avx512_from.wide,
-            (true, false) => avx512_from.narrow,
-            (false, _) => Kernel::Avx2.lanes() + 1,
+    pub(crate) fn best(cpu: Cpu, vectors_from: &VectorsFrom, messages: usize) -> Kernel {
+        let avx512_from = match cpu {
+            Cpu { sha_ni: false, .. } => Kernel::Avx2.lanes() + 1,
+            Cpu { intel: true, .. } => vectors_from.intel,
+            Cpu { wide: true, .. } => vectors_from.wide,
+            _ => vectors_from.narrow,
         };
         match messages {
             ..2 => Kernel::Single,
             _ if cpu.avx512 && messages >= avx512_from => Kernel::Avx512,
+            _ if cpu.intel && cpu.avx2 && messages >= vectors_from.intel_avx2 => Kernel::Avx2,
             2 if cpu.sha_ni => Kernel::ShaNi2,
+            3 if cpu.sha_ni => Kernel::ShaNi3,
+            _ if cpu.sha_ni && cpu.intel => Kernel::ShaNi2,
             // Of five, three and two are faster than four and one.
-            3 | 5 if cpu.sha_ni => Kernel::ShaNi3,
+            5 if cpu.sha_ni => Kernel::ShaNi3,
             _ if cpu.sha_ni => Kernel::ShaNi4,
             _ if cpu.avx2 => Kernel::Avx2,
             _ => Kernel::Single,
@@ -106,7 +116,7 @@ impl Cpu {
     /// Of another architecture.
     #[cfg(not(target_arch = "x86_64"))]
     pub(crate) fn this() -> Cpu {
-        Cpu { sha_ni: false, avx2: false, avx512: false, wide: false }
+        Cpu { sha_ni: false, avx2: false, avx512: false, wide: false, intel: false }
     }
 }
 
@@ -149,20 +159,20 @@ fn one_by_one<A: Rules>(kernel: Kernel, words: &mut Group<A::Words>, blocks: &Gr
 mod tests {
     use super::*;
 
-    const NONE: Cpu = Cpu { sha_ni: false, avx2: false, avx512: false, wide: false };
+    const NONE: Cpu = Cpu { sha_ni: false, avx2: false, avx512: false, wide: false, intel: false };
 
     fn sha1(cpu: Cpu) -> [Kernel; MAX_LANES] {
-        core::array::from_fn(|n| Kernel::best(cpu, &algorithm::Sha1::AVX512_FROM, n + 1))
+        core::array::from_fn(|n| Kernel::best(cpu, &algorithm::Sha1::VECTORS_FROM, n + 1))
     }
 
     fn sha256(cpu: Cpu) -> [Kernel; MAX_LANES] {
-        core::array::from_fn(|n| Kernel::best(cpu, &algorithm::Sha256::AVX512_FROM, n + 1))
+        core::array::from_fn(|n| Kernel::best(cpu, &algorithm::Sha256::VECTORS_FROM, n + 1))
     }
 
     #[test]
     fn one_message_takes_the_crates_and_so_do_all_on_a_plain_cpu() {
         assert_eq!(sha1(NONE), [Kernel::Single; 16]);
-        let all = Cpu { sha_ni: true, avx2: true, avx512: true, wide: true };
+        let all = Cpu { sha_ni: true, avx2: true, avx512: true, wide: true, intel: false };
         assert_eq!((sha1(all)[0], sha256(all)[0]), (Kernel::Single, Kernel::Single));
     }
 
@@ -176,12 +186,26 @@ mod tests {
 
     #[test]
     fn avx_512_has_to_be_full_enough_and_wide_enough() {
-        let narrow = Cpu { sha_ni: true, avx2: true, avx512: true, wide: false };
+        let narrow = Cpu { sha_ni: true, avx2: true, avx512: true, ..NONE };
         let wide = Cpu { wide: true, ..narrow };
         assert_eq!((sha1(wide)[7], sha1(wide)[8]), (Kernel::ShaNi4, Kernel::Avx512));
         assert_eq!((sha1(narrow)[11], sha1(narrow)[12]), (Kernel::ShaNi4, Kernel::Avx512));
         assert_eq!((sha256(wide)[10], sha256(wide)[11]), (Kernel::ShaNi4, Kernel::Avx512));
         assert_eq!(sha256(narrow)[15], Kernel::ShaNi4);
+    }
+
+    #[test]
+    fn on_intel_s_two_go_together_or_as_many_as_vectors_take() {
+        use Kernel::{Avx2, Avx512, ShaNi2, ShaNi3, Single};
+        let consumer = Cpu { sha_ni: true, avx2: true, intel: true, ..NONE };
+        assert_eq!(sha1(consumer)[..6], [Single, ShaNi2, ShaNi3, ShaNi2, ShaNi2, Avx2]);
+        assert_eq!(sha1(consumer)[6..], [Avx2; 10]);
+        assert_eq!(sha256(consumer)[3..], [ShaNi2; 13]);
+        let server = Cpu { avx512: true, wide: true, ..consumer };
+        assert_eq!((sha1(server)[4], sha1(server)[5]), (ShaNi2, Avx512));
+        assert_eq!((sha256(server)[7], sha256(server)[8]), (ShaNi2, Avx512));
+        let atom = Cpu { avx2: false, ..consumer };
+        assert_eq!(sha1(atom)[7], ShaNi2);
     }
 
     #[test]

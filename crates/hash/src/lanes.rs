@@ -23,6 +23,9 @@ use crate::{BLOCK_LEN, Block};
 /// Beside SHA-NI, AVX-512 pays for SHA-1 from 9 messages on, for SHA-256 from 12 on, if the CPU takes 512 bits in one
 /// step. Zen 4 and some Zen 5 say that they take two: there from 13 on for SHA-1, and never for SHA-256.
 ///
+/// Intel's SHA-NI gains nothing from more than two messages (three if there are three). There AVX-512 pays for SHA-1 from
+/// 6 messages on, for SHA-256 from 9 on, and AVX2 for SHA-1 from 6 on where there is no AVX-512.
+///
 /// On other architectures the crates take all messages, one by one, with the instructions that they know there.
 /// [`only`](Lanes::only) is for tests and benchmarks.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +75,7 @@ impl Lanes {
     }
 
     fn kernel<A: Algorithm>(self, messages: usize) -> Kernel {
-        self.only.unwrap_or_else(|| Kernel::best(Cpu::this(), &A::AVX512_FROM, messages))
+        self.only.unwrap_or_else(|| Kernel::best(Cpu::this(), &A::VECTORS_FROM, messages))
     }
 
     fn run<'a, A: Algorithm>(self, waiting: &mut dyn Iterator<Item = Lane<'a, A>>) {

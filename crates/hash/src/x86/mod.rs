@@ -19,33 +19,47 @@ cpufeatures::new!(cpu_avx2, "avx2");
 cpufeatures::new!(cpu_avx512, "avx512f", "avx512bw");
 
 pub(crate) fn cpu() -> Cpu {
-    let avx512 = cpu_avx512::get();
-    Cpu { sha_ni: cpu_sha_ni::get(), avx2: cpu_avx2::get(), avx512, wide: avx512 && is_wide() }
+    let (avx512, told) = (cpu_avx512::get(), told());
+    Cpu {
+        sha_ni: cpu_sha_ni::get(),
+        avx2: cpu_avx2::get(),
+        avx512,
+        wide: avx512 && told & WIDE != 0,
+        intel: told & INTEL != 0,
+    }
 }
 
-/// Whether 512 bits take one step. AMD's CPUs tell; of others, which don't, all with AVX-512 do it in one.
-fn is_wide() -> bool {
-    const UNKNOWN: u8 = 2;
-    static IS_WIDE: AtomicU8 = AtomicU8::new(UNKNOWN);
-    match IS_WIDE.load(Relaxed) {
+/// 512 bits take one step. AMD's CPUs tell; of others, which don't, all with AVX-512 do it in one.
+const WIDE: u8 = 1;
+const INTEL: u8 = 2;
+
+/// What the CPU says of itself; it is asked once.
+fn told() -> u8 {
+    const UNKNOWN: u8 = 4;
+    static TOLD: AtomicU8 = AtomicU8::new(UNKNOWN);
+    match TOLD.load(Relaxed) {
         UNKNOWN => {
-            let wide = ask_whether_wide();
-            IS_WIDE.store(u8::from(wide), Relaxed);
-            wide
+            let told = ask();
+            TOLD.store(told, Relaxed);
+            told
         }
-        known => known == 1,
+        known => known,
     }
 }
 
 /// AMD's leaf 8000_001A, "performance optimization identifiers", has FP512 in bit 3 of EAX.
 #[cold]
-fn ask_whether_wide() -> bool {
+fn ask() -> u8 {
     const LEAF: u32 = 0x8000_001a;
     let maker = cpuid(0);
-    if [maker.ebx, maker.edx, maker.ecx].map(u32::to_le_bytes).as_flattened() != b"AuthenticAMD" {
-        return true;
+    match [maker.ebx, maker.edx, maker.ecx].map(u32::to_le_bytes).as_flattened() {
+        b"GenuineIntel" => WIDE | INTEL,
+        b"AuthenticAMD" => {
+            let is_wide = cpuid(0x8000_0000).eax >= LEAF && cpuid(LEAF).eax & 1 << 3 != 0;
+            if is_wide { WIDE } else { 0 }
+        }
+        _ => WIDE,
     }
-    cpuid(0x8000_0000).eax >= LEAF && cpuid(LEAF).eax & 1 << 3 != 0
 }
 
 #[allow(unused_unsafe, reason = "newer compilers know that it is safe")]
