@@ -183,8 +183,8 @@ impl Driver {
                 Err(why)
             }
         };
-        let error = ended.as_ref().err().map(ToString::to_string);
-        shared.hub.tell(torrent, || EventKind::Stopped { error });
+        let error = || ended.as_ref().err().map(ToString::to_string);
+        shared.hub.tell(torrent, || EventKind::Stopped { error: error() });
         status.send_modify(|now| {
             now.stats.state = match &ended {
                 Ok(()) => TorrentState::Stopped,

@@ -5,6 +5,7 @@ use crate::events::EventKind;
 use crate::places;
 use crate::shared::{Guest, Shared, Visit};
 use net::handshake;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -45,8 +46,8 @@ pub(crate) async fn dial_by_hearsay(
                 return Some(guest);
             }
             Leave::Refused => {
-                let error = "dialed in vain within the last five minutes".into();
-                shared.hub.tell(torrent, || EventKind::DialFailed { peer: addr.into(), error });
+                let error = || "dialed in vain within the last five minutes".into();
+                shared.hub.tell(torrent, || EventKind::DialFailed { peer: addr.into(), error: error() });
                 return None;
             }
             Leave::Wait => {
@@ -70,11 +71,11 @@ async fn reach(
     peer_id: PeerId,
     permit: OwnedSemaphorePermit,
 ) -> Option<Guest> {
-    let failed = |error: String| {
-        shared.hub.tell(torrent, || EventKind::DialFailed { peer: addr.into(), error });
+    let failed = |error: &dyn Display| {
+        shared.hub.tell(torrent, || EventKind::DialFailed { peer: addr.into(), error: error.to_string() });
     };
     if shared.bans.has(addr.ip()) {
-        failed("banned by hand".into());
+        failed(&"banned by hand");
         return None;
     }
     shared.hub.tell(torrent, || EventKind::Dialing { peer: addr.into() });
@@ -82,11 +83,11 @@ async fn reach(
     let mut stream = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(err)) => {
-            failed(err.to_string());
+            failed(&err);
             return None;
         }
         Err(_) => {
-            failed("no answer".into());
+            failed(&"no answer");
             return None;
         }
     };
@@ -97,7 +98,7 @@ async fn reach(
             Some(Guest { stream, addr, outgoing: true, theirs, place })
         }
         Err(err) => {
-            failed(err.to_string());
+            failed(&err);
             None
         }
     }

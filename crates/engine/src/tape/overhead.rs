@@ -6,6 +6,8 @@ pub(crate) mod whole;
 use super::{Brain, Ears};
 use crate::Settings;
 use crate::events::Filter;
+#[cfg(debug_assertions)]
+use crate::events::Kind;
 use crate::shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,29 +85,66 @@ fn measured(leech: &mut impl Leech) -> u64 {
     blocks
 }
 
-fn heard(listen: bool) {
+fn swarm() -> Swarm {
+    // The same chance as in all of them.
+    fastrand::seed(1);
+    Swarm::new(Config::default(), lengths(), nothing(), fastrand::u64(..), Time::from_secs(1))
+}
+
+/// A brain that would be heard; what `run` makes of it and of those who may listen.
+fn with_ears<T>(run: impl FnOnce(&mut Brain, &Shared) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let _inside = runtime.enter();
     let home = tempfile::tempdir().unwrap();
     let shared = Arc::new(Shared::new(Settings::new(home.path()), &[], None, None).unwrap());
     let config = Config::default();
     let peer_id = config.peer_id;
-    // The same chance as in all of them.
     fastrand::seed(1);
     let mut brain = Brain::new(None, config, lengths(), nothing(), Time::from_secs(1));
     brain.set_ears(Ears::new(shared.clone(), InfoHash::V1(InfoHashV1([1; 20])), peer_id));
-    let events = listen.then(|| shared.hub.listen(Filter::all()));
-    assert_eq!(measured(&mut brain), SIZE / u64::from(BLOCK_LEN));
-    // More events than wait for anybody: blocks asked for, and blocks that came.
-    assert_eq!(events.is_some_and(|events| events.lost() > 0), listen);
+    run(&mut brain, &shared)
+}
+
+fn heard(listen: bool) {
+    with_ears(|brain, shared| {
+        let events = listen.then(|| shared.hub.listen(Filter::all()));
+        assert_eq!(measured(brain), SIZE / u64::from(BLOCK_LEN));
+        // More events than wait for anybody: blocks asked for, and blocks that came.
+        assert_eq!(events.is_some_and(|events| events.lost() > 0), listen);
+    });
+}
+
+/// How many allocations that takes, and of how many bytes.
+#[cfg(debug_assertions)]
+fn allocated(leech: &mut impl Leech) -> (u64, u64) {
+    let counted = allocation_counter::measure(|| {
+        measured(leech);
+    });
+    (counted.count_total, counted.bytes_total)
+}
+
+/// Not where instructions are counted: who counts allocations has each of them take longer.
+#[cfg(debug_assertions)]
+#[test]
+fn while_nobody_listens_nothing_is_allocated_for_events() {
+    let alone = allocated(&mut swarm());
+    assert!(alone.0 > 0, "it counts");
+    assert_eq!(alone, with_ears(|brain, _| allocated(brain)), "nobody listens");
+    let to_others = with_ears(|brain, shared| {
+        let _events = shared.hub.listen(Filter::of(&[Kind::Tracker]));
+        allocated(brain)
+    });
+    assert_eq!(alone, to_others, "nobody listens to this");
+    let somebody = with_ears(|brain, shared| {
+        let _events = shared.hub.listen(Filter::all());
+        allocated(brain)
+    });
+    assert!(somebody.0 > alone.0 && somebody.1 > alone.1, "{somebody:?} {alone:?}");
 }
 
 #[test]
 fn alone() {
-    fastrand::seed(1);
-    let seed = fastrand::u64(..);
-    let mut swarm = Swarm::new(Config::default(), lengths(), nothing(), seed, Time::from_secs(1));
-    assert_eq!(measured(&mut swarm), SIZE / u64::from(BLOCK_LEN));
+    assert_eq!(measured(&mut swarm()), SIZE / u64::from(BLOCK_LEN));
 }
 
 #[test]
