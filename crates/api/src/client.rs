@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
+use tokio::time::timeout;
 
 /// Bytes of one answer, or of one event of a stream. A longer one is an error: ten thousand torrents take some 5 MiB.
 pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -17,6 +18,8 @@ pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// How long a connection may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// How long a daemon may say nothing within a stream, in which it says every 15 s that it is there. Then it is taken for gone.
+pub const SILENCE: Duration = Duration::from_secs(60);
 
 /// A daemon that can be asked. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -336,7 +339,9 @@ impl Client {
     }
 
     async fn stream(&self, request: RequestBuilder) -> Result<Sse, ClientError> {
-        let answer = self.answer(request).await?;
+        // A time of the request's own would be one for all of the stream.
+        let answer =
+            timeout(ANSWER_WAIT, self.answer(request)).await.unwrap_or_else(|_| Err(self.silent()))?;
         Ok(Sse { answer, held: Vec::new(), read: 0, client: self.clone() })
     }
 
@@ -396,6 +401,10 @@ impl Client {
 
     fn strange(&self, reason: &impl ToString) -> ClientError {
         ClientError::Strange { host: self.shown.clone(), reason: reason.to_string() }
+    }
+
+    fn silent(&self) -> ClientError {
+        ClientError::Unreachable { host: self.shown.clone(), reason: "it says nothing any more".into() }
     }
 
     fn unreachable(&self, error: reqwest::Error) -> ClientError {
@@ -500,8 +509,8 @@ impl Sse {
                 }
             }
             self.held.drain(..std::mem::take(&mut self.read));
-            let chunk = self.answer.chunk().await.map_err(|error| self.client.unreachable(error))?;
-            let Some(chunk) = chunk else { return Ok(None) };
+            let chunk = timeout(SILENCE, self.answer.chunk()).await.map_err(|_| self.client.silent())?;
+            let Some(chunk) = chunk.map_err(|error| self.client.unreachable(error))? else { return Ok(None) };
             self.client.grow(&mut self.held, &chunk)?;
         }
     }
@@ -524,6 +533,8 @@ fn tls() -> Option<rustls::ClientConfig> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::TraceBegan;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[test]
     fn an_address_is_checked_before_anything_is_sent() {
@@ -547,6 +558,29 @@ mod tests {
         let mut body = vec![0; MAX_ANSWER - 1];
         client.grow(&mut body, b"x").unwrap();
         assert!(matches!(client.grow(&mut body, b"x"), Err(ClientError::Strange { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_stream_in_which_nothing_is_said_any_more_ends() {
+        let daemon = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&daemon.local_addr().unwrap().to_string(), None).unwrap();
+        let held = tokio::spawn(async move {
+            let (mut asked, _) = daemon.accept().await.unwrap();
+            assert!(asked.read(&mut [0; 4096]).await.unwrap() > 0);
+            let head = b"HTTP/1.1 200 OK\r\n\r\nevent: began\ndata: {\"v\":1,\"began\":1.5}\n\n";
+            asked.write_all(head).await.unwrap();
+            (asked, daemon.accept().await.unwrap())
+        });
+        let mut stream = client.trace(&TraceQuery::default()).await.unwrap();
+        assert_eq!(stream.next().await.unwrap(), Some(Traced::Began(TraceBegan { v: 1, began: 1.5 })));
+        tokio::time::pause();
+        let before = tokio::time::Instant::now();
+        let told = timeout(10 * SILENCE, stream.next()).await.unwrap().unwrap_err().to_string();
+        assert!(told.contains("it says nothing any more"), "{told}");
+        assert!(before.elapsed() >= SILENCE);
+        // Nor is one waited for that does not even begin to answer.
+        assert!(timeout(10 * SILENCE, client.changes(None)).await.unwrap().is_err());
+        drop(held);
     }
 
     #[test]

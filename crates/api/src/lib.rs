@@ -13,7 +13,7 @@ mod trace;
 pub mod units;
 mod why;
 
-pub use client::{Changes, Client, ClientError, FileBytes, MAX_ANSWER, Trace};
+pub use client::{Changes, Client, ClientError, FileBytes, MAX_ANSWER, SILENCE, Trace};
 pub use hours::{AlternativeChange, AlternativeLimits, Clock, Day};
 pub use problem::{PROBLEM_JSON, Problem};
 pub use settings::{GoalAction, Priority, Settings, SettingsChange, TorrentChange, TorrentSettings};

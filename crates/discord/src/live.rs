@@ -4,12 +4,12 @@ use crate::book::Spot;
 use crate::bot::Bot;
 use crate::commands::Watch;
 use crate::config::{Config, Entry};
-use crate::said::{SILENCE, Said};
+use crate::said::Said;
 use crate::say::{Fate, Message};
 use crate::show::{self, Live, Summary};
 use crate::{inert, picture};
 use api::units::hex;
-use api::{ClientError, RemoveQuery, State, Torrent};
+use api::{Client, ClientError, RemoveQuery, SILENCE, State, Torrent};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -261,28 +261,12 @@ impl Watched {
         let Ok(files) = self.bot.daemon.files(&self.id).await else { return (Vec::new(), 0) };
         let mut told = Vec::new();
         for file in to_digest(&files) {
-            if let Some((sha1, sha256)) = self.digest(file).await {
+            if let Some((sha1, sha256)) = digest(&self.bot.daemon, &self.id, file).await {
                 told.push((file.path.clone(), sha1, sha256));
             }
         }
         let more = files.iter().filter(|file| !file.padding).count() - told.len();
         (told, more)
-    }
-
-    async fn digest(&self, file: &api::File) -> Option<(String, String)> {
-        let asked = self.bot.daemon.file(&self.id, file.index, None);
-        let mut bytes = timeout(SILENCE, asked).await.ok()?.ok()?;
-        if bytes.status() != 200 {
-            return None;
-        }
-        let (mut sha1, mut sha256, mut length) = (hash::Sha1::new(), hash::Sha256::new(), 0);
-        // A daemon that hangs within an answer tells no digest.
-        while let Some(chunk) = timeout(SILENCE, bytes.next()).await.ok()?.ok()? {
-            sha1.update(&chunk);
-            sha256.update(&chunk);
-            length += chunk.len() as u64;
-        }
-        (length == file.length).then(|| (hex(&sha1.finalize()), hex(&sha256.finalize())))
     }
 
     /// Goes on in a thread below the message.
@@ -303,6 +287,21 @@ impl Watched {
         let message = Message { embed: Some(show::embed(&entry.name, text, &self.id)), ..Message::default() };
         let _ = self.bot.edit(before, &message).await;
     }
+}
+
+/// SHA-1 and SHA-256 of a file; `None` if the daemon does not give all of it, or hangs while it does.
+async fn digest(daemon: &Client, id: &str, file: &api::File) -> Option<(String, String)> {
+    let mut bytes = timeout(SILENCE, daemon.file(id, file.index, None)).await.ok()?.ok()?;
+    if bytes.status() != 200 {
+        return None;
+    }
+    let (mut sha1, mut sha256, mut length) = (hash::Sha1::new(), hash::Sha256::new(), 0);
+    while let Some(chunk) = timeout(SILENCE, bytes.next()).await.ok()?.ok()? {
+        sha1.update(&chunk);
+        sha256.update(&chunk);
+        length += chunk.len() as u64;
+    }
+    (length == file.length).then(|| (hex(&sha1.finalize()), hex(&sha256.finalize())))
 }
 
 /// Adds a rate; when there are too many, each two become their mean.
@@ -331,7 +330,10 @@ fn to_digest(files: &[api::File]) -> Vec<&api::File> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use api::{File, Priority};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[test]
     fn a_summary_is_tried_a_few_times() {
@@ -339,7 +341,6 @@ mod tests {
         assert!(!is_tried_again(&Err(Fate::Failed), MAX_SUMMARIES));
         assert!(!is_tried_again(&Err(Fate::Gone), 1) && !is_tried_again(&Ok(1), 1));
     }
-    use api::{File, Priority};
 
     #[test]
     fn without_its_message_only_what_has_no_size_yet_is_looked_at() {
@@ -358,6 +359,47 @@ mod tests {
         );
     }
 
+    fn file(index: usize, length: u64, padding: bool) -> File {
+        File { index, path: index.to_string(), length, priority: Priority::Normal, padding }
+    }
+
+    /// What a daemon answers to who asks for a file of three bytes, and whether it hangs then.
+    async fn digest_of(answers: &'static [u8], hangs: bool) -> Option<(String, String)> {
+        let daemon = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&daemon.local_addr().unwrap().to_string(), None).unwrap();
+        let daemon = tokio::spawn(async move {
+            let (mut asked, _) = daemon.accept().await.unwrap();
+            assert!(asked.read(&mut [0; 4096]).await.unwrap() > 0);
+            asked.write_all(answers).await.unwrap();
+            if hangs {
+                tokio::time::pause();
+            }
+            std::future::pending::<()>().await;
+            drop(asked);
+        });
+        let digest = timeout(10 * SILENCE, digest(&client, "ab", &file(0, 3, false))).await;
+        daemon.abort();
+        if hangs {
+            tokio::time::resume();
+        }
+        digest.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_hangs_within_a_file_tells_no_digest() {
+        let whole = digest_of(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", false).await.unwrap();
+        assert_eq!(whole.0, "a9993e364706816aba3e25717850c26c9cd0d89d");
+        for (answers, hangs) in [
+            (&b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab"[..], true),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", true),
+            (b"HTTP/1.1 20", true),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab", false),
+            (b"HTTP/1.1 206 OK\r\ncontent-length: 3\r\n\r\nabc", false),
+        ] {
+            assert_eq!(digest_of(answers, hangs).await, None, "{}", String::from_utf8_lossy(answers));
+        }
+    }
+
     #[test]
     fn rates_are_bounded_and_keep_their_shape() {
         let mut rates = Vec::new();
@@ -369,13 +411,6 @@ mod tests {
 
     #[test]
     fn of_the_largest_files_digests_are_told() {
-        let file = |index: usize, length, padding| File {
-            index,
-            path: index.to_string(),
-            length,
-            priority: Priority::Normal,
-            padding,
-        };
         let mut files = vec![file(0, MAX_DIGESTED, true), file(1, MAX_DIGESTED, false), file(2, 1, false)];
         let indexes = |files: &[File]| to_digest(files).iter().map(|file| file.index).collect::<Vec<_>>();
         assert_eq!(indexes(&files), [1], "no room for another one");

@@ -10,15 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use trace::{Direction, Event, EventKind};
 
 /// Bytes of what is said that are kept to be attached. What comes later is counted.
 pub(crate) const MAX_LOG: usize = 4 * 1024 * 1024;
 /// How long after the stream ended it is asked for again.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How long a daemon may say nothing; it says that it is there every 15 s. Then it is asked anew.
-pub(crate) const SILENCE: Duration = Duration::from_secs(60);
 
 /// Hears all that the daemon's torrents say, in one stream for all live messages: a daemon has few to give. It is open as
 /// long as anybody listens.
@@ -104,8 +101,8 @@ impl Drop for Said {
 
 async fn follow(daemon: Client, listening: Arc<Mutex<Listening>>) {
     loop {
-        if let Ok(Ok(mut stream)) = timeout(SILENCE, daemon.trace(&TraceQuery::default())).await {
-            while let Ok(Ok(Some(traced))) = timeout(SILENCE, stream.next()).await {
+        if let Ok(mut stream) = daemon.trace(&TraceQuery::default()).await {
+            while let Ok(Some(traced)) = stream.next().await {
                 lock(&listening).hear(traced);
             }
         }
@@ -198,6 +195,9 @@ impl Heard {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use api::SILENCE;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
 
     fn event(kind: &str) -> Event {
         let text = format!(r#"{{"v":1,"at":1.5,"torrent":"{}",{kind}}}"#, "ab".repeat(20));
@@ -259,16 +259,26 @@ mod tests {
         assert!(lock(&ears.listening).task.is_none(), "nobody listens any more");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_daemon_that_says_nothing_is_not_waited_for() {
-        // It takes connections, and that is all.
-        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = silent.local_addr().unwrap().to_string();
+    #[tokio::test]
+    async fn a_daemon_that_hangs_is_asked_anew() {
+        let daemon = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = daemon.local_addr().unwrap().to_string();
         let ears = Ears::new(Client::new(&addr, None).unwrap());
-        let before = tokio::time::Instant::now();
-        let _said = ears.listen("ab");
+        let said = ears.listen("ab");
+        let (mut asked, _) = daemon.accept().await.unwrap();
+        assert!(asked.read(&mut [0; 4096]).await.unwrap() > 0);
+        let began = b"HTTP/1.1 200 OK\r\n\r\nevent: began\ndata: {\"v\":1,\"began\":1.5}\n\n";
+        asked.write_all(began).await.unwrap();
         ears.open().await;
-        assert!(before.elapsed() >= SILENCE && before.elapsed() < 2 * SILENCE);
+        assert!(lock(&ears.listening).state.borrow().0);
+        // It says nothing more, and takes connections, and that is all.
+        tokio::time::pause();
+        for _ in 0..2 {
+            let _again = timeout(10 * SILENCE, daemon.accept()).await.unwrap().unwrap();
+            assert!(!lock(&ears.listening).state.borrow().0, "the stream is taken for dead");
+            ears.open().await;
+        }
+        drop((said, asked));
     }
 
     #[test]
