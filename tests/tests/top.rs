@@ -5,6 +5,7 @@ mod common;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use common::daemon::Daemon;
@@ -19,12 +20,17 @@ struct Terminal {
 
 impl Terminal {
     fn start(home: &Home, daemon: &Daemon) -> Terminal {
-        let terminal = Terminal { socket: home.path().join("tmux") };
-        let command = format!(
-            "{} top --host http://{}; echo ended with $?; cat",
-            binary::path().display(),
-            daemon.addr
-        );
+        Terminal::start_with(home, &format!("http://{}", daemon.addr), "")
+    }
+
+    /// The same with variables.
+    fn start_with(home: &Home, host: &str, variables: &str) -> Terminal {
+        static TERMINALS: AtomicUsize = AtomicUsize::new(0);
+        // A server that was told to end may still be there.
+        let number = TERMINALS.fetch_add(1, Ordering::Relaxed);
+        let terminal = Terminal { socket: home.path().join(format!("tmux{number}")) };
+        let command =
+            format!("{variables} {} top --host {host}; echo ended with $?; cat", binary::path().display());
         let mut tmux =
             terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "130", "-y", "45", &command]);
         binary::isolate(&mut tmux, home.path());
@@ -42,12 +48,22 @@ impl Terminal {
         assert!(self.tmux(&["send-keys"]).args(keys).status().unwrap().success());
     }
 
+    fn size(&self, width: usize, height: usize) {
+        let (width, height) = (width.to_string(), height.to_string());
+        assert!(self.tmux(&["resize-window", "-x", &width, "-y", &height]).status().unwrap().success());
+    }
+
+    /// What is on the screen; with `-e`, colours too.
+    fn screen(&self, options: &[&str]) -> String {
+        let captured = self.tmux(&["capture-pane", "-p"]).args(options).output().unwrap();
+        String::from_utf8_lossy(&captured.stdout).into_owned()
+    }
+
     /// The screen, once all of that is on it.
     fn until(&self, parts: &[&str]) -> String {
         let mut screen = String::new();
         rawtorrent_tests::poll(Instant::now() + LIMIT, || {
-            let captured = self.tmux(&["capture-pane", "-p"]).output().unwrap();
-            screen = String::from_utf8_lossy(&captured.stdout).into_owned();
+            screen = self.screen(&[]);
             parts.iter().all(|part| screen.contains(part)).then(|| screen.clone())
         })
         .unwrap_or_else(|| panic!("no {parts:?} in\n{screen}"))
@@ -106,4 +122,39 @@ fn a_download_is_watched_on_a_screen() {
     assert_eq!(daemon.ask("POST", &format!("/api/v1/torrents/{id}/pause"), "", b"").status, 204);
     daemon.get(&format!("/api/v1/torrents/{id}/pieces")).refused(409, "not_running");
     daemon.end();
+}
+
+#[test]
+fn a_screen_may_be_small_or_without_colours_and_a_daemon_may_come_back() {
+    let home = Home::new(FILM);
+    let seed = home.fake_seed();
+    let peer = seed.addr.to_string();
+    let options = ["--peer", &*peer, "--max-down", "1M"];
+    let daemon = Daemon::start(&home, &options);
+    assert_eq!(daemon.add(&home.torrent, "").status, 201);
+    let host = format!("unix:{}", home.path().join("api.sock").display());
+    let terminal = Terminal::start_with(&home, &host, "NO_COLOR=1");
+    terminal.until(&["film", "downloading", "KiB/s"]);
+    terminal.keys(&["Enter"]);
+    terminal.until(&["-> piece ", "1 peer", "downloading  "]);
+    let painted = terminal.screen(&["-e"]);
+    let plain = painted.replace("\x1b[39m", "");
+    assert!(!plain.contains("\x1b[3") && !plain.contains("\x1b[9"), "colours: {painted:?}");
+    for (width, height) in [(40, 12), (200, 60), (60, 20)] {
+        terminal.size(width, height);
+        terminal.until(&["film  downloading  ", "1 peer", "Client", "Messages", "piece "]);
+        let rows = terminal.screen(&[]);
+        assert_eq!(rows.lines().count(), height, "{rows}");
+    }
+    daemon.end();
+    terminal.until(&["cannot reach the daemon", "down -"]);
+    let daemon = Daemon::start(&home, &options);
+    terminal.until(&["film  downloading  ", "B/s", "-> piece ", "Esc back"]);
+    daemon.end();
+    terminal.keys(&["q"]);
+    terminal.until(&["ended with 0"]);
+    drop(terminal);
+
+    let terminal = Terminal::start_with(&home, &host, "TERM=dumb");
+    terminal.until(&["rawtorrent: 'top' draws on the screen, which this terminal can't", "ended with 1"]);
 }

@@ -29,6 +29,10 @@ pub(crate) fn run(args: &Top, console: &Console) -> Result<Exit, Failure> {
         let message = "'top' needs a terminal; 'rawtorrent list --follow' tells the same in lines";
         return Err(Failure::new(kind::OUTPUT, message));
     }
+    if std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb") {
+        let message = "'top' draws on the screen, which this terminal can't (TERM); 'rawtorrent list --follow' tells the same in lines";
+        return Err(Failure::new(kind::OUTPUT, message));
+    }
     let client = client(&args.remote)?;
     let mut interrupt = interrupt::graceful(console)?;
     let runtime = runtime()?;
@@ -56,7 +60,10 @@ pub(crate) fn run(args: &Top, console: &Console) -> Result<Exit, Failure> {
                 news = feed.news() => state.hear(news),
                 _ = frames.tick(), if dirty => {
                     dirty = false;
-                    terminal.draw(|frame| view::draw(&state, frame)).or_fail(kind::OUTPUT, "cannot draw")?;
+                    terminal.draw(|frame| {
+                        state.rows = frame.area().height.into();
+                        view::draw(&state, frame);
+                    }).or_fail(kind::OUTPUT, "cannot draw")?;
                     continue;
                 }
                 () = interrupt.asked() => return Ok(Exit::Interrupted),

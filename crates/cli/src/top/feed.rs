@@ -1,8 +1,8 @@
 //! What the daemon tells, as it comes.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, kind};
 use crate::remote::told;
-use api::{Client, ClientError, ListQuery, Peer, Pieces, Torrent, TraceQuery, Traced};
+use api::{Client, ClientError, ListQuery, Peer, Pieces, Torrent, Trace, TraceQuery, Traced};
 use engine::Event;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -25,6 +25,10 @@ pub(super) enum News {
     Details { id: String, peers: Vec<Peer>, pieces: Option<Pieces> },
     /// What it and its peers say.
     Said(Box<Event>),
+    /// That is heard from now on.
+    Listening(String),
+    /// That can't be heard.
+    Deaf { id: String, why: Failure },
     /// What they said and was lost.
     Lost(u64),
     /// The daemon can't be asked.
@@ -107,24 +111,36 @@ async fn details(client: Client, id: String, sender: mpsc::Sender<News>) {
 }
 
 async fn said(client: Client, id: String, sender: mpsc::Sender<News>) {
-    let query = TraceQuery { torrent: Some(id), ..TraceQuery::default() };
+    let query = TraceQuery { torrent: Some(id.clone()), ..TraceQuery::default() };
     loop {
-        if let Ok(mut stream) = client.trace(&query).await {
-            while let Ok(Some(traced)) = stream.next().await {
-                let news = match traced {
-                    Traced::Began(_) => continue,
-                    Traced::Lost(lost) => News::Lost(lost.lost),
-                    Traced::Event(event) => match serde_json::from_value(event) {
-                        Ok(event) => News::Said(Box::new(event)),
-                        // A daemon that is newer tells of what is not known here.
-                        Err(_) => continue,
-                    },
-                };
-                if sender.send(news).await.is_err() {
-                    return;
-                }
-            }
+        let why = match client.trace(&query).await {
+            Ok(stream) => match pass_on(stream, &id, &sender).await {
+                Some(why) => why,
+                None => return,
+            },
+            Err(error) => told(error),
+        };
+        if sender.send(News::Deaf { id: id.clone(), why }).await.is_err() {
+            return;
         }
         sleep(AGAIN).await;
+    }
+}
+
+/// Tells what is said until the stream ends, and why that is so; `None` once nobody wants to know.
+async fn pass_on(mut stream: Trace, id: &str, sender: &mpsc::Sender<News>) -> Option<Failure> {
+    loop {
+        let news = match stream.next().await {
+            Ok(Some(Traced::Began(_))) => News::Listening(id.to_owned()),
+            Ok(Some(Traced::Lost(lost))) => News::Lost(lost.lost),
+            Ok(Some(Traced::Event(event))) => match serde_json::from_value(event) {
+                Ok(event) => News::Said(Box::new(event)),
+                // A daemon that is newer tells of what is not known here.
+                Err(_) => continue,
+            },
+            Ok(None) => return Some(Failure::new(kind::DAEMON, "the daemon has ended")),
+            Err(error) => return Some(told(error)),
+        };
+        sender.send(news).await.ok()?;
     }
 }

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) const MAX_LINES: usize = 500;
 /// Rates that are remembered, one a second. The oldest are forgotten.
 pub(super) const MAX_SAMPLES: usize = 300;
-/// Tenths of a second of which it is remembered what was asked for and what came.
-pub(super) const MAX_SLOTS: usize = 120;
+/// Half seconds of which it is remembered what was asked for and what came. The oldest are forgotten.
+pub(super) const MAX_SLOTS: usize = 240;
 /// Connections of which that is remembered; of further ones it is not told.
 pub(super) const MAX_TIMELINES: usize = 64;
 /// A slot of the timeline, in milliseconds.
@@ -42,6 +42,8 @@ pub(super) struct State {
     pub(super) open: Option<Open>,
     /// The first list has come.
     pub(super) is_known: bool,
+    /// Rows of the screen, by which a page is long.
+    pub(super) rows: usize,
 }
 
 /// One torrent, from near.
@@ -53,6 +55,8 @@ pub(super) struct Open {
     pub(super) rates: Rates,
     pub(super) lines: VecDeque<Line>,
     pub(super) lost: u64,
+    /// Why nothing is heard of it.
+    pub(super) deaf: Option<String>,
     /// Messages are not shown as they come, but as they were.
     pub(super) held: bool,
     /// How many lines are passed over, from the latest.
@@ -121,8 +125,12 @@ impl State {
             (KeyCode::Down | KeyCode::Char('j'), Some(open)) => open.scroll(-1),
             (KeyCode::PageUp, Some(open)) => open.scroll(10),
             (KeyCode::PageDown, Some(open)) => open.scroll(-10),
+            (KeyCode::Home, Some(open)) => open.scroll(isize::MAX),
+            (KeyCode::End, Some(open)) => (open.held, open.back) = (false, 0),
             (KeyCode::Up | KeyCode::Char('k'), None) => self.selected = self.selected.saturating_sub(1),
             (KeyCode::Down | KeyCode::Char('j'), None) => self.select(self.selected + 1),
+            (KeyCode::PageUp, None) => self.selected = self.selected.saturating_sub(self.page()),
+            (KeyCode::PageDown, None) => self.select(self.selected + self.page()),
             (KeyCode::Home, None) => self.selected = 0,
             (KeyCode::End, None) => self.select(usize::MAX),
             (KeyCode::Enter | KeyCode::Right, None) => {
@@ -137,6 +145,11 @@ impl State {
         Act::Nothing
     }
 
+    /// Torrents of half a screen.
+    fn page(&self) -> usize {
+        (self.rows / 2).max(1)
+    }
+
     fn select(&mut self, row: usize) {
         self.selected = row.min(self.torrents.len().saturating_sub(1));
     }
@@ -144,8 +157,11 @@ impl State {
     pub(super) fn hear(&mut self, news: News) {
         match news {
             News::Torrents(torrents) => {
+                let selected = self.torrents.get(self.selected).map(|torrent| torrent.id.clone());
                 (self.torrents, self.is_known, self.away) = (torrents, true, None);
-                self.select(self.selected);
+                // The same one, wherever it is by now.
+                let row = self.torrents.iter().position(|torrent| Some(&torrent.id) == selected.as_ref());
+                self.select(row.unwrap_or(self.selected));
                 let sum = |rate: fn(&Torrent) -> u64| self.torrents.iter().map(rate).sum();
                 let (down, up) = (sum(|torrent| torrent.rate_down), sum(|torrent| torrent.rate_up));
                 self.total.put(down, up);
@@ -160,8 +176,20 @@ impl State {
                 }
             }
             News::Said(event) => {
-                if let Some(open) = self.open.as_mut().filter(|open| open.id == event.torrent.to_string()) {
+                // A v2 info-hash is longer than an id.
+                let torrent = event.torrent.to_string();
+                if let Some(open) = self.open.as_mut().filter(|open| torrent.starts_with(&open.id)) {
                     open.hear(&event);
+                }
+            }
+            News::Listening(id) => {
+                if let Some(open) = self.open.as_mut().filter(|open| open.id == id) {
+                    open.begin();
+                }
+            }
+            News::Deaf { id, why } => {
+                if let Some(open) = self.open.as_mut().filter(|open| open.id == id) {
+                    open.deaf = Some(why.message);
                 }
             }
             News::Lost(lost) => {
@@ -178,6 +206,13 @@ impl Open {
     fn scroll(&mut self, lines: isize) {
         self.held = true;
         self.back = self.back.saturating_add_signed(lines).min(self.lines.len());
+    }
+
+    /// It is listened to from now on, maybe at a daemon that was started anew: its connections are others, and its time is
+    /// another one.
+    fn begin(&mut self) {
+        self.timelines.clear();
+        (self.slot, self.deaf) = (0, None);
     }
 
     fn hear(&mut self, event: &Event) {

@@ -2,6 +2,7 @@
 use super::super::feed::{Feed, MAX_NEWS};
 use super::super::{MAX_KEYS, keys, view};
 use super::*;
+use crate::failure::Failure;
 use api::State as Doing;
 use engine::InfoHash;
 use engine::events::{Block, Peer as Far, VERSION};
@@ -48,12 +49,16 @@ fn key(code: KeyCode) -> KeyEvent {
 }
 
 fn shown(state: &State) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(120, 40)).unwrap();
+    shown_at(state, 120, 40)
+}
+
+fn shown_at(state: &State, width: u16, height: u16) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| view::draw(state, frame)).unwrap();
     let buffer = terminal.backend().buffer().clone();
     let rows = buffer
         .content()
-        .chunks(120)
+        .chunks(width.into())
         .map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>());
     rows.map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
@@ -87,26 +92,9 @@ fn the_list_tells_of_every_torrent() {
 #[test]
 fn of_one_torrent_peers_pieces_requests_and_messages_are_there() {
     let mut state = opened();
-    let peer = Peer {
-        number: 7,
-        addr: "192.0.2.7:6881".into(),
-        outgoing: false,
-        client: Some("qBittorrent 5.1".into()),
-        am_choking: true,
-        am_interested: true,
-        peer_choking: false,
-        peer_interested: true,
-        snubbed: true,
-        requests: 12,
-        window: 30,
-        pieces: 4,
-        rate_down: 4000,
-        rate_up: 0,
-        downloaded: 1,
-        uploaded: 1,
-    };
     let pieces = Pieces { count: 6, length: 16384, have: "a8".into(), begun: vec![1] };
-    state.hear(News::Details { id: ID.into(), peers: vec![peer], pieces: Some(pieces) });
+    let peers = vec![peer(7, 4000)];
+    state.hear(News::Details { id: ID.into(), peers, pieces: Some(pieces) });
     let block = Block { piece: 1, offset: 0, length: 16384 };
     state.hear(said(100, Direction::Out, Said::Request(block)));
     state.hear(said(700, Direction::In, Said::Piece(block)));
@@ -131,6 +119,137 @@ fn of_one_torrent_peers_pieces_requests_and_messages_are_there() {
     }
     assert_eq!(state.key(key(KeyCode::Esc)), Act::Look(None));
     assert!(shown(&state).contains("album"));
+}
+
+fn peer(number: u64, rate_down: u64) -> Peer {
+    Peer {
+        number,
+        addr: format!("192.0.2.{number}:6881"),
+        outgoing: false,
+        client: Some("qBittorrent 5.1".into()),
+        am_choking: true,
+        am_interested: true,
+        peer_choking: false,
+        peer_interested: true,
+        snubbed: true,
+        requests: 12,
+        window: 30,
+        pieces: 4,
+        rate_down,
+        rate_up: 0,
+        downloaded: 1,
+        uploaded: 1,
+    }
+}
+
+#[test]
+fn what_matters_has_room_on_any_screen() {
+    let mut state = opened();
+    let name = "日本語の長い名前 ".repeat(20);
+    let mut long = torrent(&name, ID, 5000);
+    long.error = Some("no permission".into());
+    state.hear(News::Torrents(vec![torrent("album", &ID.replace('0', "2"), 0), long]));
+    let peers = (0..50).map(|number| peer(number, number)).collect();
+    state.hear(News::Details { id: ID.into(), peers, pieces: None });
+    state.hear(said(100, Direction::In, Said::Unchoke));
+    for (width, height) in [(40, 12), (60, 20), (80, 24), (200, 60)] {
+        let text = shown_at(&state, width, height);
+        let head = text.lines().next().unwrap();
+        assert!(head.starts_with("日") && head.contains("…  downloading  25.0%"), "{text}");
+        for part in ["no permission", "50 peers", "qBittorre", "Messages", "unchoke", "Esc back"] {
+            assert!(text.contains(part), "{width}x{height}, {part}:\n{text}");
+        }
+        assert!(text.contains("│49 ") && !text.contains("│0 "), "not the fastest:\n{text}");
+    }
+    state.key(key(KeyCode::Esc));
+    for (width, parts) in [
+        (40, &["Name", "Done", "Down"][..]),
+        (60, &["State"]),
+        (80, &["Up", "downloading"]),
+        (120, &["Size", "Peers"]),
+    ] {
+        let text = shown_at(&state, width, 12);
+        let is_there = parts.iter().all(|part| text.contains(part));
+        assert!(
+            is_there && text.contains("album") && text.contains("… ") && text.contains("4.9 KiB/s"),
+            "{text}"
+        );
+    }
+    // However little there is, nothing breaks.
+    for (width, height) in [(1, 1), (3, 2), (10, 5), (500, 3)] {
+        shown_at(&state, width, height);
+        state.key(key(KeyCode::Enter));
+        shown_at(&state, width, height);
+        state.key(key(KeyCode::Esc));
+    }
+}
+
+#[test]
+fn who_is_selected_stays_so_and_many_are_paged_through() {
+    let mut state = State::new("here");
+    let many = |from: u64| {
+        News::Torrents(
+            (from..2000)
+                .map(|number| torrent(&format!("number {number}"), &format!("{number:040}"), 0))
+                .collect(),
+        )
+    };
+    state.hear(many(10));
+    state.rows = 40;
+    (0..3).for_each(|_| drop(state.key(key(KeyCode::PageDown))));
+    let selected = |state: &State| state.torrents[state.selected].name.clone();
+    assert_eq!(selected(&state), "number 70");
+    assert!(shown(&state).contains("number 70"));
+    state.hear(many(0));
+    assert_eq!(selected(&state), "number 70", "others came before it");
+    state.key(key(KeyCode::End));
+    let text = shown(&state);
+    assert!(text.contains("number 1999") && !text.contains("number 1950"), "{text}");
+    state.key(key(KeyCode::PageUp));
+    assert_eq!(selected(&state), "number 1979");
+    state.key(key(KeyCode::Home));
+    assert_eq!(selected(&state), "number 0");
+}
+
+#[test]
+fn a_daemon_that_comes_back_is_another_one() {
+    let mut state = opened();
+    let block = Block { piece: 1, offset: 0, length: 16384 };
+    state.hear(said(900_000, Direction::In, Said::Piece(block)));
+    state.hear(News::Away(Failure::new("daemon", "nobody answers")));
+    let text = shown(&state);
+    assert!(text.contains("nobody answers") && text.contains("down -  up -"), "{text}");
+    state.hear(News::Deaf { id: ID.into(), why: Failure::new("busy", "too many listen") });
+    assert!(shown(&state).contains("Messages: too many listen"));
+    state.hear(News::Listening(ID.into()));
+    state.hear(News::Torrents(vec![torrent("film", ID, 5000)]));
+    for at in [0, 1000] {
+        state.hear(said(at, Direction::In, Said::Piece(block)));
+    }
+    let text = shown(&state);
+    assert!(text.contains("█ █") && text.contains("┌Messages─") && text.contains("down 4.9 KiB/s"), "{text}");
+    assert_eq!(state.key(key(KeyCode::Home)), Act::Nothing);
+    assert!(shown(&state).contains("Messages, held"));
+    state.key(key(KeyCode::End));
+    assert!(shown(&state).contains("┌Messages─"));
+}
+
+#[test]
+fn of_a_torrent_with_a_longer_hash_messages_are_heard_as_well() {
+    let mut state = opened();
+    let peer = Far { number: Some(7), addr: None };
+    let kind =
+        EventKind::Message { peer, direction: Direction::In, said: Said::Choke, reason: None, took: None };
+    for (hash, lines) in [([1; 32], 1), ([2; 32], 1)] {
+        let torrent = InfoHash::V2(types::InfoHashV2(hash));
+        state.hear(News::Said(Box::new(Event {
+            v: VERSION,
+            at: Duration::ZERO,
+            torrent,
+            kind: kind.clone(),
+        })));
+        assert_eq!(state.open.as_ref().unwrap().lines.len(), lines);
+    }
 }
 
 #[test]

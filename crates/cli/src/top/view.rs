@@ -1,6 +1,7 @@
 //! What is known, drawn.
 
 use super::state::{Open, Rates, Slot, State};
+use crate::terminal::fitted;
 use crate::text::{counted, printable};
 use crate::units::{Rate, Size, percent};
 use api::{Peer, Pieces, Torrent};
@@ -21,7 +22,7 @@ pub(super) fn draw(state: &State, frame: &mut Frame<'_>) {
     let [head, body, foot] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)])
             .areas(frame.area());
-    frame.render_widget(title(state), head);
+    frame.render_widget(title(state, head.width), head);
     let keys = match (&state.open, &state.away) {
         (_, Some(away)) => Line::styled(printable(away).into_owned(), Style::new().fg(Color::Red)),
         (None, _) => Line::styled("↑↓ select  Enter look at it  q end", DIM),
@@ -37,54 +38,83 @@ pub(super) fn draw(state: &State, frame: &mut Frame<'_>) {
     }
 }
 
-fn title(state: &State) -> Line<'static> {
-    let (down, up) = (latest(&state.total.down), latest(&state.total.up));
-    let text = match state.opened() {
-        Some(torrent) => format!(
-            "{}  {}  {}  down {}  up {}",
-            printable(&torrent.name),
-            torrent.state.name(),
-            done(torrent),
-            Rate(torrent.rate_down),
-            Rate(torrent.rate_up)
-        ),
-        None => format!(
-            "rawtorrent at {}  {}  down {}  up {}",
-            printable(&state.host),
-            counted(state.torrents.len() as u64, "torrent"),
-            Rate(down),
-            Rate(up)
-        ),
+/// A name, and numbers that stay where there is no room for all of it.
+fn title(state: &State, width: u16) -> Line<'static> {
+    let rate = |rate: u64| if state.away.is_some() { "-".to_owned() } else { Rate(rate).to_string() };
+    let (name, numbers) = match state.opened() {
+        Some(torrent) => {
+            let (down, up) = (rate(torrent.rate_down), rate(torrent.rate_up));
+            let how = format!("  {}  {}  down {down}  up {up}", torrent.state.name(), done(torrent));
+            (printable(&torrent.name).into_owned(), how)
+        }
+        None => {
+            let (down, up) = (rate(latest(&state.total.down)), rate(latest(&state.total.up)));
+            let count = counted(state.torrents.len() as u64, "torrent");
+            (format!("rawtorrent at {}", printable(&state.host)), format!("  {count}  down {down}  up {up}"))
+        }
     };
-    Line::styled(text, HEAD)
+    let room = usize::from(width).saturating_sub(numbers.chars().count()).max(NAME_WIDTH.into());
+    Line::styled(format!("{}{numbers}", fitted(&name, Some(room))), HEAD)
 }
 
+/// Columns that a name has at least.
+const NAME_WIDTH: u16 = 19;
+
+/// A column of a table.
+struct Column<T> {
+    head: &'static str,
+    width: u16,
+    /// Where not all have room, those of the highest ranks are left out.
+    rank: u8,
+    text: fn(&T) -> String,
+}
+
+const fn column<T>(head: &'static str, width: u16, rank: u8, text: fn(&T) -> String) -> Column<T> {
+    Column { head, width, rank, text }
+}
+
+/// A table of those columns that have room; the one of rank 0 has what is left.
+fn table<T>(mut columns: Vec<Column<T>>, rows: &[&T], width: u16) -> Table<'static> {
+    let taken = |columns: &[Column<T>]| columns.iter().map(|column| column.width + 1).sum::<u16>();
+    while taken(&columns) > width + 1
+        && let Some(worst) =
+            (0..columns.len()).max_by_key(|&at| columns[at].rank).filter(|&at| columns[at].rank > 0)
+    {
+        columns.remove(worst);
+    }
+    let left = (width + 1).saturating_sub(taken(&columns));
+    columns.iter_mut().filter(|column| column.rank == 0).for_each(|column| column.width += left);
+    let cell = |column: &Column<T>, row: &T| {
+        Cell::from(fitted(&(column.text)(row), Some(column.width.into())).into_owned())
+    };
+    let shown =
+        rows.iter().map(|row| Row::new(columns.iter().map(|column| cell(column, row)).collect::<Vec<_>>()));
+    let head = Row::new(columns.iter().map(|column| column.head).collect::<Vec<_>>()).style(HEAD);
+    Table::new(shown, columns.iter().map(|column| Constraint::Length(column.width))).header(head)
+}
+
+/// Below that, the list has no graphs.
+const LIST_WITH_GRAPHS: u16 = 16;
+
 fn draw_list(state: &State, frame: &mut Frame<'_>, area: Rect) {
-    let [graphs, list] = Layout::vertical([Constraint::Length(6), Constraint::Min(0)]).areas(area);
+    let graphs = if area.height < LIST_WITH_GRAPHS { 0 } else { 6 };
+    let [graphs, list] = Layout::vertical([Constraint::Length(graphs), Constraint::Min(0)]).areas(area);
     draw_rates(&state.total, frame, graphs);
-    let rows = state.torrents.iter().map(|torrent| {
-        Row::new([
-            printable(&torrent.name).into_owned(),
-            torrent.state.name().to_owned(),
-            done(torrent),
-            Size(torrent.size).to_string(),
-            Rate(torrent.rate_down).to_string(),
-            Rate(torrent.rate_up).to_string(),
-            format!("{} ({})", torrent.peers, torrent.seeds),
-        ])
-    });
-    let widths = [
-        Constraint::Min(20),
-        Constraint::Length(17),
-        Constraint::Length(7),
-        Constraint::Length(10),
-        Constraint::Length(12),
-        Constraint::Length(12),
-        Constraint::Length(10),
+    let columns: Vec<Column<Torrent>> = vec![
+        column("Name", NAME_WIDTH, 0, |torrent| printable(&torrent.name).into_owned()),
+        column("State", 17, 3, |torrent| torrent.state.name().to_owned()),
+        column("Done", 7, 1, done),
+        column("Size", 10, 5, |torrent| Size(torrent.size).to_string()),
+        column("Down", 12, 2, |torrent| Rate(torrent.rate_down).to_string()),
+        column("Up", 12, 4, |torrent| Rate(torrent.rate_up).to_string()),
+        column("Peers", 10, 6, |torrent| format!("{} ({})", torrent.peers, torrent.seeds)),
     ];
-    let head = Row::new(["Name", "State", "Done", "Size", "Down", "Up", "Peers"]).style(HEAD);
-    let table = Table::new(rows, widths).header(head).row_highlight_style(Modifier::REVERSED);
-    let mut selected = TableState::default().with_selected(Some(state.selected));
+    // Only those that can be seen, with the selected one among them.
+    let rows = usize::from(list.height.saturating_sub(1));
+    let first = state.selected.saturating_sub(rows / 2).min(state.torrents.len().saturating_sub(rows));
+    let seen: Vec<&Torrent> = state.torrents.iter().skip(first).take(rows).collect();
+    let table = table(columns, &seen, list.width).row_highlight_style(Modifier::REVERSED);
+    let mut selected = TableState::default().with_selected(Some(state.selected - first));
     frame.render_stateful_widget(table, list, &mut selected);
     if state.is_known && state.torrents.is_empty() {
         let [_, row] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(list);
@@ -92,21 +122,38 @@ fn draw_list(state: &State, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
+/// How high rates, pieces, peers and requests are; messages have the rest, which is not less than five lines, frame and all.
+fn heights(height: u16, peers: usize, timelines: usize) -> [u16; 4] {
+    let rows = |rows: usize, more: u16, most: u16| {
+        u16::try_from(rows).unwrap_or(most).saturating_add(more).clamp(more + 1, most)
+    };
+    let (peers, timelines) = (rows(peers, 3, 12), rows(timelines, 2, 8));
+    let choices = [
+        [6, 5, peers, timelines],
+        [6, 5, peers.min(6), timelines.min(5)],
+        [4, 4, peers.min(5), timelines.min(4)],
+        [0, 4, peers.min(5), timelines.min(4)],
+        [0, 3, peers.min(5), 0],
+        [0, 0, 4, 0],
+    ];
+    let fits = |parts: &[u16; 4]| parts.iter().sum::<u16>() + 5 <= height;
+    choices.into_iter().find(fits).unwrap_or_default()
+}
+
 fn draw_open(open: &Open, torrent: Option<&Torrent>, frame: &mut Frame<'_>, area: Rect) {
-    if torrent.is_none() {
+    let Some(torrent) = torrent else {
         frame.render_widget(Line::styled("it is not here any more", DIM), area);
         return;
+    };
+    let error = u16::from(torrent.error.is_some());
+    let parts = heights(area.height.saturating_sub(error), open.peers.len(), open.timelines.len());
+    let [graphs, map, table, timeline] = parts.map(Constraint::Length);
+    let [fault, graphs, map, table, timeline, lines] =
+        Layout::vertical([Constraint::Length(error), graphs, map, table, timeline, Constraint::Min(0)])
+            .areas(area);
+    if let Some(error) = &torrent.error {
+        frame.render_widget(Line::styled(printable(error).into_owned(), Style::new().fg(Color::Red)), fault);
     }
-    let peers = u16::try_from(open.peers.len()).unwrap_or(u16::MAX).saturating_add(3).clamp(4, 12);
-    let timelines = u16::try_from(open.timelines.len()).unwrap_or(u16::MAX).saturating_add(2).clamp(3, 8);
-    let [graphs, map, table, timeline, lines] = Layout::vertical([
-        Constraint::Length(6),
-        Constraint::Length(5),
-        Constraint::Length(peers),
-        Constraint::Length(timelines),
-        Constraint::Min(4),
-    ])
-    .areas(area);
     draw_rates(&open.rates, frame, graphs);
     draw_pieces(open.pieces.as_ref(), frame, map);
     draw_peers(&open.peers, frame, table);
@@ -153,31 +200,25 @@ fn draw_pieces(pieces: Option<&Pieces>, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn draw_peers(peers: &[Peer], frame: &mut Frame<'_>, area: Rect) {
-    let rows = peers.iter().map(|peer| {
-        Row::new([
-            Cell::from(peer.number.to_string()),
-            peer.addr.clone().into(),
-            flags(peer).into(),
-            Rate(peer.rate_down).to_string().into(),
-            Rate(peer.rate_up).to_string().into(),
-            format!("{}/{}", peer.requests, peer.window).into(),
-            peer.pieces.to_string().into(),
-            printable(peer.client.as_deref().unwrap_or("-")).into_owned().into(),
-        ])
-    });
-    let widths = [
-        Constraint::Length(5),
-        Constraint::Length(24),
-        Constraint::Length(5),
-        Constraint::Length(12),
-        Constraint::Length(12),
-        Constraint::Length(9),
-        Constraint::Length(7),
-        Constraint::Min(10),
+    let longest = peers.iter().map(|peer| peer.addr.len()).max().and_then(|len| u16::try_from(len).ok());
+    let columns: Vec<Column<Peer>> = vec![
+        column("#", 5, 1, |peer| peer.number.to_string()),
+        column("Address", longest.unwrap_or(0).max(21), 5, |peer| peer.addr.clone()),
+        column("Flags", 5, 2, flags),
+        column("Down", 12, 3, |peer| Rate(peer.rate_down).to_string()),
+        column("Up", 12, 4, |peer| Rate(peer.rate_up).to_string()),
+        column("Requests", 9, 6, |peer| format!("{}/{}", peer.requests, peer.window)),
+        column("Pieces", 7, 7, |peer| peer.pieces.to_string()),
+        column("Client", 10, 0, |peer| printable(peer.client.as_deref().unwrap_or("-")).into_owned()),
     ];
-    let head = Row::new(["#", "Address", "Flags", "Down", "Up", "Requests", "Pieces", "Client"]).style(HEAD);
-    let table = Table::new(rows, widths).header(head).block(framed(counted(peers.len() as u64, "peer")));
-    frame.render_widget(table, area);
+    let block = framed(counted(peers.len() as u64, "peer"));
+    let inner = block.inner(area);
+    let mut seen: Vec<&Peer> = peers.iter().collect();
+    if seen.len() >= usize::from(inner.height) {
+        // Not all can be seen: the fastest are.
+        seen.sort_by_key(|peer| std::cmp::Reverse(peer.rate_down + peer.rate_up));
+    }
+    frame.render_widget(table(columns, &seen, inner.width).block(block), area);
 }
 
 fn flags(peer: &Peer) -> String {
@@ -197,10 +238,10 @@ fn flags(peer: &Peer) -> String {
 }
 
 fn draw_timelines(open: &Open, frame: &mut Frame<'_>, area: Rect) {
-    const NAME: usize = 9;
     let block = framed("Requests: · asked, x refused, bars: blocks that came in half a second".into());
     let inner = block.inner(area);
-    let width = usize::from(inner.width).saturating_sub(NAME);
+    let digits = open.timelines.keys().next_back().map_or(0, |number| number.to_string().len()).max(4);
+    let width = usize::from(inner.width).saturating_sub("peer ".len() + digits);
     let rows: Vec<_> = open
         .timelines
         .iter()
@@ -210,7 +251,7 @@ fn draw_timelines(open: &Open, frame: &mut Frame<'_>, area: Rect) {
     let most = rows.iter().flat_map(|(_, slots)| slots.iter().flatten()).map(|slot| slot.came).max();
     let text = rows.iter().map(|(number, slots)| {
         let slots: String = slots.iter().map(|slot| glyph(*slot, most.unwrap_or(0))).collect();
-        Line::from(vec![Span::styled(format!("peer {number:<4}"), DIM), Span::raw(slots)])
+        Line::from(vec![Span::styled(format!("peer {number:<digits$}"), DIM), Span::raw(slots)])
     });
     frame.render_widget(Paragraph::new(text.collect::<Vec<_>>()).block(block), area);
 }
@@ -230,7 +271,8 @@ fn glyph(slot: Option<Slot>, most: u32) -> &'static str {
 fn draw_lines(open: &Open, frame: &mut Frame<'_>, area: Rect) {
     let lost = if open.lost > 0 { format!(", {} left out", open.lost) } else { String::new() };
     let held = if open.held { ", held" } else { "" };
-    let block = framed(format!("Messages{held}{lost}"));
+    let deaf = open.deaf.as_ref().map(|why| format!(": {}", printable(why))).unwrap_or_default();
+    let block = framed(format!("Messages{held}{lost}{deaf}"));
     let height = usize::from(block.inner(area).height);
     let end = open.lines.len().saturating_sub(open.back).max(height.min(open.lines.len()));
     let lines = open.lines.range(end.saturating_sub(height)..end).map(|line| {
