@@ -77,6 +77,14 @@ impl Filter {
         }
     }
 
+    /// Whether all of a connection passes, both ways, so that a capture of it can be read.
+    pub fn admits_captures(&self) -> bool {
+        let needed = [Kind::Connection, Kind::Handshake, Kind::Message].map(Kind::bit);
+        needed.iter().all(|bit| self.bits() & bit != 0)
+            && self.messages.is_empty()
+            && self.directions.is_empty()
+    }
+
     /// Whether an event is wanted.
     pub fn admits(&self, event: &Event) -> bool {
         let torrent = || event.torrent.to_string();
@@ -197,6 +205,20 @@ mod tests {
         let event = Event { v: crate::VERSION, at: Duration::ZERO, torrent, kind: verified };
         assert!("torrent=ABAB".parse::<Filter>().unwrap().admits(&event));
         assert!(!"torrent=abb".parse::<Filter>().unwrap().admits(&event));
+    }
+
+    #[test]
+    fn what_leaves_out_a_part_of_connections_is_no_capture() {
+        for (filter, is_whole) in [
+            ("", true),
+            ("peer=3,torrent=ab", true),
+            ("connection,handshake,message,disk", true),
+            ("handshake,message", false),
+            ("connection,handshake,request", false),
+            ("in", false),
+        ] {
+            assert_eq!(filter.parse::<Filter>().unwrap().admits_captures(), is_whole, "{filter}");
+        }
     }
 
     #[test]

@@ -132,6 +132,87 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_is_a_line_and_json_and_names_no_address() {
+        let addr: core::net::SocketAddr = "203.0.113.7:6881".parse().unwrap();
+        let peer = Peer { number: Some(3), addr: Some(addr) };
+        let text = || "at 203.0.113.7".to_string();
+        let handshake = |direction| EventKind::Handshake {
+            peer,
+            direction,
+            info_hash: InfoHashV1([1; 20]),
+            peer_id: types::PeerId(*b"-TR4050-abcdefghijkl"),
+            client: Some(text()),
+            reserved: wire::Reserved::NONE.with_fast(),
+            extensions: "fast".into(),
+        };
+        let message = |said| EventKind::Message {
+            peer,
+            direction: Direction::In,
+            said,
+            reason: Some("it has a piece".into()),
+            took: Some(Duration::from_millis(3)),
+        };
+        let kinds = [
+            EventKind::Began { pieces: None, have: 0 },
+            EventKind::Checking { pieces: 1 },
+            EventKind::MetadataFound { bytes: 9 },
+            EventKind::Announcing { tracker: text(), event: Some("started".into()) },
+            EventKind::Announced {
+                tracker: text(),
+                peers: 1,
+                external: vec![addr.ip()],
+                warning: Some(text()),
+            },
+            EventKind::AnnounceFailed { tracker: text(), error: text() },
+            EventKind::DhtSearched { peers: 2, listed_at: 8 },
+            EventKind::WebSeedOpened { web_seed: text() },
+            EventKind::WebSeedFailed { web_seed: text(), error: text(), again: Some(Duration::from_secs(5)) },
+            EventKind::PeersFound { source: "pex".into(), peers: 1 },
+            EventKind::PeersWanted,
+            EventKind::PeersExchanged { from: peer, peers: 2 },
+            EventKind::LocalPeer { peer },
+            EventKind::Dialing { peer },
+            EventKind::DialFailed { peer, error: text() },
+            EventKind::Connected { peer, outgoing: true },
+            handshake(Direction::Out),
+            handshake(Direction::In),
+            message(Said::AllowedFast { piece: Some(7) }),
+            message(Said::Unchoke),
+            EventKind::Unrequested { peer, bytes: 5 },
+            EventKind::Disconnected { peer, reason: text() },
+            EventKind::PieceVerified { piece: 1, from: vec![peer] },
+            EventKind::PieceFailed { piece: 1, from: vec![peer] },
+            EventKind::PieceLost { piece: 1 },
+            EventKind::DiskWaited { peer, took: Duration::from_millis(200) },
+            EventKind::DiskFull,
+            EventKind::LimitReached { limit: "requests".into(), peer: Some(peer) },
+            EventKind::LimitReached { limit: "upload rate".into(), peer: None },
+            EventKind::Banned {
+                peer,
+                reason: text(),
+                evidence: crate::Evidence { piece: Some(1), block: None },
+            },
+            EventKind::Complete,
+            EventKind::Finished,
+            EventKind::Paused,
+            EventKind::Resumed,
+            EventKind::Stopped { error: Some(text()) },
+        ];
+        let told: alloc::collections::BTreeSet<u32> = kinds.iter().map(|kind| kind.kind().bit()).collect();
+        assert_eq!(told.len(), crate::Kind::ALL.len(), "a kind is left out");
+        for kind in kinds {
+            let torrent = InfoHash::V1(InfoHashV1([0xab; 20]));
+            let mut event = Event { v: crate::VERSION, at: Duration::from_millis(1500), torrent, kind };
+            let json = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event, "{json}");
+            event.mask();
+            let (json, line) = (serde_json::to_string(&event).unwrap(), event.kind.to_string());
+            assert!(!json.contains("203.0.113.7") && !line.contains("203.0.113.7"), "{json} {line}");
+            assert!(!line.is_empty() && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
     fn events_are_written_and_read_again() {
         let peer = Peer { number: Some(3), addr: None };
         let (piece, took) = (Block { piece: 1, offset: 0, length: 16384 }, Some(Duration::from_millis(40)));

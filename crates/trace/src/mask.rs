@@ -35,7 +35,9 @@ impl EventKind {
                 scrub(web_seed);
                 scrub(error);
             }
-            EventKind::DialFailed { peer, error: text } | EventKind::Disconnected { peer, reason: text } => {
+            EventKind::DialFailed { peer, error: text }
+            | EventKind::Disconnected { peer, reason: text }
+            | EventKind::Banned { peer, reason: text, .. } => {
                 hide(peer);
                 scrub(text);
             }
@@ -56,8 +58,7 @@ impl EventKind {
             | EventKind::Connected { peer, .. }
             | EventKind::Unrequested { peer, .. }
             | EventKind::DiskWaited { peer, .. }
-            | EventKind::LimitReached { peer: Some(peer), .. }
-            | EventKind::Banned { peer, .. } => hide(peer),
+            | EventKind::LimitReached { peer: Some(peer), .. } => hide(peer),
             EventKind::Stopped { error: Some(error) } => scrub(error),
             EventKind::Began { .. }
             | EventKind::Checking { .. }
@@ -155,11 +156,26 @@ pub fn scrub(text: &mut String) {
         let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
         let (word, after) = from.split_at(end);
         masked.push_str(before);
-        masked.push_str(&scrubbed(word));
+        match is_version(&masked, word) {
+            true => masked.push_str(word),
+            false => masked.push_str(&scrubbed(word)),
+        }
         rest = after;
     }
     masked.push_str(rest);
     *text = masked;
+}
+
+/// Whether a word that could be an address is the version of what is named before it: `libtorrent/2.1.1.0`. No part of it is
+/// as large as those of most addresses are, so that who writes the address of somebody else there is caught nearly always.
+fn is_version(before: &str, word: &str) -> bool {
+    const MOST: u8 = 31;
+    let is_named =
+        before.strip_suffix('/').is_some_and(|name| name.ends_with(|c: char| c.is_ascii_alphabetic()));
+    is_named
+        && word
+            .parse::<Ipv4Addr>()
+            .is_ok_and(|ip| !ip.is_private() && ip.octets().iter().all(|&part| part <= MOST))
 }
 
 /// A word without the address in it: letters and full stops may stand around one.
@@ -195,6 +211,10 @@ mod tests {
             ("failed: 404 at 12:30", "failed: 404 at 12:30"),
             ("version 4.0.5.", "version 4.0.5."),
             ("connection refused (os error 111)", "connection refused (os error 111)"),
+            ("Deluge/2.2.0 libtorrent/2.1.1.0", "Deluge/2.2.0 libtorrent/2.1.1.0"),
+            ("libtorrent/203.0.113.7", "libtorrent/(address)"),
+            ("libtorrent/10.1.1.0", "libtorrent/(address)"),
+            ("libtorrent 2.1.1.0, http://2.1.1.0/", "libtorrent (address), http://(address)/"),
         ] {
             let mut text = text.to_string();
             scrub(&mut text);

@@ -446,6 +446,77 @@ mod tests {
     }
 
     #[test]
+    fn who_spoiled_a_piece_is_told_and_why_somebody_is_banned() {
+        let mut watch = watch();
+        tell(&mut watch, 1, &Input::BlockReceived { peer: PEER, block: block(2, 0) });
+        let failed = Input::PieceFailed { piece: PieceIndex::new(2), from_disk: false, digests: &[] };
+        let from = vec![watch.peer(PEER)];
+        assert_eq!(tell(&mut watch, 2, &failed), [EventKind::PieceFailed { piece: 2, from }]);
+        let again = tell(&mut watch, 3, &failed);
+        assert_eq!(again, [EventKind::PieceFailed { piece: 2, from: vec![] }], "it was told");
+        let lost = Input::PieceLost { piece: PieceIndex::new(2) };
+        assert_eq!(tell(&mut watch, 4, &lost), [EventKind::PieceLost { piece: 2 }]);
+        let addr: SocketAddr = "10.0.0.7:6881".parse().unwrap();
+        let piece = PieceIndex::new(2);
+        for (reason, evidence) in [
+            (BanReason::SpoiledPiece(piece), Evidence { piece: Some(2), block: None }),
+            (BanReason::WrongBlock { piece, block: 3 }, Evidence { piece: Some(2), block: Some(3) }),
+            (BanReason::TwoVersions { piece, block: 3 }, Evidence { piece: Some(2), block: Some(3) }),
+            (BanReason::WrongMetadata, Evidence::default()),
+        ] {
+            let told = EventKind::Banned { peer: addr.into(), reason: reason.to_string(), evidence };
+            assert_eq!(act(&mut watch, 5, &Output::Banned { addr, reason }), [told]);
+        }
+    }
+
+    #[test]
+    fn chokes_and_interests_have_a_reason() {
+        let view = || PeerView {
+            peer: PEER,
+            addr: "10.0.0.7:6881".parse().unwrap(),
+            outgoing: true,
+            peer_id: PeerId(*b"-TR4050-abcdefghijkl"),
+            client: None,
+            am_choking: false,
+            am_interested: true,
+            peer_choking: false,
+            peer_interested: true,
+            snubbed: false,
+            on_parole: false,
+            pieces: 1,
+            is_seed: false,
+            rate_down: 0,
+            rate_up: 0,
+            downloaded: 0,
+            uploaded: 0,
+            requests_out: 0,
+            window: 1,
+            requests_in: 0,
+        };
+        let giving = || PeerView { rate_down: 1, ..view() };
+        for (message, view, because) in [
+            (Message::Choke, PeerView { peer_interested: false, ..view() }, "wants nothing of us"),
+            (Message::Choke, view(), "gives us nothing"),
+            (Message::Choke, giving(), "others give or take more"),
+            (Message::Unchoke, giving(), "gives us blocks"),
+            (Message::Unchoke, view(), "nothing has come from it"),
+            (Message::Interested, view(), "a piece that we want"),
+            (Message::NotInterested, view(), "nothing that we want"),
+        ] {
+            let mut heard = vec![];
+            let output = Output::Send { peer: PEER, message };
+            watch().did(Time::from_millis(1), &output, |_| Some(view), &mut |kind| heard.push(kind));
+            let [EventKind::Message { reason: Some(reason), direction: Direction::Out, .. }] = &heard[..]
+            else {
+                panic!("{heard:?}")
+            };
+            assert!(reason.contains(because), "{reason}");
+        }
+        let have = Output::Send { peer: PEER, message: Message::HaveNone };
+        assert!(matches!(act(&mut watch(), 1, &have)[..], [EventKind::Message { reason: None, .. }]));
+    }
+
+    #[test]
     fn an_end_is_told_once() {
         let mut watch = watch();
         let reason = swarm::DisconnectReason::Idle;
