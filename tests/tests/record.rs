@@ -80,6 +80,25 @@ fn a_recorded_download_decides_the_same_when_it_is_replayed() {
 }
 
 #[test]
+fn a_recording_is_gone_through_step_by_step() {
+    let home = Home::new(Sample::SINGLE);
+    let seed = home.fake_seed();
+    let (recording, keys) = (home.path().join("a.rec"), home.path().join("keys"));
+    let done = run(home.download_from(&[&seed]).arg("--record").arg(&recording));
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    for typed in ["", "\n\n\n"] {
+        fs::write(&keys, typed).unwrap();
+        let mut replay = home.command();
+        replay.args(["replay", "--step"]).arg(&recording).stdin(fs::File::open(&keys).unwrap());
+        let output = replay.output().unwrap();
+        let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && said.contains("the same ones"), "{said}");
+        assert!(!said.contains("cut off"), "{said}");
+        assert_eq!(told.lines().count(), typed.len() + 1, "a line, and one for each key: {told}");
+    }
+}
+
+#[test]
 fn of_a_magnet_link_the_names_of_files_go_too() {
     let (seed_home, _seed, addr) = common::real_seed(Sample::MULTI);
     let home = Home::new(Sample::SINGLE);

@@ -3,14 +3,18 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::process::Stdio;
+use std::time::Instant;
 
 use common::daemon::Daemon;
-use common::{Home, LIMIT};
+use common::{Home, LIMIT, assert_fails, run};
 use rawtorrent_tests::binary::Session;
 use rawtorrent_tests::content::{Sample, hex};
+use rawtorrent_tests::metafile;
 use rawtorrent_tests::peer::{FAST, RawPeer, id, message};
+use rawtorrent_tests::tracker::{Answer, Server};
 
 /// A stream of events that is open.
 struct Stream {
@@ -170,6 +174,8 @@ fn the_command_shows_it_and_captures_it() {
         (refused.code(), &*refused.stderr),
         (Some(1), "rawtorrent: a capture is of one torrent; name it (--torrent)\n")
     );
+    let part = ["trace", "--torrent", &id, "--pcap", "x.pcapng", "--kind", "connection,request"];
+    assert_fails(&daemon.command(&home, &part), &["a capture needs connections, handshakes and messages"]);
     let unknown = daemon.command(&home, &["trace", "--kind", "nonsense"]);
     assert!(
         unknown.code() == Some(1) && unknown.stderr.starts_with("rawtorrent: 'nonsense' is no kind"),
@@ -177,4 +183,119 @@ fn the_command_shows_it_and_captures_it() {
         unknown.stderr
     );
     daemon.end();
+}
+
+#[test]
+fn it_ends_when_nobody_reads_any_more() {
+    let home = Home::new(Sample::MULTI);
+    let seed = home.fake_seed();
+    let id = hex(&home.info_hash);
+    let daemon = Daemon::start(&home, &["--peer", &seed.addr.to_string()]);
+    assert_eq!(daemon.add(&home.torrent, "?paused=true").status, 201);
+    let mut command = home.command();
+    command.arg("trace").env("RAWTORRENT_HOST", format!("http://{}", daemon.addr));
+    let mut trace = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(trace.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "this is what is said from now on\n");
+    assert_eq!(daemon.ask("POST", &format!("/api/v1/torrents/{id}/resume"), "", b"").status, 204);
+    let mut line = String::new();
+    BufReader::new(trace.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with(&id[..8]) && line.contains("   +0.0000 "), "{line}");
+    let ended = rawtorrent_tests::poll(Instant::now() + LIMIT, || trace.try_wait().unwrap());
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+    daemon.end();
+}
+
+/// What nobody is to read.
+const KEY: &str = "S3cretPassKey";
+
+#[test]
+fn lines_are_aligned_and_no_key_of_a_tracker_is_in_them() {
+    let refusal = format!("no {KEY} like http://127.0.0.1/{KEY}/announce?passkey={KEY}");
+    let refusal = format!("d14:failure reason{}:{refusal}e", refusal.len()).into_bytes();
+    for answer in [Answer::Body(refusal), Answer::Peers(Vec::new()), Answer::Status(404)] {
+        let tracker = Server::start(answer).unwrap();
+        let url = tracker.url(&format!("{KEY}/announce?passkey={KEY}"));
+        for options in [&["--explain"][..], &["--addresses"], &["--json", "--addresses"]] {
+            let home = Home::with_tracker(Sample::MULTI, Some(&url));
+            let seed = home.fake_seed();
+            let mut download = home.command();
+            download.args([
+                "download",
+                "--trace",
+                "--listen",
+                "127.0.0.1:0",
+                "--peer",
+                &seed.addr.to_string(),
+            ]);
+            let done = run(download.args(options).arg("-o").arg(home.out()).arg(&home.torrent));
+            assert_eq!(done.code(), Some(0), "{}", done.stderr);
+            for told in [&done.stdout, &done.stderr] {
+                assert!(!told.contains(KEY), "{told}");
+            }
+            assert!(done.stdout.contains("announcing 'started' to http://"), "{}", done.stdout);
+            let addresses = options.contains(&"--addresses");
+            assert_eq!(done.stdout.contains(&seed.addr.to_string()), addresses, "{}", done.stdout);
+            assert!(addresses || !done.stdout.contains("127.0.0.1"), "{}", done.stdout);
+            let is_explained = |line: &&str| line.trim_start().starts_with(|c: char| !c.is_ascii_digit());
+            if options[0] != "--json" {
+                let arrow = if addresses { 43 } else { 32 };
+                done.stdout
+                    .lines()
+                    .filter(|line| !is_explained(line))
+                    .for_each(|line| assert_aligned(line, arrow));
+            }
+        }
+    }
+}
+
+/// Time, time since, peer and way stand where they should.
+fn assert_aligned(line: &str, arrow: usize) {
+    let number = |from: usize, to: usize| line[from..to].trim().parse::<f64>().is_ok();
+    assert!(number(0, 10) && number(11, 20) && line[11..20].contains('+'), "{line}");
+    assert!(["->", "<-", "  "].contains(&&line[arrow..arrow + 2]), "{line}");
+    assert_eq!((&line[arrow - 1..arrow], &line[arrow + 2..arrow + 3]), (" ", " "), "{line}");
+    assert_ne!(&line[arrow + 3..arrow + 4], " ", "{line}");
+}
+
+#[test]
+fn a_capture_is_of_one_torrent_and_whole_and_may_go_through_a_pipe() {
+    let home = Home::new(Sample::MULTI);
+    let seed = home.fake_seed();
+    let capture = home.path().join("x.pcapng");
+    let mut part = home.download_from(&[&seed]);
+    assert_fails(
+        &run(part.arg("--trace=request").arg("--pcap").arg(&capture)),
+        &["a capture needs connections"],
+    );
+    let other = home.path().join("other.torrent");
+    std::fs::write(&other, metafile::torrent(&Sample::SINGLE, None)).unwrap();
+    let mut both = home.download_from(&[&seed]);
+    assert_fails(
+        &run(both.arg(&other).arg("--trace").arg("--pcap").arg(&capture)),
+        &["a capture is of one torrent"],
+    );
+    assert!(!capture.exists());
+    home.assert_nothing_written();
+
+    let pipe = home.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let into_pipe = || {
+        let mut download = home.download_from(&[&seed]);
+        download.arg("--trace").arg("--pcap").arg(&pipe);
+        run(&mut download)
+    };
+    assert_fails(&into_pipe(), &["nobody reads this pipe"]);
+    // As long as it is open here somebody reads it.
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    let _held = rustix::fs::open(&pipe, flags, rustix::fs::Mode::empty()).unwrap();
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read(pipe).unwrap()
+    });
+    let done = into_pipe();
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    let read = reader.join().unwrap();
+    assert!(read.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]) && read.len() > Sample::MULTI.len());
 }

@@ -122,6 +122,11 @@ impl Console {
         self.output_lost.load(Ordering::Relaxed)
     }
 
+    /// Whether who read standard output went away: nobody waits for more.
+    pub(crate) fn is_reader_gone(&self) -> bool {
+        self.stdout_gone.load(Ordering::Relaxed)
+    }
+
     /// Tells people something, unless they asked for quiet.
     pub(crate) fn note(&self, text: impl Display) {
         if self.manner != Manner::Quiet {

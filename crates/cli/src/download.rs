@@ -8,7 +8,7 @@ use crate::paint::{Look, Paint};
 use crate::show::{Shown, file_table};
 use crate::source::{self, Source};
 use crate::text::printable;
-use crate::trace::Manner;
+use crate::trace::{Manner, check_capture};
 use crate::transfer::{self, Plan};
 use crate::{interrupt, runtime};
 use engine::Allocate;
@@ -59,6 +59,9 @@ fn trace(args: &Download) -> Result<Option<(Filter, Manner)>, Failure> {
     if args.trace.is_none() && (explain || addresses || pcap.is_some()) {
         let message = "--explain, --addresses and --pcap say how --trace is to be shown";
         return Err(Failure::new(kind::UNSUPPORTED, message));
+    }
+    if let Some(filter) = &args.trace {
+        check_capture(filter, pcap.as_deref())?;
     }
     let manner = Manner { json: args.session.json, explain, addresses, pcap: pcap.clone(), many: false };
     Ok(args.trace.clone().map(|filter| (filter, manner)))

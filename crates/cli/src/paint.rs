@@ -35,6 +35,11 @@ impl Paint {
         Paint { on: false }
     }
 
+    #[cfg(test)]
+    pub(crate) fn colours() -> Paint {
+        Paint { on: true }
+    }
+
     pub(crate) fn is_on(self) -> bool {
         self.on
     }

@@ -5,7 +5,7 @@ use crate::console::Console;
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::interrupt;
 use crate::text::{counted, printable};
-use crate::trace::{Manner, Printer};
+use crate::trace::{Manner, Printer, check_capture};
 use crate::units::Size;
 use record::Teller;
 use std::fs::File;
@@ -28,6 +28,9 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
     }
     let replay = record::Replay::new(&recording).map_err(failed)?;
     let Shown { explain, addresses, ref pcap } = args.shown;
+    if let Some(filter) = &args.filter {
+        check_capture(filter, pcap.as_deref())?;
+    }
     let manner = Manner { json: args.json, explain, addresses, pcap: pcap.clone(), many: false };
     let mut printer = Printer::new(console, manner, Duration::ZERO)?;
     let (mut teller, mut printed, mut is_over) = (Teller::default(), Ok(()), false);
@@ -36,7 +39,7 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
             is_over |= args.until.is_some_and(|until| event.at > until) || console.is_output_lost();
             let is_wanted = args.filter.as_ref().is_none_or(|filter| filter.admits(&event));
             if !is_over && is_wanted && printed.is_ok() {
-                printed = printer.print(event).and_then(|()| wait(args));
+                printed = printer.print(event).and_then(|()| wait(args)).map(|goes_on| is_over |= !goes_on);
             }
         });
         printed.is_ok() && !is_over
@@ -50,7 +53,7 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
     printer.finish()?;
     let (inputs, outputs) = (counted(replayed.inputs, "input"), counted(replayed.outputs, "output"));
     console.note(format_args!("{inputs}, {outputs}: the same ones as when it was recorded"));
-    if !replayed.whole && args.until.is_none() {
+    if !replayed.whole && args.until.is_none() && !is_over {
         console.note("the recording was cut off here");
     }
     Ok(Exit::Done)
@@ -75,12 +78,13 @@ fn write_redacted(redacted: &record::Redacted, path: &Path, console: &Console) -
     Ok(Exit::Done)
 }
 
-/// `--step`: the Enter key goes on.
-fn wait(args: &Replay) -> Result<(), Failure> {
-    if args.step {
-        io::stdin().read_line(&mut String::new()).or_fail(kind::SOURCE, "cannot read standard input")?;
+/// `--step`: the Enter key goes on, and the end of what is typed ends it.
+fn wait(args: &Replay) -> Result<bool, Failure> {
+    if !args.step {
+        return Ok(true);
     }
-    Ok(())
+    let typed = io::stdin().read_line(&mut String::new());
+    Ok(typed.or_fail(kind::SOURCE, "cannot read standard input")? > 0)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

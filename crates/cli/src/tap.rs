@@ -4,8 +4,7 @@ use crate::args::Trace;
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, kind};
 use crate::remote::{client, find, told};
-use crate::text::counted;
-use crate::trace::{Manner, Printer};
+use crate::trace::{Manner, Printer, check_capture};
 use crate::{interrupt, runtime};
 use api::{TraceBegan, Traced};
 use engine::Event;
@@ -16,6 +15,13 @@ pub(crate) fn run(args: &Trace, console: &Console) -> Result<Exit, Failure> {
     if args.shown.pcap.is_some() && args.torrent.is_none() {
         // Connections have numbers of their own in each torrent.
         return Err(Failure::new(kind::OUTPUT, "a capture is of one torrent; name it (--torrent)"));
+    }
+    if args.shown.pcap.is_some() && (!args.kind.is_empty() || args.direction.is_some()) {
+        let terms = args.kind.iter().chain(&args.direction).cloned().collect::<Vec<_>>().join(",");
+        // What is no kind is told by the daemon.
+        if let Ok(filter) = terms.parse() {
+            check_capture(&filter, args.shown.pcap.as_deref())?;
+        }
     }
     let client = client(&args.remote)?;
     let mut interrupt = interrupt::graceful(console)?;
@@ -32,13 +38,13 @@ pub(crate) fn run(args: &Trace, console: &Console) -> Result<Exit, Failure> {
                 match (traced, &mut printer) {
                     (Traced::Began(began), printer) => *printer = Some(begin(args, began, many, console)?),
                     (Traced::Event(event), Some(printer)) => printer.print(read(event)?)?,
-                    (Traced::Lost(lost), _) => {
-                        console.note(format_args!("({} left out)", counted(lost.lost, "event")));
-                    }
-                    (Traced::Event(_), None) => return Err(strange("events before their beginning")),
+                    (Traced::Lost(lost), Some(printer)) => printer.lost(lost.lost)?,
+                    (_, None) => return Err(strange("events before their beginning")),
                 }
-                if console.is_output_lost() {
-                    return Ok(Exit::Failed);
+                match (console.is_output_lost(), console.is_reader_gone()) {
+                    (true, _) => return Ok(Exit::Failed),
+                    (false, true) => return Ok(Exit::Done),
+                    (false, false) => {}
                 }
             }
             Err(Failure::new(kind::DAEMON, "the daemon has ended"))

@@ -4,11 +4,14 @@ use crate::console::{Console, json_line};
 use crate::failure::{Failure, OrFail, kind};
 use crate::paint::{Look, Paint};
 use crate::text::{counted, printable};
-use engine::events::{Direction, Event, EventKind, Events, Ext, Said, explain};
+use engine::events::{Direction, Event, EventKind, Events, Ext, Filter, Said, explain};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use trace::Pcap;
@@ -34,8 +37,8 @@ pub(crate) struct Printer {
     manner: Manner,
     /// What was explained.
     explained: BTreeSet<&'static str>,
-    /// When the last one was.
-    last: Duration,
+    /// When the last one was, if there was one.
+    last: Option<Duration>,
     capture: Option<Capture>,
 }
 
@@ -43,7 +46,12 @@ struct Capture {
     pcap: Pcap,
     file: BufWriter<File>,
     path: PathBuf,
+    /// Somebody reads it as it comes.
+    is_pipe: bool,
 }
+
+/// Columns of a torrent: as long as git's short hashes, which is enough to tell a handful of them apart.
+const TORRENT: usize = 9;
 
 /// An event as a line of JSON.
 #[derive(Serialize)]
@@ -64,7 +72,7 @@ impl Printer {
             paint: Paint::of_stdout(),
             manner,
             explained: BTreeSet::new(),
-            last: Duration::ZERO,
+            last: None,
             capture,
         })
     }
@@ -75,15 +83,25 @@ impl Printer {
         while let Some(event) = events.next().await {
             let now = events.lost();
             if now > lost {
-                self.console.note(format_args!("({} left out)", counted(now - lost, "event")));
+                self.lost(now - lost)?;
                 lost = now;
             }
             self.print(event)?;
-            if self.console.is_output_lost() {
+            let nobody_reads = self.console.is_reader_gone() && self.capture.is_none();
+            if nobody_reads || self.console.is_output_lost() {
                 break;
             }
         }
         self.finish()
+    }
+
+    /// Says that so many events are missing here.
+    pub(crate) fn lost(&self, events: u64) -> Result<(), Failure> {
+        if self.manner.json {
+            return self.console.print(json_line(&serde_json::json!({"event": "lost", "lost": events})));
+        }
+        self.console.note(format_args!("({} left out)", counted(events, "event")));
+        Ok(())
     }
 
     pub(crate) fn print(&mut self, mut event: Event) -> Result<(), Failure> {
@@ -93,11 +111,16 @@ impl Printer {
         if let Some(capture) = &mut self.capture {
             capture.put(&event)?;
         }
-        let since = event.at.saturating_sub(std::mem::replace(&mut self.last, event.at));
-        let text = event.kind.to_string();
         if self.manner.json {
+            let text = event.kind.to_string();
             return self.console.print(json_line(&Told { event: "trace", what: &event, text }));
         }
+        let lines = self.line(&event) + &self.explained(&event.kind).unwrap_or_default();
+        self.console.print(lines)
+    }
+
+    fn line(&mut self, event: &Event) -> String {
+        let since = event.at.saturating_sub(self.last.replace(event.at).unwrap_or(event.at));
         let (arrow, look) = match event.kind.direction() {
             Some(Direction::In) => ("->", Look::Green),
             Some(Direction::Out) => ("<-", Look::Cyan),
@@ -105,32 +128,37 @@ impl Printer {
         };
         let (at, since) = (event.at.as_secs_f64(), format!("+{:.4}", since.as_secs_f64()));
         let peer = event.kind.peer().map(|peer| peer.to_string()).unwrap_or_default();
+        let text = event.kind.to_string();
         let (since, text) = (self.paint.paint(Look::Dim, since), self.paint.paint(look, printable(&text)));
         let aside = aside(&event.kind).map(|aside| format!("  ({aside})")).unwrap_or_default();
         let aside = self.paint.paint(Look::Dim, aside);
         let torrent = match self.manner.many {
-            // As long as git's short hashes: enough to tell a handful of torrents apart.
-            true => event.torrent.to_string().chars().take(8).chain([' ']).collect(),
+            true => event.torrent.to_string().chars().take(TORRENT - 1).chain([' ']).collect(),
             false => String::new(),
         };
-        self.console.print(format!("{torrent}{at:>10.4} {since:>9} {peer:<10} {arrow} {text}{aside}\n"))?;
-        self.explain(&event.kind)
+        let width = self.peer_width();
+        format!("{torrent}{at:>10.4} {since:>9} {peer:<width$} {arrow} {text}{aside}\n")
     }
 
-    /// Says what a message is for, the first time that one of its kind comes.
-    fn explain(&mut self, event: &EventKind) -> Result<(), Failure> {
+    /// Columns of who it is: most addresses of IPv4 fit, or `peer 12345`.
+    fn peer_width(&self) -> usize {
+        if self.manner.addresses { "192.168.100.100:65535".len() } else { 10 }
+    }
+
+    /// What a message is for, the first time that one of its kind comes.
+    fn explained(&mut self, event: &EventKind) -> Option<String> {
         let name = match event {
+            // Of an extension that is not known nobody knows what it is for.
+            EventKind::Message { said: Said::Extended { says: Ext::Unknown, .. }, .. } => return None,
             EventKind::Message { said, .. } => said.name(),
             EventKind::Handshake { .. } => "handshake",
-            _ => return Ok(()),
+            _ => return None,
         };
-        match explain::message(name) {
-            Some(told) if self.manner.explain && self.explained.insert(told.name) => {
-                let text = format!("{name}: \"{}\" (BEP {})", told.says, told.bep);
-                self.console.print(format!("{:35}{}\n", "", self.paint.paint(Look::Yellow, text)))
-            }
-            _ => Ok(()),
-        }
+        let told = explain::message(name).filter(|_| self.manner.explain)?;
+        let text = format!("{name}: \"{}\" (BEP {})", told.says, told.bep);
+        let margin = usize::from(self.manner.many) * TORRENT + 25 + self.peer_width();
+        let is_new = self.explained.insert(told.name);
+        is_new.then(|| format!("{:margin$}{}\n", "", self.paint.paint(Look::Yellow, text)))
     }
 
     /// All of the capture is in its file.
@@ -160,16 +188,121 @@ fn aside(event: &EventKind) -> Option<String> {
     }
 }
 
+/// A capture of a part of what is said could not be read.
+pub(crate) fn check_capture(filter: &Filter, capture: Option<&Path>) -> Result<(), Failure> {
+    if capture.is_some() && !filter.admits_captures() {
+        let message = "a capture needs connections, handshakes and messages, both ways (--pcap); leave out what narrows them";
+        return Err(Failure::new(kind::UNSUPPORTED, message));
+    }
+    Ok(())
+}
+
 impl Capture {
     fn begin(path: &Path, began: Duration) -> Result<Capture, Failure> {
-        let file = File::create_new(path).or_fail(kind::OUTPUT, path.display())?;
+        let (file, is_pipe) = new_file_or_pipe(path).or_fail(kind::OUTPUT, path.display())?;
         let (mut file, (pcap, head)) = (BufWriter::new(file), Pcap::new(began));
         file.write_all(&head).or_fail(kind::OUTPUT, path.display())?;
-        Ok(Capture { pcap, file, path: path.into() })
+        Ok(Capture { pcap, file, path: path.into(), is_pipe })
     }
 
     fn put(&mut self, event: &Event) -> Result<(), Failure> {
         let packets = self.pcap.packets(event);
-        self.file.write_all(&packets).or_fail(kind::OUTPUT, self.path.display())
+        let written = self.file.write_all(&packets);
+        let written = written.and_then(|()| if self.is_pipe { self.file.flush() } else { Ok(()) });
+        written.or_fail(kind::OUTPUT, self.path.display())
+    }
+}
+
+/// A new file; or a pipe that is there and read by somebody, as Wireshark does. Whether it is one.
+fn new_file_or_pipe(path: &Path) -> io::Result<(File, bool)> {
+    match File::create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if !path.metadata()?.file_type().is_fifo() {
+                return Err(error);
+            }
+            // To wait for a reader would be to wait for ever.
+            let pipe = match rustix::fs::open(path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {
+                Err(Errno::NXIO) => return Err(io::Error::other("nobody reads this pipe")),
+                opened => File::from(opened?),
+            };
+            rustix::fs::fcntl_setfl(&pipe, OFlags::empty())?;
+            Ok((pipe, true))
+        }
+        created => Ok((created?, false)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Talk;
+    use engine::InfoHash;
+    use engine::events::{Block, Peer, VERSION};
+
+    fn printer(paint: Paint, addresses: bool, many: bool) -> Printer {
+        let console = Console::new(Talk { verbose: 0, quiet: 0 }, false);
+        let manner = Manner { json: false, explain: true, addresses, pcap: None, many };
+        Printer { paint, ..Printer::new(&console, manner, Duration::ZERO).unwrap() }
+    }
+
+    fn message(millis: u64, direction: Direction, said: Said) -> Event {
+        let peer = Peer { number: Some(3), addr: Some("192.0.2.7:51413".parse().unwrap()) };
+        let kind = EventKind::Message { peer, direction, said, reason: None, took: None };
+        let torrent = InfoHash::V1(types::InfoHashV1([0xab; 20]));
+        Event { v: VERSION, at: Duration::from_millis(millis), torrent, kind }
+    }
+
+    #[test]
+    fn lines_are_aligned_and_times_are_since_the_line_before() {
+        let block = Block { piece: 7, offset: 0, length: 16384 };
+        for (addresses, many, column) in
+            [(false, false, 32), (true, false, 43), (false, true, 41), (true, true, 52)]
+        {
+            let mut printer = printer(Paint::plain(), addresses, many);
+            for (millis, since, direction, said, arrow) in [
+                (1_500, "+0.0000", Direction::Out, Said::Request(block), "<- request piece 7"),
+                (1_750, "+0.2500", Direction::In, Said::Piece(block), "-> piece 7"),
+                (99_000, "+97.2500", Direction::In, Said::KeepAlive, "-> keep-alive"),
+            ] {
+                let mut event = message(millis, direction, said);
+                if !addresses {
+                    event.mask();
+                }
+                let line = printer.line(&event);
+                assert!(line[column..].starts_with(arrow), "{line}");
+                assert_eq!(
+                    line[..column].split_whitespace().nth(1 + usize::from(many)),
+                    Some(since),
+                    "{line}"
+                );
+                let told = printer.explained(&event.kind).unwrap();
+                assert!(
+                    told[..column + 3].trim().is_empty() && !told[column + 3..].starts_with(' '),
+                    "{told}"
+                );
+                assert_eq!(printer.explained(&event.kind), None, "it was said");
+            }
+        }
+    }
+
+    #[test]
+    fn colours_tell_the_way() {
+        let mut printer = printer(Paint::colours(), false, false);
+        let line = printer.line(&message(1, Direction::In, Said::Choke));
+        assert!(line.ends_with("-> \x1b[32mchoke\x1b[0m\x1b[2m\x1b[0m\n"), "{line:?}");
+        let line = printer.line(&message(1, Direction::Out, Said::Choke));
+        assert!(
+            line.contains("<- \x1b[36mchoke\x1b[0m") && line.contains("\x1b[2m  +0.0000\x1b[0m"),
+            "{line:?}"
+        );
+    }
+
+    #[test]
+    fn of_an_extension_that_is_not_known_nothing_is_explained() {
+        let mut printer = printer(Paint::plain(), false, false);
+        let unknown = Said::Extended { id: 9, payload: vec![1], left_out: 0, says: Ext::Unknown };
+        assert_eq!(printer.explained(&message(1, Direction::In, unknown).kind), None);
+        let told = printer.explained(&message(1, Direction::In, Said::HaveAll).kind).unwrap();
+        assert!(told.contains("(BEP 6)"), "{told}");
     }
 }

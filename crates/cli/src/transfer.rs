@@ -86,10 +86,15 @@ pub(crate) fn run(
     let roll = Arc::new(Roll::new(sources.len()));
     let events = engine.listen(chatter::wanted(console)).with_addresses();
     runtime.spawn(chatter::pass_on(events, console.clone(), roll.clone()));
+    let many = sources.len() > 1;
     let traced = match &plan.trace {
+        Some((_, manner)) if many && manner.pcap.is_some() => {
+            return Err(Failure::new(kind::OUTPUT, "a capture is of one torrent (--pcap)"));
+        }
         Some((filter, manner)) => {
+            let manner = trace::Manner { many, ..manner.clone() };
             let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let printer = trace::Printer::new(console, manner.clone(), began)?;
+            let printer = trace::Printer::new(console, manner, began)?;
             Some(runtime.spawn(printer.follow(engine.listen(filter.clone()).with_addresses())))
         }
         None => None,

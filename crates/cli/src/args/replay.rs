@@ -15,7 +15,7 @@ pub(crate) struct Replay {
     /// Only what happened in so many seconds from the beginning, as 2.5
     #[arg(long, value_name = "SECONDS", env = "RAWTORRENT_UNTIL", value_parser = seconds)]
     pub(crate) until: Option<Duration>,
-    /// Wait for the Enter key after each line
+    /// Wait for the Enter key after each line; the end of input (Ctrl-D) ends it
     #[arg(long, env = "RAWTORRENT_STEP", value_parser = switch, conflicts_with = "json")]
     pub(crate) step: bool,
     /// Write the recording into a new file with other addresses, peer ids, info-hash and metadata in it, and print nothing
@@ -42,7 +42,8 @@ pub(crate) struct Shown {
     /// Call peers by their addresses; else by numbers, so that what is printed can be shown to others
     #[arg(long, env = "RAWTORRENT_ADDRESSES", value_parser = switch)]
     pub(crate) addresses: bool,
-    /// Write what was said into a new file, as plain TCP that Wireshark reads (pcapng); blocks are zeros in it
+    /// Write what was said into a new file, or a named pipe that is read already, as plain TCP that Wireshark reads (pcapng);
+    /// blocks are zeros in it
     #[arg(long, value_name = "FILE", env = "RAWTORRENT_PCAP")]
     pub(crate) pcap: Option<PathBuf>,
 }
