@@ -22,7 +22,8 @@ use twilight_model::id::marker::ApplicationMarker;
 
 /// How often a live message is edited at most.
 pub const EDIT_EVERY: Duration = Duration::from_secs(4);
-/// Interactions that are being answered. Further ones are not answered, and Discord says so to who asked.
+/// Interactions that are being answered. Further ones are answered that there are too many; where as many wait for that, they
+/// are not answered, and Discord says so to who asked.
 pub const MAX_INTERACTIONS: usize = 64;
 /// How long Discord has to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
@@ -168,16 +169,20 @@ async fn listen(bot: &Arc<Bot>, gateway: &mut Shard) -> Result<(), BotError> {
         | EventTypeFlags::READY
         | EventTypeFlags::RESUMED
         | EventTypeFlags::GUILD_CREATE;
-    let mut answers = JoinSet::new();
+    let (mut answers, mut refusals) = (JoinSet::new(), JoinSet::new());
     let mut reason = String::from("no reason is given");
     loop {
         let event = tokio::select! {
             event = gateway.next_event(wanted) => event,
             Some(_) = answers.join_next() => continue,
+            Some(_) = refusals.join_next() => continue,
         };
         match event {
             Some(Ok(Event::InteractionCreate(interaction))) if has_room(&answers) => {
                 answers.spawn(orders::answer(bot.clone(), interaction.0));
+            }
+            Some(Ok(Event::InteractionCreate(interaction))) if has_room(&refusals) => {
+                refusals.spawn(orders::turn_away(bot.clone(), interaction.0));
             }
             Some(Ok(Event::InteractionCreate(_))) => {
                 tracing::warn!("too many interactions; one is not answered");

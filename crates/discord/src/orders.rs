@@ -7,6 +7,7 @@ use crate::bot::Bot;
 use crate::commands::{self, Button, Does, Order, Watch};
 use crate::config::{Config, Entry};
 use crate::inert::words;
+use crate::limits::MAX_CONTENT;
 use crate::live::{Fresh, is_complete};
 use crate::say::{Asked, Fate, Message, whispered};
 use crate::{inert, picture, show};
@@ -67,6 +68,15 @@ pub(crate) async fn answer(bot: Arc<Bot>, interaction: Interaction) {
     bot.fulfil(&asked, &done.unwrap_or_else(Message::text)).await;
 }
 
+/// Answers an interaction that there is no room for.
+pub(crate) async fn turn_away(bot: Arc<Bot>, interaction: Interaction) {
+    let asked = Asked { id: interaction.id.get(), token: interaction.token };
+    match interaction.kind {
+        InteractionType::ApplicationCommandAutocomplete => complete(&bot, &asked, Vec::new()).await,
+        _ => whisper(&bot, &asked, "Too much is asked of me now; try again in a while.").await,
+    }
+}
+
 enum Asks {
     Order(Order),
     Button(Button),
@@ -124,7 +134,7 @@ async fn carry_out(bot: &Arc<Bot>, config: &Config, asker: &Asker, order: Order)
         Order::Peers(name) => {
             let entry = meant(bot, config, name).await?;
             let peers = bot.daemon.peers(&entry.info_hash).await.map_err(|error| away(&error))?;
-            Ok(Message::text(show::peers(&peers)))
+            Ok(Message::text(show::peers(&peers, MAX_CONTENT)))
         }
         Order::Pieces(name) => {
             let entry = meant(bot, config, name).await?;
@@ -175,8 +185,9 @@ async fn press(bot: &Arc<Bot>, config: &Config, asker: &Asker, button: &Button) 
         Does::Detail => {
             let mut message = pieces(bot, entry).await?;
             let peers = bot.daemon.peers(&button.id).await.map_err(|error| away(&error))?;
-            let head = message.text.take().unwrap_or_default();
-            message.text = Some(show::content(&format!("{head}\n{}", show::peers(&peers))));
+            let head = message.text.take().unwrap_or_default() + "\n";
+            let room = MAX_CONTENT.saturating_sub(inert::length(&head));
+            message.text = Some(head + &show::peers(&peers, room));
             Ok(message)
         }
     }

@@ -94,7 +94,8 @@ fn progress(torrent: &Torrent, text: &mut String) {
         Rate(torrent.rate_down),
         Rate(torrent.rate_up),
     );
-    let _ = write!(text, "{} peers, of which {} seeds", torrent.peers, torrent.seeds);
+    let (peers, seeds) = (counted(torrent.peers, "peer"), counted(torrent.seeds, "seed"));
+    let _ = write!(text, "{peers}, of which {seeds}");
     match whole.saturating_sub(done).checked_div(torrent.rate_down) {
         Some(seconds) if seconds > 0 => {
             let _ = writeln!(text, " · {} left", Span(Duration::from_secs(seconds)));
@@ -162,7 +163,7 @@ pub fn summary(summary: &Summary<'_>) -> Embed {
         text.push_str(&block);
     }
     if summary.more > 0 {
-        let _ = writeln!(text, "and {} more files", summary.more);
+        let _ = writeln!(text, "and {}", counted(summary.more, "more file"));
     }
     embed(&summary.entry.name, &text, &format!("{} · {}", summary.entry.licence, summary.entry.info_hash))
 }
@@ -172,11 +173,9 @@ pub fn embed(title: &str, description: &str, footer: &str) -> Embed {
     let title = words(title, MAX_TITLE);
     let footer = cut(&clean(footer), MAX_FOOTER.min(MAX_EMBED - MAX_TITLE - MAX_DESCRIPTION));
     let room = MAX_EMBED - length(&title) - length(&footer);
-    EmbedBuilder::new()
-        .title(title)
-        .description(cut(description.trim_end(), MAX_DESCRIPTION.min(room)))
-        .footer(EmbedFooterBuilder::new(footer))
-        .build()
+    let description = cut(description.trim_end(), MAX_DESCRIPTION.min(room));
+    let embed = EmbedBuilder::new().description(description).footer(EmbedFooterBuilder::new(footer));
+    if title.is_empty() { embed.build() } else { embed.title(title).build() }
 }
 
 /// The text of a message, cut to what Discord takes.
@@ -202,6 +201,31 @@ fn cut(text: &str, most: usize) -> String {
     kept + if is_open { END } else { "…" }
 }
 
+/// `1 peer`, `2 peers`.
+fn counted(count: usize, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Lines as a text of at most `room`, between `head` and `tail`: as many as fit whole, and how many more there are.
+fn fitting(head: &str, lines: &[String], tail: &str, room: usize) -> String {
+    let more = |left: usize| match left {
+        0 => String::new(),
+        left => format!("… and {left} more\n"),
+    };
+    let mut text = head.to_owned();
+    for (at, line) in lines.iter().enumerate() {
+        let left = lines.len() - at;
+        let used = length(&text) + length(line) + 1 + length(&more(left - 1)) + length(tail);
+        if used > room {
+            text.push_str(&more(left));
+            break;
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    cut((text + tail).trim_end(), room)
+}
+
 /// The list of what may be downloaded.
 pub fn torrents(config: &Config) -> String {
     if config.torrents.is_empty() {
@@ -215,7 +239,7 @@ pub fn torrents(config: &Config) -> String {
             words(&entry.licence, MAX_LINE)
         )
     };
-    content(&config.torrents.iter().map(line).collect::<Vec<_>>().join("\n"))
+    fitting("", &config.torrents.iter().map(line).collect::<Vec<_>>(), "", MAX_CONTENT)
 }
 
 /// How downloads are doing, a line each.
@@ -229,36 +253,36 @@ pub fn status(config: &Config, torrents: &[Torrent]) -> String {
             let known = torrent.done.filter(|_| torrent.state != State::FetchingMetadata && whole > 0);
             let done = known.map_or("-".into(), |done| percent(done, whole));
             Some(format!(
-                "**{}** · {} · {done} · ↓ {} · ↑ {} · {} peers",
+                "**{}** · {} · {done} · ↓ {} · ↑ {} · {}",
                 words(&entry.name, MAX_LINE),
                 torrent.state.name().replace('_', " "),
                 Rate(torrent.rate_down),
                 Rate(torrent.rate_up),
-                torrent.peers,
+                counted(torrent.peers, "peer"),
             ))
         })
         .collect();
     if lines.is_empty() {
         "Nothing is under way; /download begins something.".into()
     } else {
-        content(&lines.join("\n"))
+        fitting("", &lines, "", MAX_CONTENT)
     }
 }
 
-/// Who the peers are: never where.
-pub fn peers(peers: &[Peer]) -> String {
+/// Who the peers are: never where. At most `room` long.
+pub fn peers(peers: &[Peer], room: usize) -> String {
     let mut peers: Vec<_> = peers.iter().collect();
     if peers.is_empty() {
         return "There are no connections.".into();
     }
     peers.sort_by_key(|peer| (std::cmp::Reverse(peer.rate_down), peer.number));
-    let mut text = String::from("peer   down         up           pieces  client\n");
-    for peer in peers {
+    let line = |peer: &&Peer| {
         let client = code(peer.client.as_deref().unwrap_or("-"), 30);
         let (number, down, up) = (peer.number, Rate(peer.rate_down), Rate(peer.rate_up));
-        let _ = writeln!(text, "{number:<6} {down:<12} {up:<12} {:<7} {client}", peer.pieces);
-    }
-    content(&format!("```\n{text}```"))
+        format!("{number:<6} {down:<12} {up:<12} {:<7} {client}", peer.pieces)
+    };
+    let lines: Vec<_> = peers.iter().map(line).collect();
+    fitting("```\npeer   down         up           pieces  client\n", &lines, "```", room)
 }
 
 /// What holds a torrent back.
@@ -270,7 +294,7 @@ pub fn why(why: &Why) -> String {
         let (says, advice) = (words(&cause.says, 300), words(&cause.advice, 300));
         format!("{}. **{says}**\n{advice}", number + 1)
     };
-    content(&why.causes.iter().enumerate().map(line).collect::<Vec<_>>().join("\n"))
+    fitting("", &why.causes.iter().enumerate().map(line).collect::<Vec<_>>(), "", MAX_CONTENT)
 }
 
 /// The buttons under a live message: what makes sense in that state.
@@ -437,7 +461,7 @@ mod tests {
         assert_fits(&embed);
         let expected = format!(
             "Every byte is here and verified: 1.0 MiB in 4s, 256.0 KiB/s on average, 512.0 KiB/s at best.\n\
-             a\\_b\\/x\\.ogg\n```\nSHA-1   {}\nSHA-256 {}\n```and 1 more files",
+             a\\_b\\/x\\.ogg\n```\nSHA-1   {}\nSHA-256 {}\n```and 1 more file",
             "a".repeat(40),
             "b".repeat(64)
         );
@@ -467,9 +491,12 @@ mod tests {
             downloaded: 0,
             uploaded: 0,
         };
-        let table = peers(&vec![peer; 100]);
+        let table = peers(&vec![peer; 100], MAX_CONTENT);
         assert!(length(&table) <= MAX_CONTENT && !table.contains("203.0.113.7") && table.contains("ˋxˋ"));
-        assert!(peers(&[]).contains("no connections"));
+        // A line is cut nowhere, and the block ends.
+        let rows = table.lines().filter(|line| line.ends_with("9       ˋxˋ")).count();
+        assert!(table.ends_with(&format!("\n… and {} more\n```", 100 - rows)), "{table}");
+        assert!(peers(&[], MAX_CONTENT).contains("no connections"));
         let cause = api::Cause {
             cause: "choked".into(),
             weight: 9,
@@ -486,6 +513,11 @@ mod tests {
     fn lists_are_of_the_allow_list_only() {
         let mut config = Config::parse("guilds = [1]").unwrap();
         assert!(torrents(&config).contains("Nothing is allowed yet"));
+        config.torrents = vec![entry("*_*_*_*_*_*_*_*"); 256];
+        let long = torrents(&config);
+        let rows = long.lines().filter(|line| line.ends_with("CC BY 3\\.0")).count();
+        assert!(length(&long) <= MAX_CONTENT && rows > 20, "{long}");
+        assert!(long.ends_with(&format!("\n… and {} more", 256 - rows)), "{long}");
         config.torrents = vec![entry("a_b")];
         assert_eq!(torrents(&config), "**a\\_b** · 1.0 MiB · CC BY 3\\.0");
         let other = Torrent { id: "cd".repeat(20), ..torrent() };
@@ -494,6 +526,11 @@ mod tests {
             "**a\\_b** · downloading · 25.0% · ↓ 64.0 KiB/s · ↑ 0 B/s · 4 peers"
         );
         assert!(status(&config, &[]).contains("Nothing is under way"));
+        let alone = Torrent { peers: 1, seeds: 1, ..torrent() };
+        assert!(status(&config, std::slice::from_ref(&alone)).ends_with(" · 1 peer"));
+        let entry = entry("x");
+        let shown = Live { entry: &entry, torrent: Some(&alone), pieces: None, lines: &[], note: None };
+        assert!(live(&shown).description.unwrap().contains("1 peer, of which 1 seed · "));
     }
 
     #[test]

@@ -91,6 +91,9 @@ fn header(head: &str, name: &str) -> Option<String> {
 fn answer(state: &mut State, method: &str, path: &str, head: &str, body: &[u8]) -> Answer {
     let (json, files) = parts(head, body);
     let what = format!("{method} {path}");
+    if files.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > ATTACHED {
+        state.fault("too much is attached");
+    }
     let answer = judge(state, method, path, head, &json);
     state.calls.push(Call { what, body: json, files, status: answer.status });
     answer
@@ -147,11 +150,20 @@ fn judge(state: &mut State, method: &str, path: &str, head: &str, body: &Value) 
         ("POST", ["interactions", _, token, "callback"]) => {
             match state.asked.remove(*token) {
                 Some(since) if since.elapsed() <= ANSWER_IN => {}
-                Some(_) => state.fault("an interaction was answered too late"),
+                Some(since) => {
+                    state.fault(format!("an interaction was answered after {:?}: {body}", since.elapsed()));
+                }
                 None => state.fault("an interaction was answered twice"),
             }
             if body["type"] == 4 {
                 check(state, &body["data"]);
+            }
+            let choices = body["data"]["choices"].as_array().map_or(&[][..], Vec::as_slice);
+            let is_long = |choice: &Value| {
+                !(1..=100).contains(&length(&choice["name"])) || length(&choice["value"]) > 100
+            };
+            if choices.len() > 25 || choices.iter().any(is_long) {
+                state.fault("choices are too many or too long");
             }
             Answer { status: 204, headers: String::new(), body: Value::Null }
         }
@@ -187,6 +199,14 @@ fn judge(state: &mut State, method: &str, path: &str, head: &str, body: &Value) 
     }
 }
 
+/// Bytes that may be attached to a message where nobody paid for more.
+const ATTACHED: usize = 10 << 20;
+
+/// Characters as Discord counts them.
+fn length(value: &Value) -> usize {
+    value.as_str().map_or(0, |text| text.encode_utf16().count())
+}
+
 /// Begins a thread below a message, which can have one.
 fn thread(state: &mut State, channel: u64, message: u64, body: &Value) -> Answer {
     if state.messages.get(&message) != Some(&channel) {
@@ -194,6 +214,9 @@ fn thread(state: &mut State, channel: u64, message: u64, body: &Value) -> Answer
     }
     if !matches!(body["auto_archive_duration"].as_u64(), Some(60 | 1440 | 4320 | 10080)) {
         state.fault(format!("a thread is archived after {}", body["auto_archive_duration"]));
+    }
+    if !(1..=100).contains(&length(&body["name"])) {
+        state.fault(format!("a thread is called {}", body["name"]));
     }
     // A thread has the id of the message that it began with.
     if state.threads.insert(message, channel).is_some() {
@@ -231,7 +254,6 @@ fn message(id: u64, channel: u64) -> Value {
 
 /// That a message keeps to the limits, and mentions nobody.
 fn check(state: &mut State, body: &Value) {
-    let length = |value: &Value| value.as_str().map_or(0, |text| text.encode_utf16().count());
     if body["allowed_mentions"]["parse"] != json!([]) {
         state.fault(format!("a message may mention people: {}", body["allowed_mentions"]));
     }
@@ -246,6 +268,15 @@ fn check(state: &mut State, body: &Value) {
     }
     if length(&body["content"]) > 2000 || all > 6000 {
         state.fault("a message is too long");
+    }
+    for row in body["components"].as_array().into_iter().flatten() {
+        let buttons = row["components"].as_array().map_or(&[][..], Vec::as_slice);
+        let is_long = |button: &Value| {
+            !(1..=100).contains(&length(&button["custom_id"])) || length(&button["label"]) > 80
+        };
+        if !(1..=5).contains(&buttons.len()) || buttons.iter().any(is_long) {
+            state.fault("buttons are too many, or too long, or a row has none");
+        }
     }
 }
 

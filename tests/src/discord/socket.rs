@@ -21,6 +21,8 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn accept(stream: TcpStream) -> io::Result<Socket> {
+        // Else each frame waits until the one before is acknowledged.
+        stream.set_nodelay(true)?;
         let (mut out, mut read) = (stream.try_clone()?, BufReader::new(stream));
         let mut key = None;
         loop {

@@ -3,6 +3,7 @@
 use rawtorrent_tests::content::{Sample, hex};
 use rawtorrent_tests::discord::TOKEN;
 use rawtorrent_tests::metafile;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::common;
@@ -176,6 +177,56 @@ fn a_daemon_may_go_and_come_back() {
 }
 
 #[test]
+fn a_daemon_that_hangs_keeps_nobody_waiting() {
+    /// Interactions that the bot answers at a time.
+    const MOST: usize = 64;
+    let stage = lonely(&Plan::default());
+    stage.call(is_edit);
+    stage.daemon.session.process.signal(Signal::STOP);
+    let operator = operator();
+    let ask = |name: &str, options: &[(&str, &str)]| stage.discord.command(&operator, name, options);
+    let button = |what: &str| stage.discord.press(&operator, &format!("{what}:{}", stage.id()));
+    // What needs no daemon is told though it hangs.
+    for (token, told) in [
+        (ask("torrents", &[]), "CC0"),
+        (ask("help", &[]), "`/download`"),
+        (ask("explain", &[("message", "have none")]), "(BEP 6)"),
+        (ask("explain", &[("message", "*")]), "no such message"),
+        (ask("download", &[("name", "another")]), "not on the list"),
+        (ask("download", &[]), "'name' is missing"),
+        (ask("format", &[]), "do not know that command"),
+        (ask("allow", &[("name", "x"), ("licence", "y")]), "one of them"),
+        (stage.discord.press(&operator, "pause:everything"), "none of mine"),
+        (stage.discord.press(&operator, &"x".repeat(100)), "none of mine"),
+        (stage.discord.press(&operator, &format!("pause:{}", "0".repeat(40))), "not on the list"),
+    ] {
+        let answer = stage.answer(&token);
+        assert!(answer.contains(told), "{told}: {answer}");
+    }
+    let mut asked: Vec<String> = ["status", "peers", "pieces", "watch", "why", "stop"]
+        .map(|name| ask(name, &[]))
+        .into_iter()
+        .chain(["pause", "resume", "stop", "detail"].map(button))
+        .collect();
+    asked.push(ask("download", &[("name", NAME)]));
+    // Discord is told of each, in time, that an answer will come; what is too much is said to be.
+    asked.extend((0..MOST).map(|_| ask("status", &[])));
+    let heard = |seen: &rawtorrent_tests::discord::Seen<'_>| {
+        let is_heard = |token: &String| seen.calls().iter().any(|call| call.what.contains(&**token));
+        asked.iter().all(is_heard).then_some(())
+    };
+    assert!(stage.discord.wait(common::LIMIT, heard).is_some(), "{}", stage.bot.process.stderr());
+    let too_much = "Too much is asked of me now; try again in a while.";
+    let calls = stage.discord.calls();
+    let turned_away = calls.iter().filter(|call| call.body["data"]["content"] == too_much).count();
+    assert!((asked.len() - MOST..MOST).contains(&turned_away), "{turned_away} of {}", asked.len());
+    stage.daemon.session.process.signal(Signal::CONT);
+    let answers: Vec<String> = asked.iter().map(|token| stage.answer(token)).collect();
+    assert!(!answers.iter().any(String::is_empty), "{answers:?}");
+    stage.end();
+}
+
+#[test]
 fn what_is_taken_off_the_list_ends_and_going_on_is_held_to_the_limits() {
     let stage = lonely(&Plan::default());
     let text = std::fs::read_to_string(&stage.config).unwrap();
@@ -188,6 +239,8 @@ fn what_is_taken_off_the_list_ends_and_going_on_is_held_to_the_limits() {
     assert!(refused.ends_with("at most.") && state() != "downloading", "{refused} {}", state());
     std::fs::write(&stage.config, &text).unwrap();
     assert!(press("resume").ends_with("goes on."));
+    let detail = press("detail");
+    assert!(detail.contains("pieces are here.\nThere are no connections."), "{detail}");
 
     std::fs::write(&stage.config, text.split("[[torrent]]").next().unwrap()).unwrap();
     let closed =
