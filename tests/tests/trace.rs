@@ -5,7 +5,7 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Instant;
 
 use common::daemon::Daemon;
@@ -186,24 +186,33 @@ fn the_command_shows_it_and_captures_it() {
 }
 
 #[test]
-fn it_ends_when_nobody_reads_any_more() {
+fn what_is_followed_ends_when_nobody_reads_any_more() {
     let home = Home::new(Sample::MULTI);
     let seed = home.fake_seed();
     let id = hex(&home.info_hash);
     let daemon = Daemon::start(&home, &["--peer", &seed.addr.to_string()]);
     assert_eq!(daemon.add(&home.torrent, "?paused=true").status, 201);
-    let mut command = home.command();
-    command.arg("trace").env("RAWTORRENT_HOST", format!("http://{}", daemon.addr));
-    let mut trace = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
+    let follow = |args: &[&str]| {
+        let mut command = home.command();
+        command.args(args).env("RAWTORRENT_HOST", format!("http://{}", daemon.addr));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let ends = |mut child: Child| {
+        let ended = rawtorrent_tests::poll(Instant::now() + LIMIT, || child.try_wait().unwrap());
+        assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+    };
+    let (mut list, mut trace) = (follow(&["list", "--follow"]), follow(&["trace"]));
+    let (mut said, mut line) = (String::new(), String::new());
+    BufReader::new(list.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("paused"), "{line}");
     BufReader::new(trace.stderr.take().unwrap()).read_line(&mut said).unwrap();
     assert_eq!(said, "this is what is said from now on\n");
     assert_eq!(daemon.ask("POST", &format!("/api/v1/torrents/{id}/resume"), "", b"").status, 204);
-    let mut line = String::new();
+    line.clear();
     BufReader::new(trace.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert!(line.starts_with(&id[..8]) && line.contains("   +0.0000 "), "{line}");
-    let ended = rawtorrent_tests::poll(Instant::now() + LIMIT, || trace.try_wait().unwrap());
-    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+    ends(trace);
+    ends(list);
     daemon.end();
 }
 

@@ -76,9 +76,6 @@ pub(crate) fn list(args: &List, console: &Console) -> Result<Exit, Failure> {
             let mut changes = client.changes(Some(answer.revision)).await.map_err(told)?;
             // The stream says that something changed, the query what of it is wanted.
             while let Some(news) = changes.next().await.map_err(told)? {
-                if console.is_reader_gone() {
-                    return Ok(Exit::Done);
-                }
                 let since = ListQuery { since: Some(answer.revision), ..query.clone() };
                 answer = client.torrents(&since).await.map_err(told)?;
                 print_list(&answer.torrents, args.remote.json, console)?;
@@ -93,6 +90,9 @@ pub(crate) fn list(args: &List, console: &Console) -> Result<Exit, Failure> {
                         false => format!("{} removed\n", short(id)),
                     };
                     console.print(line)?;
+                }
+                if console.is_reader_gone() {
+                    return Ok(Exit::Done);
                 }
                 answer.revision = answer.revision.max(news.revision);
             }

@@ -9,6 +9,7 @@ use crate::token::Token;
 use crate::{inert, live, orders};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
@@ -25,6 +26,9 @@ pub const EDIT_EVERY: Duration = Duration::from_secs(4);
 /// Interactions that are being answered. Further ones are answered that there are too many; where as many wait for that, they
 /// are not answered, and Discord says so to who asked.
 pub const MAX_INTERACTIONS: usize = 64;
+/// Clients through which interactions are answered, in turns: in each of them one answer waits for another, and none may wait
+/// for three seconds.
+const ANSWERERS: usize = 8;
 /// How long Discord has to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
@@ -70,6 +74,9 @@ pub enum BotError {
 /// What all parts of the bot share.
 pub(crate) struct Bot {
     pub(crate) http: twilight_http::Client,
+    /// Those that answer interactions, and whose turn it is.
+    answerers: [twilight_http::Client; ANSWERERS],
+    turn: AtomicUsize,
     pub(crate) app: Id<ApplicationMarker>,
     pub(crate) daemon: api::Client,
     pub(crate) options: Options,
@@ -109,6 +116,8 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
         ears: Ears::new(options.daemon.clone()),
         daemon: options.daemon.clone(),
         book: Mutex::new(Book::read(&options.book)),
+        answerers: std::array::from_fn(|_| self::http(&options)),
+        turn: AtomicUsize::new(0),
         http,
         app,
         options,
@@ -215,6 +224,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Bot {
+    /// Who answers the next interaction.
+    pub(crate) fn answerer(&self) -> &twilight_http::Client {
+        &self.answerers[self.turn.fetch_add(1, Ordering::Relaxed) % ANSWERERS]
+    }
+
     /// The configuration as it is now; as it was, while the file is broken.
     pub(crate) fn config(&self) -> Arc<Config> {
         let mut known = lock(&self.config);

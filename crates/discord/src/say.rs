@@ -166,7 +166,7 @@ impl Bot {
         data: Option<InteractionResponseData>,
     ) {
         let response = InteractionResponse { kind, data };
-        let http = self.http.interaction(self.app);
+        let http = self.answerer().interaction(self.app);
         if let Err(error) = http.create_response(Id::new(asked.id.max(1)), &asked.token, &response).await {
             // A command that nobody waits for any more is no fault.
             fate(&error);
