@@ -239,6 +239,9 @@ fn what_is_taken_off_the_list_ends_and_going_on_is_held_to_the_limits() {
     assert!(refused.ends_with("at most.") && state() != "downloading", "{refused} {}", state());
     std::fs::write(&stage.config, &text).unwrap();
     assert!(press("resume").ends_with("goes on."));
+    let deadline = std::time::Instant::now() + common::LIMIT;
+    let runs = rawtorrent_tests::poll(deadline, || (state() == "downloading").then_some(()));
+    assert!(runs.is_some(), "{}", state());
     let detail = press("detail");
     assert!(detail.contains("pieces are here.\nThere are no connections."), "{detail}");
 

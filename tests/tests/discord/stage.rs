@@ -177,9 +177,12 @@ fn begin(discord: &Discord, home: &Home, config: &Path, options: &[String]) -> S
     bot
 }
 
-/// What looks like an IPv4 address.
+/// What looks like an IPv4 address, and is not libtorrent's version.
 fn address(text: &str) -> Option<&str> {
-    let words = text.split(|c: char| !c.is_ascii_digit() && c != '.');
+    let is_part = |c: char| c.is_ascii_digit() || c == '.';
+    let (first, others) = text.split_once("libtorrent/").unwrap_or((text, ""));
+    let others = others.split("libtorrent/").map(|rest| rest.trim_start_matches(is_part));
+    let words = std::iter::once(first).chain(others).flat_map(|part| part.split(|c| !is_part(c)));
     words.map(|word| word.trim_matches('.')).find(|word| {
         let parts: Vec<_> = word.split('.').collect();
         parts.len() == 4 && parts.iter().all(|part| part.parse::<u8>().is_ok())
