@@ -4,6 +4,8 @@
 //! Tests tell it of themselves in lines of tab-separated fields (`SCORE`, the test's name, what was injected, how often,
 //! what happened, the bar). A test that no control turns red says nothing, so one without is a failure.
 
+mod report;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::{self, Tally};
 use crate::suite::{build_binary, must_build};
+use report::{Rows, Stamp};
 
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 /// The soak comes on top.
@@ -22,8 +25,8 @@ const FULL_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
 const SOAK: Duration = Duration::from_secs(2 * 60 * 60);
 /// A control that takes longer is red as well: the test waits for what does not come.
 const CONTROL_LIMIT: Duration = Duration::from_secs(2 * 60);
-/// Where the longer command keeps the table.
-const REPORT: &str = "docs/reliability.md";
+/// The test that is a part of the longer run by itself.
+const SOAK_TEST: &str = "a_soak";
 /// Where the sabotaged binary is put.
 const SABOTAGED: &str = "target/hostile/rawtorrent";
 
@@ -152,30 +155,91 @@ impl Score {
 pub(crate) enum Extent {
     /// A sample, in minutes.
     Sample,
-    /// All of it, with a soak of this length; or these tests alone, if any are named.
-    Full(Duration, Vec<String>),
+    /// All of these, with a soak of this length.
+    Full(Duration, Which),
+}
+
+/// What the longer run has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    All,
+    Part(Part),
+    /// These tests alone.
+    Tests(Vec<String>),
+}
+
+impl Which {
+    fn has_all_of(&self, part: Part) -> bool {
+        *self == Which::All || *self == Which::Part(part)
+    }
+
+    /// The tests that are asked for by name.
+    fn named(&self) -> &[String] {
+        if let Which::Tests(named) = self { named } else { &[] }
+    }
+}
+
+/// The parts of the longer run, which may be run on their own: together they take more than two hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All but the soak.
+    Tests,
+    Soak,
+}
+
+impl Part {
+    const ALL: [Part; 2] = [Part::Tests, Part::Soak];
+
+    fn named(name: &str) -> Result<Part> {
+        match name {
+            "tests" => Ok(Part::Tests),
+            "soak" => Ok(Part::Soak),
+            _ => bail!("--part is tests or soak, not {name}"),
+        }
+    }
+
+    /// The part that a test belongs to, by the first cell of its row.
+    fn of_title(row: &str) -> Part {
+        if row == title(SOAK_TEST) { Part::Soak } else { Part::Tests }
+    }
+
+    fn heading(self) -> &'static str {
+        match self {
+            Part::Tests => "Tests",
+            Part::Soak => "Soak",
+        }
+    }
 }
 
 impl Extent {
     pub(crate) fn of(full: bool) -> Extent {
-        if full { Extent::Full(SOAK, Vec::new()) } else { Extent::Sample }
+        if full { Extent::Full(SOAK, Which::All) } else { Extent::Sample }
     }
 
-    /// Reads `[--full [--soak SECONDS] [--only TEST[,TEST]]]`.
+    /// Reads `[--full [--soak SECONDS] [--part tests|soak | --only TEST[,TEST]]]`.
     pub(crate) fn parse(args: &[String]) -> Result<Extent> {
         let Some((first, mut rest)) = args.split_first() else { return Ok(Extent::Sample) };
-        ensure!(first == "--full", "hostile takes --full, and with it --soak SECONDS and --only TEST[,TEST]");
-        let (mut soak, mut only) = (SOAK, Vec::new());
+        ensure!(
+            first == "--full",
+            "hostile takes --full, and with it --soak SECONDS, and --part tests|soak or --only TEST[,TEST]"
+        );
+        let (mut soak, mut which) = (SOAK, Which::All);
         while let [option, value, others @ ..] = rest {
-            match option.as_str() {
-                "--soak" => soak = Duration::from_secs(value.parse().context("--soak: how many seconds?")?),
-                "--only" => only.extend(value.split(',').map(str::to_owned)),
+            let before = which.clone();
+            which = match (option.as_str(), before) {
+                ("--soak", before) => {
+                    soak = Duration::from_secs(value.parse().context("--soak: how many seconds?")?);
+                    before
+                }
+                ("--part", Which::All) => Which::Part(Part::named(value)?),
+                ("--only", Which::All) => Which::Tests(tests(value)?),
+                ("--part" | "--only", _) => bail!("one of --part and --only, once"),
                 _ => bail!("no such option: {option}"),
-            }
+            };
             rest = others;
         }
         ensure!(rest.is_empty(), "{} needs a value", rest.concat());
-        Ok(Extent::Full(soak, only))
+        Ok(Extent::Full(soak, which))
     }
 
     fn limit(&self) -> Duration {
@@ -185,17 +249,43 @@ impl Extent {
         }
     }
 
-    /// The tests that are asked for by name.
-    fn only(&self) -> &[String] {
+    /// What the harness is to run.
+    fn filter(&self) -> Vec<String> {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         match self {
-            Extent::Sample => &[],
-            Extent::Full(_, only) => only,
+            Extent::Full(_, Which::Part(Part::Soak)) => words(&[SOAK_TEST]),
+            Extent::Full(_, Which::Part(Part::Tests)) => words(&["hostile::", "--skip", SOAK_TEST]),
+            Extent::Full(_, Which::Tests(named)) => named.clone(),
+            Extent::Sample | Extent::Full(_, Which::All) => words(&["hostile::"]),
         }
     }
+
+    /// Whether a suite may have nothing to run.
+    fn is_choosy(&self) -> bool {
+        matches!(self, Extent::Full(_, Which::Part(Part::Soak) | Which::Tests(_)))
+    }
+
+    /// The tests that have to tell of themselves. In a sample some have nothing to say.
+    fn due(&self) -> Vec<&str> {
+        let Extent::Full(_, which) = self else { return Vec::new() };
+        let controlled = CONTROLS.iter().map(|(test, _)| *test);
+        let due = controlled.filter(|test| which.has_all_of(Part::of_title(&title(test))));
+        due.chain(which.named().iter().map(String::as_str)).collect()
+    }
+}
+
+/// Tests by name, separated by commas.
+fn tests(list: &str) -> Result<Vec<String>> {
+    let test = |name: &str| {
+        ensure!(CONTROLS.iter().any(|(test, _)| *test == name), "no such test: {name}");
+        Ok(name.to_owned())
+    };
+    list.split(',').map(test).collect()
 }
 
 /// Runs the hostile tests, then their controls; prints the table, and in the longer run keeps it.
 pub(crate) fn run(root: &Path, extent: &Extent) -> Result<Tally> {
+    let stamp = Stamp::now(root)?;
     let sabotaged = build_sabotaged(root)?;
     build_binary(root)?;
     let (mut tally, mut rows) = (Tally::default(), Rows::new());
@@ -211,11 +301,7 @@ pub(crate) fn run(root: &Path, extent: &Extent) -> Result<Tally> {
                 scores.insert(score.name.clone(), score);
             }
         })?;
-        ensure!(
-            !scores.is_empty() || !extent.only().is_empty(),
-            "no test of {} told of itself",
-            suite.package
-        );
+        ensure!(!scores.is_empty() || extent.is_choosy(), "no test of {} told of itself", suite.package);
         if !suite.tests_binary && !scores.is_empty() {
             must_build(root, &[&suite.with_faults()[..], &["--no-run"]].concat())?;
         }
@@ -233,14 +319,23 @@ pub(crate) fn run(root: &Path, extent: &Extent) -> Result<Tally> {
         }
         tally.add(ran);
     }
-    for name in extent.only() {
-        ensure!(rows.contains_key(&title(name)), "no test told of itself as {name}");
+    for name in extent.due() {
+        rows.entry(title(name)).or_insert_with(|| {
+            tally.failed += 1;
+            tally.failures.push(format!("{name} told nothing of itself"));
+            silent_row(name)
+        });
     }
-    println!("\n{}", table(&rows, &format!("{HEAD}\n{RULE}")));
-    if matches!(extent, Extent::Full(..)) {
-        keep(root, rows, extent)?;
+    println!("\n{}", report::table(&rows));
+    if let Extent::Full(_, which) = extent {
+        report::keep(root, &rows, which, &stamp)?;
     }
     Ok(tally)
+}
+
+/// The row of a test that came to no end, or is no more.
+fn silent_row(name: &str) -> String {
+    format!("| {} | - | - | it told nothing of itself | RED | - | - |", title(name))
 }
 
 impl Suite {
@@ -253,10 +348,7 @@ impl Suite {
             command.env("RAWTORRENT_HOSTILE", "full").env("RAWTORRENT_SOAK", soak.as_secs().to_string());
         }
         command.arg("--");
-        match extent.only() {
-            [] => command.arg("hostile::"),
-            only => command.args(only),
-        };
+        command.args(extent.filter());
         if matches!(extent, Extent::Full(..)) {
             // What is measured must not be disturbed.
             command.arg("--test-threads=1");
@@ -338,46 +430,9 @@ pub(crate) fn build_sabotaged(root: &Path) -> Result<PathBuf> {
     Ok(kept)
 }
 
-/// The rows of the table by their first cell, without the bar at their end.
-type Rows = BTreeMap<String, String>;
-
-const HEAD: &str = "| test | injected | how many | what happened | failures | bar | control |";
-const RULE: &str = "|---|---|---|---|---|---|---|";
-
 /// The first cell of a test's row.
 fn title(name: &str) -> String {
     name.replace('_', " ")
-}
-
-fn table(rows: &Rows, head: &str) -> String {
-    rows.values().fold(format!("{head}\n"), |table, row| table + row + "\n")
-}
-
-/// Keeps the rows of this run, each with the day; those of tests that it did not have stay as they were.
-fn keep(root: &Path, rows: Rows, extent: &Extent) -> Result<()> {
-    let date = run::command(root, "date").arg("+%F").output().context("date")?.stdout;
-    let date = String::from_utf8_lossy(&date).trim().to_owned();
-    let path = root.join(REPORT);
-    let before = match extent.only() {
-        [] => String::new(),
-        _ => fs::read_to_string(&path).unwrap_or_default(),
-    };
-    fs::write(path, page(&before, rows, &date)).context(REPORT)
-}
-
-/// The page with other rows.
-fn page(before: &str, rows: Rows, date: &str) -> String {
-    let kept = before.lines().filter(|line| line.starts_with("| ") && !line.starts_with(HEAD));
-    let mut all: Rows = kept
-        .filter_map(|row| Some((row.trim_start_matches("| ").split_once(" |")?.0.to_owned(), row.to_owned())))
-        .collect();
-    all.extend(rows.into_iter().map(|(title, row)| (title, format!("{row} {date} |"))));
-    format!(
-        "# A hostile world\n\nWritten by `cargo xtask hostile --full`, on the day that stands in each row (`--only` runs some \
-         tests anew). No failure in N trials\nmeans, with 95 % confidence, at most 3 in N. The control of a test is a fault \
-         that is planted in the program: it must turn the test red.\n\n{}",
-        table(&all, &format!("{HEAD} day |\n{RULE}---|"))
-    )
 }
 
 #[cfg(test)]
@@ -394,29 +449,55 @@ mod tests {
         assert_eq!(Score::read("SCORE\tstorm\thave"), None);
     }
 
+    fn parse(args: &[&str]) -> Result<Extent> {
+        Extent::parse(&args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>())
+    }
+
     #[test]
     fn an_extent_is_read() {
-        let parse =
-            |args: &[&str]| Extent::parse(&args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>());
+        let full = |soak, which| Extent::Full(Duration::from_secs(soak), which);
+        let (all, tests) =
+            (Which::All, Which::Tests(vec!["a_choke_storm".to_owned(), "ourselves".to_owned()]));
         assert_eq!(parse(&[]).unwrap(), Extent::Sample);
-        assert_eq!(parse(&["--full"]).unwrap(), Extent::Full(SOAK, vec![]));
-        let (soak, only) = (Duration::from_secs(600), vec!["a".to_owned(), "b".to_owned()]);
-        assert_eq!(parse(&["--full", "--soak", "600", "--only", "a,b"]).unwrap(), Extent::Full(soak, only));
-        for bad in [&["--soak", "600"][..], &["--full", "--soak"], &["--full", "--soak", "long"]] {
+        assert_eq!(parse(&["--full"]).unwrap(), full(7200, all.clone()));
+        assert_eq!(parse(&["--full", "--soak", "600"]).unwrap(), full(600, all));
+        assert_eq!(
+            parse(&["--full", "--soak", "600", "--only", "a_choke_storm,ourselves"]).unwrap(),
+            full(600, tests)
+        );
+        let soak = parse(&["--full", "--part", "soak", "--soak", "60"]).unwrap();
+        assert_eq!(soak, full(60, Which::Part(Part::Soak)));
+        assert_eq!(parse(&["--full", "--part", "tests"]).unwrap(), full(7200, Which::Part(Part::Tests)));
+        let bad: [&[&str]; 8] = [
+            &["--full", "--only", "no_such_test"],
+            &["--soak", "600"],
+            &["--part", "soak"],
+            &["--full", "--soak"],
+            &["--full", "--soak", "long"],
+            &["--full", "--part", "half"],
+            &["--full", "--part", "soak", "--only", "ourselves"],
+            &["--full", "--part", "soak", "--part", "tests"],
+        ];
+        for bad in bad {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
     }
 
     #[test]
-    fn a_later_run_takes_the_place_of_its_own_rows_alone() {
-        let rows = |name: &str| Rows::from([(title(name), format!("| {} | x |", title(name)))]);
-        let first = page("", rows("of_old"), "2026-01-01");
-        let second = page(&first, rows("of_new"), "2026-02-02");
-        let third = page(&second, rows("of_old"), "2026-03-03");
-        assert!(third.contains("| of old | x | 2026-03-03 |\n"), "{third}");
-        assert!(third.contains("| of new | x | 2026-02-02 |\n"), "{third}");
-        assert_eq!(third.matches("| of old |").count(), 1);
-        assert_eq!(third.matches("| test |").count(), 1);
+    fn both_parts_are_all_of_it_and_what_is_due_has_to_tell() {
+        let due = |args: &[&str]| -> Vec<String> {
+            let extent = parse(args).unwrap();
+            extent.due().into_iter().map(str::to_owned).collect()
+        };
+        let (tests, soak) = (due(&["--full", "--part", "tests"]), due(&["--full", "--part", "soak"]));
+        assert_eq!(soak, [SOAK_TEST]);
+        assert!(!tests.contains(&SOAK_TEST.to_owned()));
+        assert_eq!(tests.len() + soak.len(), due(&["--full"]).len());
+        assert_eq!(due(&["--full", "--only", "ourselves"]), ["ourselves"]);
+        assert_eq!(due(&[]), [""; 0]);
+        let filter = |args: &[&str]| parse(args).unwrap().filter();
+        assert_eq!(filter(&["--full", "--part", "soak"]), [SOAK_TEST]);
+        assert_eq!(filter(&["--full", "--part", "tests"]), ["hostile::", "--skip", SOAK_TEST]);
     }
 
     #[test]

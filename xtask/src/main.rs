@@ -31,7 +31,8 @@ usage: cargo xtask COMMAND
   fuzz [TARGET...]      fuzz targets, and whether each finds a planted fault; --seconds N each (10), --jobs N at a time;
                         --record without the faults, added to docs/fuzzing.md
   hostile [--full]      everything that the internet may send, against its bars, and a sabotage for each that must turn it red;
-                        more of it, kept in docs/reliability.md; --soak SECONDS of a daemon with 2,000 torrents (7200); --only TEST[,TEST]
+                        more of it, kept in docs/reliability.md; --soak SECONDS of a daemon with 2,000 torrents (7200);
+                        --part tests or --part soak for all but the soak, or the soak; --only TEST[,TEST]
   power [CUTS]          power cuts under a session, 1,000 of them, and without fdatasync, which must be found (ten minutes)
   kill [KILLS]          a session is killed, 1,000 times (some minutes)
   full [WRITES]         the disk fills at each write of a download, or at one of so many, each in a download of its own
