@@ -42,8 +42,7 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
 
 /// Control characters, and the invisible ones that reorder (bidi) or separate lines.
 fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control() || types::turns_text(c) || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -55,6 +54,7 @@ mod tests {
         assert_eq!(printable("naïve 日本 🦀"), "naïve 日本 🦀");
         assert_eq!(printable("a\x1b[31mb\r\n"), "a\\u{1b}[31mb\\u{d}\\u{a}");
         assert_eq!(printable("x\u{202e}gpj.exe\u{9b}"), "x\\u{202e}gpj.exe\\u{9b}");
+        assert_eq!(printable("a\u{61c}b\u{2028}"), "a\\u{61c}b\\u{2028}");
         assert_eq!(one_line("first\n  second\n\n\tthird\x07"), "first; second; third\\u{7}");
         assert_eq!((counted(1, "file"), counted(0, "file")), ("1 file".into(), "0 files".into()));
     }

@@ -15,7 +15,8 @@ use trace::why::TrackerFacts;
 use tracker::schedule::{Due, Input};
 use tracker::udp::Family;
 use tracker::{
-    Announce, AnnounceResponse, Event, PrivatePaths, Refused, Schedule, TrackerId, UrlRules, parse_tiers,
+    Announce, AnnounceResponse, Event, Host, PrivatePaths, Refused, Schedule, TrackerId, UrlRules,
+    parse_tiers,
 };
 use types::{InfoHashV1, PeerId, Time};
 
@@ -274,10 +275,9 @@ impl DueAnnounce {
 
     /// What came of it, if that was the answer.
     pub(crate) fn answered(self, outcome: Result<AnnounceResponse, AnnounceError>) -> Announced {
-        let mut voice = DefaultHasher::new();
-        self.due.url.host().hash(&mut voice);
+        let voice = voice(self.due.url.host());
         let (tracker, name) = (self.due.tracker, self.due.url.to_string());
-        Announced { tracker, name, voice: voice.finish(), outcome }
+        Announced { tracker, name, voice, outcome }
     }
 }
 
@@ -314,6 +314,13 @@ impl Announced {
     }
 }
 
+/// Whose voice a tracker's is: one for each host, however it is spelled.
+fn voice(host: &Host) -> u64 {
+    let mut voice = DefaultHasher::new();
+    host.counted().hash(&mut voice);
+    voice.finish()
+}
+
 /// The port of that family, or the other's where we do not listen: trackers refuse who has none.
 fn told(ports: [u16; 2], family: Family) -> u16 {
     let [own, other] = match family {
@@ -328,12 +335,23 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use tokio::time::Instant;
+    use tracker::TrackerUrl;
 
     #[test]
     fn each_family_hears_of_its_own_port() {
         assert_eq!([Family::V4, Family::V6].map(|family| told([1, 2], family)), [1, 2]);
         assert_eq!([Family::V4, Family::V6].map(|family| told([0, 2], family)), [2, 2]);
         assert_eq!([Family::V4, Family::V6].map(|family| told([1, 0], family)), [1, 1]);
+    }
+
+    #[test]
+    fn a_host_has_one_voice_however_it_is_spelled() {
+        let voice = |url: &str| voice(TrackerUrl::parse(url).unwrap().host());
+        for url in ["http://T.Example:81/announce", "udp://t.example.:1"] {
+            assert_eq!(voice(url), voice("http://t.example/announce"), "{url}");
+        }
+        assert_eq!(voice("udp://[::ffff:9.9.9.9]:1"), voice("udp://9.9.9.9:2"));
+        assert_ne!(voice("udp://a:1"), voice("udp://b:1"));
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! If everybody prefers connections with high numbers, a swarm is well mixed, newcomers find room in it, and whoever
 //! comes from few networks cannot fill it.
 
+use crate::dial_guard::host;
 use crate::limits::{EXTERNAL_QUORUM, MAX_EXTERNAL_VOTES};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -64,10 +65,17 @@ pub(crate) struct External {
 /// Who has one voice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Voter {
-    /// A host with peers.
+    /// A host with peers, by its first address.
     Peer(IpAddr),
     /// Somebody else, by the owner's number.
     Other(u64),
+}
+
+impl Voter {
+    /// The host of a peer: over IPv6, whoever has one address of a /64 has them all.
+    pub(crate) fn peer(ip: IpAddr) -> Voter {
+        Voter::Peer(host(ip).0)
+    }
 }
 
 /// Our own addresses, as far as they are known.
@@ -140,7 +148,20 @@ mod tests {
     }
 
     fn peer(n: u8) -> Voter {
-        Voter::Peer(ip(n))
+        Voter::peer(ip(n))
+    }
+
+    #[test]
+    fn over_ipv6_a_network_has_one_voice() {
+        let (ours, lie) = ("2001:db8::1".parse().unwrap(), "2001:db8::bad".parse().unwrap());
+        let voter = |net: u16, n: u16| Voter::peer(IpAddr::from([0x2a00, 0, 0, net, n, 0, 0, n]));
+        let mut external = External::new(&[], [6881; 2]);
+        for n in 0..100 {
+            assert!(!external.vote(voter(1, n), lie), "one network");
+        }
+        let moved = (2..=4).any(|net| external.vote(voter(net, 1), ours));
+        assert!(moved, "three of four");
+        assert_eq!(external.ours().v6, Some(SocketAddr::new(ours, 6881)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub const MAX_URL_LEN: usize = 2048;
 /// The most trackers of one torrent; those beyond are reported and never announced to.
 pub const MAX_TRACKERS: usize = 128;
 
-/// The most trackers of one torrent at the same host that is not in a private network, whatever the port; those beyond are reported and never announced to.
+/// The most trackers of one torrent at the same host that is not in a private network, whatever the port and the spelling; those beyond are reported and never announced to.
 /// Whoever makes a torrent or a link would have all who use it call on a host of others' otherwise.
 pub const MAX_TRACKERS_OF_HOST: usize = 4;
 

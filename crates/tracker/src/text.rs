@@ -4,6 +4,7 @@ use crate::limits::MAX_TEXT_CHARS;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
+use types::turns_text;
 
 /// Appends `bytes` so that they stand for themselves in a query: all but RFC 3986's unreserved characters as `%XX`.
 pub(crate) fn percent_encode(bytes: &[u8], out: &mut String) {
@@ -49,7 +50,7 @@ pub(crate) fn one_line(bytes: &[u8]) -> String {
     let mut line = String::new();
     let mut taken = 0;
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
-        for (at, c) in word.chars().filter(|&c| !turns_text(c)).enumerate() {
+        for (at, c) in word.chars().filter(|&c| !turns_text(c) && c != '\u{feff}').enumerate() {
             if taken >= MAX_TEXT_CHARS {
                 line.push('…');
                 return line;
@@ -65,11 +66,6 @@ pub(crate) fn one_line(bytes: &[u8]) -> String {
     line
 }
 
-/// Characters that change the direction in which a terminal shows the text around them.
-fn turns_text(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,7 +75,7 @@ mod tests {
     #[test]
     fn strangers_text_becomes_one_line() {
         assert_eq!(one_line(b"  bad\r\n\tthing\x1b[31m \0 "), "bad thing [31m");
-        assert_eq!(one_line("a\u{202e}b".as_bytes()), "ab");
+        assert_eq!(one_line("a\u{202e}b\u{61c}c\u{feff}d".as_bytes()), "abcd");
         assert_eq!(one_line(b"\xff\xfe"), "\u{fffd}\u{fffd}");
         assert_eq!(one_line(b""), "");
     }

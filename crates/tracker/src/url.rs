@@ -335,19 +335,20 @@ pub fn parse_tiers<T: AsRef<str>>(tiers: &[Vec<T>], rules: UrlRules) -> Tiers {
         let mut usable = Vec::new();
         for (position, text) in urls.iter().enumerate() {
             let url = TrackerUrl::parse(text.as_ref()).and_then(|url| url.check(rules).map(|()| url));
-            match url {
-                Ok(url) if seen.contains(&url) => {}
-                Ok(_) if seen.len() >= MAX_TRACKERS => {
+            let named = url.as_ref().ok().map(counted);
+            match (url, named) {
+                (Ok(_), Some(named)) if seen.contains(&named) => {}
+                (Ok(_), _) if seen.len() >= MAX_TRACKERS => {
                     out.refused.push(Refused { tier, position, error: UrlError::TooMany });
                 }
-                Ok(url) if is_crowded(&seen, &url) => {
+                (Ok(_), Some(named)) if is_crowded(&seen, &named) => {
                     out.refused.push(Refused { tier, position, error: UrlError::TooManyOfHost });
                 }
-                Ok(url) => {
-                    seen.insert(url.clone());
+                (Ok(url), named) => {
+                    seen.extend(named);
                     usable.push(url);
                 }
-                Err(error) => out.refused.push(Refused { tier, position, error }),
+                (Err(error), _) => out.refused.push(Refused { tier, position, error }),
             }
         }
         if !usable.is_empty() {
@@ -363,7 +364,22 @@ fn is_crowded(seen: &BTreeSet<TrackerUrl>, url: &TrackerUrl) -> bool {
     url.host().zone() != Some(Zone::Private) && there() >= MAX_TRACKERS_OF_HOST
 }
 
+/// The same tracker, its host spelled as hosts are counted.
+fn counted(url: &TrackerUrl) -> TrackerUrl {
+    TrackerUrl { host: url.host.counted(), ..url.clone() }
+}
+
 impl Host {
+    /// The host in the one spelling in which hosts are told apart: no dot behind a name, and an IPv4 address as such, also
+    /// if it is mapped into IPv6 or translated by NAT64's well-known prefix (RFC 6052). Names are of ASCII in lower case
+    /// in any case.
+    pub fn counted(&self) -> Host {
+        match self {
+            Host::Name(name) => Host::Name(name.trim_end_matches('.').into()),
+            Host::Ip(ip) => Host::Ip(types::plain_ip(*ip)),
+        }
+    }
+
     /// Where this is, if that is known without a look-up.
     pub fn zone(&self) -> Option<Zone> {
         match self {
@@ -681,6 +697,25 @@ mod tests {
         assert_eq!(read.usable[0].len(), MAX_TRACKERS_OF_HOST + 1, "the other host's too");
         let error = UrlError::TooManyOfHost;
         assert_eq!(read.refused, [Refused { tier: 0, position: MAX_TRACKERS_OF_HOST, error }]);
+    }
+
+    #[test]
+    fn a_host_is_one_however_it_is_spelled() {
+        let rules = UrlRules { allow_idna: true, ..UrlRules::default() };
+        let kept = |urls: &[String]| parse_tiers(&[urls.to_vec()], rules).usable[0].len();
+        let spelled = |hosts: &[&str]| -> Vec<String> {
+            let port = |(n, host): (usize, &&str)| format!("udp://{host}:{}/announce", 1000 + n);
+            hosts.iter().cycle().take(60).enumerate().map(port).collect()
+        };
+        for hosts in [
+            &["t.example", "T.Example", "t.example.", "T.EXAMPLE."][..],
+            &["9.9.9.9", "[::ffff:9.9.9.9]", "[::FFFF:909:909]", "[64:ff9b::9.9.9.9]"],
+            &["xn--t-fga.example", "XN--T-FGA.example", "xn--T-fga.Example."],
+        ] {
+            assert_eq!(kept(&spelled(hosts)), MAX_TRACKERS_OF_HOST, "{hosts:?}");
+        }
+        let twice = ["http://a.example/announce", "http://A.example./announce"].map(str::to_string);
+        assert_eq!(kept(&twice), 1, "named twice");
     }
 
     proptest! {

@@ -11,12 +11,14 @@ mod addr;
 mod bitfield;
 mod id;
 mod piece;
+mod text;
 mod time;
 mod zone;
 
-pub use addr::is_local;
+pub use addr::{is_local, plain_ip};
 pub use bitfield::Bitfield;
 pub use id::{InfoHash, InfoHashV1, InfoHashV2, ParseHashError, PeerId};
 pub use piece::{BLOCK_LEN, BlockDigest, BlockRange, Lengths, LengthsError, MAX_PIECES, PieceIndex};
+pub use text::turns_text;
 pub use time::Time;
 pub use zone::Zone;

@@ -35,6 +35,8 @@ struct WebSeed {
     url: String,
     /// Scheme, host and port.
     name: String,
+    /// Its host, as hosts are counted.
+    host: String,
     state: State,
     /// In a row.
     failures: u32,
@@ -79,6 +81,7 @@ impl WebSeeds {
         let new = |url: &String| WebSeed {
             url: url.clone(),
             name: name(url),
+            host: host(&name(url)),
             state: State::Due(now),
             failures: 0,
             missing: Vec::new(),
@@ -110,11 +113,10 @@ impl WebSeeds {
     fn with_room(&self) -> impl Iterator<Item = (usize, &WebSeed)> {
         let is_asked = |seed: &&WebSeed| matches!(seed.state, State::Sought | State::Open(_));
         let mut asked = BTreeMap::<&str, usize>::new();
-        self.seeds.iter().filter(is_asked).for_each(|seed| *asked.entry(host(&seed.name)).or_default() += 1);
+        self.seeds.iter().filter(is_asked).for_each(|seed| *asked.entry(&seed.host).or_default() += 1);
         let is_full = asked.values().sum::<usize>() >= MAX_WEB_SEEDS;
-        let has_room = move |seed: &WebSeed| {
-            !is_full && asked.get(host(&seed.name)).is_none_or(|&asked| asked < MAX_OF_HOST)
-        };
+        let has_room =
+            move |seed: &WebSeed| !is_full && asked.get(&*seed.host).is_none_or(|&asked| asked < MAX_OF_HOST);
         self.seeds.iter().enumerate().filter(move |(_, seed)| has_room(seed))
     }
 
@@ -222,17 +224,21 @@ impl WebSeeds {
 
     /// The web seed and all others that are asked at the same host, whatever the port; none if there is no such web seed.
     fn of_the_same_host(&mut self, index: usize) -> impl Iterator<Item = &mut WebSeed> {
-        let name = self.name(index);
-        let of = host(&name).to_owned();
-        self.seeds.iter_mut().filter(move |seed| host(&seed.name) == of)
+        let of = self.seeds.get(index).map_or_else(String::new, |seed| seed.host.clone());
+        self.seeds.iter_mut().filter(move |seed| seed.host == of)
     }
 }
 
-/// The host of a name (scheme, host and port).
-fn host(name: &str) -> &str {
+/// The host of a name (scheme, host and port), in the one spelling in which hosts are counted. URLs have names in lower case
+/// and ASCII, and addresses in one form for each family.
+fn host(name: &str) -> String {
     let rest = name.split_once("://").map_or(name, |(_, rest)| rest);
     let port = rest.rsplit_once(":").filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-    port.map_or(rest, |(host, _)| host)
+    let host = port.map_or(rest, |(host, _)| host);
+    match host.trim_start_matches('[').trim_end_matches(']').parse() {
+        Ok(ip) => types::plain_ip(ip).to_string(),
+        Err(_) => host.trim_end_matches('.').to_owned(),
+    }
 }
 
 impl Content for Files {
@@ -282,7 +288,9 @@ mod tests {
 
     #[test]
     fn a_host_that_fails_is_left_alone_under_all_its_urls() {
-        let urls: Vec<_> = (0..100).map(|n| format!("http://victim:{}/{n}", 80 + n % 2)).collect();
+        let spelled = ["victim", "VICTIM", "victim."];
+        let urls: Vec<_> =
+            (0..100).map(|n| format!("http://{}:{}/{n}", spelled[n % 3], 80 + n % 2)).collect();
         let mut urls: Vec<&str> = urls.iter().map(String::as_str).collect();
         urls.push("http://other/");
         let mut seeds = web_seeds(1, &urls);
@@ -306,7 +314,10 @@ mod tests {
     #[test]
     fn a_host_is_what_is_between_scheme_and_port() {
         let names = ["http://a:80", "https://a:443", "http://[::1]:80", "http://a", "http://[::1]"];
-        assert_eq!(names.map(host), ["a", "a", "[::1]", "a", "[::1]"]);
+        assert_eq!(names.map(host), ["a", "a", "::1", "a", "::1"]);
+        let one = ["http://9.9.9.9:80", "http://[::ffff:909:909]:81", "https://[64:ff9b::909:909]:443"];
+        assert_eq!(one.map(host), ["9.9.9.9"; 3]);
+        assert_eq!(host("http://a.:80"), "a");
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Swarm {
             peer.client = Some(client);
         }
         if let Some(seen) = handshake.yourip
-            && self.external.vote(Voter::Peer(peer.addr.ip().to_canonical()), seen)
+            && self.external.vote(Voter::peer(peer.addr.ip()), seen)
         {
             self.book.set_ours(self.external.ours());
         }

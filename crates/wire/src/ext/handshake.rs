@@ -109,18 +109,13 @@ fn extensions(m: Value<'_>) -> BTreeMap<String, u8> {
 fn client_name(bytes: &[u8]) -> String {
     let mut name = String::new();
     for c in String::from_utf8_lossy(bytes).chars() {
-        let c = if c.is_control() || is_bidi_control(c) { char::REPLACEMENT_CHARACTER } else { c };
+        let c = if c.is_control() || types::turns_text(c) { char::REPLACEMENT_CHARACTER } else { c };
         if name.len() + c.len_utf8() > MAX_CLIENT_NAME_LEN {
             break;
         }
         name.push(c);
     }
     name
-}
-
-/// Whether a character changes the direction of the text after it, so that a line reads otherwise than it is.
-fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
@@ -189,7 +184,7 @@ mod tests {
             Handshake::decode(&payload).unwrap().client.unwrap()
         };
         assert_eq!(name(b"a\x1b[31m\nb\xff"), "a\u{fffd}[31m\u{fffd}b\u{fffd}");
-        assert_eq!(name("a\u{202e}b".as_bytes()), "a\u{fffd}b");
+        assert_eq!(name("a\u{202e}b\u{61c}".as_bytes()), "a\u{fffd}b\u{fffd}");
         assert_eq!(name("é".repeat(65).as_bytes()), "é".repeat(MAX_CLIENT_NAME_LEN / 2));
         assert_eq!(name("xé".repeat(65).as_bytes()).len(), MAX_CLIENT_NAME_LEN - 1, "no half character");
     }
