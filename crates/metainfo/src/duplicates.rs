@@ -1,8 +1,8 @@
 //! Files that would land on each other, told apart: `bar.txt`, then `bar.1.txt`.
 //!
-//! Two names are the same if they differ in case only, because some file systems say so. A file may also have the
-//! name of another one's folder. The first in the torrent's order keeps its name, a folder always does.
+//! Two names are the same if some file system says so ([`folded`]). A file may also have the name of another one's folder. The first in the torrent's order keeps its name, a folder always does.
 
+use crate::names::folded;
 use crate::{Error, File};
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -66,7 +66,7 @@ fn is_folder(taken: &[(String, usize)], key: &str) -> bool {
 }
 
 fn key(path: &str) -> String {
-    path.to_lowercase().replace('/', SEPARATOR)
+    folded(path).replace('/', SEPARATOR)
 }
 
 fn numbered(name: &str, number: u32) -> String {
@@ -103,6 +103,9 @@ mod tests {
         assert_eq!(told_apart(&["t/a.1", "t/a", "t/a"]).unwrap(), ["t/a.1", "t/a", "t/a.2"]);
         assert_eq!(told_apart(&["t/.x", "t/.x"]).unwrap(), ["t/.x", "t/.x.1"]);
         assert_eq!(told_apart(&["t/É", "t/é"]).unwrap(), ["t/É", "t/é.1"]);
+        assert_eq!(told_apart(&["t/\u{e9}", "t/e\u{301}"]).unwrap(), ["t/\u{e9}", "t/e\u{301}.1"]);
+        assert_eq!(told_apart(&["t/straße", "t/STRASSE"]).unwrap(), ["t/straße", "t/STRASSE.1"]);
+        assert_eq!(told_apart(&["t/\u{e9}/a", "t/E\u{301}"]).unwrap(), ["t/\u{e9}/a", "t/E\u{301}.1"]);
         assert_eq!(
             told_apart(&["t/pad", "t/pad"]).unwrap(),
             ["t/pad", "t/pad"],

@@ -5,6 +5,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
+use icu_normalizer::DecomposingNormalizerBorrowed;
 
 /// The longest name in bytes, an extension of up to [`MAX_EXTENSION_LEN`] bytes not counted. Longer ones are cut.
 ///
@@ -56,6 +57,34 @@ pub fn safe_element(raw: &[u8], rules: Rules) -> Option<String> {
         }
     }
     Some(name)
+}
+
+/// A path as the file systems see it that take most names for the same: two paths that are equal in this form may lead to
+/// one file somewhere.
+///
+/// Upper and lower case are one, also where one letter becomes two (`ß`, `SS`) or has several small forms (`σ`, `ς`); so are
+/// letters in one piece and with their marks apart (Unicode's canonical caseless matching, as APFS, HFS+, and ext4 and f2fs
+/// with `casefold` do it), and what is not seen at all counts for nothing (`Default_Ignorable_Code_Point`, as the latter do).
+pub fn folded(path: &str) -> String {
+    if path.is_ascii() {
+        return path.to_ascii_lowercase();
+    }
+    let apart = DecomposingNormalizerBorrowed::new_nfd();
+    // By way of upper case, small letters that have one capital become the same; `ẞ` is one of its own, but not in lower case.
+    let in_one_case = |c: char| {
+        let upper = c.to_lowercase().flat_map(char::to_uppercase);
+        upper.flat_map(char::to_lowercase)
+    };
+    let seen = path.chars().filter(|&c| !is_ignorable(c));
+    apart.normalize_iter(apart.normalize_iter(seen).flat_map(in_one_case)).collect()
+}
+
+/// Unicode's `Default_Ignorable_Code_Point`.
+fn is_ignorable(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Text with one `_` for each run of bytes that is not UTF-8 (a false start and the continuation bytes after it).
@@ -148,7 +177,38 @@ mod tests {
         assert_eq!(cut(239, "éé").len(), 239, "no half characters");
     }
 
+    #[test]
+    fn names_that_some_file_system_takes_for_one_are_one() {
+        for same in [
+            &["Read.me", "READ.ME"][..],
+            &["stra\u{df}e", "STRASSE", "stra\u{1e9e}e", "stra\u{17f}se"],
+            &["\u{e9}t\u{e9}", "e\u{301}te\u{301}", "E\u{301}T\u{c9}"],
+            &["\u{3c3}\u{3bf}\u{3c2}", "\u{3a3}\u{39f}\u{3a3}", "\u{3c3}\u{3bf}\u{3c3}"],
+            &["\u{fb01}n", "fin", "FIN"],
+            &["\u{212b}", "\u{e5}", "A\u{30a}"],
+            &["\u{1fb3}", "\u{3b1}\u{3b9}", "\u{3b1}\u{345}"],
+            &["q\u{307}\u{323}", "q\u{323}\u{307}"],
+            &["\u{d55c}", "\u{1112}\u{1161}\u{11ab}"],
+            &["a\u{ad}b", "ab", "a\u{fe0f}b"],
+        ] {
+            for name in same {
+                assert_eq!(folded(name), folded(same[0]), "{name} of {same:?}");
+            }
+        }
+        for [a, b] in
+            [["a", "b"], ["e", "\u{e9}"], ["o", "\u{f6}"], ["\u{ff41}", "a"], ["1", "\u{b9}"], ["s", "ss"]]
+        {
+            assert_ne!(folded(a), folded(b));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_folded_stays_so(text: String) {
+            let once = folded(&text);
+            prop_assert_eq!(folded(&once), once);
+        }
+
         #[test]
         fn what_is_safe_stays_safe(raw in proptest::collection::vec(prop_oneof![
             3 => any::<u8>(),

@@ -34,7 +34,8 @@ const ROWS: &[Row] = &[
     brain("types", 1, &[], &["thiserror"]),
     brain("hash", 1, &[], &["cpufeatures", "sha1", "sha2"]),
     brain("bencode", 1, &[], &["thiserror"]),
-    brain("metainfo", 2, &["types", "hash", "bencode"], &["thiserror"]),
+    // What letters are made of (Unicode's NFD), so that names are told apart as file systems do.
+    brain("metainfo", 2, &["types", "hash", "bencode"], &["icu_normalizer", "thiserror"]),
     brain("wire", 2, &["types", "hash", "bencode"], &["thiserror"]),
     brain("tracker", 2, &["types", "bencode"], &["fastrand", "thiserror"]),
     // CRC-32C for node ids (BEP 42), Ed25519 for mutable items (BEP 44).

@@ -1,7 +1,7 @@
 //! What files of a torrent are called here, if not what the torrent calls them.
 
 use crate::{Error, Metainfo};
-use metainfo::names::{Rules, safe_element};
+use metainfo::names::{Rules, folded, safe_element};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of a path below a torrent's folder. A longer one is refused: what the system takes is little more.
@@ -53,10 +53,10 @@ pub(super) fn check(metainfo: &Metainfo, names: &Names) -> Result<(), Error> {
     if names.is_empty() {
         return Ok(());
     }
-    // As file systems have it that do not tell case apart.
+    // As file systems have it that tell least apart.
     let mut taken = BTreeSet::new();
     for (_, path) in paths(metainfo, names) {
-        if !taken.insert(path.to_lowercase()) {
+        if !taken.insert(folded(path)) {
             return refuse(format!("another file of the torrent is {path:?}"));
         }
     }
@@ -124,6 +124,7 @@ mod tests {
             ("t/b", "t/A/X"),
             ("t/b", "t/a"),
             ("t/b", "t/a/x/y"),
+            ("t/b", "t/a/\u{ad}x"),
             ("t/b", "t/\0"),
             ("t/b", "t/con"),
             ("t/b", "t/\u{202e}x"),
