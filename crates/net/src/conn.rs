@@ -10,7 +10,8 @@
 //!   socket and the disk can say where a block lies, its pages go from the file to the socket without a copy.
 //!
 //! Memory is bounded by the constants below: an idle connection holds [`IDLE_BUFFER`] bytes, a busy one about
-//! [`READ_CHUNK`] each way. A block that the disk has yet to take keeps the chunk that it came in.
+//! [`READ_CHUNK`] each way; what all of them read into is bounded by [`READ_BUDGET`] and [`MESSAGE_BUDGET`]. A block that
+//! the disk has yet to take keeps the chunk that it came in.
 
 mod chunks;
 mod halves;
@@ -46,6 +47,10 @@ use wire::{Limits, Message};
 pub const IDLE_BUFFER: usize = 2 * 1024;
 /// What one read may take from the socket while blocks are expected, in bytes.
 pub const READ_CHUNK: usize = 256 * 1024;
+/// Bytes of chunks that are being read into, over all connections that share them, [`READ_CHUNK`] for each. At the limit, a
+/// connection reads into a buffer of its own, with room for little more than a block, which counts as messages do
+/// ([`MESSAGE_BUDGET`]).
+pub const READ_BUDGET: usize = 32 * 1024 * 1024;
 /// Chunks that are kept to be read into again, over all connections that share them; at the limit others are freed.
 pub const CHUNKS_KEPT: usize = 96;
 /// Unsent bytes of blocks above which no further block is read from the disk for this peer.

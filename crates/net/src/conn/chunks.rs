@@ -1,7 +1,7 @@
 //! Memory that is read into, used again when the disk is done with what came in it: memory that is new costs the kernel
 //! as much as the copy into it.
 
-use super::{CHUNKS_KEPT, FAIR_SHARE, MESSAGE_BUDGET, READ_CHUNK, REST};
+use super::{CHUNKS_KEPT, FAIR_SHARE, MESSAGE_BUDGET, READ_BUDGET, READ_CHUNK, REST};
 use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +17,18 @@ pub(super) const LEAST_CHUNK: usize = READ_CHUNK / 4;
 pub struct Chunks {
     kept: Arc<Mutex<Kept>>,
     budget: Arc<Budget>,
+    /// How many chunks connections read into.
+    reading: Arc<AtomicUsize>,
+}
+
+/// Leave to read into a chunk, given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// For tests: [`MESSAGE_BUDGET`], and a [`FAIR_SHARE`] for everybody.
@@ -120,7 +132,16 @@ impl Chunks {
     pub fn new(budget: usize, connections: usize) -> Chunks {
         let fair = FAIR_SHARE.min(budget / 2 / connections.max(1));
         let rest = budget - fair * connections.max(1);
-        Chunks { kept: Arc::default(), budget: Arc::new(Budget { fair, rest, beyond: AtomicUsize::new(0) }) }
+        let budget = Budget { fair, rest, beyond: AtomicUsize::new(0) };
+        Chunks { kept: Arc::default(), budget: Arc::new(budget), reading: Arc::default() }
+    }
+
+    /// Leave to [`take`](Self::take) a chunk; none while connections read into as many as they may, but for who `gives` one
+    /// back for it.
+    pub(super) fn place(&self, gives: bool) -> Option<Place> {
+        let place = Place(self.reading.clone());
+        let others = self.reading.fetch_add(1, Ordering::Relaxed);
+        (gives || others < READ_BUDGET / READ_CHUNK).then_some(place)
     }
 
     /// An empty buffer with room for [`READ_CHUNK`] bytes, or for [`LEAST_CHUNK`] at least if something is in use of it.
@@ -213,6 +234,19 @@ mod tests {
         let again = chunks.take();
         assert_eq!((again.as_ptr(), again.len()), (memory, 0));
         assert!(again.capacity() >= READ_CHUNK);
+    }
+
+    #[test]
+    fn so_much_is_read_into_at_a_time() {
+        let chunks = Chunks::default();
+        let mut places: Vec<_> =
+            (0..READ_BUDGET / READ_CHUNK).map(|_| chunks.place(false).expect("there is room")).collect();
+        assert!(chunks.place(false).is_none() && chunks.clone().place(false).is_none());
+        assert!(chunks.place(true).is_some(), "one for another");
+        places.pop();
+        places.extend(chunks.place(false));
+        assert_eq!(places.len(), READ_BUDGET / READ_CHUNK);
+        assert!(chunks.place(false).is_none());
     }
 
     #[test]

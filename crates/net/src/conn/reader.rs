@@ -1,6 +1,6 @@
 //! The half of a connection that listens.
 
-use super::chunks::{LEAST_CHUNK, Share};
+use super::chunks::{LEAST_CHUNK, Place, Share};
 use super::{
     Between, BlockSink, CloseReason, Context, EVENT_BATCH, Event, IDLE_BUFFER, Outbox, READ_CHUNK, REST,
 };
@@ -25,8 +25,8 @@ pub(super) struct Reader<'a, R, D, K> {
     buf: BytesMut,
     /// How many bytes at the start of `buf` are done with and in no block: room, if what follows is moved.
     done: usize,
-    /// The buffer came from the chunks that are shared.
-    is_chunk: bool,
+    /// The buffer came from the chunks that are shared, with this leave.
+    place: Option<Place>,
     /// A chunk was given back since the last read.
     gave_chunk: bool,
     /// How many bytes the message behind those needs in all, as far as is known.
@@ -58,7 +58,7 @@ where
             outbox,
             buf: BytesMut::new(),
             done: 0,
-            is_chunk: false,
+            place: None,
             gave_chunk: false,
             needed: 0,
             share: context.chunks.share(&between.of_messages),
@@ -76,7 +76,7 @@ where
             self.between.released().await;
             self.make_room();
             // What is in chunks is bounded by itself.
-            let held = if self.is_chunk { 0 } else { self.buf.capacity() };
+            let held = if self.place.is_some() { 0 } else { self.buf.capacity() };
             if !self.share.set(held) {
                 return CloseReason::OverBudget;
             }
@@ -109,7 +109,7 @@ where
         let idle = self.between.expected().is_empty();
         if idle && self.buf.is_empty() && self.buf.capacity() > IDLE_BUFFER {
             let buf = mem::take(&mut self.buf);
-            if mem::take(&mut self.is_chunk) {
+            if self.place.take().is_some() {
                 self.context.chunks.give(buf);
                 self.gave_chunk = true;
             }
@@ -121,14 +121,19 @@ where
             self.move_up();
         }
         // What a long message needed is not for blocks: whoever holds one would hold all of it.
-        let is_outgrown = !self.is_chunk && self.needed <= LEAST_CHUNK - LEAST_ROOM;
+        let is_outgrown = self.place.is_none() && self.needed <= LEAST_CHUNK - LEAST_ROOM;
         let len = self.buf.len() - self.done;
         if idle && self.room() < wanted {
-            self.go_on_in(BytesMut::with_capacity(len + IDLE_BUFFER.max(missing)), false);
+            self.go_on_in(BytesMut::with_capacity(len + IDLE_BUFFER.max(missing)), None);
         } else if !idle && (self.room() < LEAST_ROOM || is_outgrown) {
-            match len + wanted <= LEAST_CHUNK {
-                true => self.go_on_in(self.context.chunks.take(), true),
-                false => self.go_on_in(BytesMut::with_capacity(len + READ_CHUNK), false),
+            let fits = len + wanted <= LEAST_CHUNK;
+            // One that is full is given back for another.
+            let gives = self.place.is_some();
+            match if fits { self.context.chunks.place(gives) } else { None } {
+                Some(place) => self.go_on_in(self.context.chunks.take(), Some(place)),
+                None if !fits => self.go_on_in(BytesMut::with_capacity(len + READ_CHUNK), None),
+                None if self.room() < wanted => self.go_on_in(BytesMut::with_capacity(len + wanted), None),
+                None => {}
             }
         }
     }
@@ -144,10 +149,10 @@ where
         self.buf.truncate(self.buf.len() - done);
     }
 
-    fn go_on_in(&mut self, mut buf: BytesMut, is_chunk: bool) {
+    fn go_on_in(&mut self, mut buf: BytesMut, place: Option<Place>) {
         buf.extend_from_slice(&self.buf[mem::take(&mut self.done)..]);
         let old = mem::replace(&mut self.buf, buf);
-        if mem::replace(&mut self.is_chunk, is_chunk) {
+        if mem::replace(&mut self.place, place).is_some() {
             self.context.chunks.give(old);
         }
     }
@@ -221,7 +226,7 @@ where
     /// Cuts the next frame from the buffer, as a rule where it lies. Whoever keeps it keeps the chunk: of what is used
     /// of that, no more than a third is to be anything but blocks, whatever a peer puts between them.
     fn cut(&mut self, frame: usize) -> Bytes {
-        let copies = !self.is_chunk;
+        let copies = self.place.is_none();
         #[cfg(test)]
         if copies || self.done > frame / 2 {
             self.copied += frame;
@@ -254,7 +259,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conn::{Chunks, Pipes};
+    use crate::conn::{Chunks, Pipes, READ_BUDGET};
     use std::sync::Mutex;
     use tokio::io::AsyncWriteExt;
     use wire::Limits;
@@ -299,13 +304,22 @@ mod tests {
 
     /// Has so many blocks come, each behind `before` and in front of `after`. If the peer `chokes`, each is asked for when the
     /// one before it has come. How many bytes of them were copied, and how many are in chunks.
-    async fn download(blocks: u32, [before, after]: [&[u8]; 2], keeps: bool, chokes: bool) -> [usize; 2] {
-        let (context, between) = (context(keeps), Between::default());
+    async fn download(blocks: u32, around: [&[u8]; 2], keeps: bool, chokes: bool) -> [usize; 2] {
+        download_by(&context(keeps), blocks, around, chokes).await
+    }
+
+    async fn download_by(
+        context: &Context<Sink>,
+        blocks: u32,
+        [before, after]: [&[u8]; 2],
+        chokes: bool,
+    ) -> [usize; 2] {
+        let between = Between::default();
         let (events, mut told) = tokio::sync::mpsc::channel(1);
         tokio::spawn(async move { while told.recv().await.is_some() {} });
         let (ours, mut peer) = tokio::io::duplex(100_000);
         let outbox = Outbox::new((), events);
-        let mut reader = Reader::new(ours, &context, &between, &outbox);
+        let mut reader = Reader::new(ours, context, &between, &outbox);
         let block = |number| BlockRange { offset: number * BLOCK.len, ..BLOCK };
         let says = async {
             for block in (0..blocks).map(block) {
@@ -348,6 +362,47 @@ mod tests {
             let [copied, _] = download(300, around, false, false).await;
             assert_eq!(copied, 0);
         }
+    }
+
+    /// The leave to read into chunks that is left.
+    fn all_places(chunks: &Chunks) -> Vec<Place> {
+        std::iter::from_fn(|| chunks.place(false)).collect()
+    }
+
+    #[tokio::test]
+    async fn without_a_chunk_blocks_come_all_the_same() {
+        let context = context(false);
+        let others = all_places(&context.chunks);
+        assert_eq!(others.len(), READ_BUDGET / READ_CHUNK);
+        for chokes in [false, true] {
+            let [copied, in_chunks] = download_by(&context, 300, [&[], &[0; 4]], chokes).await;
+            assert_eq!((copied, in_chunks), (300 * (BLOCK.len as usize + 13), 0));
+        }
+        drop(others);
+        assert_eq!(download_by(&context, 300, [&[], &[]], false).await[0], 0, "there is room again");
+        assert_eq!(
+            all_places(&context.chunks).len(),
+            READ_BUDGET / READ_CHUNK,
+            "a connection that ends gives its own"
+        );
+    }
+
+    #[test]
+    fn without_a_chunk_there_is_room_for_little_more_than_a_block() {
+        busy(|reader| {
+            let _others = all_places(&reader.context.chunks);
+            for round in 0..200 {
+                reader.make_room();
+                let held = reader.buf.capacity();
+                assert!(reader.room() > 0 && held <= 2 * LEAST_ROOM + BLOCK.len as usize, "{held}");
+                assert!(reader.share.set(held), "it counts as messages do");
+                reader.buf.extend_from_slice(&[7; 9_000]);
+                // A block is there now and then.
+                if round % 2 == 1 {
+                    reader.done += 18_000;
+                }
+            }
+        });
     }
 
     #[tokio::test]

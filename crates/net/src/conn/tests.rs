@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::io::{DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -17,6 +18,8 @@ struct Disk {
     blocks: Mutex<HashMap<BlockRange, Bytes>>,
     /// All pieces, if they lie in a file.
     file: Mutex<Option<std::fs::File>>,
+    /// Blocks that were read.
+    reads: AtomicUsize,
 }
 
 impl BlockSink for Arc<Disk> {
@@ -30,6 +33,7 @@ impl BlockSink for Arc<Disk> {
 
 impl BlockSource for Arc<Disk> {
     async fn read(&self, block: BlockRange) -> io::Result<Bytes> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let blocks = self.blocks.lock().unwrap();
         blocks.get(&block).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
@@ -60,7 +64,12 @@ fn scene(room: usize) -> Scene {
 }
 
 fn scene_over<S: Transport + 'static, P>(ours: S, peer: P, room: usize) -> Scene<P> {
-    let disk = Disk { room: Semaphore::new(room), blocks: Mutex::default(), file: Mutex::default() };
+    let disk = Disk {
+        room: Semaphore::new(room),
+        blocks: Mutex::default(),
+        file: Mutex::default(),
+        reads: AtomicUsize::new(0),
+    };
     let disk = Arc::new(disk);
     let (commands, commands_rx) = mpsc::channel(COMMAND_QUEUE);
     let (events, batches) = mpsc::channel(256);
@@ -192,6 +201,29 @@ async fn served_blocks_leave_in_order_and_are_reported() {
     }
     for b in &blocks {
         assert!(matches!(s.event().await, Event::Sent(sent) if sent == *b));
+    }
+}
+
+#[tokio::test]
+async fn so_much_is_read_for_a_peer_that_takes_nothing() {
+    let (ours, peer) = duplex(1000);
+    let mut s = scene_over(ours, peer, 0);
+    let blocks: Vec<_> = (0..200).map(|n| block(n / 16, n % 16)).collect();
+    for b in &blocks {
+        s.disk.blocks.lock().unwrap().insert(*b, vec![3; 16384].into());
+    }
+    s.command(blocks.iter().map(|&b| Command::Serve(b)).collect()).await;
+    let (mut read, mut idle) = (0, 0);
+    while idle < 1000 {
+        tokio::task::yield_now().await;
+        let now = s.disk.reads.load(Ordering::Relaxed);
+        (read, idle) = (now, if now == read { idle + 1 } else { 0 });
+    }
+    let ahead = READ_AHEAD * RUN_BLOCKS * 16384;
+    assert!(read * 16384 <= SEND_WATERMARK + RUN_BLOCKS * 16384 + ahead, "{read} blocks");
+    assert!(read > 0 && read < blocks.len());
+    for b in &blocks {
+        assert_eq!(s.peer_hears().await, piece_message(*b, 3), "in the end it gets all");
     }
 }
 
