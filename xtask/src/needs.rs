@@ -261,9 +261,13 @@ impl Tool {
     }
 }
 
-/// Brings every crate of the lock file, so that what follows can do without network. Fails if the lock file is old.
+/// Brings every crate of the lock files, so that what follows can do without network. Fails if one of them is old.
 fn fetch(root: &Path) -> Result<Tally> {
-    run_quietly(with_args(run::command(root, run::cargo()), &["fetch", "--locked"]))?;
+    // Fuzz targets are a workspace of their own.
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let args = ["fetch", "--locked", "--manifest-path", manifest];
+        run_quietly(with_args(run::command(root, run::cargo()), &args))?;
+    }
     Ok(Tally::default())
 }
 

@@ -25,21 +25,17 @@ struct Rules {
     registries: BTreeSet<String>,
     /// Crates that there may be several versions of.
     twice: BTreeSet<String>,
+    /// Licences that single crates may have beside, which only fuzz targets are built with.
+    exceptions: BTreeMap<String, BTreeSet<String>>,
 }
 
 pub(super) fn check(root: &Path, findings: &mut Findings) -> Result<()> {
     let rules = Rules::parse(&fs::read_to_string(root.join("deny.toml")).context("deny.toml")?);
-    let output = Command::new(crate::run::cargo())
-        .args(["metadata", "--offline", "--locked", "--format-version", "1"])
-        .current_dir(root)
-        .output()
-        .context("cargo metadata")?;
-    ensure!(
-        output.status.success(),
-        "cargo metadata: {}if crates are missing, `cargo fetch --locked` gets them",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let count = judge(&serde_json::from_slice(&output.stdout)?, &rules, findings)?;
+    let count = judge(&metadata(root)?, &rules, Whose::Product, findings)?;
+    // A workspace of its own, with a lock file of its own.
+    let fuzz = root.join("fuzz");
+    let of_targets = judge(&metadata(&fuzz)?, &rules, Whose::Fuzzing, findings)?;
+    println!("supply: {of_targets} crates from elsewhere of the fuzz targets, by the same rules");
     println!(
         "supply: {count} crates from elsewhere by licence, source and version; advisories are NOT looked up \
          (`cargo deny check advisories` does, with network)"
@@ -53,6 +49,30 @@ pub(super) fn check(root: &Path, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
+/// Whose lock file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Product,
+    /// Of what the product has twice it may have one: an exemption that is not needed is none of its business.
+    Fuzzing,
+}
+
+/// What a workspace is built from.
+fn metadata(dir: &Path) -> Result<Value> {
+    let output = Command::new(crate::run::cargo())
+        .args(["metadata", "--offline", "--locked", "--format-version", "1"])
+        .current_dir(dir)
+        .output()
+        .context("cargo metadata")?;
+    ensure!(
+        output.status.success(),
+        "cargo metadata in {}: {}if crates are missing, `cargo fetch --locked` gets them",
+        dir.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
 impl Rules {
     /// Reads the three lists that matter here: the strings between the brackets of each.
     fn parse(toml: &str) -> Rules {
@@ -64,23 +84,42 @@ impl Rules {
         // Of a pair of crate and reason, the crate.
         let twice = list("skip").into_iter().step_by(2).collect();
         let registries = list("allow-registry").into_iter().collect();
-        Rules { licenses: list("allow").into_iter().collect(), registries, twice }
+        // One on each line: a crate, and its licences.
+        let listed = toml.split_once("\nexceptions = [").and_then(|(_, rest)| rest.split_once("\n]"));
+        let exceptions = listed.into_iter().flat_map(|(lines, _)| lines.lines()).filter_map(|line| {
+            let mut strings = line.split('"').skip(1).step_by(2).map(str::to_owned);
+            Some((strings.next()?, strings.collect()))
+        });
+        Rules {
+            licenses: list("allow").into_iter().collect(),
+            registries,
+            twice,
+            exceptions: exceptions.collect(),
+        }
     }
 
-    /// Whether an SPDX expression can be met with what is allowed. `/` is the old way to say `OR`.
-    fn allows(&self, expression: &str) -> bool {
-        let flat = expression.replace('/', " OR ");
-        // AND binds closer, and parentheses stand around an OR.
-        if let Some((group, rest)) = flat.strip_prefix('(').and_then(|rest| rest.split_once(") AND ")) {
-            return self.allows(group) && self.allows(rest);
-        }
-        flat.split(" OR ")
-            .any(|choice| choice.split(" AND ").all(|license| self.licenses.contains(license.trim())))
+    /// Whether a crate's SPDX expression can be met with what is allowed. `/` is the old way to say `OR`.
+    fn allows(&self, name: &str, whose: Whose, expression: &str) -> bool {
+        let of_its_own = self.exceptions.get(name).filter(|_| whose == Whose::Fuzzing);
+        let is_allowed = |license: &str| {
+            self.licenses.contains(license) || of_its_own.is_some_and(|own| own.contains(license))
+        };
+        is_met(expression, &is_allowed)
     }
 }
 
+/// Whether an SPDX expression can be met.
+fn is_met(expression: &str, is_allowed: &impl Fn(&str) -> bool) -> bool {
+    let flat = expression.replace('/', " OR ");
+    // AND binds closer, and parentheses stand around an OR.
+    if let Some((group, rest)) = flat.strip_prefix('(').and_then(|rest| rest.split_once(") AND ")) {
+        return is_met(group, is_allowed) && is_met(rest, is_allowed);
+    }
+    flat.split(" OR ").any(|choice| choice.split(" AND ").all(|license| is_allowed(license.trim())))
+}
+
 /// Judges every crate from outside; returns how many there are.
-fn judge(metadata: &Value, rules: &Rules, findings: &mut Findings) -> Result<usize> {
+fn judge(metadata: &Value, rules: &Rules, whose: Whose, findings: &mut Findings) -> Result<usize> {
     let packages = metadata["packages"].as_array().context("cargo metadata without packages")?;
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut count = 0;
@@ -95,7 +134,7 @@ fn judge(metadata: &Value, rules: &Rules, findings: &mut Findings) -> Result<usi
             refuse(format!("it comes from {source}"));
         }
         let license = package["license"].as_str().unwrap_or("none");
-        if !rules.allows(license) {
+        if !rules.allows(name, whose, license) {
             refuse(format!("its licence is {license}"));
         }
     }
@@ -105,7 +144,8 @@ fn judge(metadata: &Value, rules: &Rules, findings: &mut Findings) -> Result<usi
         }
     }
     let once = |name: &&String| versions.get(name.as_str()).is_none_or(|versions| versions.len() < 2);
-    for name in rules.twice.iter().filter(once) {
+    let exempt = rules.twice.iter().filter(|_| whose == Whose::Product);
+    for name in exempt.filter(once) {
         findings.errors.push(format!("deny.toml: there are no two versions of {name} any more"));
     }
     Ok(count)
@@ -141,14 +181,14 @@ mod tests {
     use serde_json::json;
 
     const INDEX: &str = "registry+https://example.org/index";
-    const TOML: &str = "[licenses]\nallow = [\"MIT\", \"ISC\"]\n[bans]\nskip = [\n    { crate = \"syn\", reason = \"moving\" },\n]\nallow-registry = [\"https://example.org/index\"]\n";
+    const TOML: &str = "[licenses]\nallow = [\"MIT\", \"ISC\"]\nexceptions = [\n    { crate = \"fuzz\", allow = [\"NCSA\"] },\n]\n[bans]\nskip = [\n    { crate = \"syn\", reason = \"moving\" },\n]\nallow-registry = [\"https://example.org/index\"]\n";
 
     fn errors(packages: &[(&str, &str, &str, &str)]) -> Vec<String> {
         let package = |(name, version, license, source): &(&str, &str, &str, &str)| json!({ "name": name, "version": version, "license": license, "source": source });
         let mut all: Vec<Value> = packages.iter().map(package).collect();
         all.extend(["1.0.0", "2.0.0"].map(|version| package(&("syn", version, "MIT", INDEX))));
         let mut findings = Findings::default();
-        judge(&json!({ "packages": all }), &Rules::parse(TOML), &mut findings).unwrap();
+        judge(&json!({ "packages": all }), &Rules::parse(TOML), Whose::Product, &mut findings).unwrap();
         findings.errors
     }
 
@@ -172,10 +212,21 @@ mod tests {
     }
 
     #[test]
+    fn an_exception_is_for_fuzz_targets_alone() {
+        let rules = Rules::parse(TOML);
+        let allows = |name: &str, whose| rules.allows(name, whose, "(MIT OR X11) AND NCSA");
+        assert!(allows("fuzz", Whose::Fuzzing));
+        assert!(!allows("fuzz", Whose::Product) && !allows("other", Whose::Fuzzing));
+    }
+
+    #[test]
     fn an_exemption_that_nobody_needs_is_found() {
-        let mut findings = Findings::default();
-        judge(&json!({ "packages": [] }), &Rules::parse(TOML), &mut findings).unwrap();
-        assert_eq!(findings.errors.len(), 1);
+        let found = |whose| {
+            let mut findings = Findings::default();
+            judge(&json!({ "packages": [] }), &Rules::parse(TOML), whose, &mut findings).unwrap();
+            findings.errors.len()
+        };
+        assert_eq!((found(Whose::Product), found(Whose::Fuzzing)), (1, 0));
     }
 
     #[test]
