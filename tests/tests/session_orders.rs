@@ -357,6 +357,22 @@ fn the_socket_is_for_its_user_alone() {
 }
 
 #[test]
+fn so_many_orders_are_carried_out_at_a_time() {
+    // cli::session: AT_ONCE
+    const AT_ONCE: usize = 256;
+    let home = Home::new(SMALL);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    // Nobody has it.
+    let wait = json!({"do": "wait", "info_hash": hex(&home.info_hash)});
+    (0..AT_ONCE - 1).for_each(|_| running.order(&wait));
+    running.done(&json!({"do": "list"}));
+    running.order(&wait);
+    running.order(&json!({"do": "list"}));
+    assert!(running.is_silent_for(Duration::from_millis(300)), "one more is not read yet");
+}
+
+#[test]
 fn many_adds_are_acknowledged_soon_and_none_is_lost() {
     let home = Home::new(SMALL);
     let torrents: Vec<PathBuf> = (0..200)

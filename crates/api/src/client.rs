@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 /// Bytes of one answer, or of one event of a stream. A longer one is an error: ten thousand torrents take some 5 MiB.
 pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
-/// How long the daemon has to answer; an add may wait for its store.
+/// How long the daemon has to answer; an add waits for its store.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// How long a connection may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);

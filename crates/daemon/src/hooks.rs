@@ -323,6 +323,8 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
+        let unsaid: Hook = serde_json::from_str(r#"{"on": ["added"], "command": ["/bin/x"]}"#).unwrap();
+        assert_eq!(unsaid.timeout, USUAL_TIMEOUT);
         let many: Vec<&str> = std::iter::once("/bin/x").chain(["a"; MAX_ARGUMENTS]).collect();
         assert!(hook(&many[..MAX_ARGUMENTS]).check().is_ok());
         for bad in [&[][..], &["x"], &["{path}"], &["/bin/x", "--name={name}"], &["/bin/x", "\0"], &many] {

@@ -426,6 +426,10 @@ mod tests {
             lines: &lines,
             note: Some(&note),
         });
+        let of = |text: &Option<String>| text.as_deref().map_or(0, length);
+        assert!((MAX_TITLE - 8..=MAX_TITLE).contains(&of(&embed.title)), "its title is cut");
+        assert!(of(&embed.description) <= MAX_DESCRIPTION && size(&embed) <= MAX_EMBED);
+        assert!(length(&embed.footer.as_ref().unwrap().text) <= MAX_FOOTER);
         assert_fits(&embed);
         let text = format!("{} {}", embed.title.unwrap(), embed.description.unwrap());
         assert!(!text.contains("203.0.113.7") && !text.contains("secret") && !text.contains('\u{202e}'));

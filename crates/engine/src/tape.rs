@@ -17,8 +17,8 @@ use swarm::{Config, Input, Output, PeerKey, Swarm};
 use trace::{Ours, Watch};
 use types::{Bitfield, InfoHash, Lengths, PeerId, Time};
 
-/// Chunks of about [`CHUNK_LEN`](record::limits::CHUNK_LEN) bytes that may wait to be written. When more would, the disk is
-/// too slow, and the recording ends there.
+/// Chunks of about [`CHUNK_LEN`](record::limits::CHUNK_LEN) bytes that may wait to be written. At the limit the disk is too
+/// slow, and the recording ends there.
 const WAITING_CHUNKS: usize = 256;
 
 /// The program that makes recordings, as they say.
@@ -319,6 +319,22 @@ mod overhead;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn so_many_chunks_wait_for_a_slow_disk() {
+        let (sender, chunks) = sync_channel(WAITING_CHUNKS);
+        let mut reel = Reel { recorder: Recorder::new(BY), sender: Some(sender) };
+        let mut now = Time::ZERO;
+        while reel.sender.is_some() {
+            now += std::time::Duration::from_secs(1);
+            reel.recorder.timeout(now);
+            reel.pass_on();
+        }
+        let waiting: Vec<_> = chunks.try_iter().collect();
+        assert_eq!(waiting.len(), WAITING_CHUNKS);
+        assert!(waiting.iter().all(|chunk| chunk.len() <= 2 * record::limits::CHUNK_LEN));
+        assert!(!reel.finish(), "it is not whole");
+    }
 
     #[test]
     fn who_ends_it_too_soon_does_not_wait_for_ever() {

@@ -150,6 +150,8 @@ pub fn multicast(group: SocketAddr) -> io::Result<UdpSocket> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+    use tokio::time::timeout;
 
     #[test]
     fn what_is_sent_comes_from_where_we_listen() {
@@ -161,6 +163,23 @@ mod tests {
         assert_eq!(local.towards("127.0.0.2".parse().unwrap()), Some("127.0.0.1".parse().unwrap()));
         assert_eq!(local.towards("192.0.2.1".parse().unwrap()), None, "loopback leads nowhere else");
         assert_eq!(LocalAddrs::of_listeners(&[]), LocalAddrs::default());
+    }
+
+    #[tokio::test]
+    async fn so_many_connections_wait_to_be_accepted() {
+        let listener = tcp_listener(([127, 0, 0, 1], 0).into()).unwrap();
+        let to = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        // The kernel takes one more than it is told.
+        let most = usize::try_from(BACKLOG).unwrap() + 1;
+        while let Ok(stream) = timeout(Duration::from_millis(300), TcpStream::connect(to)).await {
+            waiting.push(stream.unwrap());
+            assert!(waiting.len() <= most, "{} of {most}", waiting.len());
+        }
+        // A system may allow fewer.
+        assert!(waiting.len() > 100, "{}", waiting.len());
+        listener.accept().await.unwrap();
+        assert!(TcpStream::connect(to).await.is_ok(), "there is room again");
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ use types::Time;
 /// How many connections are served at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 256;
 
-/// How long a connection may last.
+/// How long a connection may last; at the limit it ends.
 const CONNECTION_TIME: Duration = Duration::from_secs(20);
 
 /// The longest packet that is read: an announce, or a scrape of as many torrents as are answered, with room to spare.

@@ -77,7 +77,7 @@ pub const CHECK_BATCH: u64 = 32 << 20;
 /// Pieces that are hashed abreast at most, by one thread.
 pub const HASH_ABREAST: usize = 16;
 
-/// Bytes of pieces above which fewer are hashed abreast, though never less than a quarter of [`HASH_ABREAST`].
+/// Bytes of pieces beyond which fewer are hashed abreast, though never less than a quarter of [`HASH_ABREAST`].
 pub const HASH_ABREAST_BYTES: u32 = 64 << 20;
 
 /// Bytes that are read before they are hashed, of all pieces abreast together.
@@ -92,7 +92,7 @@ pub const SYNCS_PER_THREAD: usize = 16;
 /// Threads that one sync has at most, for as long as it lasts; at the limit files wait for one of them.
 pub const SYNC_THREADS: usize = 32;
 
-/// Files and folders above which a sync first has the whole file system written back at once.
+/// Files and folders beyond which a sync first has the whole file system written back at once.
 pub const SYNC_EACH: usize = 1000;
 
 /// Files that a new torrent may have. At the limit [`walk`](crate::walk) gives an error.

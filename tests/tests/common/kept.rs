@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use rawtorrent_tests::binary;
 use rawtorrent_tests::content::{Sample, hex};
@@ -63,6 +64,11 @@ impl Running {
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => None,
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("no answer"),
         }
+    }
+
+    /// Whether it says nothing for so long.
+    pub(crate) fn is_silent_for(&self, long: Duration) -> bool {
+        self.answers.recv_timeout(long).is_err()
     }
 
     /// That an order is carried out.

@@ -1,9 +1,11 @@
 //! What is bounded, by how much, and which test reaches it: read from the code, kept in `docs/limits.md`.
 //!
 //! A constant is a *limit* if its name says so (`MAX_…`, or an end of [`read::ENDS`]), if its comment says
-//! what happens "at the limit", or if it is a field of a `Limits` or `Bounds`. Of each limit, a test has to speak. What else stands in a `limits.rs`, and every
-//! other time, is a *figure*: it says how often or how much at a time, and nothing is refused for it.
+//! what happens there ([`read::WORDS`]), or if it is a field of a `Limits` or `Bounds`. Each limit has to be used by a test.
+//! Every other number and time is a *figure*: it says how often or how much at a time, and nothing is refused for it; unless
+//! it is a number of a format or of a picture, and on the list of [`plain`].
 
+mod plain;
 mod read;
 mod value;
 
@@ -12,7 +14,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::Findings;
 use read::{Constant, Tests};
@@ -46,6 +48,15 @@ pub(crate) fn write(root: &Path) -> Result<()> {
 }
 
 fn read_all(root: &Path) -> Result<(Vec<Constant>, Tests)> {
+    let (constants, tests) = read_even_plain(root)?;
+    let (plain, constants): (Vec<_>, Vec<_>) = constants.into_iter().partition(read::Constant::is_plain);
+    let gone = plain::NUMBERS.iter().filter(|name| !plain.iter().any(|constant| constant.path() == **name));
+    let gone: Vec<&str> = gone.copied().collect();
+    ensure!(gone.is_empty(), "xtask/src/check/limits/plain.rs: gone, or limits: {}", gone.join(", "));
+    Ok((constants, tests))
+}
+
+fn read_even_plain(root: &Path) -> Result<(Vec<Constant>, Tests)> {
     let (mut constants, mut tests) = (Vec::new(), Tests::default());
     for krate in super::text::directories(&root.join("crates"))? {
         let name = krate.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -62,7 +73,7 @@ fn judge(constants: &[Constant], tests: &Tests, findings: &mut Findings) {
     for limit in constants.iter().filter(|constant| constant.is_limit) {
         if tests.of(limit, constants).is_none() {
             findings.errors.push(format!(
-                "{}: no test names {}: a limit comes with a test that reaches it",
+                "{}: no test uses {}: a limit comes with a test that reaches it",
                 limit.file, limit.name
             ));
         }
@@ -71,13 +82,15 @@ fn judge(constants: &[Constant], tests: &Tests, findings: &mut Findings) {
 
 fn render(constants: &[Constant], tests: &Tests) -> String {
     let ends: String = read::ENDS.iter().map(|end| format!(", `…{end}`")).collect();
+    let words = read::WORDS.map(|word| format!("\"{word}\"")).join(", ");
     let mut page = format!(
         "# Limits\n\n\
-         Written by `cargo xtask limits` from the code; `cargo xtask check` is red when it is stale, and when a limit has no\n\
-         test that names it. A **limit** is a constant whose name\n\
-         (`MAX_…`{ends}) or\n\
-         comment (\"at the limit\") says so, or a field of a set of limits; the test is one that reaches it. **Figures** say\n\
-         how often, how long or how much at a time; nothing is refused for them.\n",
+         Written by `cargo xtask limits` from the code; `cargo xtask check` is red when it is stale, and when a limit is used\n\
+         by no test. A **limit** is a constant whose name\n\
+         (`MAX_…`{ends}) or comment\n\
+         ({words}) says so, or a field of a set of limits; the test is one that reaches it.\n\
+         **Figures** say how often, how long or how much at a time; nothing is refused for them. All other numbers that have a name\n\
+         are of formats and pictures, and on the list of the check.\n",
     );
     let mut by_crate: BTreeMap<&str, (Vec<&Constant>, Vec<&Constant>)> = BTreeMap::new();
     for constant in constants {
@@ -131,7 +144,7 @@ mod tests {
         let test = "#[test]\nfn waits() {\n    assert!(wait(MAX_WAIT));\n}\n";
         let found = errors(CODE, test);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("no test names KEPT"), "{found:?}");
+        assert!(found[0].contains("no test uses KEPT"), "{found:?}");
         let both = format!("{test}#[test]\nfn keeps() {{\n    keep(KEPT + 1);\n}}\n");
         assert_eq!(errors(CODE, &both), [""; 0]);
     }
@@ -140,6 +153,26 @@ mod tests {
     fn an_import_is_no_test() {
         let found = errors(CODE, "use super::{KEPT, MAX_WAIT};\n#[test]\nfn nothing() {}\n");
         assert_eq!(found.len(), 2, "{found:?}");
+    }
+
+    #[test]
+    fn what_is_quoted_and_what_helps_is_no_test() {
+        let kept = "#[test]\nfn keeps() {\n    keep(KEPT);\n}\n";
+        for nothing in [
+            "#[test]\nfn waits() {\n    assert!(wait(), \"MAX_WAIT\"); // MAX_WAIT\n}\n",
+            "fn wait_long() {\n    wait(MAX_WAIT);\n}\n",
+            "const LONG: Duration = MAX_WAIT;\n",
+        ] {
+            assert_eq!(errors(CODE, &format!("{kept}{nothing}")).len(), 1, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn every_number_is_listed_and_words_make_limits() {
+        let code = "/// What.\nconst WHAT: usize = 3;\n\n/// That may wait.\nconst THOSE: usize = 4;\n\nconst SEND_WATERMARK: u32 = 5;\n\n/// Text.\nconst TEXT: &str = \"x\";\n";
+        let (constants, _) = read("crates/planted/src/what.rs", code, "");
+        let found: Vec<_> = constants.iter().map(|constant| (&*constant.name, constant.is_limit)).collect();
+        assert_eq!(found, [("WHAT", false), ("THOSE", true), ("SEND_WATERMARK", true)]);
     }
 
     #[test]

@@ -80,6 +80,59 @@ pub(super) fn only_tests(text: &str) -> String {
     test_lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The text with what stands in comments and between quotation marks blanked out; line numbers and columns stay.
+pub(super) fn only_code(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let len = literal(rest).unwrap_or(0);
+        if len == 0 {
+            code.push(c);
+            rest = &rest[c.len_utf8()..];
+            continue;
+        }
+        let (skipped, after) = rest.split_at(len);
+        code.extend(skipped.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
+        rest = after;
+    }
+    code
+}
+
+/// How long the comment, string or character is that a text begins with, if it does with one.
+fn literal(text: &str) -> Option<usize> {
+    let end =
+        |from: usize, mark: &str| text[from..].find(mark).map_or(text.len(), |at| from + at + mark.len());
+    if text.starts_with("//") {
+        return Some(text.find('\n').unwrap_or(text.len()));
+    }
+    if text.starts_with("/*") {
+        return Some(end(2, "*/"));
+    }
+    if let Some(raw) = text.strip_prefix('r') {
+        let marks = raw.len() - raw.trim_start_matches('#').len();
+        let close = format!("\"{}", "#".repeat(marks));
+        return raw[marks..].starts_with('"').then(|| end(2 + marks, &close));
+    }
+    if let Some(inside) = text.strip_prefix('"') {
+        let mut is_escaped = false;
+        let closes = |c: char| {
+            let closes = c == '"' && !is_escaped;
+            is_escaped = c == '\\' && !is_escaped;
+            closes
+        };
+        return Some(inside.find(closes).map_or(text.len(), |at| at + 2));
+    }
+    // A lifetime has no second one.
+    let inside = text.strip_prefix('\'')?;
+    match inside.strip_prefix('\\') {
+        Some(escaped) => Some(2 + escaped.char_indices().skip(1).find(|(_, c)| *c == '\'')?.0 + 1),
+        None => {
+            let len = inside.chars().next()?.len_utf8();
+            inside[len..].starts_with('\'').then_some(len + 2)
+        }
+    }
+}
+
 pub(super) fn without_comment(line: &str) -> &str {
     line.find("//").map_or(line, |at| &line[..at])
 }
@@ -157,6 +210,15 @@ mod tests {
         let errors = findings(text).errors;
         assert_eq!(errors.len(), 1);
         assert!(errors[0].starts_with("planted.rs:8:"), "{errors:?}");
+    }
+
+    #[test]
+    fn what_is_quoted_is_no_code() {
+        let code = |text: &str| only_code(text).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(code("a(\"B \\\" C\", D) // E\nf"), "a( , D) f");
+        assert_eq!(code("r#\"A \" B\"# + br\"C\" + d"), "+ b + d");
+        assert_eq!(code("'\"' + '\\'' + f::<'a>(\"X\") /* Y */ + '\\u{1b}' + z"), "+ + f::<'a>( ) + + z");
+        assert_eq!(only_code("x \"a\nb\" y\n"), "x   \n   y\n");
     }
 
     #[test]

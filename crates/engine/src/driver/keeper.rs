@@ -16,12 +16,12 @@ use std::time::Duration;
 use storage::{Snapshot, SyncError, TorrentDisk};
 use types::{Bitfield, Lengths, Time};
 
-/// Payload bytes after which files are synced and the record is committed.
+/// Payload bytes that are not committed; at the limit files are synced and the record is committed.
 const COMMIT_BYTES: u64 = 64 * 1024 * 1024;
 /// How long received bytes may stay uncommitted.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(10);
-/// Payload bytes after which a note is written: what a killed process may have to fetch again, beside what was on its
-/// way to the disk.
+/// Payload bytes that are not noted; at the limit a note is written: what a killed process may have to fetch again, beside
+/// what was on its way to the disk.
 const NOTE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Decides when what is written down, and what stands in it.
@@ -337,6 +337,31 @@ mod tests {
             assert_eq!(keeper.note_saved(&saved), !lost);
             assert!(!keeper.is_busy());
         }
+    }
+
+    #[test]
+    fn so_much_is_not_written_down_and_no_more() {
+        let state = tempfile::tempdir().unwrap();
+        let place = Place::lock(state.path(), InfoHashV1([1; 20]), state.path()).unwrap();
+        let mut keeper = keeper(Some(place));
+        let saved = |keeper: &mut Keeper, save: &Save| {
+            let Save { durable, losses, .. } = save;
+            let saved = Saved { durable: durable.clone(), completes: false, losses: *losses, failure: None };
+            keeper.note_saved(&saved);
+        };
+        let (mut bytes, mut notes) = (0, 0);
+        loop {
+            keeper.note_block(BLOCK_LEN, NOW);
+            bytes += u64::from(BLOCK_LEN);
+            let Some(save) = keeper.due(NOW, false, Said::default) else { continue };
+            saved(&mut keeper, &save);
+            assert_eq!(bytes % NOTE_BYTES, 0);
+            match save.kind {
+                Kind::Note => notes += 1,
+                _ => break,
+            }
+        }
+        assert_eq!((bytes, notes), (COMMIT_BYTES, COMMIT_BYTES / NOTE_BYTES - 1));
     }
 
     #[test]

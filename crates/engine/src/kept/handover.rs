@@ -209,6 +209,35 @@ async fn write(stream: &mut UnixStream, message: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Session, Settings};
+
+    #[tokio::test]
+    async fn some_are_handed_over_at_a_time_and_some_wait() {
+        let state = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            listen: vec![([127, 0, 0, 1], 0).into()],
+            dht: None,
+            lsd: false,
+            ..Settings::new(state.path())
+        };
+        let (session, _) = Session::open(settings).await.unwrap();
+        let say_nothing = || async { connect(state.path()).await.unwrap() };
+        let mut silent = Vec::new();
+        for _ in 0..AT_ONCE - 1 {
+            silent.push(say_nothing().await);
+        }
+        let link = || Given::Magnet(format!("magnet:?xt=urn:btih:{}", "a".repeat(40)));
+        let give = || hand_over(state.path(), link(), Choices::new(state.path()));
+        assert!(give().await.unwrap().is_some(), "there is room for one");
+        silent.push(say_nothing().await);
+        let mut waits = std::pin::pin!(give());
+        let early = tokio::time::timeout(Duration::from_millis(200), &mut waits).await;
+        assert!(early.is_err(), "{early:?}");
+        silent.pop();
+        assert!(matches!(waits.await, Err(Error::AlreadyAdded(_))));
+        drop(silent);
+        session.shutdown().await;
+    }
 
     #[tokio::test]
     async fn a_message_has_a_length() {

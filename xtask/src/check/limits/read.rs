@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::super::text;
-use super::value;
+use super::{plain, value};
 
 /// A bound or a figure of the code.
 #[derive(Debug)]
@@ -30,6 +30,16 @@ impl Constant {
             "limits" => self.name.clone(),
             module => format!("{module}: {}", self.name),
         }
+    }
+
+    /// Where it stands, as the list of plain numbers has it.
+    pub(super) fn path(&self) -> String {
+        format!("{}/{}: {}", self.krate, self.module(), self.name)
+    }
+
+    /// Whether it bounds nothing and says nothing of how much, but is of a format or a picture.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.is_limit && plain::NUMBERS.contains(&&*self.path())
     }
 
     fn module(&self) -> &str {
@@ -77,19 +87,24 @@ pub(super) fn constants_of(file: &str, krate: &str, code: &str, into: &mut Vec<C
             }));
         } else if is_limit(name, &doc) {
             into.push(new(name.to_owned(), name, expression, doc, true));
-        } else if file.ends_with("/limits.rs") || kind == "Duration" {
+        } else {
             into.push(new(name.to_owned(), name, expression, doc, false));
         }
     }
 }
 
 /// How the name of a limit ends, if it does not begin with `MAX_`.
-pub(super) const ENDS: [&str; 6] = ["_MAX", "_LIMIT", "_QUEUE", "_TIMEOUT", "_DEADLINE", "_MOST"];
+pub(super) const ENDS: [&str; 9] =
+    ["_MAX", "_LIMIT", "_QUEUE", "_TIMEOUT", "_DEADLINE", "_MOST", "_BUDGET", "_WATERMARK", "BACKLOG"];
+
+/// What comments say of limits, in lower case.
+pub(super) const WORDS: [&str; 4] = ["at the limit", "further ones", "may wait", "above which"];
 
 fn is_limit(name: &str, doc: &str) -> bool {
+    let doc = doc.to_lowercase();
     name.starts_with("MAX_")
         || ENDS.iter().any(|end| name.ends_with(end))
-        || doc.to_lowercase().contains("at the limit")
+        || WORDS.iter().any(|word| doc.contains(word))
 }
 
 /// The name and the type of the constant that a line begins.
@@ -98,7 +113,7 @@ fn declared(line: &str) -> Option<(&str, &str)> {
     let line = visible.or(line.strip_prefix("pub ")).unwrap_or(line);
     let (name, kind) = line.strip_prefix("const ")?.split_once(": ")?;
     let kind = kind.split_once(" =").map_or(kind, |(kind, _)| kind);
-    const KINDS: [&str; 8] = ["usize", "u8", "u16", "u32", "u64", "f64", "Duration", "i32"];
+    const KINDS: [&str; 9] = ["usize", "u8", "u16", "u32", "u64", "f64", "Duration", "i32", "i64"];
     let counts = KINDS.contains(&kind) || kind.ends_with("Limits") || kind.ends_with("Bounds");
     let pair = kind.starts_with('(');
     (name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') && (counts || pair))
@@ -149,16 +164,18 @@ fn doc_above(lines: &[&str], at: usize) -> String {
     plain + rest
 }
 
-/// Who names what: functions of test code.
+/// Who names what: tests, the functions that are marked as such.
 #[derive(Debug, Default)]
 pub(super) struct Tests(Vec<Mention>);
 
-/// A line of a function.
+/// A line of a test.
 #[derive(Debug)]
 struct Mention {
     file: String,
-    function: String,
-    is_test: bool,
+    test: String,
+    /// Without what is quoted and without comments, ...
+    code: String,
+    /// ... and with them.
     line: String,
 }
 
@@ -176,25 +193,40 @@ impl Tests {
         Ok(())
     }
 
-    pub(super) fn read_text(&mut self, file: &str, code: &str) {
-        let (mut function, mut is_test, mut marked) = (String::new(), false, false);
-        for line in code.lines().map(str::trim) {
-            if line.starts_with("#[") {
-                marked |= line.contains("test]") || line.contains("test(");
+    pub(super) fn read_text(&mut self, file: &str, text: &str) {
+        let code = text::only_code(text);
+        let (mut test, mut is_marked): (Option<(String, usize)>, bool) = (None, false);
+        for (code, line) in code.lines().zip(text.lines()) {
+            let indent = line.len() - line.trim_start().len();
+            let (code, line) = (code.trim(), line.trim());
+            if code.starts_with("#[") {
+                is_marked |= code.contains("test]") || code.contains("test(");
                 continue;
             }
-            if let Some(name) = begun(line) {
-                (function, is_test, marked) = (name.to_owned(), marked, false);
+            if test.is_none()
+                && let Some(name) = begun(code)
+            {
+                test = is_marked.then(|| (name.to_owned(), indent));
+                is_marked = false;
             }
-            let speaks = !function.is_empty() && !line.starts_with("use ");
-            if speaks && line.bytes().any(|b| b.is_ascii_uppercase() || b == b'_') {
-                let function = function.clone();
-                self.0.push(Mention { file: file.to_owned(), function, is_test, line: line.to_owned() });
+            let Some((name, left)) = &test else { continue };
+            if line.bytes().any(|b| b.is_ascii_uppercase() || b == b'_') && !code.starts_with("use ") {
+                let own = str::to_owned;
+                self.0.push(Mention {
+                    file: own(file),
+                    test: name.clone(),
+                    code: own(code),
+                    line: own(line),
+                });
+            }
+            // Formatted as it is, a function ends as far left as it begins.
+            if code.ends_with('}') && indent == *left {
+                test = None;
             }
         }
     }
 
-    /// A test that names a constant; of a constant that shares its name in its crate, one of its own module.
+    /// A test that uses a constant; of a constant that shares its name in its crate, one of its own module.
     pub(super) fn of(&self, constant: &Constant, all: &[Constant]) -> Option<&str> {
         let shared = all.iter().any(|other| {
             other.word == constant.word && other.krate == constant.krate && other.file != constant.file
@@ -202,15 +234,13 @@ impl Tests {
         let home = format!("crates/{}/", constant.krate);
         let qualified = format!("{}::", constant.krate);
         let counts = |mention: &&Mention| {
-            let near = mention.file.starts_with(&home) && (!shared || constant.is_near(&mention.file));
-            // Tests from outside see a path, or say in a comment which bound they reach.
-            let from_outside = !mention.file.starts_with("crates/") && mention.line.contains(&qualified);
-            (near || from_outside) && has_word(&mention.line, &constant.word)
+            let Mention { file, code, line, .. } = mention;
+            let is_near = file.starts_with(&home) && (!shared || constant.is_near(file));
+            // Tests of the binary cannot see it: they say in a comment, with its path, which bound they reach.
+            let from_outside = !file.starts_with("crates/") && line.contains(&qualified);
+            is_near && has_word(code, &constant.word) || from_outside && has_word(line, &constant.word)
         };
-        let named = self.0.iter().filter(counts).max_by_key(|mention| mention.is_test);
-        // The first test, else whatever helper speaks of it.
-        let first = self.0.iter().filter(counts).find(|mention| mention.is_test);
-        first.or(named).map(|mention| mention.function.as_str())
+        self.0.iter().find(counts).map(|mention| mention.test.as_str())
     }
 }
 

@@ -10,7 +10,7 @@ use types::Time;
 /// How long to wait until it is tried once more whether there is room: twice as long each time, up to the longest.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-/// How long peers may wait: less than the time after which the brain would ask others for the same.
+/// How long peers are left waiting: less than the time after which the brain would ask others for the same.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Since when there is no room.
