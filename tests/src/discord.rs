@@ -73,6 +73,8 @@ struct State {
     gone: BTreeSet<u64>,
     /// The scopes of the 429s that the next requests are answered with.
     refuse: VecDeque<&'static str>,
+    /// What the next requests are answered with.
+    broken: VecDeque<(u16, String)>,
     /// When what was refused may be asked again.
     refused: BTreeMap<String, Instant>,
     /// What people attached, by its path.
@@ -257,6 +259,16 @@ impl Discord {
     pub fn tell(&self, op: u8, data: &Value) {
         let message = json!({"op": op, "t": null, "s": null, "d": data});
         self.shared.lock().sockets.retain(|socket| socket.send(&message).is_ok());
+    }
+
+    /// Says something that need not be a message of the gateway.
+    pub fn say(&self, text: &str) {
+        self.shared.lock().sockets.retain(|socket| socket.text(text).is_ok());
+    }
+
+    /// Answers the next request with this, whatever it asks.
+    pub fn break_next(&self, status: u16, body: &str) {
+        self.shared.lock().broken.push_back((status, body.to_owned()));
     }
 
     /// Cuts all connections with the gateway.

@@ -156,47 +156,6 @@ fn wait_known(session: &mut Session) {
     session.wait_event(LIMIT, known).unwrap();
 }
 
-#[test]
-fn liars_keep_metadata_from_nobody_and_cost_little_memory() {
-    let home = Home::new(SMALL);
-    let alone = {
-        let addr = free_addr().unwrap();
-        let mut session = start(&mut download(&home, addr, &[]));
-        let _honest = be_honest_when_ready(&home, addr, &mut session);
-        wait_known(&mut session);
-        session.process.peak_memory().unwrap()
-    };
-    let home = Home::new(SMALL);
-    let liars = Arc::new(Liars::default());
-    let (mut addrs, mut must_be_asked) = (Vec::new(), Vec::new());
-    for n in 0..LIARS {
-        // From nothing over all that is plausible to what does not fit into 32 bits, some of it said by peers that
-        // never send a byte.
-        let claim = if n == 0 { 0 } else { 1_u64 << (62 * n / (LIARS - 1)) };
-        let (plausible, answers) = (claim > 0 && claim <= 64 << 20, n % 4 != 3);
-        addrs.push(liars.start(home.info_hash, claim.to_string(), answers && plausible));
-        must_be_asked.extend(plausible.then_some(n));
-    }
-    // One of them knows how long it is and sends something else.
-    must_be_asked.push(LIARS);
-    addrs.push(liars.start(home.info_hash, info_of(&home).len().to_string(), true));
-    let addr = free_addr().unwrap();
-    let mut session = start(&mut download(&home, addr, &addrs));
-    liars.wait_asked(&must_be_asked);
-    let began = Instant::now();
-    let _honest = be_honest_when_ready(&home, addr, &mut session);
-    wait_known(&mut session);
-    assert!(began.elapsed() < METADATA_LIMIT, "{:?}", began.elapsed());
-    let growth = session.process.peak_memory().unwrap().saturating_sub(alone);
-    let limit = MEMORY_PER_LIAR * u64::try_from(addrs.len()).unwrap();
-    println!(
-        "{} liars, {growth} bytes more than with nobody else, metadata after {:?}",
-        addrs.len(),
-        began.elapsed()
-    );
-    assert!(growth <= limit, "{growth} bytes more than with nobody else");
-}
-
 /// The honest peer, once somebody listens.
 fn be_honest_when_ready(home: &Home, addr: SocketAddr, session: &mut Session) -> RawPeer {
     rawtorrent_tests::poll(Instant::now() + LIMIT, || TcpStream::connect(addr).ok()).expect("nobody listens");
@@ -237,4 +196,61 @@ fn what_is_no_torrent_is_told() {
     assert_eq!(event["kind"], "metadata");
     let text = event["message"].as_str().unwrap();
     assert!(text.starts_with("called: ") && text.contains("piece length"), "{text}");
+}
+
+/// For the scoreboard (`cargo xtask hostile`).
+mod hostile {
+    use super::*;
+    use rawtorrent_tests::score::score;
+
+    #[test]
+    fn liars_keep_metadata_from_nobody_and_cost_little_memory() {
+        let home = Home::new(SMALL);
+        let alone = {
+            let addr = free_addr().unwrap();
+            let mut session = start(&mut download(&home, addr, &[]));
+            let _honest = be_honest_when_ready(&home, addr, &mut session);
+            wait_known(&mut session);
+            session.process.peak_memory().unwrap()
+        };
+        let home = Home::new(SMALL);
+        let liars = Arc::new(Liars::default());
+        let (mut addrs, mut must_be_asked) = (Vec::new(), Vec::new());
+        for n in 0..LIARS {
+            // From nothing over all that is plausible to what does not fit into 32 bits, some of it said by peers that
+            // never send a byte.
+            let claim = if n == 0 { 0 } else { 1_u64 << (62 * n / (LIARS - 1)) };
+            let (plausible, answers) = (claim > 0 && claim <= 64 << 20, n % 4 != 3);
+            addrs.push(liars.start(home.info_hash, claim.to_string(), answers && plausible));
+            must_be_asked.extend(plausible.then_some(n));
+        }
+        // One of them knows how long it is and sends something else.
+        must_be_asked.push(LIARS);
+        addrs.push(liars.start(home.info_hash, info_of(&home).len().to_string(), true));
+        let addr = free_addr().unwrap();
+        let mut session = start(&mut download(&home, addr, &addrs));
+        liars.wait_asked(&must_be_asked);
+        let began = Instant::now();
+        let _honest = be_honest_when_ready(&home, addr, &mut session);
+        wait_known(&mut session);
+        assert!(began.elapsed() < METADATA_LIMIT, "{:?}", began.elapsed());
+        let growth = session.process.peak_memory().unwrap().saturating_sub(alone);
+        let limit = MEMORY_PER_LIAR * u64::try_from(addrs.len()).unwrap();
+        println!(
+            "{} liars, {growth} bytes more than with nobody else, metadata after {:?}",
+            addrs.len(),
+            began.elapsed()
+        );
+        assert!(growth <= limit, "{growth} bytes more than with nobody else");
+        score(
+            "liars_keep_metadata_from_nobody_and_cost_little_memory",
+            "peers that claim 0 bytes to 2^62 of metadata, send what is not it, part of it or nothing",
+            addrs.len() as u64,
+            &format!(
+                "the honest peer's metadata after {:.1} s, {growth} bytes more memory",
+                began.elapsed().as_secs_f64()
+            ),
+            "30 s, 1 MiB for each liar",
+        );
+    }
 }

@@ -42,7 +42,20 @@ struct Suite {
 const SUITES: &[Suite] = &[
     Suite {
         package: "rawtorrent-tests",
-        target: &["--test", "hostile_peers", "--test", "hostile_torrents", "--test", "hostile_daemons"],
+        target: &[
+            "--test",
+            "hostile_peers",
+            "--test",
+            "hostile_torrents",
+            "--test",
+            "hostile_daemons",
+            "--test",
+            "hostile_finders",
+            "--test",
+            "magnet",
+            "--test",
+            "discord",
+        ],
         tests_binary: true,
     },
     Suite { package: "rawtorrent-net", target: &["--lib"], tests_binary: false },
@@ -97,7 +110,15 @@ const CONTROLS: &[(&str, &str)] = &[
     ("what_trackers_claim_is_kept_within_bounds", "any-peer"),
     ("every_route_refuses_pages_of_others", "any-page"),
     ("hostile_requests_are_refused_and_the_daemon_goes_on", "any-root"),
+    ("names_are_inert_in_the_api", "raw-names"),
     ("recordings_that_are_damaged", "any-recording"),
+    ("a_store_that_is_damaged_is_not_believed", "any-row"),
+    ("sessions_of_other_clients_that_lie", "any-claim"),
+    ("a_node_among_liars_finds_who_is_there", "any-response"),
+    ("a_neighbour_that_floods_hides_nobody", "one-host-all"),
+    ("liars_keep_metadata_from_nobody_and_cost_little_memory", "any-metadata"),
+    ("hostile_words_are_inert_in_a_chat", "raw-words"),
+    ("a_hostile_discord", "thin-skinned"),
 ];
 
 /// What a test told of itself.

@@ -29,6 +29,9 @@ pub struct Config {
     pub queries_per_sec: u32,
     /// Queries that are answered in a second, at most; others are dropped. 0 is taken as 1.
     pub answers_per_sec: u32,
+    /// A fault: whoever knows a transaction's id may answer it.
+    #[cfg(feature = "planted")]
+    pub any_answer: bool,
 }
 
 impl Default for Config {
@@ -44,6 +47,8 @@ impl Default for Config {
             nodes_per_subnet: 1,
             queries_per_sec: 200,
             answers_per_sec: 1000,
+            #[cfg(feature = "planted")]
+            any_answer: false,
         }
     }
 }

@@ -209,6 +209,8 @@ async fn listen(bot: &Arc<Bot>, gateway: &mut Shard) -> Result<(), BotError> {
             }
             Some(Ok(_)) => {}
             // The event itself may hold tokens of interactions.
+            #[cfg(feature = "planted")]
+            Some(Err(_)) if crate::planted::is("thin-skinned") => return Err(BotError::Closed(reason)),
             Some(Err(_)) => tracing::warn!("an event of the gateway was lost, or it can't be reached"),
             None => return Err(BotError::Closed(reason)),
         }

@@ -16,6 +16,8 @@ mod live;
 mod orders;
 mod pace;
 pub mod picture;
+#[cfg(feature = "planted")]
+mod planted;
 mod said;
 mod say;
 pub mod show;

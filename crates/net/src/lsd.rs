@@ -57,6 +57,12 @@ impl Driver {
         let (v4_port, v4) = v4.unzip();
         let (v6_port, v6) = v6.unzip();
         let discovery = Discovery::new(Config { v4: v4_port, v6: v6_port }, seed, Time::ZERO);
+        #[cfg(feature = "planted")]
+        let discovery = {
+            let mut discovery = discovery;
+            crate::planted::is("one-host-all").then(|| discovery.plant());
+            discovery
+        };
         let (listens, epoch) = (listens.to_vec(), Instant::now());
         // One byte more shows that a datagram was too long.
         let buffer = vec![0; MAX_DATAGRAM + 1];

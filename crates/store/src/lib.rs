@@ -14,6 +14,8 @@ mod error;
 pub mod limits;
 mod lock;
 mod open;
+#[cfg(feature = "planted")]
+mod planted;
 mod thread;
 
 pub use error::{CommitError, OpenError};

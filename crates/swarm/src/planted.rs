@@ -36,6 +36,8 @@ pub enum Planted {
     SlowHave,
     /// Payload that nobody asked for is not counted.
     UncountedPayload,
+    /// Metadata is believed that has another hash.
+    AnyMetadata,
 }
 
 /// Faults as those who plant them spell them.
@@ -56,6 +58,7 @@ const NAMES: &[(&str, Planted)] = &[
     ("long-memory", Planted::LongMemory),
     ("slow-have", Planted::SlowHave),
     ("uncounted-payload", Planted::UncountedPayload),
+    ("any-metadata", Planted::AnyMetadata),
 ];
 
 impl Planted {

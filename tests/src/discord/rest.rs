@@ -26,12 +26,15 @@ pub(super) fn serve(stream: TcpStream, shared: &Shared) {
             }
             continue;
         }
-        let answer = shared.change(|state| answer(state, &method, &path, &head, &body));
+        let (broken, answer) =
+            shared.change(|state| (state.broken.pop_front(), answer(state, &method, &path, &head, &body)));
         let text = if answer.status == 204 { String::new() } else { answer.body.to_string() };
+        let (status, text) = broken.unwrap_or((answer.status, text));
+        let text = if status == 204 { String::new() } else { text };
         let written = write!(
             out,
             "HTTP/1.1 {} x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{}\r\n{text}",
-            answer.status,
+            status,
             text.len(),
             answer.headers,
         );

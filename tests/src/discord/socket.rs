@@ -49,7 +49,11 @@ impl Socket {
     }
 
     pub(super) fn send(&self, message: &Value) -> io::Result<()> {
-        self.frame(1, message.to_string().as_bytes())
+        self.text(&message.to_string())
+    }
+
+    pub(super) fn text(&self, text: &str) -> io::Result<()> {
+        self.frame(1, text.as_bytes())
     }
 
     fn frame(&self, opcode: u8, payload: &[u8]) -> io::Result<()> {

@@ -1,4 +1,10 @@
 //! What strangers may do to a daemon, and with what they hand over.
+//!
+//! - [`store`]: what an earlier session kept, as it comes back from a bad disk
+//! - [`imports`]: what other clients are said to have kept
+
+mod imports;
+mod store;
 
 use std::fs;
 
@@ -6,6 +12,11 @@ use crate::common::daemon::Daemon;
 use crate::common::{Home, run};
 use rawtorrent_tests::content::Sample;
 use rawtorrent_tests::score::score;
+
+/// How much of something: in CI, and in the longer run.
+fn sized(sample: usize, all: usize) -> usize {
+    if std::env::var_os("RAWTORRENT_HOSTILE").is_some_and(|mode| mode == "full") { all } else { sample }
+}
 
 /// Every route, as the document has it, with a torrent that is not there.
 fn routes(daemon: &Daemon) -> Vec<(String, String)> {
@@ -162,6 +173,56 @@ fn hostile_requests_are_refused_and_the_daemon_goes_on() {
         76,
         "each refused; nothing added",
         "refused, and the daemon goes on",
+    );
+}
+
+/// Names that turn lines around, move cursors or end lines, as torrents and links have them: whoever reads the API may show
+/// them anywhere.
+#[test]
+fn names_are_inert_in_the_api() {
+    let home = Home::new(Sample::MULTI);
+    let daemon = Daemon::start(&home, &[]);
+    let turning = ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}');
+    let signs: Vec<char> =
+        turning.chain("\u{61c}\u{200e}\u{200f}\u{1b}\u{7}\r\n\0\u{9b}\u{7f}".chars()).collect();
+    let names: Vec<String> = signs.iter().map(|sign| format!("a{sign}gpj.exe")).collect();
+    for (number, name) in names.iter().enumerate() {
+        let escaped: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let link = format!("magnet:?xt=urn:btih:{number:040x}&dn={escaped}");
+        assert_eq!(daemon.json("POST", "/api/v1/torrents", &serde_json::json!({"source": link})).status, 201);
+        let sample =
+            Sample { name: Box::leak(name.clone().into_boxed_str()), layout: &[(".x", 10), ("y", 10)] };
+        let torrent = rawtorrent_tests::metafile::torrent(&sample, None);
+        let added =
+            daemon.ask("POST", "/api/v1/torrents", "content-type: application/x-bittorrent\r\n", &torrent);
+        assert_eq!(added.status, 201);
+    }
+    let listed = daemon.get("/api/v1/torrents?limit=1000").json();
+    let torrents = listed["torrents"].as_array().unwrap();
+    assert_eq!(torrents.len(), 2 * names.len());
+    let mut read = 0;
+    let mut check = |text: &str| {
+        read += 1;
+        assert!(!text.contains(|c: char| c.is_control() || signs.contains(&c)), "{text:?}");
+    };
+    for torrent in torrents {
+        let id = torrent["id"].as_str().unwrap();
+        check(torrent["name"].as_str().unwrap());
+        let files = daemon.get(&format!("/api/v1/torrents/{id}/files")).json();
+        for file in files.as_array().into_iter().flatten() {
+            check(file["path"].as_str().unwrap());
+        }
+    }
+    assert!(read >= 4 * names.len() as u64, "the paths, too");
+    let log = daemon.session.process.stderr();
+    assert!(!log.contains(|c: char| c != '\n' && (c.is_control() || signs.contains(&c))), "{log:?}");
+    daemon.end();
+    score(
+        "names_are_inert_in_the_api",
+        "names and paths of torrents and links with signs that turn lines, move cursors and end lines",
+        read,
+        "each shown without",
+        "0 such signs in the API and the log",
     );
 }
 

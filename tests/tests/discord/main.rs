@@ -5,6 +5,7 @@ mod allowing;
 #[path = "../common/mod.rs"]
 mod common;
 mod embedded;
+mod hostile;
 mod mishaps;
 mod stage;
 mod whole;

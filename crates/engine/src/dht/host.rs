@@ -226,6 +226,8 @@ fn bind(settings: &DhtSettings, listens: &[SocketAddr]) -> io::Result<Driver> {
         let DhtSettings { read_only, enforce_ids, .. } = *settings;
         let config =
             Config { v4: v4.is_some(), v6: v6.is_some(), read_only, enforce_ids, ..Config::default() };
+        #[cfg(feature = "planted")]
+        let config = Config { any_answer: net::planted::is("any-response"), ..config };
         Node::new(config, seed, now)
     };
     let mut addrs: Vec<_> = v4.into_iter().chain(v6).collect();

@@ -257,6 +257,8 @@ fn company(shared: Arc<Shared>, add: &AddMagnet, peer_id: PeerId) -> Company {
         client: shared.settings.client.clone(),
         listen_ports: shared.ports,
         pex: shared.settings.pex,
+        #[cfg(feature = "planted")]
+        planted: net::planted::fault().and_then(swarm::Planted::named),
         ..Config::default()
     };
     if let Some(dht) = &shared.dht {

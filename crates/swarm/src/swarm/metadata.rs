@@ -116,6 +116,10 @@ impl Swarm {
             metadata: None,
             is_found: false,
         });
+        #[cfg(feature = "planted")]
+        if let Some(unknown) = &mut swarm.unknown {
+            unknown.fetch.plant(swarm.config.planted);
+        }
         swarm
     }
 
