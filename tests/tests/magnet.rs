@@ -113,7 +113,7 @@ impl Liars {
     fn wait_asked(&self, who: &[usize]) {
         let asked = self.asked.lock().unwrap();
         let all = |asked: &mut Vec<usize>| !who.iter().all(|&liar| asked[liar] > 0);
-        let (asked, timeout) = self.changed.wait_timeout_while(asked, LIMIT, all).unwrap();
+        let (asked, timeout) = self.changed.wait_timeout_while(asked, METADATA_LIMIT, all).unwrap();
         assert!(!timeout.timed_out(), "asked: {asked:?}");
     }
 }

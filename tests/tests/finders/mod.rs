@@ -6,7 +6,7 @@
 mod neighbours;
 mod nodes;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use rawtorrent_tests::metafile::PIECE_LEN;
 
 const SMALL: Sample = Sample { name: "small.bin", layout: &[("", 5 * PIECE_LEN + 17)] };
 /// Within this, whoever is there must be found and give everything.
-const FOUND_WITHIN: Duration = Duration::from_secs(30);
+const FOUND_WITHIN: Duration = Duration::from_secs(15);
 
 /// How much of something: in CI, and in the longer run.
 fn sized(sample: usize, all: usize) -> usize {
@@ -46,8 +46,8 @@ struct Trap {
 }
 
 impl Trap {
-    fn set() -> Trap {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fn set(host: [u8; 4]) -> Trap {
+        let listener = TcpListener::bind((Ipv4Addr::from(host), 0)).unwrap();
         let (addr, came) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&came);
         thread::spawn(move || {
