@@ -66,6 +66,7 @@ fn taken_json(name: &str, taken: &Taken) -> Value {
     json!({
         "name": name,
         "info_hash": taken.info_hash.wire().to_string(),
+        "metadata": taken.pieces > 0,
         "pieces": taken.pieces,
         "believed": taken.believed,
         "to_check": taken.doubted,
@@ -76,6 +77,7 @@ fn taken_json(name: &str, taken: &Taken) -> Value {
 
 fn summary(taken: &Taken) -> String {
     let mut said = match (taken.believed, taken.doubted) {
+        _ if taken.pieces == 0 => "taken over as a magnet link".to_owned(),
         (0, 0) => "taken over, nothing of it is there".to_owned(),
         (believed, 0) => format!("taken over with {believed} of {}", counted(taken.pieces.into(), "piece")),
         (0, doubted) => format!("taken over, {} to be checked", counted(doubted.into(), "piece")),
@@ -85,7 +87,7 @@ fn summary(taken: &Taken) -> String {
         ),
     };
     if taken.renamed > 0 {
-        said.push_str(&format!(", {} given the torrent's names", counted(taken.renamed as u64, "file")));
+        said.push_str(&format!(", {} renamed", counted(taken.renamed as u64, "file")));
     }
     if taken.paused {
         said.push_str(", paused");

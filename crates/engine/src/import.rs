@@ -7,12 +7,13 @@ mod database;
 mod source;
 
 use crate::doctor::look as stamp;
-use crate::kept::{Choices, MAX_TAGS, first_rows};
+use crate::kept::{Choices, MAX_TAGS, check_names, first_row_of_link, first_rows};
 use crate::resume::{self, mount_of};
 use crate::{Error, SeedGoal};
-use ::import::{Found, Judged, Look};
+use ::import::{Found, Item, Judged, Link, Look, Wishes};
 use metainfo::Metainfo;
 use source::Source;
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
@@ -59,9 +60,9 @@ pub struct Taken {
     pub believed: u32,
     /// Pieces that are hashed when the session begins.
     pub doubted: u32,
-    /// Pieces of the torrent.
+    /// Pieces of the torrent; 0 if only a magnet link is known of it.
     pub pieces: u32,
-    /// Files that the client calls otherwise until they are complete, and that have the torrent's names now.
+    /// Files that the client calls otherwise until they are complete, and that have their own names now.
     pub renamed: usize,
     /// Whether it rests.
     pub paused: bool,
@@ -130,8 +131,8 @@ impl<T: FnMut(Told)> Importer<T> {
         self.imported.beyond = beyond;
         for id in ids {
             let read = self.source.read(&id);
-            let name = read.as_ref().map_or(id.clone(), |found| found.metainfo.name().to_owned());
-            let taken = read.map_err(|refused| refused.to_string()).and_then(|found| self.take(&id, *found));
+            let name = read.as_ref().map_or(id.clone(), Item::name);
+            let taken = read.map_err(|refused| refused.to_string()).and_then(|item| self.take(&id, item));
             self.untold.push(Told { name, outcome: taken });
             let bytes: usize =
                 self.changes.iter().filter_map(|change| change.value.as_ref()).map(Vec::len).sum();
@@ -158,18 +159,29 @@ impl<T: FnMut(Told)> Importer<T> {
         Ok(())
     }
 
-    fn take(&mut self, id: &str, found: Found) -> Result<Taken, String> {
-        let info_hash = found.metainfo.info_hash();
-        let key = crate::kept::key(info_hash);
+    fn take(&mut self, id: &str, item: Item) -> Result<Taken, String> {
+        let key = crate::kept::key(item.info_hash());
         if self.here.contains(&key) {
             return Err("it is here already".into());
         }
-        let dir = PathBuf::from(OsStr::from_bytes(&found.dir));
-        if !dir.is_absolute() {
-            return Err(format!("its folder ({}) is not an absolute path", dir.display()));
+        let Wishes { dir, dir_until_complete, .. } = item.wishes();
+        for dir in dir_until_complete.iter().chain([dir]) {
+            if !path(dir).is_absolute() {
+                return Err(format!("its folder ({}) is not an absolute path", path(dir).display()));
+            }
         }
+        let taken = match item {
+            Item::Torrent(found) => self.take_torrent(id, *found)?,
+            Item::Link(link) => self.take_link(*link),
+        };
+        self.here.insert(key);
+        Ok(taken)
+    }
+
+    fn take_torrent(&mut self, id: &str, found: Found) -> Result<Taken, String> {
+        let info_hash = found.metainfo.info_hash();
         let Found { metainfo, have, .. } = &found;
-        let files = files_on_disk(&self.source, metainfo, &dir)?;
+        let Here { dir, files } = Here::of(&found, self.source.suffix())?;
         let looks: Vec<_> = files.iter().map(FileOnDisk::look).collect();
         let judged = have.judge(metainfo, &looks, self.source.written(id));
         #[cfg(feature = "planted")]
@@ -182,11 +194,16 @@ impl<T: FnMut(Told)> Importer<T> {
         }
         let renamed = rename(&files)?;
         let record = record(&found, &judged, &files, &dir);
-        let choices = choices(&found, dir);
+        let goes_to = path(&found.wishes.dir);
+        let choices = Choices {
+            priorities: found.priorities.clone(),
+            names: found.names.clone(),
+            dir_when_complete: Some(goes_to).filter(|goes_to| *goes_to != dir),
+            ..choices(&found.wishes, dir)
+        };
         self.next_place += 1;
         self.changes.extend(first_rows(info_hash, found.torrent, self.next_place, choices));
         self.changes.push(record.first_row(info_hash.wire()));
-        self.here.insert(key);
         let (all, doubted) = (judged.pieces.len(), judged.pieces.count_ones() - judged.believed);
         Ok(Taken {
             info_hash,
@@ -194,22 +211,70 @@ impl<T: FnMut(Told)> Importer<T> {
             doubted: if judged.has_bare_padding { all } else { doubted },
             pieces: all,
             renamed,
-            paused: found.paused,
+            paused: found.wishes.paused,
         })
+    }
+
+    /// What it names goes where it belongs at once, unless the session has a folder for what is not complete.
+    fn take_link(&mut self, Link { magnet, wishes }: Link) -> Taken {
+        self.next_place += 1;
+        let choices = choices(&wishes, path(&wishes.dir));
+        self.changes.push(first_row_of_link(&magnet, self.next_place, choices));
+        let info_hash = magnet.info_hash;
+        Taken { info_hash, believed: 0, doubted: 0, pieces: 0, renamed: 0, paused: wishes.paused }
     }
 }
 
-fn choices(found: &Found, dir: PathBuf) -> Choices {
+fn path(bytes: &[u8]) -> PathBuf {
+    OsStr::from_bytes(bytes).into()
+}
+
+fn choices(wishes: &Wishes, dir: PathBuf) -> Choices {
+    let Wishes { seed_ratio: ratio, seed_time: time, seed_idle: idle, .. } = *wishes;
     Choices {
-        paused: found.paused,
-        priorities: found.priorities.clone(),
-        sequential: found.sequential,
-        seed_goal: SeedGoal { ratio: found.seed_ratio, time: found.seed_time, ..SeedGoal::default() },
-        max_down: found.max_down,
-        max_up: found.max_up,
-        category: found.category.clone(),
-        tags: found.tags.iter().take(MAX_TAGS).cloned().collect(),
+        paused: wishes.paused,
+        sequential: wishes.sequential,
+        seed_goal: SeedGoal { ratio, time, idle },
+        max_down: wishes.max_down,
+        max_up: wishes.max_up,
+        category: wishes.category.clone(),
+        tags: wishes.tags.iter().take(MAX_TAGS).cloned().collect(),
         ..Choices::new(dir)
+    }
+}
+
+/// Where a torrent's files lie.
+struct Here {
+    dir: PathBuf,
+    files: Vec<FileOnDisk>,
+}
+
+impl Here {
+    /// Of the two folders that they may be in, the one that has more of them.
+    fn of(found: &Found, suffix: Option<&str>) -> Result<Here, String> {
+        let layout = Layout::new(Arc::new(found.metainfo.clone())).map_err(|err| err.to_string())?;
+        let renamed = check_names(&found.metainfo, &found.names)
+            .and_then(|()| Ok(layout.renamed(&found.names)?))
+            .map_err(|err| format!("its files were renamed, and that cannot be taken over: {err}"))?;
+        let look = |dir: &[u8]| {
+            let dir = path(dir);
+            let files = (0..found.metainfo.files().len())
+                .map(|file| FileOnDisk::find(&found.metainfo, &renamed, &dir, file, suffix));
+            Here { files: files.collect(), dir }
+        };
+        let Wishes { dir, dir_until_complete, .. } = &found.wishes;
+        let there = look(dir);
+        let Some(until) = dir_until_complete else { return Ok(there) };
+        let until = look(until);
+        let is_there = match there.count().cmp(&until.count()) {
+            Ordering::Equal => found.have.is_all(),
+            more => more.is_gt(),
+        };
+        Ok(if is_there { there } else { until })
+    }
+
+    fn count(&self) -> usize {
+        self.files.iter().filter(|file| file.stamp.is_some()).count()
     }
 }
 
@@ -238,19 +303,18 @@ fn record(found: &Found, judged: &Judged, files: &[FileOnDisk], dir: &Path) -> r
 /// A file of a torrent, as it was found.
 struct FileOnDisk {
     stamp: Option<FileStamp>,
-    /// Its name, if it is another one than the torrent's until it is complete; and the torrent's.
+    /// Its name, if it is another one than its own until it is complete; and its own.
     renamed: Option<(PathBuf, PathBuf)>,
 }
 
 impl FileOnDisk {
-    fn look(&self) -> Option<Look> {
-        self.stamp.map(|stamp| Look { size: stamp.size, mtime_nanos: stamp.mtime_nanos })
-    }
-}
-
-fn files_on_disk(source: &Source, metainfo: &Metainfo, dir: &Path) -> Result<Vec<FileOnDisk>, String> {
-    let layout = Layout::new(Arc::new(metainfo.clone())).map_err(|err| err.to_string())?;
-    let look = |number: usize| {
+    fn find(
+        metainfo: &Metainfo,
+        layout: &Layout,
+        dir: &Path,
+        number: usize,
+        suffix: Option<&str>,
+    ) -> FileOnDisk {
         if !metainfo.files()[number].is_regular() {
             return FileOnDisk { stamp: None, renamed: None };
         }
@@ -258,7 +322,7 @@ fn files_on_disk(source: &Source, metainfo: &Metainfo, dir: &Path) -> Result<Vec
         if let Some(stamp) = stamp(&path) {
             return FileOnDisk { stamp: Some(stamp), renamed: None };
         }
-        let unfinished = source.suffix().map(|suffix| {
+        let unfinished = suffix.map(|suffix| {
             let mut name = path.clone().into_os_string();
             name.push(suffix);
             PathBuf::from(name)
@@ -268,11 +332,14 @@ fn files_on_disk(source: &Source, metainfo: &Metainfo, dir: &Path) -> Result<Vec
             Some((stamp, unfinished)) => FileOnDisk { stamp: Some(stamp), renamed: Some((unfinished, path)) },
             None => FileOnDisk { stamp: None, renamed: None },
         }
-    };
-    Ok((0..metainfo.files().len()).map(look).collect())
+    }
+
+    fn look(&self) -> Option<Look> {
+        self.stamp.map(|stamp| Look { size: stamp.size, mtime_nanos: stamp.mtime_nanos })
+    }
 }
 
-/// Gives unfinished files the torrent's names. Their client finds them under these too.
+/// Gives unfinished files their own names. Their client finds them under these too.
 fn rename(files: &[FileOnDisk]) -> Result<usize, String> {
     let names: Vec<_> = files.iter().filter_map(|file| file.renamed.as_ref()).collect();
     for (from, to) in &names {

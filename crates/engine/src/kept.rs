@@ -28,9 +28,10 @@ mod why;
 
 pub use handover::hand_over;
 pub use look::Seen;
+pub(crate) use names::check as check_names;
 pub use queue::QueueMove;
 pub use record::{Choices, GoalAction};
-pub(crate) use record::{MAX_TAGS, first_rows, last_place, moved_row, record_again};
+pub(crate) use record::{MAX_TAGS, first_row_of_link, first_rows, last_place, moved_row, record_again};
 pub(crate) use restore::{LinkRow, Row, key_of, read_link, read_row};
 pub use schedule::{AlternativeLimits, LocalTime};
 pub use settings::SessionSettings;

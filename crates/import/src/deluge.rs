@@ -1,9 +1,10 @@
 //! Deluge: `state/torrents.state`, `state/torrents.fastresume` and `state/ID.torrent` (from 2.0 on).
 
+use crate::assemble::strings;
 use crate::libtorrent::{self, label};
 use crate::limits::MAX_TORRENTS;
 use crate::pickle::{self, Node, Pickle};
-use crate::{Found, Refused};
+use crate::{Found, Item, Link, Refused, Wishes};
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -21,6 +22,8 @@ pub struct Listed {
     /// Its info-hash, which its torrent file is named after.
     pub id: String,
     dir: String,
+    dir_when_complete: Option<String>,
+    magnet: Option<String>,
     is_paused: bool,
     is_sequential: bool,
     is_finished: bool,
@@ -100,6 +103,10 @@ fn listed(torrent: Node<'_>) -> Option<Listed> {
     Some(Listed {
         id: text("torrent_id")?.to_owned(),
         dir: text("save_path").unwrap_or_default().to_owned(),
+        dir_when_complete: text("move_completed_path")
+            .filter(|_| flag("move_completed"))
+            .map(ToOwned::to_owned),
+        magnet: text("magnet").map(ToOwned::to_owned),
         is_paused: flag("paused"),
         is_sequential: flag("sequential_download"),
         is_finished: flag("is_finished"),
@@ -119,35 +126,57 @@ pub fn resume_data(fastresume: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
 }
 
 impl Listed {
-    /// Reads what else there is of it. Without resume data nothing is claimed of it.
+    /// Reads what else there is of it. Without resume data nothing is claimed of it; without a torrent file it is a link.
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn read(&self, resume: Option<&[u8]>, torrent: Option<&[u8]>) -> Result<Found, Refused> {
-        let torrent = torrent.ok_or(Refused::NoMetadata)?;
+    pub fn read(&self, resume: Option<&[u8]>, torrent: Option<&[u8]>) -> Result<Item, Refused> {
         let document = resume.and_then(|resume| libtorrent::decode(resume).ok());
         let resume = document.as_ref().map(bencode::Document::root);
+        let Some(torrent) = torrent else { return self.link(resume).map(Item::from) };
         let torrent =
             resume.map_or_else(|| Ok(torrent.to_owned()), |root| libtorrent::torrent(root, torrent))?;
-        let mut found = Found::new(torrent, &self.id, self.dir.as_bytes())?;
+        let mut found = Found::new(torrent, &self.id, self.wishes())?;
         if let Some(root) = resume {
             let path = root.get("save_path").and_then(Value::as_bytes);
             // Of files elsewhere it says nothing.
             let is_here = path.is_none_or(|path| same_folder(path, self.dir.as_bytes()));
             libtorrent::read(&mut found, root, self.is_finished && is_here)?;
+            let names = libtorrent::names(&found, root, None);
+            found.set_names(names)?;
         }
-        found.sequential |= self.is_sequential;
-        found.paused = self.is_paused;
-        found.place = self.queue;
-        found.seed_ratio = self.stop_ratio;
-        (found.max_down, found.max_up) = (self.max_down.map(bytes), self.max_up.map(bytes));
         found.set_priorities(self.priorities.iter().map(|priority| match priority {
             0 => Priority::Skip,
             1..=3 => Priority::Low,
             5.. => Priority::High,
             _ => Priority::Normal,
         }));
-        Ok(found)
+        Ok(found.into())
+    }
+
+    fn link(&self, resume: Option<Value<'_>>) -> Result<Link, Refused> {
+        if let Some(link) = self.magnet.as_ref().filter(|link| !link.is_empty()) {
+            return Link::of_text(link.as_bytes(), &self.id, self.wishes());
+        }
+        let part = |key: &str| resume.and_then(|root| root.get(key));
+        let tiers = part("trackers").and_then(Value::as_list).into_iter().flatten();
+        let trackers = tiers.flat_map(|tier| strings(Some(tier))).collect();
+        Link::of_parts(&self.id, part("name").and_then(Value::as_bytes), trackers, self.wishes())
+    }
+
+    fn wishes(&self) -> Wishes {
+        let lies_in = self.dir.as_bytes();
+        // Once it is complete it was moved, or lies elsewhere by its user's wish.
+        let goes_to = self.dir_when_complete.as_deref().filter(|dir| !self.is_finished && !dir.is_empty());
+        Wishes {
+            paused: self.is_paused,
+            sequential: self.is_sequential,
+            place: self.queue,
+            seed_ratio: self.stop_ratio,
+            max_down: self.max_down.map(bytes),
+            max_up: self.max_up.map(bytes),
+            ..Wishes::new(goes_to.map_or(lies_in, str::as_bytes)).until_complete(Some(lies_in))
+        }
     }
 }
 

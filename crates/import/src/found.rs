@@ -1,11 +1,23 @@
 //! A torrent of another client's session.
 
-use crate::Have;
-use alloc::string::String;
+use crate::{Have, Link};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 use metainfo::Metainfo;
 use swarm::Priority;
+use types::InfoHash;
+
+/// What another client had.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// A torrent.
+    Torrent(Box<Found>),
+    /// A magnet link whose metadata it had not found yet.
+    Link(Box<Link>),
+}
 
 /// A torrent as another client had it.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,18 +26,32 @@ pub struct Found {
     pub torrent: Vec<u8>,
     /// The same, read.
     pub metainfo: Metainfo,
-    /// The folder that holds its file or folder: a path's bytes, never empty, absolute or not as the client had it.
-    pub dir: Vec<u8>,
-    /// Whether its user had stopped it.
-    pub paused: bool,
-    /// Whether it was fetched in order.
-    pub sequential: bool,
+    /// Paths below its folder that its files have instead of the torrent's own, by file; not checked.
+    pub names: BTreeMap<usize, String>,
     /// How much each file was wanted; empty if all were alike.
     pub priorities: Vec<Priority>,
     /// Payload bytes received.
     pub downloaded: u64,
     /// Payload bytes sent.
     pub uploaded: u64,
+    /// What was chosen for it.
+    pub wishes: Wishes,
+    /// What of it is there, as it is claimed.
+    pub have: Have,
+}
+
+/// What its user wanted of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wishes {
+    /// The folder that holds its file or folder, once it is complete: a path's bytes, never empty, absolute or not as the
+    /// client had it.
+    pub dir: Vec<u8>,
+    /// The folder in which it may lie until then.
+    pub dir_until_complete: Option<Vec<u8>>,
+    /// Whether its user had stopped it.
+    pub paused: bool,
+    /// Whether it was fetched in order.
+    pub sequential: bool,
     /// Its own limit, in bytes per second.
     pub max_down: Option<u64>,
     /// Its own limit, in bytes per second.
@@ -34,14 +60,80 @@ pub struct Found {
     pub seed_ratio: Option<f64>,
     /// How long it is seeded.
     pub seed_time: Option<Duration>,
+    /// How long it is seeded while nobody wants anything of it.
+    pub seed_idle: Option<Duration>,
     /// The category or label.
     pub category: Option<String>,
     /// Further labels.
     pub tags: Vec<String>,
     /// Its place among the others: the greater, the later.
     pub place: i64,
-    /// What of it is there, as it is claimed.
-    pub have: Have,
+}
+
+impl Item {
+    /// Which torrent it is.
+    pub fn info_hash(&self) -> InfoHash {
+        match self {
+            Item::Torrent(found) => found.metainfo.info_hash(),
+            Item::Link(link) => link.magnet.info_hash,
+        }
+    }
+
+    /// The name of its file or folder, or what its link calls it.
+    pub fn name(&self) -> String {
+        match self {
+            Item::Torrent(found) => found.metainfo.name().into(),
+            Item::Link(link) => link.magnet.name.clone().unwrap_or_else(|| link.magnet.info_hash.to_string()),
+        }
+    }
+
+    /// What was chosen for it.
+    pub fn wishes(&self) -> &Wishes {
+        match self {
+            Item::Torrent(found) => &found.wishes,
+            Item::Link(link) => &link.wishes,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn wishes_mut(&mut self) -> &mut Wishes {
+        match self {
+            Item::Torrent(found) => &mut found.wishes,
+            Item::Link(link) => &mut link.wishes,
+        }
+    }
+}
+
+impl From<Found> for Item {
+    fn from(found: Found) -> Item {
+        Item::Torrent(Box::new(found))
+    }
+}
+
+impl From<Link> for Item {
+    fn from(link: Link) -> Item {
+        Item::Link(Box::new(link))
+    }
+}
+
+impl Wishes {
+    /// Into a folder, and nothing else.
+    pub(crate) fn new(dir: &[u8]) -> Wishes {
+        Wishes { dir: dir.into(), ..Wishes::default() }
+    }
+
+    /// Into a folder once it is complete; until then it may lie in another one.
+    pub(crate) fn until_complete(mut self, dir: Option<&[u8]>) -> Wishes {
+        let bare = |path: &[u8]| path.strip_suffix(b"/").unwrap_or(path).to_vec();
+        let other = dir.filter(|dir| !dir.is_empty() && bare(dir) != bare(&self.dir));
+        self.dir_until_complete = other.map(Vec::from);
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Refused> {
+        let mut dirs = self.dir_until_complete.iter().chain([&self.dir]);
+        if dirs.any(|dir| dir.is_empty() || dir.contains(&0)) { Err(Refused::NoDir) } else { Ok(()) }
+    }
 }
 
 /// Why a torrent is not taken over, in words for people.
@@ -60,11 +152,11 @@ pub enum Refused {
     /// The torrent file beside it has another info-hash.
     #[error("its torrent file is another torrent's")]
     Another,
-    /// It is known by a magnet link alone so far.
-    #[error("it was added by a magnet link and its metadata is not there yet; add the link again")]
-    NoMetadata,
-    /// Its files have other names than the torrent says.
-    #[error("its files were renamed ({0}), which cannot be taken over; give them the torrent's names first")]
+    /// It is known by a magnet link alone so far, and that is none that can be used.
+    #[error("it was added by a magnet link that cannot be used: {0}")]
+    Link(metainfo::magnet::MagnetError),
+    /// A file has a name that is no text.
+    #[error("a file of it is called {0:?}, which is no text; rename it first")]
     Renamed(String),
     /// It does not say where its files are.
     #[error("it does not say where its files are")]
@@ -79,36 +171,34 @@ pub enum Refused {
 
 impl Found {
     /// A torrent with the defaults; everything else of it is filled in by who read it.
-    pub(crate) fn new(torrent: Vec<u8>, id: &str, dir: &[u8]) -> Result<Found, Refused> {
+    pub(crate) fn new(torrent: Vec<u8>, id: &str, wishes: Wishes) -> Result<Found, Refused> {
         let metainfo = Metainfo::parse(&torrent).map_err(Refused::Torrent)?;
-        if !is_called(&metainfo, id) {
+        if !is_called(metainfo.info_hash(), id) {
             return Err(Refused::Another);
         }
         if metainfo.info_hash().v1().is_none() {
             return Err(Refused::V2Only);
         }
-        if dir.is_empty() || dir.contains(&0) {
-            return Err(Refused::NoDir);
-        }
+        wishes.check()?;
         let have = Have::nothing(&metainfo);
-        Ok(Found {
-            torrent,
-            metainfo,
-            dir: dir.into(),
-            paused: false,
-            sequential: false,
-            priorities: Vec::new(),
-            downloaded: 0,
-            uploaded: 0,
-            max_down: None,
-            max_up: None,
-            seed_ratio: None,
-            seed_time: None,
-            category: None,
-            tags: Vec::new(),
-            place: 0,
-            have,
-        })
+        let (names, priorities) = (BTreeMap::new(), Vec::new());
+        Ok(Found { torrent, metainfo, names, priorities, downloaded: 0, uploaded: 0, wishes, have })
+    }
+
+    /// Takes in what files are called, in their order; what is missing or empty has its own name.
+    pub(crate) fn set_names<'a>(
+        &mut self,
+        given: impl IntoIterator<Item = Option<&'a [u8]>>,
+    ) -> Result<(), Refused> {
+        for (number, (name, file)) in given.into_iter().zip(self.metainfo.files()).enumerate() {
+            let Some(name) = name.filter(|name| file.is_regular() && !name.is_empty()) else { continue };
+            if name == file.path.as_str().as_bytes() {
+                continue;
+            }
+            let text = core::str::from_utf8(name).map_err(|_| Refused::Renamed(shown(name)))?;
+            self.names.insert(number, text.into());
+        }
+        Ok(())
     }
 
     /// Sets how much files are wanted; what is missing is wanted as usual.
@@ -122,8 +212,7 @@ impl Found {
 }
 
 /// Whether a client calls the torrent by this name: an info-hash, or the first 20 bytes of a v2 one.
-fn is_called(metainfo: &Metainfo, id: &str) -> bool {
-    let info_hash = metainfo.info_hash();
+pub(crate) fn is_called(info_hash: InfoHash, id: &str) -> bool {
     let v2 = info_hash.v2().map(|hash| hash.0[..20].to_vec());
     let hashes = [info_hash.v1().map(|hash| hash.0.to_vec()), v2];
     hashes.into_iter().flatten().any(|hash| {
@@ -131,6 +220,10 @@ fn is_called(metainfo: &Metainfo, id: &str) -> bool {
         id.len() == 2 * hash.len()
             && id.chars().zip(digits).all(|(digit, value)| digit.to_digit(16) == Some(value.into()))
     })
+}
+
+fn shown(name: &[u8]) -> String {
+    crate::libtorrent::label(name).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -141,23 +234,44 @@ mod tests {
 
     #[test]
     fn a_torrent_is_known_by_its_info_hash() {
-        assert!(Found::new(torrent(), &id(), b"/x").is_ok());
-        assert!(Found::new(torrent(), &id().to_uppercase(), b"/x").is_ok());
+        let new = |id: &str| Found::new(torrent(), id, Wishes::new(b"/x"));
+        assert!(new(&id()).is_ok() && new(&id().to_uppercase()).is_ok());
         let other = id().chars().rev().collect::<String>();
-        assert_eq!(Found::new(torrent(), &other, b"/x"), Err(Refused::Another));
-        assert_eq!(Found::new(torrent(), &id()[..38], b"/x"), Err(Refused::Another));
-        assert_eq!(Found::new(torrent(), &id(), b""), Err(Refused::NoDir));
-        assert!(matches!(Found::new(b"x".to_vec(), &id(), b"/x"), Err(Refused::Torrent(_))));
+        assert_eq!(new(&other), Err(Refused::Another));
+        assert_eq!(new(&id()[..38]), Err(Refused::Another));
+        assert_eq!(Found::new(torrent(), &id(), Wishes::new(b"")), Err(Refused::NoDir));
+        let until = Wishes::new(b"/x").until_complete(Some(b"/\0"));
+        assert_eq!(Found::new(torrent(), &id(), until), Err(Refused::NoDir));
+        let none = Found::new(b"x".to_vec(), &id(), Wishes::new(b"/x"));
+        assert!(matches!(none, Err(Refused::Torrent(_))));
         let line = Refused::Renamed("a".to_owned());
         assert!(!std::format!("{line}").contains('\n'));
     }
 
     #[test]
     fn priorities_are_as_many_as_files() {
-        let mut found = Found::new(torrent(), &id(), b"/x").unwrap();
+        let mut found = Found::new(torrent(), &id(), Wishes::new(b"/x")).unwrap();
         found.set_priorities([Priority::Normal; 9].into_iter());
         assert!(found.priorities.is_empty());
         found.set_priorities([Priority::Skip].into_iter());
         assert_eq!(found.priorities, [Priority::Skip, Priority::Normal, Priority::Normal]);
+    }
+
+    #[test]
+    fn a_folder_is_another_one_if_it_is_called_otherwise() {
+        let until = |dir| Wishes::new(b"/x").until_complete(dir).dir_until_complete;
+        assert_eq!(until(Some(b"/y/")), Some(b"/y/".to_vec()));
+        for same in [None, Some(&b""[..]), Some(b"/x"), Some(b"/x/")] {
+            assert_eq!(until(same), None);
+        }
+    }
+
+    #[test]
+    fn files_have_other_names_or_their_own() {
+        let mut found = Found::new(torrent(), &id(), Wishes::new(b"/x")).unwrap();
+        let names = [Some(&b"folder/a"[..]), Some(b"other"), Some(b""), Some(b"beyond")];
+        found.set_names(names).unwrap();
+        assert_eq!(found.names, BTreeMap::from([(1, "other".to_owned())]));
+        assert!(matches!(found.set_names([Some(&b"\xff"[..])]), Err(Refused::Renamed(_))));
     }
 }

@@ -50,8 +50,7 @@ pub(crate) fn read(found: &mut Found, resume: Value<'_>, is_seed: bool) -> Resul
     let number = |key: &str| resume.get(key).and_then(Value::as_int);
     found.downloaded = number("total_downloaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
     found.uploaded = number("total_uploaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
-    found.sequential |= number("sequential_download") == Some(1);
-    must_not_be_renamed(found, resume)?;
+    found.wishes.sequential |= number("sequential_download") == Some(1);
 
     let count = found.metainfo.lengths().piece_count();
     let pieces = resume.get("pieces").and_then(Value::as_bytes).unwrap_or_default();
@@ -85,17 +84,16 @@ pub(crate) fn read(found: &mut Found, resume: Value<'_>, is_seed: bool) -> Resul
     Ok(())
 }
 
-/// The names that libtorrent has files under, where they are not the torrent's.
-fn must_not_be_renamed(found: &Found, resume: Value<'_>) -> Result<(), Refused> {
-    let names = strings(resume.get("mapped_files"));
-    for (name, file) in names.into_iter().zip(found.metainfo.files()) {
-        let bare = name.strip_suffix(crate::qbittorrent::UNFINISHED.as_bytes()).unwrap_or(name);
-        let is_same = [name, bare].contains(&file.path.as_str().as_bytes());
-        if file.is_regular() && !name.is_empty() && !is_same {
-            return Err(Refused::Renamed(label(name).unwrap_or_default()));
-        }
-    }
-    Ok(())
+/// The names that files have, in their order; without what is behind the names of files that are not complete.
+pub(crate) fn names<'d>(found: &Found, resume: Value<'d>, unfinished: Option<&str>) -> Vec<Option<&'d [u8]>> {
+    let names = resume.get("mapped_files").and_then(Value::as_list).into_iter().flatten();
+    let named = names.zip(found.metainfo.files()).map(|(name, file)| {
+        let name = name.as_bytes()?;
+        let own = file.path.as_str().as_bytes();
+        let bare = unfinished.and_then(|suffix| name.strip_suffix(suffix.as_bytes()));
+        Some(if name == own { name } else { bare.unwrap_or(name) })
+    });
+    named.collect()
 }
 
 /// A label for people: without what could harm a terminal, and not too long. `None` if nothing is left.

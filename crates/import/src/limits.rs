@@ -18,5 +18,8 @@ pub const MAX_LABEL: usize = 200;
 /// Trackers of a torrent. Those beyond are left out.
 pub const MAX_TRACKERS: usize = 1000;
 
+/// Bytes of the trackers of a magnet link, which becomes up to three times as long with them. Those beyond are left out.
+pub const MAX_LINK_TRACKERS: usize = 16 << 10;
+
 /// For how many seconds after a torrent was complete libtorrent may still write its last bytes.
 pub const SETTLES_WITHIN: i64 = 10;

@@ -3,7 +3,7 @@
 use crate::assemble::strings;
 use crate::libtorrent::{self, label};
 use crate::limits::MAX_TAGS;
-use crate::{Found, Refused};
+use crate::{Found, Item, Link, Refused, Wishes};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,12 +23,18 @@ pub struct Row {
     pub queue_position: i64,
     /// `category`.
     pub category: Option<String>,
+    /// `target_save_path`.
+    pub save_path: Option<String>,
+    /// `name`.
+    pub name: Option<String>,
     /// `tags`, with commas between them.
     pub tags: Option<String>,
     /// `ratio_limit`, in thousandths; less than 0 is none of its own.
     pub ratio_limit: i64,
     /// `seeding_time_limit`, in minutes; less than 0 is none of its own.
     pub seeding_time_limit: i64,
+    /// `inactive_seeding_time_limit`, in minutes; less than 0 is none of its own.
+    pub inactive_seeding_time_limit: i64,
     /// `has_seed_status`.
     pub is_seed: bool,
     /// `stopped`.
@@ -39,14 +45,13 @@ pub struct Row {
     pub metadata: Vec<u8>,
 }
 
-/// Reads a torrent from its two files: `id` is the name that both have.
+/// Reads a torrent from its two files: `id` is the name that both have. Of a magnet link there is no torrent file.
 ///
 /// # Errors
 /// [`Refused`].
-pub fn read(id: &str, resume: &[u8], torrent: Option<&[u8]>) -> Result<Found, Refused> {
+pub fn read(id: &str, resume: &[u8], torrent: Option<&[u8]>) -> Result<Item, Refused> {
     let document = libtorrent::decode(resume)?;
     let root = document.root();
-    let torrent = torrent.ok_or(Refused::NoMetadata)?;
     let text = |key: &str| root.get(key).and_then(Value::as_bytes).unwrap_or_default();
     let number = |key: &str| root.get(key).and_then(Value::as_int);
     // Torrents that wait for their turn are paused too, but by the client.
@@ -58,21 +63,21 @@ pub fn read(id: &str, resume: &[u8], torrent: Option<&[u8]>) -> Result<Found, Re
         tags,
         ratio_limit: number("qBt-ratioLimit").unwrap_or(-1),
         seeding_time_limit: number("qBt-seedingTimeLimit").unwrap_or(-1),
+        idle_limit: number("qBt-inactiveSeedingTimeLimit").unwrap_or(-1),
         is_seed: number("qBt-seedStatus") == Some(1),
         is_stopped,
         place: 0,
+        save_path: text("qBt-savePath"),
+        name: [text("qBt-name"), text("name")].into_iter().find(|name| !name.is_empty()),
     };
-    found(id, root, torrent, told)
+    item(id, root, torrent, told)
 }
 
 /// Reads a torrent from its row.
 ///
 /// # Errors
 /// [`Refused`].
-pub fn read_row(row: &Row) -> Result<Found, Refused> {
-    if row.metadata.is_empty() {
-        return Err(Refused::NoMetadata);
-    }
+pub fn read_row(row: &Row) -> Result<Item, Refused> {
     let document = libtorrent::decode(&row.resume)?;
     let tags = row.tags.as_deref().unwrap_or_default().split(',');
     let told = Told {
@@ -80,11 +85,14 @@ pub fn read_row(row: &Row) -> Result<Found, Refused> {
         tags: tags.filter_map(|tag| label(tag.as_bytes())).take(MAX_TAGS).collect(),
         ratio_limit: row.ratio_limit,
         seeding_time_limit: row.seeding_time_limit,
+        idle_limit: row.inactive_seeding_time_limit,
         is_seed: row.is_seed,
         is_stopped: row.is_stopped,
         place: row.queue_position,
+        save_path: row.save_path.as_deref().unwrap_or_default().as_bytes(),
+        name: row.name.as_deref().map(str::as_bytes),
     };
-    found(&row.id, document.root(), &row.metadata, told)
+    item(&row.id, document.root(), Some(&row.metadata[..]).filter(|bytes| !bytes.is_empty()), told)
 }
 
 /// The places in the queue that the file `queue` gives: a name a line.
@@ -92,39 +100,62 @@ pub fn queue(file: &str) -> impl Iterator<Item = (&str, i64)> {
     file.lines().map(str::trim).zip(1..)
 }
 
-struct Told {
+struct Told<'a> {
     category: Option<String>,
     tags: Vec<String>,
     ratio_limit: i64,
     seeding_time_limit: i64,
+    idle_limit: i64,
     is_seed: bool,
     is_stopped: bool,
     place: i64,
+    save_path: &'a [u8],
+    name: Option<&'a [u8]>,
 }
 
-fn found(id: &str, resume: Value<'_>, torrent: &[u8], told: Told) -> Result<Found, Refused> {
-    let dir = resume.get("save_path").and_then(Value::as_bytes).unwrap_or_default();
-    let mut found = Found::new(libtorrent::torrent(resume, torrent)?, id, dir)?;
-    libtorrent::read(&mut found, resume, told.is_seed)?;
-    let limit = |key: &str| {
-        let rate = resume.get(key).and_then(Value::as_int).and_then(|rate| u64::try_from(rate).ok());
-        rate.filter(|&rate| rate > 0)
+fn item(id: &str, resume: Value<'_>, torrent: Option<&[u8]>, told: Told<'_>) -> Result<Item, Refused> {
+    let (name, is_seed) = (told.name, told.is_seed);
+    let wishes = wishes(resume, told);
+    let Some(torrent) = torrent else {
+        let tiers = resume.get("trackers").and_then(Value::as_list).into_iter().flatten();
+        let trackers = tiers.flat_map(|tier| strings(Some(tier))).collect();
+        return Link::of_parts(id, name, trackers, wishes).map(Item::from);
     };
-    found.max_down = limit("download_rate_limit");
-    found.max_up = limit("upload_rate_limit");
+    let mut found = Found::new(libtorrent::torrent(resume, torrent)?, id, wishes)?;
+    libtorrent::read(&mut found, resume, is_seed)?;
+    let names = libtorrent::names(&found, resume, Some(UNFINISHED));
+    found.set_names(names)?;
     let priorities = resume.get("file_priority").and_then(Value::as_list).into_iter().flatten();
     found.set_priorities(priorities.map(|value| match value.as_int() {
         Some(0) => Priority::Skip,
         Some(6..) => Priority::High,
         _ => Priority::Normal,
     }));
+    Ok(found.into())
+}
+
+fn wishes(resume: Value<'_>, told: Told<'_>) -> Wishes {
+    // Where it lies; and where it goes when it is complete, unless its category has that.
+    let lies_in = resume.get("save_path").and_then(Value::as_bytes).unwrap_or_default();
+    let dir = if told.save_path.is_empty() { lies_in } else { told.save_path };
+    let limit = |key: &str| {
+        let rate = resume.get(key).and_then(Value::as_int).and_then(|rate| u64::try_from(rate).ok());
+        rate.filter(|&rate| rate > 0)
+    };
     let positive = |value: i64| u32::try_from(value).ok();
-    found.seed_ratio = positive(told.ratio_limit).map(|thousandths| f64::from(thousandths) / 1000.0);
-    found.seed_time =
-        positive(told.seeding_time_limit).map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
-    (found.category, found.tags, found.place) = (told.category, told.tags, told.place);
-    found.paused = told.is_stopped;
-    Ok(found)
+    let minutes = |value: i64| positive(value).map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
+    Wishes {
+        paused: told.is_stopped,
+        max_down: limit("download_rate_limit"),
+        max_up: limit("upload_rate_limit"),
+        seed_ratio: positive(told.ratio_limit).map(|thousandths| f64::from(thousandths) / 1000.0),
+        seed_time: minutes(told.seeding_time_limit),
+        seed_idle: minutes(told.idle_limit),
+        category: told.category,
+        tags: told.tags,
+        place: told.place,
+        ..Wishes::new(dir).until_complete(Some(lies_in))
+    }
 }
 
 /// The name that the files of a torrent have in common, if a file is one of them.

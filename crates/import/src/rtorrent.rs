@@ -1,23 +1,23 @@
 //! rTorrent: `ID.torrent`, `ID.torrent.rtorrent` and `ID.torrent.libtorrent_resume` (from 0.9 on).
 
 use crate::libtorrent::label;
-use crate::{Evidence, Found, Refused};
+use crate::{Evidence, Found, Item, Link, Refused, Wishes};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bencode::Value;
-use metainfo::Metainfo;
 use swarm::Priority;
 use types::{Bitfield, PieceIndex};
 
 const STATE: &str = "its .rtorrent file";
 const RESUME: &str = "its .libtorrent_resume file";
 
-/// Reads a torrent from its three files: `id` is the name that all have.
+/// Reads a torrent from its three files: `id` is the name that all have. Of a magnet link the first one is a torrent file
+/// without a torrent.
 ///
 /// # Errors
 /// [`Refused`].
-pub fn read(id: &str, torrent: &[u8], state: Option<&[u8]>, resume: Option<&[u8]>) -> Result<Found, Refused> {
+pub fn read(id: &str, torrent: &[u8], state: Option<&[u8]>, resume: Option<&[u8]>) -> Result<Item, Refused> {
     let state = bencode::decode(state.ok_or(Refused::Missing(STATE))?);
     let state = state.map_err(|_| Refused::Damaged(STATE))?;
     let resume = resume.map(bencode::decode).transpose().map_err(|_| Refused::Damaged(RESUME))?;
@@ -25,18 +25,22 @@ pub fn read(id: &str, torrent: &[u8], state: Option<&[u8]>, resume: Option<&[u8]
     let number = |key: &str| state.get(key).and_then(Value::as_int);
     let counter = |key: &str| number(key).and_then(|n| n.try_into().ok()).unwrap_or(0);
 
-    let metainfo = Metainfo::parse(torrent).map_err(|_| match is_magnet(torrent) {
-        true => Refused::NoMetadata,
-        false => Refused::Damaged("its torrent file"),
-    })?;
     let base = state.get("directory").and_then(Value::as_bytes).unwrap_or_default();
-    let mut found = Found::new(torrent.to_owned(), id, parent(&metainfo, base)?)?;
-    found.paused = number("state") == Some(0);
+    let custom1 = state.get("custom1").and_then(Value::as_bytes);
+    let wishes = Wishes {
+        paused: number("state") == Some(0),
+        place: number("timestamp.started").unwrap_or(0),
+        category: custom1.and_then(|text| label(&unescaped(text))),
+        ..Wishes::new(base)
+    };
+    if let Some(link) = link(torrent) {
+        return Link::of_text(&link, id, wishes).map(Item::from);
+    }
+    let mut found = Found::new(torrent.to_owned(), id, wishes)?;
+    find_files(&mut found)?;
     found.downloaded = counter("total_downloaded");
     found.uploaded = counter("total_uploaded");
-    found.place = number("timestamp.started").unwrap_or(0);
-    found.category = state.get("custom1").and_then(Value::as_bytes).and_then(|text| label(&unescaped(text)));
-    let Some(resume) = resume else { return Ok(found) };
+    let Some(resume) = resume else { return Ok(found.into()) };
     let files: Vec<_> = resume.get("files").and_then(Value::as_list).into_iter().flatten().collect();
     let field = |file: &Value<'_>, key: &str| file.get(key).and_then(Value::as_int);
     found.set_priorities(files.iter().map(|file| match field(file, "priority") {
@@ -68,25 +72,34 @@ pub fn read(id: &str, torrent: &[u8], state: Option<&[u8]>, resume: Option<&[u8]
             found.have.files[number] = Evidence::ChangedAt(time);
         }
     }
-    Ok(found)
+    Ok(found.into())
 }
 
-/// The folder that holds the torrent's file or folder.
-fn parent<'a>(metainfo: &Metainfo, base: &'a [u8]) -> Result<&'a [u8], Refused> {
-    if !metainfo.is_multi_file() {
-        return Ok(base);
+/// Of a torrent of several files the folder is known in which they lie, which may be called otherwise than the torrent: then
+/// they lie in it without the torrent's own folder.
+fn find_files(found: &mut Found) -> Result<(), Refused> {
+    if !found.metainfo.is_multi_file() {
+        return Ok(());
     }
-    let base = base.strip_suffix(b"/").unwrap_or(base);
+    let base = found.wishes.dir.strip_suffix(b"/").unwrap_or(&found.wishes.dir).to_owned();
     let at = base.iter().rposition(|&byte| byte == b'/').ok_or(Refused::NoDir)?;
-    match &base[at + 1..] {
-        name if name == metainfo.name().as_bytes() => Ok(&base[..at.max(1)]),
-        name => Err(Refused::Renamed(label(name).unwrap_or_default())),
+    if base[at + 1..] == *found.metainfo.name().as_bytes() {
+        found.wishes.dir = base[..at.max(1)].to_owned();
+        return Ok(());
     }
+    found.wishes.dir = base;
+    let paths: Vec<String> =
+        found.metainfo.files().iter().map(|file| file.path.as_str().to_owned()).collect();
+    let below = paths.iter().map(|path| path.split_once('/').map(|(_, rest)| rest.as_bytes()));
+    found.set_names(below)
 }
 
-/// A torrent file that rTorrent made of a magnet link.
-fn is_magnet(torrent: &[u8]) -> bool {
-    bencode::decode(torrent).is_ok_and(|document| document.root().get("magnet-uri").is_some())
+/// The link of a torrent file that rTorrent made of one.
+fn link(torrent: &[u8]) -> Option<Vec<u8>> {
+    let document = bencode::decode(torrent).ok()?;
+    let is_complete = document.root().get("info").is_some_and(|info| info.get("piece length").is_some());
+    let link = document.root().get("magnet-uri").and_then(Value::as_bytes)?;
+    (!is_complete).then(|| link.to_owned())
 }
 
 /// Labels are written as in URLs.

@@ -1,7 +1,7 @@
 //! Sessions as clients write them, read; and mutated, so that nothing is believed that is not there.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use crate::{Found, Have, Look, Refused, deluge, qbittorrent, rtorrent, transmission};
+use crate::{Found, Have, Item, Link, Look, Refused, deluge, qbittorrent, rtorrent, transmission};
 use bencode::{DictEncoder, encode_dict};
 use core::time::Duration;
 use metainfo::Metainfo;
@@ -94,7 +94,7 @@ impl State {
     }
 }
 
-type Read = Vec<Result<Found, Refused>>;
+type Read = Vec<Result<Item, Refused>>;
 
 /// What a client left, file by file, and how that is read.
 struct Client {
@@ -117,6 +117,11 @@ fn write_transmission(state: &State) -> Vec<Vec<u8>> {
         d.bytes("destination", "/srv/x");
         d.list("dnd", |list| state.unwanted.iter().for_each(|&no| list.int(i64::from(no))));
         d.int("downloaded", 90_006);
+        d.dict("idle-limit", |limit| {
+            limit.int("idle-limit", 4);
+            limit.int("idle-mode", 1);
+        });
+        d.bytes("incomplete-dir", "/srv/until");
         d.list("labels", |list| list.bytes("linux"));
         d.int("paused", 1);
         d.list("priority", |list| (0..3).for_each(|_| list.int(0)));
@@ -158,7 +163,7 @@ fn read_transmission(files: &[Vec<u8>]) -> Read {
     vec![transmission::read(&id(), &files[0], Some(&files[1]))]
 }
 
-fn libtorrent(state: &State, more: impl FnOnce(&mut DictEncoder<'_>)) -> Vec<u8> {
+fn libtorrent(state: &State, save_path: &str, more: impl FnOnce(&mut DictEncoder<'_>)) -> Vec<u8> {
     encode_dict(|d| {
         d.int("auto_managed", 0);
         d.int("completed_time", state.completed);
@@ -171,17 +176,25 @@ fn libtorrent(state: &State, more: impl FnOnce(&mut DictEncoder<'_>)) -> Vec<u8>
         }
         d.bytes("pieces", state.good.map(u8::from));
         more(d);
-        d.bytes("save_path", "/srv/x");
+        d.bytes("save_path", save_path);
         d.int("total_downloaded", 90_006);
         d.int("total_uploaded", 3);
         d.list("trackers", |tiers| tiers.list(|tier| tier.bytes("http://other/announce")));
     })
 }
 
+/// Where it lies.
+fn until(state: &State) -> &'static str {
+    if state.completed > 0 { "/srv/x" } else { "/srv/until" }
+}
+
 fn write_qbittorrent(state: &State) -> Vec<Vec<u8>> {
-    let resume = libtorrent(state, |d| {
+    let resume = libtorrent(state, until(state), |d| {
         d.bytes("qBt-category", "linux");
+        d.bytes("qBt-downloadPath", "/srv/until");
+        d.int("qBt-inactiveSeedingTimeLimit", 4);
         d.int("qBt-ratioLimit", 1500);
+        d.bytes("qBt-savePath", "/srv/x");
         d.int("qBt-seedStatus", i64::from(state.completed > 0));
         d.int("qBt-seedingTimeLimit", 3);
         d.list("qBt-tags", |tags| tags.bytes("one"));
@@ -194,7 +207,7 @@ fn read_qbittorrent(files: &[Vec<u8>]) -> Read {
 }
 
 fn write_row(state: &State) -> Vec<Vec<u8>> {
-    vec![libtorrent(state, |_| {}), torrent(), vec![u8::from(state.completed > 0)]]
+    vec![libtorrent(state, until(state), |_| {}), torrent(), vec![u8::from(state.completed > 0)]]
 }
 
 fn read_row(files: &[Vec<u8>]) -> Read {
@@ -202,9 +215,12 @@ fn read_row(files: &[Vec<u8>]) -> Read {
         id: id(),
         queue_position: 12,
         category: Some("linux".into()),
+        save_path: Some("/srv/x/".into()),
+        name: None,
         tags: Some("one,two".into()),
         ratio_limit: 1500,
         seeding_time_limit: 3,
+        inactive_seeding_time_limit: 4,
         is_seed: files[2] == [1],
         is_stopped: true,
         resume: files[0].clone(),
@@ -261,7 +277,9 @@ fn write_deluge(state: &State) -> Vec<Vec<u8>> {
         |text: &str| [b"X", &u32::try_from(text.len()).unwrap().to_le_bytes()[..], text.as_bytes()].concat();
     let flag = |flag: bool| vec![if flag { 0x88 } else { 0x89 }];
     put("torrent_id", &text(&id()));
-    put("save_path", &text("/srv/x"));
+    put("save_path", &text(until(state)));
+    put("move_completed", &flag(true));
+    put("move_completed_path", &text("/srv/x"));
     put("paused", &flag(true));
     put("is_finished", &flag(state.completed > 0));
     put("stop_at_ratio", &flag(true));
@@ -272,7 +290,7 @@ fn write_deluge(state: &State) -> Vec<Vec<u8>> {
     let priorities: Vec<u8> = state.unwanted.iter().flat_map(|&no| [b'K', if no { 0 } else { 4 }]).collect();
     put("file_priorities", &[b"](", &priorities[..], b"e"].concat());
     pickle.extend(b"ubesb.");
-    let resume = libtorrent(state, |_| {});
+    let resume = libtorrent(state, until(state), |_| {});
     let fastresume = encode_dict(|d| d.bytes(id(), resume));
     vec![fastresume, torrent(), pickle]
 }
@@ -292,7 +310,21 @@ fn read_deluge(files: &[Vec<u8>]) -> Read {
 fn read_one(client: &Client, state: &State) -> Found {
     let mut read = (client.read)(&(client.write)(state));
     assert_eq!(read.len(), 1, "{}", client.name);
-    read.remove(0).unwrap()
+    torrent_of(read.remove(0).unwrap())
+}
+
+fn torrent_of(item: Item) -> Found {
+    match item {
+        Item::Torrent(found) => *found,
+        Item::Link(link) => panic!("{link:?}"),
+    }
+}
+
+fn link_of(item: Result<Item, Refused>) -> Link {
+    match item.unwrap() {
+        Item::Link(link) => *link,
+        Item::Torrent(found) => panic!("{}", found.metainfo.name()),
+    }
 }
 
 #[test]
@@ -300,19 +332,21 @@ fn what_was_chosen_is_taken_over() {
     for client in &CLIENTS {
         let name = client.name;
         let found = read_one(client, &State::complete());
-        assert_eq!(
-            (&found.dir[..], found.paused, &found.priorities[..]),
-            (&b"/srv/x"[..], true, &[][..]),
-            "{name}"
-        );
         assert_eq!((found.downloaded, found.uploaded), (90_006, 3), "{name}");
+        assert!(found.priorities.is_empty() && found.names.is_empty(), "{name}");
+        let wishes = &found.wishes;
+        assert!(wishes.paused, "{name}");
+        let bare = wishes.dir.strip_suffix(b"/").unwrap_or(&wishes.dir);
+        assert_eq!(bare, b"/srv/x", "{name}");
         let has_ratio = name != "rTorrent";
-        assert_eq!(found.seed_ratio, has_ratio.then_some(1.5), "{name}");
+        assert_eq!(wishes.seed_ratio, has_ratio.then_some(1.5), "{name}");
         let has_limit = matches!(name, "Transmission" | "Deluge");
-        assert_eq!((found.max_down, found.max_up), (has_limit.then_some(100_000), None), "{name}");
+        assert_eq!((wishes.max_down, wishes.max_up), (has_limit.then_some(100_000), None), "{name}");
         let is_of_qbittorrent = name.starts_with("qB");
-        assert_eq!(found.seed_time, is_of_qbittorrent.then_some(Duration::from_secs(180)), "{name}");
-        let labels: Vec<&str> = found.category.iter().chain(&found.tags).map(String::as_str).collect();
+        assert_eq!(wishes.seed_time, is_of_qbittorrent.then_some(Duration::from_secs(180)), "{name}");
+        let has_idle = is_of_qbittorrent || name == "Transmission";
+        assert_eq!(wishes.seed_idle, has_idle.then_some(Duration::from_secs(240)), "{name}");
+        let labels: Vec<&str> = wishes.category.iter().chain(&wishes.tags).map(String::as_str).collect();
         let expected: &[&str] = match name {
             "Transmission" => &["linux"],
             "qBittorrent" => &["linux", "one"],
@@ -326,6 +360,19 @@ fn what_was_chosen_is_taken_over() {
         assert_eq!(trackers, [if has_own { "http://t/announce" } else { "http://other/announce" }], "{name}");
         let unwanted = read_one(client, &State { unwanted: [false, true, false], ..State::complete() });
         assert_eq!(unwanted.priorities, [Priority::Normal, Priority::Skip, Priority::Normal], "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_complete_may_lie_elsewhere() {
+    for client in &CLIENTS {
+        let until = |state: &State| read_one(client, state).wishes.dir_until_complete;
+        let elsewhere = Some(b"/srv/until".to_vec());
+        // Transmission writes it down of all.
+        let of_complete = elsewhere.clone().filter(|_| client.name == "Transmission");
+        assert_eq!(until(&State::complete()), of_complete, "{}", client.name);
+        let expected = elsewhere.filter(|_| client.name != "rTorrent");
+        assert_eq!(until(&State::all()[1]), expected, "{}", client.name);
     }
 }
 
@@ -367,35 +414,105 @@ fn what_is_complete_is_believed_and_the_rest_hashed() {
 fn what_is_missing_or_another_is_told() {
     let complete = State::complete();
     let transmission = write_transmission(&complete);
-    assert_eq!(transmission::read(&id(), &transmission[0], None), Err(Refused::NoMetadata));
+    assert_eq!(transmission::read(&id(), &transmission[0], None), Err(Refused::Missing("its torrent file")));
     assert_eq!(
         transmission::read(&"0".repeat(40), &transmission[0], Some(&torrent())),
         Err(Refused::Another)
     );
     assert_eq!(transmission::read(&id(), b"le", Some(&torrent())), Err(Refused::Damaged("its resume file")));
-    let qbittorrent = write_qbittorrent(&complete);
-    assert_eq!(qbittorrent::read(&id(), &qbittorrent[0], None), Err(Refused::NoMetadata));
     assert_eq!(qbittorrent::read(&id(), b"de", Some(&torrent())), Err(Refused::Damaged("its resume data")));
-    let renamed = libtorrent(&complete, |d| d.list("mapped_files", |list| list.bytes("folder/other")));
-    assert_eq!(
-        qbittorrent::read(&id(), &renamed, Some(&torrent())),
-        Err(Refused::Renamed("folder/other".to_owned()))
-    );
-    let same = libtorrent(&complete, |d| d.list("mapped_files", |list| list.bytes("folder/a")));
-    assert!(qbittorrent::read(&id(), &same, Some(&torrent())).is_ok());
     assert_eq!(rtorrent::read(&id(), &torrent(), None, None), Err(Refused::Missing("its .rtorrent file")));
-    let elsewhere = encode_dict(|d| d.bytes("directory", "/srv/other"));
-    assert_eq!(
-        rtorrent::read(&id(), &torrent(), Some(&elsewhere), None),
-        Err(Refused::Renamed("other".to_owned()))
-    );
-    let magnet = encode_dict(|d| d.bytes("magnet-uri", "magnet:?"));
-    assert_eq!(rtorrent::read(&id(), &magnet, Some(&elsewhere), None), Err(Refused::NoMetadata));
     assert_eq!(deluge::list(b"(dp0\n."), Err(Refused::TooOld("torrents.state")));
     assert_eq!(deluge::list(b"\x80\x02N."), Err(Refused::Damaged("torrents.state")));
     let without_resume = &deluge::list(&write_deluge(&complete)[2]).unwrap()[0];
-    let found = without_resume.read(None, Some(&torrent())).unwrap();
+    let found = torrent_of(without_resume.read(None, Some(&torrent())).unwrap());
     assert_eq!(judge(&found.have, &complete).believed, 0);
+}
+
+#[test]
+fn files_that_were_renamed_are_found() {
+    let complete = State::complete();
+    let mapped = |d: &mut DictEncoder<'_>| {
+        d.list("mapped_files", |list| {
+            for name in ["folder/a", "other/b.!qB", "c"] {
+                list.bytes(name);
+            }
+        });
+    };
+    let names = |item: Item| torrent_of(item).names.into_iter().collect::<Vec<_>>();
+    let expected = |b: &str| [(1, b.to_owned()), (2, "c".to_owned())];
+    let resume = libtorrent(&complete, "/srv/x", mapped);
+    let read = qbittorrent::read(&id(), &resume, Some(&torrent())).unwrap();
+    assert_eq!(names(read), expected("other/b"));
+    let listed = &deluge::list(&write_deluge(&complete)[2]).unwrap()[0];
+    let read = listed.read(Some(&resume), Some(&torrent())).unwrap();
+    assert_eq!(names(read), expected("other/b.!qB"), "Deluge calls none so");
+
+    let resume = encode_dict(|d| {
+        d.bytes("destination", "/srv/x");
+        d.list("files", |list| ["folder/a", "other/b", "c"].into_iter().for_each(|name| list.bytes(name)));
+        d.bytes("name", "other");
+    });
+    let read = transmission::read(&id(), &resume, Some(&torrent())).unwrap();
+    assert_eq!(names(read), expected("other/b"));
+
+    let elsewhere = encode_dict(|d| d.bytes("directory", "/srv/other/"));
+    let read = torrent_of(rtorrent::read(&id(), &torrent(), Some(&elsewhere), None).unwrap());
+    assert_eq!(read.wishes.dir, b"/srv/other");
+    assert_eq!(names(read.into()), [(0, "a".to_owned()), (1, "b".to_owned()), (2, "c".to_owned())]);
+    let nowhere = encode_dict(|d| d.bytes("directory", "x"));
+    assert_eq!(rtorrent::read(&id(), &torrent(), Some(&nowhere), None), Err(Refused::NoDir));
+}
+
+#[test]
+fn a_link_without_metadata_is_a_link() {
+    let complete = State::complete();
+    let hash = "ab".repeat(20);
+    let text = format!("magnet:?xt=urn:btih:{hash}&dn=some%20name&tr=http%3A%2F%2Ft%2Fannounce");
+    let must_be = |link: Link, name: &str| {
+        assert_eq!(link.magnet.to_string(), text, "{name}");
+        assert_eq!(link.wishes.dir, b"/srv/x", "{name}");
+    };
+    let resume = &write_transmission(&complete)[0];
+    let parts = encode_dict(|d| {
+        d.bytes("announce", "http://t/announce");
+        d.dict("magnet-info", |link| {
+            link.bytes("display-name", "some name");
+            link.bytes("info_hash", [0xab; 20]);
+        });
+    });
+    must_be(link_of(transmission::read(&hash, resume, Some(&parts))), "Transmission");
+    must_be(link_of(transmission::read(&hash, resume, Some(text.as_bytes()))), "a newer one");
+
+    let resume = encode_dict(|d| {
+        d.bytes("file-format", "libtorrent resume file");
+        d.bytes("name", "some name");
+        d.bytes("qBt-name", "");
+        d.bytes("save_path", "/srv/x");
+        d.list("trackers", |tiers| tiers.list(|tier| tier.bytes("http://t/announce")));
+    });
+    must_be(link_of(qbittorrent::read(&hash, &resume, None)), "qBittorrent");
+    let row = qbittorrent::Row {
+        id: hash.clone(),
+        name: Some("some name".into()),
+        resume: resume.clone(),
+        ..qbittorrent::Row::default()
+    };
+    must_be(link_of(qbittorrent::read_row(&row)), "its database");
+
+    let mut pickle = write_deluge(&complete).remove(2);
+    let at = pickle.windows(40).position(|window| window == id().as_bytes()).unwrap();
+    pickle[at..at + 40].copy_from_slice(hash.as_bytes());
+    let listed = &deluge::list(&pickle).unwrap()[0];
+    must_be(link_of(listed.read(Some(&resume), None)), "Deluge");
+    assert_eq!(link_of(listed.read(None, None)).magnet.name, None);
+
+    let torrent = encode_dict(|d| {
+        d.dict("info", |info| info.bytes("name", "x.meta"));
+        d.bytes("magnet-uri", &text);
+    });
+    let state = encode_dict(|d| d.bytes("directory", "/srv/x"));
+    must_be(link_of(rtorrent::read(&hash, &torrent, Some(&state), None)), "rTorrent");
 }
 
 #[test]
@@ -411,9 +528,9 @@ fn labels_and_trackers_are_bounded() {
                 .for_each(|tier| tiers.list(|urls| urls.bytes(format!("http://{tier}/announce"))));
         });
     });
-    let found = qbittorrent::read(&id(), &many, Some(&torrent())).unwrap();
-    assert_eq!(found.category, Some("x".repeat(MAX_LABEL)));
-    assert_eq!(found.tags.len(), MAX_TAGS);
+    let found = torrent_of(qbittorrent::read(&id(), &many, Some(&torrent())).unwrap());
+    assert_eq!(found.wishes.category, Some("x".repeat(MAX_LABEL)));
+    assert_eq!(found.wishes.tags.len(), MAX_TAGS);
     assert!(found.metainfo.trackers().len() <= MAX_TRACKERS);
 }
 
@@ -467,7 +584,8 @@ fn mutated_sessions_never_make_a_false_piece() {
                 let mut mutated = files.clone();
                 let which = rng.usize(..mutated.len());
                 mutate(&mut rng, &mut mutated[which]);
-                for found in (client.read)(&mutated).into_iter().flatten() {
+                for item in (client.read)(&mutated).into_iter().flatten() {
+                    let Item::Torrent(found) = item else { continue };
                     assert_eq!(found.metainfo.info_hash(), truth, "{} {number} seed {seed}", client.name);
                     taken += 1;
                     let judged = judge(&found.have, state);

@@ -3,11 +3,12 @@
 use crate::assemble::strings;
 use crate::libtorrent::label;
 use crate::limits::MAX_TAGS;
-use crate::{Evidence, Found, Refused};
+use crate::{Evidence, Found, Item, Link, Refused, Wishes};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bencode::Value;
+use core::time::Duration;
 use metainfo::Metainfo;
 use swarm::Priority;
 use types::{BLOCK_LEN, Bitfield, PieceIndex};
@@ -17,55 +18,81 @@ const RESUME_FILE: &str = "its resume file";
 /// What files that are not complete are called, behind their own name, unless its user does not want that.
 pub const UNFINISHED: &str = ".part";
 
-/// Reads a torrent from its two files: `id` is the name that both have.
+/// Reads a torrent from its two files: `id` is the name that both have. Of a magnet link the second one is a torrent file
+/// without a torrent, or the link.
 ///
 /// # Errors
 /// [`Refused`].
-pub fn read(id: &str, resume: &[u8], torrent: Option<&[u8]>) -> Result<Found, Refused> {
+pub fn read(id: &str, resume: &[u8], torrent: Option<&[u8]>) -> Result<Item, Refused> {
     let document = bencode::decode(resume).map_err(|_| Refused::Damaged(RESUME_FILE))?;
     let root = document.root();
     if root.as_dict().is_none() {
         return Err(Refused::Damaged(RESUME_FILE));
     }
-    let torrent = torrent.ok_or(Refused::NoMetadata)?;
+    let torrent = torrent.ok_or(Refused::Missing("its torrent file"))?;
+    if torrent.trim_ascii_start().starts_with(b"magnet:") {
+        return Link::of_text(torrent, id, wishes(root)).map(Item::from);
+    }
+    let magnet = bencode::decode(torrent);
+    if let Ok(magnet) = &magnet
+        && let Some(link) = magnet.root().get("magnet-info")
+    {
+        return link_of(id, magnet.root(), link, wishes(root)).map(Item::from);
+    }
     let number = |key: &str| field(root, key).and_then(Value::as_int);
-    let dir = field(root, "destination").and_then(Value::as_bytes).unwrap_or_default();
-    let mut found = Found::new(torrent.to_owned(), id, dir)?;
-    must_not_be_renamed(&found, root)?;
-    found.paused = number("paused") == Some(1);
+    let mut found = Found::new(torrent.to_owned(), id, wishes(root))?;
+    let names = field(root, "files").and_then(Value::as_list).into_iter().flatten();
+    found.set_names(names.map(Value::as_bytes))?;
     found.downloaded = number("downloaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
     found.uploaded = number("uploaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
-    found.place = number("added-date").unwrap_or(0);
-    found.tags = strings(field(root, "labels")).into_iter().filter_map(label).take(MAX_TAGS).collect();
     found.set_priorities(priorities(root, found.metainfo.files().len()).into_iter());
-    found.max_down = limit(field(root, "speed-limit-down"));
-    found.max_up = limit(field(root, "speed-limit-up"));
-    if let Some(ratio) = field(root, "ratio-limit")
-        && field(ratio, "ratio-mode").and_then(Value::as_int) == Some(1)
-    {
-        let text = field(ratio, "ratio-limit").and_then(Value::as_str);
-        found.seed_ratio =
-            text.and_then(|text| text.parse().ok()).filter(|&r: &f64| r.is_finite() && r >= 0.0);
-    }
     if let Some(progress) = field(root, "progress") {
         (found.have.pieces, found.have.files) = have(&found.metainfo, progress);
     }
-    Ok(found)
+    Ok(found.into())
+}
+
+/// What 3.00 makes of a link: its parts, in the form of a torrent file.
+fn link_of(id: &str, torrent: Value<'_>, link: Value<'_>, wishes: Wishes) -> Result<Link, Refused> {
+    let tiers = torrent.get("announce-list").and_then(Value::as_list).into_iter().flatten();
+    let mut trackers: Vec<_> = tiers.flat_map(|tier| strings(Some(tier))).collect();
+    if trackers.is_empty() {
+        trackers.extend(torrent.get("announce").and_then(Value::as_bytes));
+    }
+    Link::of_parts(id, link.get("display-name").and_then(Value::as_bytes), trackers, wishes)
+}
+
+fn wishes(root: Value<'_>) -> Wishes {
+    let bytes = |key: &str| field(root, key).and_then(Value::as_bytes);
+    let number = |key: &str| field(root, key).and_then(Value::as_int);
+    let mut wishes = Wishes::new(bytes("destination").unwrap_or_default());
+    // It is written down of complete ones, too, and of all that the setting held for.
+    wishes = wishes.until_complete(bytes("incomplete-dir"));
+    wishes.paused = number("paused") == Some(1);
+    wishes.place = number("added-date").unwrap_or(0);
+    wishes.tags = strings(field(root, "labels")).into_iter().filter_map(label).take(MAX_TAGS).collect();
+    wishes.max_down = limit(field(root, "speed-limit-down"));
+    wishes.max_up = limit(field(root, "speed-limit-up"));
+    let own = |limit: &str, mode: &str| {
+        let limit = field(root, limit)?;
+        let is_own = field(limit, mode).and_then(Value::as_int) == Some(1);
+        Some(limit).filter(|_| is_own)
+    };
+    if let Some(ratio) = own("ratio-limit", "ratio-mode") {
+        let text = field(ratio, "ratio-limit").and_then(Value::as_str);
+        let number = text.and_then(|text| text.parse().ok());
+        wishes.seed_ratio = number.filter(|&ratio: &f64| ratio.is_finite() && ratio >= 0.0);
+    }
+    if let Some(idle) = own("idle-limit", "idle-mode") {
+        let minutes = field(idle, "idle-limit").and_then(Value::as_uint);
+        wishes.seed_idle = minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+    }
+    wishes
 }
 
 /// A field under its name, or under that of newer versions, which have no hyphens.
 fn field<'d>(dict: Value<'d>, key: &str) -> Option<Value<'d>> {
     dict.get(key).or_else(|| dict.get(key.replace('-', "_")))
-}
-
-fn must_not_be_renamed(found: &Found, root: Value<'_>) -> Result<(), Refused> {
-    let names = strings(field(root, "files"));
-    for (name, file) in names.into_iter().zip(found.metainfo.files()) {
-        if file.is_regular() && name != file.path.as_str().as_bytes() {
-            return Err(Refused::Renamed(label(name).unwrap_or_default()));
-        }
-    }
-    Ok(())
 }
 
 fn priorities(root: Value<'_>, files: usize) -> Vec<Priority> {

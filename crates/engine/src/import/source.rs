@@ -4,7 +4,7 @@ use super::Client;
 use super::database::Database;
 use crate::Error;
 use ::import::limits::MAX_TORRENTS;
-use ::import::{Found, Refused, deluge, qbittorrent, rtorrent, transmission};
+use ::import::{Item, Refused, deluge, qbittorrent, rtorrent, transmission};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
@@ -102,7 +102,7 @@ impl Source {
         let beyond = ids.len().saturating_sub(MAX_TORRENTS);
         ids.truncate(MAX_TORRENTS);
         // Those that cannot be read come last.
-        ids.sort_by_cached_key(|id| self.read(id).map_or(i64::MAX, |found| found.place));
+        ids.sort_by_cached_key(|id| self.read(id).map_or(i64::MAX, |item| item.wishes().place));
         (ids, beyond)
     }
 
@@ -117,16 +117,17 @@ impl Source {
         ids
     }
 
-    pub(super) fn read(&self, id: &str) -> Result<Box<Found>, Refused> {
+    pub(super) fn read(&self, id: &str) -> Result<Item, Refused> {
         let read = |name: String| read(&self.dir.join(name));
-        let found = match &self.kind {
+        match &self.kind {
             Kind::Deluge(listed, resume, labels) => {
                 let category = labels.get(id).cloned();
                 let listed = listed.get(id).ok_or(Refused::Missing("its entry"))?;
                 let resume = resume.get(id.as_bytes()).map(Vec::as_slice);
                 let torrent = safe(id).and_then(|id| read(format!("{id}.torrent")));
-                let found = listed.read(resume, torrent.as_deref());
-                found.map(|found| Found { category, ..found })
+                let mut item = listed.read(resume, torrent.as_deref())?;
+                item.wishes_mut().category = category;
+                Ok(item)
             }
             Kind::Database(database) => {
                 let row = database.row(id).ok_or(Refused::Damaged("its row"))?;
@@ -136,7 +137,9 @@ impl Source {
                 Client::Transmission => {
                     let resume = read(format!("resume/{id}.resume"));
                     let resume = resume.ok_or(Refused::Missing("its resume file"))?;
-                    transmission::read(id, &resume, read(format!("torrents/{id}.torrent")).as_deref())
+                    let torrent = read(format!("torrents/{id}.torrent"));
+                    let torrent = torrent.or_else(|| read(format!("torrents/{id}.magnet")));
+                    transmission::read(id, &resume, torrent.as_deref())
                 }
                 Client::Rtorrent => {
                     let torrent = read(format!("{id}.torrent"));
@@ -148,12 +151,13 @@ impl Source {
                 _ => {
                     let resume = read(format!("{id}.fastresume"));
                     let resume = resume.ok_or(Refused::Missing("its resume data"))?;
-                    let read = qbittorrent::read(id, &resume, read(format!("{id}.torrent")).as_deref());
-                    read.map(|found| Found { place: places.get(id).copied().unwrap_or(0), ..found })
+                    let torrent = read(format!("{id}.torrent"));
+                    let mut item = qbittorrent::read(id, &resume, torrent.as_deref())?;
+                    item.wishes_mut().place = places.get(id).copied().unwrap_or(0);
+                    Ok(item)
                 }
             },
-        };
-        found.map(Box::new)
+        }
     }
 
     /// When the client wrote down what it claims of a torrent, in nanoseconds since 1970.

@@ -34,7 +34,7 @@ pub(super) fn renamed(metainfo: &Metainfo, names: &Names, path: &str, to: &str) 
 }
 
 /// Refuses paths that are not fit for a file system, or on which two files meet.
-pub(super) fn check(metainfo: &Metainfo, names: &Names) -> Result<(), Error> {
+pub(crate) fn check(metainfo: &Metainfo, names: &Names) -> Result<(), Error> {
     let is_file = |file: usize| metainfo.files().get(file).is_some_and(metainfo::File::is_regular);
     if !names.keys().all(|&file| is_file(file)) {
         return refuse("a path is given for a file that the torrent does not have".into());

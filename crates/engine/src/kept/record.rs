@@ -1,9 +1,10 @@
 //! What a session writes of a torrent, beside the torrent file itself.
 
 use super::names;
-use crate::resume::{decode_stamps, encode_stamps};
+use crate::resume::{decode_stamps, encode_stamps, mount_of};
 use crate::{AddTorrent, Allocate, Error, Metainfo, Priority, SeedGoal};
 use bencode::{Value, encode_dict};
+use metainfo::Magnet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -390,8 +391,20 @@ impl Record {
 /// The rows of a torrent that comes from elsewhere, but for what is there of it.
 pub(crate) fn first_rows(info_hash: InfoHash, torrent: Vec<u8>, place: u64, choices: Choices) -> [Change; 2] {
     let key = super::key(info_hash);
-    let record = Record::new(place, choices, None);
-    [Change::put(Table::Torrents, key.clone(), record.encode()), Change::put(Table::Metainfo, key, torrent)]
+    [row_of(&key, place, choices, None), Change::put(Table::Metainfo, key, torrent)]
+}
+
+/// The row of a magnet link that comes from elsewhere.
+pub(crate) fn first_row_of_link(magnet: &Magnet, place: u64, choices: Choices) -> Change {
+    row_of(&super::key(magnet.info_hash), place, choices, Some(magnet.to_string()))
+}
+
+fn row_of(key: &[u8], place: u64, choices: Choices, link: Option<String>) -> Change {
+    let mut record = Record::new(place, choices, link);
+    record.mount = mount_of(&record.choices.dir, None);
+    let dir_when_complete = record.choices.dir_when_complete.as_ref();
+    record.mount_when_complete = dir_when_complete.and_then(|dir| mount_of(dir, None));
+    Change::put(Table::Torrents, key, record.encode())
 }
 
 /// The place of the last torrent in the queue.
