@@ -89,6 +89,20 @@ fn a_recheck_without_the_files_forgets_nothing() {
 }
 
 #[test]
+fn files_that_go_away_are_missed_though_nobody_asks_for_them() {
+    let mut case = Case::downloaded(TWO);
+    let (there, away) = (case.home.downloaded(), case.home.path().join("away"));
+    let served = case.seed.served();
+    fs::rename(&there, &away).unwrap();
+    let torrent = case.running.until(|torrent| torrent["state"] == "unavailable");
+    assert!(torrent["error"].as_str().unwrap().contains("is not there now"), "{torrent}");
+    assert!(!there.exists());
+    fs::rename(&away, &there).unwrap();
+    case.running.until(|torrent| torrent["state"] == "seeding");
+    assert_eq!(case.seed.served(), served, "nothing came again");
+}
+
+#[test]
 fn a_file_that_another_torrent_has_too_stays() {
     let mut case = Case::downloaded(TWO);
     let torrent = metafile::torrent(&FIRST, None);

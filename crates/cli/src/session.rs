@@ -197,6 +197,38 @@ mod tests {
     }
 
     #[test]
+    fn every_order_refuses_what_it_does_not_know() {
+        let orders = [
+            r#"{"do":"add","torrent":"x","dir":"/x"}"#,
+            r#"{"do":"remove","info_hash":"x","data":true}"#,
+            r#"{"do":"pause","info_hash":"x"}"#,
+            r#"{"do":"resume","info_hash":"x"}"#,
+            r#"{"do":"move","info_hash":"x","dir":"/x"}"#,
+            r#"{"do":"rename","info_hash":"x","path":"x","to":"y"}"#,
+            r#"{"do":"recheck","info_hash":"x"}"#,
+            r#"{"do":"reannounce","info_hash":"x"}"#,
+            r#"{"do":"set","info_hash":"x"}"#,
+            r#"{"do":"queue","info_hash":"x","to":"top"}"#,
+            r#"{"do":"trackers","info_hash":"x","replace":null}"#,
+            r#"{"do":"ban","addr":"192.0.2.1"}"#,
+            r#"{"do":"unban","addr":"192.0.2.1"}"#,
+            r#"{"do":"bans"}"#,
+            r#"{"do":"watch","dir":"/x"}"#,
+            r#"{"do":"unwatch","dir":"/x"}"#,
+            r#"{"do":"watched"}"#,
+            r#"{"do":"session"}"#,
+            r#"{"do":"wait","info_hash":"x"}"#,
+            r#"{"do":"list"}"#,
+        ];
+        for order in orders {
+            assert!(read_order(Ok(order.into())).1.is_ok(), "{order}");
+            let more = order.replace('}', r#","dtaa":1}"#);
+            let refused = read_order(Ok(more.into())).1.unwrap_err();
+            assert!(refused.contains("dtaa") && !refused.contains('\n'), "{order}: {refused}");
+        }
+    }
+
+    #[test]
     fn what_is_no_order_is_answered_under_its_id() {
         for bad in [
             r#"{"id":7,"do":"none"}"#,

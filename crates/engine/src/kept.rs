@@ -7,6 +7,7 @@
 mod bans;
 mod complete;
 mod handover;
+mod held;
 mod links;
 mod look;
 mod mounts;
@@ -40,7 +41,9 @@ use crate::resume;
 use crate::session::{begin, end};
 use crate::shared::Shared;
 use crate::{AddTorrent, Engine, Error, Metainfo, Settings, Torrent, TorrentState, TorrentStats};
+use held::Before;
 use links::Link;
+use look::seen;
 use metainfo::Magnet;
 use metainfo::names::{Rules, safe_element};
 use mounts::Mounts;
@@ -52,7 +55,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::{Change, OpenError, Store, Table};
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::sync::Mutex as AsyncMutex;
 use types::{InfoHash, InfoHashV1};
 use watch::Watch;
 pub use watch::WatchFolder;
@@ -72,6 +75,8 @@ struct Room {
     torrents: Mutex<BTreeMap<InfoHashV1, Arc<AsyncMutex<Place>>>>,
     /// What is in the store of torrents that have not begun since the session was opened.
     waiting: Mutex<BTreeMap<InfoHashV1, Arc<(Record, What)>>>,
+    /// Of torrents that something is being done to.
+    before: Arc<Before>,
     next_place: Mutex<u64>,
     /// Held while they become others.
     settings: AsyncMutex<SessionSettings>,
@@ -183,6 +188,7 @@ impl Session {
             store,
             torrents: Mutex::default(),
             waiting: Mutex::default(),
+            before: Arc::default(),
             next_place: Mutex::default(),
             settings: AsyncMutex::new(kept_settings),
             bans: AsyncMutex::default(),
@@ -319,19 +325,12 @@ impl Session {
         Ok(kept.what.metainfo().cloned())
     }
 
-    /// All torrents, in the order of the queue: that in which they were added, unless they were [moved](Self::queue). Those
-    /// that something is being done to are waited for.
+    /// All torrents, in the order of the queue: that in which they were added, unless they were [moved](Self::queue). One
+    /// that something is being done to, and that takes long, is told as it was before.
     pub async fn list(&self) -> Vec<Listed> {
-        let places: Vec<_> = self.room.torrents().values().cloned().collect();
-        let mut listed = Vec::with_capacity(places.len());
-        for place in places {
-            let held = place.lock().await;
-            if let Some(kept) = &held.kept {
-                listed.push((kept.record.place, kept.list()));
-            }
-        }
-        listed.sort_by_key(|&(place, _)| place);
-        listed.into_iter().map(|(_, listed)| listed).collect()
+        let room = self.room.clone();
+        let listed = self.engine.on_runtime(async move { Ok(room.list().await) }).await;
+        listed.unwrap_or_default().into_iter().map(|(_, listed)| listed).collect()
     }
 
     /// Ends the session: see [`Engine::shutdown`].
@@ -359,12 +358,6 @@ impl Room {
 
     fn torrents(&self) -> MutexGuard<'_, BTreeMap<InfoHashV1, Arc<AsyncMutex<Place>>>> {
         self.torrents.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for what is being done to a torrent.
-    async fn hold(&self, info_hash: InfoHash) -> Result<OwnedMutexGuard<Place>, Error> {
-        let place = self.torrents().get(&info_hash.wire()).cloned().ok_or(Error::NotHere(info_hash))?;
-        Ok(place.lock_owned().await)
     }
 
     /// Adds a torrent, however it is given.

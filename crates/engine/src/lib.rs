@@ -47,6 +47,7 @@ mod mailbox;
 mod meet;
 mod places;
 mod post;
+mod presence;
 mod reading;
 mod resume;
 mod saved;

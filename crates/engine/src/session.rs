@@ -7,7 +7,7 @@ use crate::kept::InStore;
 use crate::listen::Callers;
 use crate::shared::Shared;
 use crate::torrent::Torrent;
-use crate::{AddMagnet, AddTorrent, Error, Fetch, Settings, listen, lsd, scrub, steward, threads};
+use crate::{AddMagnet, AddTorrent, Error, Fetch, Settings, listen, lsd, presence, scrub, steward, threads};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -67,6 +67,7 @@ impl Engine {
         }
         drop(callers);
         runtime.spawn(steward::run(shared.clone()));
+        runtime.spawn(presence::run(shared.clone()));
         if let Some(rate) = shared.settings.scrub {
             runtime.spawn(scrub::run(shared.clone(), rate));
         }

@@ -10,6 +10,7 @@ use crate::listen;
 use crate::lsd::Lsd;
 use crate::mailbox;
 use crate::places::{Place, Places};
+use crate::presence::Presence;
 use crate::scrub::Scrub;
 use crate::spool::Spool;
 use crate::steward::Steward;
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) dials: Dials,
     pub(crate) bans: Bans,
     pub(crate) scrub: Scrub,
+    pub(crate) presence: Presence,
     pub(crate) steward: Steward,
     /// Where peers connect, over IPv4 and over IPv6; 0: nowhere.
     pub(crate) ports: [u16; 2],
@@ -148,6 +150,7 @@ impl Shared {
             dials: Dials::new(),
             bans: Bans::default(),
             scrub: Scrub::default(),
+            presence: Presence::default(),
             steward: Steward::new(&settings, Time::ZERO),
             ports: listen::ports(addrs),
             dht,

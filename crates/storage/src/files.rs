@@ -22,8 +22,10 @@ use hash::Sha1;
 use rustix::fd::OwnedFd;
 use standing::{Entries, Standing};
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::IoSlice;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use types::{Bitfield, PieceIndex};
@@ -415,6 +417,36 @@ impl Files {
             Error::Gone(path) => self.policy.patient && path == self.root.path(),
             _ => false,
         }
+    }
+
+    /// Why the torrent is not there, of which something was: its disk is out, or none of its files is where it was. One that
+    /// is not waited for is never away.
+    pub(crate) fn away(&self) -> Option<Error> {
+        if !self.policy.patient {
+            return None;
+        }
+        if let Err(error) = self.root.must_be_mounted() {
+            return Some(error);
+        }
+        let mut known = self.regular().filter_map(|file| {
+            let stamp = self.entries.stamp(file).filter(|stamp| stamp.size > 0);
+            Some((file, stamp?))
+        });
+        let (first, stamp) = known.next()?;
+        // Mostly there is nothing else to be looked at.
+        let inode = |path: PathBuf| fs::symlink_metadata(path).map(|found| found.ino()).ok();
+        if inode(self.path(first)) == Some(stamp.inode) {
+            return None;
+        }
+        for file in std::iter::once(first).chain(known.map(|(file, _)| file)) {
+            match self.os().look(&self.root, self.layout.path(file)) {
+                Ok(Found::Nothing) => {}
+                Err(error @ Error::Unavailable(_)) => return Some(error),
+                // What cannot be looked at may be what it was.
+                Ok(Found::File(_)) | Err(_) => return None,
+            }
+        }
+        Some(Error::Unavailable(self.path(first)))
     }
 
     /// A piece could not be read for this reason: finds out what else can't be there. Nothing may be written meanwhile.

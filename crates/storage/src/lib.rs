@@ -30,6 +30,7 @@ mod parts;
 #[cfg(feature = "planted")]
 mod planted;
 mod pool;
+mod presence;
 mod relocate;
 mod remove;
 mod root;

@@ -625,9 +625,14 @@ impl Inner {
     /// A verified piece cannot be read any more, for this reason: it is not ours, and its blocks may be written again. The
     /// same goes for all others that it shows to be gone.
     pub(crate) fn lose(&self, piece: PieceIndex, error: &Error) {
-        if self.files.is_away(error) {
+        let is_gone = matches!(error, Error::Gone(_));
+        let away = match self.files.is_away(error) {
+            true => Some(error.clone()),
+            false => is_gone.then(|| self.files.away()).flatten(),
+        };
+        if let Some(error) = away {
             // Nothing of it is lost.
-            return self.fail(error.clone());
+            return self.fail(error);
         }
         {
             let mut assembly = lock(&self.assembly);

@@ -6,12 +6,15 @@ use crate::{Change, Loaded, OpenError, Table};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The database and the files that belong to it.
 const NAME: &str = "session.db";
-const COMPANIONS: [&str; 2] = ["session.db-wal", "session.db-shm"];
+const LOG: &str = "session.db-wal";
+const COMPANIONS: [&str; 2] = [LOG, "session.db-shm"];
+/// Bytes of the log that are written again at once.
+const LOG_STEP: usize = 1 << 20;
 
 /// One that is being made, and counts for nothing yet.
 const NEW: &str = "session.new.db";
@@ -39,6 +42,7 @@ pub(crate) fn open(dir: &Path, wanted: &[Table]) -> Result<(Lock, Connection, Op
     let lock = Lock::take(dir)?;
     let path = dir.join(NAME);
     let damaged = take_over(dir).map_err(io(&path))?;
+    write_log_again(dir).map_err(io(&path))?;
     match try_open(&path, wanted) {
         Ok((database, opened)) => Ok((lock, database, Opened { damaged, ..opened })),
         Err(Trouble::Open(error)) => Err(error),
@@ -78,6 +82,27 @@ pub(crate) fn is_written_anew(dir: &Path) -> bool {
 pub(crate) fn connect_anew(dir: &Path) -> Result<Connection, OpenError> {
     take_over(dir).map_err(io(dir))?;
     connect(dir)
+}
+
+/// Writes the log that was left to the disk once more, as it is read. Whoever left it may have been killed after a sync of it
+/// had failed: memory still has then what the disk has not, and another sync would say nothing of that.
+fn write_log_again(dir: &Path) -> std::io::Result<()> {
+    let log = match File::options().read(true).write(true).open(dir.join(LOG)) {
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        log => log?,
+    };
+    let mut bytes = vec![0; LOG_STEP];
+    let mut at = 0;
+    loop {
+        match log.read_at(&mut bytes, at)? {
+            0 => break,
+            read => {
+                log.write_all_at(&bytes[..read], at)?;
+                at += read as u64;
+            }
+        }
+    }
+    log.sync_all()
 }
 
 /// Has what was made count, from one moment on, in the place that its name tells.

@@ -18,7 +18,7 @@ use fuser::{
 };
 
 /// How long the kernel believes what it was told: only it changes anything.
-const TTL: Duration = Duration::from_secs(60);
+const BELIEVED: Duration = Duration::from_secs(60);
 const PAGE: usize = 4096;
 const SECTOR: usize = 512;
 const MAX_LEN: u64 = 1 << 30;
@@ -58,6 +58,9 @@ struct Contents {
     fault: Option<Fault>,
     /// The most bytes that it takes at once.
     most: usize,
+    /// Whether what a sync could not write can be read until the power is cut.
+    stays_in_memory: bool,
+    believed: Duration,
 }
 
 #[derive(Clone)]
@@ -92,6 +95,8 @@ impl Disk {
             rng,
             fault: None,
             most: usize::MAX,
+            stays_in_memory: false,
+            believed: BELIEVED,
         })))
     }
 
@@ -114,6 +119,16 @@ impl Disk {
     /// Has it take so many bytes of a write at most.
     pub(crate) fn set_most(&self, bytes: usize) {
         self.contents().most = bytes;
+    }
+
+    /// From now on each look at a file is a call.
+    pub(crate) fn be_asked(&self) {
+        self.contents().believed = Duration::ZERO;
+    }
+
+    /// Has memory keep what a sync could not write, as it mostly does.
+    pub(crate) fn stay_in_memory(&self) {
+        self.contents().stays_in_memory = true;
     }
 
     /// How many files that were made under this name it keeps, those that only a cut would bring back included.
@@ -283,13 +298,18 @@ impl Contents {
 
     fn sync(&mut self, number: u64) -> Result<(), Errno> {
         let said = self.may(Call::Sync, number);
+        let stays = self.stays_in_memory;
         let file = self.file_mut(number)?;
-        if said.is_err() {
-            // As Linux does it: what could not be written is gone, and counts as written.
-            file.now.clone_from(&file.durable);
+        let dirty = std::mem::take(&mut file.dirty);
+        match said {
+            Ok(()) => {
+                file.durable.resize(file.now.len(), 0);
+                dirty.into_iter().for_each(|page| file.keep(page, PAGE));
+            }
+            // As Linux does it: what could not be written counts as written.
+            Err(_) if stays => {}
+            Err(_) => file.now.clone_from(&file.durable),
         }
-        file.durable.clone_from(&file.now);
-        file.dirty.clear();
         said
     }
 
@@ -371,7 +391,7 @@ impl Driver {
     fn entry(&self, found: Result<u64, Errno>, reply: ReplyEntry) {
         let contents = self.0.contents();
         match found.and_then(|number| contents.attr(number)) {
-            Ok(attr) => reply.entry(&TTL, &attr, Generation(0)),
+            Ok(attr) => reply.entry(&contents.believed, &attr, Generation(0)),
             Err(error) => reply.error(error),
         }
     }
@@ -395,8 +415,9 @@ impl Filesystem for Driver {
     }
 
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match self.0.contents().attr(number.into()) {
-            Ok(attr) => reply.attr(&TTL, &attr),
+        let contents = self.0.contents();
+        match contents.attr(number.into()) {
+            Ok(attr) => reply.attr(&contents.believed, &attr),
             Err(error) => reply.error(error),
         }
     }
@@ -425,7 +446,7 @@ impl Filesystem for Driver {
             contents.set_len(number, size)
         });
         match set.and_then(|()| contents.attr(number)) {
-            Ok(attr) => reply.attr(&TTL, &attr),
+            Ok(attr) => reply.attr(&contents.believed, &attr),
             Err(error) => reply.error(error),
         }
     }
@@ -448,7 +469,9 @@ impl Filesystem for Driver {
         };
         let number = contents.named(folder, name).or_else(|_| contents.add(folder, name, Node::File(file)));
         match number.and_then(|number| contents.attr(number)) {
-            Ok(attr) => reply.created(&TTL, &attr, Generation(0), FileHandle(0), FopenFlags::empty()),
+            Ok(attr) => {
+                reply.created(&contents.believed, &attr, Generation(0), FileHandle(0), FopenFlags::empty());
+            }
             Err(error) => reply.error(error),
         }
     }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -471,5 +472,65 @@ fn no_order_is_lost_after_a_failed_sync_of_the_state() {
     case.restart();
     assert_eq!(case.seen(case.torrent.hash)["tags"], json!(["kept"]));
     case.hurry();
+    case.completes();
+}
+
+/// The disk fails a sync of the log and all that is to be written then, and the process is killed. What the next one reads is
+/// not on the disk all the same.
+#[test]
+fn nothing_is_built_on_a_log_whose_sync_failed_before_a_kill() {
+    let mut case = Case::with_state(LAYOUT, true);
+    case.disk.stay_in_memory();
+    case.add_slowly();
+    let mut struck = false;
+    case.disk.set_fault(Some(Box::new(move |call, name| {
+        let is_log = name.to_string_lossy().ends_with("-wal");
+        struck |= is_log && call == Call::Sync;
+        (struck && call != Call::Read).then_some(Errno::EIO)
+    })));
+    let hash = hex(&case.torrent.hash);
+    let tag = |tag: &str| json!({"do": "set", "info_hash": hash, "tags": [tag]});
+    case.running.refused(&tag("refused"), "unsaved");
+    case.running.strike();
+    case.heal();
+    case.restart();
+    case.running.done(&tag("kept"));
+    case.running.strike();
+    case.mounted = None;
+    case.disk.cut();
+    case.mounted = Some(case.disk.mount(&case.at()));
+    case.restart();
+    assert_eq!(case.seen(case.torrent.hash)["tags"], json!(["kept"]));
+    case.hurry();
+    case.completes();
+}
+
+#[test]
+fn who_lists_torrents_waits_for_no_disk() {
+    let mut case = Case::new(LAYOUT);
+    case.disk.be_asked();
+    case.add();
+    case.completes();
+    let (gate, closed) = channel::<()>();
+    case.disk.set_fault(Some(Box::new(move |_, _| {
+        let _ = closed.recv();
+        None
+    })));
+    let (hash, other) = (hex(&case.torrent.hash), hex(&case.other.hash));
+    case.running.order(&json!({"id": "checked", "do": "recheck", "info_hash": hash}));
+    let poked = case.at().join("x");
+    std::thread::spawn(move || fs::create_dir(poked));
+    let begun = Instant::now();
+    // Sooner or later the torrent is held by who waits for its disk.
+    while begun.elapsed() < Duration::from_secs(5) {
+        let list = case.running.list();
+        assert!(list.contains_key(&hash) && list.contains_key(&other), "{list:?}");
+        case.running.done(&json!({"do": "queue", "info_hash": other, "to": "top"}));
+        case.running.done(&json!({"do": "queue", "info_hash": other, "to": "bottom"}));
+    }
+    drop(gate);
+    case.heal();
+    let answer = case.running.next().unwrap();
+    assert_eq!((&answer["id"], &answer["ok"]), (&json!("checked"), &json!(true)), "{answer}");
     case.completes();
 }

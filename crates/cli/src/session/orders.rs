@@ -21,18 +21,9 @@ use std::time::Duration;
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Deserialize)]
-#[serde(tag = "do", rename_all = "snake_case")]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum What {
-    Add {
-        /// A path, a URL or a magnet link.
-        torrent: String,
-        /// That of its category, if there is none.
-        dir: Option<PathBuf>,
-        #[serde(default)]
-        paused: bool,
-        #[serde(flatten)]
-        change: Box<Change>,
-    },
+    Add(Box<Add>),
     Remove {
         info_hash: String,
         /// Whether its files go too.
@@ -63,11 +54,7 @@ pub(super) enum What {
         info_hash: String,
     },
     /// Changes what is wanted of a torrent.
-    Set {
-        info_hash: String,
-        #[serde(flatten)]
-        change: Box<Change>,
-    },
+    Set(Box<Set>),
     /// Gives it another place among those that wait for their turn.
     Queue {
         info_hash: String,
@@ -92,7 +79,7 @@ pub(super) enum What {
         addr: IpAddr,
     },
     /// The hosts that are banned by hand.
-    Bans,
+    Bans {},
     /// Torrents that appear in a folder are added.
     Watch {
         dir: PathBuf,
@@ -107,14 +94,34 @@ pub(super) enum What {
         dir: PathBuf,
     },
     /// The folders that are watched.
-    Watched,
+    Watched {},
     /// Changes what all torrents share, and says what that is.
     Session(Box<SettingsChange>),
     /// Answers once all of it is verified and safely on disk.
     Wait {
         info_hash: String,
     },
-    List,
+    List {},
+}
+
+/// What is not of the torrent's is in the change, where what is not known is an error.
+#[derive(Debug, Deserialize)]
+pub(super) struct Add {
+    /// A path, a URL or a magnet link.
+    torrent: String,
+    /// That of its category, if there is none.
+    dir: Option<PathBuf>,
+    #[serde(default)]
+    paused: bool,
+    #[serde(flatten)]
+    change: Change,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Set {
+    info_hash: String,
+    #[serde(flatten)]
+    change: Change,
 }
 
 /// What is to be otherwise.
@@ -175,7 +182,8 @@ impl Change {
 pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) -> Result<Value, Failure> {
     let done = |info_hash: InfoHash| json!({"info_hash": info_hash.wire().to_string()});
     match what {
-        What::Add { torrent, dir, paused, change } => {
+        What::Add(add) => {
+            let Add { torrent, dir, paused, change } = *add;
             let mut choices = Choices { paused, ..usual.clone() };
             change.apply(&mut choices);
             choices.dir = match (dir, &choices.category) {
@@ -220,7 +228,8 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
             let info_hash = parse(&info_hash)?;
             session.reannounce(info_hash).await.map(|()| done(info_hash)).map_err(failed)
         }
-        What::Set { info_hash, change } => {
+        What::Set(set) => {
+            let Set { info_hash, change } = *set;
             let info_hash = parse(&info_hash)?;
             let edited = session.edit(info_hash, |choices| change.apply(choices)).await;
             edited.map(|_| done(info_hash)).map_err(failed)
@@ -248,7 +257,7 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
         }
         What::Ban { addr } => session.ban(addr).await.map(|hosts| bans(&hosts)).map_err(failed),
         What::Unban { addr } => session.unban(addr).await.map(|hosts| bans(&hosts)).map_err(failed),
-        What::Bans => Ok(bans(&session.bans())),
+        What::Bans {} => Ok(bans(&session.bans())),
         What::Watch { dir, to, category, tags, paused } => {
             let to = to.as_deref().map(absolute).transpose()?;
             let folder = WatchFolder { dir: absolute(&dir)?, to, category, tags, paused };
@@ -259,7 +268,7 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
             session.unwatch(absolute(&dir)?).await.map_err(failed)?;
             Ok(watched(&session.watched().await))
         }
-        What::Watched => Ok(watched(&session.watched().await)),
+        What::Watched {} => Ok(watched(&session.watched().await)),
         What::Session(change) => {
             let settings = session.edit_settings(move |settings| change_settings(*change, settings));
             let settings = daemon::change::settings(&settings.await.map_err(failed)?);
@@ -271,7 +280,7 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
             let finished = torrent.wait_finished().await;
             finished.map(|_| done(info_hash)).map_err(|error| Failure::new(error.kind(), error))
         }
-        What::List => {
+        What::List {} => {
             let torrents: Vec<_> = session.list().await.iter().map(listed).collect();
             Ok(json!({"torrents": torrents}))
         }

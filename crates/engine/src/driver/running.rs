@@ -12,6 +12,7 @@ use super::web_seeds::WebSeeds;
 use super::{Calls, Driver, Met};
 use crate::announcer::Named;
 use crate::events::EventKind;
+use crate::presence::Present;
 use crate::resume::MAX_PEERS;
 use crate::scrub::Scrubbed;
 use crate::stats::{Counters, Finished};
@@ -43,6 +44,7 @@ pub(super) struct Running {
     complete: bool,
     finished_at: Option<Time>,
     _scrubbed: Option<Scrubbed>,
+    _present: Option<Present>,
     /// There is no room on the disk.
     full: Option<Full>,
     publish_at: Time,
@@ -100,6 +102,7 @@ impl Running {
             None => company(&driver, swarm, complete_at_start),
         };
         let scrubbed = Scrubbed::join(&shared, &driver.disk);
+        let present = driver.add.kept_in.is_some().then(|| Present::join(&shared, &driver.disk));
         let mut running = Box::new(Running {
             driver: *driver,
             calls,
@@ -108,6 +111,7 @@ impl Running {
             complete: false,
             finished_at: None,
             _scrubbed: scrubbed,
+            _present: present,
             full: None,
             publish_at: now,
             uploaded: (0, now),

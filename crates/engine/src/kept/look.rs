@@ -71,7 +71,7 @@ impl Room {
 }
 
 /// One that has not begun.
-fn seen<'a>(record: &'a Record, what: &'a What) -> Seen<'a> {
+pub(super) fn seen<'a>(record: &'a Record, what: &'a What) -> Seen<'a> {
     Seen {
         place: record.place,
         name: what.name(),

@@ -1,9 +1,9 @@
 //! The order in which torrents get their turn.
 
-use super::{Place, Room, Running, Session, key};
+use super::held::Held;
+use super::{Room, Running, Session, key};
 use crate::Error;
 use store::{Change, Table};
-use tokio::sync::OwnedMutexGuard;
 use types::{InfoHash, InfoHashV1};
 
 /// Where a torrent goes in the queue of all torrents.
@@ -41,17 +41,15 @@ impl Session {
 
 impl Room {
     async fn order(&self) -> Vec<(u64, InfoHashV1)> {
-        let places: Vec<_> = self.torrents().iter().map(|(&hash, place)| (hash, place.clone())).collect();
-        let mut order = Vec::with_capacity(places.len());
-        for (hash, place) in places {
-            order.extend(place.lock().await.kept.as_ref().map(|kept| (kept.record.place, hash)));
-        }
+        let listed = self.list().await;
+        let mut order: Vec<_> =
+            listed.into_iter().map(|(place, listed)| (place, listed.info_hash.wire())).collect();
         order.sort_unstable();
         order
     }
 
     async fn put_in_place(&self, places: Vec<(u64, InfoHashV1)>) -> Result<(), Error> {
-        let mut held: Vec<(u64, OwnedMutexGuard<Place>)> = Vec::new();
+        let mut held: Vec<(u64, Held)> = Vec::new();
         let mut changes = Vec::new();
         for (place, hash) in places {
             let info_hash = InfoHash::V1(hash);

@@ -51,12 +51,14 @@ async fn look(room: &Arc<Room>, resting: &mut BTreeMap<InfoHashV1, Rest>) {
             act_on_goal(room, held).await;
         } else if kept.is_to_settle() {
             if is_due(resting, key, now) && !room.shared.is_closing() {
+                let _noted = room.note_before(key, kept);
                 room.settle(kept).await;
             }
         } else if !kept.may_recover() {
             // One that fails soon after it began again rests on.
             resting.retain(|other, rest| *other != key || now < rest.until);
         } else if is_due(resting, key, now) && !room.shared.is_closing() {
+            let _noted = room.note_before(key, kept);
             let begun = room.begin(&kept.record, &kept.what).await;
             kept.running = begun.unwrap_or_else(Running::Failed);
         }
@@ -67,6 +69,7 @@ async fn look(room: &Arc<Room>, resting: &mut BTreeMap<InfoHashV1, Rest>) {
 async fn act_on_goal(room: &Arc<Room>, mut held: OwnedMutexGuard<Place>) {
     let Some(kept) = held.kept.as_mut() else { return };
     let info_hash = kept.what.info_hash();
+    let noted = room.note_before(info_hash.wire(), kept);
     match kept.record.choices.goal_action {
         GoalAction::Stop => {}
         GoalAction::Pause => {
@@ -85,6 +88,7 @@ async fn act_on_goal(room: &Arc<Room>, mut held: OwnedMutexGuard<Place>) {
             }
         }
         action @ (GoalAction::Remove | GoalAction::RemoveData) => {
+            drop(noted);
             drop(held);
             if let Err(error) = room.remove(info_hash, action == GoalAction::RemoveData).await {
                 tracing::warn!(%error, "a torrent whose seed goal is reached is not removed, or not all of it");

@@ -174,6 +174,59 @@ fn a_folder_that_is_gone_takes_no_piece_along() {
 }
 
 #[test]
+fn a_torrent_none_of_whose_files_is_there_any_more_is_away() {
+    let sample = Sample::new(PIECE, &[(Kind::File, 100_000), (Kind::File, 100_000)]);
+    for (patient, gone, is_away) in
+        [(true, &[0, 1][..], true), (true, &[0], false), (true, &[1], false), (false, &[0, 1], false)]
+    {
+        let place = Place::new();
+        let opened = place.open_with(&sample, |o| o.patient = patient);
+        block_on(opened.disk.prepare()).unwrap();
+        let look = || block_on(TorrentDisk::look_after(vec![opened.disk.clone()])).unwrap();
+        look();
+        (0..4).for_each(|piece| opened.write_piece(&sample, piece));
+        block_on(opened.disk.sync()).unwrap();
+        gone.iter().for_each(|&file| std::fs::remove_file(sample.path(&place.root(), file)).unwrap());
+        look();
+        match is_away {
+            true => assert!(matches!(opened.event(), DiskEvent::Failed(Error::Unavailable(_)))),
+            false => assert!(opened.nothing_told(), "{patient} {gone:?}"),
+        }
+        look();
+        assert!(opened.nothing_told(), "it is told once");
+        let pieces = block_on(opened.disk.close()).unwrap().pieces;
+        assert_eq!(pieces, sample.full(), "what was known stays known");
+    }
+}
+
+#[test]
+fn a_read_tells_that_all_of_it_is_away() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    let place = Place::new();
+    let opened = place.open_with(&sample, |o| o.patient = true);
+    block_on(opened.disk.prepare()).unwrap();
+    (0..4).for_each(|piece| opened.write_piece(&sample, piece));
+    let saved = block_on(opened.disk.close()).unwrap();
+    let again = place.open_with(&sample, |o| {
+        o.trusted = Some(saved.pieces.clone());
+        o.patient = true;
+    });
+    std::fs::remove_file(sample.path(&place.root(), 0)).unwrap();
+    assert!(block_on(again.disk.read_block(sample.block(0, 0))).is_err());
+    assert!(matches!(again.event(), DiskEvent::Failed(Error::Unavailable(_))));
+    assert_eq!(again.disk.verified(), saved.pieces);
+}
+
+#[test]
+fn torrents_on_the_same_device_are_beside_each_other() {
+    let sample = Sample::one_file(PIECE, 200_000);
+    let (place, other) = (Place::new(), Place::new());
+    let (one, two) = (place.open_with(&sample, |_| {}), place.open_with(&sample, |_| {}));
+    assert!(one.disk.is_beside(&two.disk));
+    assert!(!one.disk.is_beside(&other.open_with(&sample, |_| {}).disk), "of another pool");
+}
+
+#[test]
 fn nothing_is_opened_where_no_disk_is_mounted() {
     let sample = Sample::one_file(PIECE, 200_000);
     let place = Place::new();
