@@ -25,15 +25,19 @@ const WHOLE: Sample = Sample::MULTI;
 const SPOILED: Sample = Sample { name: "spoiled.bin", layout: &[("", 1_000_000)] };
 /// ... and of this one its last file is not there.
 const UNFINISHED: Sample = Sample { name: "unfinished", layout: &[("a", 300_000), ("b", 400_000)] };
-const SAMPLES: [Sample; 3] = [WHOLE, SPOILED, UNFINISHED];
+/// The client has this one under other names.
+const RENAMED: Sample = Sample { name: "renamed", layout: &[("a", 200_000), ("b", 150_000)] };
+const SAMPLES: [Sample; 4] = [WHOLE, SPOILED, UNFINISHED, RENAMED];
+/// What nobody has.
+const LINK: &str = "magnet:?xt=urn:btih:abababababababababababababababababababab&dn=wanted&tr=http%3A%2F%2F127.0.0.1%3A9%2Fannounce";
 const SPOILED_AT: u64 = 500_000;
 const PIECE: u64 = 65_536;
 
-/// Has Deluge's plugin call a torrent `linux`.
+/// Has Deluge's plugin call a torrent `linux`, and Deluge the files of another one otherwise.
 const LABEL: &str = r#"
 import sys
 from deluge.ui.client import client
-from twisted.internet import defer, reactor
+from twisted.internet import defer, reactor, task
 
 failed = []
 
@@ -42,6 +46,10 @@ def label():
     yield client.connect(host="127.0.0.1", port=int(sys.argv[1]), username="localclient", password="secret")
     yield client.label.add("linux")
     yield client.label.set_torrent(sys.argv[2], "linux")
+    yield client.core.rename_folder(sys.argv[3], "renamed/", "other/")
+    names = lambda: client.core.get_torrent_status(sys.argv[3], ["files"])
+    while any(not file["path"].startswith("other/") for file in (yield names())["files"]):
+        yield task.deferLater(reactor, 0.1, lambda: None)
     yield client.disconnect()
 
 def end(outcome):
@@ -83,6 +91,15 @@ impl Session {
         }
         spoil(&data.join(SPOILED.name), SPOILED_AT);
         fs::remove_file(data.join("unfinished/b")).unwrap();
+        match client {
+            // It has no folder of its own for those.
+            Client::Rtorrent => fs::rename(data.join("renamed"), data.join("other")).unwrap(),
+            Client::Deluge => fs::create_dir(session.path("complete")).unwrap(),
+            _ => {
+                fs::create_dir(session.path("until")).unwrap();
+                fs::rename(data.join("unfinished"), session.path("until/unfinished")).unwrap();
+            }
+        }
         let log = session.path("log");
         match client {
             Client::Transmission => session.transmission(&log),
@@ -122,6 +139,7 @@ impl Session {
             "dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
             "port-forwarding-enabled": false, "rpc-port": rpc, "rpc-bind-address": "127.0.0.1",
             "rpc-authentication-required": false, "peer-port": peer, "download-dir": self.data(),
+            "incomplete-dir-enabled": true, "incomplete-dir": self.path("until"),
         });
         fs::create_dir(self.path("config")).unwrap();
         fs::write(self.path("config/settings.json"), settings.to_string()).unwrap();
@@ -136,10 +154,28 @@ impl Session {
         for torrent in self.torrents() {
             remote(&["-a", torrent.to_str().unwrap()]);
         }
+        remote(&["-a", LINK]);
         until(|| {
             let listed = remote(&["-l"]);
-            listed.contains("100%") && !listed.contains("Verify") && listed.matches("Idle").count() >= 3
+            listed.matches("100%").count() == 2
+                && !listed.contains("Verify")
+                && listed.matches("Idle").count() >= 4
         });
+        // Its command knows no names.
+        let say = |id: &str| {
+            let order = json!({"method": "torrent-rename-path", "arguments": {"ids": [4], "path": "renamed", "name": "other"}});
+            let order = order.to_string();
+            let head = format!("Host: 127.0.0.1\r\nX-Transmission-Session-Id: {id}");
+            let order = format!(
+                "POST /transmission/rpc HTTP/1.0\r\n{head}\r\nContent-Length: {}\r\n\r\n{order}",
+                order.len()
+            );
+            answer(SocketAddr::from(([127, 0, 0, 1], rpc)), &order).unwrap()
+        };
+        let told = say("");
+        let id = told.split("X-Transmission-Session-Id: ").nth(1).unwrap().lines().next().unwrap();
+        assert!(say(id).contains("success"));
+        until(|| remote(&["-t", "4", "-f"]).contains("other/b"));
         remote(&["-t", "1", "-S", "-L", "linux"]);
         until(|| remote(&["-l"]).contains("Stopped"));
         stop(&mut daemon, Signal::TERM);
@@ -156,33 +192,46 @@ impl Session {
         let settings = format!(
             "[LegalNotice]\nAccepted=true\n\n[Network]\nPortForwardingEnabled=false\n\n[BitTorrent]\n{storage}\
              Session\\Interface=lo\nSession\\InterfaceName=lo\nSession\\InterfaceAddress=127.0.0.1\n\
-             Session\\Port={peer}\nSession\\DHTEnabled=false\nSession\\LSDEnabled=false\nSession\\PeXEnabled=false\n\n\
+             Session\\Port={peer}\nSession\\TempPathEnabled=true\nSession\\TempPath={}\nSession\\DHTEnabled=false\nSession\\LSDEnabled=false\nSession\\PeXEnabled=false\n\n\
              [Preferences]\nWebUI\\Enabled=true\nWebUI\\Address=127.0.0.1\nWebUI\\Port={}\nWebUI\\LocalHostAuth=false\n\
              WebUI\\UseUPnP=false\n",
+            self.path("until").display(),
             web.port()
         );
         fs::write(config.join("qBittorrent.conf"), settings).unwrap();
         let mut daemon = self.command("qbittorrent-nox");
         daemon.arg(format!("--profile={}", self.home.path().display()));
         daemon.arg(format!("--save-path={}", self.data().display())).arg("--skip-dialog=true");
-        daemon.args(["--category=linux"]).args(self.torrents());
+        daemon.args(["--category=linux"]).args(self.torrents()).arg(LINK);
         let mut daemon = Proc::spawn(&mut daemon, log).unwrap();
-        let ask = || {
-            let mut stream = TcpStream::connect(web).ok()?;
-            let question = "GET /api/v2/torrents/info HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n";
-            stream.write_all(question.as_bytes()).ok()?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).ok()?;
-            let (_, body) = answer.split_once("\r\n\r\n")?;
-            serde_json::from_str::<Value>(body).ok()
+        let say = |question: String| {
+            answer(web, &question)?.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
         };
+        let get = |path: &str| {
+            let body = say(format!("GET /api/v2/torrents/{path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"))?;
+            serde_json::from_str::<Value>(&body).ok()
+        };
+        let ask = || get("info");
         until(|| {
             let torrents = ask().and_then(|torrents| torrents.as_array().cloned()).unwrap_or_default();
             let is_settled = |torrent: &Value| {
                 torrent["progress"].as_f64() > Some(0.3)
                     && !torrent["state"].as_str().unwrap().starts_with("check")
             };
-            torrents.len() == SAMPLES.len() && torrents.iter().all(is_settled)
+            torrents.len() == SAMPLES.len() + 1 && torrents.iter().filter(|one| is_settled(one)).count() == 4
+        });
+        let hash = hex(&info_hash(&RENAMED));
+        let order = format!("hash={hash}&oldPath=renamed&newPath=other");
+        let head = "Host: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded";
+        say(format!(
+            "POST /api/v2/torrents/renameFolder HTTP/1.0\r\n{head}\r\nContent-Length: {}\r\n\r\n{order}",
+            order.len()
+        ));
+        until(|| {
+            let files = get(&format!("files?hash={hash}")).unwrap_or_default();
+            files.as_array().is_some_and(|files| {
+                files.iter().all(|file| file["name"] != "renamed/a" && file["name"] != "renamed/b")
+            })
         });
         stop(&mut daemon, Signal::TERM);
     }
@@ -200,15 +249,18 @@ impl Session {
             self.data().display(),
             self.path("hashed/").display(),
         );
-        for torrent in self.torrents() {
-            settings.push_str(&format!("load.start = \"{}\"\n", torrent.display()));
+        for (torrent, sample) in self.torrents().zip(SAMPLES) {
+            let base = format!(", \"d.directory_base.set=\\\"{}\\\"\"", self.data().join("other").display());
+            let base = if sample.name == RENAMED.name { base } else { String::new() };
+            settings.push_str(&format!("load.start = \"{}\"{base}\n", torrent.display()));
         }
+        settings.push_str(&format!("load.start = \"{LINK}\"\n"));
         fs::write(self.path("rtorrent.rc"), settings).unwrap();
         let mut daemon = self.command("rtorrent");
         daemon.args(["-n", "-o"]).arg(format!("import={}", self.path("rtorrent.rc").display()));
         let mut daemon = Proc::spawn(&mut daemon, log).unwrap();
         let hashed = self.path("hashed");
-        until(|| fs::read_dir(&hashed).unwrap().count() == SAMPLES.len());
+        until(|| fs::read_dir(&hashed).unwrap().count() == SAMPLES.len() + 1);
         stop(&mut daemon, Signal::INT);
     }
 
@@ -219,7 +271,7 @@ impl Session {
         let settings = json!({
             "dht": false, "lsd": false, "upnp": false, "natpmp": false, "utpex": false, "new_release_check": false,
             "random_port": true, "listen_interface": "127.0.0.1", "download_location": self.data(),
-            "enabled_plugins": ["Label"],
+            "enabled_plugins": ["Label"], "move_completed": true, "move_completed_path": self.path("complete"),
         });
         let settings = format!("{}{settings}", json!({"file": 1, "format": 1}));
         fs::write(config.join("core.conf"), settings).unwrap();
@@ -234,15 +286,15 @@ impl Session {
         };
         until(|| TcpStream::connect(format!("127.0.0.1:{port}")).is_ok());
         let torrents: Vec<String> = self.torrents().map(|path| path.display().to_string()).collect();
-        console(&format!("add -p {} {}", self.data().display(), torrents.join(" ")));
+        console(&format!("add -p {} {} {LINK}", self.data().display(), torrents.join(" ")));
         until(|| {
             let listed = console("info");
-            listed.matches("[D]").count() == 2 && listed.matches("[S]").count() == 1
+            listed.matches("[D]").count() == 3 && listed.matches("[S]").count() == 2
         });
         // Its console knows no labels.
         let labels = self
             .command("/usr/bin/python3")
-            .args(["-c", LABEL, &port, &hex(&info_hash(&WHOLE))])
+            .args(["-c", LABEL, &port, &hex(&info_hash(&WHOLE)), &hex(&info_hash(&RENAMED))])
             .output()
             .unwrap();
         assert!(labels.status.success(), "{}", String::from_utf8_lossy(&labels.stderr));
@@ -264,6 +316,15 @@ impl Session {
         command.args(["import", "--json", "--from", from]).arg(dir);
         command
     }
+}
+
+/// What an HTTP server answers.
+fn answer(server: SocketAddr, question: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(server).ok()?;
+    stream.write_all(question.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
 
 fn stop(daemon: &mut Proc, signal: Signal) {
@@ -315,12 +376,25 @@ fn is_taken_over(client: Client) {
     // rTorrent may say of each file whether it is complete.
     let complete = if client == Client::Rtorrent { 300_000 / PIECE } else { 0 };
     assert!(unfinished["believed"].as_u64().unwrap() <= complete, "{unfinished}");
+    let renamed = told(&done.stdout, &RENAMED);
+    assert_eq!(
+        (&renamed["believed"], &renamed["to_check"]),
+        (&json!(pieces(&RENAMED)), &json!(0)),
+        "{renamed}"
+    );
+    let link_is = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["name"] == "wanted" && line["metadata"] == false
+    };
+    assert!(done.stdout.lines().any(link_is), "{}", done.stdout);
 
     let again = run(&mut session.import(home.path()));
-    assert_fails(&again, &["it is here already"]);
+    assert_eq!(again.code(), Some(1), "{}", again.stderr);
+    assert_eq!(again.stderr.matches("it is here already").count(), SAMPLES.len() + 1, "{}", again.stderr);
+    assert_eq!(again.stderr.lines().count(), SAMPLES.len() + 1, "a line each: {}", again.stderr);
 
     let (mut running, ready) = Running::start(home.path(), &[]);
-    assert_eq!(ready["torrents"], SAMPLES.len());
+    assert_eq!(ready["torrents"], SAMPLES.len() + 1);
     let ours: SocketAddr = ready["listen"][0].as_str().unwrap().parse().unwrap();
     for sample in SAMPLES {
         let order = json!({"do": "resume", "info_hash": hex(&info_hash(&sample))});
@@ -329,8 +403,18 @@ fn is_taken_over(client: Client) {
     until(|| {
         let listed = running.done(&json!({"do": "list"}));
         let states = listed["torrents"].as_array().unwrap().iter().map(|torrent| torrent["state"].clone());
-        states.into_iter().all(|state| state == "downloading" || state == "seeding")
+        let mut found = states.collect::<Vec<_>>();
+        found.retain(|state| state != "downloading" && state != "seeding");
+        found == ["fetching_metadata"]
     });
+    let (lies_in, goes_to) = match client {
+        Client::Rtorrent => (session.data(), None),
+        Client::Deluge => (session.data(), Some(session.path("complete"))),
+        _ => (session.path("until"), Some(session.data())),
+    };
+    let unfinished = listed(&mut running, &UNFINISHED);
+    assert_eq!(unfinished["dir"], json!(lies_in), "{unfinished}");
+    assert_eq!(unfinished["dir_when_complete"], json!(goes_to), "{unfinished}");
     let whole = listed(&mut running, &WHOLE);
     let labels = match client {
         Client::Transmission => (Value::Null, json!(["linux"])),
@@ -345,6 +429,7 @@ fn is_taken_over(client: Client) {
         claimed(ours, &SPOILED),
         (0..pieces(&SPOILED)).filter(|&piece| piece != bad).collect::<Vec<_>>()
     );
+    assert_eq!(claimed(ours, &RENAMED), (0..pieces(&RENAMED)).collect::<Vec<_>>());
     // The last piece of the file that is there lies in the one that is not, too.
     assert_eq!(claimed(ours, &UNFINISHED), (0..300_000 / PIECE).collect::<Vec<_>>());
     running.end();
