@@ -32,9 +32,9 @@ fn what_rots_is_found_and_fetched_again() {
     let file = home.downloaded();
     let whole = fs::read(&file).unwrap();
     let before = (seed.served(), sound.served());
-    for at in [0, 700_000] {
-        let bad = [!whole[at as usize]];
-        File::options().write(true).open(&file).unwrap().write_all_at(&bad, at).unwrap();
+    for at in [0_usize, 700_000] {
+        let bad = [!whole[at]];
+        File::options().write(true).open(&file).unwrap().write_all_at(&bad, at as u64).unwrap();
         let is_mended = || (fs::read(&file).unwrap() == whole).then_some(());
         assert!(poll(Instant::now() + LIMIT, is_mended).is_some(), "it is not found, or not fetched again");
     }
