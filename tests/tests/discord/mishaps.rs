@@ -178,7 +178,8 @@ fn a_daemon_may_go_and_come_back() {
 
 #[test]
 fn a_daemon_that_hangs_keeps_nobody_waiting() {
-    /// Interactions that the bot answers at a time.
+    /// Interactions that the bot answers at a time (`discord::bot::MAX_INTERACTIONS`): far more than it has clients for that
+    /// (`discord::bot::ANSWERERS`), each of which tells one at a time.
     const MOST: usize = 64;
     let stage = lonely(&Plan::default());
     stage.call(is_edit);

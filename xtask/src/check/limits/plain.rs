@@ -13,7 +13,7 @@ pub(super) const NUMBERS: &[&str] = &[
     "cli/progress: PERCENT",
     "cli/terminal: EDGE",
     "cli/terminal: USUAL",
-    "cli/top/view: NAME",
+    "cli/top/view: NAME_WIDTH",
     "dht/bloom: BITS",
     "dht/bloom: BLOOM_LEN",
     "dht/id: ID_BITS",
