@@ -37,6 +37,7 @@ pub(crate) use restore::{LinkRow, Row, key_of, read_link, read_row};
 pub use schedule::{AlternativeLimits, LocalTime};
 pub use settings::SessionSettings;
 
+use crate::driver::blocking;
 use crate::resume;
 use crate::session::{begin, end};
 use crate::shared::Shared;
@@ -363,13 +364,17 @@ impl Room {
     /// Adds a torrent, however it is given.
     async fn take_in(self: &Arc<Self>, given: Given, mut choices: Choices) -> Result<InfoHash, Error> {
         let of_file = |file: Vec<u8>| {
-            let metainfo = Metainfo::parse(&file).map_err(Error::Torrent)?;
-            let metainfo = self.shared.spool.keep(Arc::new(metainfo));
-            Ok::<_, Error>(New { what: What::All(metainfo), file: Some(file), link: None })
+            let spool = self.shared.spool.clone();
+            // A large one takes a while.
+            blocking(move || {
+                let metainfo = Metainfo::parse(&file).map_err(Error::Torrent)?;
+                let metainfo = spool.keep(Arc::new(metainfo));
+                Ok(New { what: What::All(metainfo), file: Some(file), link: None })
+            })
         };
         let new = match given {
-            Given::Torrent(file) => of_file(file)?,
-            Given::Url(url) => of_file(self.shared.web.fetch(&url).await?)?,
+            Given::Torrent(file) => of_file(file).await?,
+            Given::Url(url) => of_file(self.shared.web.fetch(&url).await?).await?,
             Given::Magnet(link) => {
                 let magnet = Magnet::parse(&link).map_err(Error::Magnet)?;
                 New { what: What::Link(magnet.into()), file: None, link: Some(link) }

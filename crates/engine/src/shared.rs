@@ -31,9 +31,9 @@ use tokio::task::JoinSet;
 use types::{InfoHash, InfoHashV1, PeerId, Time};
 use wire::{Handshake, Reserved};
 
-/// How many bytes of blocks that wait for their turn to be hashed one torrent may hold: little enough that what a killed
-/// process loses (this, what is on its way to the disk, and what was not noted yet) stays below 16 MiB. At the limit blocks
-/// are written as they are, and read back to be hashed.
+/// How many bytes of blocks one torrent may have in memory alone: little enough that what a killed process loses (this, what
+/// is on its way to the disk, and what was not noted yet) stays below 16 MiB. At the limit blocks are written before they
+/// are hashed.
 const HELD_PER_TORRENT: usize = 6 * 1024 * 1024;
 
 /// What torrents, listeners and the engine's owner share.

@@ -1,8 +1,8 @@
 //! Files that would land on each other, told apart: `bar.txt`, then `bar.1.txt`.
 //!
-//! Two names are the same if some file system says so ([`folded`]). A file may also have the name of another one's folder. The first in the torrent's order keeps its name, a folder always does.
+//! Two names are the same if some file system says so ([`folded`](crate::names::folded)). A file may also have the name of another one's folder. The first in the torrent's order keeps its name, a folder always does.
 
-use crate::names::folded;
+use crate::names::Folding;
 use crate::{Error, File};
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -14,6 +14,8 @@ const SEPARATOR: &str = "\u{1}";
 
 /// Renames regular files until no two have the same path; gives up after `max_collisions` names that were taken as well.
 pub(crate) fn tell_apart(files: &mut [File], max_collisions: usize) -> Result<(), Error> {
+    let mut folding = Folding::default();
+    let mut key = |path: &str| folding.fold(path).replace('/', SEPARATOR);
     let mut taken: Vec<(String, usize)> = files
         .iter()
         .enumerate()
@@ -63,10 +65,6 @@ fn is_folder(taken: &[(String, usize)], key: &str) -> bool {
     let within = format!("{key}{SEPARATOR}");
     let first = taken.partition_point(|(other, _)| *other < within);
     taken.get(first).is_some_and(|(other, _)| other.starts_with(&within))
-}
-
-fn key(path: &str) -> String {
-    folded(path).replace('/', SEPARATOR)
 }
 
 fn numbered(name: &str, number: u32) -> String {

@@ -135,11 +135,12 @@ impl Assembly {
         pieces.iter().for_each(|(_, piece)| self.memory.remove(piece.memory));
         self.due_bytes = 0;
         let mut result = hash_abreast(files, &mut pieces, &self.key);
-        let mut verdicts = Vec::new();
+        let (mut verdicts, mut sound) = (Vec::new(), Vec::new());
         for (index, mut piece) in pieces {
             if result.is_ok() && piece.hashed == piece.blocks.len() {
                 match self.finish(files, index, &mut piece) {
                     Ok(verdict) => {
+                        sound.push(!files.is_cut(index));
                         verdicts.push((index, verdict));
                         continue;
                     }
@@ -150,6 +151,12 @@ impl Assembly {
             }
             self.memory.add(piece.memory);
             self.pieces.insert(index, piece);
+        }
+        // What was written of others may have shown that bytes of a piece before them are gone.
+        for ((index, verdict), _) in verdicts.iter_mut().zip(sound).filter(|(_, was_sound)| *was_sound) {
+            if matches!(verdict, Verdict::Good { .. }) && files.is_cut(*index) {
+                *verdict = Verdict::Bad { from_disk: true, digests: Vec::new() };
+            }
         }
         (verdicts, result)
     }

@@ -658,7 +658,7 @@ impl Inner {
     /// Takes back the pieces that turned out to be cut off; returns those that were verified.
     fn take_back_cut(&self, assembly: &mut Assembly, state: &mut State) -> Vec<PieceIndex> {
         let cut = self.files.take_cut();
-        cut.iter().for_each(|&piece| assembly.doubt(piece));
+        self.with_held(assembly, |assembly| cut.iter().for_each(|&piece| assembly.doubt(piece)));
         let lost: Vec<_> = cut.into_iter().filter(|&piece| state.verified.contains(piece)).collect();
         lost.iter().for_each(|&piece| state.take_back(piece));
         lost
@@ -698,6 +698,8 @@ impl Inner {
                 self.halt(error);
                 assembly = lock(&self.assembly);
             }
+            // What waits for blocks that may be long in coming leaves the memory to other torrents.
+            self.with_held(&mut assembly, |assembly| assembly.let_go(0));
             let mut state = lock(&self.state);
             self.lose_cut(&mut assembly, &mut state);
             state.begin_sync();

@@ -6,6 +6,7 @@
 use super::names;
 use super::record::{Move, Record, Target};
 use super::{KeptTorrent, Room, Running, Session, key};
+use crate::driver::blocking;
 use crate::resume::{self, mount_of};
 use crate::{Error, Metainfo, TorrentState, TorrentStats};
 use std::path::{Path, PathBuf};
@@ -500,10 +501,4 @@ fn same_folder(one: &Path, other: &Path) -> bool {
 /// What tells a torrent's copies from those of others.
 fn name(info_hash: InfoHash) -> String {
     info_hash.wire().to_string()
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::ShutDown))
 }

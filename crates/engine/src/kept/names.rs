@@ -1,7 +1,7 @@
 //! What files of a torrent are called here, if not what the torrent calls them.
 
 use crate::{Error, Metainfo};
-use metainfo::names::{Rules, folded, safe_element};
+use metainfo::names::{Folding, Rules, safe_element};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of a path below a torrent's folder. A longer one is refused: what the system takes is little more.
@@ -54,9 +54,9 @@ pub(crate) fn check(metainfo: &Metainfo, names: &Names) -> Result<(), Error> {
         return Ok(());
     }
     // As file systems have it that tell least apart.
-    let mut taken = BTreeSet::new();
+    let (mut taken, mut folding) = (BTreeSet::new(), Folding::default());
     for (_, path) in paths(metainfo, names) {
-        if !taken.insert(folded(path)) {
+        if !taken.insert(folding.fold(path).to_owned()) {
             return refuse(format!("another file of the torrent is {path:?}"));
         }
     }

@@ -77,12 +77,13 @@ where
             self.make_room();
             // What is in chunks is bounded by itself.
             let held = if self.place.is_some() { 0 } else { self.buf.capacity() };
-            if !self.share.set(held) {
+            if !self.share.set(held) && !self.make_do() {
                 return CloseReason::OverBudget;
             }
             match self.read().await {
-                Ok(0) => return CloseReason::Theirs,
-                Ok(_) => {}
+                Ok(Some(0)) => return CloseReason::Theirs,
+                Ok(Some(_)) => {}
+                Ok(None) => continue,
                 Err(err) => return err.into(),
             }
             let parsed = self.take_messages().await;
@@ -94,14 +95,34 @@ where
         }
     }
 
-    async fn read(&mut self) -> io::Result<usize> {
-        if mem::take(&mut self.gave_chunk) {
-            match timeout(REST, self.stream.read_buf(&mut self.buf)).await {
-                Ok(read) => return read,
-                Err(_) => self.context.chunks.release_unused(REST),
-            }
+    /// Reads; `None` if nothing has come for a while, and a chunk is at hand.
+    async fn read(&mut self) -> io::Result<Option<usize>> {
+        let gave_chunk = mem::take(&mut self.gave_chunk);
+        if !gave_chunk && self.place.is_none() {
+            return self.stream.read_buf(&mut self.buf).await.map(Some);
         }
-        self.stream.read_buf(&mut self.buf).await
+        match timeout(REST, self.stream.read_buf(&mut self.buf)).await {
+            Ok(read) => return read.map(Some),
+            Err(_) if gave_chunk => self.context.chunks.release_unused(REST),
+            // What was asked for was taken back, and nobody has said anything since.
+            Err(_) if self.between.expected().is_empty() => {
+                self.go_on_in(BytesMut::with_capacity(self.buf.len() - self.done + IDLE_BUFFER), None);
+                self.gave_chunk = true;
+            }
+            Err(_) => {}
+        }
+        Ok(None)
+    }
+
+    /// Whether a connection that reads blocks into a buffer of its own can do with less, which it does then.
+    fn make_do(&mut self) -> bool {
+        if self.place.is_some() || self.between.expected().is_empty() {
+            return false;
+        }
+        let len = self.buf.len() - self.done;
+        let missing = self.needed.saturating_sub(len).clamp(1, LEAST_ROOM);
+        self.go_on_in(BytesMut::with_capacity(len + missing), None);
+        self.share.set(self.buf.capacity())
     }
 
     /// A connection that expects blocks reads in large portions; one that does not keeps next to nothing.
@@ -342,7 +363,7 @@ mod tests {
         let reads = async {
             loop {
                 reader.make_room();
-                if reader.read().await.unwrap() == 0 {
+                if reader.read().await.unwrap() == Some(0) {
                     return reader.copied;
                 }
                 reader.take_messages().await.unwrap();
@@ -402,6 +423,45 @@ mod tests {
                     reader.done += 18_000;
                 }
             }
+        });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chunk_is_given_back_when_nothing_more_comes_of_what_was_asked_for() {
+        let (context, between) = (context(false), Between::default());
+        let (ours, mut peer) = tokio::io::duplex(100);
+        let (events, _told) = tokio::sync::mpsc::channel(1);
+        let outbox = Outbox::new((), events);
+        let mut reader = Reader::new(ours, &context, &between, &outbox);
+        between.expected().insert(BLOCK);
+        reader.make_room();
+        peer.write_all(&[0, 0, 0]).await.unwrap();
+        assert_eq!(reader.read().await.unwrap(), Some(3));
+        assert_eq!(reader.read().await.unwrap(), None);
+        assert!(reader.place.is_some(), "a block may still come");
+        between.expected().clear();
+        assert_eq!(reader.read().await.unwrap(), None);
+        assert!(reader.place.is_none() && reader.buf.capacity() <= IDLE_BUFFER + 3);
+        assert_eq!(reader.buf, [0, 0, 0][..]);
+    }
+
+    #[test]
+    fn who_has_no_chunk_makes_do_with_room_for_a_block() {
+        busy(|reader| {
+            let _others = all_places(&reader.context.chunks);
+            // Somebody has all that is beyond the shares.
+            let chunks = Chunks::new(64 << 20, 1000);
+            let mut other = chunks.share(&std::sync::Arc::default());
+            other.set((64 << 20) - 999 * ((32 << 20) / 1000));
+            reader.share = chunks.share(&reader.between.of_messages);
+            reader.buf.extend_from_slice(&[7; 2_000]);
+            reader.needed = BLOCK.len as usize + 13;
+            reader.make_room();
+            assert!(!reader.share.set(reader.buf.capacity()));
+            assert!(reader.make_do());
+            assert!(reader.buf.len() == 2_000 && reader.room() >= reader.needed - 2_000);
+            reader.between.expected().clear();
+            assert!(!reader.make_do(), "what is no block may not");
         });
     }
 

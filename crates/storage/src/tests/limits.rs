@@ -135,25 +135,59 @@ fn one_torrent_keeps_so_much_of_what_is_written_and_then_lets_go() {
     assert_eq!(place.pool.shared.held.load(Ordering::Relaxed), 0);
 }
 
+/// Three blocks of a piece are kept; the file turns out to be cut when the fourth is written.
 #[test]
-fn what_is_kept_is_hashed_from_memory_unless_it_may_not_be_there_any_more() {
+fn what_may_not_be_there_any_more_is_not_hashed_from_memory() {
     let sample = Sample::one_file(4 * BLOCK_LEN, u64::from(4 * BLOCK_LEN));
     let place = Place::with(PoolSettings { threads: 1, held_per_torrent: 0, ..PoolSettings::default() });
-    for is_doubted in [false, true] {
+    for is_cut in [false, true] {
         let opened = place.ready(&sample);
         hold(&opened, &sample, 1..4);
-        // Somebody else writes over it.
-        std::fs::write(sample.path(&place.root(), 0), vec![0; 4 * BLOCK_LEN as usize]).unwrap();
-        if is_doubted {
-            let mut assembly = lock(&opened.disk.inner.assembly);
-            opened.disk.inner.with_held(&mut assembly, |assembly| assembly.doubt(PieceIndex::new(0)));
+        assert_eq!(place.pool.shared.held.load(Ordering::Relaxed), 3 * BLOCK_LEN as usize);
+        let path = sample.path(&place.root(), 0);
+        if is_cut {
+            std::fs::File::options().write(true).open(&path).unwrap().set_len(9).unwrap();
         }
         opened.write(&sample, sample.block(0, 0));
         let told = opened.event();
-        assert_eq!(matches!(told, DiskEvent::PieceFailed { from_disk: true, .. }), is_doubted, "{told:?}");
-        drop(opened);
-        std::fs::remove_file(sample.path(&place.root(), 0)).unwrap();
+        assert_eq!(matches!(told, DiskEvent::PieceFailed { from_disk: true, .. }), is_cut, "{told:?}");
+        block_on(opened.disk.close()).unwrap();
+        assert_eq!(place.pool.shared.held.load(Ordering::Relaxed), 0, "all of it is given back");
+        std::fs::remove_file(path).unwrap();
     }
+}
+
+/// A piece is complete in memory and on disk, and only what is written of the next one shows that the file was cut.
+#[test]
+fn a_piece_is_not_good_if_the_next_one_shows_that_it_is_gone() {
+    let sample = Sample::one_file(2 * BLOCK_LEN, u64::from(3 * BLOCK_LEN));
+    let held_per_torrent = BLOCK_LEN as usize;
+    let place = Place::with(PoolSettings { threads: 1, held_per_torrent, ..PoolSettings::default() });
+    let opened = place.ready(&sample);
+    let inner = &opened.disk.inner;
+    for block in sample.all_blocks() {
+        inner.take_block(block, block.offset / BLOCK_LEN, sample.bytes(block), None);
+    }
+    let in_memory = |assembly: &crate::assembly::Assembly| [assembly.held(), assembly.kept()];
+    assert_eq!(in_memory(&lock(&inner.assembly)), [held_per_torrent, 2 * held_per_torrent]);
+    let path = sample.path(&place.root(), 0);
+    std::fs::File::options().write(true).open(path).unwrap().set_len(9).unwrap();
+    inner.settle();
+    assert!(opened.failed(PieceIndex::new(0)).0);
+    opened.verified(PieceIndex::new(1));
+}
+
+#[test]
+fn a_sync_lets_go_of_what_is_kept() {
+    let sample = Sample::one_file(4 * BLOCK_LEN, u64::from(4 * BLOCK_LEN));
+    let place = Place::with(PoolSettings { threads: 1, held_per_torrent: 0, ..PoolSettings::default() });
+    let opened = place.ready(&sample);
+    hold(&opened, &sample, 1..4);
+    let snapshot = block_on(opened.disk.sync()).unwrap();
+    assert_eq!(snapshot.partial, [(PieceIndex::new(0), vec![1, 2, 3])]);
+    assert_eq!(place.pool.shared.held.load(Ordering::Relaxed), 0);
+    opened.write(&sample, sample.block(0, 0));
+    opened.verified(PieceIndex::new(0));
 }
 
 #[test]
