@@ -28,6 +28,9 @@ pub struct Spot {
     /// Whether the torrent was not there before: what its owner had is neither stopped nor removed on anybody's word here.
     #[serde(default)]
     pub ours: bool,
+    /// When it was asked for, in seconds since 1970; 0 if that is not known.
+    #[serde(default)]
+    pub since: u64,
 }
 
 /// Live messages by torrent.
@@ -140,7 +143,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    const SPOT: Spot = Spot { channel: 1, message: 2, by: 3, thread: false, ours: true };
+    const SPOT: Spot = Spot { channel: 1, message: 2, by: 3, thread: false, ours: true, since: 4 };
 
     #[test]
     fn what_is_kept_is_found_again() {

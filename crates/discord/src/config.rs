@@ -282,16 +282,20 @@ fn text(path: &Path) -> Result<String, ConfigError> {
     Ok(text)
 }
 
-/// Puts a file in its place whole or not at all. Who could read the one before can read it.
+/// Puts a file in its place whole or not at all; a link stays one, to the new file. Who could read the one before can read it.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        found => found?,
+    };
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut new = tempfile::NamedTempFile::new_in(dir)?;
-    if let Ok(before) = fs::metadata(path) {
+    if let Ok(before) = fs::metadata(&path) {
         new.as_file().set_permissions(before.permissions())?;
     }
     new.write_all(bytes)?;
     new.as_file().sync_all()?;
-    new.persist(path)?;
+    new.persist(&path)?;
     fs::File::open(dir)?.sync_all()
 }
 
@@ -387,6 +391,23 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "what is refused changes nothing");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
         assert!(matches!(allow(&dir.path().join("none"), &entry('a', "x")), Err(ConfigError::Read { .. })));
+    }
+
+    #[test]
+    fn a_link_to_a_configuration_stays_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kept, link) = (dir.path().join("kept"), dir.path().join("discord.toml"));
+        fs::create_dir(&kept).unwrap();
+        let file = kept.join("bot.toml");
+        fs::write(&file, "guilds = [1]").unwrap();
+        std::os::unix::fs::symlink("kept/bot.toml", &link).unwrap();
+        allow(&link, &entry('a', "x")).unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("kept/bot.toml"));
+        assert!(!fs::symlink_metadata(&file).unwrap().is_symlink());
+        assert_eq!(Config::read(&file).unwrap().torrents, [entry('a', "x")]);
+        for (folder, files) in [(dir.path(), 2), (&*kept, 1)] {
+            assert_eq!(fs::read_dir(folder).unwrap().count(), files, "nothing is left behind");
+        }
     }
 
     #[test]

@@ -8,9 +8,10 @@ use crate::said::Said;
 use crate::say::{Fate, Message};
 use crate::show::{self, Live, Summary};
 use crate::{inert, picture};
-use api::units::hex;
+use api::units::{Size, hex};
 use api::{Client, ClientError, RemoveQuery, SILENCE, State, Torrent};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -38,6 +39,9 @@ struct Watched {
     rates: Vec<u64>,
     fastest: u64,
     began: Instant,
+    /// It was begun here: all that was said of it was heard.
+    is_new: bool,
+    before: Before,
     /// It was seen when it was not complete.
     was_partial: bool,
     /// How often its summary was sent.
@@ -55,7 +59,7 @@ pub(crate) async fn run(
     watched: watch::Receiver<Watch>,
     fresh: Option<Fresh>,
 ) {
-    let was_partial = fresh.as_ref().is_some_and(|fresh| fresh.is_new);
+    let is_new = fresh.as_ref().is_some_and(|fresh| fresh.is_new);
     let said = fresh.map_or_else(|| bot.ears.listen(&id), |fresh| fresh.said);
     let mut ticks = interval(bot.options.edit_every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -66,7 +70,9 @@ pub(crate) async fn run(
         rates: Vec::new(),
         fastest: 0,
         began: Instant::now(),
-        was_partial,
+        is_new,
+        before: Before { downloaded: is_new.then_some(0), there: 0 },
+        was_partial: is_new,
         summaries: 0,
         shown: None,
         is_gone: false,
@@ -91,6 +97,38 @@ pub(crate) async fn run(
 }
 
 type Flow = std::ops::ControlFlow<()>;
+
+/// What of a torrent came before it was looked at.
+#[derive(Debug)]
+struct Before {
+    /// Payload bytes that were received then, once that is known.
+    downloaded: Option<u64>,
+    /// Verified bytes that did not come while it was looked at, as far as is seen.
+    there: u64,
+}
+
+impl Before {
+    /// What is verified and was not received since was there: found on disk, perhaps only now that it is checked.
+    fn see(&mut self, torrent: &Torrent) {
+        if let (Some(done), Some(downloaded)) = (torrent.done, torrent.downloaded) {
+            let before = *self.downloaded.get_or_insert(downloaded);
+            self.there = self.there.max(done.saturating_sub(downloaded.saturating_sub(before)));
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// For how long a message is shown: since it was asked for if that is known, else since it is looked at.
+fn shown_for(spot: Spot, now: u64, looked: Duration) -> Duration {
+    match spot.since {
+        0 => looked,
+        since => looked.max(Duration::from_secs(now.saturating_sub(since))),
+    }
+}
 
 /// How often a summary is sent that Discord does not take; then it is left out.
 const MAX_SUMMARIES: u8 = 5;
@@ -127,6 +165,7 @@ impl Watched {
                 return if goes_on_unseen(self.spot, entry, 0) { Flow::Continue(()) } else { put };
             }
         };
+        self.before.see(&torrent);
         if torrent.state == State::Downloading {
             self.was_partial = true;
             self.rate(torrent.rate_down);
@@ -143,9 +182,10 @@ impl Watched {
         }
         let is_over = torrent.state == State::Stopped && is_complete(&torrent);
         if torrent.state == State::Seeding || is_over {
-            return self.finish(entry, torrent.size).await;
+            return self.finish(entry, torrent.wanted.unwrap_or(torrent.size)).await;
         }
-        if !self.spot.thread && self.began.elapsed() >= self.bot.options.thread_after {
+        let shown_for = shown_for(self.spot, seconds(), self.began.elapsed());
+        if !self.spot.thread && shown_for >= self.bot.options.thread_after {
             self.move_to_thread(entry).await;
         }
         Flow::Continue(())
@@ -237,16 +277,18 @@ impl Watched {
 
     /// Tells that all is here, once; a few times more if Discord does not take it.
     async fn finish(&mut self, entry: &Entry, size: u64) -> Flow {
-        let (files, more) = self.digests().await;
         let took = self.was_partial.then(|| self.began.elapsed());
-        let embed = show::summary(&Summary { entry, size, took, fastest: self.fastest, files: &files, more });
+        let (files, more) = self.digests().await;
+        let (there, fastest) = (self.before.there, self.fastest);
+        let embed = show::summary(&Summary { entry, size, there, took, fastest, files: &files, more });
         let mut attached = Vec::new();
         if self.was_partial
             && let Ok(graph) = picture::speed(&self.rates)
         {
             attached.push(("speed.png", graph));
         }
-        let log = self.said.with(|heard| heard.log());
+        let head = if self.is_new { String::new() } else { late(there, size) };
+        let log = self.said.with(|heard| heard.log(&head));
         if !log.is_empty() {
             attached.push(("trace.txt", log.into_bytes()));
         }
@@ -287,6 +329,12 @@ impl Watched {
         let message = Message { embed: Some(show::embed(&entry.name, text, &self.id)), ..Message::default() };
         let _ = self.bot.edit(before, &message).await;
     }
+}
+
+/// What a trace begins with that is not all of it.
+fn late(there: u64, size: u64) -> String {
+    let (there, size) = (Size(there), Size(size));
+    format!("(it begins here, when {there} of {size} were there: what was said before was not heard)\n")
 }
 
 /// SHA-1 and SHA-256 of a file; `None` if the daemon does not give all of it, or hangs while it does.
@@ -344,7 +392,7 @@ mod tests {
 
     #[test]
     fn without_its_message_only_what_has_no_size_yet_is_looked_at() {
-        let spot = |ours| Spot { channel: 1, message: 2, by: 3, thread: false, ours };
+        let spot = |ours| Spot { channel: 1, message: 2, by: 3, thread: false, ours, since: 4 };
         let entry = |size| Entry {
             info_hash: "ab".repeat(20),
             name: "x".into(),
@@ -357,6 +405,38 @@ mod tests {
         assert!(
             !goes_on_unseen(spot(true), &entry(Some(5)), 0) && !goes_on_unseen(spot(false), &entry(None), 0)
         );
+    }
+
+    #[test]
+    fn what_was_there_is_not_what_came() {
+        let torrent = |done, downloaded| {
+            let torrent = serde_json::json!({
+                "id": "", "name": "", "state": "downloading", "dir": "", "size": 100, "wanted": 100, "done": done,
+                "rate_down": 0, "rate_up": 0, "downloaded": downloaded, "peers": 0, "seeds": 0, "private": false,
+                "tags": [], "place": 0, "revision": 0,
+            });
+            serde_json::from_value::<Torrent>(torrent).unwrap()
+        };
+        let there = |downloaded, looks: &[(Option<u64>, Option<u64>)]| {
+            let mut before = Before { downloaded, there: 0 };
+            looks.iter().for_each(|&(done, downloaded)| before.see(&torrent(done, downloaded)));
+            before.there
+        };
+        // Begun here: from nothing, some of it wasted; and from what is found on disk.
+        assert_eq!(there(Some(0), &[(Some(0), Some(0)), (Some(40), Some(50)), (Some(100), Some(110))]), 0);
+        assert_eq!(there(Some(0), &[(None, None), (Some(60), Some(0)), (Some(100), Some(40))]), 60);
+        assert_eq!(there(Some(0), &[(Some(0), Some(0)), (Some(60), Some(0)), (Some(100), Some(45))]), 60);
+        // Seen when it was half there, after a restart.
+        assert_eq!(there(None, &[(None, None), (Some(50), Some(55)), (Some(100), Some(105))]), 50);
+    }
+
+    #[test]
+    fn a_restart_does_not_make_a_message_young() {
+        let spot = |since| Spot { channel: 1, message: 2, by: 3, thread: false, ours: true, since };
+        let looked = Duration::from_secs(5);
+        assert_eq!(shown_for(spot(1000), 1600, looked), Duration::from_secs(600));
+        assert_eq!(shown_for(spot(1600), 1000, looked), looked, "somebody set the clock");
+        assert_eq!(shown_for(spot(0), 1600, looked), looked, "an older version kept it");
     }
 
     fn file(index: usize, length: u64, padding: bool) -> File {

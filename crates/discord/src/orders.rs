@@ -286,7 +286,8 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
     let text = Message::text(format!("{} begins …", bold(entry)));
     let begun = match bot.send(asker.channel, &text).await {
         Ok(message) => {
-            let spot = Spot { channel: asker.channel, message, by: asker.by, thread: false, ours: is_new };
+            let (channel, by, since) = (asker.channel, asker.by, crate::live::seconds());
+            let spot = Spot { channel, message, by, thread: false, ours: is_new, since };
             let full = || format!("{MAX_LIVE} live messages are open, and more are not allowed.");
             bot.keep(id, spot).then_some(spot).ok_or_else(full)
         }

@@ -180,9 +180,12 @@ impl Heard {
         lines.map(|(_, lines)| lines.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// Everything, and how much is missing.
-    pub(crate) fn log(&self) -> String {
-        let mut log = self.log.clone();
+    /// Everything after `head`, and how much is missing; nothing if nothing was said.
+    pub(crate) fn log(&self, head: &str) -> String {
+        if self.log.is_empty() && self.left_out == 0 {
+            return String::new();
+        }
+        let mut log = format!("{head}{}", self.log);
         if self.left_out > 0 {
             // A string takes everything.
             let _ = writeln!(log, "({} events are left out)", self.left_out);
@@ -224,8 +227,10 @@ mod tests {
         assert!(requests[0].starts_with("   0.000 peer 3   <- request piece 3"), "{}", requests[0]);
         assert_eq!(heard.lines(Watch::Handshakes).len(), 1, "the dial that failed");
         assert_eq!(heard.lines(Watch::All).len(), MAX_LINES);
-        let log = heard.log();
+        let log = heard.log("");
         assert_eq!(log.lines().count(), many as usize + 2);
+        assert_eq!(heard.log("(from here on)\n"), format!("(from here on)\n{log}"));
+        assert_eq!(Heard::default().log("(from here on)\n"), "");
         assert!(log.contains("no permission for (path); change it"), "{log}");
         assert!(log.contains("refused") && !log.contains("203.0.113.7"), "{log}");
     }
@@ -286,7 +291,7 @@ mod tests {
         let mut heard = Heard { log: "x".repeat(MAX_LOG - 10), ..Heard::default() };
         heard.hear(request(1));
         heard.lost(2);
-        assert!(heard.log().ends_with("(3 events are left out)\n"));
-        assert!(heard.log().len() < MAX_LOG + 100);
+        assert!(heard.log("").ends_with("(3 events are left out)\n"));
+        assert!(heard.log("").len() < MAX_LOG + 100);
     }
 }

@@ -135,7 +135,9 @@ pub struct Summary<'a> {
     pub entry: &'a Entry,
     /// Bytes of its files.
     pub size: u64,
-    /// How long it took; `None` if it was here already, or that is not known.
+    /// How many of them were there before they were looked at; of a download that was begun here, 0.
+    pub there: u64,
+    /// How long the others took; `None` if all were here already, or that is not known.
     pub took: Option<Duration>,
     /// The greatest rate that was seen.
     pub fastest: u64,
@@ -148,13 +150,18 @@ pub struct Summary<'a> {
 /// The embed at the end of a download.
 pub fn summary(summary: &Summary<'_>) -> Embed {
     let mut text = format!("Every byte is here and verified: {}", Size(summary.size));
-    if let Some(took) = summary.took {
+    let came = summary.size.saturating_sub(summary.there);
+    if let Some(took) = summary.took.filter(|_| came > 0) {
+        if summary.there > 0 {
+            let _ = write!(text, ", of which {} came", Size(came));
+        }
         let _ = write!(text, " in {}", Span(took));
-        if let Some(mean) = u64::try_from(took.as_millis())
-            .ok()
-            .and_then(|ms| summary.size.saturating_mul(1000).checked_div(ms))
+        if let Some(mean) =
+            u64::try_from(took.as_millis()).ok().and_then(|ms| came.saturating_mul(1000).checked_div(ms))
         {
-            let _ = write!(text, ", {} on average, {} at best", Rate(mean), Rate(summary.fastest));
+            // Rates are looked at now and then: what is fast in between is not seen.
+            let best = summary.fastest.max(mean);
+            let _ = write!(text, ", {} on average, {} at best", Rate(mean), Rate(best));
         }
     }
     text.push_str(".\n");
@@ -442,6 +449,7 @@ mod tests {
         assert_fits(&summary(&Summary {
             entry: &entry,
             size: 1 << 20,
+            there: 0,
             took,
             fastest: u64::MAX,
             files: &files,
@@ -454,14 +462,16 @@ mod tests {
         let entry = entry("a_b");
         let files = [("a_b/x.ogg".to_owned(), "a".repeat(40), "b".repeat(64))];
         let took = Some(Duration::from_secs(4));
-        let embed = summary(&Summary {
+        let whole = Summary {
             entry: &entry,
             size: 1 << 20,
+            there: 0,
             took,
             fastest: 1 << 19,
             files: &files,
             more: 1,
-        });
+        };
+        let embed = summary(&whole);
         assert_fits(&embed);
         let expected = format!(
             "Every byte is here and verified: 1.0 MiB in 4s, 256.0 KiB/s on average, 512.0 KiB/s at best.\n\
@@ -470,6 +480,22 @@ mod tests {
             "b".repeat(64)
         );
         assert_eq!(embed.description.unwrap(), expected);
+        let first = |part: &Summary<'_>| {
+            let text = summary(part).description.unwrap();
+            text.lines()
+                .next()
+                .unwrap()
+                .strip_prefix("Every byte is here and verified: 1.0 MiB")
+                .unwrap()
+                .to_owned()
+        };
+        let rest = Summary { there: 3 << 18, ..whole.clone() };
+        let told = ", of which 256.0 KiB came in 4s, 64.0 KiB/s on average, 512.0 KiB/s at best.";
+        assert_eq!(first(&rest), told);
+        let unseen = Summary { fastest: 0, ..rest.clone() };
+        assert!(first(&unseen).ends_with(" 64.0 KiB/s on average, 64.0 KiB/s at best."));
+        assert_eq!(first(&Summary { there: 1 << 20, ..rest.clone() }), ".");
+        assert_eq!(first(&Summary { took: None, ..rest }), ".");
     }
 
     #[test]

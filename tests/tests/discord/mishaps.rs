@@ -57,6 +57,34 @@ fn it_comes_back_and_finds_its_messages_again() {
 }
 
 #[test]
+fn after_a_restart_it_sums_up_what_it_saw() {
+    let (_seed_home, _seed, addr) = common::real_seed(Sample::MULTI);
+    let daemon = ["--peer", &addr.to_string(), "--max-down", "250K"];
+    let mut stage = Stage::set(&Plan { daemon: &daemon, ..Plan::default() });
+    assert!(stage.ask(&operator(), "download", &[("name", NAME)]).starts_with("Downloading"));
+    stage.call(|call| {
+        is_edit(call)
+            && description(call).contains("**downloading**")
+            && !description(call).contains("· 0 B of ")
+    });
+    stage.end_bot();
+    let book = std::fs::read_to_string(stage.home.path().join("state/rawtorrent/discord.json")).unwrap();
+    let book: Value = serde_json::from_str(&book).unwrap();
+    assert!(book["live"][stage.id()]["since"].as_u64().unwrap() > 0, "{book}");
+    stage.begin_bot();
+    let summary = stage.call(|call| description(call).starts_with("Every byte is here"));
+    let told = description(&summary);
+    assert!(told.contains("3.0 MiB, of which ") && told.contains(" came in "), "{told}");
+    let (_, trace) = summary.files.iter().find(|(name, _)| name == "trace.txt").unwrap();
+    let trace = String::from_utf8_lossy(trace);
+    assert!(
+        trace.starts_with("(it begins here, when ") && trace.contains(" of 3.0 MiB were there"),
+        "{trace}"
+    );
+    stage.end();
+}
+
+#[test]
 fn it_waits_when_discord_says_so() {
     let stage = lonely(&Plan::default());
     let operator = operator();

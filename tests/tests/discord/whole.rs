@@ -109,6 +109,9 @@ fn whole(stage: Stage, file: &str, size: &str, client: &str, seeds: usize) {
     let [(graph, png), (log, trace)] = &summary.files[..] else { panic!("{:?}", summary.files.len()) };
     assert_eq!((&**graph, &**log, &png[..4]), ("speed.png", "trace.txt", &b"\x89PNG"[..]));
     let trace = String::from_utf8_lossy(trace);
+    let told = description(&summary);
+    assert!(told.contains(&format!("verified: {size} in ")), "{told}");
+    assert!(!trace.starts_with('('), "it has all from the beginning: {trace}");
     for word in ["<- request piece", "-> piece", "is good", "every wanted piece is good"] {
         assert!(trace.contains(word), "{word}: {trace}");
     }
