@@ -58,6 +58,16 @@ fn no_peers() {
 }
 
 #[test]
+fn peers_that_are_gone() {
+    // Nobody is reached there, and nobody of them calls.
+    let [gone, alone] = [seed(), leecher()].map(|peer| PeerSpec { nat: true, ..peer });
+    for seconds in [2, 30] {
+        let cause = first(&swarm([gone.clone(), gone.clone(), alone.clone()]), seconds, tracker(None));
+        assert!(matches!(cause, Cause::NoPeers { known: 2, .. }), "after {seconds} s: {cause:?}");
+    }
+}
+
+#[test]
 fn tracker_errors() {
     let cause = first(&swarm([leecher()]), 60, tracker(Some("no answer")));
     assert!(matches!(cause, Cause::TrackerErrors { failing: 1, trackers: 1, .. }), "{cause:?}");

@@ -19,6 +19,10 @@ use core::time::Duration;
 /// How long a torrent has to run before it is remarkable that nobody has called.
 const CALLED_BY: Duration = Duration::from_secs(120);
 
+/// How long one that is alone has to run before those who could not be connected to say something of our port, rather than that
+/// they are gone.
+const ALONE_BY: Duration = Duration::from_secs(60);
+
 /// With so many connections it matters little that nobody can call.
 const ENOUGH_PEERS: usize = 10;
 
@@ -90,11 +94,12 @@ impl Findings<'_> {
 
     /// Nobody is connected.
     fn alone(&mut self) {
-        let Facts { known, connecting, called, ref trackers, .. } = *self.facts;
+        let Facts { known, connecting, called, age, ref trackers, .. } = *self.facts;
         self.trackers(95);
-        // Who is being connected to for the first time may yet answer.
+        // Who is being connected to for the first time may yet answer, and who can't be connected to may yet call.
         if known > 0 && !called {
-            self.add(if connecting < known { 92 } else { 40 }, Cause::PortUnreachable { known, peers: 0 });
+            let is_telling = connecting < known && age >= ALONE_BY;
+            self.add(if is_telling { 92 } else { 40 }, Cause::PortUnreachable { known, peers: 0 });
         }
         self.add(90, Cause::NoPeers { known, connecting, trackers: trackers.len() });
     }

@@ -95,6 +95,21 @@ fn an_unreachable_port_is_remarkable_after_a_while() {
 }
 
 #[test]
+fn who_is_alone_with_addresses_blames_its_port_only_after_a_while() {
+    let young = Facts { known: 2, age: ALONE_BY - Duration::from_millis(1), ..Facts::default() };
+    let old = Facts { age: ALONE_BY, ..young.clone() };
+    let trying = Facts { connecting: 2, ..old.clone() };
+    let alone = |connecting| Cause::NoPeers { known: 2, connecting, trackers: 0 };
+    let port = Cause::PortUnreachable { known: 2, peers: 0 };
+    for (facts, causes) in
+        [(young, [alone(0), port.clone()]), (old, [port.clone(), alone(0)]), (trying, [alone(2), port])]
+    {
+        let found: Vec<_> = why(&facts).into_iter().map(|finding| finding.cause).collect();
+        assert_eq!(found, causes);
+    }
+}
+
+#[test]
 fn connections_that_wait_for_the_disk_come_before_slow_peers() {
     let facts = Facts { waiting_for_disk: 1, ..with_peers(&[PeerFacts::default()]) };
     assert_eq!(first(&facts), Cause::DiskWaits { connections: 1, unhashed: 0, missing: 10 });
