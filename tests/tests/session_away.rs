@@ -60,6 +60,13 @@ fn without_its_disk_a_torrent_is_neither_removed_nor_doubted() {
         case.running.refused(&order, "unavailable");
         case.running.until(|torrent| torrent["state"] == "unavailable");
     }
+    // Another torrent is not written there either, wherever below.
+    let other = case.home.path().join("other");
+    fs::write(&other, metafile::torrent(&Sample::SINGLE, None)).unwrap();
+    for dir in [case.home.out(), case.home.out().join("deep/er")] {
+        case.running.refused(&json!({"do": "add", "torrent": other, "dir": dir}), "unavailable");
+    }
+    assert!(!case.home.out().join("deep").exists());
     case.running.strike();
     assert_eq!(fs::read_to_string(&foreign).unwrap(), "not the torrent's");
     assert_eq!(left_in(&case.home.downloaded()), [foreign]);

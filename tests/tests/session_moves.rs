@@ -101,6 +101,12 @@ fn pieces_that_unwanted_files_share_move_too() {
     let to = case.home.path().join("near");
     case.done("move", json!({"dir": to}));
     assert_goes_on(&mut case, &to);
+    // One of which nothing is there gets another name, and its own again.
+    let (own, other) = ("multi ünïcode/small 2.bin", "multi ünïcode/other.bin");
+    for (path, new) in [(own, other), (other, own)] {
+        case.done("rename", json!({"path": path, "to": new}));
+        assert_goes_on(&mut case, &to);
+    }
     case.done("set", json!({"priorities": []}));
     case.wait();
     let out = case.home.out();

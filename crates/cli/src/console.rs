@@ -234,8 +234,8 @@ pub(crate) fn start_logging(console: &Console, talk: Talk) -> Result<(), String>
 
     let level = match (talk.quiet, talk.verbose) {
         (1.., _) => "off",
-        // Who has hooks wants to know of one that fails.
-        (0, 0) => "error,daemon::hooks=warn",
+        // Who has hooks, or folders that are watched, wants to know of what fails there.
+        (0, 0) => "error,daemon::hooks=warn,engine::kept::watch=warn,engine::kept::complete=warn",
         (0, 1) => "error,daemon=info,engine=info,net=info,storage=info,discord=info",
         (0, 2) => "warn,daemon=debug,engine=debug,net=debug,storage=debug,discord=debug",
         (0, 3..) => "trace",

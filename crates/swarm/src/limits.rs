@@ -71,9 +71,9 @@ pub const DEFAULT_REQQ: usize = 250;
 pub const MAX_REQUEST_LEN: u32 = wire::MAX_BLOCK_LEN;
 
 /// Requests of one peer that wait or are being served, 12 bytes each, if the owner says nothing else. At the limit one
-/// more is rejected (BEP 6). A peer that knows no `reject` is read no more when three quarters are taken, until it is one
-/// quarter: rTorrent keeps thousands in flight, takes no notice of `reqq` and stalls when one is dropped. The last
-/// quarter is for what was read before; if more comes, the peer is disconnected.
+/// more is rejected (BEP 6). A peer that knows no `reject` is read no more when half are taken, until it is one
+/// quarter: rTorrent keeps thousands in flight, takes no notice of `reqq` and stalls when one is dropped. The other
+/// half is for what was read before; if more comes, the peer is disconnected.
 pub const MAX_REQUESTS: usize = 8192;
 
 /// A peer that asked for so much that it is read no more loses its slot to others that wait for one if it takes nothing

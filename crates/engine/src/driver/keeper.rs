@@ -20,6 +20,8 @@ use types::{Bitfield, Lengths, Time};
 const COMMIT_BYTES: u64 = 64 * 1024 * 1024;
 /// How long received bytes may stay uncommitted.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(10);
+/// How long it may be unsaved that something was sent.
+const SENT_INTERVAL: Duration = Duration::from_secs(60);
 /// Payload bytes that are not noted; at the limit a note is written: what a killed process may have to fetch again, beside
 /// what was on its way to the disk.
 const NOTE_BYTES: u64 = 4 * 1024 * 1024;
@@ -40,6 +42,8 @@ pub(super) struct Keeper {
     uncommitted: u64,
     /// When the first of them came.
     uncommitted_since: Option<Time>,
+    /// When something was first sent since the last commit began.
+    sent_since: Option<Time>,
     /// Received since the last note or commit.
     unnoted: u64,
     /// A save is under way; one at a time, so that a later record never loses to an earlier one.
@@ -124,6 +128,7 @@ impl Keeper {
             mount,
             uncommitted: 0,
             uncommitted_since: None,
+            sent_since: None,
             unnoted: 0,
             busy: false,
             losses: 0,
@@ -196,9 +201,18 @@ impl Keeper {
         }
     }
 
+    /// More was uploaded than was known. Where nothing is kept, that is not either.
+    pub(super) fn note_sent(&mut self, now: Time) {
+        if self.place.is_some() {
+            self.sent_since.get_or_insert(now);
+        }
+    }
+
     /// When a save is due although nothing happens.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.uncommitted_since.filter(|_| !self.busy).map(|since| since + COMMIT_INTERVAL)
+        let received = self.uncommitted_since.map(|since| since + COMMIT_INTERVAL);
+        let sent = self.sent_since.map(|since| since + SENT_INTERVAL);
+        received.into_iter().chain(sent).min().filter(|_| !self.busy)
     }
 
     /// Whether a save is under way.
@@ -208,7 +222,8 @@ impl Keeper {
 
     /// The save that is due, if one is and none is under way. `complete` asks for a commit at once.
     pub(super) fn due(&mut self, now: Time, complete: bool, said: impl FnOnce() -> Said) -> Option<Save> {
-        let waited = self.uncommitted_since.is_some_and(|since| now - since >= COMMIT_INTERVAL);
+        let waited = self.uncommitted_since.is_some_and(|since| now - since >= COMMIT_INTERVAL)
+            || self.sent_since.is_some_and(|since| now - since >= SENT_INTERVAL);
         let commit = complete || waited || self.uncommitted >= COMMIT_BYTES;
         let note = self.unnoted >= NOTE_BYTES && self.place.is_some();
         if self.busy || !(commit || note) {
@@ -218,7 +233,7 @@ impl Keeper {
         self.unnoted = 0;
         if commit {
             self.uncommitted = 0;
-            self.uncommitted_since = None;
+            (self.uncommitted_since, self.sent_since) = (None, None);
         }
         let kind = if commit { Kind::Commit { completes: complete } } else { Kind::Note };
         Some(self.save(kind, said()))
@@ -337,6 +352,26 @@ mod tests {
             assert_eq!(keeper.note_saved(&saved), !lost);
             assert!(!keeper.is_busy());
         }
+    }
+
+    #[test]
+    fn what_was_sent_is_saved_before_long() {
+        let state = tempfile::tempdir().unwrap();
+        let place = Place::lock(state.path(), InfoHashV1([2; 20]), state.path()).unwrap();
+        let mut keeper = keeper(Some(place));
+        assert_eq!(keeper.deadline(), None);
+        keeper.note_sent(NOW);
+        keeper.note_sent(NOW + Duration::from_secs(5));
+        let due = NOW + SENT_INTERVAL;
+        assert_eq!(keeper.deadline(), Some(due));
+        assert!(keeper.due(NOW + SENT_INTERVAL / 2, false, Said::default).is_none());
+        let counters = Counters { uploaded: 7, ..Counters::default() };
+        let said = || Said { counters, ..Said::default() };
+        let save = keeper.due(due, false, said).unwrap();
+        assert_eq!((save.kind, save.totals.uploaded), (Kind::Commit { completes: false }, 7));
+        let Save { durable, losses, .. } = save;
+        keeper.note_saved(&Saved { durable, completes: false, losses, failure: None });
+        assert_eq!(keeper.deadline(), None);
     }
 
     #[test]

@@ -397,6 +397,7 @@ impl Running {
         let brain = self.company.report(now);
         if self.uploaded.0 != brain.uploaded {
             self.uploaded = (brain.uploaded, now);
+            self.driver.keeper.note_sent(now);
         }
         let totals = self.driver.keeper.totals(counters(&brain));
         let state = self.state();

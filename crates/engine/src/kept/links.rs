@@ -85,8 +85,9 @@ impl Room {
         if record.choices.priorities.is_empty() {
             record.choices.priorities.clone_from(&add.priorities);
         }
+        // They were given before anybody knew of how many files.
+        record.choices.priorities.truncate(metainfo.files().len());
         if record.choices.check(Some(&metainfo)).is_err() {
-            // They were given before anybody knew of how many files.
             record.choices.priorities.clear();
         }
         let given = record.choices.dir.clone();

@@ -4,9 +4,9 @@
 use super::record::Record;
 use super::{Room, SessionSettings, WatchFolder};
 use crate::Error;
-use crate::resume::mount_of;
+use crate::resume::{lies_below, mount_of};
 use bencode::{Value, encode_dict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ type Folders = BTreeMap<PathBuf, PathBuf>;
 pub(super) struct Mounts {
     settings: Folders,
     watched: Folders,
+    /// Mount points that any torrent lay under, or was to: as many as there are torrents at most.
+    of_torrents: BTreeSet<PathBuf>,
 }
 
 /// What folders are kept for.
@@ -44,7 +46,22 @@ impl Mounts {
     pub(super) fn kept_in(rows: &[(Vec<u8>, Vec<u8>)]) -> Mounts {
         let row = |kept_for: KeptFor| rows.iter().find(|(key, _)| *key == kept_for.key());
         let read = |kept_for| row(kept_for).map(|(_, row)| decode(row)).unwrap_or_default();
-        Mounts { settings: read(KeptFor::Settings), watched: read(KeptFor::Watched) }
+        Mounts {
+            settings: read(KeptFor::Settings),
+            watched: read(KeptFor::Watched),
+            of_torrents: BTreeSet::new(),
+        }
+    }
+
+    fn see(&mut self, record: &Record) {
+        self.of_torrents.extend([&record.mount, &record.mount_when_complete].into_iter().flatten().cloned());
+    }
+
+    /// The mount points that are known, those within others first.
+    fn all(&self) -> Vec<PathBuf> {
+        let mut all: BTreeSet<&PathBuf> = self.settings.values().chain(self.watched.values()).collect();
+        all.extend(&self.of_torrents);
+        all.into_iter().rev().cloned().collect()
     }
 
     fn of(&mut self, kept_for: KeptFor) -> &mut Folders {
@@ -91,13 +108,34 @@ impl Room {
         tokio::task::spawn_blocking(move || mount_of(&dir, remembered)).await.unwrap_or(None)
     }
 
+    /// The mount points of torrents that are kept.
+    pub(super) fn see_mounts<'a>(&self, records: impl Iterator<Item = &'a Record>) {
+        let mut mounts = self.mounts();
+        records.for_each(|record| mounts.see(record));
+    }
+
     /// Takes down under which mount points the folders of a torrent lie that is added; where it begins has to be there.
     pub(super) async fn note_mounts(&self, record: &mut Record) -> Result<(), Error> {
-        record.mount = self.mount_of(&record.choices.dir, None).await;
+        record.mount = self.mount_among_known(&record.choices.dir).await;
         if let Some(dir) = &record.choices.dir_when_complete {
-            record.mount_when_complete = self.mount_of(dir, None).await;
+            record.mount_when_complete = self.mount_among_known(dir).await;
         }
-        must_be_mounted(record.mount.clone()).await
+        must_be_mounted(record.mount.clone()).await?;
+        self.mounts().see(record);
+        Ok(())
+    }
+
+    /// The mount point under which a folder lies; where a disk is missing that others lie on, that one's.
+    async fn mount_among_known(&self, dir: &Path) -> Option<PathBuf> {
+        let remembered = self.mounts().get(dir).cloned();
+        let (dir, known) = (dir.to_owned(), self.mounts().all());
+        let look = move || {
+            let now = mount_of(&dir, remembered);
+            let is_deeper = |known: &PathBuf| now.as_ref().is_none_or(|now| known.starts_with(now));
+            let missing = known.into_iter().filter(is_deeper).find(|known| lies_below(&dir, known));
+            missing.or(now)
+        };
+        tokio::task::spawn_blocking(look).await.unwrap_or(None)
     }
 }
 

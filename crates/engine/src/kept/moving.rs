@@ -164,12 +164,12 @@ impl Room {
         let to_mount = self.mount_of(&to, known).await;
         let plan = move || {
             let mounts = [mount_of(&from, remembered), to_mount];
+            if has_bytes && !storage::any_file(&from, mounts[0].clone(), &layouts[0])? {
+                return Err(Error::Disk(storage::Error::Unavailable(from)));
+            }
             let [old, new] = sides(&from, &to, &mounts, layouts);
             let stamps = Relocation::plan(&pool, old, new, &name(info_hash), &ours)?.stamps().to_vec();
-            match has_bytes && stamps.iter().all(Option::is_none) {
-                true => Err(Error::Disk(storage::Error::Unavailable(from))),
-                false => Ok((stamps, mounts)),
-            }
+            Ok((stamps, mounts))
         };
         let (stamps, mounts) = blocking(plan).await?;
         drop(place);

@@ -35,6 +35,7 @@ impl Room {
         let read = move || read(torrents, metainfo, &spool);
         let (mut found, lost) = tokio::task::spawn_blocking(read).await.unwrap_or_default();
         found.sort_by_key(|(record, _)| record.place);
+        self.see_mounts(found.iter().map(|(record, _)| record));
         let torrents = found.len();
         *self.next_place.lock().unwrap_or_else(PoisonError::into_inner) =
             found.last().map_or(FIRST_PLACE, |(record, _)| record.place);

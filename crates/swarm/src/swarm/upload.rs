@@ -95,7 +95,7 @@ impl Swarm {
         if self.config.planted == Some(crate::Planted::NeverHeld) {
             return;
         }
-        let full = self.config.max_requests - self.config.max_requests / 4;
+        let full = self.config.max_requests / 2;
         let endless = self.queues_without_end();
         if let Some(peer) = self.peers.get_mut(&key)
             && !peer.fast

@@ -18,7 +18,7 @@ pub(super) const TEMPLATE: &str = r#"
 # Programs that are run when something happens to a torrent: added, finished, removed, error (it cannot go on), moved.
 # 'command' is a program and its arguments; no shell sees it. An argument that is {event}, {id}, {name}, {path} or {reason} is
 # replaced as a whole; the environment has RAWTORRENT_EVENT, _ID, _NAME, _PATH and _REASON. Names are strangers' words: one may
-# begin with a '-'. What runs longer than 'timeout' seconds (60) is killed. A change takes a restart.
+# begin with a '-'. What runs longer than 'timeout' seconds (60) is killed. A change holds after a SIGHUP.
 #[[hook]]
 #on = ["finished"]
 #command = ["/usr/local/bin/sort-it", "{path}", "{name}"]

@@ -99,17 +99,17 @@ fn asked_for(requests: usize, max_requests: usize) -> (Bench, Vec<Output>) {
 #[test]
 fn who_knows_no_reject_is_held_before_its_queue_is_full_and_heard_again_when_there_is_room() {
     let (hold, release) = (Output::Hold { peer: PEER }, Output::Release { peer: PEER });
-    assert!(!asked_for(74, 100).1.contains(&hold));
-    let (mut bench, out) = asked_for(75, 100);
+    assert!(!asked_for(49, 100).1.contains(&hold));
+    let (mut bench, out) = asked_for(50, 100);
     assert_eq!(out.iter().filter(|&output| *output == hold).count(), 1);
     // As long as it takes blocks it is there, though nobody hears it.
-    for sent in 1..=50 {
+    for sent in 1..=25 {
         bench.pass(IDLE_TIMEOUT / 10);
         let out = bench.input(Input::BlockSent { peer: PEER, block: block(0, 0) });
         assert_eq!(closed(&out), None);
-        assert_eq!(out.contains(&release), sent == 50, "{sent} sent");
+        assert_eq!(out.contains(&release), sent == 25, "{sent} sent");
     }
-    let (mut bench, _) = asked_for(75, 100);
+    let (mut bench, _) = asked_for(50, 100);
     assert_eq!(closed(&bench.pass(IDLE_TIMEOUT)), Some(DisconnectReason::Idle), "it takes nothing");
     assert!(!asked_for(100, 400).1.contains(&hold));
 }
