@@ -8,12 +8,14 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use common::{Home, LIMIT, assert_fails, run};
 use rawtorrent_tests::binary::Session;
 use rawtorrent_tests::content::{Sample, hex};
 use rawtorrent_tests::metafile::PIECE_LEN;
 use rawtorrent_tests::peer::{BLOCK_LEN, FAST_EXTENDED, PLAIN, RawPeer, id, message, request};
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// A hundred MiB.
@@ -77,6 +79,33 @@ fn a_recorded_download_decides_the_same_when_it_is_replayed() {
     assert_eq!(cut.code(), Some(0), "{}", cut.stderr);
     assert!(cut.stderr.contains("cut off"), "{}", cut.stderr);
     assert_fails(&run(home.command().arg("replay").arg(&home.torrent)), &["no recording"]);
+}
+
+#[test]
+fn of_a_killed_download_there_is_a_recording() {
+    let home = Home::new(Sample::SINGLE);
+    let seed = home.fake_seed();
+    let recording = home.path().join("a.rec");
+    // Far less than a chunk in all the time that it may take.
+    let mut download = home.download_from(&[&seed]);
+    let session = common::start(download.args(["--max-down", "20K", "--record"]).arg(&recording));
+    let replay = || run(home.command().arg("replay").arg(&recording));
+    let deadline = Instant::now() + LIMIT;
+    let count = |text: &str| text.lines().filter(|line| line.contains("-> piece")).count();
+    let told = rawtorrent_tests::poll(deadline, || {
+        let told = recording.exists().then(replay)?;
+        (count(&told.stdout) > 0).then_some(told)
+    });
+    let told = told.unwrap_or_else(|| panic!("nothing is written: {}", session.process.stderr()));
+    session.process.signal(Signal::KILL);
+    assert!(session.process.wait_ended(deadline).unwrap());
+    assert!(fs::metadata(&recording).unwrap().len() < 64 * 1024, "it is a chunk already");
+    let replayed = replay();
+    assert_eq!(replayed.code(), Some(0), "{}", replayed.stderr);
+    assert!(replayed.stderr.contains("the recording was cut off here"), "{}", replayed.stderr);
+    assert!(count(&replayed.stdout) >= count(&told.stdout), "{}", replayed.stdout);
+    fs::write(&recording, b"").unwrap();
+    assert_fails(&replay(), &["it is empty"]);
 }
 
 #[test]

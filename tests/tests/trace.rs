@@ -77,6 +77,10 @@ fn a_daemon_tells_what_is_said_as_it_is_said() {
     let trace = |query: &str, token: &str| daemon.ask("GET", &format!("/api/v1/trace{query}"), token, b"");
     trace("", "").refused(401, "token");
     trace("?addresses=true", &read).refused(403, "scope");
+    // Who hears of a peer by its address knows that it is there.
+    for guess in ["?peer=127.0.0.3", "?peer=1,127.0.0.3:9", "?kind=peer%3D127.0.0.3"] {
+        trace(guess, &read).refused(403, "scope");
+    }
     trace("?kind=nonsense", &read).refused(400, "bad_request");
     trace("?nonsense=1", &read).refused(400, "bad_request");
 
@@ -153,7 +157,7 @@ fn the_command_shows_it_and_captures_it() {
     assert_eq!(daemon.add(&home.torrent, "?paused=true").status, 201);
     let capture = home.path().join("live.pcapng");
     let mut command = home.command();
-    command.args(["trace", "--json", "--torrent", Sample::MULTI.name, "--pcap"]).arg(&capture);
+    command.args(["trace", "--json", "--pcap"]).arg(&capture);
     command.env("RAWTORRENT_HOST", format!("http://{}", daemon.addr));
     let mut session = Session::start(&mut command).unwrap();
     session.wait_event(LIMIT, |event| event["event"] == "began").unwrap();
@@ -169,6 +173,9 @@ fn the_command_shows_it_and_captures_it() {
     let written = std::fs::read(&capture).unwrap();
     assert!(written.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]) && written.len() > 100_000, "{}", written.len());
 
+    let other = home.path().join("other.torrent");
+    std::fs::write(&other, metafile::torrent(&Sample::SINGLE, None)).unwrap();
+    assert_eq!(daemon.add(&other, "?paused=true").status, 201);
     let refused = daemon.command(&home, &["trace", "--pcap", "x.pcapng"]);
     assert_eq!(
         (refused.code(), &*refused.stderr),

@@ -56,7 +56,12 @@ pub(crate) fn run(args: &Download, console: &Console) -> Result<Exit, Failure> {
 /// `--trace`: which events are shown, and how.
 fn trace(args: &Download) -> Result<Option<(Filter, Manner)>, Failure> {
     let args::Shown { explain, addresses, ref pcap } = args.shown;
-    if args.trace.is_none() && (explain || addresses || pcap.is_some()) {
+    // In the environment they may stand for other commands.
+    let said = |is_set: bool, variable: &str| is_set && std::env::var_os(variable).is_none();
+    let is_said = said(explain, "RAWTORRENT_EXPLAIN")
+        || said(addresses, "RAWTORRENT_ADDRESSES")
+        || said(pcap.is_some(), "RAWTORRENT_PCAP");
+    if args.trace.is_none() && is_said {
         let message = "--explain, --addresses and --pcap say how --trace is to be shown";
         return Err(Failure::new(kind::UNSUPPORTED, message));
     }

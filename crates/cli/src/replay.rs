@@ -72,7 +72,7 @@ fn write_redacted(redacted: &record::Redacted, path: &Path, console: &Console) -
     if let Some(at) = redacted.differs {
         let at = at.as_secs_f64();
         console.note(format_args!(
-            "from {at:.3} s on, other addresses lead to other decisions; it replays all the same"
+            "from {at:.3} s on, other addresses and names lead to other decisions; it replays all the same"
         ));
     }
     Ok(Exit::Done)

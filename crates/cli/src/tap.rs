@@ -6,16 +6,12 @@ use crate::failure::{Exit, Failure, kind};
 use crate::remote::{client, find, told};
 use crate::trace::{Manner, Printer, check_capture};
 use crate::{interrupt, runtime};
-use api::{TraceBegan, Traced};
+use api::{Client, ListQuery, TraceBegan, Traced};
 use engine::Event;
 use engine::events::VERSION;
 use std::time::Duration;
 
 pub(crate) fn run(args: &Trace, console: &Console) -> Result<Exit, Failure> {
-    if args.shown.pcap.is_some() && args.torrent.is_none() {
-        // Connections have numbers of their own in each torrent.
-        return Err(Failure::new(kind::OUTPUT, "a capture is of one torrent; name it (--torrent)"));
-    }
     if args.shown.pcap.is_some() && (!args.kind.is_empty() || args.direction.is_some()) {
         let terms = args.kind.iter().chain(&args.direction).cloned().collect::<Vec<_>>().join(",");
         // What is no kind is told by the daemon.
@@ -28,6 +24,7 @@ pub(crate) fn run(args: &Trace, console: &Console) -> Result<Exit, Failure> {
     runtime()?.block_on(async {
         let torrent = match &args.torrent {
             Some(name) => Some(find(&client, name).await?.id),
+            None if args.shown.pcap.is_some() => Some(only(&client).await?),
             None => None,
         };
         let many = torrent.is_none();
@@ -56,6 +53,15 @@ pub(crate) fn run(args: &Trace, console: &Console) -> Result<Exit, Failure> {
         printer.map_or(Ok(()), Printer::finish)?;
         exit
     })
+}
+
+/// The one torrent of a daemon. A capture is of one: connections have numbers of their own in each.
+async fn only(client: &Client) -> Result<String, Failure> {
+    let mut all = client.torrents(&ListQuery::default()).await.map_err(told)?.torrents.into_iter();
+    match (all.next(), all.next()) {
+        (Some(one), None) => Ok(one.id),
+        _ => Err(Failure::new(kind::OUTPUT, "a capture is of one torrent; name it (--torrent)")),
+    }
 }
 
 fn begin(args: &Trace, began: TraceBegan, many: bool, console: &Console) -> Result<Printer, Failure> {

@@ -39,7 +39,7 @@ pub(crate) async fn trace(
     let Query(query) = query.map_err(|error| Refusal::bad(error.body_text()))?;
     let filter = filter(&query)?;
     let addresses = query.addresses == Some(true);
-    if addresses && who.scope < Scope::Admin {
+    if (addresses || filter.names_addresses()) && who.scope < Scope::Admin {
         let detail =
             format!("addresses need a token for '{}', and this one is for '{}'", Scope::Admin, who.scope);
         return Err(Refusal::new(StatusCode::FORBIDDEN, "scope", detail));

@@ -13,13 +13,17 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use swarm::{Config, Input, Output, PeerKey, Swarm};
 use trace::{Ours, Watch};
 use types::{Bitfield, InfoHash, Lengths, PeerId, Time};
 
-/// Chunks of about [`CHUNK_LEN`](record::limits::CHUNK_LEN) bytes that may wait to be written. At the limit the disk is too
-/// slow, and the recording ends there.
+/// Chunks of at most about [`CHUNK_LEN`](record::limits::CHUNK_LEN) bytes that may wait to be written. At the limit the disk is
+/// too slow, and the recording ends there.
 const WAITING_CHUNKS: usize = 256;
+
+/// What is told to a brain after this long is written, though it be no full chunk: what a killed process loses of a recording.
+const WRITTEN_AFTER: Duration = Duration::from_secs(1);
 
 /// The program that makes recordings, as they say.
 const BY: &str = concat!("rawtorrent ", env!("CARGO_PKG_VERSION"));
@@ -46,7 +50,7 @@ impl Tape {
         let (sender, chunks) = sync_channel(WAITING_CHUNKS);
         let write = move || write(file, &chunks);
         let writer = std::thread::Builder::new().name("rawtorrent-tape".into()).spawn(write)?;
-        let reel = Reel { recorder: Recorder::new(BY), sender: Some(sender) };
+        let reel = Reel::new(sender);
         Ok(Tape(Arc::new(Mutex::new(Inner { reel: Some(reel), writer: Some(writer) }))))
     }
 
@@ -100,10 +104,23 @@ pub(crate) struct Reel {
 }
 
 impl Reel {
+    /// What every recording begins with is passed on.
+    fn new(sender: SyncSender<Vec<u8>>) -> Reel {
+        let mut reel = Reel { recorder: Recorder::new(BY), sender: Some(sender) };
+        let head = reel.recorder.chunk();
+        reel.send(head);
+        reel
+    }
+
+    /// The brain has nothing more to do.
     fn pass_on(&mut self) {
-        if let (Some(chunk), Some(sender)) = (self.recorder.full_chunk(), &self.sender)
-            && sender.try_send(chunk).is_err()
-        {
+        if let Some(chunk) = self.recorder.due_chunk(WRITTEN_AFTER) {
+            self.send(chunk);
+        }
+    }
+
+    fn send(&mut self, chunk: Vec<u8>) {
+        if self.sender.as_ref().is_some_and(|sender| sender.try_send(chunk).is_err()) {
             self.sender = None;
         }
     }
@@ -319,21 +336,66 @@ mod overhead;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use swarm::PeerSource;
 
     #[test]
     fn so_many_chunks_wait_for_a_slow_disk() {
         let (sender, chunks) = sync_channel(WAITING_CHUNKS);
-        let mut reel = Reel { recorder: Recorder::new(BY), sender: Some(sender) };
-        let mut now = Time::ZERO;
+        let mut reel = Reel::new(sender);
+        let addrs = [([192, 0, 2, 1], 6881).into(); 1000];
         while reel.sender.is_some() {
-            now += std::time::Duration::from_secs(1);
-            reel.recorder.timeout(now);
+            reel.recorder.told(Time::ZERO, &Input::PeersFound { addrs: &addrs, source: PeerSource::Dht });
             reel.pass_on();
         }
         let waiting: Vec<_> = chunks.try_iter().collect();
         assert_eq!(waiting.len(), WAITING_CHUNKS);
-        assert!(waiting.iter().all(|chunk| chunk.len() <= 2 * record::limits::CHUNK_LEN));
+        let chunk_len = record::limits::CHUNK_LEN;
+        assert!(waiting[1..].iter().all(|chunk| (chunk_len..2 * chunk_len).contains(&chunk.len())));
         assert!(!reel.finish(), "it is not whole");
+    }
+
+    #[test]
+    fn of_a_slow_download_all_but_the_last_second_is_written() {
+        let (sender, chunks) = sync_channel(WAITING_CHUNKS);
+        let mut reel = Reel::new(sender);
+        let mut written: Vec<u8> = chunks.try_iter().flatten().collect();
+        assert_eq!(replayed(&written), Ok((0, 0, false)), "it is a recording from the start");
+
+        let (mut now, config) = (Time::from_millis(1500), Config::default());
+        let lengths = Lengths::new(1 << 20, 1 << 18).unwrap();
+        let have = Bitfield::new(lengths.piece_count());
+        reel.recorder.begin(&config, &lengths, &have, 7, now);
+        let mut swarm = Swarm::new(config, lengths, have, 7, now);
+        let (mut told, mut did) = (0, 0);
+        for number in 0..50 {
+            now += WRITTEN_AFTER / 10;
+            let addrs = [([192, 0, 2, number], 6881).into()];
+            let input = Input::PeersFound { addrs: &addrs, source: PeerSource::Dht };
+            reel.recorder.told(now, &input);
+            swarm.handle(now, input);
+            told += 1;
+            while let Some(output) = swarm.poll_output() {
+                reel.recorder.did(&output);
+                did += 1;
+            }
+            reel.pass_on();
+            let mut news = chunks.try_iter().flatten().peekable();
+            if news.peek().is_some() {
+                written.extend(news);
+                assert_eq!(replayed(&written), Ok((told, did, false)), "it has all up to now");
+            }
+            assert!(told - replayed(&written).unwrap().0 < 10, "{told}: what is older than a second is lost");
+        }
+        assert!(did > 0, "it does nothing");
+        assert!(reel.finish());
+        written.extend(chunks.try_iter().flatten());
+        assert_eq!(replayed(&written), Ok((told, did, true)));
+    }
+
+    /// How many inputs and outputs a recording tells of, and whether it is whole.
+    fn replayed(recording: &[u8]) -> Result<(u64, u64, bool), record::Error> {
+        let replayed = record::Replay::new(recording)?.run(|_, _| true)?;
+        Ok((replayed.inputs, replayed.outputs, replayed.whole))
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a recording may hold.
 
 /// Bytes of a chunk, about: it is full when the record that brings it there is in. What was recorded later than the last
-/// whole chunk is lost when a recording is cut off.
+/// chunk is lost when a recording is cut off.
 pub const CHUNK_LEN: usize = 64 * 1024;
 
 /// Bytes of a chunk that is read, at most: a record can hold the bit field or the priorities of

@@ -5,6 +5,7 @@ use crate::frame::{Frame, Told};
 use crate::limits::CHUNK_LEN;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 use crc::{CRC_32_ISCSI, Crc};
 use swarm::{Config, Input, Output};
 use types::{Bitfield, InfoHash, Lengths, Time};
@@ -25,6 +26,8 @@ pub struct Recorder {
     /// Records of the chunk that is being filled.
     records: Vec<u8>,
     last: Time,
+    /// When it was when a chunk was given out last, by [`due_chunk`](Self::due_chunk).
+    given: Time,
     /// Outputs that are not written down yet.
     taken: Outputs,
 }
@@ -39,8 +42,8 @@ impl Recorder {
 
     /// One that has noted nothing down.
     pub(crate) fn empty() -> Recorder {
-        let (records, last, taken) = (Vec::new(), Time::ZERO, Outputs::default());
-        Recorder { head: MAGIC.into(), records, last, taken }
+        let (records, taken) = (Vec::new(), Outputs::default());
+        Recorder { head: MAGIC.into(), records, last: Time::ZERO, given: Time::ZERO, taken }
     }
 
     /// A swarm begins: what [`Swarm::new`](swarm::Swarm::new) is given.
@@ -89,6 +92,19 @@ impl Recorder {
     /// A chunk, if one is full.
     pub fn full_chunk(&mut self) -> Option<Vec<u8>> {
         (self.records.len() >= CHUNK_LEN).then(|| self.chunk())
+    }
+
+    /// A chunk, if one is full, or if there is something for one and none was given out for so long: then whoever is cut off
+    /// loses no more than what was told since. To be asked for when all outputs were taken; what time it is then is when
+    /// something was told last.
+    pub fn due_chunk(&mut self, after: Duration) -> Option<Vec<u8>> {
+        let is_late = !self.records.is_empty() && self.last - self.given >= after;
+        if !is_late && self.records.len() < CHUNK_LEN {
+            return None;
+        }
+        self.given = self.last;
+        self.note_outputs();
+        Some(self.chunk())
     }
 
     /// All that is there, though it be no full chunk.

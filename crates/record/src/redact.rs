@@ -116,7 +116,7 @@ impl Rewriting {
             return Ok(true);
         }
         let other = self.other(&frame);
-        let began = matches!(frame, Frame::Begin { .. });
+        let began = matches!(frame, Frame::Begin { .. } | Frame::BeginUnknown { .. });
         original.play_on(frame, &mut |_, step| {
             if let Step::Began(_, Torrent::Known(lengths, _)) = step {
                 self.pieces = lengths.piece_count();
@@ -220,9 +220,12 @@ impl Rewriting {
                 let payload = self.names.payload(*id, payload, self.ours).into();
                 Some(Message::Extended { id: *id, payload })
             }
+            // They are told by addresses that stay.
+            Message::AllowedFast(_) if self.names.addresses() == 0 => None,
             Message::AllowedFast(_) => {
                 let next = self.allowed.entry(peer).or_default();
-                let piece = *next % self.pieces.max(1);
+                // Before the metadata is here nobody knows how many there are.
+                let piece = if self.pieces == 0 { *next } else { *next % self.pieces };
                 *next = next.wrapping_add(1);
                 Some(Message::AllowedFast(piece))
             }

@@ -14,6 +14,9 @@ use types::{Bitfield, InfoHash, Lengths, Time};
 /// Why a recording can't be replayed, or not to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Error {
+    /// There is nothing in it.
+    #[error("it is empty")]
+    Empty,
     /// It does not begin with [`MAGIC`].
     #[error("this is no recording of rawtorrent")]
     NotARecording,
@@ -108,10 +111,11 @@ impl<'a> Replay<'a> {
     /// Replays what is in `bytes`.
     ///
     /// # Errors
-    /// [`Error::NotARecording`], [`Error::OtherForm`].
+    /// [`Error::Empty`], [`Error::NotARecording`], [`Error::OtherForm`].
     pub fn new(bytes: &'a [u8]) -> Result<Replay<'a>, Error> {
         let (version, name) = MAGIC.split_last().expect("16 bytes");
         match bytes.strip_prefix(name).and_then(<[u8]>::first) {
+            None if bytes.is_empty() => return Err(Error::Empty),
             None => return Err(Error::NotARecording),
             Some(found) if found != version => return Err(Error::OtherForm(*found)),
             Some(_) => {}

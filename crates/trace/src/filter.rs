@@ -19,6 +19,8 @@ pub struct Filter {
     /// Bits of kinds; none: all.
     kinds: u32,
     messages: Vec<&'static str>,
+    /// All are wanted, though some are named.
+    every_message: bool,
     directions: Vec<Direction>,
     peers: Vec<Whom>,
     torrents: Vec<String>,
@@ -77,11 +79,16 @@ impl Filter {
         }
     }
 
+    /// Whether it asks for peers by their addresses: who hears of them knows that they are there.
+    pub fn names_addresses(&self) -> bool {
+        self.peers.iter().any(|whom| !matches!(whom, Whom::Number(_)))
+    }
+
     /// Whether all of a connection passes, both ways, so that a capture of it can be read.
     pub fn admits_captures(&self) -> bool {
         let needed = [Kind::Connection, Kind::Handshake, Kind::Message].map(Kind::bit);
         needed.iter().all(|bit| self.bits() & bit != 0)
-            && self.messages.is_empty()
+            && (self.messages.is_empty() || self.every_message)
             && self.directions.is_empty()
     }
 
@@ -97,16 +104,21 @@ impl Filter {
         if self.bits() & kind.kind().bit() == 0 {
             return false;
         }
+        let named = |name| self.every_message || self.messages.is_empty() || self.messages.contains(&name);
         let message = match kind {
-            EventKind::Message { said, .. } => {
-                self.messages.is_empty() || self.messages.contains(&said.name())
-            }
-            EventKind::Unrequested { .. } => self.messages.is_empty() || self.messages.contains(&"piece"),
+            EventKind::Message { said, .. } => named(said.name()),
+            EventKind::Unrequested { .. } => named("piece"),
             _ => true,
         };
         let way = kind.direction();
         let direction = self.directions.is_empty() || way.is_some_and(|way| self.directions.contains(&way));
-        let peer = || kind.peer().is_some_and(|peer| self.peers.iter().any(|whom| whom.is(&peer)));
+        let wanted = |peer: &crate::Peer| self.peers.iter().any(|whom| whom.is(peer));
+        let peer = || match kind {
+            EventKind::PieceVerified { from, .. } | EventKind::PieceFailed { from, .. } => {
+                from.iter().any(wanted)
+            }
+            _ => kind.peer().is_some_and(|peer| wanted(&peer)),
+        };
         message && direction && (self.peers.is_empty() || peer())
     }
 }
@@ -153,6 +165,7 @@ impl Filter {
             self.directions.push(if term == "in" { Direction::In } else { Direction::Out });
         } else if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == term) {
             self.kinds |= kind.bit();
+            self.every_message |= kind == Kind::Message;
         } else if let Some(message) = explain::MESSAGES.iter().find(name) {
             self.kinds |= Kind::Message.bit();
             self.messages.push(message.name);
@@ -181,15 +194,18 @@ mod tests {
         let block = Block { piece: 1, offset: 0, length: 1 };
         let request = message(Direction::Out, Said::Request(block));
         let piece = message(Direction::In, Said::Piece(block));
-        let verified = EventKind::PieceVerified { piece: 1, from: vec![] };
+        let from = vec![Peer { number: Some(3), addr: None }];
+        let verified = EventKind::PieceVerified { piece: 1, from };
         for (filter, admitted) in [
             ("", [true, true, true]),
             ("request", [true, false, false]),
             ("request,piece", [true, true, false]),
+            ("message,request", [true, true, false]),
+            ("peer=3,pieces", [false, false, true]),
             ("request,pieces", [true, false, true]),
             ("message,in", [false, true, false]),
             ("in", [false, true, false]),
-            ("peer=3", [true, true, false]),
+            ("peer=3", [true, true, true]),
             ("peer=10.0.0.7, piece", [false, true, false]),
             ("peer=10.0.0.7:6881", [true, true, false]),
             ("peer=4", [false, false, false]),
@@ -216,6 +232,7 @@ mod tests {
             ("handshake,message", false),
             ("connection,handshake,request", false),
             ("in", false),
+            ("connection,handshake,message,request", true),
         ] {
             assert_eq!(filter.parse::<Filter>().unwrap().admits_captures(), is_whole, "{filter}");
         }

@@ -3,7 +3,9 @@
 use crate::{Event, EventKind, Ext, Peer, Said};
 use alloc::string::String;
 use alloc::vec;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use types::PeerId;
 use wire::ext;
 
 /// In place of an address.
@@ -48,9 +50,10 @@ impl EventKind {
                 hide(peer);
                 said.mask();
             }
-            EventKind::Handshake { peer, client, .. } => {
+            EventKind::Handshake { peer, client, peer_id, .. } => {
                 hide(peer);
                 client.iter_mut().for_each(scrub);
+                hide_in_id(peer_id);
             }
             EventKind::PeersExchanged { from: peer, .. }
             | EventKind::LocalPeer { peer }
@@ -80,6 +83,16 @@ impl EventKind {
 
 fn hide(peer: &mut Peer) {
     peer.addr = None;
+}
+
+/// Peers choose what follows the eight characters that name the client: it may be a text with our address in it.
+fn hide_in_id(id: &mut PeerId) {
+    let text: String = id.0.iter().map(|&byte| char::from(byte)).collect();
+    let mut scrubbed = text.clone();
+    scrub(&mut scrubbed);
+    if scrubbed != text {
+        id.0[8..].fill(0);
+    }
 }
 
 impl Said {
@@ -126,10 +139,12 @@ impl Said {
             }
             // Nobody knows what is in it.
             Ext::Unknown => *payload = vec![0; payload.len()],
-            Ext::MetadataRequest { .. }
-            | Ext::MetadataData { .. }
-            | Ext::MetadataReject { .. }
-            | Ext::DontHave { .. } => {}
+            // What else a peer puts into its dictionary goes.
+            Ext::MetadataRequest { .. } | Ext::MetadataData { .. } | Ext::MetadataReject { .. } => {
+                let known = ext::Metadata::decode(payload).ok().flatten().map(|metadata| metadata.encode());
+                *payload = known.unwrap_or_else(|| vec![0; payload.len()]);
+            }
+            Ext::DontHave { .. } => {}
         }
     }
 }
@@ -189,7 +204,30 @@ fn scrubbed(word: &str) -> String {
         let end = &word[bare.len()..];
         return alloc::format!("{MASK}{end}");
     }
-    word.into()
+    without_quads(word)
+}
+
+/// A word without IPv4 addresses, whatever stands around them: `203.0.113.77.dyn`. Where five numbers or more follow each
+/// other, nobody knows which of them are one.
+fn without_quads(word: &str) -> String {
+    let is_part = |c: char| c.is_ascii_digit() || c == '.';
+    let mut masked = String::new();
+    let mut rest = word;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(start);
+        let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
+        let numbers = from[..end].trim_end_matches('.');
+        masked.push_str(before);
+        masked.push_str(if has_quad(numbers) { MASK } else { numbers });
+        rest = &from[numbers.len()..];
+    }
+    masked.push_str(rest);
+    masked
+}
+
+fn has_quad(numbers: &str) -> bool {
+    let parts: Vec<&str> = numbers.split('.').collect();
+    parts.windows(4).any(|quad| quad.join(".").parse::<Ipv4Addr>().is_ok())
 }
 
 #[cfg(test)]
@@ -197,7 +235,6 @@ mod tests {
     use super::*;
     use alloc::collections::BTreeMap;
     use alloc::string::ToString;
-    use alloc::vec::Vec;
 
     #[test]
     fn texts_lose_addresses_and_nothing_else() {
@@ -215,10 +252,35 @@ mod tests {
             ("libtorrent/203.0.113.7", "libtorrent/(address)"),
             ("libtorrent/10.1.1.0", "libtorrent/(address)"),
             ("libtorrent 2.1.1.0, http://2.1.1.0/", "libtorrent (address), http://(address)/"),
+            ("203.0.113.77and, 203.0.113.77.dyn.example", "(address)and, (address).dyn.example"),
+            ("v4.203.0.113.77 e.203.0.113.77.cust", "v(address) e.(address).cust"),
+            ("1.2.3.4.5.6.7.8.9 and 1.2.3", "(address) and 1.2.3"),
         ] {
             let mut text = text.to_string();
             scrub(&mut text);
             assert_eq!(text, masked);
+        }
+    }
+
+    #[test]
+    fn ids_and_unknown_keys_lose_addresses() {
+        let mut id = PeerId(*b"-XX0000-203.0.113.77");
+        hide_in_id(&mut id);
+        assert_eq!(id.0, *b"-XX0000-\0\0\0\0\0\0\0\0\0\0\0\0");
+        let mut plain = PeerId(*b"-XX0000-a03.0.113.7z");
+        hide_in_id(&mut plain);
+        assert_eq!(plain.0, *b"-XX0000-a03.0.113.7z");
+        for payload in
+            ["d8:msg_typei0e5:piecei3e1:x12:203.0.113.77e", "d8:msg_typei2e5:piecei3e1:x12:203.0.113.77e"]
+        {
+            let payload = payload.as_bytes().to_vec();
+            let message = wire::Message::Extended { id: 1, payload: payload.into() };
+            let mut said = Said::of(&message, Some(ext::UT_METADATA));
+            let told = said.to_string();
+            said.mask();
+            let Said::Extended { payload, .. } = &said else { panic!("{said:?}") };
+            assert!(!payload.windows(5).any(|part| part == b"203.0"), "{said:?}");
+            assert_eq!(said.to_string(), told);
         }
     }
 

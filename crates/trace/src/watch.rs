@@ -130,6 +130,12 @@ impl Watch {
         hear: Hear<'_>,
     ) {
         match *output {
+            // It has hung up in what it is answered: nothing is sent.
+            Output::Send { peer, .. }
+            | Output::Request { peer, .. }
+            | Output::Cancel { peer, .. }
+            | Output::ServeMetadata { peer, .. }
+                if !self.peers.contains_key(&peer) => {}
             Output::Send { peer, ref message } => {
                 let reason = match message {
                     Message::Choke | Message::Unchoke | Message::Interested | Message::NotInterested => {
@@ -394,6 +400,22 @@ mod tests {
             panic!("not verified")
         };
         assert_eq!(from[..], [watch.peer(PEER)]);
+    }
+
+    #[test]
+    fn to_who_has_hung_up_nothing_is_said() {
+        let mut watch = watch();
+        let say = || Output::Send { peer: PEER, message: Message::Interested };
+        assert_eq!(act(&mut watch, 1, &say()).len(), 1);
+        assert_eq!(tell(&mut watch, 2, &Input::PeerClosed { peer: PEER }).len(), 1);
+        for output in [
+            say(),
+            Output::Request { peer: PEER, block: block(1, 0) },
+            Output::Cancel { peer: PEER, block: block(1, 0) },
+            Output::ServeMetadata { peer: PEER, id: 9, piece: 1, total_size: 20_000 },
+        ] {
+            assert_eq!(act(&mut watch, 3, &output), []);
+        }
     }
 
     #[test]

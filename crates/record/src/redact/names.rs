@@ -284,6 +284,7 @@ impl Names {
                 IpAddr::V4(ip) => ip.to_ipv6_mapped(),
             });
             told.client = told.client.map(nowhere);
+            told.m = core::mem::take(&mut told.m).into_iter().map(|(name, id)| (nowhere(name), id)).collect();
             return Some(told.encode());
         }
         if ids.is_pex(id) {
@@ -302,13 +303,16 @@ impl Names {
                     let data = self.piece(&data).into();
                     Some(ext::Metadata::Data { piece, total_size, data }.encode())
                 }
-                ext::Metadata::Request { .. } | ext::Metadata::Reject { .. } => Some(payload.to_vec()),
+                known @ (ext::Metadata::Request { .. } | ext::Metadata::Reject { .. }) => {
+                    Some(known.encode())
+                }
             };
         }
-        (id == ids.dont_have).then(|| payload.to_vec())
+        let is_known = id == ids.dont_have && ext::DontHave::decode(payload).is_ok();
+        is_known.then(|| payload.to_vec())
     }
 }
-/// What a peer calls itself, as long as before; without what might be an address, if there is one.
+/// What a peer calls itself or its messages, as long as before; without what might be an address, if there is one.
 fn nowhere(client: String) -> String {
     let mut scrubbed = client.clone();
     trace::scrub(&mut scrubbed);

@@ -51,7 +51,7 @@ fn recording() -> (Vec<u8>, Vec<Output>) {
         let (addr, peer) = (addr(peer), PeerKey(number.into()));
         tell(Input::PeerConnected { peer, addr, outgoing: true, peer_id, reserved }, &mut did);
         let told = ext::Handshake {
-            m: [(ext::UT_PEX.into(), 5)].into(),
+            m: [(ext::UT_PEX.into(), 5), (["x", OURS].concat(), 9)].into(),
             client: Some(if number == 0 { ["at ", OURS].concat() } else { "qBittorrent/5.1".into() }),
             yourip: Some(OURS.parse().unwrap()),
             ..ext::Handshake::default()
@@ -191,6 +191,10 @@ fn link(info: &[u8], info_hash: InfoHash) -> Vec<u8> {
         };
         let hello = Message::Extended { id: 0, payload: told.encode().into() };
         inputs.push_back(Input::Message { peer, message: hello });
+        // Nobody knows yet how many pieces there are: they are different ones.
+        for piece in [3, 9] {
+            inputs.push_back(Input::Message { peer, message: Message::AllowedFast(piece) });
+        }
     }
     let (mut ours, mut lies, mut metadata) = (0, 1, None);
     while metadata.is_none() {
@@ -250,6 +254,18 @@ fn of_a_link_neither_the_names_nor_the_hashes_stay() {
         }
         let ((before, then), (after, now)) = (replayed(&recording), replayed(&redacted.recording));
         assert_eq!((before, then.len()), (after, now.len()));
+        let fast = |recording: &[u8]| {
+            let mut heard = Vec::new();
+            let step = |_: Time, step: Step<'_>| {
+                if let Step::Told(Input::Message { message: Message::AllowedFast(piece), .. }) = step {
+                    heard.push(*piece);
+                }
+                true
+            };
+            Replay::new(recording).unwrap().run(step).unwrap();
+            heard
+        };
+        assert_eq!((fast(&recording), fast(&redacted.recording)), (vec![3, 9, 3, 9], vec![0, 1, 0, 1]));
         let banned = |did: &[Output]| did.iter().filter(|did| matches!(did, Output::Banned { .. })).count();
         assert_eq!(banned(&then), banned(&now));
     }
