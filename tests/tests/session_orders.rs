@@ -329,6 +329,14 @@ fn a_second_process_hands_its_torrent_to_the_first() {
     assert_eq!(PathBuf::from(torrent["dir"].as_str().unwrap()), case.home.out());
     let again = hand_over(&case.home, &["sample.torrent", "-o", "out"]);
     common::assert_fails(&again, &["already here"]);
+    // What cannot be added keeps no other away.
+    let other = case.home.path().join("other.torrent");
+    fs::write(&other, metafile::torrent(&Sample::SINGLE, None)).unwrap();
+    let some = hand_over(&case.home, &["sample.torrent", "none.torrent", "other.torrent", "-o", "out"]);
+    assert_eq!((some.code(), some.stdout.lines().count()), (Some(1), 1), "{}", some.stderr);
+    assert_eq!(some.stderr.lines().count(), 2, "{}", some.stderr);
+    let hash = some.stdout.trim().strip_prefix("added ").unwrap();
+    case.running.done(&json!({"do": "remove", "info_hash": hash}));
     case.kill();
     assert_eq!(case.running.torrent()["info_hash"], case.hash());
 }

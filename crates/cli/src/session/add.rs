@@ -21,17 +21,26 @@ pub(crate) fn run(args: &Add, console: &Console) -> Result<Exit, Failure> {
     let choices = Choices { dir, paused: args.paused, ..usual(&args.session) };
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
+        let mut exit = Exit::Done;
         for source in &args.sources {
-            let given = given(source).await?;
-            let info_hash = add(args, &state_dir, given, choices.clone()).await?;
-            let info_hash = info_hash.wire().to_string();
+            let added = async { add(args, &state_dir, given(source).await?, choices.clone()).await }.await;
+            let info_hash = match added {
+                Ok(info_hash) => info_hash.wire().to_string(),
+                Err(failure) if args.sources.len() == 1 => return Err(failure),
+                // The others are added all the same.
+                Err(failure) => {
+                    console.failure(&failure);
+                    exit = Exit::Failed;
+                    continue;
+                }
+            };
             if args.session.json {
                 console.print(json_line(&json!({"event": "added", "info_hash": info_hash})))?;
             } else {
                 console.print(format!("added {info_hash}\n"))?;
             }
         }
-        Ok(Exit::Done)
+        Ok(exit)
     });
     runtime.shutdown_background();
     outcome
