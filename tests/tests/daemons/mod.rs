@@ -247,7 +247,7 @@ fn recordings_that_are_damaged() {
         let said = |word: &str| told.stderr.contains(word);
         match told.code() {
             Some(1) if ["damaged", "no recording", "it is empty"].iter().any(|word| said(word)) => {
-                refused += 1
+                refused += 1;
             }
             Some(0) if said("cut off") => cut += 1,
             // At the end of a chunk.
