@@ -183,8 +183,9 @@ impl Driver {
                 Err(why)
             }
         };
-        let error = || ended.as_ref().err().map(ToString::to_string);
-        shared.hub.tell(torrent, || EventKind::Stopped { error: error() });
+        shared
+            .hub
+            .tell(torrent, || EventKind::Stopped { error: ended.as_ref().err().map(ToString::to_string) });
         status.send_modify(|now| {
             now.stats.state = match &ended {
                 Ok(()) => TorrentState::Stopped,

@@ -46,8 +46,10 @@ pub(crate) async fn dial_by_hearsay(
                 return Some(guest);
             }
             Leave::Refused => {
-                let error = || "dialed in vain within the last five minutes".into();
-                shared.hub.tell(torrent, || EventKind::DialFailed { peer: addr.into(), error: error() });
+                shared.hub.tell(torrent, || EventKind::DialFailed {
+                    peer: addr.into(),
+                    error: "dialed in vain within the last five minutes".into(),
+                });
                 return None;
             }
             Leave::Wait => {

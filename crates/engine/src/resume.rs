@@ -253,16 +253,12 @@ pub(crate) fn erase(state_dir: &Path, info_hash: InfoHashV1, dir: &Path) {
 
 /// The mount point under which a torrent's folder is to lie: what was remembered of it, unless the folder is another by now.
 pub(crate) fn mount_of(dir: &Path, remembered: Option<PathBuf>) -> Option<PathBuf> {
-    remembered.filter(|mount| lies_below(dir, mount)).or_else(|| storage::mount_point(dir))
-}
-
-/// Whether a folder lies, or will lie, below another one.
-pub(crate) fn lies_below(dir: &Path, other: &Path) -> bool {
-    true_name(dir).is_ok_and(|dir| dir.starts_with(other))
+    let lies_there = |mount: &PathBuf| true_name(dir).is_ok_and(|dir| dir.starts_with(mount));
+    remembered.filter(lies_there).or_else(|| storage::mount_point(dir))
 }
 
 /// The one name of a folder, whatever it is called by, and whether it exists already or not.
-fn true_name(dir: &Path) -> io::Result<PathBuf> {
+pub(crate) fn true_name(dir: &Path) -> io::Result<PathBuf> {
     let mut name = PathBuf::from("/");
     for part in std::path::absolute(dir)?.components() {
         match part {

@@ -228,6 +228,25 @@ impl Fills {
 }
 
 impl Case {
+    /// The order to give the torrent this tag.
+    fn tag(&self, tag: &str) -> Value {
+        json!({"do": "set", "info_hash": hex(&self.torrent.hash), "tags": [tag]})
+    }
+
+    /// A tag that was kept is there once the power was cut, and no other; then the download completes.
+    fn keeps_a_tag_over_a_cut(&mut self) {
+        let kept = self.tag("kept");
+        self.running.done(&kept);
+        self.running.strike();
+        self.mounted = None;
+        self.disk.cut();
+        self.mounted = Some(self.disk.mount(&self.at()));
+        self.restart();
+        assert_eq!(self.seen(self.torrent.hash)["tags"], json!(["kept"]));
+        self.hurry();
+        self.completes();
+    }
+
     /// A download on a disk that is full after so many writes, and then has room; says how many were made in all, and how
     /// many bytes came again.
     fn fill_once(&mut self, after: usize) -> (usize, usize) {
@@ -459,20 +478,11 @@ fn no_order_is_lost_after_a_failed_sync_of_the_state() {
         let is_log = name.to_string_lossy().ends_with("-wal");
         (is_log && call == Call::Sync && !tells.swap(true, Ordering::SeqCst)).then_some(Errno::EIO)
     })));
-    let hash = hex(&case.torrent.hash);
-    let tag = |tag: &str| json!({"do": "set", "info_hash": hash, "tags": [tag]});
-    case.running.refused(&tag("refused"), "unsaved");
+    let refused = case.tag("refused");
+    case.running.refused(&refused, "unsaved");
     assert!(struck.load(Ordering::SeqCst));
     assert_eq!(case.seen(case.torrent.hash)["tags"], json!([]));
-    case.running.done(&tag("kept"));
-    case.running.strike();
-    case.mounted = None;
-    case.disk.cut();
-    case.mounted = Some(case.disk.mount(&case.at()));
-    case.restart();
-    assert_eq!(case.seen(case.torrent.hash)["tags"], json!(["kept"]));
-    case.hurry();
-    case.completes();
+    case.keeps_a_tag_over_a_cut();
 }
 
 /// The disk fails a sync of the log and all that is to be written then, and the process is killed. What the next one reads is
@@ -488,21 +498,12 @@ fn nothing_is_built_on_a_log_whose_sync_failed_before_a_kill() {
         struck |= is_log && call == Call::Sync;
         (struck && call != Call::Read).then_some(Errno::EIO)
     })));
-    let hash = hex(&case.torrent.hash);
-    let tag = |tag: &str| json!({"do": "set", "info_hash": hash, "tags": [tag]});
-    case.running.refused(&tag("refused"), "unsaved");
+    let refused = case.tag("refused");
+    case.running.refused(&refused, "unsaved");
     case.running.strike();
     case.heal();
     case.restart();
-    case.running.done(&tag("kept"));
-    case.running.strike();
-    case.mounted = None;
-    case.disk.cut();
-    case.mounted = Some(case.disk.mount(&case.at()));
-    case.restart();
-    assert_eq!(case.seen(case.torrent.hash)["tags"], json!(["kept"]));
-    case.hurry();
-    case.completes();
+    case.keeps_a_tag_over_a_cut();
 }
 
 #[test]

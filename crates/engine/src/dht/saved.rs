@@ -1,6 +1,7 @@
 //! The nodes that one run leaves to the next.
 
 use crate::Error;
+use crate::driver::blocking;
 use crate::kept::InStore;
 use std::fs::{self, File};
 use std::io;
@@ -49,7 +50,7 @@ impl Saved {
         let is_poor = nodes < FEW_NODES;
         let Some(kept) = &self.kept else {
             let write = move || if is_poor && self.load().is_some() { Ok(()) } else { self.write(&table) };
-            return tokio::task::spawn_blocking(write).await.unwrap_or(Err(Error::ShutDown));
+            return blocking(write).await;
         };
         // This run may have kept more since it began.
         let row = kept.store.get(Table::Session, KEY);

@@ -210,9 +210,14 @@ impl Keeper {
 
     /// When a save is due although nothing happens.
     pub(super) fn deadline(&self) -> Option<Time> {
+        self.commit_at().filter(|_| !self.busy)
+    }
+
+    /// When a commit is due for how long it has waited.
+    fn commit_at(&self) -> Option<Time> {
         let received = self.uncommitted_since.map(|since| since + COMMIT_INTERVAL);
         let sent = self.sent_since.map(|since| since + SENT_INTERVAL);
-        received.into_iter().chain(sent).min().filter(|_| !self.busy)
+        received.into_iter().chain(sent).min()
     }
 
     /// Whether a save is under way.
@@ -222,8 +227,7 @@ impl Keeper {
 
     /// The save that is due, if one is and none is under way. `complete` asks for a commit at once.
     pub(super) fn due(&mut self, now: Time, complete: bool, said: impl FnOnce() -> Said) -> Option<Save> {
-        let waited = self.uncommitted_since.is_some_and(|since| now - since >= COMMIT_INTERVAL)
-            || self.sent_since.is_some_and(|since| now - since >= SENT_INTERVAL);
+        let waited = self.commit_at().is_some_and(|at| now >= at);
         let commit = complete || waited || self.uncommitted >= COMMIT_BYTES;
         let note = self.unnoted >= NOTE_BYTES && self.place.is_some();
         if self.busy || !(commit || note) {

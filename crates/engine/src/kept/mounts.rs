@@ -4,7 +4,8 @@
 use super::record::Record;
 use super::{Room, SessionSettings, WatchFolder};
 use crate::Error;
-use crate::resume::{lies_below, mount_of};
+use crate::driver::blocking;
+use crate::resume::{mount_of, true_name};
 use bencode::{Value, encode_dict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -131,8 +132,9 @@ impl Room {
         let (dir, known) = (dir.to_owned(), self.mounts().all());
         let look = move || {
             let now = mount_of(&dir, remembered);
+            let Ok(name) = true_name(&dir) else { return now };
             let is_deeper = |known: &PathBuf| now.as_ref().is_none_or(|now| known.starts_with(now));
-            let missing = known.into_iter().filter(is_deeper).find(|known| lies_below(&dir, known));
+            let missing = known.into_iter().filter(is_deeper).find(|known| name.starts_with(known));
             missing.or(now)
         };
         tokio::task::spawn_blocking(look).await.unwrap_or(None)
@@ -142,8 +144,7 @@ impl Room {
 /// Refuses what would be written where a disk is missing.
 pub(super) async fn must_be_mounted(mount: Option<PathBuf>) -> Result<(), Error> {
     let Some(mount) = mount else { return Ok(()) };
-    let look = move || storage::must_be_mounted(&mount).map_err(Error::Disk);
-    tokio::task::spawn_blocking(look).await.unwrap_or(Err(Error::ShutDown))
+    blocking(move || storage::must_be_mounted(&mount).map_err(Error::Disk)).await
 }
 
 impl SessionSettings {

@@ -2,6 +2,7 @@
 
 use super::{Choices, KeptTorrent, Room, Running, Session, key};
 use crate::announcer::{Announcer, Named};
+use crate::driver::blocking;
 use crate::resume::{self, mount_of};
 use crate::torrent::{Request, Wishes};
 use crate::{Error, Metainfo, PeerId, TrackerStats};
@@ -159,7 +160,7 @@ impl Room {
         let layout = Layout::new(metainfo.clone())?.renamed(&kept.record.choices.names)?;
         let (dir, mount) = (kept.record.choices.dir.clone(), record.mount.clone());
         let look = move || Ok(storage::any_file(&dir, mount_of(&dir, mount), &layout)?);
-        let any = tokio::task::spawn_blocking(look).await.unwrap_or(Err(Error::ShutDown))?;
+        let any = blocking(look).await?;
         if record.has_bytes() && !any {
             let files = kept.record.choices.dir.join(metainfo.name());
             return Err(Error::Disk(storage::Error::Unavailable(files)));
@@ -172,7 +173,7 @@ impl Room {
     pub(super) async fn resume_place(&self, info_hash: InfoHash, dir: &Path) -> Result<resume::Place, Error> {
         let (state_dir, dir) = (self.shared.settings.state_dir.clone(), dir.to_owned());
         let lock = move || resume::Place::lock(&state_dir, info_hash.wire(), &dir);
-        let place = tokio::task::spawn_blocking(lock).await.unwrap_or(Err(Error::ShutDown))?;
+        let place = blocking(lock).await?;
         Ok(place.in_store(self.store.clone(), info_hash.wire()))
     }
 }

@@ -42,10 +42,7 @@ impl Session {
 impl Room {
     async fn order(&self) -> Vec<(u64, InfoHashV1)> {
         let listed = self.list().await;
-        let mut order: Vec<_> =
-            listed.into_iter().map(|(place, listed)| (place, listed.info_hash.wire())).collect();
-        order.sort_unstable();
-        order
+        listed.into_iter().map(|(place, listed)| (place, listed.info_hash.wire())).collect()
     }
 
     async fn put_in_place(&self, places: Vec<(u64, InfoHashV1)>) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 
 use super::names::Names;
 use super::{KeptTorrent, Record, Room, Running, Session, What, key};
+use crate::driver::blocking;
 use crate::resume::{self, mount_of};
 use crate::{Error, Metainfo};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,7 +87,7 @@ impl Room {
             resume::erase(&state_dir, info_hash.wire(), &dir);
             doomed.map_or(Ok(()), |doomed| doomed.remove(&claims))
         };
-        tokio::task::spawn_blocking(remove).await.unwrap_or(Err(Error::ShutDown))
+        blocking(remove).await
     }
 
     /// Stops a torrent; says for each of its files whether it is the torrent's, if its disk is there.
@@ -108,7 +109,7 @@ impl Room {
             storage::any_file(&dir, mount.clone(), &layout)?;
             Ok(Some(Doomed { dir, mount, layout, disk, is_exact: clean }))
         };
-        tokio::task::spawn_blocking(look).await.unwrap_or(Err(Error::ShutDown))
+        blocking(look).await
     }
 
     /// Where all torrents have their files.
