@@ -1,6 +1,7 @@
 //! Files that would land on each other, told apart: `bar.txt`, then `bar.1.txt`.
 //!
-//! Two names are the same if some file system says so ([`folded`](crate::names::folded)). A file may also have the name of another one's folder. The first in the torrent's order keeps its name, a folder always does.
+//! Two names are the same if some file system says so ([`folded`](crate::names::folded)). A file may also have the name of
+//! another one's folder. The first in the torrent's order keeps its name, a folder always does.
 
 use crate::names::Folding;
 use crate::{Error, File};

@@ -48,9 +48,8 @@ pub const IDLE_BUFFER: usize = 2 * 1024;
 /// What one read may take from the socket while blocks are expected, in bytes.
 pub const READ_CHUNK: usize = 256 * 1024;
 /// Bytes of chunks that are being read into, over all connections to peers that share them, [`READ_CHUNK`] for each (web
-/// seeds, few as they are, have as many beside). At the limit, a
-/// connection reads into a buffer of its own, with room for little more than a block, which counts as messages do
-/// ([`MESSAGE_BUDGET`]).
+/// seeds, few as they are, have as many beside). At the limit, a connection reads into a buffer of its own, with room for
+/// little more than a block, which counts as messages do ([`MESSAGE_BUDGET`]).
 pub const READ_BUDGET: usize = 32 * 1024 * 1024;
 /// Chunks that are kept to be read into again, over all connections that share them; at the limit others are freed.
 pub const CHUNKS_KEPT: usize = 96;
