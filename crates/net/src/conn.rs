@@ -39,6 +39,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use types::BlockRange;
 use wire::{Limits, Message};
@@ -293,6 +294,8 @@ impl<K: Copy> Outbox<K> {
         if let Ok(room) = self.events.reserve().await {
             room.send(Batch { from: self.key, events: mem::take(events), turn });
         }
+        // However fast it is answered, the other half obeys before more is read.
+        yield_now().await;
     }
 }
 

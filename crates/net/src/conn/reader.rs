@@ -280,9 +280,12 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conn::{Chunks, Pipes, READ_BUDGET};
-    use std::sync::Mutex;
-    use tokio::io::AsyncWriteExt;
+    use crate::conn::{Chunks, Pipes, READ_BUDGET, TURNS};
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+    use std::task::{self, Poll};
+    use tokio::io::{AsyncWriteExt, ReadBuf};
     use wire::Limits;
 
     /// Keeps blocks, or drops them.
@@ -373,6 +376,44 @@ mod tests {
         let (copied, ()) = tokio::join!(reads, says);
         assert!(between.expected().is_empty());
         [copied, context.chunks.made() * READ_CHUNK]
+    }
+
+    /// Haves without end. Whoever hears of them is done with all that was told before more can be read.
+    struct Endless {
+        told: tokio::sync::mpsc::Receiver<crate::conn::Batch<()>>,
+        heard: Arc<AtomicUsize>,
+    }
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut task::Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            while self.told.try_recv().is_ok() {
+                self.heard.fetch_add(1, Ordering::Relaxed);
+            }
+            assert!(self.heard.load(Ordering::Relaxed) < 100, "it is not obeyed");
+            let mut have = Vec::new();
+            Message::Have(3).encode(&mut have);
+            buf.put_slice(&have.repeat(buf.remaining() / have.len()));
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_heard_at_once_is_held_as_fast() {
+        let (context, between, heard) = (context(false), Between::default(), Arc::default());
+        let (events, told) = tokio::sync::mpsc::channel(TURNS);
+        let outbox = Outbox::new((), events);
+        let peer = Endless { told, heard: Arc::clone(&heard) };
+        let reads = Reader::new(peer, &context, &between, &outbox).run();
+        tokio::select! {
+            biased;
+            _ = reads => unreachable!("it has no end"),
+            () = async { between.hold(true) } => {}
+        }
+        assert!(heard.load(Ordering::Relaxed) <= TURNS, "{heard:?}");
     }
 
     #[tokio::test]
