@@ -4,10 +4,12 @@
 //! ready), **run**, **end** (hang up, tell trackers, save). While it runs it never waits for a peer, a disk or a
 //! tracker: whatever takes time is a job of its own, and its outcome is one more thing to hear of.
 
+mod asleep;
 mod company;
 mod farewell;
 mod fetching;
 mod keeper;
+mod outside;
 mod peers;
 mod running;
 mod scouts;
@@ -20,6 +22,7 @@ use crate::resume::{Place, Record, mount_of};
 use crate::shared::{OpenDoor, Shared, Visit};
 use crate::torrent::{Request, Status, Torrent, Wishes};
 use crate::{AddTorrent, Error, TorrentError, TorrentState};
+use asleep::{Before, Next, Woken};
 use fetching::Met;
 pub(crate) use fetching::{Fetching, Handover};
 use keeper::Keeper;
@@ -37,24 +40,33 @@ const GUEST_QUEUE: usize = 32;
 /// fails takes no more than 256 MiB along, and no more is hashed again.
 const MAX_UNSYNCED: u64 = 192 << 20;
 
-/// A torrent that has been opened.
+/// A torrent whose files are open.
 pub(crate) struct Driver {
-    shared: Arc<Shared>,
-    add: AddTorrent,
-    torrent: InfoHash,
-    peer_id: PeerId,
-    lengths: Lengths,
+    base: Box<Base>,
     disk: TorrentDisk,
     hashes: Hashes,
     inbox: Arc<Inbox>,
     keeper: Keeper,
     /// Pieces to be hashed before they are believed.
     doubtful: Bitfield,
+    /// Who was met while only the info-hash was known.
+    met: Option<Met>,
+    /// What it was before it was asleep.
+    before: Option<Box<Before>>,
+}
+
+/// What stays while a torrent is here, whether anything of it is open or not.
+struct Base {
+    shared: Arc<Shared>,
+    add: AddTorrent,
+    torrent: InfoHash,
+    peer_id: PeerId,
+    lengths: Lengths,
+    /// `None` for a torrent that only seeds: it keeps nothing.
+    place: Option<Arc<Place>>,
     status: watch::Sender<Status>,
     wishes: watch::Receiver<Wishes>,
     added: Time,
-    /// Who was met while only the info-hash was known.
-    met: Option<Met>,
     _door: OpenDoor,
 }
 
@@ -73,7 +85,7 @@ impl Driver {
     pub(crate) async fn open(
         shared: Arc<Shared>,
         mut add: AddTorrent,
-    ) -> Result<(Driver, Calls, Torrent), Error> {
+    ) -> Result<(Box<Driver>, Calls, Torrent), Error> {
         let torrent = add.metainfo.info_hash();
         let v1 = torrent.v1().ok_or(Error::V2Only)?;
         if add.wanted_files().next().is_none() {
@@ -102,87 +114,47 @@ impl Driver {
                     place = place.in_store(store.clone(), v1);
                 }
                 let record = place.load(lengths, files).await?;
-                (Some(place), record)
+                (Some(Arc::new(place)), record)
             }
         };
         if shared.spool.takes(&add.metainfo) {
             let (spool, metainfo) = (shared.spool.clone(), add.metainfo.clone());
             add.metainfo = blocking(move || Ok(spool.keep(metainfo))).await?;
         }
-        let metainfo = add.metainfo.clone();
-        let (dir, remembered) = (add.dir.clone(), record.as_ref().and_then(|record| record.mount.clone()));
-        let mount = blocking(move || Ok(mount_of(&dir, remembered))).await?;
-        let inbox = Arc::new(Inbox::default());
-        let layout = Layout::new(metainfo.clone())?.renamed(&add.names)?;
-        let mut options = open_options(&shared, &add, place.as_ref(), record.as_ref(), inbox.clone());
-        options.mount = mount.clone().filter(|_| add.kept_in.is_some());
-        let disk = TorrentDisk::open(&shared.disk, layout, options).await?;
-        if add.kept_in.is_some() && record.as_ref().is_some_and(|record| is_away(record, &disk)) {
-            let files = add.dir.join(metainfo.name());
-            return Err(Error::Disk(storage::Error::Unavailable(files)));
-        }
-        let doubtful = doubtful(record.as_ref(), &disk, lengths);
-
         let mut first_look = Status::default();
-        first_look.stats.total = wanted_bytes(&metainfo, &add.wanted());
+        first_look.stats.total = wanted_bytes(&add.metainfo, &add.wanted());
         let (status, status_receiver) = watch::channel(first_look);
         let (request_sender, requests) = mpsc::channel(1);
         let (wishes_sender, wishes) = watch::channel(Wishes::of(&add));
         let handle = Torrent {
             info_hash: torrent,
-            name: metainfo.name().to_owned(),
+            name: add.metainfo.name().to_owned(),
             requests: request_sender,
             status: status_receiver,
             wishes: wishes_sender,
         };
-        let keeper = Keeper::new(place, record, lengths, mount);
         let added = shared.now();
-        let driver = Driver {
-            shared,
-            add,
-            torrent,
-            peer_id,
-            lengths,
-            disk,
-            hashes: Hashes(metainfo),
-            inbox,
-            keeper,
-            doubtful,
-            status,
-            wishes,
-            added,
-            met,
-            _door: door,
-        };
-        driver.hashes.expect_checks(driver.doubtful.count_ones() > 0 || !driver.disk.verified().is_full());
-        let closed = Box::pin(driver.shared.closed());
+        let base = Base { shared, add, torrent, peer_id, lengths, place, status, wishes, added, _door: door };
+        let looked = base.look(record).await?;
+        let driver = Driver::new(Box::new(base), looked, met, None);
+        let closed = Box::pin(driver.base.shared.closed());
         Ok((driver, Calls { requests, visits, closed }, handle))
+    }
+
+    fn new(base: Box<Base>, looked: Looked, met: Option<Met>, before: Option<Box<Before>>) -> Box<Driver> {
+        let Looked { disk, hashes, inbox, keeper, doubtful } = looked;
+        Box::new(Driver { base, disk, hashes, inbox, keeper, doubtful, met, before })
     }
 
     /// Drives the torrent to its end.
     ///
     /// The task is as large as all that it may ever wait for together, for as long as the torrent is here: what is large
     /// and soon over, or comes last, is boxed.
-    pub(crate) async fn run(mut self: Box<Self>, mut calls: Calls) {
-        let (shared, torrent, status) = (self.shared.clone(), self.torrent, self.status.clone());
-        let is_kept = self.add.kept_in.is_some();
-        let prepared = Box::pin(self.prepare(&mut calls)).await;
-        let ended = match prepared {
-            Ok(()) => running::Running::new(self, calls).run().await,
-            // Stopping is no failure, and there is nothing to save: the last record holds, or the intent.
-            Err(TorrentError::Stopped) => {
-                Box::pin(self.part()).await;
-                drop(self);
-                Ok(())
-            }
-            Err(why) => {
-                self.keeper.refrain().await;
-                Box::pin(self.part()).await;
-                // Whoever waits for the end may at once add the torrent again.
-                drop(self);
-                Err(why)
-            }
-        };
+    pub(crate) async fn run(self: Box<Self>, calls: Calls) {
+        let Base { shared, torrent, status, add, .. } = &*self.base;
+        let (shared, torrent, status, is_kept) =
+            (shared.clone(), *torrent, status.clone(), add.kept_in.is_some());
+        let ended = self.live(calls).await;
         shared
             .hub
             .tell(torrent, || EventKind::Stopped { error: ended.as_ref().err().map(ToString::to_string) });
@@ -197,10 +169,51 @@ impl Driver {
         });
     }
 
+    /// Runs while there is something to do, and sleeps while there is nothing.
+    async fn live(self: Box<Self>, calls: Calls) -> Result<(), TorrentError> {
+        let mut asleep = match self.may_begin_asleep() {
+            true => self.begin_asleep(calls),
+            false => match Box::pin(self.work(calls)).await {
+                Next::Ended(ended) => return ended,
+                Next::Asleep(asleep) => asleep,
+            },
+        };
+        loop {
+            asleep = match asleep.sleep().await {
+                Woken::Ended(ended) => return Box::pin(asleep.end(ended)).await,
+                Woken::Again => match Box::pin(asleep.wake()).await {
+                    Next::Ended(ended) => return ended,
+                    Next::Asleep(asleep) => asleep,
+                },
+            };
+        }
+    }
+
+    /// Runs until the torrent ends or has nothing to do.
+    async fn work(mut self: Box<Self>, mut calls: Calls) -> Next {
+        match Box::pin(self.prepare(&mut calls)).await {
+            Ok(()) => running::Running::new(self, calls).run().await,
+            // Stopping is no failure, and there is nothing to save: the last record holds, or the intent.
+            Err(TorrentError::Stopped) => {
+                Box::pin(self.part()).await;
+                Next::Ended(Ok(()))
+            }
+            // Whoever waits for the end may at once add the torrent again: nothing of it is left when this returns.
+            Err(why) => {
+                self.keeper.refrain().await;
+                Box::pin(self.part()).await;
+                Next::Ended(Err(why))
+            }
+        }
+    }
+
     /// Takes leave of who was met before there was anything to trade.
     async fn part(&mut self) {
         if let Some(met) = self.met.take().and_then(Met::take) {
             met.end().await;
+        }
+        if let Some(before) = self.before.take() {
+            before.part(&self.base).await;
         }
     }
 
@@ -208,21 +221,58 @@ impl Driver {
     async fn prepare(&mut self, calls: &mut Calls) -> Result<(), TorrentError> {
         let to_check = self.doubtful.count_ones();
         if to_check > 0 {
-            self.shared.hub.tell(self.torrent, || EventKind::Checking { pieces: to_check });
-            self.status.send_modify(|now| now.stats.to_check = to_check);
-            let status = &self.status;
+            let Base { shared, torrent, status, .. } = &*self.base;
+            shared.hub.tell(*torrent, || EventKind::Checking { pieces: to_check });
+            status.send_modify(|now| {
+                (now.stats.state, now.stats.checked, now.stats.to_check) =
+                    (TorrentState::Checking, 0, to_check);
+            });
             let progress = |checked| {
                 status.send_modify(|now| now.stats.checked = checked);
             };
             calls.unless_stopped(self.disk.check(&self.doubtful, progress)).await?;
         }
-        if self.add.seed_only {
+        let add = &self.base.add;
+        if add.seed_only {
             let nothing = self.disk.verified().count_ones() == 0;
-            return if nothing { Err(TorrentError::NothingToSeed(self.add.dir.clone())) } else { Ok(()) };
+            return if nothing { Err(TorrentError::NothingToSeed(add.dir.clone())) } else { Ok(()) };
         }
         // Not to be broken off: whoever comes next would find the place still locked.
         self.keeper.intend(&self.disk).await.map_err(TorrentError::State)?;
         calls.unless_stopped(self.disk.prepare()).await
+    }
+}
+
+/// What was found of a torrent's files.
+struct Looked {
+    disk: TorrentDisk,
+    hashes: Hashes,
+    inbox: Arc<Inbox>,
+    keeper: Keeper,
+    doubtful: Bitfield,
+}
+
+impl Base {
+    /// Looks at the files, given what the record of the last run says, without changing any.
+    async fn look(&self, record: Option<Record>) -> Result<Looked, Error> {
+        let Base { shared, add, lengths, place, .. } = self;
+        let (lengths, metainfo) = (*lengths, add.metainfo.clone());
+        let (dir, remembered) = (add.dir.clone(), record.as_ref().and_then(|record| record.mount.clone()));
+        let mount = blocking(move || Ok(mount_of(&dir, remembered))).await?;
+        let inbox = Arc::new(Inbox::default());
+        let layout = Layout::new(metainfo.clone())?.renamed(&add.names)?;
+        let mut options = open_options(shared, add, place.as_deref(), record.as_ref(), inbox.clone());
+        options.mount = mount.clone().filter(|_| add.kept_in.is_some());
+        let disk = TorrentDisk::open(&shared.disk, layout, options).await?;
+        if add.kept_in.is_some() && record.as_ref().is_some_and(|record| is_away(record, &disk)) {
+            let files = add.dir.join(metainfo.name());
+            return Err(Error::Disk(storage::Error::Unavailable(files)));
+        }
+        let doubtful = doubtful(record.as_ref(), &disk, lengths);
+        let keeper = Keeper::new(place.clone(), record, lengths, mount);
+        let hashes = Hashes(metainfo);
+        hashes.expect_checks(doubtful.count_ones() > 0 || !disk.verified().is_full());
+        Ok(Looked { disk, hashes, inbox, keeper, doubtful })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::shared::{Shared, lock};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use storage::TorrentDisk;
+use storage::Watched;
 use tokio::task::JoinHandle;
 
 /// How often all torrents are looked at.
@@ -13,7 +13,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(20);
 
 /// The torrents that are looked after.
 #[derive(Default)]
-pub(crate) struct Presence(Mutex<BTreeMap<u64, TorrentDisk>>);
+pub(crate) struct Presence(Mutex<BTreeMap<u64, Watched>>);
 
 /// A torrent is looked after until this is dropped.
 pub(crate) struct Present {
@@ -22,9 +22,9 @@ pub(crate) struct Present {
 }
 
 impl Present {
-    pub(crate) fn join(shared: &Arc<Shared>, disk: &TorrentDisk) -> Present {
+    pub(crate) fn join(shared: &Arc<Shared>, watched: Watched) -> Present {
         let id = fastrand::u64(..);
-        lock(&shared.presence.0).insert(id, disk.clone());
+        lock(&shared.presence.0).insert(id, watched);
         Present { shared: shared.clone(), id }
     }
 }
@@ -39,15 +39,15 @@ impl Drop for Present {
 /// no more.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let work = async {
-        let mut under_way: Vec<(TorrentDisk, JoinHandle<_>)> = Vec::new();
+        let mut under_way: Vec<(Watched, JoinHandle<_>)> = Vec::new();
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
             under_way.retain(|(_, look)| !look.is_finished());
             let all: Vec<_> = lock(&shared.presence.0).values().cloned().collect();
-            for disks in by_device(all, TorrentDisk::is_beside) {
+            for disks in by_device(all, Watched::is_beside) {
                 let Some(first) = disks.first().cloned() else { continue };
                 if under_way.iter().all(|(other, _)| !other.is_beside(&first)) {
-                    under_way.push((first, tokio::spawn(TorrentDisk::look_after(disks))));
+                    under_way.push((first, tokio::spawn(Watched::look_after(disks))));
                 }
             }
         }

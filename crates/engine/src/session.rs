@@ -171,7 +171,7 @@ pub(crate) async fn begin(shared: &Arc<Shared>, add: AddTorrent) -> Result<Torre
         return Err(Error::ShutDown);
     }
     let (driver, calls, torrent) = Driver::open(shared.clone(), add).await?;
-    shared.spawn(Box::new(driver).run(calls));
+    shared.spawn(driver.run(calls));
     Ok(torrent)
 }
 

@@ -95,6 +95,8 @@ pub(crate) enum Visit {
     Guest(Box<Guest>),
     /// Every connection of all torrents together is taken, and this host has most: one that is of no use is to end.
     MakeRoom(IpAddr),
+    /// Its files may be gone.
+    Look,
 }
 
 /// A peer on a fresh connection, both handshakes exchanged.

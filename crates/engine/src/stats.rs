@@ -124,3 +124,14 @@ pub(crate) struct Counters {
     pub(crate) downloaded: u64,
     pub(crate) uploaded: u64,
 }
+
+impl std::ops::Add for Counters {
+    type Output = Counters;
+
+    fn add(self, other: Counters) -> Counters {
+        Counters {
+            downloaded: self.downloaded.saturating_add(other.downloaded),
+            uploaded: self.uploaded.saturating_add(other.uploaded),
+        }
+    }
+}

@@ -15,7 +15,7 @@ use crate::os::{Access, Found, Os, stamp_of};
 use crate::parts::Parts;
 use crate::pool::{Shared, lock};
 use crate::root::Root;
-use crate::{Allocate, Error, Layout};
+use crate::{Allocate, Error, FileStamp, Layout};
 use bytes::Bytes;
 use durable::Dirty;
 use hash::Sha1;
@@ -419,6 +419,25 @@ impl Files {
         }
     }
 
+    /// The mount point under which the folder is known to lie.
+    pub(crate) fn mount(&self) -> Option<PathBuf> {
+        self.root.mount().map(Into::into)
+    }
+
+    /// The files that are known to be there, of which something is.
+    fn known(&self) -> impl Iterator<Item = (usize, FileStamp)> + '_ {
+        self.regular().filter_map(|file| {
+            let stamp = self.entries.stamp(file).filter(|stamp| stamp.size > 0);
+            Some((file, stamp?))
+        })
+    }
+
+    /// A file by which it is told that the torrent is there, and its inode, if it is to be waited for once it is not.
+    pub(crate) fn landmark(&self) -> Option<(PathBuf, u64)> {
+        let (file, stamp) = self.known().next().filter(|_| self.policy.patient)?;
+        Some((self.path(file), stamp.inode))
+    }
+
     /// Why the torrent is not there, of which something was: its disk is out, or none of its files is where it was. One that
     /// is not waited for is never away.
     pub(crate) fn away(&self) -> Option<Error> {
@@ -428,10 +447,7 @@ impl Files {
         if let Err(error) = self.root.must_be_mounted() {
             return Some(error);
         }
-        let mut known = self.regular().filter_map(|file| {
-            let stamp = self.entries.stamp(file).filter(|stamp| stamp.size > 0);
-            Some((file, stamp?))
-        });
+        let mut known = self.known();
         let (first, stamp) = known.next()?;
         // Mostly there is nothing else to be looked at.
         let inode = |path: PathBuf| fs::symlink_metadata(path).map(|found| found.ino()).ok();

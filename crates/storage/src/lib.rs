@@ -43,6 +43,7 @@ pub use error::{Error, SyncError, WriteRefused};
 pub use layout::Layout;
 pub use options::{Allocate, DiskEvent, FileReport, FileStamp, OpenOptions, Report, Snapshot};
 pub use pool::{DiskPool, PoolSettings};
+pub use presence::{Outpost, Watched};
 pub use relocate::{Relocation, Side};
 pub use remove::{any_file, remove_files};
 pub use root::{mount_point, must_be_mounted};

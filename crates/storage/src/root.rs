@@ -32,6 +32,10 @@ impl Root {
         &self.path
     }
 
+    pub(crate) fn mount(&self) -> Option<&Path> {
+        self.mount.as_deref()
+    }
+
     /// Whether its disk is there, as far as that can be told.
     ///
     /// # Errors

@@ -100,6 +100,10 @@ impl Book {
         self.known.len()
     }
 
+    pub(crate) fn addrs(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.known.keys().copied()
+    }
+
     /// How many attempts are under way.
     pub(crate) fn dialing(&self) -> usize {
         self.dialing

@@ -298,6 +298,11 @@ impl Swarm {
         self.book.worth_trying(most)
     }
 
+    /// Every peer of which it is known where it is.
+    pub fn known(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.book.addrs()
+    }
+
     /// The pieces that are verified.
     pub fn have(&self) -> &Bitfield {
         self.picker.have()

@@ -5,19 +5,18 @@
 mod tests;
 
 use super::keeper::Saved;
+use super::outside::Outside;
 use super::peers::Peers;
-use super::scouts::Scouts;
 use super::web_seeds::{Failed, WebSeeds};
-use crate::announcer::{Announced, Announcer, Named};
+use crate::announcer::Announced;
 use crate::events::{EventKind, Kind};
 use crate::meet;
 use crate::shared::{Guest, Shared, Visit};
 use crate::stats::Counters;
-use crate::steward::Seat;
 use crate::tape::{Brain, Ears};
 use net::conn::{Batch, CloseReason, Event};
 use net::web_seed::{Found, MAX_CONNECTIONS, WebSeedError};
-use session::{Report, Torrent};
+use session::Report;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,22 +37,10 @@ pub(crate) struct Company {
     pub(super) peer_id: PeerId,
     pub(super) swarm: Brain,
     pub(super) peers: Peers,
-    pub(super) announcer: Announcer,
+    pub(super) outside: Outside,
     pub(super) web_seeds: WebSeeds,
-    /// Announces under way.
-    pub(super) announces: JoinSet<Announced>,
     /// Dials, look-ups and saves under way.
     pub(super) jobs: JoinSet<Done>,
-    /// Where it says whether it is this torrent's turn, and what it may take.
-    pub(super) seat: Seat,
-    /// It is its turn.
-    pub(super) awake: bool,
-    /// It could not make use of its turn.
-    pub(super) barred: bool,
-    /// Whether that has been said. Until then callers wait: who is sent away comes again only after a while.
-    pub(super) known: bool,
-    /// Who looks for peers where there are no trackers.
-    pub(super) scouts: Scouts,
     /// Whether it was held back by limits when that was last looked at: down, up.
     held: [bool; 2],
 }
@@ -80,31 +67,20 @@ impl Company {
         peer_id: PeerId,
         mut swarm: Brain,
         limits: wire::Limits,
-        named: Named<'_>,
-        wants: Torrent,
+        outside: Outside,
     ) -> Company {
         let mut peers = Peers::new(limits, shared.chunks.clone(), shared.pipes.clone());
         peers.tell_waits(shared.clone(), torrent);
         swarm.set_ears(Ears::new(shared.clone(), torrent, peer_id));
-        let refused = |refused| shared.hub.tell(torrent, || refused);
-        let (wire, settings) = (torrent.wire(), &shared.settings);
-        let announcer = Announcer::new(named, wire, peer_id, settings, shared.ports, refused);
-        let seat = Seat::take(shared.clone(), wants);
         Company {
             shared,
             torrent,
             peer_id,
             swarm,
             peers,
-            announcer,
+            outside,
             web_seeds: WebSeeds::default(),
-            announces: JoinSet::new(),
             jobs: JoinSet::new(),
-            seat,
-            awake: false,
-            barred: false,
-            known: false,
-            scouts: Scouts::default(),
             held: [false; 2],
         }
     }
@@ -119,39 +95,28 @@ impl Company {
 
     /// Whether it is its turn, and what it may take; says whether its turn has begun or ended.
     pub(super) fn follow_orders(&mut self) -> bool {
-        let (now, orders) = (self.now(), self.seat.orders());
-        self.known = orders.known;
-        if orders.run {
-            self.swarm.handle(now, Input::SetLimits(orders.limits));
+        let now = self.now();
+        let swarm = &self.swarm;
+        let followed =
+            self.outside.follow_orders(&self.shared, self.torrent, || swarm.stats(now).left_bytes == 0);
+        if let Some(limits) = followed.limits {
+            self.swarm.handle(now, Input::SetLimits(limits));
         }
-        let run = orders.run && !self.barred;
-        if run == self.awake {
-            return false;
+        if let Some(begun) = followed.turn {
+            self.swarm.handle(now, if begun { Input::Resume } else { Input::Pause });
         }
-        self.awake = run;
-        // What trackers still answer to what was said before is of no interest.
-        self.announces = JoinSet::new();
-        if self.awake {
-            self.swarm.handle(now, Input::Resume);
-            self.announcer.start(now);
-            self.send_out_scouts();
-        } else {
-            self.swarm.handle(now, Input::Pause);
-            self.announcer.stop(now);
-            self.scouts.call_back();
-        }
-        true
+        followed.turn.is_some()
     }
 
     /// All of the torrent is there; others are to know.
     pub(super) fn completed(&mut self, now: Time) {
-        self.announcer.completed(now);
-        self.scouts.completed();
+        self.outside.announcer.completed(now);
+        self.outside.scouts.completed();
     }
 
     pub(super) fn send_out_scouts(&mut self) {
         let complete = self.swarm.stats(self.now()).left_bytes == 0;
-        self.scouts.send_out(&self.shared, self.torrent, complete);
+        self.outside.scouts.send_out(&self.shared, self.torrent, complete);
     }
 
     /// Tells the brain above what is used; the numbers it was told.
@@ -174,7 +139,7 @@ impl Company {
             peers: stats.peers + stats.connecting,
             interested: stats.interested,
         };
-        self.seat.report(now, report);
+        self.outside.report(now, report);
         stats
     }
 
@@ -182,14 +147,14 @@ impl Company {
     pub(super) fn facts(&self, mut facts: Facts) -> Facts {
         facts.called = self.shared.called.load(Ordering::Relaxed);
         facts.waiting_for_disk = self.peers.waiting_for_disk();
-        facts.trackers = self.announcer.facts();
-        facts.see(&self.swarm, self.seat.limits(), self.now());
+        facts.trackers = self.outside.announcer.facts();
+        facts.see(&self.swarm, self.outside.seat.limits(), self.now());
         facts
     }
 
     /// Hangs up on everybody, and looks for nobody any more.
     pub(super) fn part(&mut self) {
-        self.scouts.call_back();
+        self.outside.scouts.call_back();
         self.swarm.handle(self.shared.now(), Input::Pause);
         while let Some(output) = self.swarm.poll_output() {
             if let Output::Disconnect { peer, .. } = output {
@@ -221,7 +186,7 @@ impl Company {
             } else if let (Some(addr), Event::Message(Message::Port(port))) = (addr, &event)
                 && self.peers.may_name_node(peer)
             {
-                self.scouts.hear_of_node(SocketAddr::new(addr.ip(), *port));
+                self.outside.scouts.hear_of_node(SocketAddr::new(addr.ip(), *port));
             }
             // A connection that we gave up may still have something to say: the brain knows what of it counts.
             let input = match event {
@@ -243,6 +208,8 @@ impl Company {
     pub(super) fn on_visit(&mut self, visit: Visit) {
         match visit {
             Visit::Guest(guest) => self.welcome(*guest),
+            // Its disk is looked after while it is open.
+            Visit::Look => {}
             Visit::MakeRoom(host) => {
                 if let Some(peer) = self.swarm.spare_of(host) {
                     self.peers.hang_up(peer);
@@ -287,7 +254,7 @@ impl Company {
         for ip in external {
             self.swarm.handle(now, Input::ExternalAddress { voice, ip });
         }
-        let peers = self.announcer.note(now, announced);
+        let peers = self.outside.announcer.note(now, announced);
         self.on_found(&peers, PeerSource::Tracker);
     }
 
@@ -329,7 +296,7 @@ impl Company {
                 self.dismiss_web_seed(now, peer, reason);
                 self.peers.hang_up(peer);
             }
-            Output::NeedPeers => self.announcer.need_peers(now),
+            Output::NeedPeers => self.outside.announcer.need_peers(now),
             // What is said to them, and what of the torrent they get, is its owner's to do.
             Output::Send { .. }
             | Output::Request { .. }
@@ -359,12 +326,9 @@ impl Company {
     }
 
     /// Makes the announces that are due; `run` is what trackers are told of this run, and how much is missing.
-    pub(super) fn announce(&mut self, now: Time, run: impl Fn(&Brain) -> (Counters, u64)) {
-        while let Some(announce) = self.announcer.poll(now, || run(&self.swarm)) {
-            self.tell(|| announce.event());
-            let shared = self.shared.clone();
-            self.announces.spawn(async move { announce.make(&shared.web).await });
-        }
+    pub(super) fn announce(&mut self, run: impl Fn(&Brain) -> (Counters, u64)) {
+        let swarm = &self.swarm;
+        self.outside.announce(&self.shared, self.torrent, || run(swarm));
     }
 }
 

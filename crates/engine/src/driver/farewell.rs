@@ -1,11 +1,11 @@
 //! The last words to trackers.
 
-use crate::announcer::{Announced, Announcer, Web};
+use super::outside::Outside;
+use crate::announcer::Web;
 use crate::events::EventKind;
 use crate::stats::Counters;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::time::Duration;
-use tokio::task::JoinSet;
 use types::Time;
 
 /// How long the last words to trackers and the last sync may take together.
@@ -15,8 +15,7 @@ const LAST_ANSWER: Duration = Duration::from_millis(1000);
 
 pub(super) struct Farewell<'a> {
     pub(super) web: &'a Web,
-    pub(super) announcer: Announcer,
-    pub(super) announces: JoinSet<Announced>,
+    pub(super) outside: Outside,
     pub(super) run: (Counters, u64),
 }
 
@@ -24,25 +23,25 @@ impl Farewell<'_> {
     /// Lets trackers answer what they were told last (or `stopped` could overtake it), then tells all that list us.
     pub(super) async fn say(mut self, now: impl Fn() -> Time, tell: impl Fn(EventKind)) {
         let answers = async {
-            while let Some(announced) = self.announces.join_next().await {
+            while let Some(announced) = self.outside.announces.join_next().await {
                 if let Ok(announced) = announced {
                     tell(announced.event());
-                    self.announcer.note(now(), announced);
+                    self.outside.announcer.note(now(), announced);
                 }
             }
         };
         let _ = tokio::time::timeout(LAST_ANSWER, answers).await;
-        self.announces.abort_all();
-        self.announcer.stop(now());
+        self.outside.announces.abort_all();
+        self.outside.announcer.stop(now());
         let mut farewells = FuturesUnordered::new();
         loop {
-            while let Some(announce) = self.announcer.poll(now(), || self.run) {
+            while let Some(announce) = self.outside.announcer.poll(now(), || self.run) {
                 tell(announce.event());
                 farewells.push(announce.make_last(self.web));
             }
             let Some(announced) = farewells.next().await else { return };
             tell(announced.event());
-            self.announcer.note(now(), announced);
+            self.outside.announcer.note(now(), announced);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::company::{Company, Done};
 use super::farewell::{END_DEADLINE, Farewell};
+use super::outside::Outside;
 use super::scouts::Privacy;
 use super::{Calls, GUEST_QUEUE, blocking};
 use crate::announcer::Named;
@@ -116,19 +117,21 @@ impl Fetching {
                 return self.conclude(info).await;
             }
             let deadline = self.company.swarm.poll_timeout().into_iter().chain([self.publish_at]);
-            let wake =
-                self.company.shared.instant(deadline.fold(self.company.announcer.deadline(), Time::min));
+            let wake = self
+                .company
+                .shared
+                .instant(deadline.fold(self.company.outside.announcer.deadline(), Time::min));
             tokio::select! {
                 batch = self.company.peers.hear() => self.company.hear(batch),
-                visit = self.calls.visits.recv(), if self.company.known => self.company.on_visit(visit),
+                visit = self.calls.visits.recv(), if self.company.outside.known => self.company.on_visit(visit),
                 // Nothing is saved here.
                 Some(Ok(done)) = self.company.jobs.join_next() => drop(self.company.on_done(done)),
-                Some(Ok(announced)) = self.company.announces.join_next() => self.company.on_announced(announced),
-                (addrs, source) = self.company.scouts.found() => self.company.on_found(&addrs, source),
+                Some(Ok(announced)) = self.company.outside.announces.join_next() => self.company.on_announced(announced),
+                (addrs, source) = self.company.outside.scouts.found() => self.company.on_found(&addrs, source),
                 request = self.calls.requests.recv() => match request {
                     Some(Request::Trackers(reply)) => {
                         let now = self.company.now();
-                        drop(reply.send(self.company.announcer.trackers(now)));
+                        drop(reply.send(self.company.outside.announcer.trackers(now)));
                     }
                     // Who asked and does not listen any more misses nothing.
                     Some(Request::Facts(reply)) => drop(reply.send(self.facts())),
@@ -136,7 +139,7 @@ impl Fetching {
                     _ => return self.end().await,
                 },
                 () = &mut self.calls.closed => return self.end().await,
-                () = self.company.seat.changed() => self.follow_orders(),
+                () = self.company.outside.seat.changed() => self.follow_orders(),
                 () = tokio::time::sleep_until(wake) => {
                     let now = self.company.now();
                     self.company.swarm.handle_timeout(now);
@@ -191,7 +194,7 @@ impl Fetching {
 
     /// What is observed of it.
     fn facts(&self) -> Facts {
-        let doing = if self.company.awake { Doing::FetchingMetadata } else { Doing::Queued };
+        let doing = if self.company.outside.awake { Doing::FetchingMetadata } else { Doing::Queued };
         self.company.facts(Facts { doing, ..Facts::default() })
     }
 
@@ -222,7 +225,7 @@ impl Fetching {
                 break;
             }
         }
-        self.company.announce(now, |_| TOLD_TO_TRACKERS);
+        self.company.announce(|_| TOLD_TO_TRACKERS);
         if now >= self.publish_at {
             self.publish(now);
         }
@@ -242,7 +245,7 @@ impl Fetching {
         self.publish_at = now + PUBLISH_INTERVAL;
         let brain = self.company.report(now);
         let (sources, bytes) = self.company.swarm.metadata_progress();
-        let (peers, known_peers, queued) = (brain.peers, brain.known, !self.company.awake);
+        let (peers, known_peers, queued) = (brain.peers, brain.known, !self.company.outside.awake);
         self.status.send_replace(FetchStats { queued, peers, sources, bytes, known_peers });
     }
 }
@@ -280,8 +283,9 @@ fn company(shared: Arc<Shared>, add: &AddMagnet, peer_id: PeerId) -> Company {
     };
     let (limits, wants) = (wire::Limits::unknown_pieces(), Torrent::new(Wants::Download));
     let named = Named { tiers: &tiers, by_link: true };
-    let mut company = Company::nobody(shared, info_hash, peer_id, swarm, limits, named, wants);
-    company.scouts.set_privacy(Privacy::Unknown);
+    let outside = Outside::take(&shared, info_hash, peer_id, named, wants);
+    let mut company = Company::nobody(shared, info_hash, peer_id, swarm, limits, outside);
+    company.outside.scouts.set_privacy(Privacy::Unknown);
     company.look_up(add.names_of_link());
     company
 }
@@ -290,9 +294,9 @@ impl Company {
     /// Hangs up and tells trackers, within [`END_DEADLINE`], while nothing is known of the torrent.
     pub(super) async fn end(mut self) {
         self.part();
-        let Company { shared, torrent, peers, announcer, announces, .. } = self;
+        let Company { shared, torrent, peers, outside, .. } = self;
         let tell = |kind| shared.hub.tell(torrent, || kind);
-        let farewell = Farewell { web: &shared.web, announcer, announces, run: TOLD_TO_TRACKERS };
+        let farewell = Farewell { web: &shared.web, outside, run: TOLD_TO_TRACKERS };
         let deadline = tokio::time::Instant::now() + END_DEADLINE;
         let _ = tokio::join!(
             tokio::time::timeout_at(deadline, farewell.say(|| shared.now(), tell)),

@@ -106,7 +106,7 @@ pub(super) enum Failure {
 
 impl Keeper {
     pub(super) fn new(
-        place: Option<Place>,
+        place: Option<Arc<Place>>,
         record: Option<Record>,
         lengths: Lengths,
         mount: Option<PathBuf>,
@@ -121,7 +121,7 @@ impl Keeper {
             files: Vec::new(),
         };
         Keeper {
-            place: place.map(Arc::new),
+            place,
             durable: Arc::new(record.as_ref().map_or_else(nothing, |record| record.disk.clone())),
             earlier: record,
             earlier_totals,
@@ -133,6 +133,11 @@ impl Keeper {
             busy: false,
             losses: 0,
         }
+    }
+
+    /// Whether the last run ended as it should.
+    pub(super) fn is_clean(&self) -> bool {
+        self.earlier.as_ref().is_some_and(|earlier| earlier.clean)
     }
 
     /// Commits that files are ours and about to change: from here on a crash finds them known as ours, and bytes that
@@ -179,10 +184,7 @@ impl Keeper {
 
     /// What was transferred in all runs, given what was in this one.
     pub(super) fn totals(&self, run: Counters) -> Counters {
-        Counters {
-            downloaded: self.earlier_totals.downloaded.saturating_add(run.downloaded),
-            uploaded: self.earlier_totals.uploaded.saturating_add(run.uploaded),
-        }
+        self.earlier_totals + run
     }
 
     /// Counts a block that storage took.
@@ -341,7 +343,7 @@ mod tests {
     }
 
     fn keeper(place: Option<Place>) -> Keeper {
-        Keeper::new(place, None, lengths(), None)
+        Keeper::new(place.map(Arc::new), None, lengths(), None)
     }
 
     #[test]

@@ -192,6 +192,21 @@ impl Peers {
         self.open.get_mut(&key).is_some_and(|peer| !std::mem::replace(&mut peer.has_named_node, true))
     }
 
+    /// Whether nobody is connected, and nothing is left of those who were.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.open.is_empty() && self.queue.is_none() && self.tasks.is_empty()
+    }
+
+    /// What the next connection is called.
+    pub(super) fn next_key(&self) -> u64 {
+        self.next_key
+    }
+
+    /// What the next connection is called, since others had the names before.
+    pub(super) fn set_next_key(&mut self, next: u64) {
+        self.next_key = next;
+    }
+
     /// Puts a command in front of a connection; [`Self::flush`] hands it over.
     pub(super) fn command(&mut self, key: PeerKey, command: Command) {
         if let Some(peer) = self.open.get_mut(&key) {

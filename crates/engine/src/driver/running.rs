@@ -2,33 +2,38 @@
 
 mod answers;
 mod full;
+mod rest;
 mod wishes;
 
+use super::asleep::{Before, News, Next, finished};
 use super::company::{Company, Done};
 use super::farewell::{END_DEADLINE, Farewell};
 use super::keeper::{Failure, Said, Saved};
+use super::outside::Outside;
 use super::scouts::Privacy;
 use super::web_seeds::WebSeeds;
-use super::{Calls, Driver, Met};
+use super::{Base, Calls, Driver, Met};
 use crate::announcer::Named;
 use crate::events::EventKind;
 use crate::presence::Present;
 use crate::resume::MAX_PEERS;
 use crate::scrub::Scrubbed;
-use crate::stats::{Counters, Finished};
+use crate::stats::Counters;
 use crate::steward::Seat;
 use crate::tape::{Brain, Ears, Tape};
 use crate::{AddTorrent, Metainfo, TorrentError, TorrentState, TorrentStats};
 use full::Full;
 use net::conn::Command;
+use rest::REST;
 use session::{Torrent, Wants};
 use std::collections::VecDeque;
 use std::time::Duration;
-use storage::DiskEvent;
+use storage::{DiskEvent, Watched};
 use swarm::{Config, Input, Order, Output, PeerKey, PeerSource, Priority, Stats};
 use tokio::task::JoinError;
 use types::{PieceIndex, Time};
 use wire::ext::METADATA_PIECE_LEN;
+pub(super) use wishes::goal_deadline;
 
 /// How often numbers are published at most.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
@@ -44,7 +49,11 @@ pub(super) struct Running {
     complete: bool,
     finished_at: Option<Time>,
     _scrubbed: Option<Scrubbed>,
-    _present: Option<Present>,
+    present: Option<Present>,
+    /// What was transferred in this run before the torrent was asleep.
+    run: Counters,
+    /// Since when it has nothing to do.
+    idle_since: Option<Time>,
     /// There is no room on the disk.
     full: Option<Full>,
     publish_at: Time,
@@ -62,89 +71,114 @@ type End = Result<(), TorrentError>;
 impl Running {
     pub(super) fn new(mut driver: Box<Driver>, calls: Calls) -> Box<Running> {
         let mut met = driver.met.take().and_then(Met::take);
-        let shared = driver.shared.clone();
+        let before = driver.before.take();
+        let shared = driver.base.shared.clone();
         let now = shared.now();
         let config = Config {
-            peer_id: driver.peer_id,
-            info_hash: driver.torrent.wire(),
-            super_seed: driver.add.super_seed,
+            peer_id: driver.base.peer_id,
+            info_hash: driver.base.torrent.wire(),
+            super_seed: driver.base.add.super_seed,
             client: shared.settings.client.clone(),
             listen_ports: shared.ports,
             dht_ports: dht_ports(&driver),
-            private: driver.add.metainfo.is_private(),
+            private: driver.base.add.metainfo.is_private(),
             pex: shared.settings.pex,
-            metadata_size: public_metadata(&driver.add.metainfo),
+            metadata_size: public_metadata(&driver.base.add.metainfo),
             #[cfg(feature = "planted")]
             planted: net::planted::fault().and_then(swarm::Planted::named),
             ..Config::default()
         };
         let verified = driver.disk.verified();
         let tape = met.as_mut().and_then(|met| met.swarm.take_tape());
-        let tape = tape.or_else(|| driver.add.tape.as_ref().and_then(Tape::thread));
-        let mut swarm = Brain::new(tape, config, driver.lengths, verified, now);
+        let tape = tape.or_else(|| driver.base.add.tape.as_ref().and_then(Tape::thread));
+        let mut swarm = Brain::new(tape, config, driver.base.lengths, verified, now);
         // Until it is its turn.
         swarm.handle(now, Input::Pause);
-        if driver.add.seed_only {
+        if driver.base.add.seed_only {
             swarm.handle(now, Input::SetPriorities(&only_what_is_there(&driver)));
-        } else if let Some(priorities) = driver.add.piece_priorities() {
+        } else if let Some(priorities) = driver.base.add.piece_priorities() {
             swarm.handle(now, Input::SetPriorities(&priorities));
         }
-        if driver.add.sequential {
+        if driver.base.add.sequential {
             swarm.handle(now, Input::SetOrder(Order::Sequential));
         }
         for (piece, blocks) in driver.disk.partial() {
             swarm.handle(now, Input::SetPartial { piece, blocks: &blocks });
         }
         let complete_at_start = swarm.stats(now).finished;
-        let limits = wire::Limits::for_pieces(driver.lengths.piece_count());
-        let company = match met {
-            Some(met) => meet_again(now, &driver, swarm, *met, complete_at_start),
-            None => company(&driver, swarm, complete_at_start),
+        let limits = wire::Limits::for_pieces(driver.base.lengths.piece_count());
+        let (mut past, mut news) = (Past::new(now), News::default());
+        let company = match (met, before) {
+            (Some(met), _) => meet_again(now, &driver, swarm, *met, complete_at_start),
+            (None, Some(before)) => {
+                let Before { outside, run, finished_at, uploaded_at, next_peer, announces, .. } = *before;
+                past = Past { run, finished_at: Some(finished_at), uploaded_at, announces };
+                news = before.news;
+                go_on(now, &driver, swarm, outside, next_peer)
+            }
+            (None, None) => company(&driver, swarm, complete_at_start),
         };
         let scrubbed = Scrubbed::join(&shared, &driver.disk);
-        let present = driver.add.kept_in.is_some().then(|| Present::join(&shared, &driver.disk));
+        let is_kept = driver.base.add.kept_in.is_some();
+        let present = is_kept.then(|| Present::join(&shared, Watched::Open(driver.disk.clone())));
+        // What a check lost is missing.
+        let finished_at = past.finished_at.filter(|_| complete_at_start);
         let mut running = Box::new(Running {
             driver: *driver,
             calls,
             company,
             completion_told: complete_at_start,
-            complete: false,
-            finished_at: None,
+            complete: finished_at.is_some(),
+            finished_at,
             _scrubbed: scrubbed,
-            _present: present,
+            present,
+            run: past.run,
+            idle_since: None,
             full: None,
             publish_at: now,
-            uploaded: (0, now),
-            announces: 0,
+            uploaded: (0, past.uploaded_at),
+            announces: past.announces,
             unattended: false,
         });
         running.company.peers.set_disk(running.driver.disk.clone(), limits);
-        let asks_web_seeds = running.driver.add.web_seeds && running.driver.shared.settings.web_seeds;
-        if asks_web_seeds && !running.driver.add.seed_only {
-            running.company.web_seeds = WebSeeds::new(&running.driver.add.metainfo, now);
+        let asks_web_seeds =
+            running.driver.base.add.web_seeds && running.driver.base.shared.settings.web_seeds;
+        if asks_web_seeds && !running.driver.base.add.seed_only {
+            running.company.web_seeds = WebSeeds::new(&running.driver.base.add.metainfo, now);
         }
-        let addrs = std::mem::take(&mut running.driver.add.peers);
-        running.company.swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::User });
-        let addrs = std::mem::take(&mut running.driver.add.peers_of_link);
-        running.company.swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::Link });
-        let names = std::mem::take(&mut running.driver.add.names_of_link);
-        running.company.look_up(names);
-        if running.driver.add.kept_in.is_some() && !running.driver.add.metainfo.is_private() {
-            let addrs = running.driver.keeper.earlier_peers();
-            running.company.swarm.handle(now, Input::PeersFound { addrs, source: PeerSource::Earlier });
-        }
+        running.call_whom_it_knows(now);
         running.driver.keeper.forget_earlier();
         running.follow_orders();
+        running.hear_news(news);
         running
     }
 
-    /// Runs until something ends the torrent, then ends it.
-    pub(super) async fn run(mut self: Box<Self>) -> End {
+    /// Tells the brain of the peers that are known from elsewhere.
+    fn call_whom_it_knows(&mut self, now: Time) {
+        let add = &mut self.driver.base.add;
+        let addrs = std::mem::take(&mut add.peers);
+        self.company.swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::User });
+        let addrs = std::mem::take(&mut add.peers_of_link);
+        self.company.swarm.handle(now, Input::PeersFound { addrs: &addrs, source: PeerSource::Link });
+        let names = std::mem::take(&mut add.names_of_link);
+        let is_public = add.kept_in.is_some() && !add.metainfo.is_private();
+        self.company.look_up(names);
+        if is_public {
+            let addrs = self.driver.keeper.earlier_peers();
+            self.company.swarm.handle(now, Input::PeersFound { addrs, source: PeerSource::Earlier });
+        }
+    }
+
+    /// Runs until something ends the torrent, then ends it; or until it has nothing to do.
+    pub(super) async fn run(mut self: Box<Self>) -> Next {
         let end = loop {
             if let Some(end) = self.carry_out() {
                 break end;
             }
-            let wake = self.driver.shared.instant(self.deadline());
+            if self.is_rested() {
+                return self.lie_down();
+            }
+            let wake = self.driver.base.shared.instant(self.deadline());
             tokio::select! {
                 batch = self.company.peers.hear() => self.company.hear(batch),
                 events = self.driver.inbox.take() => {
@@ -152,14 +186,14 @@ impl Running {
                         break end;
                     }
                 }
-                visit = self.calls.visits.recv(), if self.company.known => self.company.on_visit(visit),
+                visit = self.calls.visits.recv(), if self.company.outside.known => self.company.on_visit(visit),
                 Some(done) = self.company.jobs.join_next() => {
                     if let Some(end) = self.on_done(done) {
                         break end;
                     }
                 }
-                Some(Ok(announced)) = self.company.announces.join_next() => self.company.on_announced(announced),
-                (addrs, source) = self.company.scouts.found() => self.company.on_found(&addrs, source),
+                Some(Ok(announced)) = self.company.outside.announces.join_next() => self.company.on_announced(announced),
+                (addrs, source) = self.company.outside.scouts.found() => self.company.on_found(&addrs, source),
                 request = self.calls.requests.recv(), if !self.unattended => match request {
                     Some(request) => {
                         if let Some(end) = self.on_request(request) {
@@ -169,19 +203,24 @@ impl Running {
                     None => self.unattended = true,
                 },
                 () = &mut self.calls.closed => break Ok(()),
-                () = self.company.seat.changed() => self.follow_orders(),
-                Ok(()) = self.driver.wishes.changed() => self.follow_wishes(),
+                () = self.company.outside.seat.changed() => self.follow_orders(),
+                Ok(()) = self.driver.base.wishes.changed() => self.follow_wishes(),
                 () = tokio::time::sleep_until(wake) => {
                     let now = self.now();
                     self.company.swarm.handle_timeout(now);
                 }
             }
         };
-        Box::pin(self.end(end)).await
+        Next::Ended(Box::pin(self.end(end)).await)
     }
 
-    fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         self.company.now()
+    }
+
+    /// What the last save of its brain holds.
+    pub(super) fn last_words(&self) -> Said {
+        said(&self.company.swarm, self.now())
     }
 
     fn tell(&self, kind: impl FnOnce() -> EventKind) {
@@ -194,20 +233,47 @@ impl Running {
         // A torrent to which nothing happens is looked at again only when something does.
         let publish = Some(self.publish_at).filter(|_| !self.is_quiet());
         let web_seed = self.company.web_seeds.deadline().filter(|_| self.wants_web_seeds());
-        let full = self.full.as_ref().and_then(|full| full.deadline(self.company.barred));
-        [self.company.swarm.poll_timeout(), self.driver.keeper.deadline(), goal, publish, web_seed, full]
-            .into_iter()
-            .flatten()
-            .fold(self.company.announcer.deadline(), Time::min)
+        let full = self.full.as_ref().and_then(|full| full.deadline(self.company.outside.barred));
+        let sleep = self.idle_since.map(|since| since + REST);
+        [
+            self.company.swarm.poll_timeout(),
+            self.driver.keeper.deadline(),
+            goal,
+            publish,
+            web_seed,
+            full,
+            sleep,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.company.outside.announcer.deadline(), Time::min)
     }
 }
 
 /// What is heard of.
 impl Running {
+    /// Hears of what it was woken by.
+    fn hear_news(&mut self, news: News) {
+        let News { visit, request, found, wished } = news;
+        if let Some((addrs, source)) = found {
+            self.company.on_found(&addrs, source);
+        }
+        if let Some(visit) = visit {
+            self.company.on_visit(visit);
+        }
+        if wished {
+            self.follow_wishes();
+        }
+        if let Some(request) = request {
+            // It is none that ends the torrent.
+            let _ = self.on_request(request);
+        }
+    }
+
     fn on_disk_events(&mut self, events: VecDeque<DiskEvent>) -> Option<End> {
         let some_lost = events.iter().any(|event| matches!(event, DiskEvent::PieceLost { .. }));
         // Once for all of them: a whole file may be lost.
-        if self.driver.add.seed_only && some_lost {
+        if self.driver.base.add.seed_only && some_lost {
             let priorities = only_what_is_there(&self.driver);
             self.company.swarm.handle(self.now(), Input::SetPriorities(&priorities));
         }
@@ -244,7 +310,7 @@ impl Running {
         if self.complete && !self.company.swarm.stats(now).finished {
             self.complete = false;
             self.finished_at = None;
-            self.company.seat.wants(now, Wants::Download);
+            self.company.outside.seat.wants(now, Wants::Download);
         }
     }
 
@@ -281,13 +347,9 @@ impl Running {
     fn finish(&mut self, now: Time) {
         self.finished_at = Some(now);
         self.tell(|| EventKind::Finished);
-        let finished = Finished {
-            path: self.driver.add.dir.join(self.driver.add.metainfo.name()),
-            bytes: self.driver.add.wanted_files().map(|file| file.length).sum(),
-            elapsed: now - self.driver.added,
-        };
+        let finished = finished(&self.driver.base, now);
         self.publish(now);
-        self.driver.status.send_modify(|status| status.finished = Some(finished));
+        self.driver.base.status.send_modify(|status| status.finished = Some(finished));
         self.driver.hashes.expect_checks(false);
     }
 }
@@ -305,7 +367,8 @@ impl Running {
                 break;
             }
         }
-        self.company.announce(now, |swarm| told_to_trackers(&swarm.stats(now)));
+        let run = self.run;
+        self.company.announce(|swarm| told_to_trackers(run, &swarm.stats(now)));
         if self.wants_web_seeds() {
             self.company.ask_web_seeds(now);
         }
@@ -342,7 +405,7 @@ impl Running {
 
     /// Sends a piece of the metadata, copied from where it is kept; a job of its own if that is on a disk.
     fn serve_metadata(&mut self, peer: PeerKey, id: u8, piece: u32, total_size: u32) {
-        let metainfo = self.driver.add.metainfo.clone();
+        let metainfo = self.driver.base.add.metainfo.clone();
         let is_here = metainfo.shelf().is_none();
         let read = move || metadata_piece(&metainfo, id, piece, total_size);
         if is_here {
@@ -354,13 +417,16 @@ impl Running {
 
     /// The brain has all it wants. It is durable, and finished, after the next commit.
     fn complete(&mut self, now: Time) {
-        self.complete = true;
-        self.company.seat.wants(now, Wants::Seed);
+        if std::mem::replace(&mut self.complete, true) {
+            // It was before it slept, and still is.
+            return;
+        }
+        self.company.outside.seat.wants(now, Wants::Seed);
         let everything = self.company.swarm.stats(now).left_bytes == 0;
         if everything && !std::mem::replace(&mut self.completion_told, true) {
             self.company.completed(now);
         }
-        if self.driver.add.seed_only {
+        if self.driver.base.add.seed_only {
             self.finish(now);
         }
     }
@@ -375,16 +441,16 @@ impl Running {
     }
 
     fn wants_web_seeds(&self) -> bool {
-        self.company.awake && !self.complete
+        self.company.outside.awake && !self.complete
     }
 
     /// Whether nobody is there, and nothing is missing or it is another's turn.
     fn is_quiet(&self) -> bool {
-        self.company.peers.is_empty() && (self.finished_at.is_some() || !self.company.awake)
+        self.company.peers.is_empty() && (self.finished_at.is_some() || !self.company.outside.awake)
     }
 
     fn state(&self) -> TorrentState {
-        match (self.company.awake, self.finished_at) {
+        match (self.company.outside.awake, self.finished_at) {
             _ if self.full.is_some() => TorrentState::DiskFull,
             (false, _) => TorrentState::Queued,
             (true, None) => TorrentState::Downloading,
@@ -401,7 +467,7 @@ impl Running {
         }
         let totals = self.driver.keeper.totals(counters(&brain));
         let state = self.state();
-        self.driver.status.send_modify(|status| {
+        self.driver.base.status.send_modify(|status| {
             status.stats = TorrentStats {
                 state,
                 done: brain.done_bytes,
@@ -415,7 +481,7 @@ impl Running {
                 peers: brain.peers,
                 seeds: brain.seeds,
                 known_peers: brain.known,
-                active: now - self.driver.added,
+                active: now - self.driver.base.added,
                 ..status.stats
             };
         });
@@ -425,7 +491,7 @@ impl Running {
         if self.finished_at.is_none() {
             return false;
         }
-        let goal = self.driver.add.seed_goal;
+        let goal = self.driver.base.add.seed_goal;
         let long_enough = self.goal_deadline().is_some_and(|deadline| now >= deadline);
         let enough = goal.ratio.is_some_and(|ratio| {
             let stats = self.company.swarm.stats(now);
@@ -434,7 +500,7 @@ impl Running {
             let reached = uploaded as f64 >= ratio * stats.wanted_bytes as f64;
             reached
         });
-        self.driver.add.stop_when_finished || long_enough || enough
+        self.driver.base.add.stop_when_finished || long_enough || enough
     }
 }
 
@@ -444,10 +510,11 @@ impl Running {
     async fn end(mut self: Box<Self>, end: End) -> End {
         let now = self.now();
         self.publish(now);
-        let (last, said) = (self.company.swarm.stats(now), said(&self.company.swarm, now));
+        let (last, said) = (self.company.swarm.stats(now), self.last_words());
+        let run = told_to_trackers(self.run, &last);
         self.company.part();
         let Running { driver: Driver { mut keeper, disk, inbox, .. }, company, .. } = *self;
-        let Company { shared, torrent, peers, announcer, announces, mut jobs, .. } = company;
+        let Company { shared, torrent, peers, outside, mut jobs, .. } = company;
         let tell = |kind| shared.hub.tell(torrent, || kind);
         let save = async {
             // One that is under way comes first: two must not overlap. Dials are of no use any more.
@@ -460,7 +527,7 @@ impl Running {
             }
             keeper.last(said, inbox).make(disk).await.failure
         };
-        let farewell = Farewell { web: &shared.web, announcer, announces, run: told_to_trackers(&last) };
+        let farewell = Farewell { web: &shared.web, outside, run };
         let deadline = tokio::time::Instant::now() + END_DEADLINE;
         let (saved, _, _) = tokio::join!(
             tokio::time::timeout_at(deadline, save),
@@ -485,47 +552,81 @@ impl From<Failure> for TorrentError {
     }
 }
 
+/// What it was in this run before it was asleep.
+struct Past {
+    run: Counters,
+    finished_at: Option<Time>,
+    uploaded_at: Time,
+    announces: u64,
+}
+
+impl Past {
+    /// None.
+    fn new(now: Time) -> Past {
+        Past { run: Counters::default(), finished_at: None, uploaded_at: now, announces: 0 }
+    }
+}
+
 /// Nobody yet.
 fn company(driver: &Driver, swarm: Brain, complete: bool) -> Company {
-    let Driver { shared, add, torrent: info_hash, peer_id, lengths, .. } = driver;
+    let Base { shared, torrent, peer_id, lengths, .. } = &*driver.base;
     let limits = wire::Limits::for_pieces(lengths.piece_count());
+    let outside = outside(&driver.base, complete);
+    Company::nobody(shared.clone(), *torrent, *peer_id, swarm, limits, outside)
+}
+
+/// A new place among other torrents, and its trackers.
+pub(super) fn outside(base: &Base, complete: bool) -> Outside {
+    let Base { shared, add, torrent: info_hash, peer_id, .. } = base;
     let tiers = match &add.tiers {
         _ if !add.trackers || !shared.settings.trackers => &[],
         Some(tiers) => tiers.as_slice(),
         None => add.metainfo.trackers(),
     };
     let named = Named { tiers, by_link: add.by_link && add.tiers.is_none() };
-    offer_nodes(driver);
-    let wants = torrent(add, complete);
-    let mut company = Company::nobody(shared.clone(), *info_hash, *peer_id, swarm, limits, named, wants);
-    company.scouts.set_privacy(Privacy::of(&add.metainfo));
-    company.seat.set_rank(shared.now(), add.rank);
+    offer_nodes(base);
+    let mut outside = Outside::take(shared, *info_hash, *peer_id, named, torrent(add, complete));
+    outside.scouts.set_privacy(Privacy::of(&add.metainfo));
+    outside.seat.set_rank(shared.now(), add.rank);
+    outside
+}
+
+/// Goes on where the torrent fell asleep, with nobody connected.
+fn go_on(now: Time, driver: &Driver, mut swarm: Brain, mut outside: Outside, next_peer: u64) -> Company {
+    let Base { shared, torrent, peer_id, lengths, .. } = &*driver.base;
+    let limits = wire::Limits::for_pieces(lengths.piece_count());
+    if outside.awake {
+        swarm.handle(now, Input::SetLimits(outside.seat.orders().limits));
+        swarm.handle(now, Input::Resume);
+    }
+    let mut company = Company::nobody(shared.clone(), *torrent, *peer_id, swarm, limits, outside);
+    company.peers.set_next_key(next_peer);
     company
 }
 
 /// Goes on with those that were met while only the info-hash was known. The torrent has its turn already, and what
 /// trackers were told holds.
 fn meet_again(now: Time, driver: &Driver, swarm: Brain, mut met: Company, complete: bool) -> Company {
-    if driver.add.max_up.is_some() || driver.add.max_down.is_some() {
-        met.seat = Seat::take(driver.shared.clone(), torrent(&driver.add, complete));
-        met.seat.hurry(now);
+    if driver.base.add.max_up.is_some() || driver.base.add.max_down.is_some() {
+        met.outside.seat = Seat::take(driver.base.shared.clone(), torrent(&driver.base.add, complete));
+        met.outside.seat.hurry(now);
     }
-    met.seat.set_rank(now, driver.add.rank);
-    met.awake = true;
+    met.outside.seat.set_rank(now, driver.base.add.rank);
+    met.outside.awake = true;
     let mut swarm = swarm;
-    swarm.set_ears(Ears::new(driver.shared.clone(), driver.torrent, driver.peer_id));
+    swarm.set_ears(Ears::new(driver.base.shared.clone(), driver.base.torrent, driver.base.peer_id));
     let before = std::mem::replace(&mut met.swarm, swarm);
-    met.swarm.handle(now, Input::SetLimits(met.seat.orders().limits));
+    met.swarm.handle(now, Input::SetLimits(met.outside.seat.orders().limits));
     met.swarm.take_over(now, before);
     met.swarm.handle(now, Input::Resume);
-    met.scouts.set_privacy(Privacy::of(&driver.add.metainfo));
+    met.outside.scouts.set_privacy(Privacy::of(&driver.base.add.metainfo));
     met.send_out_scouts();
     met
 }
 
 /// The nodes that the torrent file names, for ours to begin with.
-fn offer_nodes(driver: &Driver) {
-    let Driver { shared, add, .. } = driver;
+fn offer_nodes(base: &Base) {
+    let Base { shared, add, .. } = base;
     if let Some(dht) = shared.dht.as_ref().filter(|_| !add.metainfo.is_private()) {
         dht.offer_named(add.metainfo.dht_nodes());
     }
@@ -533,7 +634,7 @@ fn offer_nodes(driver: &Driver) {
 
 /// Where our DHT node is, if there is one and the torrent's peers may hear of it (BEP 27).
 fn dht_ports(driver: &Driver) -> [u16; 2] {
-    let dht = driver.shared.dht.as_ref().filter(|_| !driver.add.metainfo.is_private());
+    let dht = driver.base.shared.dht.as_ref().filter(|_| !driver.base.add.metainfo.is_private());
     dht.map_or([0; 2], |dht| dht.ports())
 }
 
@@ -556,7 +657,7 @@ fn metadata_piece(metainfo: &Metainfo, id: u8, piece: u32, total_size: u32) -> w
 }
 
 /// Payload of this run.
-fn counters(stats: &Stats) -> Counters {
+pub(super) fn counters(stats: &Stats) -> Counters {
     Counters { downloaded: stats.downloaded, uploaded: stats.uploaded }
 }
 
@@ -565,9 +666,9 @@ fn said(swarm: &Brain, now: Time) -> Said {
     Said { counters: counters(&swarm.stats(now)), peers: swarm.worth_trying(MAX_PEERS) }
 }
 
-/// Payload of this run, and how many bytes are missing.
-fn told_to_trackers(stats: &Stats) -> (Counters, u64) {
-    (counters(stats), stats.left_bytes)
+/// Payload of this run, given what there was before this brain, and how many bytes are missing.
+fn told_to_trackers(before: Counters, stats: &Stats) -> (Counters, u64) {
+    (before + counters(stats), stats.left_bytes)
 }
 
 /// A torrent as the brain above knows it.
@@ -580,5 +681,5 @@ fn torrent(add: &AddTorrent, complete: bool) -> Torrent {
 fn only_what_is_there(driver: &Driver) -> Vec<Priority> {
     let verified = driver.disk.verified();
     let there = |piece| if verified.contains(piece) { Priority::Normal } else { Priority::Skip };
-    driver.lengths.pieces().map(there).collect()
+    driver.base.lengths.pieces().map(there).collect()
 }

@@ -182,7 +182,7 @@ fn a_torrent_none_of_whose_files_is_there_any_more_is_away() {
         let place = Place::new();
         let opened = place.open_with(&sample, |o| o.patient = patient);
         block_on(opened.disk.prepare()).unwrap();
-        let look = || block_on(TorrentDisk::look_after(vec![opened.disk.clone()])).unwrap();
+        let look = || block_on(Watched::look_after(vec![Watched::Open(opened.disk.clone())])).unwrap();
         look();
         (0..4).for_each(|piece| opened.write_piece(&sample, piece));
         block_on(opened.disk.sync()).unwrap();
@@ -222,8 +222,9 @@ fn torrents_on_the_same_device_are_beside_each_other() {
     let sample = Sample::one_file(PIECE, 200_000);
     let (place, other) = (Place::new(), Place::new());
     let (one, two) = (place.open_with(&sample, |_| {}), place.open_with(&sample, |_| {}));
-    assert!(one.disk.is_beside(&two.disk));
-    assert!(!one.disk.is_beside(&other.open_with(&sample, |_| {}).disk), "of another pool");
+    let open = |opened: &Opened| Watched::Open(opened.disk.clone());
+    assert!(open(&one).is_beside(&open(&two)));
+    assert!(!open(&one).is_beside(&open(&other.open_with(&sample, |_| {}))), "of another pool");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::Settings;
 use crate::announcer::Named;
-use session::Wants;
+use session::{Torrent, Wants};
 use std::net::IpAddr;
 use swarm::Config;
 use tracker::AnnounceResponse;
@@ -32,18 +32,12 @@ fn dialed_after(voices: u64) -> Vec<SocketAddr> {
     let shared = Arc::new(Shared::new(Settings::new(dir.path()), &[], None, None).unwrap());
     let tiers = [vec!["http://tracker.example/announce".to_owned()]];
     let (limits, wants) = (wire::Limits::unknown_pieces(), Torrent::new(Wants::Download));
-    let mut company = Company::nobody(
-        shared,
-        TORRENT,
-        PeerId([1; 20]),
-        swarm(Vec::new()),
-        limits,
-        Named { tiers: &tiers, by_link: false },
-        wants,
-    );
+    let (peer_id, named) = (PeerId([1; 20]), Named { tiers: &tiers, by_link: false });
+    let outside = Outside::take(&shared, TORRENT, peer_id, named, wants);
+    let mut company = Company::nobody(shared, TORRENT, peer_id, swarm(Vec::new()), limits, outside);
     for voice in 0..voices {
-        company.announcer.start(Time::ZERO);
-        let due = company.announcer.poll(Time::MAX, Default::default).unwrap();
+        company.outside.announcer.start(Time::ZERO);
+        let due = company.outside.announcer.poll(Time::MAX, Default::default).unwrap();
         let response = AnnounceResponse { external_ips: vec![OURS.into()], ..AnnounceResponse::default() };
         let mut announced = due.answered(Ok(response));
         announced.voice = voice;

@@ -12,15 +12,15 @@ impl Running {
     pub(super) fn on_request(&mut self, request: Request) -> Option<End> {
         match request {
             Request::Stop => return Some(Ok(())),
-            Request::Read(reply) => drop(reply.send((self.driver.disk.clone(), self.driver.lengths))),
+            Request::Read(reply) => drop(reply.send((self.driver.disk.clone(), self.driver.base.lengths))),
             Request::Peers(reply) => drop(reply.send(self.peers())),
-            Request::Trackers(reply) => drop(reply.send(self.company.announcer.trackers(self.now()))),
+            Request::Trackers(reply) => drop(reply.send(self.company.outside.announcer.trackers(self.now()))),
             Request::Pieces(reply) => drop(reply.send(self.pieces())),
             Request::Facts(reply) => drop(reply.send(self.facts())),
             Request::Hurry { before, wanted } => {
                 let now = self.now();
                 for (piece, at) in deadlines(before, wanted, now) {
-                    if let Some(piece) = self.driver.lengths.piece(piece) {
+                    if let Some(piece) = self.driver.base.lengths.piece(piece) {
                         self.company.swarm.handle(now, Input::SetDeadline { piece, at });
                     }
                 }
@@ -32,7 +32,7 @@ impl Running {
     fn pieces(&self) -> PieceMap {
         let swarm = &self.company.swarm;
         PieceMap {
-            length: self.driver.lengths.piece_length(),
+            length: self.driver.base.lengths.piece_length(),
             have: swarm.have().clone(),
             begun: swarm.begun().map(types::PieceIndex::get).collect(),
         }
@@ -40,7 +40,7 @@ impl Running {
 
     fn facts(&self) -> Facts {
         let doing = doing(Some(self.state()));
-        let age = self.now() - self.driver.added;
+        let age = self.now() - self.driver.base.added;
         self.company.facts(Facts { doing, age, ..Facts::default() })
     }
 

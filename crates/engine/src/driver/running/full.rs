@@ -34,15 +34,15 @@ impl Full {
 impl Running {
     pub(super) fn on_full(&mut self, now: Time, error: storage::Error) {
         self.full = Some(Full { since: now, retry_at: Some(now + FIRST_RETRY), next: 2 * FIRST_RETRY });
-        self.driver.status.send_modify(|status| status.trouble = Some(error));
+        self.driver.base.status.send_modify(|status| status.trouble = Some(error));
         self.tell(|| EventKind::DiskFull);
         self.publish(now);
     }
 
     pub(super) fn on_room(&mut self) {
         self.full = None;
-        self.driver.status.send_modify(|status| status.trouble = None);
-        self.company.barred = false;
+        self.driver.base.status.send_modify(|status| status.trouble = None);
+        self.company.outside.barred = false;
         self.company.follow_orders();
         self.publish(self.now());
     }
@@ -67,8 +67,8 @@ impl Running {
                 Done::Retried
             });
         }
-        if !self.company.barred && now - full.since >= PATIENCE {
-            self.company.barred = true;
+        if !self.company.outside.barred && now - full.since >= PATIENCE {
+            self.company.outside.barred = true;
             self.follow_orders();
         }
     }

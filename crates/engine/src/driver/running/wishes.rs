@@ -1,6 +1,7 @@
 //! What the torrent's owner wants otherwise while it runs.
 
 use super::Running;
+use crate::SeedGoal;
 use swarm::{Input, Order, PeerSource, Priority};
 use types::Time;
 
@@ -8,17 +9,17 @@ impl Running {
     /// Does what is wanted now, and was not before.
     pub(super) fn follow_wishes(&mut self) {
         let now = self.now();
-        let wishes = self.driver.wishes.borrow_and_update().clone();
-        let add = &mut self.driver.add;
+        let wishes = self.driver.base.wishes.borrow_and_update().clone();
+        let add = &mut self.driver.base.add;
         if add.priorities != wishes.priorities {
             add.priorities = wishes.priorities;
-            let alike = || vec![Priority::Normal; self.driver.lengths.piece_count() as usize];
+            let alike = || vec![Priority::Normal; self.driver.base.lengths.piece_count() as usize];
             let priorities = add.piece_priorities().unwrap_or_else(alike);
             self.company.swarm.handle(now, Input::SetPriorities(&priorities));
         }
         if add.rank != wishes.rank {
             add.rank = wishes.rank;
-            self.company.seat.set_rank(now, wishes.rank);
+            self.company.outside.seat.set_rank(now, wishes.rank);
         }
         if add.sequential != wishes.sequential {
             add.sequential = wishes.sequential;
@@ -28,7 +29,7 @@ impl Running {
         add.seed_goal = wishes.seed_goal;
         if (add.max_up, add.max_down) != (wishes.max_up, wishes.max_down) {
             (add.max_up, add.max_down) = (wishes.max_up, wishes.max_down);
-            self.company.seat.set_share(now, wishes.max_up, wishes.max_down);
+            self.company.outside.seat.set_share(now, wishes.max_up, wishes.max_down);
         }
         self.company.on_found(&wishes.peers, PeerSource::User);
         self.company.turn_away_banned(now);
@@ -41,18 +42,22 @@ impl Running {
 
     /// Trackers are asked as soon as they allow; the DHT and the local network at once.
     fn announce_again(&mut self, now: Time) {
-        self.company.announcer.need_peers(now);
-        if self.company.awake {
-            self.company.scouts.call_back();
+        self.company.outside.announcer.need_peers(now);
+        if self.company.outside.awake {
+            self.company.outside.scouts.call_back();
             self.company.send_out_scouts();
         }
     }
 
-    /// When seeding is enough, but for the ratio, if nothing is uploaded until then.
+    /// The same of this torrent, once it is complete.
     pub(super) fn goal_deadline(&self) -> Option<Time> {
-        let (goal, finished_at) = (self.driver.add.seed_goal, self.finished_at?);
-        let time = goal.time.map(|time| finished_at + time);
-        let idle = goal.idle.map(|idle| self.uploaded.1.max(finished_at) + idle);
-        time.into_iter().chain(idle).min()
+        goal_deadline(self.driver.base.add.seed_goal, self.finished_at?, self.uploaded.1)
     }
+}
+
+/// When seeding is enough, but for the ratio, if nothing is uploaded until then.
+pub(crate) fn goal_deadline(goal: SeedGoal, finished_at: Time, uploaded_at: Time) -> Option<Time> {
+    let time = goal.time.map(|time| finished_at + time);
+    let idle = goal.idle.map(|idle| uploaded_at.max(finished_at) + idle);
+    time.into_iter().chain(idle).min()
 }

@@ -1,0 +1,333 @@
+//! A torrent to which nothing happens: all of it is there and durable, no peer is connected, and the brain plans nothing. Nothing
+//! of it is open then, and there is no brain: what is kept is what it takes to be found, to announce, and to go on as if nothing
+//! had been. Whatever needs more than that wakes it.
+
+use super::farewell::{END_DEADLINE, Farewell};
+use super::keeper::Saved;
+use super::outside::Outside;
+use super::running::{goal_deadline, outside};
+use super::{Base, Calls, Driver};
+use crate::events::EventKind;
+use crate::presence::Present;
+use crate::shared::Visit;
+use crate::stats::{Counters, Finished};
+use crate::torrent::Request;
+use crate::{Error, TorrentError, TorrentState};
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use storage::{TorrentDisk, Watched};
+use swarm::{PeerSource, Priority};
+use tokio::task::JoinHandle;
+use types::Time;
+
+/// What a torrent was before it fell asleep, and what has come since.
+pub(super) struct Before {
+    pub(super) outside: Outside,
+    /// Payload of this run.
+    pub(super) run: Counters,
+    /// Bytes that are missing, since nobody wants them.
+    pub(super) left: u64,
+    pub(super) finished_at: Time,
+    /// When something was uploaded last.
+    pub(super) uploaded_at: Time,
+    /// What the next connection is called.
+    pub(super) next_peer: u64,
+    /// How often it announced itself out of turn.
+    pub(super) announces: u64,
+    /// What it was woken by.
+    pub(super) news: News,
+}
+
+/// What wakes a torrent.
+#[derive(Default)]
+pub(super) struct News {
+    pub(super) visit: Option<Visit>,
+    pub(super) request: Option<Request>,
+    pub(super) found: Option<(Vec<SocketAddr>, PeerSource)>,
+    /// Its owner wants it otherwise.
+    pub(super) wished: bool,
+}
+
+/// A torrent that is asleep.
+pub(super) struct Asleep {
+    base: Box<Base>,
+    calls: Calls,
+    before: Box<Before>,
+    /// Those whom it knew, as digests: of them it need not hear again.
+    known: Box<[u32]>,
+    /// Its last save, as long as that is not done.
+    settling: Option<JoinHandle<Saved>>,
+    _present: Option<Present>,
+}
+
+/// Why a torrent does not run any more.
+pub(super) enum Next {
+    Ended(Result<(), TorrentError>),
+    Asleep(Box<Asleep>),
+}
+
+/// Why a torrent does not sleep any more.
+pub(super) enum Woken {
+    Ended(Result<(), TorrentError>),
+    Again,
+}
+
+impl Driver {
+    /// Whether nothing would come of running it: all of it is there and trusted, and nobody is to be called.
+    pub(super) fn may_begin_asleep(&self) -> bool {
+        let Base { add, shared, .. } = &*self.base;
+        let knows_nobody =
+            add.peers.is_empty() && add.peers_of_link.is_empty() && add.names_of_link.is_empty();
+        let ends_by_itself = add.stop_when_finished || add.seed_goal.ratio.is_some();
+        may_sleep(&self.base)
+            && knows_nobody
+            && !ends_by_itself
+            && self.met.is_none()
+            && self.keeper.is_clean()
+            && self.keeper.earlier_peers().is_empty()
+            && self.doubtful.count_ones() == 0
+            && shared.settings.scrub.is_none()
+            && self.has_all_it_wants()
+    }
+
+    fn has_all_it_wants(&self) -> bool {
+        let verified = self.disk.verified();
+        verified.is_full()
+            || self.base.add.piece_priorities().is_some_and(|priorities| {
+                let mut pieces = self.base.lengths.pieces().zip(priorities);
+                pieces.all(|(piece, priority)| priority == Priority::Skip || verified.contains(piece))
+            })
+    }
+
+    /// It was complete before, and does not run before something happens.
+    pub(super) fn begin_asleep(self: Box<Self>, calls: Calls) -> Box<Asleep> {
+        let now = self.base.shared.now();
+        let (verified, lengths) = (self.disk.verified(), self.base.lengths);
+        let missing = lengths.pieces().filter(|&piece| !verified.contains(piece));
+        let left = missing.map(|piece| u64::from(lengths.piece_len(piece))).sum();
+        let totals = self.keeper.totals(Counters::default());
+        let outside = outside(&self.base, true);
+        self.base.shared.hub.tell(self.base.torrent, || EventKind::Finished);
+        self.base.status.send_modify(|status| {
+            status.stats.state = TorrentState::Queued;
+            status.stats.done = status.stats.total;
+            status.stats.have_pieces = verified.count_ones();
+            (status.stats.downloaded, status.stats.uploaded) = (totals.downloaded, totals.uploaded);
+            status.finished = Some(finished(&self.base, now));
+        });
+        let before = Before {
+            outside,
+            run: Counters::default(),
+            left,
+            finished_at: now,
+            uploaded_at: now,
+            next_peer: 0,
+            announces: 0,
+            news: News::default(),
+        };
+        let Driver { base, disk, .. } = *self;
+        Asleep::new(base, calls, before, [], None, &disk)
+    }
+}
+
+/// Whether a torrent is one that may be without a brain: what it had would be gone otherwise.
+pub(super) fn may_sleep(base: &Base) -> bool {
+    let add = &base.add;
+    base.place.is_some() && add.tape.is_none() && !add.super_seed && base.shared.settings.scrub.is_none()
+}
+
+/// That all wanted bytes are durable.
+pub(super) fn finished(base: &Base, now: Time) -> Finished {
+    Finished {
+        path: base.add.dir.join(base.add.metainfo.name()),
+        bytes: base.add.wanted_files().map(|file| file.length).sum(),
+        elapsed: now - base.added,
+    }
+}
+
+/// A few bytes that tell an address from most others.
+fn digest(addr: SocketAddr) -> u32 {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    #[allow(clippy::cast_possible_truncation, reason = "a part of it will do")]
+    let digest = KEY.hash_one(addr) as u32;
+    digest
+}
+
+impl Asleep {
+    /// Lets go of what was open. `known`: whom it need not hear of again.
+    pub(super) fn new(
+        base: Box<Base>,
+        calls: Calls,
+        before: Before,
+        known: impl IntoIterator<Item = SocketAddr>,
+        settling: Option<JoinHandle<Saved>>,
+        disk: &TorrentDisk,
+    ) -> Box<Asleep> {
+        let known = known.into_iter().map(digest).collect();
+        let _present = present(&base, disk);
+        Box::new(Asleep { base, calls, before: Box::new(before), known, settling, _present })
+    }
+
+    /// Sleeps until something happens.
+    pub(super) async fn sleep(&mut self) -> Woken {
+        let mut is_woken = false;
+        self.follow_orders();
+        loop {
+            if is_woken && self.settling.is_none() {
+                return Woken::Again;
+            }
+            let Base { shared, torrent, add, wishes, .. } = &mut *self.base;
+            let Before { outside, news, run, left, finished_at, uploaded_at, .. } = &mut *self.before;
+            let told = (*run, *left);
+            outside.announce(shared, *torrent, || told);
+            let goal = goal_deadline(add.seed_goal, *finished_at, *uploaded_at);
+            let deadline = goal.into_iter().fold(outside.announcer.deadline(), Time::min);
+            tokio::select! {
+                visit = self.calls.visits.recv(), if outside.known && !is_woken => match visit {
+                    // Nobody is connected who could make room.
+                    Visit::MakeRoom(_) => {}
+                    // It is another's turn.
+                    Visit::Guest(_) if !outside.awake => {}
+                    visit => {
+                        news.visit = Some(visit);
+                        is_woken = true;
+                    }
+                },
+                Some(request) = self.calls.requests.recv() => match request {
+                    Request::Stop => return Woken::Ended(Ok(())),
+                    // Who asked and does not listen any more misses nothing.
+                    Request::Peers(reply) => drop(reply.send(Vec::new())),
+                    Request::Trackers(reply) => drop(reply.send(outside.announcer.trackers(shared.now()))),
+                    // All of it is there.
+                    Request::Hurry { .. } => {}
+                    request @ (Request::Read(_) | Request::Pieces(_) | Request::Facts(_)) => {
+                        news.request = Some(request);
+                        is_woken = true;
+                    }
+                },
+                () = &mut self.calls.closed => return Woken::Ended(Ok(())),
+                () = outside.seat.changed() => self.follow_orders(),
+                Ok(()) = wishes.changed(), if !is_woken => {
+                    news.wished = true;
+                    is_woken = true;
+                }
+                Some(Ok(announced)) = outside.announces.join_next() => {
+                    shared.hub.tell(*torrent, || announced.event());
+                    let peers = outside.announcer.note(shared.now(), announced);
+                    is_woken |= news.hear(peers, PeerSource::Tracker, &self.known);
+                }
+                (addrs, source) = outside.scouts.found() => {
+                    is_woken |= news.hear(addrs, source, &self.known);
+                }
+                saved = settled(&mut self.settling), if self.settling.is_some() => {
+                    if let Err(error) = saved {
+                        return Woken::Ended(Err(error));
+                    }
+                }
+                () = tokio::time::sleep_until(shared.instant(deadline)), if deadline < Time::MAX => {
+                    is_woken |= goal.is_some_and(|goal| shared.now() >= goal);
+                }
+            }
+        }
+    }
+
+    fn follow_orders(&mut self) {
+        let (Base { shared, torrent, status, .. }, before) = (&*self.base, &mut *self.before);
+        let left = before.left;
+        if before.outside.follow_orders(shared, *torrent, || left == 0).turn.is_some() {
+            let awake = before.outside.awake;
+            status.send_modify(|status| {
+                status.stats.state = if awake { TorrentState::Seeding } else { TorrentState::Queued };
+            });
+        }
+    }
+
+    /// Opens it again, and runs.
+    pub(super) async fn wake(self: Box<Self>) -> Next {
+        let Asleep { base, calls, before, .. } = *self;
+        let (lengths, files) = (base.lengths, base.add.metainfo.files().len());
+        let record = match &base.place {
+            Some(place) => place.load(lengths, files).await,
+            None => Ok(None),
+        };
+        let looked = match record {
+            Ok(record) => base.look(record).await,
+            Err(error) => Err(error),
+        };
+        match looked {
+            Ok(looked) => Driver::new(base, looked, None, Some(before)).work(calls).await,
+            Err(error) => {
+                before.part(&base).await;
+                Next::Ended(Err(error.into()))
+            }
+        }
+    }
+
+    /// Takes leave of trackers, within [`END_DEADLINE`].
+    pub(super) async fn end(self: Box<Self>, ended: Result<(), TorrentError>) -> Result<(), TorrentError> {
+        let Asleep { base, before, mut settling, .. } = *self;
+        let settled = async {
+            if settling.is_some() {
+                // A disk that hangs is left to the next start, which hashes what was not committed.
+                return tokio::time::timeout(END_DEADLINE, settled(&mut settling)).await.unwrap_or(Ok(()));
+            }
+            Ok(())
+        };
+        let (settled, ()) = tokio::join!(settled, before.part(&base));
+        ended.and(settled)
+    }
+}
+
+impl News {
+    /// Whether some of these peers are news.
+    fn hear(&mut self, addrs: Vec<SocketAddr>, source: PeerSource, known: &[u32]) -> bool {
+        let is_news = addrs.iter().any(|&addr| !known.contains(&digest(addr)));
+        if is_news {
+            self.found = Some((addrs, source));
+        }
+        is_news
+    }
+}
+
+impl Before {
+    /// Tells trackers that the torrent ends, and looks for nobody any more.
+    pub(super) async fn part(self, base: &Base) {
+        let (shared, run) = (&base.shared, (self.run, self.left));
+        let mut outside = self.outside;
+        outside.scouts.call_back();
+        let tell = |kind| shared.hub.tell(base.torrent, || kind);
+        let farewell = Farewell { web: &shared.web, outside, run };
+        let _ = tokio::time::timeout(END_DEADLINE, farewell.say(|| shared.now(), tell)).await;
+    }
+}
+
+/// Waits for the last save; to be called while there is one.
+async fn settled(settling: &mut Option<JoinHandle<Saved>>) -> Result<(), TorrentError> {
+    let Some(save) = settling else { return std::future::pending().await };
+    let saved = save.await;
+    *settling = None;
+    match saved {
+        Ok(saved) => saved.failure.map_or(Ok(()), |failure| Err(failure.into())),
+        Err(_) => Err(TorrentError::Internal),
+    }
+}
+
+/// Has somebody look whether its files are still there: if not, it finds out when it is woken.
+fn present(base: &Base, disk: &TorrentDisk) -> Option<Present> {
+    base.add.kept_in.as_ref()?;
+    let visits = base.shared.door(base.torrent.wire())?.visits;
+    let outpost = disk.outpost(move || drop(visits.try_send(Visit::Look)))?;
+    Some(Present::join(&base.shared, Watched::Closed(outpost.into())))
+}
+
+/// Why a torrent could not be opened once more.
+impl From<Error> for TorrentError {
+    fn from(error: Error) -> TorrentError {
+        match error {
+            Error::Disk(error) => TorrentError::Disk(error),
+            Error::ShutDown => TorrentError::Stopped,
+            other => TorrentError::State(other),
+        }
+    }
+}

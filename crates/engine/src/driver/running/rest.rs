@@ -1,0 +1,67 @@
+//! When a torrent goes to sleep.
+
+use super::{Running, counters};
+use crate::driver::Driver;
+use crate::driver::asleep::{Asleep, Before, News, Next, may_sleep};
+use std::time::Duration;
+
+/// How long a torrent has had nothing to do when it goes to sleep: peers that ask now and then find it awake.
+pub(super) const REST: Duration = Duration::from_secs(5);
+
+/// Peers that are known to a torrent that may go to sleep, at most; one that knows more has plans for them.
+const MAX_KNOWN: usize = 50;
+
+impl Running {
+    /// Whether it has had nothing to do for long enough.
+    pub(super) fn is_rested(&mut self) -> bool {
+        let now = self.now();
+        if !self.has_nothing_to_do() {
+            self.idle_since = None;
+            return false;
+        }
+        now >= *self.idle_since.get_or_insert(now) + REST
+    }
+
+    /// Whether the torrent's brain and files are of no use to anybody now.
+    fn has_nothing_to_do(&self) -> bool {
+        let now = self.now();
+        let stats = self.company.swarm.stats(now);
+        let held = usize::from(self.present.is_some()) + 2;
+        self.finished_at.is_some()
+            && may_sleep(&self.driver.base)
+            && self.company.peers.is_at_rest()
+            && self.company.jobs.is_empty()
+            && !self.driver.keeper.is_busy()
+            && self.full.is_none()
+            && self.company.swarm.poll_timeout().is_none()
+            && stats.known <= MAX_KNOWN
+            && stats.banned == 0
+            && self.driver.disk.holders() <= held
+    }
+
+    /// Lets go of brain and files once what is not saved is.
+    pub(super) fn lie_down(mut self: Box<Self>) -> Next {
+        let now = self.now();
+        self.publish(now);
+        let stats = self.company.swarm.stats(now);
+        let last = self.last_words();
+        let Running { driver, calls, company, run, uploaded, announces, finished_at, .. } = *self;
+        let Driver { base, disk, keeper, inbox, .. } = driver;
+        base.status.send_modify(|status| (status.stats.rate_down, status.stats.rate_up) = (0, 0));
+        let mut outside = company.outside;
+        outside.outlast(now, stats.line_down, stats.line_up);
+        let before = Before {
+            outside,
+            run: run + counters(&stats),
+            left: stats.left_bytes,
+            finished_at: finished_at.unwrap_or(now),
+            uploaded_at: uploaded.1,
+            next_peer: company.peers.next_key(),
+            announces,
+            news: News::default(),
+        };
+        let save = keeper.last(last, inbox).make(disk.clone());
+        let settling = Some(tokio::spawn(save));
+        Next::Asleep(Asleep::new(base, calls, before, company.swarm.known(), settling, &disk))
+    }
+}
