@@ -229,6 +229,14 @@ struct Transfer {
     adding: Semaphore,
 }
 
+/// Waits for the next tick; for ever if there are none.
+async fn tick(ticks: &mut Option<time::Interval>) {
+    match ticks {
+        Some(ticks) => drop(ticks.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
 impl Transfer {
     async fn all(self: Arc<Self>, sources: &[String]) -> Vec<Outcome> {
         let mut tasks = JoinSet::new();
@@ -389,8 +397,9 @@ impl Transfer {
     async fn follow(&self, added: &Added) -> Result<Outcome, Failure> {
         let torrent = &added.torrent;
         let mut reporter = Reporter::new(&self.console, &torrent.info_hash().to_string(), &added.name);
-        match self.watch(added, &mut reporter, torrent.wait_finished()).await {
-            Some(Ok(done)) if self.is_whole(added).await => {
+        // Boxed, as what follows: the task is no larger than what it waits for last.
+        match Box::pin(self.watch(added, &mut reporter, torrent.wait_finished())).await {
+            Some(Ok(done)) if Box::pin(self.is_whole(added)).await => {
                 let path = without_dot(&done.path).display().to_string();
                 reporter.finished(&self.snapshot(added), &path, done.bytes, done.elapsed);
             }
@@ -406,7 +415,7 @@ impl Transfer {
             }
         }
         if self.plan.seed.is_some()
-            && let Some(Err(error)) = self.watch(added, &mut reporter, torrent.wait_stopped()).await
+            && let Some(Err(error)) = Box::pin(self.watch(added, &mut reporter, torrent.wait_stopped())).await
         {
             return Err(added.failure(&error));
         }
@@ -433,8 +442,10 @@ impl Transfer {
         end: impl Future<Output = T>,
     ) -> Option<T> {
         let mut interrupt = self.interrupt.clone();
-        let mut ticks = time::interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = self.console.is_followed().then(|| time::interval(TICK));
+        if let Some(ticks) = &mut ticks {
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
         let mut end = std::pin::pin!(end);
         loop {
             tokio::select! {
@@ -444,7 +455,7 @@ impl Transfer {
                     self.tell_of_stopping();
                     return None;
                 }
-                _ = ticks.tick(), if self.console.is_followed() => reporter.tick(&self.snapshot(added)),
+                () = tick(&mut ticks) => reporter.tick(&self.snapshot(added)),
             }
         }
     }

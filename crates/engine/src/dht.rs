@@ -14,6 +14,7 @@ use dht::{Command, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -137,9 +138,9 @@ impl Dht {
 }
 
 impl Member {
-    /// Peers that the torrent's lookups find. Safe to cancel.
-    pub(crate) async fn found(&mut self) -> Vec<SocketAddr> {
-        self.found.recv().await
+    /// Peers that the torrent's lookups find.
+    pub(crate) fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Vec<SocketAddr>> {
+        self.found.poll_recv(cx)
     }
 
     /// A peer of the torrent says that it has a node (BEP 5).

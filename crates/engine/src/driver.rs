@@ -21,16 +21,15 @@ use crate::mailbox::{self, mailbox};
 use crate::resume::{Place, Record, mount_of};
 use crate::shared::{OpenDoor, Shared, Visit};
 use crate::torrent::{Request, Status, Torrent, Wishes};
+use crate::watched::{self, watched};
 use crate::{AddTorrent, Error, TorrentError, TorrentState};
 use asleep::{Before, Next, Woken};
 use fetching::Met;
 pub(crate) use fetching::{Fetching, Handover};
 use keeper::Keeper;
 use metainfo::Metainfo;
-use std::pin::Pin;
 use std::sync::Arc;
 use storage::{Layout, OpenOptions, Snapshot, TorrentDisk};
-use tokio::sync::{mpsc, watch};
 use types::{Bitfield, InfoHash, Lengths, PeerId, Time};
 
 /// How many callers may wait for the torrent to take them in; further ones are hung up on.
@@ -64,8 +63,8 @@ struct Base {
     lengths: Lengths,
     /// `None` for a torrent that only seeds: it keeps nothing.
     place: Option<Arc<Place>>,
-    status: watch::Sender<Status>,
-    wishes: watch::Receiver<Wishes>,
+    status: watched::Sender<Status>,
+    wishes: watched::Receiver<Wishes>,
     added: Time,
     _door: OpenDoor,
 }
@@ -73,11 +72,11 @@ struct Base {
 /// Who may turn to a torrent.
 pub(crate) struct Calls {
     /// Its owner.
-    requests: mpsc::Receiver<Request>,
+    requests: mailbox::Receiver<Request>,
     /// Peers that dialed us.
     visits: mailbox::Receiver<Visit>,
     /// The engine, when it shuts down.
-    closed: Pin<Box<dyn Future<Output = ()> + Send>>,
+    closed: watched::Receiver<bool>,
 }
 
 impl Driver {
@@ -123,9 +122,9 @@ impl Driver {
         }
         let mut first_look = Status::default();
         first_look.stats.total = wanted_bytes(&add.metainfo, &add.wanted());
-        let (status, status_receiver) = watch::channel(first_look);
-        let (request_sender, requests) = mpsc::channel(1);
-        let (wishes_sender, wishes) = watch::channel(Wishes::of(&add));
+        let (status, status_receiver) = watched(first_look);
+        let (request_sender, requests) = mailbox(1);
+        let (wishes_sender, wishes) = watched(Wishes::of(&add));
         let handle = Torrent {
             info_hash: torrent,
             name: add.metainfo.name().to_owned(),
@@ -137,7 +136,7 @@ impl Driver {
         let base = Base { shared, add, torrent, peer_id, lengths, place, status, wishes, added, _door: door };
         let looked = base.look(record).await?;
         let driver = Driver::new(Box::new(base), looked, met, None);
-        let closed = Box::pin(driver.base.shared.closed());
+        let closed = driver.base.shared.closing();
         Ok((driver, Calls { requests, visits, closed }, handle))
     }
 
@@ -311,13 +310,13 @@ impl Calls {
         let mut attended = true;
         loop {
             tokio::select! {
-                request = self.requests.recv(), if attended => match request {
+                request = self.requests.next(), if attended => match request {
                     Some(Request::Stop) => return,
                     // Who asks is told that it does not run.
                     Some(other) => drop(other),
                     None => attended = false,
                 },
-                () = &mut self.closed => return,
+                _ = self.closed.wait_for(|&closing| closing) => return,
                 visit = self.visits.recv() => drop(visit),
             }
         }
@@ -348,8 +347,7 @@ fn open_options(
     inbox: Arc<Inbox>,
 ) -> OpenOptions {
     // Who only seeds needs no parts file; one that was never made is not there to be read either.
-    let parts =
-        place.map_or_else(|| shared.settings.state_dir.join("no.parts"), |place| place.parts().into());
+    let parts = place.map_or_else(|| shared.settings.state_dir.join("no.parts"), Place::parts);
     let mut options = OpenOptions::new(&add.dir, parts, move |events| inbox.put(events));
     options.wanted = add.wanted();
     options.allocate = add.allocate;

@@ -64,6 +64,7 @@ mod torrent;
 mod tracker_server;
 mod turns;
 pub mod verify;
+mod watched;
 mod why;
 
 pub use add::{AddTorrent, SeedGoal};

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use tokio::sync::Notify;
 use types::{InfoHash, InfoHashV1};
 
@@ -85,9 +86,9 @@ impl Lsd {
 }
 
 impl Member {
-    /// A peer on the local network; none any more if another member has taken the place of this one. Safe to cancel.
-    pub(crate) async fn found(&mut self) -> SocketAddr {
-        self.found.recv().await
+    /// A peer on the local network; none any more if another member has taken the place of this one.
+    pub(crate) fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<SocketAddr> {
+        self.found.poll_recv(cx)
     }
 }
 

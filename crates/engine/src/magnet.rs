@@ -4,6 +4,7 @@
 //! [`Fetched`], becomes an [`AddTorrent`] like any other, to which the connections that were made pass.
 
 use crate::driver::Handover;
+use crate::mailbox;
 use crate::tape::Tape;
 use crate::torrent::Request;
 use crate::{AddTorrent, TorrentError};
@@ -12,7 +13,7 @@ use metainfo::{Magnet, Metainfo};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use types::InfoHash;
 
 /// How many of a link's peers are looked up that it gives by name; further ones are passed over.
@@ -103,7 +104,7 @@ pub struct FetchStats {
 #[derive(Debug)]
 pub struct Fetch {
     pub(crate) info_hash: InfoHash,
-    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) requests: mailbox::Sender<Request>,
     pub(crate) status: watch::Receiver<FetchStats>,
     pub(crate) found: oneshot::Receiver<Result<Fetched, TorrentError>>,
 }

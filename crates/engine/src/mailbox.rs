@@ -4,48 +4,72 @@
 
 use crate::shared::lock;
 use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
-use tokio::sync::Notify;
+use std::task::{Context, Poll, Waker};
 
 /// A queue for so many things.
 pub(crate) fn mailbox<T>(room: usize) -> (Sender<T>, Receiver<T>) {
-    let letters = Letters { waiting: VecDeque::new(), room, is_closed: false };
-    let shared = Arc::new(Shared { letters: Mutex::new(letters), arrived: Notify::new() });
+    let letters = Letters {
+        waiting: VecDeque::new(),
+        room,
+        senders: 1,
+        is_closed: false,
+        receiver: None,
+        impatient: Vec::new(),
+    };
+    let shared = Arc::new(Mutex::new(letters));
     (Sender(shared.clone()), Receiver(shared))
 }
 
-#[derive(Debug)]
-struct Shared<T> {
-    letters: Mutex<Letters<T>>,
-    arrived: Notify,
-}
-
-#[derive(Debug)]
 struct Letters<T> {
     waiting: VecDeque<T>,
     room: usize,
+    senders: usize,
     /// Nobody receives any more.
     is_closed: bool,
+    /// Who waits for one.
+    receiver: Option<Waker>,
+    /// Who waits for room; all of them try again.
+    impatient: Vec<Waker>,
 }
 
-impl<T> Shared<T> {
-    fn take(&self) -> Option<T> {
-        let mut letters = lock(&self.letters);
-        let first = letters.waiting.pop_front();
-        if letters.waiting.is_empty() {
-            letters.waiting = VecDeque::new();
+impl<T> Letters<T> {
+    /// The first, and who is to be told that there is room again.
+    fn take(&mut self) -> Option<(T, Vec<Waker>)> {
+        let first = self.waiting.pop_front()?;
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
         }
-        first
+        Some((first, std::mem::take(&mut self.impatient)))
     }
 }
 
 /// Where things are put.
-#[derive(Debug)]
-pub(crate) struct Sender<T>(Arc<Shared<T>>);
+pub(crate) struct Sender<T>(Arc<Mutex<Letters<T>>>);
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
+        lock(&self.0).senders += 1;
         Sender(self.0.clone())
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let receiver = {
+            let mut letters = lock(&self.0);
+            letters.senders -= 1;
+            if letters.senders == 0 { letters.receiver.take() } else { None }
+        };
+        receiver.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -55,49 +79,108 @@ impl<T> Sender<T> {
     /// # Errors
     /// There is no room, or nobody receives any more: here it is again.
     pub(crate) fn try_send(&self, letter: T) -> Result<(), T> {
-        {
-            let mut letters = lock(&self.0.letters);
+        let receiver = {
+            let mut letters = lock(&self.0);
             if letters.is_closed || letters.waiting.len() >= letters.room {
                 return Err(letter);
             }
             letters.waiting.push_back(letter);
-        }
-        self.0.arrived.notify_one();
+            letters.receiver.take()
+        };
+        receiver.into_iter().for_each(Waker::wake);
         Ok(())
+    }
+
+    /// The same, once there is room. If it is broken off before, nothing is put.
+    ///
+    /// # Errors
+    /// Nobody receives any more: here it is again.
+    pub(crate) async fn send(&self, letter: T) -> Result<(), T> {
+        let mut letter = Some(letter);
+        poll_fn(|cx| {
+            let Some(tried) = letter.take() else { return Poll::Ready(Ok(())) };
+            let Err(back) = self.try_send(tried) else { return Poll::Ready(Ok(())) };
+            let mut letters = lock(&self.0);
+            if letters.is_closed {
+                return Poll::Ready(Err(back));
+            }
+            letter = Some(back);
+            if letters.waiting.len() < letters.room {
+                // Room was made between the two looks.
+                cx.waker().wake_by_ref();
+            } else if !letters.impatient.iter().any(|waker| waker.will_wake(cx.waker())) {
+                letters.impatient.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 
 /// Where they are taken out. When it is dropped, so is all that waits.
-#[derive(Debug)]
-pub(crate) struct Receiver<T>(Arc<Shared<T>>);
+pub(crate) struct Receiver<T>(Arc<Mutex<Letters<T>>>);
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}
 
 impl<T> Receiver<T> {
-    /// The first that waits; for ever if nobody sends any more. Safe to cancel: nothing is taken before it is returned.
+    /// The first that waits; waits for ever if nobody sends any more. Safe to cancel: nothing is taken before it is returned.
     pub(crate) async fn recv(&mut self) -> T {
-        loop {
-            if let Some(letter) = self.0.take() {
-                return letter;
-            }
-            self.0.arrived.notified().await;
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// See [`recv`](Self::recv).
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+        match self.poll_next(cx) {
+            Poll::Ready(Some(letter)) => Poll::Ready(letter),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// The same; `None` if nothing waits and nobody sends any more.
+    pub(crate) async fn next(&mut self) -> Option<T> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// See [`next`](Self::next).
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let (first, impatient) = {
+            let mut letters = lock(&self.0);
+            match letters.take() {
+                Some(taken) => taken,
+                None if letters.senders == 0 => return Poll::Ready(None),
+                None => {
+                    if letters.receiver.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+                        letters.receiver = Some(cx.waker().clone());
+                    }
+                    return Poll::Pending;
+                }
+            }
+        };
+        impatient.into_iter().for_each(Waker::wake);
+        Poll::Ready(Some(first))
     }
 
     /// The first, if one waits.
     #[cfg(test)]
     pub(crate) fn try_recv(&mut self) -> Option<T> {
-        self.0.take()
+        lock(&self.0).take().map(|(first, _)| first)
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let waiting = {
-            let mut letters = lock(&self.0.letters);
+        let (waiting, senders) = {
+            let mut letters = lock(&self.0);
             letters.is_closed = true;
-            std::mem::take(&mut letters.waiting)
+            (std::mem::take(&mut letters.waiting), std::mem::take(&mut letters.impatient))
         };
         // Not under the lock: it may be a connection that is closed.
         drop(waiting);
+        senders.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -115,7 +198,7 @@ mod tests {
         assert_eq!(sender.clone().try_send(4), Ok(()));
         assert_eq!([receiver.recv().await, receiver.recv().await], [2, 4]);
         assert_eq!(receiver.recv().now_or_never(), None);
-        assert_eq!(lock(&receiver.0.letters).waiting.capacity(), 0, "nothing is kept");
+        assert_eq!(lock(&receiver.0).waiting.capacity(), 0, "nothing is kept");
     }
 
     #[tokio::test]
@@ -135,5 +218,41 @@ mod tests {
         drop(receiver);
         assert_eq!(Arc::strong_count(&letter), 1);
         assert_eq!(sender.try_send(letter.clone()), Err(letter));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_gets_it_or_hears_that_there_will_be_none() {
+        let (sender, mut receiver) = mailbox(1);
+        assert_eq!(sender.send(0).await, Ok(()));
+        let waits = [1, 2].map(|letter| {
+            let sender = sender.clone();
+            tokio::spawn(async move { sender.send(letter).await })
+        });
+        tokio::task::yield_now().await;
+        let mut all = [receiver.recv().await, receiver.recv().await, receiver.recv().await];
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2]);
+        for wait in waits {
+            assert_eq!(wait.await.unwrap(), Ok(()));
+        }
+        sender.send(3).await.unwrap();
+        let (sender, waits) = (sender.clone(), tokio::spawn(async move { sender.send(4).await }));
+        tokio::task::yield_now().await;
+        drop(receiver);
+        assert_eq!(waits.await.unwrap(), Err(4));
+        assert_eq!(sender.send(5).await, Err(5));
+    }
+
+    #[tokio::test]
+    async fn without_a_sender_nothing_more_is_waited_for() {
+        let (sender, mut receiver) = mailbox(2);
+        let other = sender.clone();
+        other.try_send(1).unwrap();
+        drop(sender);
+        assert_eq!(receiver.next().await, Some(1));
+        let waits = tokio::spawn(async move { receiver.next().await });
+        tokio::task::yield_now().await;
+        drop(other);
+        assert_eq!(waits.await.unwrap(), None);
     }
 }

@@ -1,13 +1,15 @@
 //! Bytes of a torrent while it is being downloaded: what is read next is fetched next.
 
+use crate::mailbox;
 use crate::torrent::{Request, Status};
+use crate::watched;
 use crate::{Torrent, TorrentError, TrackerStats};
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 use storage::TorrentDisk;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::oneshot;
 use types::{Bitfield, Lengths, PieceIndex, Time};
 
 /// Bytes from where is read to the end of what is fetched before all else.
@@ -22,8 +24,8 @@ const WANTED_IN: Duration = Duration::from_millis(500);
 /// Reads a torrent that runs. What is missing where it reads is asked for before all else (and a little beyond it); that ends
 /// when the reader is dropped.
 pub struct Reader {
-    requests: mpsc::Sender<Request>,
-    status: watch::Receiver<Status>,
+    requests: mailbox::Sender<Request>,
+    status: watched::Receiver<Status>,
     lengths: Lengths,
     disk: TorrentDisk,
     hurried: Range<u32>,
@@ -125,7 +127,7 @@ impl Torrent {
 
 /// Asks the task that drives a torrent.
 pub(crate) async fn ask<T>(
-    requests: &mpsc::Sender<Request>,
+    requests: &mailbox::Sender<Request>,
     what: impl FnOnce(oneshot::Sender<T>) -> Request,
 ) -> Result<T, TorrentError> {
     let (reply, answer) = oneshot::channel();
@@ -153,7 +155,7 @@ impl Reader {
         };
         loop {
             // What is published from now on is news.
-            self.status.mark_unchanged();
+            drop(self.status.borrow_and_update());
             match self.disk.read_block(range).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(storage::Error::NotVerified(_)) => self.hurry(piece).await?,

@@ -112,7 +112,8 @@ pub(crate) struct Place {
     /// What was sealed before the torrent came to the session.
     name_before: Option<String>,
     shelf: Shelf,
-    parts: PathBuf,
+    /// What its files are called but for their extensions.
+    base: Arc<Path>,
     /// Of the record that is there now.
     checksum: Mutex<Option<Checksum>>,
     /// Unlocked by the system when it is dropped, also when the process is killed. The file stays until the torrent is
@@ -129,9 +130,9 @@ impl Place {
         let digest = hash::sha1(dir_name.as_os_str().as_encoded_bytes());
         let tag = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
         let name = format!("{info_hash}-{tag}");
-        let named = |extension: &str| folder.join(format!("{name}.{extension}"));
+        let base: Arc<Path> = folder.join(&name).into();
 
-        let lock_path = named("lock");
+        let lock_path = base.with_extension("lock");
         let lock = loop {
             let lock = File::create(&lock_path).map_err(state_error(&lock_path))?;
             match lock.try_lock() {
@@ -144,8 +145,8 @@ impl Place {
             }
         };
         Ok(Place {
-            shelf: Shelf::Files(Files { record: named("resume"), note: named("blocks") }),
-            parts: named("parts"),
+            shelf: Shelf::Files(Files(base.clone())),
+            base,
             checksum: Mutex::default(),
             _lock: lock,
             name,
@@ -163,8 +164,8 @@ impl Place {
     }
 
     /// Where bytes of unwanted files are kept.
-    pub(crate) fn parts(&self) -> &Path {
-        &self.parts
+    pub(crate) fn parts(&self) -> PathBuf {
+        self.base.with_extension("parts")
     }
 
     /// The record of the last run, with the blocks that were noted after it. None if there is none, or if it is damaged
@@ -243,11 +244,11 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 
 /// Removes the files in which something of a torrent in a folder is remembered, unless another process is at it.
 pub(crate) fn erase(state_dir: &Path, info_hash: InfoHashV1, dir: &Path) {
-    if let Ok(Place { shelf: Shelf::Files(files), parts, .. }) = Place::lock(state_dir, info_hash, dir) {
-        files.remove();
-        let _ = fs::remove_file(&parts);
+    if let Ok(place) = Place::lock(state_dir, info_hash, dir) {
+        Files(place.base.clone()).remove();
+        let _ = fs::remove_file(place.parts());
         // Last: it is still ours.
-        let _ = fs::remove_file(parts.with_extension("lock"));
+        let _ = fs::remove_file(place.base.with_extension("lock"));
     }
 }
 

@@ -14,6 +14,7 @@ use crate::presence::Presence;
 use crate::scrub::Scrub;
 use crate::spool::Spool;
 use crate::steward::Steward;
+use crate::watched::{self, watched};
 use crate::{Error, Settings};
 use net::bind::LocalAddrs;
 use net::conn::{Chunks, Pipes};
@@ -26,7 +27,7 @@ use std::time::Instant;
 use storage::{DiskPool, PoolSettings};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use types::{InfoHash, InfoHashV1, PeerId, Time};
 use wire::{Handshake, Reserved};
@@ -72,7 +73,7 @@ pub(crate) struct Shared {
     started: Instant,
     doors: Mutex<BTreeMap<InfoHashV1, Door>>,
     torrents: Mutex<JoinSet<()>>,
-    closing: watch::Sender<bool>,
+    closing: (watched::Sender<bool>, watched::Receiver<bool>),
 }
 
 impl std::fmt::Debug for Shared {
@@ -162,7 +163,7 @@ impl Shared {
             started,
             doors: Mutex::default(),
             torrents: Mutex::default(),
-            closing: watch::Sender::new(false),
+            closing: watched(false),
         })
     }
 
@@ -192,7 +193,7 @@ impl Shared {
 
     /// Tells everybody to end.
     pub(crate) fn close(&self) {
-        self.closing.send_replace(true);
+        self.closing.0.send_modify(|closing| *closing = true);
     }
 
     /// The brains' clock.
@@ -229,16 +230,21 @@ impl Shared {
         Ok(OpenDoor { shared: self.clone(), info_hash: torrent.wire(), peer_id })
     }
 
+    /// Whether the engine shuts down, which it does when it is once so.
+    pub(crate) fn closing(&self) -> watched::Receiver<bool> {
+        self.closing.1.clone()
+    }
+
     /// Ends when the engine shuts down.
     pub(crate) fn closed(&self) -> impl Future<Output = ()> + use<> {
-        let mut closing = self.closing.subscribe();
+        let mut closing = self.closing();
         async move {
             let _ = closing.wait_for(|&closing| closing).await;
         }
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        *self.closing.borrow()
+        *self.closing.1.borrow()
     }
 }
 

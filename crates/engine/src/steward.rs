@@ -5,13 +5,16 @@
 
 use crate::Settings;
 use crate::shared::Shared;
+use crate::watched::{self, watched};
 use session::{Input, Output, Report, Session, Torrent, TorrentId, Wants};
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use swarm::Limits;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use types::Time;
 
 /// Decides which torrents run and what each may take.
@@ -35,7 +38,7 @@ struct Room {
     /// When it hears of them at the earliest.
     admit_at: Time,
     /// Where each torrent's orders are put; as many as there are torrents.
-    seats: BTreeMap<TorrentId, watch::Sender<Orders>>,
+    seats: BTreeMap<TorrentId, watched::Sender<Orders>>,
     /// Where the user wants each in the queue: the less, the sooner. As many.
     ranks: BTreeMap<TorrentId, u64>,
     next_id: u64,
@@ -195,12 +198,12 @@ pub(crate) struct Seat {
     shared: Arc<Shared>,
     id: TorrentId,
     wants: Wants,
-    orders: watch::Receiver<Orders>,
+    orders: watched::Receiver<Orders>,
 }
 
 impl Seat {
     pub(crate) fn take(shared: Arc<Shared>, torrent: Torrent) -> Seat {
-        let (sender, orders) = watch::channel(WAIT);
+        let (sender, orders) = watched(WAIT);
         let wants = torrent.wants;
         let id = {
             let mut room = shared.steward.room();
@@ -234,9 +237,15 @@ impl Seat {
 
     /// Waits for other orders.
     pub(crate) async fn changed(&mut self) {
-        if self.orders.changed().await.is_err() {
+        poll_fn(|cx| self.poll_changed(cx)).await;
+    }
+
+    /// See [`changed`](Self::changed).
+    pub(crate) fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.orders.poll_changed(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(()),
             // Not reached: the sender is kept as long as the seat.
-            std::future::pending::<()>().await;
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
         }
     }
 

@@ -1,11 +1,13 @@
 //! A handle on one torrent.
 
+use crate::mailbox;
 use crate::stats::Finished;
+use crate::watched;
 use crate::{AddTorrent, PeerStats, PieceMap, Priority, SeedGoal, TorrentError, TorrentStats, TrackerStats};
 use std::net::SocketAddr;
 use std::ops::Range;
 use storage::TorrentDisk;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::oneshot;
 use trace::why::Facts;
 use types::{InfoHash, Lengths};
 
@@ -14,9 +16,9 @@ use types::{InfoHash, Lengths};
 pub struct Torrent {
     pub(crate) info_hash: InfoHash,
     pub(crate) name: String,
-    pub(crate) requests: mpsc::Sender<Request>,
-    pub(crate) status: watch::Receiver<Status>,
-    pub(crate) wishes: watch::Sender<Wishes>,
+    pub(crate) requests: mailbox::Sender<Request>,
+    pub(crate) status: watched::Receiver<Status>,
+    pub(crate) wishes: watched::Sender<Wishes>,
 }
 
 /// What its owner wants of it that may become another while it runs: of several changes the last counts.
@@ -121,10 +123,11 @@ impl Torrent {
     /// The torrent ended first: [`TorrentError::Stopped`] if it was stopped, else what went wrong.
     pub async fn wait_finished(&self) -> Result<Finished, TorrentError> {
         let mut status = self.status.clone();
-        let reached = status.wait_for(|now| now.finished.is_some() || now.ended.is_some()).await;
-        match reached.as_deref() {
-            Ok(Status { finished: Some(finished), .. }) => Ok(finished.clone()),
-            Ok(Status { ended: Some(Err(err)), .. }) => Err(err.clone()),
+        let _ = status.wait_for(|now| now.finished.is_some() || now.ended.is_some()).await;
+        let now = status.borrow();
+        match (&now.finished, &now.ended) {
+            (Some(finished), _) => Ok(finished.clone()),
+            (None, Some(Err(err))) => Err(err.clone()),
             _ => Err(TorrentError::Stopped),
         }
     }
@@ -136,8 +139,8 @@ impl Torrent {
     /// It ended because something went wrong.
     pub async fn wait_stopped(&self) -> Result<(), TorrentError> {
         let mut status = self.status.clone();
-        let ended = status.wait_for(|now| now.ended.is_some()).await;
-        ended.map_or(Ok(()), |now| now.ended.clone().unwrap_or(Ok(())))
+        let _ = status.wait_for(|now| now.ended.is_some()).await;
+        status.borrow().ended.clone().unwrap_or(Ok(()))
     }
 
     /// Stops the torrent (peers are hung up on, trackers told, state saved) and waits until that is done, which takes

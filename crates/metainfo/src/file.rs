@@ -1,6 +1,7 @@
 //! The files of a torrent.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 use core::ops::Range;
@@ -21,7 +22,7 @@ pub struct File {
     /// Marked hidden (BEP 47).
     pub hidden: bool,
     /// The Merkle root of a v2 or hybrid torrent's file that is not empty (BEP 52).
-    pub pieces_root: Option<[u8; 32]>,
+    pub pieces_root: Option<Box<[u8; 32]>>,
 }
 
 impl File {

@@ -220,7 +220,7 @@ fn consistent(v1: Layout, v2: &Layout) -> Result<Layout, Error> {
             Some(twin) if twin.offset != file.offset && file.length > 0 => {
                 return disagree(format!("the place of {}: {} and {}", file.path, file.offset, twin.offset));
             }
-            Some(twin) => file.pieces_root = twin.pieces_root,
+            Some(twin) => file.pieces_root.clone_from(&twin.pieces_root),
         }
     }
     match twins.next() {

@@ -341,7 +341,7 @@ fn a_hybrid_has_its_files_at_the_same_places_twice() {
     };
     let hybrid = parse(16379).unwrap();
     assert_eq!(hybrid.version(), Version::Hybrid);
-    assert_eq!(hybrid.files()[2].pieces_root, Some([2; 32]));
+    assert_eq!(hybrid.files()[2].pieces_root.as_deref(), Some(&[2; 32]));
     let text = parse(16378).unwrap_err().to_string();
     assert_eq!(
         text,

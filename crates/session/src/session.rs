@@ -8,6 +8,7 @@ use crate::meter::Meter;
 use crate::queue::{Caps, Queue};
 use crate::share::{Claim, fill, spread};
 use crate::{Input, Output, Report, Settings, Torrent, TorrentId, Wants};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use swarm::Limits;
@@ -19,7 +20,8 @@ pub struct Session {
     settings: Settings,
     now: Time,
     out: VecDeque<Output>,
-    torrents: BTreeMap<TorrentId, Known>,
+    /// Boxed: half of the room in a tree that grows at its end is empty.
+    torrents: BTreeMap<TorrentId, Box<Known>>,
     queue: Queue,
     /// Something was reported since rates were dealt out.
     reported: bool,
@@ -149,7 +151,7 @@ impl Session {
             moved: self.now,
             told: None,
         };
-        self.torrents.insert(id, known);
+        self.torrents.insert(id, Box::new(known));
     }
 
     fn on_report(&mut self, id: TorrentId, report: Report) {
@@ -170,7 +172,7 @@ impl Session {
 
     /// Who runs, and then what each gets.
     fn settle(&mut self) {
-        let moved = |torrents: &BTreeMap<TorrentId, Known>, id| {
+        let moved = |torrents: &BTreeMap<TorrentId, Box<Known>>, id| {
             torrents.get(&id).map_or(Time::ZERO, |known| known.moved)
         };
         self.queue.rotate(self.now, |id| moved(&self.torrents, id));
@@ -194,7 +196,7 @@ impl Session {
         self.reported = false;
         self.next_rates = self.now + RATE_TICK;
         let ids: Vec<TorrentId> = self.queue.active().collect();
-        let active: Vec<&Known> = ids.iter().filter_map(|id| self.torrents.get(id)).collect();
+        let active: Vec<&Known> = ids.iter().filter_map(|id| Some(&**self.torrents.get(id)?)).collect();
         let up = self.rates(&active, self.settings.max_up, |known| {
             (known.max_up, known.up.per_sec(), known.report.held_up)
         });
@@ -222,7 +224,7 @@ impl Session {
     /// Tells everybody, or nobody: then what was told last still adds up to no more than there is. Nobody, if rates alone
     /// changed, and but little.
     fn tell(&mut self, ids: &[TorrentId], limits: &[Limits], all: bool) {
-        let told = |id| self.torrents.get(id).and_then(|known: &Known| known.told);
+        let told = |id| self.torrents.get(id).and_then(|known| known.told);
         if !all
             && !ids.iter().zip(limits).any(|(id, limits)| told(id).is_none_or(|told| is_news(&told, limits)))
         {

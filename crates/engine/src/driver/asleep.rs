@@ -13,12 +13,16 @@ use crate::shared::Visit;
 use crate::stats::{Counters, Finished};
 use crate::torrent::Request;
 use crate::{Error, TorrentError, TorrentState};
+use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::LazyLock;
+use std::task::{Context, Poll};
 use storage::{TorrentDisk, Watched};
 use swarm::{PeerSource, Priority};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Sleep;
 use types::Time;
 
 /// What a torrent was before it fell asleep, and what has come since.
@@ -58,6 +62,10 @@ pub(super) struct Asleep {
     known: Box<[u32]>,
     /// Its last save, as long as that is not done.
     settling: Option<JoinHandle<Saved>>,
+    /// Something has happened; it goes on as soon as the last save is done.
+    is_woken: bool,
+    /// For what is due, if something is.
+    timer: Option<Pin<Box<Sleep>>>,
     _present: Option<Present>,
 }
 
@@ -166,70 +174,121 @@ impl Asleep {
     ) -> Box<Asleep> {
         let known = known.into_iter().map(digest).collect();
         let _present = present(&base, disk);
-        Box::new(Asleep { base, calls, before: Box::new(before), known, settling, _present })
+        let before = Box::new(before);
+        Box::new(Asleep { base, calls, before, known, settling, is_woken: false, timer: None, _present })
     }
 
-    /// Sleeps until something happens.
+    /// Sleeps until something happens. What it waits for is polled by hand: a future for each would be most of what a torrent
+    /// takes that is asleep.
     pub(super) async fn sleep(&mut self) -> Woken {
-        let mut is_woken = false;
         self.follow_orders();
+        poll_fn(|cx| self.poll_sleep(cx)).await
+    }
+
+    fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {
         loop {
-            if is_woken && self.settling.is_none() {
-                return Woken::Again;
-            }
-            let Base { shared, torrent, add, wishes, .. } = &mut *self.base;
-            let Before { outside, news, run, left, finished_at, uploaded_at, .. } = &mut *self.before;
-            let told = (*run, *left);
-            outside.announce(shared, *torrent, || told);
-            let goal = goal_deadline(add.seed_goal, *finished_at, *uploaded_at);
-            let deadline = goal.into_iter().fold(outside.announcer.deadline(), Time::min);
-            tokio::select! {
-                visit = self.calls.visits.recv(), if outside.known && !is_woken => match visit {
-                    // Nobody is connected who could make room.
-                    Visit::MakeRoom(_) => {}
-                    // It is another's turn.
-                    Visit::Guest(_) if !outside.awake => {}
-                    visit => {
-                        news.visit = Some(visit);
-                        is_woken = true;
-                    }
-                },
-                Some(request) = self.calls.requests.recv() => match request {
-                    Request::Stop => return Woken::Ended(Ok(())),
-                    // Who asked and does not listen any more misses nothing.
-                    Request::Peers(reply) => drop(reply.send(Vec::new())),
-                    Request::Trackers(reply) => drop(reply.send(outside.announcer.trackers(shared.now()))),
-                    // All of it is there.
-                    Request::Hurry { .. } => {}
-                    request @ (Request::Read(_) | Request::Pieces(_) | Request::Facts(_)) => {
-                        news.request = Some(request);
-                        is_woken = true;
-                    }
-                },
-                () = &mut self.calls.closed => return Woken::Ended(Ok(())),
-                () = outside.seat.changed() => self.follow_orders(),
-                Ok(()) = wishes.changed(), if !is_woken => {
-                    news.wished = true;
-                    is_woken = true;
-                }
-                Some(Ok(announced)) = outside.announces.join_next() => {
-                    shared.hub.tell(*torrent, || announced.event());
-                    let peers = outside.announcer.note(shared.now(), announced);
-                    is_woken |= news.hear(peers, PeerSource::Tracker, &self.known);
-                }
-                (addrs, source) = outside.scouts.found() => {
-                    is_woken |= news.hear(addrs, source, &self.known);
-                }
-                saved = settled(&mut self.settling), if self.settling.is_some() => {
-                    if let Err(error) = saved {
-                        return Woken::Ended(Err(error));
-                    }
-                }
-                () = tokio::time::sleep_until(shared.instant(deadline)), if deadline < Time::MAX => {
-                    is_woken |= goal.is_some_and(|goal| shared.now() >= goal);
-                }
+            match self.poll_something(cx) {
+                Poll::Ready(Some(woken)) => return Poll::Ready(woken),
+                Poll::Ready(None) => {}
+                Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Ready if something happened, with what follows from it if the torrent does not sleep on.
+    fn poll_something(&mut self, cx: &mut Context<'_>) -> Poll<Option<Woken>> {
+        if self.is_woken && self.settling.is_none() {
+            return Poll::Ready(Some(Woken::Again));
+        }
+        if self.calls.closed.poll_changed(cx).is_ready() && *self.calls.closed.borrow() {
+            return Poll::Ready(Some(Woken::Ended(Ok(()))));
+        }
+        if let Some(save) = &mut self.settling {
+            let Poll::Ready(saved) = Pin::new(save).poll(cx) else { return self.poll_request(cx) };
+            self.settling = None;
+            return Poll::Ready(failure(saved).err().map(|error| Woken::Ended(Err(error))));
+        }
+        if self.before.outside.seat.poll_changed(cx).is_ready() {
+            self.follow_orders();
+            return Poll::Ready(None);
+        }
+        if matches!(self.base.wishes.poll_changed(cx), Poll::Ready(Ok(()))) {
+            (self.before.news.wished, self.is_woken) = (true, true);
+            return Poll::Ready(None);
+        }
+        if self.before.outside.known
+            && let Poll::Ready(visit) = self.calls.visits.poll_recv(cx)
+        {
+            match visit {
+                // Nobody is connected who could make room.
+                Visit::MakeRoom(_) => {}
+                // It is another's turn.
+                Visit::Guest(_) if !self.before.outside.awake => {}
+                visit => (self.before.news.visit, self.is_woken) = (Some(visit), true),
+            }
+            return Poll::Ready(None);
+        }
+        if self.poll_peers(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        self.poll_request(cx)
+    }
+
+    /// Ready if something is asked.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<Woken>> {
+        let Poll::Ready(Some(request)) = self.calls.requests.poll_next(cx) else { return Poll::Pending };
+        match request {
+            Request::Stop => return Poll::Ready(Some(Woken::Ended(Ok(())))),
+            // Who asked and does not listen any more misses nothing.
+            Request::Peers(reply) => drop(reply.send(Vec::new())),
+            Request::Trackers(reply) => {
+                let now = self.base.shared.now();
+                drop(reply.send(self.before.outside.announcer.trackers(now)));
+            }
+            // All of it is there.
+            Request::Hurry { .. } => {}
+            request @ (Request::Read(_) | Request::Pieces(_) | Request::Facts(_)) => {
+                (self.before.news.request, self.is_woken) = (Some(request), true);
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    /// Ready if peers were heard of, or it was time for something.
+    fn poll_peers(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Base { shared, torrent, add, .. } = &*self.base;
+        let Before { outside, news, run, left, finished_at, uploaded_at, .. } = &mut *self.before;
+        let told = (*run, *left);
+        outside.announce(shared, *torrent, || told);
+        if let Poll::Ready(Some(announced)) = outside.announces.poll_join_next(cx) {
+            if let Ok(announced) = announced {
+                shared.hub.tell(*torrent, || announced.event());
+                let peers = outside.announcer.note(shared.now(), announced);
+                self.is_woken |= news.hear(peers, PeerSource::Tracker, &self.known);
+            }
+            return Poll::Ready(());
+        }
+        if let Poll::Ready((addrs, source)) = outside.scouts.poll_found(cx) {
+            self.is_woken |= news.hear(addrs, source, &self.known);
+            return Poll::Ready(());
+        }
+        let goal = goal_deadline(add.seed_goal, *finished_at, *uploaded_at);
+        let deadline = goal.into_iter().fold(outside.announcer.deadline(), Time::min);
+        if deadline == Time::MAX {
+            self.timer = None;
+            return Poll::Pending;
+        }
+        let at = shared.instant(deadline);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.timer = None;
+        self.is_woken |= goal.is_some_and(|goal| shared.now() >= goal);
+        Poll::Ready(())
     }
 
     fn follow_orders(&mut self) {
@@ -266,13 +325,11 @@ impl Asleep {
 
     /// Takes leave of trackers, within [`END_DEADLINE`].
     pub(super) async fn end(self: Box<Self>, ended: Result<(), TorrentError>) -> Result<(), TorrentError> {
-        let Asleep { base, before, mut settling, .. } = *self;
+        let Asleep { base, before, settling, .. } = *self;
         let settled = async {
-            if settling.is_some() {
-                // A disk that hangs is left to the next start, which hashes what was not committed.
-                return tokio::time::timeout(END_DEADLINE, settled(&mut settling)).await.unwrap_or(Ok(()));
-            }
-            Ok(())
+            let Some(save) = settling else { return Ok(()) };
+            // A disk that hangs is left to the next start, which hashes what was not committed.
+            tokio::time::timeout(END_DEADLINE, save).await.map_or(Ok(()), failure)
         };
         let (settled, ()) = tokio::join!(settled, before.part(&base));
         ended.and(settled)
@@ -302,15 +359,10 @@ impl Before {
     }
 }
 
-/// Waits for the last save; to be called while there is one.
-async fn settled(settling: &mut Option<JoinHandle<Saved>>) -> Result<(), TorrentError> {
-    let Some(save) = settling else { return std::future::pending().await };
-    let saved = save.await;
-    *settling = None;
-    match saved {
-        Ok(saved) => saved.failure.map_or(Ok(()), |failure| Err(failure.into())),
-        Err(_) => Err(TorrentError::Internal),
-    }
+/// What became of the last save.
+fn failure(saved: Result<Saved, JoinError>) -> Result<(), TorrentError> {
+    let saved = saved.map_err(|_| TorrentError::Internal)?;
+    saved.failure.map_or(Ok(()), |failure| Err(failure.into()))
 }
 
 /// Has somebody look whether its files are still there: if not, it finds out when it is woken.
@@ -329,5 +381,29 @@ impl From<Error> for TorrentError {
             Error::ShutDown => TorrentError::Stopped,
             other => TorrentError::State(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod sizes {
+    use super::*;
+    #[test]
+    fn sizes() {
+        eprintln!(
+            "Base {} AddTorrent {} Asleep {} Before {} Outside {} Announcer {} Seat {} Scouts {} Status {} Wishes {} Metainfo {} File {} Calls {}",
+            size_of::<Base>(),
+            size_of::<crate::AddTorrent>(),
+            size_of::<Asleep>(),
+            size_of::<Before>(),
+            size_of::<Outside>(),
+            size_of::<crate::announcer::Announcer>(),
+            size_of::<crate::steward::Seat>(),
+            size_of::<super::super::scouts::Scouts>(),
+            size_of::<crate::torrent::Status>(),
+            size_of::<crate::torrent::Wishes>(),
+            size_of::<crate::Metainfo>(),
+            size_of::<metainfo::File>(),
+            size_of::<Calls>()
+        );
     }
 }

@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use swarm::{Config, Input, Output, PeerSource};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use trace::why::{Doing, Facts};
 use types::{PeerId, Time};
 
@@ -88,7 +88,7 @@ impl Fetching {
         let info_hash = add.magnet.info_hash;
         let (state_dir, magnet) = (shared.settings.state_dir.clone(), add.magnet.clone());
         let saved = blocking(move || Ok(saved::load(&state_dir, &magnet))).await?;
-        let (request_sender, requests) = mpsc::channel(1);
+        let (request_sender, requests) = mailbox(1);
         let (status, status_receiver) = watch::channel(FetchStats::default());
         let (found, found_receiver) = oneshot::channel();
         let fetch =
@@ -101,7 +101,7 @@ impl Fetching {
         let peer_id = PeerId::ours(std::array::from_fn(|_| fastrand::u8(..)));
         let (visitor, visits) = mailbox(GUEST_QUEUE);
         let door = shared.open_door(info_hash, peer_id, visitor)?;
-        let calls = Calls { requests, visits, closed: Box::pin(shared.closed()) };
+        let calls = Calls { requests, visits, closed: shared.closing() };
         let publish_at = shared.now();
         let company = company(shared, &add, peer_id);
         let fetching = Fetching { add, door, calls, company, status, publish_at, found };
@@ -128,7 +128,7 @@ impl Fetching {
                 Some(Ok(done)) = self.company.jobs.join_next() => drop(self.company.on_done(done)),
                 Some(Ok(announced)) = self.company.outside.announces.join_next() => self.company.on_announced(announced),
                 (addrs, source) = self.company.outside.scouts.found() => self.company.on_found(&addrs, source),
-                request = self.calls.requests.recv() => match request {
+                request = self.calls.requests.next() => match request {
                     Some(Request::Trackers(reply)) => {
                         let now = self.company.now();
                         drop(reply.send(self.company.outside.announcer.trackers(now)));
@@ -138,7 +138,7 @@ impl Fetching {
                     // Asked to stop, or nobody waits for it any more.
                     _ => return self.end().await,
                 },
-                () = &mut self.calls.closed => return self.end().await,
+                _ = self.calls.closed.wait_for(|&closing| closing) => return self.end().await,
                 () = self.company.outside.seat.changed() => self.follow_orders(),
                 () = tokio::time::sleep_until(wake) => {
                     let now = self.company.now();

@@ -194,7 +194,7 @@ impl Running {
                 }
                 Some(Ok(announced)) = self.company.outside.announces.join_next() => self.company.on_announced(announced),
                 (addrs, source) = self.company.outside.scouts.found() => self.company.on_found(&addrs, source),
-                request = self.calls.requests.recv(), if !self.unattended => match request {
+                request = self.calls.requests.next(), if !self.unattended => match request {
                     Some(request) => {
                         if let Some(end) = self.on_request(request) {
                             break end;
@@ -202,7 +202,7 @@ impl Running {
                     }
                     None => self.unattended = true,
                 },
-                () = &mut self.calls.closed => break Ok(()),
+                _ = self.calls.closed.wait_for(|&closing| closing) => break Ok(()),
                 () = self.company.outside.seat.changed() => self.follow_orders(),
                 Ok(()) = self.driver.base.wishes.changed() => self.follow_wishes(),
                 () = tokio::time::sleep_until(wake) => {

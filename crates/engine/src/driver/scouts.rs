@@ -3,7 +3,9 @@
 use crate::dht::{self, Part};
 use crate::lsd;
 use crate::shared::Shared;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 use swarm::PeerSource;
 use types::InfoHash;
 
@@ -85,21 +87,19 @@ impl Scouts {
 
     /// Peers that were found, and by whom; none ever if nobody looks. Safe to cancel.
     pub(super) async fn found(&mut self) -> (Vec<SocketAddr>, PeerSource) {
-        let from_dht = async {
-            match &mut self.dht {
-                Some(dht) => dht.found().await,
-                None => std::future::pending().await,
-            }
-        };
-        let from_lsd = async {
-            match &mut self.lsd {
-                Some(lsd) => lsd.found().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            addrs = from_dht => (addrs, PeerSource::Dht),
-            addr = from_lsd => (vec![addr], PeerSource::Lsd),
+        poll_fn(|cx| self.poll_found(cx)).await
+    }
+
+    /// See [`found`](Self::found).
+    pub(super) fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<(Vec<SocketAddr>, PeerSource)> {
+        if let Some(dht) = &mut self.dht
+            && let Poll::Ready(addrs) = dht.poll_found(cx)
+        {
+            return Poll::Ready((addrs, PeerSource::Dht));
+        }
+        match &mut self.lsd {
+            Some(lsd) => lsd.poll_found(cx).map(|addr| (vec![addr], PeerSource::Lsd)),
+            None => Poll::Pending,
         }
     }
 }

@@ -4,18 +4,19 @@ use super::record::Record;
 use super::{KeptTorrent, Room, Running, What, key, rows_of_file};
 use crate::driver::Fetching;
 use crate::magnet::{FetchStats, Fetched};
+use crate::mailbox;
 use crate::torrent::Request;
 use crate::{AddMagnet, Error, Fetch, TorrentError, TorrentState, TorrentStats};
 use metainfo::Magnet;
 use std::sync::Arc;
 use store::{Change, Table};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use types::InfoHash;
 
 /// A search for metadata that is under way.
 #[derive(Debug)]
 pub(super) struct Link {
-    requests: mpsc::Sender<Request>,
+    requests: mailbox::Sender<Request>,
     status: watch::Receiver<FetchStats>,
     ended: oneshot::Receiver<()>,
 }
@@ -28,7 +29,7 @@ impl Link {
         let _ = self.ended.await;
     }
 
-    pub(super) fn requests(&self) -> mpsc::Sender<Request> {
+    pub(super) fn requests(&self) -> mailbox::Sender<Request> {
         self.requests.clone()
     }
 

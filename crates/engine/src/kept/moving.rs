@@ -352,7 +352,7 @@ impl Room {
             return Ok(());
         }
         let after = self.resume_place(info_hash, &record.choices.dir).await?;
-        let parts = [before.parts().to_owned(), after.parts().to_owned()];
+        let parts = [before.parts(), after.parts()];
         blocking(move || resume::link_parts(&parts[0], &parts[1])).await?;
         self.save(changes).await?;
         kept.record = record;

@@ -16,7 +16,7 @@ impl Session {
     pub async fn why(&self, info_hash: InfoHash) -> Result<Vec<Finding>, Error> {
         enum Ask {
             Torrent(crate::Torrent),
-            Link(tokio::sync::mpsc::Sender<Request>),
+            Link(crate::mailbox::Sender<Request>),
             Known(Facts),
         }
         let asked = {

@@ -5,7 +5,7 @@ use crate::Error;
 use crate::resume::state_error;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::{Change, Store, Table};
@@ -25,12 +25,9 @@ pub(super) enum Shelf {
     Rows(Rows),
 }
 
-/// Two files.
+/// Two files, whose names but for their extensions are this.
 #[derive(Clone, Debug)]
-pub(super) struct Files {
-    pub(super) record: PathBuf,
-    pub(super) note: PathBuf,
-}
+pub(super) struct Files(pub(super) Arc<Path>);
 
 /// Two rows.
 #[derive(Debug)]
@@ -109,11 +106,11 @@ impl Files {
         tokio::task::spawn_blocking(move || work(&files)).await.map_err(|_| Error::ShutDown)
     }
 
-    fn path(&self, what: What) -> &PathBuf {
-        match what {
-            What::Record => &self.record,
-            What::Note => &self.note,
-        }
+    fn path(&self, what: What) -> PathBuf {
+        self.0.with_extension(match what {
+            What::Record => "resume",
+            What::Note => "blocks",
+        })
     }
 
     fn read(&self, what: What) -> Option<Vec<u8>> {
@@ -129,16 +126,16 @@ impl Files {
             if is_durable {
                 file.sync_all()?;
             }
-            fs::rename(&new, path)?;
+            fs::rename(&new, &path)?;
             let folder = path.parent().filter(|_| is_durable);
             folder.map_or(Ok(()), |folder| File::open(folder)?.sync_all())
         };
-        replace().map_err(state_error(path))
+        replace().map_err(state_error(&path))
     }
 
     pub(super) fn remove(&self) {
-        let _ = fs::remove_file(&self.note);
-        let _ = fs::remove_file(&self.record);
+        let _ = fs::remove_file(self.path(What::Note));
+        let _ = fs::remove_file(self.path(What::Record));
     }
 }
 

@@ -5,6 +5,7 @@ use super::v1::{Attributes, link_or_file};
 use super::{Files, Layout, Limits, element};
 use crate::merkle::{self, Hash};
 use crate::{Error, File, FileKind, SafePath};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec;
@@ -96,7 +97,7 @@ impl Walk<'_> {
         }
         let kind = link_or_file(&attributes, &fields, self.name, self.limits)?;
         let length = if kind == FileKind::Regular { fields.size("length")? } else { 0 };
-        let pieces_root = if length > 0 { Some(pieces_root(&fields)?) } else { None };
+        let pieces_root = if length > 0 { Some(Box::new(pieces_root(&fields)?)) } else { None };
         if length > 0 {
             self.align()?;
         }
@@ -142,7 +143,7 @@ pub(super) fn check_piece_layers(root: Value<'_>, files: &[File], piece_length: 
     let layers = layers.as_dict().ok_or_else(|| top.wrong_type("piece layers", Kind::Dict, layers))?;
     let more_than_a_piece = files.iter().filter(|file| file.length > u64::from(piece_length));
     let by_root: BTreeMap<Hash, &File> =
-        more_than_a_piece.filter_map(|file| Some((file.pieces_root?, file))).collect();
+        more_than_a_piece.filter_map(|file| Some((**file.pieces_root.as_ref()?, file))).collect();
     for (key, layer) in layers {
         let file =
             Hash::try_from(key).ok().and_then(|root| by_root.get(&root)).ok_or(Error::UnknownPieceLayer)?;
@@ -159,5 +160,6 @@ fn adds_up(layer: &[u8], file: &File, piece_length: u32) -> bool {
     let padding = merkle::padding(merkle::piece_height(piece_length));
     rest.is_empty()
         && hashes.len() as u64 == pieces
-        && Some(merkle::root(hashes.iter().copied(), merkle::height(pieces), padding)) == file.pieces_root
+        && Some(merkle::root(hashes.iter().copied(), merkle::height(pieces), padding))
+            == file.pieces_root.as_deref().copied()
 }
