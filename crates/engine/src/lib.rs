@@ -45,6 +45,7 @@ mod lsd;
 mod magnet;
 mod mailbox;
 mod meet;
+mod memory;
 mod places;
 mod post;
 mod presence;

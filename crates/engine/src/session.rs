@@ -7,7 +7,9 @@ use crate::kept::InStore;
 use crate::listen::Callers;
 use crate::shared::Shared;
 use crate::torrent::Torrent;
-use crate::{AddMagnet, AddTorrent, Error, Fetch, Settings, listen, lsd, presence, scrub, steward, threads};
+use crate::{
+    AddMagnet, AddTorrent, Error, Fetch, Settings, listen, lsd, memory, presence, scrub, steward, threads,
+};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -68,6 +70,7 @@ impl Engine {
         drop(callers);
         runtime.spawn(steward::run(shared.clone()));
         runtime.spawn(presence::run(shared.clone()));
+        runtime.spawn(memory::run(shared.clone()));
         if let Some(rate) = shared.settings.scrub {
             runtime.spawn(scrub::run(shared.clone(), rate));
         }
@@ -138,6 +141,12 @@ impl Engine {
     /// How many tasks its threads have: one for each torrent and each connection, and a few others.
     pub fn tasks(&self) -> usize {
         self.shared.tasks()
+    }
+
+    /// How many torrents are asleep: all of each is there, nobody has asked for any of it for some seconds, and nothing of it is
+    /// open until somebody does.
+    pub fn asleep(&self) -> usize {
+        self.shared.sleepers.count()
     }
 
     /// Stops every torrent: peers are hung up on, trackers are told, state and the DHT's nodes are saved. Takes less than three seconds

@@ -9,6 +9,7 @@ use crate::events::Hub;
 use crate::listen;
 use crate::lsd::Lsd;
 use crate::mailbox;
+use crate::memory::Sleepers;
 use crate::places::{Place, Places};
 use crate::presence::Presence;
 use crate::scrub::Scrub;
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) bans: Bans,
     pub(crate) scrub: Scrub,
     pub(crate) presence: Presence,
+    pub(crate) sleepers: Sleepers,
     pub(crate) steward: Steward,
     /// Where peers connect, over IPv4 and over IPv6; 0: nowhere.
     pub(crate) ports: [u16; 2],
@@ -154,6 +156,7 @@ impl Shared {
             bans: Bans::default(),
             scrub: Scrub::default(),
             presence: Presence::default(),
+            sleepers: Sleepers::default(),
             steward: Steward::new(&settings, Time::ZERO),
             ports: listen::ports(addrs),
             dht,

@@ -58,6 +58,7 @@ const ROWS: &[Row] = &[
     driver("buf", 4, MayUse::These(&[])),
     driver("storage", 4, MayUse::These(&["types", "hash", "metainfo", "buf"])),
     driver("store", 4, MayUse::These(&["hash"])),
+    driver("heap", 4, MayUse::These(&[])),
     driver("net", 4, MayUse::These(&["types", "wire", "tracker", "dht", "lsd", "utp", "buf"])),
     driver("sim", 4, MayUse::AllBelow),
     driver("engine", 5, MayUse::AllBelow),

@@ -8,6 +8,7 @@ use super::outside::Outside;
 use super::running::{goal_deadline, outside};
 use super::{Base, Calls, Driver};
 use crate::events::EventKind;
+use crate::memory::Sleeper;
 use crate::presence::Present;
 use crate::shared::Visit;
 use crate::stats::{Counters, Finished};
@@ -67,6 +68,7 @@ pub(super) struct Asleep {
     /// For what is due, if something is.
     timer: Option<Pin<Box<Sleep>>>,
     _present: Option<Present>,
+    _sleeper: Sleeper,
 }
 
 /// Why a torrent does not run any more.
@@ -174,8 +176,19 @@ impl Asleep {
     ) -> Box<Asleep> {
         let known = known.into_iter().map(digest).collect();
         let _present = present(&base, disk);
+        let _sleeper = Sleeper::new(&base.shared);
         let before = Box::new(before);
-        Box::new(Asleep { base, calls, before, known, settling, is_woken: false, timer: None, _present })
+        Box::new(Asleep {
+            base,
+            calls,
+            before,
+            known,
+            settling,
+            is_woken: false,
+            timer: None,
+            _present,
+            _sleeper,
+        })
     }
 
     /// Sleeps until something happens. What it waits for is polled by hand: a future for each would be most of what a torrent
@@ -381,29 +394,5 @@ impl From<Error> for TorrentError {
             Error::ShutDown => TorrentError::Stopped,
             other => TorrentError::State(other),
         }
-    }
-}
-
-#[cfg(test)]
-mod sizes {
-    use super::*;
-    #[test]
-    fn sizes() {
-        eprintln!(
-            "Base {} AddTorrent {} Asleep {} Before {} Outside {} Announcer {} Seat {} Scouts {} Status {} Wishes {} Metainfo {} File {} Calls {}",
-            size_of::<Base>(),
-            size_of::<crate::AddTorrent>(),
-            size_of::<Asleep>(),
-            size_of::<Before>(),
-            size_of::<Outside>(),
-            size_of::<crate::announcer::Announcer>(),
-            size_of::<crate::steward::Seat>(),
-            size_of::<super::super::scouts::Scouts>(),
-            size_of::<crate::torrent::Status>(),
-            size_of::<crate::torrent::Wishes>(),
-            size_of::<crate::Metainfo>(),
-            size_of::<metainfo::File>(),
-            size_of::<Calls>()
-        );
     }
 }

@@ -1,0 +1,198 @@
+//! Torrents that are complete and that nobody asks for anything.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use engine::create::CreateTorrent;
+use engine::{
+    AddTorrent, Engine, EventKind, Metainfo, SeedGoal, Settings, Torrent, TorrentState, TrackerServer,
+};
+use pollster::block_on;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const LEN: usize = 1_500_000;
+/// More than all of it takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A torrent whose content is there, what was remembered of it, and a place for whoever downloads it.
+struct Scene {
+    dir: TempDir,
+    state: TempDir,
+    metainfo: Metainfo,
+}
+
+impl Scene {
+    /// It was all there in an earlier run, which ended as it should.
+    fn new(tracker: Option<&str>) -> Scene {
+        let [dir, state] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let root = dir.path().join("album");
+        fs::create_dir(&root).unwrap();
+        let content: Vec<u8> = (0..LEN).map(|at| (at ^ at >> 8 ^ at >> 16).to_le_bytes()[0]).collect();
+        fs::write(root.join("a.bin"), &content).unwrap();
+        fs::write(root.join("b.bin"), &content[..70_000]).unwrap();
+        let mut create = CreateTorrent::new(&root).piece_length(65_536);
+        if let Some(url) = tracker {
+            create = create.tracker(url);
+        }
+        let metainfo = Metainfo::parse(&create.make(|_, _| {}).unwrap().bytes).unwrap();
+        let scene = Scene { dir, state, metainfo };
+        let (engine, torrent) = scene.seed(|add| add.trackers(false));
+        assert_eq!(engine.asleep(), 0, "nothing was known of it");
+        assert_eq!(torrent.stats().state, TorrentState::Seeding);
+        block_on(engine.shutdown());
+        scene
+    }
+
+    fn seed(&self, change: impl FnOnce(AddTorrent) -> AddTorrent) -> (Engine, Torrent) {
+        let engine = engine(self.state.path());
+        let add = change(AddTorrent::new(self.metainfo.clone(), self.dir.path()));
+        let torrent = block_on(engine.add(add)).unwrap();
+        block_on(torrent.wait_finished()).unwrap();
+        (engine, torrent)
+    }
+
+    /// Has somebody download it.
+    fn download(&self, peers: Vec<SocketAddr>) {
+        let [there, state] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let leecher = engine(state.path());
+        let add = AddTorrent::new(self.metainfo.clone(), there.path()).peers(peers).trackers(false);
+        let torrent = block_on(leecher.add(add)).unwrap();
+        block_on(torrent.wait_finished()).unwrap();
+        block_on(leecher.shutdown());
+        for file in ["a.bin", "b.bin"] {
+            let read = |dir: &TempDir| fs::read(dir.path().join("album").join(file)).unwrap();
+            assert!(read(&there) == read(&self.dir), "{file}");
+        }
+    }
+}
+
+fn engine(state: &Path) -> Engine {
+    let mut settings = Settings::new(state);
+    settings.listen = vec![([127, 0, 0, 1], 0).into()];
+    settings.lsd = false;
+    settings.allow_private = true;
+    Engine::start(settings).unwrap()
+}
+
+/// Waits until it is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < LIMIT, "not {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn it_serves_whoever_comes_and_sleeps_again() {
+    let scene = Scene::new(None);
+    let len = LEN as u64 + 70_000;
+    let (engine, torrent) = scene.seed(|add| add);
+    let mut events = engine.events();
+    until("asleep", || engine.asleep() == 1);
+    let stats = torrent.stats();
+    assert_eq!((stats.done, stats.total, stats.uploaded), (len, len, 0));
+    for round in 1..=2 {
+        scene.download(engine.listen_addrs().to_vec());
+        assert_eq!(engine.asleep(), 0, "it is looked whether others come");
+        until("asleep again", || engine.asleep() == 1);
+        let stats = torrent.stats();
+        assert_eq!((stats.state, stats.uploaded), (TorrentState::Seeding, round * len));
+        assert_eq!((stats.peers, stats.rate_up), (0, 0));
+    }
+    let pieces = block_on(torrent.pieces()).unwrap();
+    assert!(pieces.have.is_full(), "who asks wakes it");
+    assert_eq!(engine.asleep(), 0);
+    block_on(engine.shutdown());
+    let mut numbers = Vec::new();
+    while let Some(event) = block_on(events.next()) {
+        if let EventKind::Connected { peer, .. } = &event.kind {
+            numbers.extend(peer.number);
+        }
+    }
+    assert_eq!(numbers, [0, 1], "no two peers have one name");
+
+    let (engine, torrent) = scene.seed(|add| add);
+    until("asleep", || engine.asleep() == 1);
+    assert_eq!(torrent.stats().uploaded, 2 * len, "what was sent is remembered");
+    block_on(torrent.stop()).unwrap();
+    assert_eq!(engine.asleep(), 0);
+}
+
+#[test]
+fn it_calls_whom_its_tracker_names() {
+    let tracker = TrackerServer::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let scene = Scene::new(Some(&tracker.announce_url()));
+    let [there, state] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let leecher = engine(state.path());
+    let mut events = leecher.events();
+    let torrent = block_on(leecher.add(AddTorrent::new(scene.metainfo.clone(), there.path()))).unwrap();
+    while !matches!(block_on(events.next()).unwrap().kind, EventKind::Announced { .. }) {}
+    let (seeder, seed) = scene.seed(|add| add);
+    block_on(torrent.wait_finished()).unwrap();
+    let mut told = seeder.events();
+    block_on(seed.stop()).unwrap();
+    drop(seeder);
+    let mut announced = Vec::new();
+    while let Some(event) = block_on(told.next()) {
+        if let EventKind::Announcing { event, .. } = event.kind {
+            announced.extend(event);
+        }
+    }
+    assert_eq!(announced, ["stopped"]);
+}
+
+#[test]
+fn a_tracker_hears_that_it_comes_and_goes_though_it_never_wakes() {
+    let tracker = TrackerServer::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let scene = Scene::new(Some(&tracker.announce_url()));
+    let engine = engine(scene.state.path());
+    let mut events = engine.events();
+    let add = AddTorrent::new(scene.metainfo.clone(), scene.dir.path());
+    let torrent = block_on(engine.add(add)).unwrap();
+    let mut announced = Vec::new();
+    let mut stopping = false;
+    while let Some(event) = block_on(events.next()) {
+        match event.kind {
+            EventKind::Announcing { event, .. } => announced.extend(event),
+            EventKind::Announced { .. } if !stopping => {
+                assert_eq!(engine.asleep(), 1);
+                let trackers = block_on(torrent.trackers()).unwrap();
+                assert_eq!(trackers.len(), 1);
+                assert!(block_on(torrent.peers()).unwrap().is_empty());
+                assert_eq!(engine.asleep(), 1, "that is known without its files");
+                stopping = true;
+                block_on(torrent.stop()).unwrap();
+            }
+            EventKind::Stopped { .. } => break,
+            _ => {}
+        }
+    }
+    assert_eq!(announced, ["started", "stopped"]);
+}
+
+#[test]
+fn its_goal_is_reached_in_its_sleep() {
+    let scene = Scene::new(None);
+    let begun = Instant::now();
+    let time = Duration::from_millis(300);
+    let (engine, torrent) =
+        scene.seed(|add| add.seed_goal(SeedGoal { time: Some(time), ..SeedGoal::default() }));
+    until("asleep", || engine.asleep() == 1 || torrent.stats().state == TorrentState::Stopped);
+    block_on(torrent.wait_stopped()).unwrap();
+    assert!(begun.elapsed() >= time);
+}
+
+#[test]
+fn what_is_lost_while_it_sleeps_is_not_claimed() {
+    let scene = Scene::new(None);
+    let (engine, torrent) = scene.seed(|add| add);
+    until("asleep", || engine.asleep() == 1);
+    let file = scene.dir.path().join("album/a.bin");
+    fs::write(&file, &fs::read(&file).unwrap()[..LEN / 2]).unwrap();
+    let pieces = block_on(torrent.pieces()).unwrap();
+    assert!(!pieces.have.is_full() && pieces.have.count_ones() >= 11, "{}", pieces.have.count_ones());
+    until("downloading", || torrent.stats().state == TorrentState::Downloading);
+}
