@@ -11,7 +11,7 @@ use swarm::{Config, Input, Output};
 use types::{Bitfield, InfoHash, Lengths, Time};
 
 /// The first bytes of a recording; the last one is the version of the form.
-pub const MAGIC: [u8; 16] = *b"rawtorrent rec\x00\x01";
+pub const MAGIC: [u8; 16] = *b"rawtorrent rec\x00\x02";
 
 pub(crate) const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 

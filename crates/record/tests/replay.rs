@@ -97,7 +97,10 @@ fn tell_any(recorded: &mut Recorded, what: u8, n: u8, pass: u16) {
         10 => recorded.tell(Input::Message { peer, message: Message::Bitfield(vec![0xff, 0xf0].into()) }),
         11 => recorded.tell(Input::BlockReceived { peer, block }),
         12 => recorded.tell(Input::BlockRefused { peer, block }),
-        13 => recorded.tell(Input::Unrequested { peer, len: n.into() }),
+        13 => {
+            let elsewhere = BlockRange { piece: PieceIndex::new(u32::MAX), offset: u32::from(n), ..block };
+            recorded.tell(Input::Unrequested { peer, block: if n & 2 == 0 { block } else { elsewhere } });
+        }
         14 => recorded.tell(Input::PeerClosed { peer }),
         15 => recorded.tell(Input::ConnectFailed { addr }),
         16 => recorded
@@ -257,7 +260,10 @@ fn what_is_no_recording_is_refused() {
     let refused = |bytes: &[u8]| Replay::new(bytes).map(|_| ()).unwrap_err();
     assert_eq!(refused(b""), Error::Empty);
     assert_eq!(refused(b"d8:announce"), Error::NotARecording);
-    assert_eq!(refused(b"rawtorrent rec\x00\x02"), Error::OtherForm(2));
+    for other in [1, 3] {
+        let start = [&b"rawtorrent rec\x00"[..], &[other]].concat();
+        assert_eq!(refused(&start), Error::OtherForm(other));
+    }
     let (_, replayed) = replay(&MAGIC);
     assert_eq!(replayed, Ok(Replayed::default()));
     // A chunk that is longer than any is damage; one that is not there is the end.

@@ -301,6 +301,12 @@ pub enum EventKind {
     Unrequested {
         /// From whom.
         peer: Peer,
+        /// The piece that it is of, by the peer's own word; `None` where that was not told yet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        piece: Option<u32>,
+        /// Where in the piece it starts, likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<u32>,
         /// Payload bytes.
         bytes: u32,
     },

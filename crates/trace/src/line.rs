@@ -52,6 +52,9 @@ impl fmt::Display for EventKind {
                 write!(f, "handshake: {client} ({peer_id}), can do: {extensions}")
             }
             EventKind::Message { said, .. } => said.fmt(f),
+            EventKind::Unrequested { piece: Some(piece), offset: Some(offset), bytes, .. } => {
+                write!(f, "piece {piece}, {bytes} bytes at {offset} that were not asked for")
+            }
             EventKind::Unrequested { bytes, .. } => {
                 write!(f, "piece: {bytes} bytes that were not asked for")
             }
@@ -178,7 +181,8 @@ mod tests {
             handshake(Direction::In),
             message(Said::AllowedFast { piece: Some(7) }),
             message(Said::Unchoke),
-            EventKind::Unrequested { peer, bytes: 5 },
+            EventKind::Unrequested { peer, piece: Some(u32::MAX), offset: Some(u32::MAX), bytes: 5 },
+            EventKind::Unrequested { peer, piece: None, offset: None, bytes: 5 },
             EventKind::Disconnected { peer, reason: text() },
             EventKind::PieceVerified { piece: 1, from: vec![peer] },
             EventKind::PieceFailed { piece: 1, from: vec![peer] },
