@@ -106,6 +106,14 @@ fn of_a_killed_download_there_is_a_recording() {
     assert!(count(&replayed.stdout) >= count(&told.stdout), "{}", replayed.stdout);
     fs::write(&recording, b"").unwrap();
     assert_fails(&replay(), &["it is empty"]);
+    fs::write(&recording, b"rawtorrent rec\0\x01").unwrap();
+    assert_fails(&replay(), &["the recording has form 1, which this version of rawtorrent can't read"]);
+    // What the recorder writes last when the disk is too slow.
+    fs::write(&recording, b"rawtorrent rec\0\x02\x01\0\0\0\x9e\x0b\xa4\xd8\x08").unwrap();
+    let ended = replay();
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("ends here: the disk was too slow"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("cut off"), "{}", ended.stderr);
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub(crate) enum Frame<'a> {
     },
     /// The recording is whole.
     End,
+    /// The recording ends here, though the swarm went on: what came after could not be written.
+    BrokenOff,
 }
 
 /// A torrent's info-hash.

@@ -119,6 +119,14 @@ impl Recorder {
         chunk
     }
 
+    /// The last chunk of a recording whose later ones could not be written, since they came faster than the disk takes them;
+    /// to be put after the last one that could be.
+    pub fn broken_off() -> Vec<u8> {
+        let mut recorder = Recorder { head: Vec::new(), ..Recorder::empty() };
+        recorder.put(&Frame::BrokenOff);
+        recorder.chunk()
+    }
+
     /// The last chunk: the recording is whole.
     pub fn finish(mut self) -> Vec<u8> {
         self.note_outputs();

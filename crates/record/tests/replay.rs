@@ -55,7 +55,8 @@ impl Recorded {
         self.take_outputs();
         self.chunks.extend(self.recorder.finish());
         let outputs = self.outputs.len() as u64;
-        let replayed = Replayed { until: self.now, inputs: self.inputs, outputs, whole: true };
+        let replayed =
+            Replayed { until: self.now, inputs: self.inputs, outputs, whole: true, broken_off: false };
         (self.chunks, self.outputs, replayed)
     }
 }
@@ -253,6 +254,20 @@ fn metadata_that_is_found_is_part_of_it() {
     let (again, replayed) = replay(&recorder.finish());
     assert!(replayed.unwrap().whole);
     assert_eq!(again, outputs);
+}
+
+#[test]
+fn what_the_disk_was_too_slow_for_is_said_to_be_missing() {
+    let (recording, outputs, _) = a_recording();
+    // Before the last chunk, as if that could not be written.
+    let first = u32::from_le_bytes(recording[MAGIC.len()..][..4].try_into().unwrap()) as usize;
+    let cut = [&recording[..MAGIC.len() + 8 + first], &Recorder::broken_off()].concat();
+    let (again, replayed) = replay(&cut);
+    let replayed = replayed.unwrap();
+    assert!(replayed.broken_off && !replayed.whole && replayed.inputs > 0, "{replayed:?}");
+    assert!(outputs.starts_with(&again) && again.len() < outputs.len());
+    let redacted = record::redact(&cut).unwrap();
+    assert!(replay(&redacted.recording).1.unwrap().broken_off, "it is said after redaction, too");
 }
 
 #[test]
