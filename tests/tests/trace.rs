@@ -370,6 +370,8 @@ fn a_capture_is_of_one_torrent_and_whole_and_may_go_through_a_pipe() {
         &run(both.arg(&other).arg("--trace").arg("--pcap").arg(&capture)),
         &["a capture is of one torrent"],
     );
+    let mut apart = home.download_from(&[&seed]);
+    assert_fails(&run(apart.args(["--trace", "handshake,in"])), &["no file", "--trace=handshake,in"]);
     assert!(!capture.exists());
     home.assert_nothing_written();
 
