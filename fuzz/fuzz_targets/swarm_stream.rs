@@ -91,7 +91,7 @@ impl Bench {
     /// One step of the driver.
     fn drive(&mut self, what: u8, which: u8) {
         let piece = types::PieceIndex::new(u32::from(which) % (PIECES + 1));
-        match what % 13 {
+        match what % 15 {
             0 | 1 if !self.asked.is_empty() => {
                 let (peer, block) = self.asked.remove(usize::from(which) % self.asked.len());
                 self.received += 1;
@@ -106,7 +106,7 @@ impl Bench {
                 self.sent += 1;
                 self.input(Input::BlockSent { peer, block });
             }
-            4 | 5 => self.hashed(what % 13 == 4, piece, which),
+            4 | 5 => self.hashed(what % 15 == 4, piece, which),
             6 => self.connect(which % 4, which >> 4),
             7 => {
                 self.now += Duration::from_millis(u64::from(which) * 100);
@@ -155,6 +155,10 @@ impl Bench {
                     addr,
                     pieces: &pieces,
                 });
+            }
+            14 => {
+                let block = BlockRange { piece, offset: u32::from(which) << 24, len: 16_384 };
+                self.input(Input::Unrequested { peer: PeerKey(u64::from(which % 4)), block });
             }
             _ => {}
         }

@@ -106,6 +106,14 @@ fn of_a_killed_download_there_is_a_recording() {
     assert!(count(&replayed.stdout) >= count(&told.stdout), "{}", replayed.stdout);
     fs::write(&recording, b"").unwrap();
     assert_fails(&replay(), &["it is empty"]);
+    fs::write(&recording, b"rawtorrent rec\0\x01").unwrap();
+    assert_fails(&replay(), &["the recording has form 1, which this version of rawtorrent can't read"]);
+    // What the recorder writes last when the disk is too slow.
+    fs::write(&recording, b"rawtorrent rec\0\x02\x01\0\0\0\x9e\x0b\xa4\xd8\x08").unwrap();
+    let ended = replay();
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("ends here: the disk was too slow"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("cut off"), "{}", ended.stderr);
 }
 
 #[test]
@@ -262,6 +270,9 @@ fn every_kind_of_message_is_what_wireshark_reads() {
         message(id::INTERESTED, b""),
         message(id::CANCEL, &request(1, 16_384, 16_384)),
         message(id::NOT_INTERESTED, b""),
+        // Blocks that nobody asked for: one more than a packet holds, and one of no piece.
+        message(id::PIECE, &[&number(1)[..], &number(0), &[7; 40 << 10]].concat()),
+        message(id::PIECE, &[&number(u32::MAX)[..], &number(u32::MAX), &[7]].concat()),
         message(id::HASH_REQUEST, &range),
         message(id::HASHES, &[&range[..], &[9; 160]].concat()),
         message(id::HASH_REJECT, &range),
@@ -300,7 +311,7 @@ fn told(trace: &str) -> BTreeMap<[u64; 2], Vec<Fields>> {
     // Of our own port of a connection the trace does not tell: peers have one each here.
     let mut told = BTreeMap::<_, Vec<Fields>>::new();
     for line in trace.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
-        if line["kind"] != "message" && line["kind"] != "handshake" {
+        if !["message", "handshake", "unrequested"].map(Value::from).contains(&line["kind"]) {
             continue;
         }
         let port = line["peer"]["addr"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
@@ -317,7 +328,11 @@ fn fields(line: &Value) -> Fields {
         let names = ["reserved", "info_hash", "peer_id"];
         return names.map(|name| (name, text(name))).into();
     }
-    let (name, mut said) = (text("message"), Fields::new());
+    let (name, length_of_block) = match &line["kind"] {
+        kind if kind == "unrequested" => ("piece".to_owned(), "bytes"),
+        _ => (text("message"), "length"),
+    };
+    let mut said = Fields::new();
     let (kind, length) = match &*name {
         "keep_alive" => (None, 0),
         "choke" => (Some(0), 1),
@@ -327,7 +342,7 @@ fn fields(line: &Value) -> Fields {
         "have" => (Some(4), 5),
         "bitfield" => (Some(5), 1 + text("bits").len() as u64 / 2),
         "request" => (Some(6), 13),
-        "piece" => (Some(7), 9 + number("length")),
+        "piece" => (Some(7), 9 + number(length_of_block)),
         "cancel" => (Some(8), 13),
         "port" => (Some(9), 3),
         "suggest_piece" => (Some(13), 5),
@@ -353,7 +368,7 @@ fn fields(line: &Value) -> Fields {
         "request" | "cancel" | "reject_request" => {
             drop(said.insert("piece.length", number("length").to_string()));
         }
-        "piece" => drop(said.insert("piece.data", number("length").to_string())),
+        "piece" => drop(said.insert("piece.data", number(length_of_block).to_string())),
         "bitfield" => drop(said.insert("msg.bitfield", text("bits"))),
         "extended" => {
             said.insert("extended.id", number("id").to_string());
@@ -424,6 +439,9 @@ fn read(capture: &Path) -> BTreeMap<[u64; 2], Vec<Fields>> {
         }
         // Four bytes of length, the type, and of extensions their number.
         let bytes = &columns[3];
+        if said.is_empty() && bytes.len() > 8 && bytes.bytes().all(|digit| digit == b'0') {
+            continue;
+        }
         match bytes.get(8..10).map(|kind| u8::from_str_radix(kind, 16).unwrap()) {
             Some(id::EXTENDED) if said.contains_key("extended.id") => {
                 drop(said.insert("raw", bytes[12..].to_owned()));
@@ -433,6 +451,20 @@ fn read(capture: &Path) -> BTreeMap<[u64; 2], Vec<Fields>> {
                 let length = u64::from_str_radix(&bytes[..8], 16).unwrap().to_string();
                 let raw = bytes[10..].to_owned();
                 said = [("msg.length", length), ("msg.type", kind.to_string()), ("raw", raw)].into();
+            }
+            // Of a longer one than that of a block of 16 KiB it takes the start for more of what came before, and the rest,
+            // which is passed over above, for keep-alives.
+            Some(kind @ id::PIECE) if said.is_empty() => {
+                let number = |at: usize| u64::from_str_radix(&bytes[at..at + 8], 16).unwrap();
+                assert!(number(0) > 9 + 16_384, "{line}");
+                said = [
+                    ("msg.length", number(0).to_string()),
+                    ("msg.type", kind.to_string()),
+                    ("piece.index", number(10).to_string()),
+                    ("piece.begin", number(18).to_string()),
+                    ("piece.data", (number(0) - 9).to_string()),
+                ]
+                .into();
             }
             // Of a keep-alive it shows no field.
             None if bytes == "00000000" => drop(said.insert("msg.length", "0".into())),

@@ -4,7 +4,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
@@ -223,6 +223,84 @@ fn what_is_followed_ends_when_nobody_reads_any_more() {
     daemon.end();
 }
 
+/// A node of the DHT that says of everything that this peer has it, and asks who asks it whether it is there.
+fn node(peer: SocketAddr) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap();
+    let SocketAddr::V4(peer) = peer else { panic!("IPv4") };
+    let compact = [&peer.ip().octets()[..], &peer.port().to_be_bytes()].concat();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            let asked = &buffer[..len];
+            let find = |what: &[u8]| asked.windows(what.len()).position(|part| part == what);
+            let Some(at) = find(b"1:t4:").filter(|_| find(b"1:y1:q").is_some()) else { continue };
+            let values = match find(b"9:get_peers") {
+                Some(_) => [&b"5:token1:x6:valuesl6:"[..], &compact, b"e"].concat(),
+                None => Vec::new(),
+            };
+            let id = b"d1:rd2:id20:nnnnnnnnnnnnnnnnnnnn";
+            let answer = [&id[..], &values, b"e1:t4:", &asked[at + 5..at + 9], b"1:y1:re"].concat();
+            socket.send_to(&answer, from).unwrap();
+            let ping = b"d1:ad2:id20:nnnnnnnnnnnnnnnnnnnne1:q4:ping1:t2:xy1:y1:qe";
+            socket.send_to(ping, from).unwrap();
+        }
+    });
+    addr
+}
+
+#[test]
+fn queries_of_the_dht_are_told_both_ways_without_who_and_where() {
+    let told = |options: &[&str]| {
+        let home = Home::new(Sample::MULTI);
+        let seed = home.fake_seed();
+        let node = node(seed.addr);
+        let mut download = home.command();
+        download.env_remove("RAWTORRENT_NO_DHT").arg("download").arg(&home.torrent);
+        download.args(["--dht-bootstrap", &node.to_string(), "--listen", "127.0.0.1:0", "--no-trackers"]);
+        let done = run(download.args(options).arg("-o").arg(home.out()));
+        assert_eq!(done.code(), Some(0), "{}", done.stderr);
+        home.assert_downloaded();
+        (done.stdout, hex(&home.info_hash), node)
+    };
+    let (lines, torrent, _) = told(&["--trace=dht", "--explain"]);
+    for part in [
+        &*format!(" <- DHT get_peers {torrent}\n"),
+        " -> DHT get_peers answered: 1 peer, 0 nodes  (after ",
+        "get_peers: \"who has this torrent?",
+        " -> DHT ping\n",
+        " <- DHT ping answered\n",
+        " a node ",
+    ] {
+        assert!(lines.contains(part), "{part}: {lines}");
+    }
+    assert!(!lines.contains("127.0.0.1") && lines.matches("(BEP 5)").count() >= 3, "{lines}");
+
+    // With addresses; and what is for no torrent is of none.
+    let (lines, torrent, node) = told(&["--trace=dht", "--addresses", "--json"]);
+    let lines: Vec<serde_json::Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &serde_json::Value| line["event"] == "trace")
+        .collect();
+    let of = |kind: &str, query: &str, torrent: &str| {
+        let is = |line: &&serde_json::Value| {
+            (&line["kind"], &line["query"], &line["torrent"])
+                == (&kind.into(), &query.into(), &torrent.into())
+        };
+        let count = lines.iter().filter(is).count();
+        assert!(count > 0, "{kind} {query}: {lines:?}");
+    };
+    let none = "0".repeat(40);
+    of("dht_asked", "get_peers", &torrent);
+    of("dht_answered", "get_peers", &torrent);
+    of("dht_asked", "ping", &none);
+    assert!(lines.iter().any(|line| line["peer"]["addr"] == node.to_string() && line["took"].is_f64()));
+
+    let (lines, torrent, _) = told(&[&format!("--trace=dht,out,torrent={}", &torrent[..6])]);
+    assert!(lines.contains(&torrent) && !lines.contains("ping"), "{lines}");
+}
+
 /// What nobody is to read.
 const KEY: &str = "S3cretPassKey";
 
@@ -292,6 +370,8 @@ fn a_capture_is_of_one_torrent_and_whole_and_may_go_through_a_pipe() {
         &run(both.arg(&other).arg("--trace").arg("--pcap").arg(&capture)),
         &["a capture is of one torrent"],
     );
+    let mut apart = home.download_from(&[&seed]);
+    assert_fails(&run(apart.args(["--trace", "handshake,in"])), &["no file", "--trace=handshake,in"]);
     assert!(!capture.exists());
     home.assert_nothing_written();
 

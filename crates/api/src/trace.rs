@@ -9,13 +9,13 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TraceQuery {
-    /// The torrent's id, or the beginning of it.
+    /// The torrent's id, or the beginning of it. What the DHT's node asks and is asked for no torrent is of none, then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub torrent: Option<String>,
     /// The number of a connection, or an address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
-    /// A kind of event (`handshake`, `pieces`) or of message (`request`, `have-all`).
+    /// A kind of event (`handshake`, `pieces`, `dht`) or of message (`request`, `have-all`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// `in` or `out`.

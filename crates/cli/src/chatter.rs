@@ -202,7 +202,12 @@ fn line(event: &EventKind, verbose: u8) -> Option<String> {
         EventKind::Message { peer, direction, said, .. } if verbose > 1 => {
             format!("{peer} {direction} {said}")
         }
-        EventKind::PieceVerified { .. } | EventKind::DiskWaited { .. } | EventKind::LimitReached { .. }
+        EventKind::PieceVerified { .. }
+        | EventKind::DiskWaited { .. }
+        | EventKind::LimitReached { .. }
+        | EventKind::DhtAsked { .. }
+        | EventKind::DhtAnswered { .. }
+        | EventKind::DhtFailed { .. }
             if verbose < 2 =>
         {
             return None;
@@ -212,6 +217,9 @@ fn line(event: &EventKind, verbose: u8) -> Option<String> {
         | EventKind::Announcing { .. }
         | EventKind::Announced { .. }
         | EventKind::DhtSearched { .. }
+        | EventKind::DhtAsked { .. }
+        | EventKind::DhtAnswered { .. }
+        | EventKind::DhtFailed { .. }
         | EventKind::WebSeedOpened { .. }
         | EventKind::WebSeedFailed { .. }
         | EventKind::PeersExchanged { .. }

@@ -13,6 +13,7 @@ use crate::transfer::{self, Plan};
 use crate::{interrupt, runtime};
 use engine::Allocate;
 use engine::events::Filter;
+use std::path::Path;
 
 pub(crate) fn run(args: &Download, console: &Console) -> Result<Exit, Failure> {
     if args.list {
@@ -67,6 +68,16 @@ fn trace(args: &Download) -> Result<Option<(Filter, Manner)>, Failure> {
     }
     if let Some(filter) = &args.trace {
         check_capture(filter, pcap.as_deref())?;
+        // It would be taken for one of several sources.
+        let is_filter = |source: &&String| {
+            source.parse::<Filter>().is_ok_and(|filter| filter != Filter::all())
+                && !Path::new(source).exists()
+        };
+        if let Some(source) = args.sources.iter().find(is_filter) {
+            let message =
+                format!("'{source}' is no file; what is to be traced follows with =: --trace={source}");
+            return Err(Failure::new(kind::UNSUPPORTED, message));
+        }
     }
     let manner = Manner { json: args.session.json, explain, addresses, pcap: pcap.clone(), many: false };
     Ok(args.trace.clone().map(|filter| (filter, manner)))

@@ -53,7 +53,9 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
     printer.finish()?;
     let (inputs, outputs) = (counted(replayed.inputs, "input"), counted(replayed.outputs, "output"));
     console.note(format_args!("{inputs}, {outputs}: the same ones as when it was recorded"));
-    if !replayed.whole && args.until.is_none() && !is_over {
+    if replayed.broken_off {
+        console.note("the recording ends here: the disk was too slow for more of it");
+    } else if !replayed.whole && args.until.is_none() && !is_over {
         console.note("the recording was cut off here");
     }
     Ok(Exit::Done)

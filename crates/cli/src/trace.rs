@@ -4,7 +4,7 @@ use crate::console::{Console, json_line};
 use crate::failure::{Failure, OrFail, kind};
 use crate::paint::{Look, Paint};
 use crate::text::{counted, printable};
-use engine::events::{Direction, Event, EventKind, Events, Ext, Filter, Said, explain};
+use engine::events::{Direction, Event, EventKind, Events, Ext, Filter, NO_TORRENT, Said, explain};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -127,12 +127,13 @@ impl Printer {
             None => ("  ", Look::Dim),
         };
         let (at, since) = (event.at.as_secs_f64(), format!("+{:.4}", since.as_secs_f64()));
-        let peer = event.kind.peer().map(|peer| peer.to_string()).unwrap_or_default();
+        let peer = event.kind.who();
         let text = event.kind.to_string();
         let (since, text) = (self.paint.paint(Look::Dim, since), self.paint.paint(look, printable(&text)));
         let aside = aside(&event.kind).map(|aside| format!("  ({aside})")).unwrap_or_default();
         let aside = self.paint.paint(Look::Dim, aside);
         let torrent = match self.manner.many {
+            true if event.torrent == NO_TORRENT => " ".repeat(TORRENT),
             true => event.torrent.to_string().chars().take(TORRENT - 1).chain([' ']).collect(),
             false => String::new(),
         };
@@ -147,15 +148,16 @@ impl Printer {
 
     /// What a message is for, the first time that one of its kind comes.
     fn explained(&mut self, event: &EventKind) -> Option<String> {
-        let name = match event {
+        let told = match event {
             // Of an extension that is not known nobody knows what it is for.
             EventKind::Message { said: Said::Extended { says: Ext::Unknown, .. }, .. } => return None,
-            EventKind::Message { said, .. } => said.name(),
-            EventKind::Handshake { .. } => "handshake",
+            EventKind::Message { said, .. } => explain::message(said.name()),
+            EventKind::Handshake { .. } => explain::message("handshake"),
+            EventKind::DhtAsked { query, .. } => explain::query(query),
             _ => return None,
         };
-        let told = explain::message(name).filter(|_| self.manner.explain)?;
-        let text = format!("{name}: \"{}\" (BEP {})", told.says, told.bep);
+        let told = told.filter(|_| self.manner.explain)?;
+        let text = format!("{}: \"{}\" (BEP {})", told.name, told.says, told.bep);
         let margin = usize::from(self.manner.many) * TORRENT + 25 + self.peer_width();
         let is_new = self.explained.insert(told.name);
         is_new.then(|| format!("{:margin$}{}\n", "", self.paint.paint(Look::Yellow, text)))
@@ -177,7 +179,9 @@ fn aside(event: &EventKind) -> Option<String> {
             let digits: String = reserved.0.iter().map(|byte| format!("{byte:02x}")).collect();
             Some(format!("reserved {digits}"))
         }
-        EventKind::Message { took: Some(took), .. } => {
+        EventKind::Message { took: Some(took), .. }
+        | EventKind::DhtAnswered { took: Some(took), .. }
+        | EventKind::DhtFailed { took: Some(took), .. } => {
             Some(format!("after {:.1} ms", took.as_secs_f64() * 1000.0))
         }
         EventKind::Message { reason: Some(reason), .. } => Some(reason.to_string()),

@@ -145,6 +145,62 @@ pub enum Output {
         /// The address.
         ip: IpAddr,
     },
+    /// A query, or what came of it: only while that is to be told ([`Node::set_heard`](crate::Node::set_heard)).
+    Exchange(Exchange),
+}
+
+/// A query of ours or of a stranger, or what came of it. What is not looked at, since too much comes, is not told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// The other node.
+    pub node: SocketAddr,
+    /// We asked it; else it asked us.
+    pub is_ours: bool,
+    /// What is asked.
+    pub asked: Asked,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+/// What a query asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Its name on the wire.
+    pub method: &'static str,
+    /// Of which torrent or item, or near what.
+    pub target: Option<NodeId>,
+    /// The lookup of the owner that it is a part of.
+    pub key: Option<LookupKey>,
+}
+
+/// How far a query is; times are since it was sent, and zero where we answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It was sent, or sent once more.
+    Sent,
+    /// It was answered.
+    Answered {
+        /// After how long.
+        took: Duration,
+        /// How many nodes are in the answer.
+        nodes: usize,
+        /// How many peers are.
+        peers: usize,
+    },
+    /// It was refused.
+    Refused {
+        /// After how long.
+        took: Duration,
+        /// See [`code`](crate::krpc::code).
+        code: i64,
+        /// In words, fit to be shown.
+        text: String,
+    },
+    /// It is not waited for any more.
+    TimedOut {
+        /// After how long.
+        took: Duration,
+    },
 }
 
 /// A node on the way of a lookup.

@@ -5,6 +5,7 @@
 mod decode;
 mod encode;
 
+use crate::items::put_target;
 use crate::{Bloom, Contact, NodeId};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -152,6 +153,19 @@ impl Method<'_> {
             Method::Put(_) => "put",
             Method::SampleInfohashes { .. } => "sample_infohashes",
             Method::Unknown { .. } => "unknown",
+        }
+    }
+
+    /// The torrent or item that it is about, or near what nodes are asked for.
+    pub fn target(&self) -> Option<NodeId> {
+        match self {
+            Method::Ping => None,
+            Method::FindNode { target }
+            | Method::Get { target, .. }
+            | Method::SampleInfohashes { target } => Some(*target),
+            Method::GetPeers { info_hash, .. } | Method::AnnouncePeer { info_hash, .. } => Some(*info_hash),
+            Method::Put(put) => Some(put_target(put)),
+            Method::Unknown { target } => *target,
         }
     }
 }

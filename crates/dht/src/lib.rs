@@ -52,7 +52,9 @@ mod traversal;
 pub use addr::{Contact, Family, is_local};
 pub use bloom::{BLOOM_LEN, Bloom};
 pub use config::Config;
-pub use event::{Command, Gave, Hop, Input, LookupEvent, LookupKey, Outcome, Output, Scrape, Stats};
+pub use event::{
+    Asked, Command, Exchange, Gave, Hop, Input, LookupEvent, LookupKey, Outcome, Output, Scrape, Stage, Stats,
+};
 pub use id::{Distance, ID_BITS, NodeId};
 pub use item::{
     ImmutableItem, ItemError, MutableItem, immutable_target, mutable_target, public_key, signed_bytes,

@@ -1,6 +1,7 @@
 //! One node: the parts, and how a datagram goes through them.
 
 mod client;
+mod heard;
 mod maintenance;
 mod saved;
 mod server;
@@ -53,6 +54,8 @@ pub struct Node {
     next_tick: Time,
     next_sweep: Time,
     outputs: VecDeque<Output>,
+    /// Whether queries are told.
+    is_heard: bool,
     stats: Stats,
 }
 
@@ -98,6 +101,7 @@ impl Node {
             next_tick: now,
             next_sweep: now,
             outputs: VecDeque::new(),
+            is_heard: false,
             stats: Stats::default(),
             config,
             rng,

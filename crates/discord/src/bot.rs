@@ -23,9 +23,11 @@ use twilight_model::id::marker::ApplicationMarker;
 
 /// How often a live message is edited at most.
 pub const EDIT_EVERY: Duration = Duration::from_secs(4);
-/// Interactions that are being answered. Further ones are answered that there are too many; where as many wait for that, they
-/// are not answered, and Discord says so to who asked.
+/// Interactions that are being answered. Further ones are answered that there are too many.
 pub const MAX_INTERACTIONS: usize = 64;
+/// Interactions that wait to be answered that there are too many. Further ones are not answered, and Discord says so to who
+/// asked.
+pub const MAX_TURNED_AWAY: usize = 1024;
 /// Clients through which interactions are answered, in turns: in each of them one answer waits for another, and none may wait
 /// for three seconds.
 const ANSWERERS: usize = 8;
@@ -187,10 +189,10 @@ async fn listen(bot: &Arc<Bot>, gateway: &mut Shard) -> Result<(), BotError> {
             Some(_) = refusals.join_next() => continue,
         };
         match event {
-            Some(Ok(Event::InteractionCreate(interaction))) if has_room(&answers) => {
+            Some(Ok(Event::InteractionCreate(interaction))) if has_room(&answers, MAX_INTERACTIONS) => {
                 answers.spawn(orders::answer(bot.clone(), interaction.0));
             }
-            Some(Ok(Event::InteractionCreate(interaction))) if has_room(&refusals) => {
+            Some(Ok(Event::InteractionCreate(interaction))) if has_room(&refusals, MAX_TURNED_AWAY) => {
                 refusals.spawn(orders::turn_away(bot.clone(), interaction.0));
             }
             Some(Ok(Event::InteractionCreate(_))) => {
@@ -217,8 +219,8 @@ async fn listen(bot: &Arc<Bot>, gateway: &mut Shard) -> Result<(), BotError> {
     }
 }
 
-fn has_room(answers: &JoinSet<()>) -> bool {
-    answers.len() < MAX_INTERACTIONS
+fn has_room(answers: &JoinSet<()>, most: usize) -> bool {
+    answers.len() < most
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -329,10 +331,12 @@ mod tests {
 
     #[tokio::test]
     async fn answers_are_bounded() {
-        let mut answers = JoinSet::new();
-        while has_room(&answers) {
-            answers.spawn(std::future::pending());
+        for most in [MAX_INTERACTIONS, MAX_TURNED_AWAY] {
+            let mut answers = JoinSet::new();
+            while has_room(&answers, most) {
+                answers.spawn(std::future::pending());
+            }
+            assert_eq!(answers.len(), most);
         }
-        assert_eq!(answers.len(), MAX_INTERACTIONS);
     }
 }

@@ -15,6 +15,7 @@ use api::{AddQuery, ClientError, ListQuery, RemoveQuery, State, Torrent};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use twilight_model::application::command::{CommandOptionChoice, CommandOptionChoiceValue};
 use twilight_model::application::interaction::{Interaction, InteractionData, InteractionType};
 use twilight_model::http::interaction::{InteractionResponseData, InteractionResponseType};
@@ -22,6 +23,9 @@ use twilight_model::id::Id;
 
 /// Bytes of a torrent file that are read. A longer one is refused.
 pub(crate) const MAX_TORRENT: u64 = 16 * 1024 * 1024;
+
+/// How long Discord waits for an answer.
+const ANSWER_IN: Duration = Duration::from_secs(3);
 
 /// Answers an interaction. Before the daemon is asked anything, Discord hears that an answer will come: it waits for three
 /// seconds only.
@@ -68,13 +72,17 @@ pub(crate) async fn answer(bot: Arc<Bot>, interaction: Interaction) {
     bot.fulfil(&asked, &done.unwrap_or_else(Message::text)).await;
 }
 
-/// Answers an interaction that there is no room for.
-pub(crate) async fn turn_away(bot: Arc<Bot>, interaction: Interaction) {
+/// Answers an interaction that there is no room for, of which it keeps little, as long as Discord waits.
+pub(crate) fn turn_away(bot: Arc<Bot>, interaction: Interaction) -> impl Future<Output = ()> {
     let asked = Asked { id: interaction.id.get(), token: interaction.token };
-    match interaction.kind {
-        InteractionType::ApplicationCommandAutocomplete => complete(&bot, &asked, Vec::new()).await,
-        _ => whisper(&bot, &asked, "Too much is asked of me now; try again in a while.").await,
-    }
+    let is_choice = interaction.kind == InteractionType::ApplicationCommandAutocomplete;
+    let answer = async move {
+        match is_choice {
+            true => complete(&bot, &asked, Vec::new()).await,
+            false => whisper(&bot, &asked, "Too much is asked of me now; try again in a while.").await,
+        }
+    };
+    async move { _ = tokio::time::timeout(ANSWER_IN, answer).await }
 }
 
 enum Asks {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use trace::{Direction, Event, EventKind};
 
 /// Bytes of what is said that are kept to be attached. What comes later is counted.
@@ -33,6 +34,8 @@ struct Listening {
     task: Option<JoinHandle<()>>,
     /// Whether the stream is open, and how often it could not be opened.
     state: watch::Sender<(bool, u64)>,
+    /// From when its times count, since 1970.
+    origin: Duration,
 }
 
 /// Listens to one torrent until it is dropped.
@@ -50,7 +53,10 @@ pub(crate) struct Heard {
     lines: [VecDeque<String>; Watch::ALL.len()],
     log: String,
     left_out: u64,
+    /// When the first was, since 1970.
     began: Option<Duration>,
+    /// Since when the stream is broken.
+    deaf_since: Option<Instant>,
 }
 
 impl Ears {
@@ -106,16 +112,20 @@ async fn follow(daemon: Client, listening: Arc<Mutex<Listening>>) {
                 lock(&listening).hear(traced);
             }
         }
-        lock(&listening).state.send_modify(|(open, failures)| (*open, *failures) = (false, *failures + 1));
+        lock(&listening).broke_off();
         tokio::time::sleep(AGAIN).await;
     }
 }
 
 impl Listening {
     /// Passes on what came to whom it is for.
-    fn hear(&self, traced: Traced) {
+    fn hear(&mut self, traced: Traced) {
         match traced {
-            Traced::Began(_) => self.state.send_modify(|(open, _)| *open = true),
+            Traced::Began(began) => {
+                self.origin = Duration::try_from_secs_f64(began.began).unwrap_or_default();
+                self.all.values().for_each(|(_, heard)| lock(heard).hear_again());
+                self.state.send_modify(|(open, _)| *open = true);
+            }
             // Of which torrents they were nobody knows.
             Traced::Lost(lost) => self.all.values().for_each(|(_, heard)| lock(heard).lost(lost.lost)),
             Traced::Event(event) => {
@@ -129,25 +139,37 @@ impl Listening {
                 if whom.peek().is_some()
                     && let Ok(event) = serde_json::from_value::<Event>(event.clone())
                 {
-                    whom.for_each(|heard| lock(heard).hear(event.clone()));
+                    whom.for_each(|heard| lock(heard).hear(self.origin, event.clone()));
                 }
             }
         }
     }
 }
 
+impl Listening {
+    /// The stream has ended, or could not be opened.
+    fn broke_off(&mut self) {
+        let was_open = self.state.borrow().0;
+        for (_, heard) in self.all.values().filter(|_| was_open) {
+            lock(heard).deaf_since.get_or_insert_with(Instant::now);
+        }
+        self.state.send_modify(|(open, failures)| (*open, *failures) = (false, *failures + 1));
+    }
+}
+
 impl Heard {
-    /// Takes an event in, without addresses.
-    pub(crate) fn hear(&mut self, mut event: Event) {
+    /// Takes an event in, without addresses; its time counts from `origin`.
+    pub(crate) fn hear(&mut self, origin: Duration, mut event: Event) {
         event.mask();
-        let began = *self.began.get_or_insert(event.at);
-        let at = event.at.saturating_sub(began).as_secs_f64();
+        let at = origin.saturating_add(event.at);
+        let began = *self.began.get_or_insert(at);
+        let at = at.saturating_sub(began).as_secs_f64();
         let arrow = match event.kind.direction() {
             Some(Direction::In) => "->",
             Some(Direction::Out) => "<-",
             None => "  ",
         };
-        let peer = event.kind.peer().map(|peer| peer.to_string()).unwrap_or_default();
+        let peer = event.kind.who();
         let line = crate::inert::clean(&format!("{at:>8.3} {peer:<8} {arrow} {}", event.kind));
         let name = match &event.kind {
             EventKind::Message { said, .. } => said.name(),
@@ -161,12 +183,28 @@ impl Heard {
                 lines.push_back(line.clone());
             }
         }
-        match self.log.len() + line.len() < MAX_LOG {
-            true => {
-                self.log.push_str(&line);
-                self.log.push('\n');
-            }
-            false => self.left_out += 1,
+        if !self.write(&line) {
+            self.left_out += 1;
+        }
+    }
+
+    /// Whether there was room for it.
+    fn write(&mut self, line: &str) -> bool {
+        let has_room = self.log.len() + line.len() < MAX_LOG;
+        if has_room {
+            self.log.push_str(line);
+            self.log.push('\n');
+        }
+        has_room
+    }
+
+    /// The stream is open again: how many events are missing nobody knows.
+    fn hear_again(&mut self) {
+        if let Some(since) = self.deaf_since.take() {
+            let away = since.elapsed().as_secs_f64();
+            self.write(&format!(
+                "(the daemon was not heard for {away:.1} s: what was said then is missing here)"
+            ));
         }
     }
 
@@ -186,6 +224,13 @@ impl Heard {
             return String::new();
         }
         let mut log = format!("{head}{}", self.log);
+        if let Some(since) = self.deaf_since {
+            let away = since.elapsed().as_secs_f64();
+            let _ = writeln!(
+                log,
+                "(the daemon has not been heard for {away:.1} s: what was said since is missing)"
+            );
+        }
         if self.left_out > 0 {
             // A string takes everything.
             let _ = writeln!(log, "({} events are left out)", self.left_out);
@@ -198,7 +243,7 @@ impl Heard {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use api::SILENCE;
+    use api::{SILENCE, TraceBegan};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::time::timeout;
 
@@ -216,12 +261,16 @@ mod tests {
     #[test]
     fn each_watch_has_its_last_lines() {
         let mut heard = Heard::default();
-        heard.hear(event(
-            r#""kind":"dial_failed","peer":{"addr":"203.0.113.7:6881"},"error":"203.0.113.7 refused""#,
-        ));
+        heard.hear(
+            Duration::ZERO,
+            event(r#""kind":"dial_failed","peer":{"addr":"203.0.113.7:6881"},"error":"203.0.113.7 refused""#),
+        );
         let many = u32::try_from(MAX_LINES).unwrap() + 3;
-        (0..many).for_each(|piece| heard.hear(request(piece)));
-        heard.hear(event(r#""kind":"stopped","error":"no permission for /my films/a b; change it""#));
+        (0..many).for_each(|piece| heard.hear(Duration::ZERO, request(piece)));
+        heard.hear(
+            Duration::ZERO,
+            event(r#""kind":"stopped","error":"no permission for /my films/a b; change it""#),
+        );
         let requests = heard.lines(Watch::Requests);
         assert_eq!(requests.len(), MAX_LINES);
         assert!(requests[0].starts_with("   0.000 peer 3   <- request piece 3"), "{}", requests[0]);
@@ -249,7 +298,7 @@ mod tests {
         let (first, other) = (ears.listen(&one), ears.listen(&two));
         ears.open().await;
         {
-            let listening = lock(&ears.listening);
+            let mut listening = lock(&ears.listening);
             listening.hear(traced(&one, 1));
             listening.hear(traced(&two, 2));
             // A v2 hash is longer than an id.
@@ -286,10 +335,41 @@ mod tests {
         drop((said, asked));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn where_nothing_was_heard_the_log_says_so_and_times_go_on() {
+        let id = "ab".repeat(20);
+        let mut listening = Listening::default();
+        let listen = |listening: &mut Listening, number| {
+            let heard = Arc::<Mutex<Heard>>::default();
+            listening.all.insert(number, (id.clone(), heard.clone()));
+            heard
+        };
+        let began = |began| Traced::Began(TraceBegan { v: 1, began });
+        let (first, log) = (listen(&mut listening, 1), |heard: &Arc<Mutex<Heard>>| lock(heard).log(""));
+        // Nobody was heard yet: nothing is missing.
+        listening.broke_off();
+        listening.hear(began(1000.0));
+        listening.hear(traced(&id, 1));
+        listening.broke_off();
+        let second = listen(&mut listening, 2);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        listening.broke_off();
+        assert!(log(&first).ends_with("not been heard for 60.0 s: what was said since is missing)\n"));
+        tokio::time::advance(Duration::from_millis(1500)).await;
+        // Another run of the daemon counts from another time.
+        listening.hear(began(1061.5));
+        listening.hear(traced(&id, 2));
+        let told = log(&first);
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines[1], "(the daemon was not heard for 61.5 s: what was said then is missing here)");
+        assert!(lines[0].starts_with("   0.000 ") && lines[2].starts_with("  61.500 "), "{lines:?}");
+        assert_eq!((lines.len(), log(&second).lines().count()), (3, 1), "who came later misses nothing");
+    }
+
     #[test]
     fn the_log_has_an_end() {
         let mut heard = Heard { log: "x".repeat(MAX_LOG - 10), ..Heard::default() };
-        heard.hear(request(1));
+        heard.hear(Duration::ZERO, request(1));
         heard.lost(2);
         assert!(heard.log("").ends_with("(3 events are left out)\n"));
         assert!(heard.log("").len() < MAX_LOG + 100);

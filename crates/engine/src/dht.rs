@@ -5,6 +5,7 @@
 
 mod host;
 mod saved;
+mod told;
 
 pub(crate) use host::Host;
 

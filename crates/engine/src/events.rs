@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
 pub use trace::{
-    Block, Direction, Event, EventKind, Evidence, Ext, Filter, FilterError, Kind, Peer, Said, VERSION,
-    explain,
+    Block, Direction, Event, EventKind, Evidence, Ext, Filter, FilterError, Kind, NO_TORRENT, Peer, Said,
+    VERSION, explain,
 };
 use types::InfoHash;
 

@@ -1,6 +1,7 @@
 //! One torrent's brain, and who hears of it: whoever listens to events, and the file that it is recorded to.
 //!
-//! The driver never waits for it: chunks wait for a thread that writes them, and if too many wait the recording breaks off.
+//! The driver never waits for it: chunks wait for a thread that writes them, and if too many wait the recording breaks off,
+//! which is said at once, and in the file.
 
 use crate::events::{EventKind, Kind};
 use crate::shared::Shared;
@@ -10,7 +11,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -48,9 +50,16 @@ impl Tape {
     pub fn create(path: &Path) -> io::Result<Tape> {
         let file = File::create_new(path)?;
         let (sender, chunks) = sync_channel(WAITING_CHUNKS);
-        let write = move || write(file, &chunks);
-        let writer = std::thread::Builder::new().name("rawtorrent-tape".into()).spawn(write)?;
         let reel = Reel::new(sender);
+        let broke_off = reel.broke_off.clone();
+        let write = move || {
+            let written = write(file, &chunks, &broke_off);
+            if let Err(error) = &written {
+                tracing::error!("the recording ends here, and the download goes on: {error}");
+            }
+            written
+        };
+        let writer = std::thread::Builder::new().name("rawtorrent-tape".into()).spawn(write)?;
         Ok(Tape(Arc::new(Mutex::new(Inner { reel: Some(reel), writer: Some(writer) }))))
     }
 
@@ -84,12 +93,15 @@ impl Tape {
     }
 }
 
-/// Writes what comes until nobody sends any more.
-fn write(mut file: File, chunks: &Receiver<Vec<u8>>) -> io::Result<u64> {
+/// Writes what comes until nobody sends any more, and why that is if it is too early.
+fn write(mut file: File, chunks: &Receiver<Vec<u8>>, broke_off: &AtomicBool) -> io::Result<u64> {
     let mut bytes = 0;
     while let Ok(chunk) = chunks.recv() {
         file.write_all(&chunk)?;
         bytes += chunk.len() as u64;
+    }
+    if broke_off.load(Ordering::Acquire) {
+        file.write_all(&Recorder::broken_off())?;
     }
     file.sync_all()?;
     Ok(bytes)
@@ -101,12 +113,14 @@ pub(crate) struct Reel {
     recorder: Recorder,
     /// `None` once it has broken off.
     sender: Option<SyncSender<Vec<u8>>>,
+    /// Set before there is no sender any more, if the disk is too slow.
+    broke_off: Arc<AtomicBool>,
 }
 
 impl Reel {
     /// What every recording begins with is passed on.
     fn new(sender: SyncSender<Vec<u8>>) -> Reel {
-        let mut reel = Reel { recorder: Recorder::new(BY), sender: Some(sender) };
+        let mut reel = Reel { recorder: Recorder::new(BY), sender: Some(sender), broke_off: Arc::default() };
         let head = reel.recorder.chunk();
         reel.send(head);
         reel
@@ -120,15 +134,22 @@ impl Reel {
     }
 
     fn send(&mut self, chunk: Vec<u8>) {
-        if self.sender.as_ref().is_some_and(|sender| sender.try_send(chunk).is_err()) {
-            self.sender = None;
+        match self.sender.as_ref().map(|sender| sender.try_send(chunk)) {
+            None | Some(Ok(())) => {}
+            Some(Err(TrySendError::Full(_))) => {
+                tracing::error!("the recording ends here, and the download goes on: the disk is too slow");
+                self.broke_off.store(true, Ordering::Release);
+                self.sender = None;
+            }
+            // The writer has said why.
+            Some(Err(TrySendError::Disconnected(_))) => self.sender = None,
         }
     }
 
-    /// Whether all of it was passed on.
+    /// Whether all of it was passed on. The last chunk may wait: nothing else is to be done any more.
     fn finish(self) -> bool {
-        let Reel { recorder, sender } = self;
-        sender.is_some_and(|sender| sender.try_send(recorder.finish()).is_ok())
+        let Reel { recorder, sender, .. } = self;
+        sender.is_some_and(|sender| sender.send(recorder.finish()).is_ok())
     }
 }
 
@@ -351,7 +372,19 @@ mod tests {
         assert_eq!(waiting.len(), WAITING_CHUNKS);
         let chunk_len = record::limits::CHUNK_LEN;
         assert!(waiting[1..].iter().all(|chunk| (chunk_len..2 * chunk_len).contains(&chunk.len())));
+        let broke_off = reel.broke_off.clone();
         assert!(!reel.finish(), "it is not whole");
+
+        // The file has what the disk took in the end, and says what became of the rest.
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.rec");
+        let (sender, chunks) = sync_channel(WAITING_CHUNKS);
+        waiting[..1].iter().for_each(|chunk| sender.send(chunk.clone()).unwrap());
+        drop(sender);
+        write(File::create(&path).unwrap(), &chunks, &broke_off).unwrap();
+        let written = std::fs::read(&path).unwrap();
+        let replayed = record::Replay::new(&written).unwrap().run(|_, _| true).unwrap();
+        assert!(replayed.broken_off && !replayed.whole);
     }
 
     #[test]

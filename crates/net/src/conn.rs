@@ -142,8 +142,8 @@ pub enum Event {
     Message(Message<'static>),
     /// A block that was asked for came, but the sink did not take it.
     Refused(BlockRange),
-    /// A block of so many bytes that nobody asked for.
-    Unrequested(u32),
+    /// A block that nobody asked for, by the peer's own word: the torrent need not have it.
+    Unrequested(BlockRange),
     /// The last byte of a served block is with the kernel.
     Sent(BlockRange),
     /// A block could not be read, or was dropped before it was sent.

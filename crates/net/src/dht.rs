@@ -63,6 +63,11 @@ impl Driver {
     /// Carries datagrams to and from the node until it has something to say to its owner. May be dropped and called again
     /// at any time; nothing gets lost but datagrams.
     pub async fn next(&mut self) -> Output {
+        self.next_heard(|| false).await
+    }
+
+    /// The same; queries are told as long as this says so ([`Output::Exchange`]).
+    pub async fn next_heard(&mut self, is_heard: impl Fn() -> bool) -> Output {
         loop {
             while let Some(output) = self.node.poll_output() {
                 match output {
@@ -72,10 +77,15 @@ impl Driver {
             }
             let timeout = self.epoch + self.node.poll_timeout().since(Time::ZERO);
             // A socket that fails will be ready again: nothing is lost but what it would have carried.
-            tokio::select! {
-                () = readable(self.v4.as_ref()) => self.receive(true),
-                () = readable(self.v6.as_ref()) => self.receive(false),
-                () = tokio::time::sleep_until(timeout) => self.node.handle_timeout(self.now()),
+            let is_v4 = tokio::select! {
+                () = readable(self.v4.as_ref()) => Some(true),
+                () = readable(self.v6.as_ref()) => Some(false),
+                () = tokio::time::sleep_until(timeout) => None,
+            };
+            self.node.set_heard(is_heard());
+            match is_v4 {
+                Some(is_v4) => self.receive(is_v4),
+                None => self.node.handle_timeout(self.now()),
             }
         }
     }

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use swarm::{Config, Input, Limits, Order, PeerKey, PeerSource, Priority};
-use types::{BlockDigest, BlockRange, InfoHash, InfoHashV1, InfoHashV2, Lengths, PeerId, Time};
-use wire::{Message, Reserved};
+use types::{BlockDigest, BlockRange, InfoHash, InfoHashV1, InfoHashV2, Lengths, PeerId, PieceIndex, Time};
+use wire::{MAX_BLOCK_LEN, Message, Reserved};
 
 /// One record. Times are in nanoseconds since the record before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,8 @@ pub(crate) enum Frame<'a> {
     },
     /// The recording is whole.
     End,
+    /// The recording ends here, though the swarm went on: what came after could not be written.
+    BrokenOff,
 }
 
 /// A torrent's info-hash.
@@ -130,7 +132,7 @@ pub(crate) enum Told<'a> {
     },
     Unrequested {
         peer: u64,
-        len: u32,
+        block: Block,
     },
     Closed {
         peer: u64,
@@ -227,6 +229,12 @@ impl Block {
     /// `None` if the torrent does not have it.
     fn read(self, lengths: &Lengths) -> Option<BlockRange> {
         lengths.block_range(self.piece, self.offset, self.len)
+    }
+
+    /// Of one that was not asked for, which the torrent need not have: `None` if no message can hold it.
+    fn read_unasked(self) -> Option<BlockRange> {
+        let Block { piece, offset, len } = self;
+        (len <= MAX_BLOCK_LEN).then_some(BlockRange { piece: PieceIndex::new(piece), offset, len })
     }
 }
 
@@ -343,7 +351,7 @@ impl<'a> Told<'a> {
             }
             Input::BlockReceived { peer, block } => Told::Received { peer: peer.0, block: block.into() },
             Input::BlockRefused { peer, block } => Told::Refused { peer: peer.0, block: block.into() },
-            Input::Unrequested { peer, len } => Told::Unrequested { peer: peer.0, len },
+            Input::Unrequested { peer, block } => Told::Unrequested { peer: peer.0, block: block.into() },
             Input::PeerClosed { peer } => Told::Closed { peer: peer.0 },
             Input::ConnectFailed { addr } => Told::ConnectFailed { addr },
             Input::PeersFound { addrs, source } => {
@@ -401,7 +409,9 @@ impl<'a> Told<'a> {
             Told::Refused { peer, block } => {
                 Input::BlockRefused { peer: PeerKey(peer), block: block.read(lengths)? }
             }
-            Told::Unrequested { peer, len } => Input::Unrequested { peer: PeerKey(peer), len },
+            Told::Unrequested { peer, block } => {
+                Input::Unrequested { peer: PeerKey(peer), block: block.read_unasked()? }
+            }
             Told::Closed { peer } => Input::PeerClosed { peer: PeerKey(peer) },
             Told::ConnectFailed { addr } => Input::ConnectFailed { addr },
             Told::Found { ref addrs, source } => {
@@ -463,6 +473,13 @@ mod tests {
     fn numbers_are_places_in_the_lists() {
         assert!((0..).zip(SOURCES).all(|(at, source)| source_number(source) == at));
         assert!((0..).zip(PRIORITIES).all(|(at, priority)| priority_number(priority) == at));
+    }
+
+    #[test]
+    fn what_was_not_asked_for_may_be_of_no_piece_and_is_no_longer_than_a_message() {
+        let block = Block { piece: u32::MAX, offset: u32::MAX, len: MAX_BLOCK_LEN };
+        assert_eq!(block.read_unasked().map(Block::from), Some(block));
+        assert_eq!(Block { len: MAX_BLOCK_LEN + 1, ..block }.read_unasked(), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use swarm::{Config, Input, Output};
 use types::{Bitfield, InfoHash, Lengths, Time};
 
 /// The first bytes of a recording; the last one is the version of the form.
-pub const MAGIC: [u8; 16] = *b"rawtorrent rec\x00\x01";
+pub const MAGIC: [u8; 16] = *b"rawtorrent rec\x00\x02";
 
 pub(crate) const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
@@ -117,6 +117,14 @@ impl Recorder {
             chunk.append(&mut self.records);
         }
         chunk
+    }
+
+    /// The last chunk of a recording whose later ones could not be written, since they came faster than the disk takes them;
+    /// to be put after the last one that could be.
+    pub fn broken_off() -> Vec<u8> {
+        let mut recorder = Recorder { head: Vec::new(), ..Recorder::empty() };
+        recorder.put(&Frame::BrokenOff);
+        recorder.chunk()
     }
 
     /// The last chunk: the recording is whole.

@@ -174,7 +174,8 @@ impl Rewriting {
             | Frame::TakeOver { .. }
             | Frame::Timeout { .. }
             | Frame::Did { .. }
-            | Frame::End => {}
+            | Frame::End
+            | Frame::BrokenOff => {}
         }
         other
     }

@@ -77,6 +77,8 @@ pub struct Replayed {
     pub outputs: u64,
     /// The recording has its end; else it was cut off, or whoever listens had enough.
     pub whole: bool,
+    /// It was cut off by the recorder, since the disk was too slow for more.
+    pub broken_off: bool,
 }
 
 /// A recording that is replayed.
@@ -221,6 +223,10 @@ impl<'a> Replay<'a> {
             Frame::Did { count, digest } => self.compare(count, digest, hear),
             Frame::End => {
                 self.replayed.whole = true;
+                Ok(false)
+            }
+            Frame::BrokenOff => {
+                self.replayed.broken_off = true;
                 Ok(false)
             }
         }

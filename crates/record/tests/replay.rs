@@ -55,7 +55,8 @@ impl Recorded {
         self.take_outputs();
         self.chunks.extend(self.recorder.finish());
         let outputs = self.outputs.len() as u64;
-        let replayed = Replayed { until: self.now, inputs: self.inputs, outputs, whole: true };
+        let replayed =
+            Replayed { until: self.now, inputs: self.inputs, outputs, whole: true, broken_off: false };
         (self.chunks, self.outputs, replayed)
     }
 }
@@ -97,7 +98,10 @@ fn tell_any(recorded: &mut Recorded, what: u8, n: u8, pass: u16) {
         10 => recorded.tell(Input::Message { peer, message: Message::Bitfield(vec![0xff, 0xf0].into()) }),
         11 => recorded.tell(Input::BlockReceived { peer, block }),
         12 => recorded.tell(Input::BlockRefused { peer, block }),
-        13 => recorded.tell(Input::Unrequested { peer, len: n.into() }),
+        13 => {
+            let elsewhere = BlockRange { piece: PieceIndex::new(u32::MAX), offset: u32::from(n), ..block };
+            recorded.tell(Input::Unrequested { peer, block: if n & 2 == 0 { block } else { elsewhere } });
+        }
         14 => recorded.tell(Input::PeerClosed { peer }),
         15 => recorded.tell(Input::ConnectFailed { addr }),
         16 => recorded
@@ -253,11 +257,28 @@ fn metadata_that_is_found_is_part_of_it() {
 }
 
 #[test]
+fn what_the_disk_was_too_slow_for_is_said_to_be_missing() {
+    let (recording, outputs, _) = a_recording();
+    // Before the last chunk, as if that could not be written.
+    let first = u32::from_le_bytes(recording[MAGIC.len()..][..4].try_into().unwrap()) as usize;
+    let cut = [&recording[..MAGIC.len() + 8 + first], &Recorder::broken_off()].concat();
+    let (again, replayed) = replay(&cut);
+    let replayed = replayed.unwrap();
+    assert!(replayed.broken_off && !replayed.whole && replayed.inputs > 0, "{replayed:?}");
+    assert!(outputs.starts_with(&again) && again.len() < outputs.len());
+    let redacted = record::redact(&cut).unwrap();
+    assert!(replay(&redacted.recording).1.unwrap().broken_off, "it is said after redaction, too");
+}
+
+#[test]
 fn what_is_no_recording_is_refused() {
     let refused = |bytes: &[u8]| Replay::new(bytes).map(|_| ()).unwrap_err();
     assert_eq!(refused(b""), Error::Empty);
     assert_eq!(refused(b"d8:announce"), Error::NotARecording);
-    assert_eq!(refused(b"rawtorrent rec\x00\x02"), Error::OtherForm(2));
+    for other in [1, 3] {
+        let start = [&b"rawtorrent rec\x00"[..], &[other]].concat();
+        assert_eq!(refused(&start), Error::OtherForm(other));
+    }
     let (_, replayed) = replay(&MAGIC);
     assert_eq!(replayed, Ok(Replayed::default()));
     // A chunk that is longer than any is damage; one that is not there is the end.

@@ -346,7 +346,7 @@ impl<'a> World<'a> {
         let end = &mut self.ends[to as usize];
         let node = end.node;
         let Some(at) = end.asked.iter().position(|&asked| asked == block) else {
-            return self.tell(node, Input::Unrequested { peer, len: block.len });
+            return self.tell(node, Input::Unrequested { peer, block });
         };
         end.asked.remove(at);
         let this = &mut self.nodes[node as usize];

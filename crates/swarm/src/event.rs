@@ -70,8 +70,8 @@ pub enum Input<'a> {
     Unrequested {
         /// From whom.
         peer: PeerKey,
-        /// Payload bytes.
-        len: u32,
+        /// Which, by the peer's own word: the torrent need not have it.
+        block: BlockRange,
     },
     /// The connection is gone, whoever closed it. Not needed after [`Output::Disconnect`], but harmless.
     PeerClosed {

@@ -184,7 +184,7 @@ impl Swarm {
             Input::BlockRefused { peer, block } => self.on_refused(peer, block),
             Input::BlockSent { peer, block } => self.on_block_sent(peer, block),
             Input::ServeFailed { peer, block } => self.on_serve_failed(peer, block),
-            Input::Unrequested { peer, len } => self.on_unrequested(peer, len),
+            Input::Unrequested { peer, block } => self.on_unrequested(peer, block.len),
             Input::PieceVerified { piece, digests } => self.on_piece_verified(piece, digests),
             Input::PieceFailed { piece, from_disk, digests } => {
                 self.on_piece_failed(piece, from_disk, digests);

@@ -183,7 +183,7 @@ impl Room {
 
     fn arrive(&mut self, peer: PeerKey, block: BlockRange) {
         if !self.asked.remove(&(peer, block)) {
-            return self.input(Input::Unrequested { peer, len: block.len });
+            return self.input(Input::Unrequested { peer, block });
         }
         let piece = self.disk.entry(block.piece).or_default();
         if !piece.insert(block.offset) {

@@ -8,13 +8,16 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
-use types::{InfoHash, PeerId};
+use types::{InfoHash, InfoHashV1, PeerId};
 use wire::Reserved;
 
 /// The version of the events' form. What is added leaves it; what changes or goes raises it.
 pub const VERSION: u32 = 1;
 
-/// Something that happened to one torrent.
+/// What stands in place of a torrent where there is none.
+pub const NO_TORRENT: InfoHash = InfoHash::V1(InfoHashV1([0; 20]));
+
+/// Something that happened to one torrent, or to the DHT node that all share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// [`VERSION`].
@@ -22,7 +25,7 @@ pub struct Event {
     /// When, since the engine was started or the recording begins; written as seconds.
     #[serde(with = "form::seconds")]
     pub at: Duration,
-    /// Which torrent; a hybrid is written as its v1 hash.
+    /// Which torrent; a hybrid is written as its v1 hash. [`NO_TORRENT`] of queries of the DHT that are for none.
     #[serde(with = "form::info_hash")]
     pub torrent: InfoHash,
     /// What.
@@ -91,7 +94,7 @@ pub enum Kind {
     Piece,
     /// Announces and answers.
     Tracker,
-    /// Looks into the DHT.
+    /// Looks into the DHT, and its queries.
     Dht,
     /// The metadata that a magnet link names.
     Metadata,
@@ -207,6 +210,50 @@ pub enum EventKind {
         /// How many nodes list us from here on, so that others find us.
         listed_at: usize,
     },
+    /// A query of the DHT went out, for the torrent if it is for one, or came in (BEP 5).
+    DhtAsked {
+        /// The other node.
+        peer: Peer,
+        /// Which way it went.
+        direction: Direction,
+        /// `ping`, `find_node`, `get_peers`, `announce_peer`, `get`, `put`, `sample_infohashes` or `unknown`.
+        query: Cow<'static, str>,
+        /// The torrent or item that it is about, or near what nodes are asked for: 40 hex digits. Where addresses are masked
+        /// it stands in no `find_node`, `sample_infohashes` and `unknown`: nodes ask for what is near them, and their ids are
+        /// made of their addresses (BEP 42).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<String>,
+    },
+    /// A query of the DHT was answered.
+    DhtAnswered {
+        /// The other node.
+        peer: Peer,
+        /// Which way the answer went.
+        direction: Direction,
+        /// What was asked, as in `DhtAsked`.
+        query: Cow<'static, str>,
+        /// How many nodes are in the answer.
+        nodes: usize,
+        /// How many peers are.
+        peers: usize,
+        /// How long after the query, of ours.
+        #[serde(default, with = "form::maybe_seconds", skip_serializing_if = "Option::is_none")]
+        took: Option<Duration>,
+    },
+    /// A query of the DHT was refused, or not answered in time.
+    DhtFailed {
+        /// The other node.
+        peer: Peer,
+        /// Which way the answer went, or was to go.
+        direction: Direction,
+        /// What was asked, as in `DhtAsked`.
+        query: Cow<'static, str>,
+        /// Why.
+        error: String,
+        /// How long after the query, of ours.
+        #[serde(default, with = "form::maybe_seconds", skip_serializing_if = "Option::is_none")]
+        took: Option<Duration>,
+    },
     /// A web seed (BEP 19) is asked from now on.
     WebSeedOpened {
         /// Scheme, host and port of its URL.
@@ -301,6 +348,12 @@ pub enum EventKind {
     Unrequested {
         /// From whom.
         peer: Peer,
+        /// The piece that it is of, by the peer's own word; `None` where that was not told yet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        piece: Option<u32>,
+        /// Where in the piece it starts, likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<u32>,
         /// Payload bytes.
         bytes: u32,
     },
@@ -391,7 +444,10 @@ impl EventKind {
             EventKind::Announcing { .. } | EventKind::Announced { .. } | EventKind::AnnounceFailed { .. } => {
                 Kind::Tracker
             }
-            EventKind::DhtSearched { .. } => Kind::Dht,
+            EventKind::DhtSearched { .. }
+            | EventKind::DhtAsked { .. }
+            | EventKind::DhtAnswered { .. }
+            | EventKind::DhtFailed { .. } => Kind::Dht,
             EventKind::MetadataFound { .. } => Kind::Metadata,
             EventKind::WebSeedOpened { .. } | EventKind::WebSeedFailed { .. } => Kind::WebSeed,
             EventKind::PeersFound { .. }
@@ -415,6 +471,9 @@ impl EventKind {
     pub fn peer(&self) -> Option<Peer> {
         match self {
             EventKind::PeersExchanged { from: peer, .. }
+            | EventKind::DhtAsked { peer, .. }
+            | EventKind::DhtAnswered { peer, .. }
+            | EventKind::DhtFailed { peer, .. }
             | EventKind::LocalPeer { peer }
             | EventKind::Dialing { peer }
             | EventKind::DialFailed { peer, .. }
@@ -433,7 +492,11 @@ impl EventKind {
     /// Which way it went, if something was sent.
     pub fn direction(&self) -> Option<Direction> {
         match self {
-            EventKind::Handshake { direction, .. } | EventKind::Message { direction, .. } => Some(*direction),
+            EventKind::Handshake { direction, .. }
+            | EventKind::Message { direction, .. }
+            | EventKind::DhtAsked { direction, .. }
+            | EventKind::DhtAnswered { direction, .. }
+            | EventKind::DhtFailed { direction, .. } => Some(*direction),
             EventKind::Unrequested { .. } => Some(Direction::In),
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! What messages are for, a sentence each: the one place where such texts stand.
+//! What messages and queries of the DHT are for, a sentence each: the one place where such texts stand.
 
 /// What a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,22 @@ pub const MESSAGES: [Explained; 25] = [
 ];
 
 const HANDSHAKE: Explained = told("handshake", 3, "I speak BitTorrent, and mean this info hash");
+
+/// Every query of the DHT that is known.
+pub const QUERIES: [Explained; 7] = [
+    told("ping", 5, "are you there?"),
+    told("find_node", 5, "which nodes do you know that are near this id?"),
+    told("get_peers", 5, "who has this torrent? and which nodes do you know that are nearer to it?"),
+    told("announce_peer", 5, "list me among those who have this torrent"),
+    told("get", 44, "which item is kept under this name?"),
+    told("put", 44, "keep this item"),
+    told("sample_infohashes", 51, "of which torrents do you know peers? name some"),
+];
+
+/// What a query of the DHT is for.
+pub fn query(name: &str) -> Option<&'static Explained> {
+    QUERIES.iter().find(|told| told.name == name)
+}
 
 /// What a message is for; `handshake` is one.
 pub fn message(name: &str) -> Option<&'static Explained> {

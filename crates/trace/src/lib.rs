@@ -46,7 +46,7 @@ mod pcap;
 mod watch;
 pub mod why;
 
-pub use event::{Direction, Event, EventKind, Evidence, Kind, Peer, VERSION};
+pub use event::{Direction, Event, EventKind, Evidence, Kind, NO_TORRENT, Peer, VERSION};
 pub use filter::{Filter, FilterError};
 pub use mask::scrub;
 pub use message::{Block, Ext, Hashes, Said};

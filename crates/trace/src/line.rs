@@ -1,6 +1,7 @@
 //! Events in a line each; who and when stand elsewhere.
 
-use crate::{Direction, EventKind, Peer};
+use crate::{Direction, EventKind, Kind, Peer};
+use alloc::string::{String, ToString};
 use core::fmt;
 
 /// One line for people, without the time, the peer and the way that it went.
@@ -30,6 +31,14 @@ impl fmt::Display for EventKind {
                 let (peers, nodes) = (counted(peers, "peer"), counted(listed_at, "node"));
                 write!(f, "DHT: {peers}; {nodes} will tell others of us")
             }
+            EventKind::DhtAsked { query, target: None, .. } => write!(f, "DHT {query}"),
+            EventKind::DhtAsked { query, target: Some(target), .. } => write!(f, "DHT {query} {target}"),
+            EventKind::DhtAnswered { query, nodes: 0, peers: 0, .. } => write!(f, "DHT {query} answered"),
+            EventKind::DhtAnswered { query, nodes, peers, .. } => {
+                let (nodes, peers) = (counted(nodes, "node"), counted(peers, "peer"));
+                write!(f, "DHT {query} answered: {peers}, {nodes}")
+            }
+            EventKind::DhtFailed { query, error, .. } => write!(f, "DHT {query} failed: {error}"),
             EventKind::WebSeedOpened { web_seed } => write!(f, "asking web seed {web_seed}"),
             EventKind::WebSeedFailed { web_seed, error, again: None } => {
                 write!(f, "web seed {web_seed} is not used: {error}")
@@ -52,6 +61,9 @@ impl fmt::Display for EventKind {
                 write!(f, "handshake: {client} ({peer_id}), can do: {extensions}")
             }
             EventKind::Message { said, .. } => said.fmt(f),
+            EventKind::Unrequested { piece: Some(piece), offset: Some(offset), bytes, .. } => {
+                write!(f, "piece {piece}, {bytes} bytes at {offset} that were not asked for")
+            }
             EventKind::Unrequested { bytes, .. } => {
                 write!(f, "piece: {bytes} bytes that were not asked for")
             }
@@ -80,6 +92,17 @@ impl fmt::Display for EventKind {
             EventKind::Resumed => f.write_str("goes on"),
             EventKind::Stopped { error: None } => f.write_str("stopped"),
             EventKind::Stopped { error: Some(error) } => write!(f, "stopped: {error}"),
+        }
+    }
+}
+
+impl EventKind {
+    /// Who is at the far end, in a word or two; nothing if it is about nobody.
+    pub fn who(&self) -> String {
+        match self.peer() {
+            Some(Peer { addr: None, number: None }) if self.kind() == Kind::Dht => "a node".into(),
+            Some(peer) => peer.to_string(),
+            None => String::new(),
         }
     }
 }
@@ -115,7 +138,6 @@ impl fmt::Display for Direction {
 mod tests {
     use super::*;
     use crate::{Block, Event, Said};
-    use alloc::string::ToString;
     use alloc::vec;
     use core::time::Duration;
     use types::{InfoHash, InfoHashV1};
@@ -152,6 +174,10 @@ mod tests {
             reason: Some("it has a piece".into()),
             took: Some(Duration::from_millis(3)),
         };
+        let dht_asked = |query: &'static str| {
+            let target = Some("ab".repeat(20));
+            EventKind::DhtAsked { peer, direction: Direction::Out, query: query.into(), target }
+        };
         let kinds = [
             EventKind::Began { pieces: None, have: 0 },
             EventKind::Checking { pieces: 1 },
@@ -165,6 +191,23 @@ mod tests {
             },
             EventKind::AnnounceFailed { tracker: text(), error: text() },
             EventKind::DhtSearched { peers: 2, listed_at: 8 },
+            dht_asked("get_peers"),
+            dht_asked("find_node"),
+            EventKind::DhtAnswered {
+                peer,
+                direction: Direction::In,
+                query: "ping".into(),
+                nodes: 8,
+                peers: 1,
+                took: Some(Duration::from_millis(3)),
+            },
+            EventKind::DhtFailed {
+                peer,
+                direction: Direction::Out,
+                query: "put".into(),
+                error: text(),
+                took: None,
+            },
             EventKind::WebSeedOpened { web_seed: text() },
             EventKind::WebSeedFailed { web_seed: text(), error: text(), again: Some(Duration::from_secs(5)) },
             EventKind::PeersFound { source: "pex".into(), peers: 1 },
@@ -178,7 +221,8 @@ mod tests {
             handshake(Direction::In),
             message(Said::AllowedFast { piece: Some(7) }),
             message(Said::Unchoke),
-            EventKind::Unrequested { peer, bytes: 5 },
+            EventKind::Unrequested { peer, piece: Some(u32::MAX), offset: Some(u32::MAX), bytes: 5 },
+            EventKind::Unrequested { peer, piece: None, offset: None, bytes: 5 },
             EventKind::Disconnected { peer, reason: text() },
             EventKind::PieceVerified { piece: 1, from: vec![peer] },
             EventKind::PieceFailed { piece: 1, from: vec![peer] },

@@ -55,7 +55,19 @@ impl EventKind {
                 client.iter_mut().for_each(scrub);
                 hide_in_id(peer_id);
             }
+            EventKind::DhtAsked { peer, query, target, .. } => {
+                hide(peer);
+                // What nodes ask for elsewhere is near their own ids, which are made of their addresses (BEP 42).
+                if !matches!(&**query, "get_peers" | "announce_peer" | "get" | "put") {
+                    *target = None;
+                }
+            }
+            EventKind::DhtFailed { peer, error, .. } => {
+                hide(peer);
+                scrub(error);
+            }
             EventKind::PeersExchanged { from: peer, .. }
+            | EventKind::DhtAnswered { peer, .. }
             | EventKind::LocalPeer { peer }
             | EventKind::Dialing { peer }
             | EventKind::Connected { peer, .. }
@@ -233,6 +245,7 @@ fn has_quad(numbers: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Direction;
     use alloc::collections::BTreeMap;
     use alloc::string::ToString;
 
@@ -296,6 +309,19 @@ mod tests {
         let mut suggested = Said::of(&wire::Message::Suggest(1234), None);
         suggested.mask();
         assert_eq!(suggested.to_string(), "suggest piece 1234");
+    }
+
+    #[test]
+    fn what_nodes_look_for_stays_if_it_is_no_place() {
+        for (query, stays) in [("get_peers", true), ("put", true), ("find_node", false), ("unknown", false)] {
+            let peer = Peer::from(SocketAddr::from(([203, 0, 113, 77], 6881)));
+            let target = Some("ab".repeat(20));
+            let mut asked =
+                EventKind::DhtAsked { peer, direction: Direction::In, query: query.into(), target };
+            asked.mask();
+            assert_eq!(asked.to_string().ends_with("abab"), stays, "{asked}");
+            assert_eq!(asked.peer(), Some(Peer::default()));
+        }
     }
 
     #[test]

@@ -4,10 +4,11 @@
 
 use crate::{Direction, Event, EventKind, Peer};
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
-use wire::Handshake;
+use wire::{Handshake, Message};
 
 /// Payload bytes of one packet: a whole block and its header fit.
 const SEGMENT: usize = 32 * 1024;
@@ -77,6 +78,12 @@ impl Pcap {
                 said.to_wire().encode(&mut bytes);
                 self.say(at, *peer, *direction, &bytes, &mut out);
             }
+            EventKind::Unrequested { peer, piece: Some(index), offset: Some(begin), bytes } => {
+                let data = vec![0; *bytes as usize].into();
+                let mut message = Vec::new();
+                Message::Piece { index: *index, begin: *begin, data }.encode(&mut message);
+                self.say(at, *peer, Direction::In, &message, &mut out);
+            }
             EventKind::Disconnected { peer, .. } => self.close(at, *peer, &mut out),
             _ => {}
         }
@@ -98,7 +105,10 @@ impl Pcap {
     fn say(&mut self, at: Duration, peer: Peer, direction: Direction, bytes: &[u8], out: &mut Vec<u8>) {
         // Of one that was open before anybody listened nobody could read the rest; web seeds have none.
         let Some(stream) = peer.number.and_then(|number| self.streams.get_mut(&number)) else { return };
-        for segment in bytes.chunks(SEGMENT) {
+        // Of what is longer than the message of a block of 16 KiB, Wireshark 4.0 takes the first packet for more of what came
+        // before, and zeros in others for keep-alives of four bytes: these end where the last packet does.
+        let (first, further) = bytes.split_at(bytes.len().min(SEGMENT + bytes.len() % 4));
+        for segment in [first].into_iter().chain(further.chunks(SEGMENT)) {
             stream.put(at, direction, PSH | ACK, segment, out);
         }
     }

@@ -95,8 +95,9 @@ impl Watch {
                 }
                 hear(self.message(peer, Direction::In, Said::Piece(block.into()), None, took));
             }
-            Input::Unrequested { peer, len } => {
-                hear(EventKind::Unrequested { peer: self.peer(peer), bytes: len });
+            Input::Unrequested { peer, block } => {
+                let (piece, offset) = (Some(block.piece.get()), Some(block.offset));
+                hear(EventKind::Unrequested { peer: self.peer(peer), piece, offset, bytes: block.len });
             }
             Input::PeerClosed { peer } => self.closed(peer, || "the connection ended".into(), hear),
             Input::PeersFound { addrs, source } if !addrs.is_empty() => {

@@ -256,6 +256,25 @@ fn a_daemon_that_hangs_keeps_nobody_waiting() {
 }
 
 #[test]
+fn a_burst_is_answered_in_time_to_the_last() {
+    /// More than are answered at a time, and as many again that are turned away.
+    const BURST: usize = 300;
+    let stage = lonely(&Plan::default());
+    stage.daemon.session.process.signal(Signal::STOP);
+    let asked: Vec<String> = (0..BURST).map(|_| stage.discord.command(&operator(), "status", &[])).collect();
+    let heard = |seen: &rawtorrent_tests::discord::Seen<'_>| {
+        let is_heard = |token: &String| seen.calls().iter().any(|call| call.what.contains(&**token));
+        asked.iter().all(is_heard).then_some(())
+    };
+    let all = stage.discord.wait(common::LIMIT, heard);
+    assert!(all.is_some(), "{} {:?}", stage.bot.process.stderr(), stage.discord.faults().len());
+    assert_eq!(stage.discord.faults(), Vec::<String>::new(), "each in three seconds");
+    stage.daemon.session.process.signal(Signal::CONT);
+    assert!(stage.ask(&operator(), "why", &[]).contains("1. **"), "it goes on");
+    stage.end();
+}
+
+#[test]
 fn what_is_taken_off_the_list_ends_and_going_on_is_held_to_the_limits() {
     let stage = lonely(&Plan::default());
     let text = std::fs::read_to_string(&stage.config).unwrap();

@@ -45,10 +45,11 @@ const HELLO: &str =
     "d1:md11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei31235e1:pi6881e4:reqqi250e1:v7:rw 0.1 e";
 const LSD: &str = "BT-SEARCH * HTTP/1.1\r\nHost: 239.192.152.143:6771\r\nPort: 6881\r\nInfohash: 0123456789012345678901234567890123456789\r\ncookie: 01234567\r\n\r\n\r\n";
 
-/// A recording's records: a swarm of ten pieces, a peer that has all and unchokes it, a block.
+/// A recording's records: a swarm of ten pieces, a peer that has all and unchokes it, a block that was
+/// asked for, and one of no piece that was not.
 const RECORDS: &str = "\0\0\u{1}a\u{1}\u{1}01234567890123456789aaaaaaaaaaaaaaaaaaaa\0\0\0\0\0\u{14}\0\0@d\0\u{10}@\0\0\0\0\u{1}\0d\u{a}\u{2}\0\0\u{3}\
     \u{4}\u{1}\0\u{1}\0\u{a}\0\0\u{1}\u{1}\u{1}bbbbbbbbbbbbbbbbbbbb\0\0\0\0\0\u{10}\0\u{4}\
-    \u{4}\u{1}\u{2}\u{1}\u{5}\0\0\0\u{1}\u{e}\u{4}\u{1}\u{2}\u{1}\u{5}\0\0\0\u{1}\u{1}\u{4}\u{1}\u{3}\u{1}\u{1}\0\u{a}\u{5}\u{1}";
+    \u{4}\u{1}\u{2}\u{1}\u{5}\0\0\0\u{1}\u{e}\u{4}\u{1}\u{2}\u{1}\u{5}\0\0\0\u{1}\u{1}\u{4}\u{1}\u{3}\u{1}\u{1}\0\u{a}\u{4}\u{1}\u{5}\u{1}d\0\u{a}\u{5}\u{1}";
 
 const REQUEST: &str = "since=7&limit=5&state=paused\nhost: localhost:6880\norigin: http://localhost:6880\nrange: bytes=0-9\n\
     \0{\"max_down\":1000,\"seed_ratio\":null,\"tags\":[\"a\"],\"priorities\":[\"skip\"]}";

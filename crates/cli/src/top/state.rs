@@ -220,7 +220,7 @@ impl Open {
         if self.held {
             return;
         }
-        let peer = event.kind.peer().map(|peer| peer.to_string()).unwrap_or_default();
+        let peer = event.kind.who();
         let (at, direction, text) = (event.at.as_secs_f64(), event.kind.direction(), event.kind.to_string());
         self.lines.push_back(Line { at, peer, direction, text });
         while self.lines.len() > MAX_LINES {

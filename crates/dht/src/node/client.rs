@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::addr::{Contact, Family, is_local, may_send, parse_contacts};
-use crate::event::{Command, Hop, LookupEvent, LookupKey, Outcome, Output};
+use crate::event::{Asked, Command, Hop, LookupEvent, LookupKey, Outcome, Output, Stage};
 use crate::krpc::{Method, Response, Want, encode_query};
 use crate::limits::{
     K, MAX_LOOKUPS, MAX_NODES, MAX_PINGS, MAX_QUERIES, MAX_SAVED_ASKED, QUERY_TIMEOUT, SLOW_AFTER,
@@ -24,6 +24,8 @@ pub(super) struct Query {
     /// It was sent a second time.
     is_repeated: bool,
     purpose: Purpose,
+    /// What is to be told of it; `None` if nobody listened when it was sent.
+    asked: Option<Asked>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +139,7 @@ impl Node {
         }
         while !self.pings.is_empty() && self.may_query(now) {
             if let Some(addr) = self.pings.pop_front() {
-                self.query(now, addr, Purpose::Ping, None, &Method::Ping);
+                self.query(now, addr, Purpose::Ping, None, None, &Method::Ping);
             }
         }
     }
@@ -152,14 +154,15 @@ impl Node {
             Next::Ask(family, at) => {
                 if let Some(hop) = lookup.ask(family, at) {
                     let want = self.want(id);
-                    self.query(now, hop.addr, Purpose::Walk(id), want, &lookup.question());
+                    self.query(now, hop.addr, Purpose::Walk(id), lookup.key, want, &lookup.question());
                     self.tell(lookup.key, LookupEvent::Queried(hop));
                 }
             }
             _ => {
                 if let Some(store) = lookup.store() {
                     let hop = store.hop;
-                    self.query(now, hop.addr, Purpose::Store(id, hop), None, &lookup.order(&store));
+                    let purpose = Purpose::Store(id, hop);
+                    self.query(now, hop.addr, purpose, lookup.key, None, &lookup.order(&store));
                     self.tell(lookup.key, LookupEvent::Storing(hop));
                 }
             }
@@ -180,6 +183,7 @@ impl Node {
         now: Time,
         to: SocketAddr,
         purpose: Purpose,
+        key: Option<LookupKey>,
         want: Option<Want>,
         method: &Method<'_>,
     ) {
@@ -190,18 +194,20 @@ impl Node {
                 break transaction;
             }
         };
-        self.queries
-            .insert(transaction, Query { to, sent: now, is_slow: false, is_repeated: false, purpose });
+        let asked = self.heard(key, method);
+        let query = Query { to, sent: now, is_slow: false, is_repeated: false, purpose, asked };
+        self.queries.insert(transaction, query);
         self.deadlines.insert((now + SLOW_AFTER, transaction));
         self.stats.queries += 1;
         let bytes = encode_query(&transaction.to_be_bytes(), &own, self.config.read_only, want, method);
         self.send(to, bytes);
+        self.tell_of(to, true, asked, Stage::Sent);
     }
 
     /// Sends a query once more, under the name that it has, if that is worth it: either may be answered.
     fn repeat(&mut self, now: Time, transaction: u32) {
         let Some(query) = self.queries.get(&transaction).filter(|query| !query.is_repeated) else { return };
-        let (to, purpose) = (query.to, query.purpose);
+        let (to, purpose, asked) = (query.to, query.purpose, query.asked);
         let Some(own) = self.id(Family::of(&to)) else { return };
         let (name, read_only) = (transaction.to_be_bytes(), self.config.read_only);
         let bytes = match purpose {
@@ -220,6 +226,7 @@ impl Node {
         }
         self.stats.queries += 1;
         self.send(to, bytes);
+        self.tell_of(to, true, asked, Stage::Sent);
     }
 
     /// A node is there: what it did not answer for long it may not have heard.
@@ -249,6 +256,9 @@ impl Node {
         response: &Response<'_>,
     ) {
         let Some(query) = self.answered_query(from, transaction) else { return };
+        if query.asked.is_some() {
+            self.tell_of(from, true, query.asked, Stage::answered(now.since(query.sent), response));
+        }
         let is_valid = !self.config.enforce_ids || is_valid_id(&response.id, from.ip());
         // A bootstrap node serves everybody: nobody is to be sent there.
         let is_public = self.config.bootstrap.contains(&from) && !is_local(from.ip());
@@ -333,6 +343,10 @@ impl Node {
         text: &[u8],
     ) {
         let Some(query) = self.answered_query(from, transaction) else { return };
+        if query.asked.is_some() {
+            let refused = Stage::Refused { took: now.since(query.sent), code, text: one_line(text) };
+            self.tell_of(from, true, query.asked, refused);
+        }
         match query.purpose {
             // Who refuses to say that it is there is of no use.
             Purpose::Ping => {
@@ -374,7 +388,9 @@ impl Node {
             let Some(query) = self.queries.get_mut(&transaction) else { continue };
             let (to, purpose) = (query.to, query.purpose);
             if query.is_slow {
+                let (asked, took) = (query.asked, now.since(query.sent));
                 self.queries.remove(&transaction);
+                self.tell_of(to, true, asked, Stage::TimedOut { took });
                 self.timed_out(now, to, purpose);
             } else {
                 query.is_slow = true;

@@ -6,14 +6,23 @@
 use super::Node;
 use crate::NodeId;
 use crate::addr::{Contact, Family};
+use crate::event::Stage;
 use crate::items::put_target;
 use crate::krpc::{Answer, Malformed, Method, Put, Query, Sample, Want, code, encode_error};
 use crate::limits::K;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 use types::Time;
 
 type Refusal = (i64, &'static str);
+
+fn told(answer: &Result<Vec<u8>, Refusal>) -> Stage {
+    match answer {
+        Ok(bytes) => Stage::by_answer(bytes),
+        Err((code, why)) => Stage::Refused { took: Duration::ZERO, code: *code, text: (*why).into() },
+    }
+}
 
 impl Node {
     pub(super) fn on_query(&mut self, now: Time, from: SocketAddr, transaction: &[u8], query: &Query<'_>) {
@@ -29,10 +38,13 @@ impl Node {
             self.queue_ping(from);
         }
         self.tokens.rotate(now);
-        let bytes = match self.answer(now, from, transaction, query) {
-            Ok(bytes) => bytes,
-            Err((code, why)) => encode_error(transaction, &from, code, why),
-        };
+        let asked = self.heard(None, &query.method);
+        self.tell_of(from, false, asked, Stage::Sent);
+        let answer = self.answer(now, from, transaction, query);
+        if asked.is_some() {
+            self.tell_of(from, false, asked, told(&answer));
+        }
+        let bytes = answer.unwrap_or_else(|(code, why)| encode_error(transaction, &from, code, why));
         self.reply(from, bytes);
     }
 

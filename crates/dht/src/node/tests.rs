@@ -1,6 +1,7 @@
 //! Small networks of nodes: datagrams take 20 ms, unless a test says otherwise.
 
 mod bounds;
+mod heard;
 mod network;
 
 use crate::krpc::{Body, Method, Put, code, decode, encode_query, parse};

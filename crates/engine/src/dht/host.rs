@@ -1,13 +1,13 @@
 //! The node's task.
 
 use super::saved::Saved;
-use super::{Dht, MAX_NAMED_NODES};
-use crate::events::EventKind;
+use super::{Dht, MAX_NAMED_NODES, told};
+use crate::events::{EventKind, Kind, NO_TORRENT};
 use crate::kept::InStore;
 use crate::listen;
 use crate::shared::{Shared, lock};
 use crate::{DhtSettings, Error};
-use dht::{Config, Family, Input, LookupEvent, LookupKey, Node, Output, Status};
+use dht::{Config, Exchange, Family, Input, LookupEvent, LookupKey, Node, Output, Status};
 use net::bind::look_up;
 use net::dht::Driver;
 use std::io;
@@ -86,10 +86,12 @@ impl Host {
     pub(crate) async fn run(mut self, shared: Arc<Shared>) {
         let dht = self.dht.clone();
         let mut closed = std::pin::pin!(shared.closed());
+        let is_heard = || shared.hub.is_heard(Kind::Dht.bit());
         loop {
+            self.driver.node().set_heard(is_heard());
             let wake = self.do_what_is_due();
             tokio::select! {
-                output = self.driver.next() => self.told(&shared, output),
+                output = self.driver.next_heard(is_heard) => self.told(&shared, output),
                 () = dht.changed.notified() => {}
                 Some(addrs) = self.names.join_next() => self.know(addrs.unwrap_or_default()),
                 Some(addrs) = self.named.join_next() => {
@@ -148,7 +150,11 @@ impl Host {
     }
 
     fn told(&mut self, shared: &Shared, output: Output) {
-        let Output::Lookup { key: LookupKey(key), event } = output else { return };
+        let (key, event) = match output {
+            Output::Lookup { key: LookupKey(key), event } => (key, event),
+            Output::Exchange(exchange) => return self.tell_of(shared, exchange),
+            _ => return,
+        };
         let mut list = lock(&self.dht.list);
         match event {
             LookupEvent::Peers { peers, .. } => {
@@ -167,6 +173,15 @@ impl Host {
             }
             _ => {}
         }
+    }
+
+    /// Tells of a query: of the torrent for which it is asked, if it is for one.
+    fn tell_of(&self, shared: &Shared, exchange: Exchange) {
+        let torrent = exchange.asked.key.and_then(|LookupKey(key)| {
+            let list = lock(&self.dht.list);
+            list.entries.get(&key).map(|entry| entry.torrent)
+        });
+        shared.hub.tell(torrent.unwrap_or(NO_TORRENT), || told::event(exchange));
     }
 
     /// Takes in where bootstrap nodes are.

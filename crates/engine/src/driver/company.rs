@@ -192,7 +192,7 @@ impl Company {
             let input = match event {
                 Event::Message(message) => Input::Message { peer, message },
                 Event::Refused(block) => Input::BlockRefused { peer, block },
-                Event::Unrequested(len) => Input::Unrequested { peer, len },
+                Event::Unrequested(block) => Input::Unrequested { peer, block },
                 Event::Sent(block) => Input::BlockSent { peer, block },
                 Event::SendFailed(block) => Input::ServeFailed { peer, block },
                 Event::Closed(reason) => {

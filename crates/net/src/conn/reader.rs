@@ -224,7 +224,7 @@ where
         };
         if !self.between.expected().remove(&block) {
             self.done += frame;
-            self.events.push(Event::Unrequested(block.len));
+            self.events.push(Event::Unrequested(block));
             return;
         }
         let header = frame - block.len as usize;

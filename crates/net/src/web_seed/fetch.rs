@@ -251,7 +251,7 @@ impl<'a, C: Content, D: BlockSink, K: Copy> Fetcher<'a, C, D, K> {
 
     async fn hand_over(&self, blocks: &mut Blocks, block: BlockRange, data: Bytes) {
         if !self.queue().take(block, blocks.run) {
-            return blocks.events.push(Event::Unrequested(block.len));
+            return blocks.events.push(Event::Unrequested(block));
         }
         match self.context.disk.write(block, data).await {
             true => self.waste().use_up(block.len.into()),

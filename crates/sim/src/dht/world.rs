@@ -277,6 +277,7 @@ impl<'a> World<'a> {
                 Output::Send { to, bytes } => self.send(self.nodes[at].addr, to, bytes),
                 Output::Lookup { key, event } => self.told(key, event),
                 Output::ExternalAddress { ip } => assert_eq!(ip, self.nodes[at].addr.ip(), "a wrong address"),
+                Output::Exchange(_) => {}
             }
         }
         let slot = &mut self.nodes[at];

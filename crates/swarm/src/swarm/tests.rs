@@ -729,7 +729,8 @@ fn too_much_that_nobody_asked_for_ends_the_connection() {
     let mut bench = Bench::leecher();
     bench.connect(PEER, FAST);
     let len = u32::try_from(MAX_UNREQUESTED_BYTES).unwrap();
-    assert_eq!(closed(&bench.input(Input::Unrequested { peer: PEER, len })), None);
+    let block = BlockRange { piece: PieceIndex::new(0), offset: 0, len };
+    assert_eq!(closed(&bench.input(Input::Unrequested { peer: PEER, block })), None);
     let piece = Message::Piece { index: 0, begin: 0, data: Cow::Borrowed(&[0]) };
     assert_eq!(closed(&bench.says(PEER, piece)), Some(DisconnectReason::UnrequestedData));
 }

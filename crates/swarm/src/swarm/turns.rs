@@ -95,10 +95,9 @@ impl Swarm {
             Input::Message { message, .. } => {
                 self.down.pass_unasked(self.now, cost(message.encoded_len() as u64));
             }
-            Input::BlockReceived { block, .. } | Input::BlockRefused { block, .. } => {
-                self.down.pass(block_cost(block.len));
-            }
-            Input::Unrequested { len, .. } => self.down.pass(block_cost(*len)),
+            Input::BlockReceived { block, .. }
+            | Input::BlockRefused { block, .. }
+            | Input::Unrequested { block, .. } => self.down.pass(block_cost(block.len)),
             Input::BlockSent { block, .. } => self.up.pass(block_cost(block.len)),
             _ => {}
         }

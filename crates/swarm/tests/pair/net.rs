@@ -404,7 +404,7 @@ impl Net {
         let node = &mut self.nodes[to];
         let Some(link) = node.links.get_mut(&key) else { return };
         if !link.asked.remove(&block) {
-            return self.input(to, Input::Unrequested { peer: key, len: block.len });
+            return self.input(to, Input::Unrequested { peer: key, block });
         }
         let piece = node.disk.pieces.entry(block.piece).or_default();
         let there = node.swarm.have().contains(block.piece) || piece.contains_key(&block.offset);

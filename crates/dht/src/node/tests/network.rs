@@ -1,7 +1,7 @@
 //! Nodes that talk to each other in virtual time.
 
 use super::*;
-use crate::{Config, Input, LookupEvent, LookupKey, Node, Outcome, Output};
+use crate::{Config, Exchange, Input, LookupEvent, LookupKey, Node, Outcome, Output};
 use alloc::collections::{BTreeMap, VecDeque};
 use core::net::IpAddr;
 
@@ -24,6 +24,7 @@ pub(super) struct Network {
     datagrams: VecDeque<(Time, SocketAddr, SocketAddr, Vec<u8>)>,
     pub(super) events: Vec<(usize, LookupKey, LookupEvent)>,
     pub(super) external: Vec<Option<IpAddr>>,
+    pub(super) exchanges: Vec<(usize, Exchange)>,
     next_key: u64,
     seed: u64,
 }
@@ -48,6 +49,7 @@ impl Network {
             datagrams: VecDeque::new(),
             events: Vec::new(),
             external: Vec::new(),
+            exchanges: Vec::new(),
             next_key: 1 << 32,
             seed,
         };
@@ -103,6 +105,7 @@ impl Network {
                 }
                 Output::Lookup { key, event } => self.events.push((n, key, event)),
                 Output::ExternalAddress { ip } => self.external[n] = Some(ip),
+                Output::Exchange(exchange) => self.exchanges.push((n, exchange)),
             }
         }
     }

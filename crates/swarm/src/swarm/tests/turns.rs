@@ -316,8 +316,8 @@ fn every_byte_of_the_protocol_is_counted() {
     let mut scene = Scene::new(false, NO_LIMITS);
     scene.seed(1, None);
     let before = scene.stats();
-    scene.input(Input::Unrequested { peer: PEER, len: BLOCK_LEN });
     let block = scene.swarm.peers[&PEER].requests[0].block;
+    scene.input(Input::Unrequested { peer: PEER, block });
     scene.input(Input::BlockRefused { peer: PEER, block });
     assert_eq!(scene.stats().line_down - before.line_down, 2 * block_cost(BLOCK_LEN));
     let requests = (scene.swarm.peers[&PEER].requests.len() + 1 - INITIAL_WINDOW) as u64;
@@ -329,7 +329,8 @@ fn a_flood_that_nobody_asked_for_is_paid_off_within_a_minute() {
     let mut scene = Scene::new(false, Limits { down: Some(20_000), ..NO_LIMITS });
     scene.seed(1, Some(5));
     let len = u32::try_from(MAX_UNREQUESTED_BYTES).unwrap();
-    scene.input(Input::Unrequested { peer: PEER, len });
+    let block = BlockRange { piece: PieceIndex::new(0), offset: 0, len };
+    scene.input(Input::Unrequested { peer: PEER, block });
     scene.run(secs(59));
     assert!(
         scene.moved.get(&PEER).is_none_or(|&bytes| bytes <= u64::from(BLOCK_LEN)),
