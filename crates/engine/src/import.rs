@@ -297,7 +297,8 @@ fn record(found: &Found, judged: &Judged, files: &[FileOnDisk], dir: &Path) -> r
         files: files.iter().zip(trusted).map(|(file, &is)| file.stamp.filter(|_| is)).collect(),
     };
     let (downloaded, uploaded) = (found.downloaded, found.uploaded);
-    resume::Record { clean, disk, downloaded, uploaded, mount: mount_of(dir, None), peers: Vec::new() }
+    let before = resume::Record::before_the_first_run(lengths, files.len(), mount_of(dir, None));
+    resume::Record { clean, disk, downloaded, uploaded, ..before }
 }
 
 /// A file of a torrent, as it was found.

@@ -43,6 +43,8 @@ pub(super) struct Running {
     /// The brain has all it wants; [`Finished`] follows with the commit that makes it durable.
     complete: bool,
     finished_at: Option<Time>,
+    /// How long all of it was there before something was lost again, in this run.
+    seeded_before: Duration,
     _scrubbed: Option<Scrubbed>,
     _present: Option<Present>,
     /// There is no room on the disk.
@@ -110,6 +112,7 @@ impl Running {
             completion_told: complete_at_start,
             complete: false,
             finished_at: None,
+            seeded_before: Duration::ZERO,
             _scrubbed: scrubbed,
             _present: present,
             full: None,
@@ -243,6 +246,7 @@ impl Running {
         self.company.swarm.handle(now, Input::PieceLost { piece });
         if self.complete && !self.company.swarm.stats(now).finished {
             self.complete = false;
+            self.seeded_before = self.seeded(now);
             self.finished_at = None;
             self.company.seat.wants(now, Wants::Download);
         }
@@ -367,8 +371,11 @@ impl Running {
 
     fn save(&mut self, now: Time) {
         let finishing = self.complete && self.finished_at.is_none();
-        let swarm = &self.company.swarm;
-        if let Some(save) = self.driver.keeper.due(now, finishing, || said(swarm, now)) {
+        let (swarm, seeded) = (&self.company.swarm, self.seeded(now));
+        if let Some(goal) = self.driver.add.seed_goal.time.filter(|_| self.finished_at.is_some()) {
+            self.driver.keeper.note_seeding(goal, now);
+        }
+        if let Some(save) = self.driver.keeper.due(now, finishing, || said(swarm, seeded, now)) {
             let disk = self.driver.disk.clone();
             self.company.jobs.spawn(async move { Done::Saved(save.make(disk).await) });
         }
@@ -444,7 +451,7 @@ impl Running {
     async fn end(mut self: Box<Self>, end: End) -> End {
         let now = self.now();
         self.publish(now);
-        let (last, said) = (self.company.swarm.stats(now), said(&self.company.swarm, now));
+        let (last, said) = (self.company.swarm.stats(now), said(&self.company.swarm, self.seeded(now), now));
         self.company.part();
         let Running { driver: Driver { mut keeper, disk, inbox, .. }, company, .. } = *self;
         let Company { shared, torrent, peers, announcer, announces, mut jobs, .. } = company;
@@ -561,8 +568,8 @@ fn counters(stats: &Stats) -> Counters {
 }
 
 /// What is kept of the brain.
-fn said(swarm: &Brain, now: Time) -> Said {
-    Said { counters: counters(&swarm.stats(now)), peers: swarm.worth_trying(MAX_PEERS) }
+fn said(swarm: &Brain, seeded: Duration, now: Time) -> Said {
+    Said { counters: counters(&swarm.stats(now)), seeded, peers: swarm.worth_trying(MAX_PEERS) }
 }
 
 /// Payload of this run, and how many bytes are missing.

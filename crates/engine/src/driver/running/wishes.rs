@@ -1,6 +1,7 @@
 //! What the torrent's owner wants otherwise while it runs.
 
 use super::Running;
+use std::time::Duration;
 use swarm::{Input, Order, PeerSource, Priority};
 use types::Time;
 
@@ -48,10 +49,16 @@ impl Running {
         }
     }
 
+    /// How long all that is wanted was there, in this run.
+    pub(super) fn seeded(&self, now: Time) -> Duration {
+        self.seeded_before + self.finished_at.map_or(Duration::ZERO, |since| now - since)
+    }
+
     /// When seeding is enough, but for the ratio, if nothing is uploaded until then.
     pub(super) fn goal_deadline(&self) -> Option<Time> {
         let (goal, finished_at) = (self.driver.add.seed_goal, self.finished_at?);
-        let time = goal.time.map(|time| finished_at + time);
+        let before = self.driver.keeper.seeded(self.seeded_before);
+        let time = goal.time.map(|time| finished_at + time.saturating_sub(before));
         let idle = goal.idle.map(|idle| self.uploaded.1.max(finished_at) + idle);
         time.into_iter().chain(idle).min()
     }
