@@ -31,6 +31,37 @@ fn a_torrent_is_removed_and_its_files_stay() {
 }
 
 #[test]
+fn orders_about_one_torrent_are_carried_out_as_they_were_given() {
+    let home = Home::new(SMALL);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    let hash = hex(&home.info_hash);
+    let mut given = Vec::new();
+    let mut order = |order: Value| {
+        let mut order = order;
+        order["id"] = given.len().into();
+        running.order(&order);
+        given.push(order);
+    };
+    for round in 0..20 {
+        order(json!({"do": "add", "torrent": home.torrent, "dir": home.out(), "paused": true}));
+        for what in ["resume", "pause", "resume", "pause", "resume", "reannounce"] {
+            order(json!({"do": what, "info_hash": hash}));
+        }
+        order(json!({"do": "set", "info_hash": hash, "tags": [round.to_string()]}));
+        if round < 19 {
+            order(json!({"do": "remove", "info_hash": hash}));
+        }
+    }
+    for id in 0..given.len() {
+        let answer = running.next().unwrap();
+        assert_eq!((&answer["id"], &answer["ok"]), (&json!(id), &json!(true)), "{answer}: {}", given[id]);
+    }
+    let torrent = running.torrent();
+    assert_eq!((&torrent["paused"], &torrent["tags"]), (&json!(false), &json!(["19"])));
+    running.end();
+}
+
+#[test]
 fn with_its_data_only_the_files_of_the_torrent_go() {
     let mut case = Case::downloaded(Sample::MULTI);
     let foreign = case.home.downloaded().join("nested/deep/mine.txt");

@@ -29,6 +29,7 @@ mod why;
 
 pub use handover::hand_over;
 pub use look::Seen;
+pub use moving::OnTheWay;
 pub(crate) use names::check as check_names;
 pub use queue::QueueMove;
 pub use record::{Choices, GoalAction};

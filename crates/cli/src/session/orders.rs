@@ -1,6 +1,7 @@
 //! The orders that a session takes, and what comes of them.
 
 use super::add::given;
+use super::turns::Turn;
 use crate::console::joined;
 use crate::failure::{Failure, OrFail, kind};
 use api::{SettingsChange, TorrentChange};
@@ -151,6 +152,39 @@ pub(super) enum Direction {
     Down,
 }
 
+impl What {
+    /// The torrent that it is about, as it was named; `None` of what is about none, or about a new one.
+    pub(super) fn info_hash(&self) -> Option<&str> {
+        match self {
+            What::Remove { info_hash, .. }
+            | What::Pause { info_hash }
+            | What::Rename { info_hash, .. }
+            | What::Move { info_hash, .. }
+            | What::Resume { info_hash }
+            | What::Recheck { info_hash }
+            | What::Reannounce { info_hash }
+            | What::Queue { info_hash, .. }
+            | What::Trackers { info_hash, .. }
+            | What::Wait { info_hash } => Some(info_hash),
+            What::Set(set) => Some(&set.info_hash),
+            What::Add(_)
+            | What::Ban { .. }
+            | What::Unban { .. }
+            | What::Bans {}
+            | What::Watch { .. }
+            | What::Unwatch { .. }
+            | What::Watched {}
+            | What::Session(_)
+            | What::List {} => None,
+        }
+    }
+
+    /// Whether it is refused as long as files are on their way.
+    pub(super) fn needs_files_in_place(&self) -> bool {
+        matches!(self, What::Rename { .. } | What::Move { .. } | What::Recheck { .. })
+    }
+}
+
 impl From<Direction> for QueueMove {
     fn from(to: Direction) -> QueueMove {
         match to {
@@ -179,7 +213,12 @@ impl Change {
 }
 
 /// `usual`: what is done with every torrent that is added.
-pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) -> Result<Value, Failure> {
+pub(super) async fn carry_out(
+    session: &Session,
+    usual: &Choices,
+    what: What,
+    turn: &mut Turn,
+) -> Result<Value, Failure> {
     let done = |info_hash: InfoHash| json!({"info_hash": info_hash.wire().to_string()});
     match what {
         What::Add(add) => {
@@ -193,7 +232,9 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
                 }
                 (None, None) => return Err(no_dir()),
             };
-            let added = match given(&torrent).await? {
+            let given = given(&torrent).await?;
+            turn.await_removals(&given).await;
+            let added = match given {
                 Given::Torrent(bytes) => session.add(bytes, choices).await,
                 Given::Magnet(link) => session.add_magnet(&link, choices).await,
                 Given::Url(url) => session.add_url(&url, choices).await,
@@ -214,11 +255,15 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
         }
         What::Rename { info_hash, path, to } => {
             let info_hash = parse(&info_hash)?;
-            session.rename(info_hash, &path, &to).await.map(|()| done(info_hash)).map_err(failed)
+            let on_the_way = session.begin_rename(info_hash, &path, &to).await.map_err(failed)?;
+            turn.has_begun();
+            on_the_way.arrived().await.map(|()| done(info_hash)).map_err(failed)
         }
         What::Move { info_hash, dir } => {
             let (info_hash, dir) = (parse(&info_hash)?, absolute(&dir)?);
-            session.move_to(info_hash, dir).await.map(|()| done(info_hash)).map_err(failed)
+            let on_the_way = session.begin_move(info_hash, dir).await.map_err(failed)?;
+            turn.has_begun();
+            on_the_way.arrived().await.map(|()| done(info_hash)).map_err(failed)
         }
         What::Recheck { info_hash } => {
             let info_hash = parse(&info_hash)?;
@@ -334,7 +379,7 @@ fn absolute(dir: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(dir).or_fail(kind::STORAGE, dir.display())
 }
 
-fn parse(info_hash: &str) -> Result<InfoHash, Failure> {
+pub(super) fn parse(info_hash: &str) -> Result<InfoHash, Failure> {
     let parsed = info_hash.parse().map(InfoHash::V1);
     parsed.or_fail("order", "the info-hash is 40 digits, 0 to 9 and a to f")
 }
