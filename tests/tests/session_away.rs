@@ -33,6 +33,16 @@ fn begin(home: &Home, peer: Option<&str>, mounted: bool) -> Running {
     Running::begin(&mut with_mount(&mount, &command)).0
 }
 
+/// The same, but nothing can be written to the disk.
+fn begin_read_only(home: &Home) -> Running {
+    let mut command = binary::command(home.path());
+    command.args(["session", "--listen", "127.0.0.1:0", "--no-trackers"]);
+    let (disk, out) = (home.path().join("disk"), home.out());
+    let (disk, out) = (disk.display(), out.display());
+    let mount = format!("mount --bind '{disk}' '{out}' && mount -o remount,bind,ro '{out}'");
+    Running::begin(&mut with_mount(&mount, &command)).0
+}
+
 fn left_in(dir: &Path) -> Vec<PathBuf> {
     fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
@@ -76,6 +86,38 @@ fn without_its_disk_a_torrent_is_neither_removed_nor_doubted() {
     assert_eq!(case.seed.served(), served);
     case.done("remove", json!({"data": true}));
     assert_eq!(left_in(&case.home.path().join("disk")), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_complete_torrent_is_seeded_from_a_disk_that_cannot_be_written_to() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let mut running = begin(&home, Some(&seed.addr.to_string()), true);
+    let add = json!({"do": "add", "torrent": home.torrent, "dir": home.out()});
+    let hash = hex(&home.info_hash);
+    running.done(&add);
+    running.done(&json!({"do": "wait", "info_hash": hash}));
+    running.end();
+    let mut running = begin_read_only(&home);
+    let is_seeding = |torrent: &serde_json::Value| {
+        assert!(torrent["error"].is_null(), "{torrent}");
+        torrent["state"] == "seeding" && torrent["done"] == torrent["total"] && torrent["total"] == 350_000
+    };
+    running.until(is_seeding);
+    running.done(&json!({"do": "recheck", "info_hash": hash}));
+    running.until(is_seeding);
+    // As if it had never been here.
+    running.done(&json!({"do": "remove", "info_hash": hash}));
+    running.done(&add);
+    running.until(is_seeding);
+    running.done(&json!({"do": "remove", "info_hash": hash}));
+    // What is not complete would have to be written.
+    let other = home.path().join("other");
+    fs::write(&other, metafile::torrent(&Sample::SINGLE, None)).unwrap();
+    running.done(&json!({"do": "add", "torrent": other, "dir": home.out()}));
+    let torrent = running.until(|torrent| torrent["state"] == "failed");
+    assert!(torrent["error"].as_str().unwrap().contains("read-only"), "{torrent}");
+    running.end();
 }
 
 #[test]
