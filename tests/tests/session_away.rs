@@ -121,6 +121,31 @@ fn a_complete_torrent_is_seeded_from_a_disk_that_cannot_be_written_to() {
 }
 
 #[test]
+fn a_torrent_that_goes_leaves_what_cannot_be_removed_and_says_so() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let mut running = begin(&home, Some(&seed.addr.to_string()), true);
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    let hash = hex(&home.info_hash);
+    running.done(&json!({"do": "wait", "info_hash": hash}));
+    running.end();
+    let mut running = begin_read_only(&home);
+    running.until(|torrent| torrent["state"] == "seeding");
+    let answer = running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+    let at = |name: &str| home.downloaded().join(name);
+    assert_eq!(answer["stayed"], json!([at("a"), at("b")]), "{answer}");
+    let warning = answer["warning"].as_str().unwrap();
+    assert!(warning.contains("2 of its files stay") && warning.contains("read-only"), "{answer}");
+    assert!(!warning.contains('\n') && !warning.contains("choose another folder"), "{answer}");
+    assert!(running.list().is_empty());
+    running.strike();
+    let mut running = begin_read_only(&home);
+    assert!(running.list().is_empty());
+    assert!(home.path().join("disk/one/a").exists());
+    running.end();
+}
+
+#[test]
 fn a_recheck_without_the_files_forgets_nothing() {
     let mut case = Case::downloaded(TWO);
     let (there, away) = (case.home.downloaded(), case.home.path().join("away"));
@@ -182,8 +207,9 @@ fn a_file_that_was_replaced_stays() {
     let (a, b) = (case.home.downloaded().join("a"), case.home.downloaded().join("b"));
     fs::remove_file(&a).unwrap();
     fs::write(&a, "not the torrent's").unwrap();
-    let remove = case.order("remove", json!({"data": true}));
-    case.running.refused(&remove, "not_as_left");
+    let removed = case.done("remove", json!({"data": true}));
+    assert_eq!(removed["stayed"], json!([a]), "{removed}");
+    assert!(removed["warning"].as_str().unwrap().contains("not as the torrent left it"), "{removed}");
     assert_eq!(fs::read_to_string(&a).unwrap(), "not the torrent's");
     assert!(!b.exists());
     assert_eq!(case.running.done(&json!({"do": "list"}))["torrents"], json!([]));

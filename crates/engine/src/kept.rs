@@ -34,6 +34,7 @@ pub(crate) use names::check as check_names;
 pub use queue::QueueMove;
 pub use record::{Choices, GoalAction};
 pub(crate) use record::{MAX_TAGS, first_row_of_link, first_rows, last_place, moved_row, record_again};
+pub use removal::Stayed;
 pub(crate) use restore::{LinkRow, Row, key_of, read_link, read_row};
 pub use schedule::{AlternativeLimits, LocalTime};
 pub use settings::SessionSettings;

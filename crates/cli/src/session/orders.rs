@@ -243,7 +243,13 @@ pub(super) async fn carry_out(
         }
         What::Remove { info_hash, data } => {
             let info_hash = parse(&info_hash)?;
-            session.remove(info_hash, data).await.map(|()| done(info_hash)).map_err(failed)
+            let stayed = session.remove(info_hash, data).await.map_err(failed)?;
+            let mut told = done(info_hash);
+            if let Some(stayed) = stayed {
+                told["warning"] = stayed.to_string().into();
+                told["stayed"] = stayed.files.iter().map(|path| path.to_string_lossy()).collect();
+            }
+            Ok(told)
         }
         What::Pause { info_hash } => {
             let info_hash = parse(&info_hash)?;
