@@ -146,6 +146,41 @@ fn a_torrent_that_goes_leaves_what_cannot_be_removed_and_says_so() {
 }
 
 #[test]
+fn a_torrent_whose_disk_is_away_is_resumed_all_the_same() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let peer = seed.addr.to_string();
+    let mut running = begin(&home, Some(&peer), true);
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    let hash = hex(&home.info_hash);
+    running.done(&json!({"do": "wait", "info_hash": hash}));
+    running.done(&json!({"do": "pause", "info_hash": hash}));
+    running.end();
+    let mut running = begin(&home, Some(&peer), false);
+    let wait = json!({"do": "wait", "info_hash": hash});
+    running.refused(&wait, "paused");
+    let resumed = running.done(&json!({"do": "resume", "info_hash": hash}));
+    assert!(resumed["warning"].as_str().unwrap().contains("goes on when the disk is mounted"), "{resumed}");
+    let torrent = running.torrent();
+    assert_eq!((&torrent["paused"], &torrent["state"]), (&json!(false), &json!("unavailable")));
+    running.refused(&wait, "unavailable");
+    running.strike();
+    let mut running = begin(&home, Some(&peer), true);
+    running.until(|torrent| torrent["state"] == "seeding");
+    // Another process is at it.
+    running.done(&json!({"do": "pause", "info_hash": hash}));
+    let locks = left_in(&home.path().join("state/rawtorrent/resume"));
+    let lock = locks.iter().find(|path| path.extension().is_some_and(|is| is == "lock")).unwrap();
+    let another = fs::File::open(lock).unwrap();
+    another.lock().unwrap();
+    running.refused(&json!({"do": "resume", "info_hash": hash}), "in_use");
+    assert_eq!(running.torrent()["paused"], true);
+    another.unlock().unwrap();
+    running.done(&json!({"do": "resume", "info_hash": hash}));
+    running.end();
+}
+
+#[test]
 fn a_recheck_without_the_files_forgets_nothing() {
     let mut case = Case::downloaded(TWO);
     let (there, away) = (case.home.downloaded(), case.home.path().join("away"));

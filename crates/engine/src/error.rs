@@ -138,6 +138,11 @@ impl Error {
         }
     }
 
+    /// The same in words for who has the torrent kept: nothing is to be started again.
+    pub fn of_kept(&self) -> String {
+        of_kept(self.to_string(), self.may_pass())
+    }
+
     /// Whether it may be over by itself.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
@@ -145,6 +150,15 @@ impl Error {
             Error::State { .. } | Error::StateFull(_) | Error::Unsaved(_) => true,
             _ => false,
         }
+    }
+}
+
+/// What is not over by itself is so when the torrent is resumed.
+pub(crate) fn of_kept(told: String, may_pass: bool) -> String {
+    match (told.strip_suffix(storage::START_AGAIN), may_pass) {
+        (Some(told), true) => format!("{told}; it goes on by itself then"),
+        (Some(told), false) => format!("{told}, then resume it"),
+        (None, _) => told,
     }
 }
 
@@ -205,6 +219,11 @@ impl TorrentError {
             TorrentError::Stopped => "stopped",
             TorrentError::Internal => "internal",
         }
+    }
+
+    /// The same in words for who has the torrent kept: nothing is to be started again.
+    pub fn of_kept(&self) -> String {
+        of_kept(self.to_string(), self.may_pass())
     }
 
     /// What a torrent is in that ended for this reason.

@@ -283,23 +283,39 @@ impl Session {
         self.engine.on_runtime(work).await
     }
 
-    /// Goes on with a torrent that was paused, or that could not go on before.
+    /// Goes on with a torrent that was paused, or that could not go on before. What it waits for now, and will go on by itself
+    /// without, is returned: a disk that is not mounted, or is full.
     ///
     /// # Errors
-    /// [`Error::NotHere`], [`Error::Unsaved`], and those of [`Engine::add`].
-    pub async fn resume(&self, info_hash: InfoHash) -> Result<(), Error> {
+    /// [`Error::NotHere`], [`Error::Unsaved`], and those of [`Engine::add`]; nothing is changed then.
+    pub async fn resume(&self, info_hash: InfoHash) -> Result<Option<Error>, Error> {
         let room = self.room.clone();
         let work = async move {
             let mut held = room.hold(info_hash).await?;
             let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
+            let was_paused = kept.record.choices.paused;
             room.set_paused(info_hash, kept, false).await?;
             if kept.running.goes_on() {
-                return Ok(());
+                return Ok(None);
             }
-            let begun = room.begin(&kept.record, &kept.what).await;
-            let outcome = begun.as_ref().map(|_| ()).map_err(Clone::clone);
-            kept.running = begun.unwrap_or_else(Running::Failed);
-            outcome
+            match room.begin(&kept.record, &kept.what).await {
+                Ok(running) => {
+                    kept.running = running;
+                    Ok(None)
+                }
+                Err(error) if error.may_pass() => {
+                    kept.running = Running::Failed(error.clone());
+                    Ok(Some(error))
+                }
+                Err(error) => {
+                    let is_as_before = was_paused && room.set_paused(info_hash, kept, true).await.is_ok();
+                    kept.running = match is_as_before {
+                        true => Running::Paused,
+                        false => Running::Failed(error.clone()),
+                    };
+                    Err(error)
+                }
+            }
         };
         self.engine.on_runtime(work).await
     }
@@ -315,6 +331,19 @@ impl Session {
         Ok(match &kept.running {
             Running::Yes(torrent) => Some(torrent.clone()),
             Running::Paused | Running::Fetching(_) | Running::Moving(_) | Running::Failed(_) => None,
+        })
+    }
+
+    /// Why a torrent that is not paused could not begin, if it could not.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`].
+    pub async fn failure(&self, info_hash: InfoHash) -> Result<Option<Error>, Error> {
+        let held = self.room.hold(info_hash).await?;
+        let kept = held.kept.as_ref().ok_or(Error::NotHere(info_hash))?;
+        Ok(match &kept.running {
+            Running::Failed(error) => Some(error.clone()),
+            _ => None,
         })
     }
 
@@ -569,7 +598,7 @@ impl KeptTorrent {
             }
             Running::Fetching(link) => (Some(link.state()), Some(link.stats()), None),
             Running::Moving(moving) => (Some(TorrentState::Moving), Some(moving.stats()), None),
-            Running::Failed(err) => (Some(err.state()), None, Some(err.to_string())),
+            Running::Failed(err) => (Some(err.state()), None, Some(err.of_kept())),
         }
     }
 }

@@ -80,7 +80,7 @@ pub use reading::{PeerStats, PieceMap, Reader};
 pub use session::Engine;
 pub use settings::{DhtSettings, Settings};
 pub use stats::{Finished, TorrentState, TorrentStats, TrackerState, TrackerStats};
-pub use storage::Allocate;
+pub use storage::{Allocate, START_AGAIN};
 pub use swarm::Priority;
 pub use tape::Tape;
 pub use torrent::Torrent;

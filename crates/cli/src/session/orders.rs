@@ -257,7 +257,12 @@ pub(super) async fn carry_out(
         }
         What::Resume { info_hash } => {
             let info_hash = parse(&info_hash)?;
-            session.resume(info_hash).await.map(|()| done(info_hash)).map_err(failed)
+            let waits_for = session.resume(info_hash).await.map_err(failed)?;
+            let mut told = done(info_hash);
+            if let Some(waits_for) = waits_for {
+                told["warning"] = waits_for.of_kept().into();
+            }
+            Ok(told)
         }
         What::Rename { info_hash, path, to } => {
             let info_hash = parse(&info_hash)?;
@@ -350,7 +355,10 @@ async fn until_it_runs(session: &Session, info_hash: InfoHash) -> Result<Torrent
             waits = matches!(state, None | Some(Some(TorrentState::FetchingMetadata | TorrentState::Moving)));
         });
         if !waits {
-            return Err(Failure::new("paused", "the torrent does not run; resume it first"));
+            return Err(match session.failure(info_hash).await.map_err(failed)? {
+                Some(error) => Failure::new(error.kind(), error.of_kept()),
+                None => Failure::new("paused", "the torrent is paused; resume it first"),
+            });
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
