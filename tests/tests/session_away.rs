@@ -61,6 +61,11 @@ fn without_its_disk_a_torrent_is_neither_removed_nor_doubted() {
 
     case.running = begin(&case.home, Some(&peer), false);
     case.running.until(|torrent| torrent["state"] == "unavailable");
+    case.running.strike();
+    let told = common::run(binary::command(case.home.path()).arg("doctor"));
+    let mount = format!("no disk is mounted at {}", case.home.out().display());
+    assert!(told.stdout.contains(&mount) && !told.stdout.contains("fetched again"), "{}", told.stdout);
+    case.running = begin(&case.home, Some(&peer), false);
     // What stands there now is another's.
     let foreign = case.home.downloaded().join("a");
     fs::create_dir_all(case.home.downloaded()).unwrap();

@@ -244,3 +244,18 @@ impl TorrentError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_a_torrent_kept_is_not_told_to_start_it_again() {
+        let full = Error::Disk(storage::Error::DiskFull("/x".into()));
+        assert!(full.to_string().ends_with("free some space, then start again"));
+        assert!(full.of_kept().ends_with("free some space; it goes on by itself then"));
+        let unreadable = TorrentError::Disk(storage::Error::HashesUnreadable);
+        assert!(unreadable.of_kept().ends_with("is well, then resume it"));
+        assert_eq!(TorrentError::Stopped.of_kept(), TorrentError::Stopped.to_string());
+    }
+}

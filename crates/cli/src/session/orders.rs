@@ -334,7 +334,7 @@ pub(super) async fn carry_out(
             let info_hash = parse(&info_hash)?;
             let torrent = until_it_runs(session, info_hash).await?;
             let finished = torrent.wait_finished().await;
-            finished.map(|_| done(info_hash)).map_err(|error| Failure::new(error.kind(), error))
+            finished.map(|_| done(info_hash)).map_err(|error| Failure::new(error.kind(), error.of_kept()))
         }
         What::List {} => {
             let torrents: Vec<_> = session.list().await.iter().map(listed).collect();
@@ -365,7 +365,11 @@ async fn until_it_runs(session: &Session, info_hash: InfoHash) -> Result<Torrent
 }
 
 fn failed(error: Error) -> Failure {
-    Failure::new(error.kind(), error)
+    let told = error.to_string();
+    match told.strip_suffix(engine::START_AGAIN) {
+        Some(told) => Failure::new(error.kind(), format_args!("{told}, then give the order again")),
+        None => Failure::new(error.kind(), told),
+    }
 }
 
 fn bans(hosts: &[IpAddr]) -> Value {
@@ -390,6 +394,9 @@ fn no_dir() -> Failure {
 }
 
 fn absolute(dir: &Path) -> Result<PathBuf, Failure> {
+    if dir.as_os_str().is_empty() {
+        return Err(Failure::new("order", "a folder is given without a name; give its path"));
+    }
     std::path::absolute(dir).or_fail(kind::STORAGE, dir.display())
 }
 
