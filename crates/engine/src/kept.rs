@@ -206,6 +206,7 @@ impl Session {
             let kept = restored.clone().restore(torrents, metainfo).await;
             restored.shared.spawn(recovery::run(restored.clone()));
             restored.shared.spawn(watch::run(restored.clone()));
+            restored.shared.spawn(restored.clone().learn_of_settings());
             if let Some(listener) = handover::listen(&restored.shared.settings.state_dir) {
                 restored.shared.spawn(handover::run(listener, restored.clone()));
             }
