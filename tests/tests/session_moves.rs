@@ -269,6 +269,12 @@ fn what_is_not_complete_lies_apart_and_is_called_so() {
     let torrent = case.running.until(|_| first.exists());
     assert_eq!((&torrent["dir"], &torrent["dir_when_complete"]), (&json!(apart), &json!(films)));
     assert!(!films.exists());
+    // Names are given as they will be.
+    case.done("rename", json!({"path": "apart/a", "to": "apart/called"}));
+    let torrent = case.running.until(|_| apart.join("apart/called.part").exists());
+    assert_eq!(torrent["renamed"], json!({"0": "apart/called"}));
+    case.done("rename", json!({"path": "apart/called.part", "to": "apart/a.part"}));
+    assert_eq!(case.running.until(|_| first.exists())["renamed"], json!({}));
     case.kill();
     case.done("set", json!({"max_down": null}));
     let torrent =

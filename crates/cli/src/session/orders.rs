@@ -416,7 +416,7 @@ fn listed(listed: &Listed) -> Value {
         "metadata": listed.metainfo.is_some(),
         "dir": choices.dir.to_string_lossy(),
         "dir_when_complete": choices.dir_when_complete.as_ref().map(|dir| dir.to_string_lossy()),
-        "renamed": choices.names,
+        "renamed": listed.metainfo.as_ref().map(|metainfo| choices.lasting_names(metainfo)).unwrap_or_default(),
         "moved": stats.moved,
         "to_move": stats.to_move,
         "paused": choices.paused,

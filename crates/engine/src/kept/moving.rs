@@ -3,7 +3,7 @@
 //! The store says so before anything is touched, and where they lie changes in one commit, when all of them are durable in
 //! the new place: whatever ends the process, the next one goes on, or has them where they were.
 
-use super::names;
+use super::complete;
 use super::record::{Move, Record, Target};
 use super::{KeptTorrent, Room, Running, Session, key};
 use crate::driver::blocking;
@@ -111,7 +111,7 @@ impl Session {
                 return Err(Error::Refused("the torrent's files are not known yet".into()));
             };
             let choices = &kept.record.choices;
-            let names = names::renamed(metainfo, &choices.names, &path, &to)?;
+            let names = complete::renamed(metainfo, choices, &path, &to)?;
             Ok(Target { names, ..Target::of(choices) })
         })
         .await
