@@ -190,6 +190,20 @@ fn a_kill_on_the_way_loses_nothing() {
 }
 
 #[test]
+fn a_torrent_that_has_moved_has_what_it_had() {
+    let mut case = Case::downloaded(SMALL);
+    let total = case.running.torrent()["total"].clone();
+    let near = [case.home.path().join("near"), case.home.out()];
+    for dir in near.iter().cycle().take(20) {
+        case.done("move", json!({"dir": dir}));
+        case.running.until(|torrent| {
+            assert_eq!((&torrent["done"], &torrent["total"]), (&total, &total), "{torrent}");
+            torrent["state"] == "seeding"
+        });
+    }
+}
+
+#[test]
 fn a_torrent_on_its_way_is_removed_where_it_was() {
     let mut case = Case::downloaded(LARGE);
     let far = elsewhere();

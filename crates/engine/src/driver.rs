@@ -123,8 +123,7 @@ impl Driver {
         }
         let doubtful = doubtful(record.as_ref(), &disk, lengths);
 
-        let mut first_look = Status::default();
-        first_look.stats.total = wanted_bytes(&metainfo, &add.wanted());
+        let first_look = first_look(&add, &disk, record.as_ref());
         let (status, status_receiver) = watch::channel(first_look);
         let (request_sender, requests) = mpsc::channel(1);
         let (wishes_sender, wishes) = watch::channel(Wishes::of(&add));
@@ -281,13 +280,23 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::ShutDown))
 }
 
-/// The bytes of all pieces that are to be downloaded.
-fn wanted_bytes(metainfo: &Metainfo, wanted: &[bool]) -> u64 {
-    let lengths = metainfo.lengths();
-    if wanted.is_empty() {
-        return lengths.total();
-    }
-    metainfo.pieces_for_files(wanted).ones().map(|piece| u64::from(lengths.piece_len(piece))).sum()
+/// What is known of a torrent before it is checked, and made ready.
+fn first_look(add: &AddTorrent, disk: &TorrentDisk, record: Option<&Record>) -> Status {
+    let (wanted, verified, lengths) = (add.wanted(), disk.verified(), add.metainfo.lengths());
+    let bytes = |piece| u64::from(lengths.piece_len(piece));
+    let mut first_look = Status::default();
+    let stats = &mut first_look.stats;
+    (stats.total, stats.done) = match wanted.is_empty() {
+        true => (lengths.total(), verified.ones().map(bytes).sum()),
+        false => {
+            let wanted = add.metainfo.pieces_for_files(&wanted);
+            let done = wanted.ones().filter(|&piece| verified.contains(piece));
+            (wanted.ones().map(bytes).sum(), done.map(bytes).sum())
+        }
+    };
+    stats.have_pieces = verified.count_ones();
+    (stats.downloaded, stats.uploaded) = record.map_or((0, 0), |record| (record.downloaded, record.uploaded));
+    first_look
 }
 
 fn open_options(
