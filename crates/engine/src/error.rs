@@ -57,6 +57,9 @@ pub enum Error {
     /// The session's state was written by a newer version.
     #[error("{0}")]
     SessionNewer(String),
+    /// The session's state is lost, or elsewhere.
+    #[error("{0}")]
+    SessionEmptied(String),
     /// There is no session of another client.
     #[error("no such session is in {}; {hint}", dir.display())]
     NoSession {
@@ -109,6 +112,7 @@ impl Error {
             Error::Fetch(_) => "fetch",
             Error::SessionInUse(_) => "session_in_use",
             Error::SessionNewer(_) => "session_newer",
+            Error::SessionEmptied(_) => "session_emptied",
             Error::NoSession { .. } => "no_session",
             Error::SessionDamaged { .. } => "session_damaged",
             Error::Unsaved(_) => "unsaved",

@@ -623,4 +623,5 @@ pub(crate) fn open_error(err: OpenError) -> Error {
         OpenError::Io { path, reason } => Error::State { path, reason },
         newer => Error::SessionNewer(newer.to_string()),
     }
+        OpenError::Emptied { .. } => Error::SessionEmptied(err.to_string()),
 }

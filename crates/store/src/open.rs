@@ -16,6 +16,9 @@ const COMPANIONS: [&str; 2] = [LOG, "session.db-shm"];
 /// Bytes of the log that are written again at once.
 const LOG_STEP: usize = 1 << 20;
 
+/// The folder beside it in which each torrent of a session has a file.
+const TORRENTS: &str = "resume";
+
 /// One that is being made, and counts for nothing yet.
 const NEW: &str = "session.new.db";
 const NEWS_COMPANIONS: [&str; 3] = ["session.new.db-wal", "session.new.db-shm", "session.new.db-journal"];
@@ -42,6 +45,7 @@ pub(crate) fn open(dir: &Path, wanted: &[Table]) -> Result<(Lock, Connection, Op
     let lock = Lock::take(dir)?;
     let path = dir.join(NAME);
     let damaged = take_over(dir).map_err(io(&path))?;
+    must_not_be_emptied(dir)?;
     write_log_again(dir).map_err(io(&path))?;
     match try_open(&path, wanted) {
         Ok((database, opened)) => Ok((lock, database, Opened { damaged, ..opened })),
@@ -82,6 +86,27 @@ pub(crate) fn is_written_anew(dir: &Path) -> bool {
 pub(crate) fn connect_anew(dir: &Path) -> Result<Connection, OpenError> {
     take_over(dir).map_err(io(dir))?;
     connect(dir)
+}
+
+/// Refuses to begin anew where an earlier session was: who empties a file has lost it, and who wants to begin anew removes it.
+fn must_not_be_emptied(dir: &Path) -> Result<(), OpenError> {
+    let is_empty = |name: &str| fs::metadata(dir.join(name)).map(|file| file.len() == 0);
+    let path = dir.join(NAME);
+    // What its log holds is to be read.
+    if !is_empty(NAME).unwrap_or(false) || !is_empty(LOG).unwrap_or(true) {
+        return Ok(());
+    }
+    let names =
+        fs::read_dir(dir).map_err(io(dir))?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names: Vec<String> = names.collect();
+    let copies = names.iter().filter(|name| name.starts_with("session-format-") && name.ends_with(".db"));
+    let copy = copies.max().map(|name| dir.join(name));
+    let is_left = |name: &String| name.starts_with("damaged-");
+    let has_run = || fs::read_dir(dir.join(TORRENTS)).is_ok_and(|mut torrents| torrents.next().is_some());
+    if copy.is_some() || names.iter().any(is_left) || has_run() {
+        return Err(OpenError::Emptied { path, copy });
+    }
+    Ok(())
 }
 
 /// Writes the log that was left to the disk once more, as it is read. Whoever left it may have been killed after a sync of it
