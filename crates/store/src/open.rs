@@ -6,6 +6,7 @@ use crate::{Change, Loaded, OpenError, Table};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -46,7 +47,7 @@ pub(crate) fn open(dir: &Path, wanted: &[Table]) -> Result<(Lock, Connection, Op
     let path = dir.join(NAME);
     let damaged = take_over(dir).map_err(io(&path))?;
     must_not_be_emptied(dir)?;
-    write_log_again(dir).map_err(io(&path))?;
+    see_log_as_it_is(dir).map_err(io(&path))?;
     match try_open(&path, wanted) {
         Ok((database, opened)) => Ok((lock, database, Opened { damaged, ..opened })),
         Err(Trouble::Open(error)) => Err(error),
@@ -128,6 +129,19 @@ fn write_log_again(dir: &Path) -> std::io::Result<()> {
         }
     }
     log.sync_all()
+}
+
+/// The same where there may be no room for that, as on a disk that never writes in place. Then what memory has and the disk has
+/// not is let go of: nobody was told that it is kept.
+fn see_log_as_it_is(dir: &Path) -> std::io::Result<()> {
+    let Err(error) = write_log_again(dir) else { return Ok(()) };
+    if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        return Err(error);
+    }
+    tracing::warn!("the log of the state is read as it is on the disk, which is full");
+    #[cfg(target_os = "linux")]
+    rustix::fs::fadvise(File::open(dir.join(LOG))?, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
 }
 
 /// Has what was made count, from one moment on, in the place that its name tells.
