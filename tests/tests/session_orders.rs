@@ -62,6 +62,24 @@ fn orders_about_one_torrent_are_carried_out_as_they_were_given() {
 }
 
 #[test]
+fn no_limit_is_zero() {
+    let mut case = Case::new(SMALL);
+    let add = json!({"do": "add", "torrent": case.home.torrent, "dir": case.home.out(), "max_up": 0});
+    case.running.refused(&add, "refused");
+    case.add(json!({"paused": true}));
+    for limit in ["max_down", "max_up"] {
+        let order = case.order("set", json!({limit: 0}));
+        case.running.refused(&order, "refused");
+    }
+    for limit in ["max_down", "max_up", "max_active", "max_active_downloads", "max_active_seeds"] {
+        case.running.refused(&json!({"do": "session", limit: 0}), "refused");
+    }
+    let hours = json!({"do": "session", "alternative": {"max_up": 0, "from": "22:00", "to": "06:00"}});
+    case.running.refused(&hours, "refused");
+    case.done("set", json!({"max_down": 1, "max_up": null}));
+}
+
+#[test]
 fn with_its_data_only_the_files_of_the_torrent_go() {
     let mut case = Case::downloaded(Sample::MULTI);
     let foreign = case.home.downloaded().join("nested/deep/mine.txt");

@@ -52,6 +52,7 @@ use metainfo::names::{Rules, safe_element};
 use mounts::Mounts;
 use moving::Moving;
 use record::Record;
+use settings::refuse_zero;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
@@ -414,6 +415,7 @@ impl Room {
         };
         choices.check(new.what.metainfo())?;
         self.check_trackers(&choices)?;
+        refuse_zero([None; 2], [choices.max_down, choices.max_up])?;
         self.arrange(&mut choices, new.what.metainfo()).await;
         let info_hash = new.what.info_hash();
         let place = Arc::new(AsyncMutex::new(Place { kept: None }));
@@ -621,7 +623,7 @@ pub(crate) fn open_error(err: OpenError) -> Error {
     match err {
         OpenError::InUse(path) => Error::SessionInUse(path),
         OpenError::Io { path, reason } => Error::State { path, reason },
+        OpenError::Emptied { .. } => Error::SessionEmptied(err.to_string()),
         newer => Error::SessionNewer(newer.to_string()),
     }
-        OpenError::Emptied { .. } => Error::SessionEmptied(err.to_string()),
 }

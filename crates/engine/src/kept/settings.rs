@@ -69,6 +69,7 @@ impl Session {
             let mut settings = held.clone();
             change(&mut settings);
             settings.check()?;
+            settings.check_limits(&held)?;
             if settings != *held {
                 let row = Change::put(Table::Session, KEY, settings.encode());
                 room.save_with_mounts(KeptFor::Settings, settings.folders(), vec![row]).await?;
@@ -102,6 +103,19 @@ impl Room {
         if hold != self.alternative_holds.load(Ordering::Relaxed) {
             self.share(&settings);
         }
+    }
+}
+
+/// Refuses limits that become 0: as none, it would be a surprise to one, and as a standstill to another.
+pub(super) fn refuse_zero<const N: usize>(
+    before: [Option<u64>; N],
+    after: [Option<u64>; N],
+) -> Result<(), Error> {
+    match before.iter().zip(&after).any(|(before, after)| *after == Some(0) && before != after) {
+        true => Err(Error::Refused(
+            "a limit is 1 or more; for none take it away, and what is to stand still is paused".into(),
+        )),
+        false => Ok(()),
     }
 }
 
@@ -147,6 +161,22 @@ impl SessionSettings {
             true => Ok(()),
             false => refuse("a time of the day is from 00:00 to 23:59"),
         }
+    }
+
+    /// Refuses limits of 0, unless they were kept before they were refused.
+    fn check_limits(&self, before: &SessionSettings) -> Result<(), Error> {
+        let alternative = |settings: &SessionSettings| {
+            settings.alternative.map_or([None; 2], |limits| [limits.max_down, limits.max_up])
+        };
+        let count = |count: Option<usize>| count.map(|count| count as u64);
+        let limits = |settings: &SessionSettings| {
+            let SessionSettings { max_down, max_up, .. } = *settings;
+            let [down, up] = alternative(settings);
+            let counts = [settings.max_active_downloads, settings.max_active_seeds, settings.max_active];
+            let [downloads, seeds, all] = counts.map(count);
+            [max_down, max_up, downloads, seeds, all, down, up]
+        };
+        refuse_zero(limits(before), limits(self))
     }
 
     /// A row as it is written again; `None` if it is none.
@@ -252,6 +282,30 @@ mod tests {
         }
         let relative = SessionSettings { incomplete_dir: Some("x".into()), ..SessionSettings::default() };
         assert!(relative.check().is_err());
+    }
+
+    #[test]
+    fn no_limit_becomes_zero() {
+        let none = SessionSettings::default();
+        let with = |change: fn(&mut SessionSettings)| {
+            let mut settings = none.clone();
+            change(&mut settings);
+            settings
+        };
+        let zero = AlternativeLimits { max_up: Some(0), ..AlternativeLimits::default() };
+        for settings in [
+            with(|settings| settings.max_down = Some(0)),
+            with(|settings| settings.max_up = Some(0)),
+            with(|settings| settings.max_active_downloads = Some(0)),
+            with(|settings| settings.max_active_seeds = Some(0)),
+            with(|settings| settings.max_active = Some(0)),
+            SessionSettings { alternative: Some(zero), ..none.clone() },
+        ] {
+            assert!(settings.check_limits(&none).is_err(), "{settings:?}");
+            assert!(settings.check_limits(&settings).is_ok(), "it was kept earlier");
+            assert!(none.check_limits(&settings).is_ok());
+        }
+        assert!(with(|settings| settings.max_active = Some(1)).check_limits(&none).is_ok());
     }
 
     #[test]
