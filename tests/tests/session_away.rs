@@ -281,6 +281,32 @@ fn what_a_link_names_waits_for_its_disk() {
 }
 
 #[test]
+fn of_what_a_link_names_nothing_is_fetched_if_nothing_is_selected() {
+    let (_there, _seed, addr) = real_seed(TWO);
+    let home = Home::new(TWO);
+    let hash = hex(&home.info_hash);
+    let mut running = begin(&home, None, true);
+    for (select, priorities) in [("&so=7", json!(null)), ("", json!(["skip", "skip"]))] {
+        let link = format!("magnet:?xt=urn:btih:{hash}{select}");
+        let mut add = json!({"do": "add", "torrent": link, "dir": home.out(), "peers": [addr.to_string()]});
+        if !priorities.is_null() {
+            add["priorities"] = priorities;
+        }
+        running.done(&add);
+        let torrent = running.until(|torrent| torrent["state"] == "failed");
+        assert_eq!(torrent["error"], "no file of the torrent is selected", "{torrent}");
+        running.strike();
+        assert_eq!(left_in(&home.path().join("disk")), Vec::<PathBuf>::new());
+        running = begin(&home, None, true);
+        running.until(|torrent| torrent["state"] == "failed");
+        running.done(&json!({"do": "set", "info_hash": hash, "priorities": ["skip", "normal"], "peers": [addr.to_string()]}));
+        running.done(&json!({"do": "wait", "info_hash": hash}));
+        assert_eq!(left_in(&home.path().join("disk/one")), [home.path().join("disk/one/b")]);
+        running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+    }
+}
+
+#[test]
 fn what_is_complete_waits_for_the_disk_that_it_goes_to() {
     let home = Home::new(TWO);
     let (seed, incomplete) = (home.fake_seed(), home.path().join("incomplete"));
