@@ -179,6 +179,23 @@ impl SessionSettings {
         refuse_zero(limits(before), limits(self))
     }
 
+    /// The row with folders of categories that have none in it; `None` if it has all of them.
+    pub(crate) fn with_save_paths(
+        rows: &[(Vec<u8>, Vec<u8>)],
+        save_paths: impl IntoIterator<Item = (String, PathBuf)>,
+    ) -> Option<Change> {
+        let row = rows.iter().find(|(key, _)| key == KEY);
+        let mut settings = row.and_then(|(_, row)| SessionSettings::decode(row)).unwrap_or_default();
+        let before = settings.save_paths.len();
+        for (category, dir) in save_paths.into_iter().filter(|(_, dir)| dir.is_absolute()) {
+            if settings.save_paths.len() < MAX_SAVE_PATHS && is_label(&category) {
+                settings.save_paths.entry(category).or_insert(dir);
+            }
+        }
+        let is_new = settings.save_paths.len() > before;
+        is_new.then(|| Change::put(Table::Session, KEY, settings.encode()))
+    }
+
     /// A row as it is written again; `None` if it is none.
     pub(crate) fn again(row: &[u8]) -> Option<Vec<u8>> {
         SessionSettings::decode(row).map(|settings| settings.encode())
@@ -282,6 +299,28 @@ mod tests {
         }
         let relative = SessionSettings { incomplete_dir: Some("x".into()), ..SessionSettings::default() };
         assert!(relative.check().is_err());
+    }
+
+    #[test]
+    fn folders_of_another_clients_categories_take_the_place_of_none() {
+        let mine = SessionSettings {
+            max_up: Some(7),
+            save_paths: [("films".to_owned(), PathBuf::from("/mine"))].into(),
+            ..SessionSettings::default()
+        };
+        let rows = [(KEY.to_vec(), mine.encode())];
+        let found = |count: usize| {
+            let others = (0..count).map(|n| (n.to_string(), PathBuf::from("/x")));
+            let odd = [("films", "/theirs"), ("relative", "x"), ("", "/x")];
+            odd.map(|(name, dir)| (name.to_owned(), dir.into())).into_iter().chain(others)
+        };
+        assert_eq!(SessionSettings::with_save_paths(&rows, found(0)), None);
+        let row = SessionSettings::with_save_paths(&rows, found(MAX_SAVE_PATHS)).unwrap();
+        let after = SessionSettings::decode(&row.value.unwrap()).unwrap();
+        assert_eq!((after.max_up, after.save_paths.len()), (Some(7), MAX_SAVE_PATHS));
+        assert_eq!(after.save_paths["films"], PathBuf::from("/mine"));
+        assert!(after.check().is_ok());
+        assert!(SessionSettings::with_save_paths(&[], found(1)).is_some());
     }
 
     #[test]
