@@ -52,9 +52,9 @@ fn orders_about_one_torrent_are_carried_out_as_they_were_given() {
             order(json!({"do": "remove", "info_hash": hash}));
         }
     }
-    for id in 0..given.len() {
+    for (id, order) in given.iter().enumerate() {
         let answer = running.next().unwrap();
-        assert_eq!((&answer["id"], &answer["ok"]), (&json!(id), &json!(true)), "{answer}: {}", given[id]);
+        assert_eq!((&answer["id"], &answer["ok"]), (&json!(id), &json!(true)), "{answer}: {order}");
     }
     let torrent = running.torrent();
     assert_eq!((&torrent["paused"], &torrent["tags"]), (&json!(false), &json!(["19"])));

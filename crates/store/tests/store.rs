@@ -245,10 +245,10 @@ fn an_empty_file_is_no_first_start_where_a_session_was() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("session.db");
         fs::write(&path, "").unwrap();
-        drop(Store::open(dir.path()).unwrap());
+        block_on(Store::open(dir.path()).unwrap().0.close());
         fs::create_dir(dir.path().join("resume")).unwrap();
         fs::write(dir.path().join(left), "").unwrap();
-        drop(Store::open(dir.path()).unwrap());
+        block_on(Store::open(dir.path()).unwrap().0.close());
         fs::write(&path, "").unwrap();
         for log in ["session.db-wal", "session.db-shm"] {
             let _ = fs::remove_file(dir.path().join(log));
@@ -257,7 +257,7 @@ fn an_empty_file_is_no_first_start_where_a_session_was() {
         assert!(matches!(&error, OpenError::Emptied { path: empty, .. } if *empty == path), "{error}");
         assert!(error.to_string().contains(hint), "{error}");
         fs::remove_file(&path).unwrap();
-        drop(Store::open(dir.path()).unwrap());
+        block_on(Store::open(dir.path()).unwrap().0.close());
     }
 }
 

@@ -364,6 +364,7 @@ async fn until_it_runs(session: &Session, info_hash: InfoHash) -> Result<Torrent
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn failed(error: Error) -> Failure {
     let told = error.to_string();
     match told.strip_suffix(engine::START_AGAIN) {
