@@ -196,6 +196,7 @@ mod tests {
         assert!(!waits(&mut one) && waits(&mut other));
         drop(add);
         assert!(!waits(&mut other));
+        drop(one);
         assert!(take(&mut turns, &order("pause", OTHER)).before.is_empty());
         let _removal = take(&mut turns, &order("remove", ONE));
         let _add = take(&mut turns, &json!({"do": "add", "torrent": "x", "dir": "/x"}));
