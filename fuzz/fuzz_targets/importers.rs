@@ -3,7 +3,7 @@
 #![no_main]
 
 use common::{dict_of, plant};
-use import::{Found, Item, Look, Wishes, deluge, qbittorrent, rtorrent, transmission};
+use import::{Categories, Found, Item, Look, Wishes, deluge, qbittorrent, rtorrent, transmission};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
@@ -91,6 +91,8 @@ fn read(client: u8, data: &[u8]) {
                 ..qbittorrent::Row::default()
             };
             qbittorrent::read_row(&row).iter().for_each(check);
+            let categories = Categories::read(data, data);
+            assert!(categories.all().all(|(name, dir)| !name.is_empty() && dir.starts_with('/')));
             qbittorrent::queue(row.category.as_deref().unwrap_or_default()).for_each(drop);
         }
         2 => {

@@ -9,6 +9,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::time::Duration;
 use storage::{FileStamp, Snapshot};
 use tokio::runtime::Runtime;
 use types::{Bitfield, InfoHashV1, Lengths, PieceIndex};
@@ -116,6 +117,7 @@ fuzz_target!(|data: &[u8]| {
         },
         downloaded: parts.u64(),
         uploaded: parts.u64(),
+        seeded: Duration::from_secs(parts.u64()),
         mount: parts.bit().then(|| Path::new("/mnt").into()),
         peers: parts.list(3, |parts| SocketAddr::from((parts.array::<4>(), parts.u16()))),
     };

@@ -61,6 +61,55 @@ fn links_and_urls_are_added_once() {
 }
 
 #[test]
+fn files_that_stay_are_told() {
+    const ONE: Sample = Sample { name: "one", layout: &[("", 300_000)] };
+    let home = Home::new(ONE);
+    std::fs::write(home.downloaded(), ONE.stream()).unwrap();
+    let daemon = Daemon::start(&home, &[]);
+    for cli in [false, true] {
+        let id = daemon.add(&home.torrent, "").json()["id"].as_str().unwrap().to_owned();
+        let path = format!("{TORRENTS}/{id}");
+        let is_there = || (daemon.get(&path).json()["state"] == "seeding").then_some(());
+        rawtorrent_tests::poll(Instant::now() + LIMIT, is_there).expect("it is found");
+        assert_eq!(daemon.ask("POST", &format!("{path}/pause"), "", b"").status, 204);
+        std::fs::remove_file(home.downloaded()).unwrap();
+        std::fs::write(home.downloaded(), ONE.stream()).unwrap();
+        if cli {
+            let done = daemon.command(&home, &["remove", &id, "--data"]);
+            assert_eq!((done.code(), done.stdout.as_str()), (Some(0), format!("{id} removed\n").as_str()));
+            assert!(done.stderr.contains("one of its files stays"), "{}", done.stderr);
+        } else {
+            let answer = daemon.ask("DELETE", &format!("{path}?data=true"), "", b"");
+            assert_eq!((answer.status, &answer.json()["stayed"]), (200, &json!([home.downloaded()])));
+            assert!(answer.json()["warning"].as_str().unwrap().contains("not as the torrent left it"));
+        }
+        assert_eq!(daemon.get(&path).status, 404);
+    }
+    daemon.end();
+}
+
+#[test]
+fn nothing_is_written_below_a_root_whose_disk_is_away() {
+    let home = Home::new(Sample::MULTI);
+    let disk = home.path().join("disk");
+    std::fs::create_dir_all(&disk).unwrap();
+    std::fs::create_dir_all(home.out()).unwrap();
+    let mount = format!("mount --bind '{}' '{}'", disk.display(), home.out().display());
+    let daemon = Daemon::start_mounted(&home, &mount);
+    assert_eq!(daemon.get(TORRENTS).status, 200);
+    daemon.end();
+    let daemon = Daemon::start(&home, &[]);
+    daemon.add(&home.torrent, "").refused(422, "unavailable");
+    let below = format!("?dir={}/deep", home.out().display());
+    daemon.add(&home.torrent, &below).refused(422, "unavailable");
+    daemon.end();
+    home.assert_nothing_written();
+    let daemon = Daemon::start_mounted(&home, &mount);
+    assert_eq!(daemon.add(&home.torrent, "").status, 201);
+    daemon.end();
+}
+
+#[test]
 fn sources_that_are_none_are_refused() {
     let home = Home::new(Sample::MULTI);
     let daemon = Daemon::start(&home, &[]);
@@ -309,6 +358,10 @@ fn what_set_is_told_wrongly_is_said_on_one_line() {
         let done = daemon.command(&home, args);
         assert_eq!(done.code(), Some(code), "{args:?}: {}", done.stderr);
         assert_eq!(done.stderr.lines().count(), 1, "{args:?}: {}", done.stderr);
+        if args.contains(&"99=skip") || args.contains(&"*.iso=skip") {
+            let shows = format!("see 'rawtorrent files {id}'");
+            assert!(done.stderr.contains(&shows), "{}", done.stderr);
+        }
     }
     daemon.end();
 }

@@ -55,6 +55,16 @@ fn what_is_not_as_it_was_left_is_told() {
 
     let database = home.path().join("state/rawtorrent/session.db");
     let len = fs::metadata(&database).unwrap().len();
+    let whole = fs::read(&database).unwrap();
+    fs::write(&database, "").unwrap();
+    for args in [&["doctor"][..], &["session", "--listen", "127.0.0.1:0"], &["export", "x"]] {
+        let lost = run(&mut command(home.path(), args));
+        assert_fails(&lost, &["session.db is empty, though a session was here; put it back from a backup"]);
+    }
+    assert_eq!(fs::metadata(&database).unwrap().len(), 0, "nothing is begun");
+    fs::write(&database, &whole).unwrap();
+    let back = run(&mut command(home.path(), &["doctor", "--json"]));
+    assert_eq!(back.stdout, away.stdout);
     fs::write(&database, vec![0x55; usize::try_from(len).unwrap()]).unwrap();
     let damaged = run(&mut command(home.path(), &["doctor"]));
     assert_eq!(damaged.code(), Some(1));

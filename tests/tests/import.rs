@@ -199,6 +199,8 @@ impl Session {
             web.port()
         );
         fs::write(config.join("qBittorrent.conf"), settings).unwrap();
+        let categories = json!({"linux": {"save_path": self.path("isos")}, "below": {"save_path": ""}});
+        fs::write(config.join("categories.json"), categories.to_string()).unwrap();
         let mut daemon = self.command("qbittorrent-nox");
         daemon.arg(format!("--profile={}", self.home.path().display()));
         daemon.arg(format!("--save-path={}", self.data().display())).arg("--skip-dialog=true");
@@ -423,6 +425,10 @@ fn is_taken_over(client: Client) {
         Client::Rtorrent => (Value::Null, json!([])),
     };
     assert_eq!((whole["category"].clone(), whole["tags"].clone()), labels);
+    if matches!(client, Client::Qbittorrent | Client::QbittorrentDatabase) {
+        let save_paths = running.done(&json!({"do": "session"}))["save_paths"].clone();
+        assert_eq!(save_paths["linux"], json!(session.path("isos")), "{save_paths}");
+    }
     assert_eq!(claimed(ours, &WHOLE), (0..pieces(&WHOLE)).collect::<Vec<_>>());
     let bad = SPOILED_AT / PIECE;
     assert_eq!(
@@ -483,6 +489,58 @@ fn torrents_of_rtorrent_are_taken_over() {
 #[ignore = "needs other clients: cargo xtask test --only interop"]
 fn torrents_of_deluge_are_taken_over() {
     is_taken_over(Client::Deluge);
+}
+
+/// What qBittorrent writes of a torrent of which nothing is there yet.
+fn resume_data(save_path: &Path, own: &str) -> Vec<u8> {
+    let text = |text: &str| format!("{}:{text}", text.len());
+    let entry = |key: &str, value: String| text(key) + &value;
+    let entries = [
+        entry("file-format", text("libtorrent resume file")),
+        entry("file-version", "i1e".into()),
+        entry("qBt-category", text("films")),
+        entry("qBt-savePath", text(own)),
+        entry("save_path", text(save_path.to_str().unwrap())),
+        entry("seeding_time", "i7200e".into()),
+    ];
+    format!("d{}e", entries.concat()).into_bytes()
+}
+
+#[test]
+fn folders_of_categories_are_taken_over() {
+    let (theirs, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (backup, config) = (theirs.path().join("data/BT_backup"), theirs.path().join("config"));
+    let (until, own) = (theirs.path().join("until"), theirs.path().join("own"));
+    for dir in [&backup, &config, &until] {
+        fs::create_dir_all(dir).unwrap();
+    }
+    let films = theirs.path().join("films");
+    let categories =
+        json!({"films": {"save_path": films, "download_path": null}, "other": {"save_path": ""}});
+    fs::write(config.join("categories.json"), categories.to_string()).unwrap();
+    let conf = format!("[BitTorrent]\nSession\\DefaultSavePath={}\n", theirs.path().join("all").display());
+    fs::write(config.join("qBittorrent.conf"), conf).unwrap();
+    for (sample, own) in [(WHOLE, ""), (SPOILED, own.to_str().unwrap())] {
+        let id = hex(&info_hash(&sample));
+        fs::write(backup.join(format!("{id}.torrent")), metafile::torrent(&sample, None)).unwrap();
+        fs::write(backup.join(format!("{id}.fastresume")), resume_data(&until, own)).unwrap();
+    }
+    let mut import = binary::command(home.path());
+    let done = run(import.args(["import", "--from", "qbittorrent"]).arg(&backup));
+    assert_eq!(done.code(), Some(0), "{}{}", done.stdout, done.stderr);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    let settings = running.done(&json!({"do": "session"}));
+    assert_eq!(settings["save_paths"], json!({"films": films, "other": theirs.path().join("all/other")}));
+    for (sample, goes_to) in [(WHOLE, &films), (SPOILED, &own)] {
+        let torrent = listed(&mut running, &sample);
+        assert_eq!(torrent["category"], "films");
+        assert_eq!(
+            (&torrent["dir"], &torrent["dir_when_complete"]),
+            (&json!(until), &json!(goes_to)),
+            "{torrent}"
+        );
+    }
+    running.end();
 }
 
 #[test]

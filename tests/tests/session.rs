@@ -224,6 +224,8 @@ fn orders_that_make_no_sense_are_told() {
         (add.clone(), "already_added"),
         (json!({"do": "add", "torrent": home.path().join("none"), "dir": "."}), "source"),
         (json!({"do": "add", "torrent": home.path().join("bad"), "dir": "."}), "torrent"),
+        (json!({"do": "add", "torrent": home.torrent, "dir": ""}), "order"),
+        (json!({"do": "move", "info_hash": hash, "dir": ""}), "order"),
         (json!({"do": "pause", "info_hash": "0".repeat(40)}), "not_here"),
         (json!({"do": "resume", "info_hash": "x"}), "order"),
         (json!({"do": "dance"}), "order"),

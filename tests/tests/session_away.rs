@@ -33,6 +33,16 @@ fn begin(home: &Home, peer: Option<&str>, mounted: bool) -> Running {
     Running::begin(&mut with_mount(&mount, &command)).0
 }
 
+/// The same, but nothing can be written to the disk.
+fn begin_read_only(home: &Home) -> Running {
+    let mut command = binary::command(home.path());
+    command.args(["session", "--listen", "127.0.0.1:0", "--no-trackers"]);
+    let (disk, out) = (home.path().join("disk"), home.out());
+    let (disk, out) = (disk.display(), out.display());
+    let mount = format!("mount --bind '{disk}' '{out}' && mount -o remount,bind,ro '{out}'");
+    Running::begin(&mut with_mount(&mount, &command)).0
+}
+
 fn left_in(dir: &Path) -> Vec<PathBuf> {
     fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
@@ -51,6 +61,11 @@ fn without_its_disk_a_torrent_is_neither_removed_nor_doubted() {
 
     case.running = begin(&case.home, Some(&peer), false);
     case.running.until(|torrent| torrent["state"] == "unavailable");
+    case.running.strike();
+    let told = common::run(binary::command(case.home.path()).arg("doctor"));
+    let mount = format!("no disk is mounted at {}", case.home.out().display());
+    assert!(told.stdout.contains(&mount) && !told.stdout.contains("fetched again"), "{}", told.stdout);
+    case.running = begin(&case.home, Some(&peer), false);
     // What stands there now is another's.
     let foreign = case.home.downloaded().join("a");
     fs::create_dir_all(case.home.downloaded()).unwrap();
@@ -76,6 +91,98 @@ fn without_its_disk_a_torrent_is_neither_removed_nor_doubted() {
     assert_eq!(case.seed.served(), served);
     case.done("remove", json!({"data": true}));
     assert_eq!(left_in(&case.home.path().join("disk")), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_complete_torrent_is_seeded_from_a_disk_that_cannot_be_written_to() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let mut running = begin(&home, Some(&seed.addr.to_string()), true);
+    let add = json!({"do": "add", "torrent": home.torrent, "dir": home.out()});
+    let hash = hex(&home.info_hash);
+    running.done(&add);
+    running.done(&json!({"do": "wait", "info_hash": hash}));
+    running.end();
+    let mut running = begin_read_only(&home);
+    let is_seeding = |torrent: &serde_json::Value| {
+        assert!(torrent["error"].is_null(), "{torrent}");
+        torrent["state"] == "seeding" && torrent["done"] == torrent["total"] && torrent["total"] == 350_000
+    };
+    running.until(is_seeding);
+    running.done(&json!({"do": "recheck", "info_hash": hash}));
+    running.until(is_seeding);
+    // As if it had never been here.
+    running.done(&json!({"do": "remove", "info_hash": hash}));
+    running.done(&add);
+    running.until(is_seeding);
+    running.done(&json!({"do": "remove", "info_hash": hash}));
+    // What is not complete would have to be written.
+    let other = home.path().join("other");
+    fs::write(&other, metafile::torrent(&Sample::SINGLE, None)).unwrap();
+    running.done(&json!({"do": "add", "torrent": other, "dir": home.out()}));
+    let torrent = running.until(|torrent| torrent["state"] == "failed");
+    assert!(torrent["error"].as_str().unwrap().contains("read-only"), "{torrent}");
+    running.end();
+}
+
+#[test]
+fn a_torrent_that_goes_leaves_what_cannot_be_removed_and_says_so() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let mut running = begin(&home, Some(&seed.addr.to_string()), true);
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    let hash = hex(&home.info_hash);
+    running.done(&json!({"do": "wait", "info_hash": hash}));
+    running.end();
+    let mut running = begin_read_only(&home);
+    running.until(|torrent| torrent["state"] == "seeding");
+    let answer = running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+    let at = |name: &str| home.downloaded().join(name);
+    assert_eq!(answer["stayed"], json!([at("a"), at("b")]), "{answer}");
+    let warning = answer["warning"].as_str().unwrap();
+    assert!(warning.contains("2 of its files stay") && warning.contains("read-only"), "{answer}");
+    assert!(!warning.contains('\n') && !warning.contains("choose another folder"), "{answer}");
+    assert!(running.list().is_empty());
+    running.strike();
+    let mut running = begin_read_only(&home);
+    assert!(running.list().is_empty());
+    assert!(home.path().join("disk/one/a").exists());
+    running.end();
+}
+
+#[test]
+fn a_torrent_whose_disk_is_away_is_resumed_all_the_same() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let peer = seed.addr.to_string();
+    let mut running = begin(&home, Some(&peer), true);
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    let hash = hex(&home.info_hash);
+    running.done(&json!({"do": "wait", "info_hash": hash}));
+    running.done(&json!({"do": "pause", "info_hash": hash}));
+    running.end();
+    let mut running = begin(&home, Some(&peer), false);
+    let wait = json!({"do": "wait", "info_hash": hash});
+    running.refused(&wait, "paused");
+    let resumed = running.done(&json!({"do": "resume", "info_hash": hash}));
+    assert!(resumed["warning"].as_str().unwrap().contains("goes on when the disk is mounted"), "{resumed}");
+    let torrent = running.torrent();
+    assert_eq!((&torrent["paused"], &torrent["state"]), (&json!(false), &json!("unavailable")));
+    running.refused(&wait, "unavailable");
+    running.strike();
+    let mut running = begin(&home, Some(&peer), true);
+    running.until(|torrent| torrent["state"] == "seeding");
+    // Another process is at it.
+    running.done(&json!({"do": "pause", "info_hash": hash}));
+    let locks = left_in(&home.path().join("state/rawtorrent/resume"));
+    let lock = locks.iter().find(|path| path.extension().is_some_and(|is| is == "lock")).unwrap();
+    let another = fs::File::open(lock).unwrap();
+    another.lock().unwrap();
+    running.refused(&json!({"do": "resume", "info_hash": hash}), "in_use");
+    assert_eq!(running.torrent()["paused"], true);
+    another.unlock().unwrap();
+    running.done(&json!({"do": "resume", "info_hash": hash}));
+    running.end();
 }
 
 #[test]
@@ -140,8 +247,9 @@ fn a_file_that_was_replaced_stays() {
     let (a, b) = (case.home.downloaded().join("a"), case.home.downloaded().join("b"));
     fs::remove_file(&a).unwrap();
     fs::write(&a, "not the torrent's").unwrap();
-    let remove = case.order("remove", json!({"data": true}));
-    case.running.refused(&remove, "not_as_left");
+    let removed = case.done("remove", json!({"data": true}));
+    assert_eq!(removed["stayed"], json!([a]), "{removed}");
+    assert!(removed["warning"].as_str().unwrap().contains("not as the torrent left it"), "{removed}");
     assert_eq!(fs::read_to_string(&a).unwrap(), "not the torrent's");
     assert!(!b.exists());
     assert_eq!(case.running.done(&json!({"do": "list"}))["torrents"], json!([]));
@@ -170,6 +278,32 @@ fn what_a_link_names_waits_for_its_disk() {
     let mut running = begin(&home, None, true);
     running.until(|torrent| torrent["state"] == "seeding");
     assert_eq!(left_in(&home.path().join("disk")), [home.path().join("disk/one")]);
+}
+
+#[test]
+fn of_what_a_link_names_nothing_is_fetched_if_nothing_is_selected() {
+    let (_there, _seed, addr) = real_seed(TWO);
+    let home = Home::new(TWO);
+    let hash = hex(&home.info_hash);
+    let mut running = begin(&home, None, true);
+    for (select, priorities) in [("&so=7", json!(null)), ("", json!(["skip", "skip"]))] {
+        let link = format!("magnet:?xt=urn:btih:{hash}{select}");
+        let mut add = json!({"do": "add", "torrent": link, "dir": home.out(), "peers": [addr.to_string()]});
+        if !priorities.is_null() {
+            add["priorities"] = priorities;
+        }
+        running.done(&add);
+        let torrent = running.until(|torrent| torrent["state"] == "failed");
+        assert_eq!(torrent["error"], "no file of the torrent is selected", "{torrent}");
+        running.strike();
+        assert_eq!(left_in(&home.path().join("disk")), Vec::<PathBuf>::new());
+        running = begin(&home, None, true);
+        running.until(|torrent| torrent["state"] == "failed");
+        running.done(&json!({"do": "set", "info_hash": hash, "priorities": ["skip", "normal"], "peers": [addr.to_string()]}));
+        running.done(&json!({"do": "wait", "info_hash": hash}));
+        assert_eq!(left_in(&home.path().join("disk/one")), [home.path().join("disk/one/b")]);
+        running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+    }
 }
 
 #[test]

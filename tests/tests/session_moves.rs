@@ -190,6 +190,20 @@ fn a_kill_on_the_way_loses_nothing() {
 }
 
 #[test]
+fn a_torrent_that_has_moved_has_what_it_had() {
+    let mut case = Case::downloaded(SMALL);
+    let total = case.running.torrent()["total"].clone();
+    let near = [case.home.path().join("near"), case.home.out()];
+    for dir in near.iter().cycle().take(20) {
+        case.done("move", json!({"dir": dir}));
+        case.running.until(|torrent| {
+            assert_eq!((&torrent["done"], &torrent["total"]), (&total, &total), "{torrent}");
+            torrent["state"] == "seeding"
+        });
+    }
+}
+
+#[test]
 fn a_torrent_on_its_way_is_removed_where_it_was() {
     let mut case = Case::downloaded(LARGE);
     let far = elsewhere();
@@ -269,6 +283,12 @@ fn what_is_not_complete_lies_apart_and_is_called_so() {
     let torrent = case.running.until(|_| first.exists());
     assert_eq!((&torrent["dir"], &torrent["dir_when_complete"]), (&json!(apart), &json!(films)));
     assert!(!films.exists());
+    // Names are given as they will be.
+    case.done("rename", json!({"path": "apart/a", "to": "apart/called"}));
+    let torrent = case.running.until(|_| apart.join("apart/called.part").exists());
+    assert_eq!(torrent["renamed"], json!({"0": "apart/called"}));
+    case.done("rename", json!({"path": "apart/called.part", "to": "apart/a.part"}));
+    assert_eq!(case.running.until(|_| first.exists())["renamed"], json!({}));
     case.kill();
     case.done("set", json!({"max_down": null}));
     let torrent =

@@ -31,6 +31,55 @@ fn a_torrent_is_removed_and_its_files_stay() {
 }
 
 #[test]
+fn orders_about_one_torrent_are_carried_out_as_they_were_given() {
+    let home = Home::new(SMALL);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    let hash = hex(&home.info_hash);
+    let mut given = Vec::new();
+    let mut order = |order: Value| {
+        let mut order = order;
+        order["id"] = given.len().into();
+        running.order(&order);
+        given.push(order);
+    };
+    for round in 0..20 {
+        order(json!({"do": "add", "torrent": home.torrent, "dir": home.out(), "paused": true}));
+        for what in ["resume", "pause", "resume", "pause", "resume", "reannounce"] {
+            order(json!({"do": what, "info_hash": hash}));
+        }
+        order(json!({"do": "set", "info_hash": hash, "tags": [round.to_string()]}));
+        if round < 19 {
+            order(json!({"do": "remove", "info_hash": hash}));
+        }
+    }
+    for (id, order) in given.iter().enumerate() {
+        let answer = running.next().unwrap();
+        assert_eq!((&answer["id"], &answer["ok"]), (&json!(id), &json!(true)), "{answer}: {order}");
+    }
+    let torrent = running.torrent();
+    assert_eq!((&torrent["paused"], &torrent["tags"]), (&json!(false), &json!(["19"])));
+    running.end();
+}
+
+#[test]
+fn no_limit_is_zero() {
+    let mut case = Case::new(SMALL);
+    let add = json!({"do": "add", "torrent": case.home.torrent, "dir": case.home.out(), "max_up": 0});
+    case.running.refused(&add, "refused");
+    case.add(json!({"paused": true}));
+    for limit in ["max_down", "max_up"] {
+        let order = case.order("set", json!({limit: 0}));
+        case.running.refused(&order, "refused");
+    }
+    for limit in ["max_down", "max_up", "max_active", "max_active_downloads", "max_active_seeds"] {
+        case.running.refused(&json!({"do": "session", limit: 0}), "refused");
+    }
+    let hours = json!({"do": "session", "alternative": {"max_up": 0, "from": "22:00", "to": "06:00"}});
+    case.running.refused(&hours, "refused");
+    case.done("set", json!({"max_down": 1, "max_up": null}));
+}
+
+#[test]
 fn with_its_data_only_the_files_of_the_torrent_go() {
     let mut case = Case::downloaded(Sample::MULTI);
     let foreign = case.home.downloaded().join("nested/deep/mine.txt");

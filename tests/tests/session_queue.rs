@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::kept::{Case, Running};
 use common::{Home, LIMIT};
@@ -78,6 +78,19 @@ fn until_removed(case: &mut Case) {
     until(&mut case.running, &[]);
     case.kill();
     assert_eq!(listed(&mut case.running), []);
+}
+
+#[test]
+fn how_long_a_torrent_was_seeded_is_counted_over_starts() {
+    const GOAL: Duration = Duration::from_secs(5);
+    let mut case = Case::downloaded(SMALL);
+    case.done("set", json!({"seed_seconds": GOAL.as_secs()}));
+    case.running.until(|torrent| torrent["state"] == "stopped");
+    case.kill();
+    let started = Instant::now();
+    case.running.until(|torrent| torrent["state"] == "stopped");
+    let took = started.elapsed();
+    assert!(took < GOAL / 2, "it was seeded for {took:?} more");
 }
 
 #[test]

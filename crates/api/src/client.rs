@@ -2,7 +2,7 @@
 
 use crate::{
     About, AddQuery, Added, BASE, Destination, Direction, File, ListQuery, Peer, Pieces, Problem,
-    RemoveQuery, Settings, SettingsChange, Source, TORRENT, Torrent, TorrentChange, TorrentSettings,
+    RemoveQuery, Settings, SettingsChange, Source, Stayed, TORRENT, Torrent, TorrentChange, TorrentSettings,
     Torrents, TraceQuery, Traced, Tracker, TrackersChange, Turn, Watched, WatchedQuery, Why,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -294,12 +294,18 @@ impl Client {
         self.json(request.json(&Source { source: source.to_owned() })).await
     }
 
-    /// Stops a torrent and forgets it. Its files stay, unless the query says that they go.
+    /// Stops a torrent and forgets it. Its files stay, unless the query says that they go; then says which could not be
+    /// removed.
     ///
     /// # Errors
     /// See [`Client::about`].
-    pub async fn remove(&self, id: &str, query: RemoveQuery) -> Result<(), ClientError> {
-        self.done(self.on(Method::DELETE, id, "").query(&query)).await
+    pub async fn remove(&self, id: &str, query: RemoveQuery) -> Result<Option<Stayed>, ClientError> {
+        let answer = self.answer(self.on(Method::DELETE, id, "").query(&query)).await?;
+        let body = self.body(answer).await?;
+        if body.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&body).map(Some).map_err(|error| self.strange(&error))
     }
 
     /// Stops a torrent until it is resumed.

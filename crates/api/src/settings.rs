@@ -81,7 +81,7 @@ pub struct TorrentSettings {
     pub priorities: Vec<Priority>,
     /// It is fetched from its beginning to its end.
     pub sequential: bool,
-    /// Bytes per second that it may receive; `null`: no limit of its own.
+    /// Bytes per second that it may receive, 1 or more; `null`: no limit of its own.
     pub max_down: Option<u64>,
     /// Bytes per second that it may send; likewise.
     pub max_up: Option<u64>,
@@ -146,7 +146,7 @@ pub struct TorrentChange {
     pub tags: Option<BTreeSet<String>>,
 }
 
-/// What all torrents share. `null` is no limit.
+/// What all torrents share. `null` is no limit; what is one is 1 or more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Settings {
     /// Bytes per second that all may receive together.

@@ -296,6 +296,15 @@ pub struct Added {
     pub created: bool,
 }
 
+/// What stays of a torrent that was removed with its files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stayed {
+    /// Files that could not be removed; the first 100 of them.
+    pub stayed: Vec<String>,
+    /// How many there are, and why the first of them stays, in one line.
+    pub warning: String,
+}
+
 /// A file of a torrent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct File {

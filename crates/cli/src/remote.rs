@@ -287,7 +287,12 @@ pub(crate) fn resume(args: &Ids, console: &Console) -> Result<Exit, Failure> {
 
 pub(crate) fn remove(args: &Remove, console: &Console) -> Result<Exit, Failure> {
     let query = RemoveQuery { data: args.data };
-    order(&args.which, console, "removed", async |client, id| client.remove(id, query).await)
+    order(&args.which, console, "removed", async |client, id| {
+        if let Some(stayed) = client.remove(id, query).await? {
+            console.note(format_args!("{}", printable(&stayed.warning)));
+        }
+        Ok(())
+    })
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "a closure")]

@@ -24,13 +24,13 @@ impl Selection {
     }
 
     /// Marks what is selected among `paths`; an error if that is nothing, or a number is not there.
-    fn mark(&self, paths: &[&str], wanted: &mut [bool]) -> Result<(), String> {
+    fn mark(&self, paths: &[&str], wanted: &mut [bool], see: &str) -> Result<(), String> {
         match self {
             Selection::Numbers(ranges) => {
                 for range in ranges {
                     let found = wanted
                         .get_mut(range.clone())
-                        .ok_or_else(|| no_such_file(*range.end(), paths.len()))?;
+                        .ok_or_else(|| no_such_file(*range.end(), paths.len(), see))?;
                     found.fill(true);
                 }
             }
@@ -43,7 +43,7 @@ impl Selection {
                     }
                 }
                 if !found {
-                    return Err(format!("no file matches '{}'; see --list", glob.glob()));
+                    return Err(format!("no file matches '{}'; see {see}", glob.glob()));
                 }
             }
         }
@@ -51,11 +51,11 @@ impl Selection {
     }
 }
 
-/// For each of `paths` whether some selection wants it; no selection at all wants every file.
-pub(crate) fn wanted(selections: &[Selection], paths: &[&str]) -> Result<Vec<bool>, String> {
+/// For each of `paths` whether some selection wants it; no selection at all wants every file. `see`: what shows their numbers.
+pub(crate) fn wanted(selections: &[Selection], paths: &[&str], see: &str) -> Result<Vec<bool>, String> {
     let mut wanted = vec![selections.is_empty(); paths.len()];
     for selection in selections {
-        selection.mark(paths, &mut wanted)?;
+        selection.mark(paths, &mut wanted, see)?;
     }
     Ok(wanted)
 }
@@ -76,11 +76,11 @@ fn parse_range(text: &str) -> Result<RangeInclusive<usize>, String> {
     if first > last || last == usize::MAX { Err(wrong()) } else { Ok(first..=last) }
 }
 
-fn no_such_file(number: usize, count: usize) -> String {
+fn no_such_file(number: usize, count: usize, see: &str) -> String {
     match count {
         0 => "the torrent has no files to select".into(),
         1 => format!("there is no file {number}: the torrent has only file 0"),
-        _ => format!("there is no file {number}: the torrent has files 0 to {}; see --list", count - 1),
+        _ => format!("there is no file {number}: the torrent has files 0 to {}; see {see}", count - 1),
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
 
     fn select(texts: &[&str]) -> Result<Vec<usize>, String> {
         let selections = texts.iter().map(|text| Selection::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let wanted = wanted(&selections, &PATHS)?;
+        let wanted = wanted(&selections, &PATHS, "--list")?;
         Ok((0..wanted.len()).filter(|&at| wanted[at]).collect())
     }
 
@@ -134,7 +134,7 @@ mod tests {
             let error = select(&[text]).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
-        assert!(wanted(&[Selection::parse("0").unwrap()], &[]).unwrap_err().contains("no files"));
+        assert!(wanted(&[Selection::parse("0").unwrap()], &[], "--list").unwrap_err().contains("no files"));
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 mod add;
 mod orders;
+mod turns;
 
 use crate::args;
 use crate::args::keep::{Keep, Order as Told};
@@ -16,6 +17,7 @@ use std::io::{self, BufRead, Read as _};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use turns::{Turn, Turns};
 
 /// Bytes of an order: priorities for the files of the largest torrents, and room. A longer one is refused.
 const MAX_ORDER: u64 = 4 << 20;
@@ -94,13 +96,16 @@ async fn serve(
 ) -> Result<(), Failure> {
     let mut orders = orders()?;
     let room = Arc::new(Semaphore::new(AT_ONCE));
+    let mut turns = Turns::default();
     while let Some(line) = orders.recv().await {
         let permit = room.clone().acquire_owned().await;
         let line = line.or_fail(kind::SOURCE, "cannot read orders")?;
+        let (id, what) = read_order(line);
+        let mut turn = turns.take(what.as_ref().ok(), |info_hash| session.has(info_hash));
         let (session, usual, console) = (session.clone(), usual.clone(), console.clone());
         under_way.spawn(async move {
             let _permit = permit;
-            console.print(json_line(&answer(&session, &usual, line).await))
+            console.print(json_line(&answer(&session, &usual, id, what, &mut turn).await))
         });
         while let Some(done) = under_way.try_join_next() {
             done.unwrap_or(Ok(()))?;
@@ -169,10 +174,18 @@ fn read_order(line: Line) -> (Value, Result<What, String>) {
     }
 }
 
-async fn answer(session: &Session, usual: &Choices, line: Line) -> Answer {
-    let (id, what) = read_order(line);
+async fn answer(
+    session: &Session,
+    usual: &Choices,
+    id: Value,
+    what: Result<What, String>,
+    turn: &mut Turn,
+) -> Answer {
     let done = match what {
-        Ok(what) => carry_out(session, usual, what).await,
+        Ok(what) => {
+            turn.comes().await;
+            carry_out(session, usual, what, turn).await
+        }
         Err(why) => Err(Failure::new("order", format_args!("not an order: {why}"))),
     };
     let ok = done.is_ok();

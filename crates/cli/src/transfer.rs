@@ -502,7 +502,8 @@ fn wanted_files(torrent: &Metainfo, select: &[Selection]) -> Result<Vec<bool>, F
     }
     let files = listing::list(torrent);
     let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
-    let selected = select::wanted(select, &paths).map_err(|error| Failure::new(kind::SELECTION, error))?;
+    let selected =
+        select::wanted(select, &paths, "--list").map_err(|error| Failure::new(kind::SELECTION, error))?;
     let mut wanted = vec![false; torrent.files().len()];
     for (file, selected) in files.iter().zip(selected) {
         wanted[file.index] = selected;

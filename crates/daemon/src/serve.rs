@@ -50,6 +50,8 @@ pub(crate) const MAX_HEAD: usize = 32 * 1024;
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long requests under way have when the daemon ends.
 const END_WAIT: Duration = Duration::from_secs(2);
+/// How long disks are waited for that may lie below its roots, when it begins.
+const ROOTS_WAIT: Duration = Duration::from_secs(2);
 /// How often it is looked whether tokens changed.
 const TOKENS_EVERY: Duration = Duration::from_secs(1);
 
@@ -135,6 +137,7 @@ impl Control {
         check_roots(roots.as_deref().unwrap_or_default())?;
         self.hooks.hang(Callers::new(hooks)?, session.engine().http_post());
         if let Some(roots) = roots {
+            drop(session.remember_roots(roots.clone()));
             *self.roots.write().unwrap_or_else(PoisonError::into_inner) = roots;
         }
         Ok(())
@@ -219,6 +222,9 @@ impl Daemon {
     pub async fn serve(self, session: Arc<Session>, end: impl Future<Output = ()>) {
         let (close, closing) = watch::channel(false);
         self.control.hooks.hang(self.hooks, session.engine().http_post());
+        let roots = self.control.roots.read().unwrap_or_else(PoisonError::into_inner).clone();
+        // A disk that does not answer holds up nobody.
+        let _ = timeout(ROOTS_WAIT, session.remember_roots(roots)).await;
         let state = Arc::new(State {
             board: Board::new(&session, self.control.hooks),
             session,

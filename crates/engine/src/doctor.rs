@@ -118,6 +118,15 @@ impl Examined {
             return self.find(name, what.into());
         };
         let has_bytes = record.has_bytes();
+        if let Some(mount) = record.mount.as_deref().filter(|mount| choices.dir.starts_with(mount))
+            && storage::must_be_mounted(mount).is_err()
+        {
+            let what = format!(
+                "no disk is mounted at {}: it is unavailable until it is mounted, nothing is written there until then",
+                mount.display()
+            );
+            return self.find(name, what);
+        }
         if has_bytes && !choices.dir.is_dir() {
             let what =
                 format!("{} is not there: it is unavailable until that comes back", choices.dir.display());
@@ -140,11 +149,14 @@ impl Examined {
             }
         }
         let dir = choices.dir.display();
+        let is_all = record.disk.files.iter().flatten().filter(|left| left.size > 0).count() == missing.len();
         if !missing.is_empty() {
-            let what = format!(
-                "missing in {dir}: {}; fetched again, or waited for if all are",
-                named(&missing, choices)
-            );
+            let what = match is_all {
+                true => format!(
+                    "none of its files is in {dir}: it is unavailable until they are back; to fetch them anew, remove it and add it again"
+                ),
+                false => format!("missing in {dir}: {}; fetched again", named(&missing, choices)),
+            };
             self.find(name.clone(), what);
         }
         if !changed.is_empty() {

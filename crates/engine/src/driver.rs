@@ -120,9 +120,7 @@ impl Driver {
             let (spool, metainfo) = (shared.spool.clone(), add.metainfo.clone());
             add.metainfo = blocking(move || Ok(spool.keep(metainfo))).await?;
         }
-        let mut first_look = Status::default();
-        first_look.stats.total = wanted_bytes(&add.metainfo, &add.wanted());
-        let (status, status_receiver) = watched(first_look);
+        let (status, status_receiver) = watched(Status::default());
         let (request_sender, requests) = mailbox(1);
         let (wishes_sender, wishes) = watched(Wishes::of(&add));
         let handle = Torrent {
@@ -135,13 +133,14 @@ impl Driver {
         let added = shared.now();
         let base = Base { shared, add, torrent, peer_id, lengths, place, status, wishes, added, _door: door };
         let looked = base.look(record).await?;
+        base.status.send_modify(|status| status.clone_from(&looked.first_look));
         let driver = Driver::new(Box::new(base), looked, met, None);
         let closed = driver.base.shared.closing();
         Ok((driver, Calls { requests, visits, closed }, handle))
     }
 
     fn new(base: Box<Base>, looked: Looked, met: Option<Met>, before: Option<Box<Before>>) -> Box<Driver> {
-        let Looked { disk, hashes, inbox, keeper, doubtful } = looked;
+        let Looked { disk, hashes, inbox, keeper, doubtful, .. } = looked;
         Box::new(Driver { base, disk, hashes, inbox, keeper, doubtful, met, before })
     }
 
@@ -249,6 +248,8 @@ struct Looked {
     inbox: Arc<Inbox>,
     keeper: Keeper,
     doubtful: Bitfield,
+    /// What is to be told of it before it is checked, and made ready.
+    first_look: Status,
 }
 
 impl Base {
@@ -268,10 +269,11 @@ impl Base {
             return Err(Error::Disk(storage::Error::Unavailable(files)));
         }
         let doubtful = doubtful(record.as_ref(), &disk, lengths);
+        let first_look = first_look(add, &disk, record.as_ref());
         let keeper = Keeper::new(place.clone(), record, lengths, mount);
         let hashes = Hashes(metainfo);
         hashes.expect_checks(doubtful.count_ones() > 0 || !disk.verified().is_full());
-        Ok(Looked { disk, hashes, inbox, keeper, doubtful })
+        Ok(Looked { disk, hashes, inbox, keeper, doubtful, first_look })
     }
 }
 
@@ -330,13 +332,23 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::ShutDown))
 }
 
-/// The bytes of all pieces that are to be downloaded.
-fn wanted_bytes(metainfo: &Metainfo, wanted: &[bool]) -> u64 {
-    let lengths = metainfo.lengths();
-    if wanted.is_empty() {
-        return lengths.total();
-    }
-    metainfo.pieces_for_files(wanted).ones().map(|piece| u64::from(lengths.piece_len(piece))).sum()
+/// What is known of a torrent before it is checked, and made ready.
+fn first_look(add: &AddTorrent, disk: &TorrentDisk, record: Option<&Record>) -> Status {
+    let (wanted, verified, lengths) = (add.wanted(), disk.verified(), add.metainfo.lengths());
+    let bytes = |piece| u64::from(lengths.piece_len(piece));
+    let mut first_look = Status::default();
+    let stats = &mut first_look.stats;
+    (stats.total, stats.done) = match wanted.is_empty() {
+        true => (lengths.total(), verified.ones().map(bytes).sum()),
+        false => {
+            let wanted = add.metainfo.pieces_for_files(&wanted);
+            let done = wanted.ones().filter(|&piece| verified.contains(piece));
+            (wanted.ones().map(bytes).sum(), done.map(bytes).sum())
+        }
+    };
+    stats.have_pieces = verified.count_ones();
+    (stats.downloaded, stats.uploaded) = record.map_or((0, 0), |record| (record.downloaded, record.uploaded));
+    first_look
 }
 
 fn open_options(

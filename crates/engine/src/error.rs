@@ -57,6 +57,9 @@ pub enum Error {
     /// The session's state was written by a newer version.
     #[error("{0}")]
     SessionNewer(String),
+    /// The session's state is lost, or elsewhere.
+    #[error("{0}")]
+    SessionEmptied(String),
     /// There is no session of another client.
     #[error("no such session is in {}; {hint}", dir.display())]
     NoSession {
@@ -109,6 +112,7 @@ impl Error {
             Error::Fetch(_) => "fetch",
             Error::SessionInUse(_) => "session_in_use",
             Error::SessionNewer(_) => "session_newer",
+            Error::SessionEmptied(_) => "session_emptied",
             Error::NoSession { .. } => "no_session",
             Error::SessionDamaged { .. } => "session_damaged",
             Error::Unsaved(_) => "unsaved",
@@ -138,6 +142,11 @@ impl Error {
         }
     }
 
+    /// The same in words for who has the torrent kept: nothing is to be started again.
+    pub fn of_kept(&self) -> String {
+        of_kept(self.to_string(), self.may_pass())
+    }
+
     /// Whether it may be over by itself.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
@@ -145,6 +154,15 @@ impl Error {
             Error::State { .. } | Error::StateFull(_) | Error::Unsaved(_) => true,
             _ => false,
         }
+    }
+}
+
+/// What is not over by itself is so when the torrent is resumed.
+pub(crate) fn of_kept(told: String, may_pass: bool) -> String {
+    match (told.strip_suffix(storage::START_AGAIN), may_pass) {
+        (Some(told), true) => format!("{told}; it goes on by itself then"),
+        (Some(told), false) => format!("{told}, then resume it"),
+        (None, _) => told,
     }
 }
 
@@ -207,6 +225,11 @@ impl TorrentError {
         }
     }
 
+    /// The same in words for who has the torrent kept: nothing is to be started again.
+    pub fn of_kept(&self) -> String {
+        of_kept(self.to_string(), self.may_pass())
+    }
+
     /// What a torrent is in that ended for this reason.
     pub(crate) fn state(&self) -> TorrentState {
         match self {
@@ -223,5 +246,20 @@ impl TorrentError {
             TorrentError::State(err) => err.may_pass(),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_a_torrent_kept_is_not_told_to_start_it_again() {
+        let full = Error::Disk(storage::Error::DiskFull("/x".into()));
+        assert!(full.to_string().ends_with("free some space, then start again"));
+        assert!(full.of_kept().ends_with("free some space; it goes on by itself then"));
+        let unreadable = TorrentError::Disk(storage::Error::HashesUnreadable);
+        assert!(unreadable.of_kept().ends_with("is well, then resume it"));
+        assert_eq!(TorrentError::Stopped.of_kept(), TorrentError::Stopped.to_string());
     }
 }

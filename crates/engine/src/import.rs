@@ -7,7 +7,9 @@ mod database;
 mod source;
 
 use crate::doctor::look as stamp;
-use crate::kept::{Choices, MAX_TAGS, check_names, first_row_of_link, first_rows};
+use crate::kept::{
+    Choices, GoalAction, MAX_TAGS, SessionSettings, check_names, first_row_of_link, first_rows,
+};
 use crate::resume::{self, mount_of};
 use crate::{Error, SeedGoal};
 use ::import::{Found, Item, Judged, Link, Look, Wishes};
@@ -79,7 +81,7 @@ pub struct Imported {
     pub beyond: usize,
 }
 
-/// Takes over all torrents of another client's session, which must not run, into that in `state_dir`, which must not run
+/// Takes over all torrents of another client's session, and the folders of its categories that the session has none for, which must not run, into that in `state_dir`, which must not run
 /// either. `tell` is told of each when what it is told is durable. Blocks, and may take minutes.
 ///
 /// # Errors
@@ -92,16 +94,18 @@ pub fn import(
     tell: impl FnMut(Told),
 ) -> Result<Imported, Error> {
     let source = Source::open(client, dir)?;
-    let (store, mut opened) =
-        Store::open_and_load(state_dir, &[Table::Torrents]).map_err(crate::kept::open_error)?;
-    let rows = opened.tables.remove(&Table::Torrents).unwrap_or_default();
+    let (store, mut opened) = Store::open_and_load(state_dir, &[Table::Torrents, Table::Session])
+        .map_err(crate::kept::open_error)?;
+    let mut rows = |table| opened.tables.remove(&table).unwrap_or_default();
+    let (rows, session) = (rows(Table::Torrents), rows(Table::Session));
+    let save_paths = SessionSettings::with_save_paths(&session.rows, source.save_paths());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|err| Error::Start(err.to_string()))?;
     let mut importer = Importer {
         source,
         here: rows.rows.iter().map(|(key, _)| key.clone()).chain(rows.damaged).collect(),
         next_place: crate::kept::last_place(&rows.rows),
-        changes: Vec::new(),
+        changes: save_paths.into_iter().collect(),
         untold: Vec::new(),
         imported: Imported::default(),
         tell,
@@ -235,6 +239,7 @@ fn choices(wishes: &Wishes, dir: PathBuf) -> Choices {
         paused: wishes.paused,
         sequential: wishes.sequential,
         seed_goal: SeedGoal { ratio, time, idle },
+        goal_action: if wishes.removed_when_seeded { GoalAction::Remove } else { GoalAction::default() },
         max_down: wishes.max_down,
         max_up: wishes.max_up,
         category: wishes.category.clone(),
@@ -296,8 +301,9 @@ fn record(found: &Found, judged: &Judged, files: &[FileOnDisk], dir: &Path) -> r
             .collect(),
         files: files.iter().zip(trusted).map(|(file, &is)| file.stamp.filter(|_| is)).collect(),
     };
-    let (downloaded, uploaded) = (found.downloaded, found.uploaded);
-    resume::Record { clean, disk, downloaded, uploaded, mount: mount_of(dir, None), peers: Vec::new() }
+    let (downloaded, uploaded, seeded) = (found.downloaded, found.uploaded, found.seeded);
+    let before = resume::Record::before_the_first_run(lengths, files.len(), mount_of(dir, None));
+    resume::Record { clean, disk, downloaded, uploaded, seeded, ..before }
 }
 
 /// A file of a torrent, as it was found.

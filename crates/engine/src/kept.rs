@@ -29,10 +29,12 @@ mod why;
 
 pub use handover::hand_over;
 pub use look::Seen;
+pub use moving::OnTheWay;
 pub(crate) use names::check as check_names;
 pub use queue::QueueMove;
 pub use record::{Choices, GoalAction};
 pub(crate) use record::{MAX_TAGS, first_row_of_link, first_rows, last_place, moved_row, record_again};
+pub use removal::Stayed;
 pub(crate) use restore::{LinkRow, Row, key_of, read_link, read_row};
 pub use schedule::{AlternativeLimits, LocalTime};
 pub use settings::SessionSettings;
@@ -50,6 +52,7 @@ use metainfo::names::{Rules, safe_element};
 use mounts::Mounts;
 use moving::Moving;
 use record::Record;
+use settings::refuse_zero;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
@@ -204,6 +207,7 @@ impl Session {
             let kept = restored.clone().restore(torrents, metainfo).await;
             restored.shared.spawn(recovery::run(restored.clone()));
             restored.shared.spawn(watch::run(restored.clone()));
+            restored.shared.spawn(restored.clone().learn_of_settings());
             if let Some(listener) = handover::listen(&restored.shared.settings.state_dir) {
                 restored.shared.spawn(handover::run(listener, restored.clone()));
             }
@@ -281,23 +285,39 @@ impl Session {
         self.engine.on_runtime(work).await
     }
 
-    /// Goes on with a torrent that was paused, or that could not go on before.
+    /// Goes on with a torrent that was paused, or that could not go on before. What it waits for now, and will go on by itself
+    /// without, is returned: a disk that is not mounted, or is full.
     ///
     /// # Errors
-    /// [`Error::NotHere`], [`Error::Unsaved`], and those of [`Engine::add`].
-    pub async fn resume(&self, info_hash: InfoHash) -> Result<(), Error> {
+    /// [`Error::NotHere`], [`Error::Unsaved`], and those of [`Engine::add`]; nothing is changed then.
+    pub async fn resume(&self, info_hash: InfoHash) -> Result<Option<Error>, Error> {
         let room = self.room.clone();
         let work = async move {
             let mut held = room.hold(info_hash).await?;
             let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
+            let was_paused = kept.record.choices.paused;
             room.set_paused(info_hash, kept, false).await?;
             if kept.running.goes_on() {
-                return Ok(());
+                return Ok(None);
             }
-            let begun = room.begin(&kept.record, &kept.what).await;
-            let outcome = begun.as_ref().map(|_| ()).map_err(Clone::clone);
-            kept.running = begun.unwrap_or_else(Running::Failed);
-            outcome
+            match room.begin(&kept.record, &kept.what).await {
+                Ok(running) => {
+                    kept.running = running;
+                    Ok(None)
+                }
+                Err(error) if error.may_pass() => {
+                    kept.running = Running::Failed(error.clone());
+                    Ok(Some(error))
+                }
+                Err(error) => {
+                    let is_as_before = was_paused && room.set_paused(info_hash, kept, true).await.is_ok();
+                    kept.running = match is_as_before {
+                        true => Running::Paused,
+                        false => Running::Failed(error.clone()),
+                    };
+                    Err(error)
+                }
+            }
         };
         self.engine.on_runtime(work).await
     }
@@ -313,6 +333,19 @@ impl Session {
         Ok(match &kept.running {
             Running::Yes(torrent) => Some(torrent.clone()),
             Running::Paused | Running::Fetching(_) | Running::Moving(_) | Running::Failed(_) => None,
+        })
+    }
+
+    /// Why a torrent that is not paused could not begin, if it could not.
+    ///
+    /// # Errors
+    /// [`Error::NotHere`].
+    pub async fn failure(&self, info_hash: InfoHash) -> Result<Option<Error>, Error> {
+        let held = self.room.hold(info_hash).await?;
+        let kept = held.kept.as_ref().ok_or(Error::NotHere(info_hash))?;
+        Ok(match &kept.running {
+            Running::Failed(error) => Some(error.clone()),
+            _ => None,
         })
     }
 
@@ -382,6 +415,7 @@ impl Room {
         };
         choices.check(new.what.metainfo())?;
         self.check_trackers(&choices)?;
+        refuse_zero([None; 2], [choices.max_down, choices.max_up])?;
         self.arrange(&mut choices, new.what.metainfo()).await;
         let info_hash = new.what.info_hash();
         let place = Arc::new(AsyncMutex::new(Place { kept: None }));
@@ -567,7 +601,7 @@ impl KeptTorrent {
             }
             Running::Fetching(link) => (Some(link.state()), Some(link.stats()), None),
             Running::Moving(moving) => (Some(TorrentState::Moving), Some(moving.stats()), None),
-            Running::Failed(err) => (Some(err.state()), None, Some(err.to_string())),
+            Running::Failed(err) => (Some(err.state()), None, Some(err.of_kept())),
         }
     }
 }
@@ -589,6 +623,7 @@ pub(crate) fn open_error(err: OpenError) -> Error {
     match err {
         OpenError::InUse(path) => Error::SessionInUse(path),
         OpenError::Io { path, reason } => Error::State { path, reason },
+        OpenError::Emptied { .. } => Error::SessionEmptied(err.to_string()),
         newer => Error::SessionNewer(newer.to_string()),
     }
 }

@@ -72,8 +72,8 @@ pub use add::{AddTorrent, SeedGoal};
 pub use error::{Error, TorrentError};
 pub use events::{Event, EventKind, Events};
 pub use kept::{
-    AlternativeLimits, Choices, Given, GoalAction, Kept, Listed, LocalTime, QueueMove, Seen, Session,
-    SessionSettings, WatchFolder, hand_over,
+    AlternativeLimits, Choices, Given, GoalAction, Kept, Listed, LocalTime, OnTheWay, QueueMove, Seen,
+    Session, SessionSettings, Stayed, WatchFolder, hand_over,
 };
 pub use magnet::{AddMagnet, Fetch, FetchStats, Fetched};
 pub use metainfo::{self, Magnet, Metainfo};
@@ -82,7 +82,7 @@ pub use reading::{PeerStats, PieceMap, Reader};
 pub use session::Engine;
 pub use settings::{DhtSettings, Settings};
 pub use stats::{Finished, TorrentState, TorrentStats, TrackerState, TrackerStats};
-pub use storage::Allocate;
+pub use storage::{Allocate, START_AGAIN};
 pub use swarm::Priority;
 pub use tape::Tape;
 pub use torrent::Torrent;

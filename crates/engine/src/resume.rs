@@ -22,6 +22,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use storage::{FileStamp, Snapshot};
 use store::{Change, Store, Table};
 use types::{Bitfield, InfoHashV1, Lengths, PieceIndex};
@@ -48,6 +49,8 @@ pub(crate) struct Record {
     pub(crate) downloaded: u64,
     /// Payload bytes sent, all runs together.
     pub(crate) uploaded: u64,
+    /// How long all that is wanted of it was there, all runs together; kept in whole seconds.
+    pub(crate) seeded: Duration,
     /// The mount point under which the folder lies.
     pub(crate) mount: Option<PathBuf>,
     /// Peers that answered when they were dialed.
@@ -63,7 +66,8 @@ impl Record {
             ours: vec![false; files],
             files: vec![None; files],
         };
-        Record { clean: false, disk, downloaded: 0, uploaded: 0, mount, peers: Vec::new() }
+        let (seeded, peers) = (Duration::ZERO, Vec::new());
+        Record { clean: false, disk, downloaded: 0, uploaded: 0, seeded, mount, peers }
     }
 
     /// Puts it in a store, unless the torrent has one there already.
@@ -309,6 +313,7 @@ fn encode_record(record: &Record) -> Vec<u8> {
         d.int("clean", i64::from(record.clean));
         d.int("downloaded", signed(record.downloaded));
         d.int("uploaded", signed(record.uploaded));
+        d.int("seeded", signed(record.seeded.as_secs()));
         d.bytes("pieces", pieces.as_bytes());
         d.bytes("ours", ours.iter().map(|&yes| u8::from(yes)).collect::<Vec<u8>>());
         encode_partial(d, partial);
@@ -367,6 +372,8 @@ fn decode_record(body: &[u8], lengths: Lengths, files: usize) -> Option<Record> 
         disk,
         downloaded: counter("downloaded")?,
         uploaded: counter("uploaded")?,
+        // Earlier, it was not kept.
+        seeded: counter("seeded").map_or(Duration::ZERO, Duration::from_secs),
         mount: root.get("mount").and_then(Value::as_bytes).map(|path| OsStr::from_bytes(path).into()),
         peers: root.get("peers").and_then(Value::as_list).map_or_else(Vec::new, |peers| {
             peers.filter_map(|peer| peer.as_str()?.parse().ok()).take(MAX_PEERS).collect()
@@ -430,6 +437,7 @@ mod tests {
             },
             downloaded: u64::MAX,
             uploaded: 1,
+            seeded: Duration::from_secs(u64::MAX),
             mount: Some("/mnt/disk".into()),
             peers: vec!["192.0.2.1:6881".parse().unwrap()],
         }
@@ -628,6 +636,18 @@ mod tests {
             assert_eq!(decode(&bad), None, "byte {at}");
             assert_eq!(decode(&good[..at]), None, "cut at {at}");
         }
+    }
+
+    #[test]
+    fn a_record_that_does_not_say_how_long_it_was_seeded_is_read() {
+        let body = encode_record(&record());
+        let key = b"6:seededi-1e";
+        let at = body.windows(key.len()).position(|window| window == key).unwrap();
+        let earlier = [&body[..at], &body[at + key.len()..]].concat();
+        assert_eq!(
+            decode_record(&earlier, lengths(), 2),
+            Some(Record { seeded: Duration::ZERO, ..record() })
+        );
     }
 
     #[test]

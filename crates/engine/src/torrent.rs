@@ -109,8 +109,9 @@ impl Torrent {
 
     /// What went wrong, if it ended or waits because of that.
     pub(crate) fn trouble(&self) -> Option<String> {
-        let trouble = self.status.borrow().trouble.as_ref().map(ToString::to_string);
-        self.failure().map(|failure| failure.to_string()).or(trouble)
+        let trouble =
+            self.status.borrow().trouble.as_ref().map(|error| crate::error::of_kept(error.to_string(), true));
+        self.failure().map(|failure| failure.of_kept()).or(trouble)
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -179,7 +179,7 @@ fn its_goal_is_reached_in_its_sleep() {
     let begun = Instant::now();
     let time = Duration::from_millis(300);
     let (engine, torrent) =
-        scene.seed(|add| add.seed_goal(SeedGoal { time: Some(time), ..SeedGoal::default() }));
+        scene.seed(|add| add.seed_goal(SeedGoal { idle: Some(time), ..SeedGoal::default() }));
     until("asleep", || engine.asleep() == 1 || torrent.stats().state == TorrentState::Stopped);
     block_on(torrent.wait_stopped()).unwrap();
     assert!(begun.elapsed() >= time);

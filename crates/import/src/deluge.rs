@@ -31,6 +31,7 @@ pub struct Listed {
     max_down: Option<f64>,
     max_up: Option<f64>,
     stop_ratio: Option<f64>,
+    removes_at_ratio: bool,
     queue: i64,
 }
 
@@ -114,6 +115,7 @@ fn listed(torrent: Node<'_>) -> Option<Listed> {
         max_down: positive("max_download_speed"),
         max_up: positive("max_upload_speed"),
         stop_ratio: positive("stop_ratio").filter(|_| flag("stop_at_ratio")),
+        removes_at_ratio: flag("remove_at_ratio"),
         queue: torrent.get("queue").and_then(Node::int).unwrap_or(-1),
     })
 }
@@ -173,6 +175,7 @@ impl Listed {
             sequential: self.is_sequential,
             place: self.queue,
             seed_ratio: self.stop_ratio,
+            removed_when_seeded: self.removes_at_ratio && self.stop_ratio.is_some(),
             max_down: self.max_down.map(bytes),
             max_up: self.max_up.map(bytes),
             ..Wishes::new(goes_to.map_or(lies_in, str::as_bytes)).until_complete(Some(lies_in))

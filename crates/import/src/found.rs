@@ -34,6 +34,8 @@ pub struct Found {
     pub downloaded: u64,
     /// Payload bytes sent.
     pub uploaded: u64,
+    /// How long it was seeded.
+    pub seeded: Duration,
     /// What was chosen for it.
     pub wishes: Wishes,
     /// What of it is there, as it is claimed.
@@ -62,6 +64,10 @@ pub struct Wishes {
     pub seed_time: Option<Duration>,
     /// How long it is seeded while nobody wants anything of it.
     pub seed_idle: Option<Duration>,
+    /// Whether it is forgotten, without its files, when one of these is reached.
+    pub removed_when_seeded: bool,
+    /// Whether `dir` is only where it lies: it goes to the folder of its category, or to that of all without one.
+    pub follows_category: bool,
     /// The category or label.
     pub category: Option<String>,
     /// Further labels.
@@ -182,7 +188,8 @@ impl Found {
         wishes.check()?;
         let have = Have::nothing(&metainfo);
         let (names, priorities) = (BTreeMap::new(), Vec::new());
-        Ok(Found { torrent, metainfo, names, priorities, downloaded: 0, uploaded: 0, wishes, have })
+        let (downloaded, uploaded, seeded) = (0, 0, Duration::ZERO);
+        Ok(Found { torrent, metainfo, names, priorities, downloaded, uploaded, seeded, wishes, have })
     }
 
     /// Takes in what files are called, in their order; what is missing or empty has its own name.

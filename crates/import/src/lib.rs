@@ -12,6 +12,7 @@ extern crate alloc;
 extern crate std;
 
 mod assemble;
+mod categories;
 pub mod deluge;
 mod found;
 mod judge;
@@ -23,6 +24,7 @@ pub mod qbittorrent;
 pub mod rtorrent;
 pub mod transmission;
 
+pub use categories::Categories;
 pub use found::{Found, Item, Refused, Wishes};
 pub use judge::{Evidence, Have, Judged, Look};
 pub use link::Link;

@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use bencode::{Document, Value};
+use core::time::Duration;
 use types::{Bitfield, PieceIndex};
 
 /// How people call it.
@@ -50,6 +51,8 @@ pub(crate) fn read(found: &mut Found, resume: Value<'_>, is_seed: bool) -> Resul
     let number = |key: &str| resume.get(key).and_then(Value::as_int);
     found.downloaded = number("total_downloaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
     found.uploaded = number("total_uploaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
+    let seeded = number("seeding_time").and_then(|seconds| u64::try_from(seconds).ok());
+    found.seeded = Duration::from_secs(seeded.unwrap_or(0));
     found.wishes.sequential |= number("sequential_download") == Some(1);
 
     let count = found.metainfo.lengths().piece_count();

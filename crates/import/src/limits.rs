@@ -15,6 +15,12 @@ pub const MAX_TAGS: usize = 100;
 /// Bytes of a label. What is beyond is left out.
 pub const MAX_LABEL: usize = 200;
 
+/// Categories with folders. Those beyond are left out.
+pub const MAX_CATEGORIES: usize = 1000;
+
+/// Objects and arrays of JSON within each other. What is deeper ends what is read.
+pub const MAX_JSON_DEPTH: usize = 32;
+
 /// Trackers of a torrent. Those beyond are left out.
 pub const MAX_TRACKERS: usize = 1000;
 

@@ -154,6 +154,8 @@ fn wishes(resume: Value<'_>, told: Told<'_>) -> Wishes {
         category: told.category,
         tags: told.tags,
         place: told.place,
+        // What it manages by itself has no folder of its own.
+        follows_category: told.save_path.is_empty(),
         ..Wishes::new(dir).until_complete(Some(lies_in))
     }
 }

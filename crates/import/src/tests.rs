@@ -154,6 +154,7 @@ fn write_transmission(state: &State) -> Vec<Vec<u8>> {
             limit.int("speed-Bps", 100_000);
             limit.int("use-speed-limit", 0);
         });
+        d.int("seeding-time-seconds", 77);
         d.int("uploaded", 3);
     });
     vec![resume, torrent()]
@@ -178,6 +179,7 @@ fn libtorrent(state: &State, save_path: &str, more: impl FnOnce(&mut DictEncoder
         more(d);
         d.bytes("save_path", save_path);
         d.int("total_downloaded", 90_006);
+        d.int("seeding_time", 77);
         d.int("total_uploaded", 3);
         d.list("trackers", |tiers| tiers.list(|tier| tier.bytes("http://other/announce")));
     })
@@ -283,6 +285,7 @@ fn write_deluge(state: &State) -> Vec<Vec<u8>> {
     put("paused", &flag(true));
     put("is_finished", &flag(state.completed > 0));
     put("stop_at_ratio", &flag(true));
+    put("remove_at_ratio", &flag(true));
     put("stop_ratio", &[&b"G"[..], &1.5_f64.to_be_bytes()].concat());
     put("max_download_speed", &[&b"G"[..], &97.65625_f64.to_be_bytes()].concat());
     put("max_upload_speed", b"J\xff\xff\xff\xff");
@@ -334,7 +337,10 @@ fn what_was_chosen_is_taken_over() {
         let found = read_one(client, &State::complete());
         assert_eq!((found.downloaded, found.uploaded), (90_006, 3), "{name}");
         assert!(found.priorities.is_empty() && found.names.is_empty(), "{name}");
+        let seeded = if name == "rTorrent" { 0 } else { 77 };
+        assert_eq!(found.seeded, Duration::from_secs(seeded), "{name}");
         let wishes = &found.wishes;
+        assert_eq!(wishes.removed_when_seeded, name == "Deluge");
         assert!(wishes.paused, "{name}");
         let bare = wishes.dir.strip_suffix(b"/").unwrap_or(&wishes.dir);
         assert_eq!(bare, b"/srv/x", "{name}");

@@ -45,6 +45,8 @@ pub fn read(id: &str, resume: &[u8], torrent: Option<&[u8]>) -> Result<Item, Ref
     found.set_names(names.map(Value::as_bytes))?;
     found.downloaded = number("downloaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
     found.uploaded = number("uploaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
+    let seeded = number("seeding-time-seconds").and_then(|seconds| u64::try_from(seconds).ok());
+    found.seeded = Duration::from_secs(seeded.unwrap_or(0));
     found.set_priorities(priorities(root, found.metainfo.files().len()).into_iter());
     if let Some(progress) = field(root, "progress") {
         (found.have.pieces, found.have.files) = have(&found.metainfo, progress);

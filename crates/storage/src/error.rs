@@ -4,12 +4,15 @@ use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
+/// What ends the text of an error after which who transfers once has to do so again.
+pub const START_AGAIN: &str = ", then start again";
+
 /// Why something could not be done on disk. The text is one line for people and says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No room, or the quota is used up.
-    #[error("the disk is full: cannot write {}; free some space, then start again", .0.display())]
+    #[error("the disk is full: cannot write {}; free some space{START_AGAIN}", .0.display())]
     DiskFull(PathBuf),
     /// The file system is mounted read-only.
     #[error("{} is on a read-only file system; choose another folder", .0.display())]
@@ -18,7 +21,7 @@ pub enum Error {
     #[error("no permission for {}; change its owner or mode, or choose another folder", .0.display())]
     PermissionDenied(PathBuf),
     /// It was there, or has to be there, and is not.
-    #[error("{} is gone; put it back (is its disk mounted?), then start again", .0.display())]
+    #[error("{} is gone; put it back (is its disk mounted?){START_AGAIN}", .0.display())]
     Gone(PathBuf),
     /// A file stands where the torrent's would go, and nothing says that it is the torrent's.
     #[error("{} exists and is not known to be this torrent's; move it away, or allow it to be overwritten", .0.display())]
@@ -51,7 +54,7 @@ pub enum Error {
     #[error("{} is shorter than it was; check the torrent again", .0.display())]
     Shorter(PathBuf),
     /// A file was written to while it was hashed.
-    #[error("{} changed while it was read; wait until nothing writes to it, then start again", .0.display())]
+    #[error("{} changed while it was read; wait until nothing writes to it{START_AGAIN}", .0.display())]
     Changed(PathBuf),
     /// It is another file than the torrent left, or was written to since.
     #[error("{} is not as the torrent left it, and stays; remove it by hand if it is not wanted", .0.display())]
@@ -84,7 +87,7 @@ pub enum Error {
     NoV1Hashes,
     /// What the pieces should hash to is kept on a disk, and cannot be read from there.
     #[error(
-        "cannot read back what the torrent's pieces should hash to; see that the disk with the state directory is well, then start again"
+        "cannot read back what the torrent's pieces should hash to; see that the disk with the state directory is well{START_AGAIN}"
     )]
     HashesUnreadable,
     /// Asked for a piece that is not verified.

@@ -559,8 +559,11 @@ impl Files {
                 there.resize(slice.len, 0);
                 if self.layout.is_regular(slice.file) && self.is_wanted(slice.file) {
                     self.read(piece, at, place, &mut bytes)?;
-                    let file = self.writable(slice.file)?;
-                    let read = self.os().read(&file.fd, &mut there, slice.offset);
+                    let read = match self.readable(slice.file) {
+                        Ok(file) => self.os().read(&file.fd, &mut there, slice.offset),
+                        Err(Error::Gone(_)) => Ok(0),
+                        Err(error) => return Err(error),
+                    };
                     if read != Ok(slice.len) || there != bytes {
                         self.write_to_file(slice.file, slice.offset, &mut [IoSlice::new(&bytes)])?;
                     }
@@ -634,8 +637,10 @@ impl Files {
         }
         let absent: Vec<usize> =
             self.wanted().filter(|&file| self.entries.standing(file) == Standing::Absent).collect();
-        lock(&self.dirty).root_created |= self.os().make_root(&self.root)?;
-        let made = self.make_files().and_then(|()| self.empty_slots(verified));
+        if !self.has_all(verified) {
+            lock(&self.dirty).root_created |= self.os().make_root(&self.root)?;
+        }
+        let made = self.make_files(verified).and_then(|()| self.empty_slots(verified));
         if made.is_err() {
             for file in absent {
                 self.uncreate(file);
@@ -644,9 +649,19 @@ impl Files {
         made
     }
 
+    /// Whether all wanted files are there, and good: nothing is to be written, which may be forbidden.
+    fn has_all(&self, verified: &Bitfield) -> bool {
+        self.wanted().all(|file| self.is_whole(file, verified))
+    }
+
+    fn is_whole(&self, file: usize, verified: &Bitfield) -> bool {
+        self.entries.stamp(file).is_some_and(|stamp| stamp.size == self.layout.files()[file].length)
+            && self.layout.pieces_of_file(file).all(|piece| verified.contains(piece))
+    }
+
     /// Makes the files that have no bytes, cuts those that are too long, and gives all others their room if
     /// that is asked for.
-    fn make_files(&self) -> Result<(), Error> {
+    fn make_files(&self, verified: &Bitfield) -> Result<(), Error> {
         for file in self.wanted() {
             let len = self.layout.files()[file].length;
             let there = self.entries.stamp(file).map(|stamp| stamp.size);
@@ -654,7 +669,7 @@ impl Files {
             if is_too_long || len == 0 && there.is_none() {
                 self.writable(file)?;
             }
-            if len > 0 && self.policy.allocate == Allocate::Full {
+            if len > 0 && self.policy.allocate == Allocate::Full && !self.is_whole(file, verified) {
                 let handle = self.writable(file)?;
                 self.os()
                     .allocate(&handle.fd, there.unwrap_or(0), len)

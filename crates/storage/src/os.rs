@@ -7,7 +7,9 @@
 use crate::root::Root;
 use crate::{Error, FileStamp};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, SeekFrom, Timespec, Timestamps};
+use rustix::fs::{
+    AtFlags, FallocateFlags, FileType, Mode, OFlags, SeekFrom, StatVfsMountFlags, Timespec, Timestamps,
+};
 use rustix::io::Errno;
 use std::io::{IoSlice, IoSliceMut};
 use std::path::{Path, PathBuf};
@@ -33,6 +35,10 @@ pub(crate) enum Access {
 pub(crate) enum Found {
     Nothing,
     File(FileStamp),
+}
+
+fn is_read_only(fd: impl AsFd) -> bool {
+    rustix::fs::fstatvfs(fd).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// Runs `call` until a signal does not interrupt it.
@@ -99,7 +105,11 @@ impl Os {
         if crate::planted::is("no-fdatasync") {
             return Ok(());
         }
-        retry(|| rustix::fs::fdatasync(&fd))
+        match retry(|| rustix::fs::fdatasync(&fd)) {
+            // Nothing can be written to a file system that cannot sync, such as that of a DVD.
+            Err(Errno::INVAL) if is_read_only(&fd) => Ok(()),
+            synced => synced,
+        }
     }
 
     /// Has what is read from here on come from the disk, where the system can do that: after a sync that failed, memory may

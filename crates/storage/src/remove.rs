@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 /// folders of the torrent that are empty. What is gone already is no error. No link is followed, and none removed.
 ///
 /// # Errors
-/// [`Error::Unavailable`] if the folder's `mount` point is none now: nothing is removed then. Otherwise what the operating
-/// system reports first; as much as can be is removed all the same.
+/// [`Error::Unavailable`] if the folder's `mount` point is none now: nothing is removed then. What cannot be removed by itself
+/// is returned, with what the operating system reports.
 pub fn remove_files(
     root: &Path,
     mount: Option<PathBuf>,
     layout: &Layout,
     ours: &[bool],
     mut may_go: impl FnMut(usize, &FileStamp) -> bool,
-) -> Result<(), Error> {
+) -> Result<Vec<(PathBuf, Error)>, Error> {
     let (os, root) = (Os::default(), Root::new(root.to_path_buf(), mount));
     root.must_be_mounted()?;
-    let mut first = Ok(());
+    let mut stayed = Vec::new();
     let mut folders = BTreeSet::new();
     let files = (0..layout.files().len()).filter(|&file| layout.is_regular(file));
     for file in files.filter(|&file| ours.get(file) == Some(&true)) {
@@ -33,14 +33,14 @@ pub fn remove_files(
         };
         match removed {
             Ok(()) | Err(Error::Gone(_)) => {}
-            Err(error) => first = first.and(Err(error)),
+            Err(error) => stayed.push((layout.path_under(root.path(), file), error)),
         }
         let parents = path.match_indices('/').map(|(end, _)| &path[..end]);
         folders.extend(parents.map(str::to_owned));
     }
     // The deepest first. One that is not empty stays.
     folders.iter().rev().for_each(|folder| os.remove_folder(&root, folder));
-    first
+    Ok(stayed)
 }
 
 /// Whether any of a torrent's files is there; what can't be told counts as there.

@@ -1,6 +1,6 @@
 //! What can go wrong, in words for people.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why a store cannot be opened.
@@ -20,6 +20,14 @@ pub enum OpenError {
         /// The newest that is known here.
         known: i64,
     },
+    /// Its file is empty, though a session was here: what it held is lost, or elsewhere.
+    #[error("{} is empty, though a session was here; {}", path.display(), hint(copy.as_deref()))]
+    Emptied {
+        /// The database.
+        path: PathBuf,
+        /// One of an older format, which an upgrade left.
+        copy: Option<PathBuf>,
+    },
     /// Files or folders cannot be made, read or written.
     #[error("cannot keep state in {}: {reason}; choose another state directory", path.display())]
     Io {
@@ -28,6 +36,14 @@ pub enum OpenError {
         /// The system's words.
         reason: String,
     },
+}
+
+fn hint(copy: Option<&Path>) -> String {
+    let anew = "put it back from a backup, or remove it to begin anew";
+    match copy {
+        Some(copy) => format!("{anew} ({} is as old as the last upgrade)", copy.display()),
+        None => anew.into(),
+    }
 }
 
 /// Why a commit was not acknowledged.

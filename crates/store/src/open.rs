@@ -6,6 +6,7 @@ use crate::{Change, Loaded, OpenError, Table};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,9 @@ const LOG: &str = "session.db-wal";
 const COMPANIONS: [&str; 2] = [LOG, "session.db-shm"];
 /// Bytes of the log that are written again at once.
 const LOG_STEP: usize = 1 << 20;
+
+/// The folder beside it in which each torrent of a session has a file.
+const TORRENTS: &str = "resume";
 
 /// One that is being made, and counts for nothing yet.
 const NEW: &str = "session.new.db";
@@ -42,7 +46,8 @@ pub(crate) fn open(dir: &Path, wanted: &[Table]) -> Result<(Lock, Connection, Op
     let lock = Lock::take(dir)?;
     let path = dir.join(NAME);
     let damaged = take_over(dir).map_err(io(&path))?;
-    write_log_again(dir).map_err(io(&path))?;
+    must_not_be_emptied(dir)?;
+    see_log_as_it_is(dir).map_err(io(&path))?;
     match try_open(&path, wanted) {
         Ok((database, opened)) => Ok((lock, database, Opened { damaged, ..opened })),
         Err(Trouble::Open(error)) => Err(error),
@@ -84,6 +89,27 @@ pub(crate) fn connect_anew(dir: &Path) -> Result<Connection, OpenError> {
     connect(dir)
 }
 
+/// Refuses to begin anew where an earlier session was: who empties a file has lost it, and who wants to begin anew removes it.
+fn must_not_be_emptied(dir: &Path) -> Result<(), OpenError> {
+    let is_empty = |name: &str| fs::metadata(dir.join(name)).map(|file| file.len() == 0);
+    let path = dir.join(NAME);
+    // What its log holds is to be read.
+    if !is_empty(NAME).unwrap_or(false) || !is_empty(LOG).unwrap_or(true) {
+        return Ok(());
+    }
+    let names =
+        fs::read_dir(dir).map_err(io(dir))?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names: Vec<String> = names.collect();
+    let copies = names.iter().filter(|name| name.starts_with("session-format-") && name.ends_with(".db"));
+    let copy = copies.max().map(|name| dir.join(name));
+    let is_left = |name: &String| name.starts_with("damaged-");
+    let has_run = || fs::read_dir(dir.join(TORRENTS)).is_ok_and(|mut torrents| torrents.next().is_some());
+    if copy.is_some() || names.iter().any(is_left) || has_run() {
+        return Err(OpenError::Emptied { path, copy });
+    }
+    Ok(())
+}
+
 /// Writes the log that was left to the disk once more, as it is read. Whoever left it may have been killed after a sync of it
 /// had failed: memory still has then what the disk has not, and another sync would say nothing of that.
 fn write_log_again(dir: &Path) -> std::io::Result<()> {
@@ -103,6 +129,19 @@ fn write_log_again(dir: &Path) -> std::io::Result<()> {
         }
     }
     log.sync_all()
+}
+
+/// The same where there may be no room for that, as on a disk that never writes in place. Then what memory has and the disk has
+/// not is let go of: nobody was told that it is kept.
+fn see_log_as_it_is(dir: &Path) -> std::io::Result<()> {
+    let Err(error) = write_log_again(dir) else { return Ok(()) };
+    if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        return Err(error);
+    }
+    tracing::warn!("the log of the state is read as it is on the disk, which is full");
+    #[cfg(target_os = "linux")]
+    rustix::fs::fadvise(File::open(dir.join(LOG))?, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
 }
 
 /// Has what was made count, from one moment on, in the place that its name tells.

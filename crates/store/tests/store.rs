@@ -236,6 +236,32 @@ fn a_folder_that_cannot_be_made_is_named() {
 }
 
 #[test]
+fn an_empty_file_is_no_first_start_where_a_session_was() {
+    for (left, hint) in [
+        ("session-format-1.db", "session-format-1.db is as old"),
+        ("damaged-1.db", "begin anew"),
+        ("resume/x.lock", "begin anew"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("session.db");
+        fs::write(&path, "").unwrap();
+        block_on(Store::open(dir.path()).unwrap().0.close());
+        fs::create_dir(dir.path().join("resume")).unwrap();
+        fs::write(dir.path().join(left), "").unwrap();
+        block_on(Store::open(dir.path()).unwrap().0.close());
+        fs::write(&path, "").unwrap();
+        for log in ["session.db-wal", "session.db-shm"] {
+            let _ = fs::remove_file(dir.path().join(log));
+        }
+        let error = Store::open(dir.path()).unwrap_err();
+        assert!(matches!(&error, OpenError::Emptied { path: empty, .. } if *empty == path), "{error}");
+        assert!(error.to_string().contains(hint), "{error}");
+        fs::remove_file(&path).unwrap();
+        block_on(Store::open(dir.path()).unwrap().0.close());
+    }
+}
+
+#[test]
 fn a_flipped_format_is_damage() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path(), 3);

@@ -3,12 +3,13 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 
 use rawtorrent_tests::binary::Session;
 use rawtorrent_tests::process;
 use serde_json::Value;
 
-use super::{Home, LIMIT};
+use super::{Home, LIMIT, with_mount};
 
 /// A running `rawtorrent daemon`.
 pub(crate) struct Daemon {
@@ -31,10 +32,23 @@ impl Daemon {
     }
 
     pub(crate) fn start_with_trackers(home: &Home, options: &[&str]) -> Daemon {
+        Daemon::begin(&mut Daemon::given(home, options))
+    }
+
+    /// Where something is mounted that others do not see.
+    pub(crate) fn start_mounted(home: &Home, mount: &str) -> Daemon {
+        Daemon::begin(&mut with_mount(mount, &Daemon::given(home, &["--no-trackers"])))
+    }
+
+    fn given(home: &Home, options: &[&str]) -> Command {
         let mut command = home.command();
         command.args(["daemon", "--json", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
         command.arg("--root").arg(home.out()).arg("--socket").arg(home.path().join("api.sock")).args(options);
-        let mut session = Session::start(&mut command).unwrap();
+        command
+    }
+
+    fn begin(command: &mut Command) -> Daemon {
+        let mut session = Session::start(command).unwrap();
         let ready = session.wait_event(LIMIT, |event| event["event"] == "ready").unwrap();
         let addr = ready["api"][0].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
         Daemon { session, addr }

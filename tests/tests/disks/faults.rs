@@ -356,6 +356,22 @@ fn a_full_disk_with_the_state_alone_on_it_is_waited_for() {
 }
 
 #[test]
+fn a_session_starts_though_there_is_no_room_to_write_its_log_again() {
+    let mut case = Case::with_state(LAYOUT, true);
+    case.add();
+    case.completes();
+    let full = |call, name: &_| {
+        let is_log = name == "session.db-wal";
+        (call == Call::Write && is_log).then_some(Errno::ENOSPC)
+    };
+    case.disk.set_fault(Some(Box::new(full)));
+    case.restart();
+    assert_eq!(case.running.list().len(), 2);
+    case.heal();
+    case.completes();
+}
+
+#[test]
 fn a_disk_that_takes_half_of_each_write_gets_the_rest() {
     let mut case = Case::new(LAYOUT);
     case.disk.set_most(5000);

@@ -103,7 +103,8 @@ async fn change(client: &Client, args: &Set, torrent: &Torrent) -> Result<Torren
         let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let mut wanted: Vec<Priority> = files.iter().map(|file| file.priority).collect();
         for (selection, how) in priority {
-            let chosen = select::wanted(std::slice::from_ref(selection), &paths);
+            let see = format!("'rawtorrent files {}'", torrent.id);
+            let chosen = select::wanted(std::slice::from_ref(selection), &paths, &see);
             let chosen = chosen.map_err(|error| Failure::new(kind::SELECTION, error))?;
             wanted
                 .iter_mut()

@@ -1,6 +1,7 @@
 //! The orders that a session takes, and what comes of them.
 
 use super::add::given;
+use super::turns::Turn;
 use crate::console::joined;
 use crate::failure::{Failure, OrFail, kind};
 use api::{SettingsChange, TorrentChange};
@@ -151,6 +152,39 @@ pub(super) enum Direction {
     Down,
 }
 
+impl What {
+    /// The torrent that it is about, as it was named; `None` of what is about none, or about a new one.
+    pub(super) fn info_hash(&self) -> Option<&str> {
+        match self {
+            What::Remove { info_hash, .. }
+            | What::Pause { info_hash }
+            | What::Rename { info_hash, .. }
+            | What::Move { info_hash, .. }
+            | What::Resume { info_hash }
+            | What::Recheck { info_hash }
+            | What::Reannounce { info_hash }
+            | What::Queue { info_hash, .. }
+            | What::Trackers { info_hash, .. }
+            | What::Wait { info_hash } => Some(info_hash),
+            What::Set(set) => Some(&set.info_hash),
+            What::Add(_)
+            | What::Ban { .. }
+            | What::Unban { .. }
+            | What::Bans {}
+            | What::Watch { .. }
+            | What::Unwatch { .. }
+            | What::Watched {}
+            | What::Session(_)
+            | What::List {} => None,
+        }
+    }
+
+    /// Whether it is refused as long as files are on their way.
+    pub(super) fn needs_files_in_place(&self) -> bool {
+        matches!(self, What::Rename { .. } | What::Move { .. } | What::Recheck { .. })
+    }
+}
+
 impl From<Direction> for QueueMove {
     fn from(to: Direction) -> QueueMove {
         match to {
@@ -179,7 +213,12 @@ impl Change {
 }
 
 /// `usual`: what is done with every torrent that is added.
-pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) -> Result<Value, Failure> {
+pub(super) async fn carry_out(
+    session: &Session,
+    usual: &Choices,
+    what: What,
+    turn: &mut Turn,
+) -> Result<Value, Failure> {
     let done = |info_hash: InfoHash| json!({"info_hash": info_hash.wire().to_string()});
     match what {
         What::Add(add) => {
@@ -193,7 +232,9 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
                 }
                 (None, None) => return Err(no_dir()),
             };
-            let added = match given(&torrent).await? {
+            let given = given(&torrent).await?;
+            turn.await_removals(&given).await;
+            let added = match given {
                 Given::Torrent(bytes) => session.add(bytes, choices).await,
                 Given::Magnet(link) => session.add_magnet(&link, choices).await,
                 Given::Url(url) => session.add_url(&url, choices).await,
@@ -202,7 +243,13 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
         }
         What::Remove { info_hash, data } => {
             let info_hash = parse(&info_hash)?;
-            session.remove(info_hash, data).await.map(|()| done(info_hash)).map_err(failed)
+            let stayed = session.remove(info_hash, data).await.map_err(failed)?;
+            let mut told = done(info_hash);
+            if let Some(stayed) = stayed {
+                told["warning"] = stayed.to_string().into();
+                told["stayed"] = stayed.files.iter().map(|path| path.to_string_lossy()).collect();
+            }
+            Ok(told)
         }
         What::Pause { info_hash } => {
             let info_hash = parse(&info_hash)?;
@@ -210,15 +257,24 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
         }
         What::Resume { info_hash } => {
             let info_hash = parse(&info_hash)?;
-            session.resume(info_hash).await.map(|()| done(info_hash)).map_err(failed)
+            let waits_for = session.resume(info_hash).await.map_err(failed)?;
+            let mut told = done(info_hash);
+            if let Some(waits_for) = waits_for {
+                told["warning"] = waits_for.of_kept().into();
+            }
+            Ok(told)
         }
         What::Rename { info_hash, path, to } => {
             let info_hash = parse(&info_hash)?;
-            session.rename(info_hash, &path, &to).await.map(|()| done(info_hash)).map_err(failed)
+            let on_the_way = session.begin_rename(info_hash, &path, &to).await.map_err(failed)?;
+            turn.has_begun();
+            on_the_way.arrived().await.map(|()| done(info_hash)).map_err(failed)
         }
         What::Move { info_hash, dir } => {
             let (info_hash, dir) = (parse(&info_hash)?, absolute(&dir)?);
-            session.move_to(info_hash, dir).await.map(|()| done(info_hash)).map_err(failed)
+            let on_the_way = session.begin_move(info_hash, dir).await.map_err(failed)?;
+            turn.has_begun();
+            on_the_way.arrived().await.map(|()| done(info_hash)).map_err(failed)
         }
         What::Recheck { info_hash } => {
             let info_hash = parse(&info_hash)?;
@@ -278,7 +334,7 @@ pub(super) async fn carry_out(session: &Session, usual: &Choices, what: What) ->
             let info_hash = parse(&info_hash)?;
             let torrent = until_it_runs(session, info_hash).await?;
             let finished = torrent.wait_finished().await;
-            finished.map(|_| done(info_hash)).map_err(|error| Failure::new(error.kind(), error))
+            finished.map(|_| done(info_hash)).map_err(|error| Failure::new(error.kind(), error.of_kept()))
         }
         What::List {} => {
             let torrents: Vec<_> = session.list().await.iter().map(listed).collect();
@@ -299,14 +355,22 @@ async fn until_it_runs(session: &Session, info_hash: InfoHash) -> Result<Torrent
             waits = matches!(state, None | Some(Some(TorrentState::FetchingMetadata | TorrentState::Moving)));
         });
         if !waits {
-            return Err(Failure::new("paused", "the torrent does not run; resume it first"));
+            return Err(match session.failure(info_hash).await.map_err(failed)? {
+                Some(error) => Failure::new(error.kind(), error.of_kept()),
+                None => Failure::new("paused", "the torrent is paused; resume it first"),
+            });
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn failed(error: Error) -> Failure {
-    Failure::new(error.kind(), error)
+    let told = error.to_string();
+    match told.strip_suffix(engine::START_AGAIN) {
+        Some(told) => Failure::new(error.kind(), format_args!("{told}, then give the order again")),
+        None => Failure::new(error.kind(), told),
+    }
 }
 
 fn bans(hosts: &[IpAddr]) -> Value {
@@ -331,10 +395,13 @@ fn no_dir() -> Failure {
 }
 
 fn absolute(dir: &Path) -> Result<PathBuf, Failure> {
+    if dir.as_os_str().is_empty() {
+        return Err(Failure::new("order", "a folder is given without a name; give its path"));
+    }
     std::path::absolute(dir).or_fail(kind::STORAGE, dir.display())
 }
 
-fn parse(info_hash: &str) -> Result<InfoHash, Failure> {
+pub(super) fn parse(info_hash: &str) -> Result<InfoHash, Failure> {
     let parsed = info_hash.parse().map(InfoHash::V1);
     parsed.or_fail("order", "the info-hash is 40 digits, 0 to 9 and a to f")
 }
@@ -350,7 +417,7 @@ fn listed(listed: &Listed) -> Value {
         "metadata": listed.metainfo.is_some(),
         "dir": choices.dir.to_string_lossy(),
         "dir_when_complete": choices.dir_when_complete.as_ref().map(|dir| dir.to_string_lossy()),
-        "renamed": choices.names,
+        "renamed": listed.metainfo.as_ref().map(|metainfo| choices.lasting_names(metainfo)).unwrap_or_default(),
         "moved": stats.moved,
         "to_move": stats.to_move,
         "paused": choices.paused,

@@ -8,18 +8,20 @@ use crate::roots::root_of;
 use crate::shares::Share;
 use crate::tokens::Scope;
 use api::{
-    AddQuery, Added, Destination, Direction, JSON, Problem, RemoveQuery, Source, TORRENT, TrackersChange,
-    Turn,
+    AddQuery, Added, Destination, Direction, JSON, Problem, RemoveQuery, Source, Stayed, TORRENT,
+    TrackersChange, Turn,
 };
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State as Shared};
 use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::response::IntoResponse;
 use engine::{Choices, Error, Given, InfoHash, Magnet, Metainfo, QueueMove};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// Bytes of a torrent file that is added. A longer one is refused with 413; the engine takes no longer one either.
@@ -141,6 +143,7 @@ pub(crate) fn named(body: &[u8]) -> Result<Given, Refusal> {
 /// Stops a torrent and forgets it. Its files stay, unless it is said that they go. One that is not here is no error.
 #[utoipa::path(delete, path = "/api/v1/torrents/{id}", params(("id" = String, Path, description = "its id"), RemoveQuery),
     security(("token" = ["manage"])), responses(
+    (status = 200, body = Stayed, description = "it is forgotten, but some of its files could not be removed"),
     (status = 204),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 403, body = Problem, content_type = "application/problem+json", description = "its files are below no root"),
@@ -151,16 +154,29 @@ pub(crate) async fn remove(
     Extension(note): Extension<Note>,
     Path(id): Path<String>,
     query: Result<Query<RemoveQuery>, QueryRejection>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<Response<Body>, Refusal> {
     let Query(RemoveQuery { data }) = query.map_err(|error| Refusal::bad(error.body_text()))?;
     note.tell("data", data);
     if let Some(torrent) = state.board.torrent(info_hash(&id)?).filter(|_| data) {
         state.below_a_root(&torrent.dir)?;
     }
-    let remove = async move |state: Arc<State>, info_hash| state.session.remove(info_hash, data).await;
+    let (tell, told) = oneshot::channel();
+    let remove = async move |state: Arc<State>, info_hash| {
+        if let Some(stayed) = state.session.remove(info_hash, data).await? {
+            // Who asked may have gone.
+            let _ = tell.send(stayed);
+        }
+        Ok(())
+    };
     let removed = on(&state, &id, remove).await?;
     match removed {
-        Ok(()) | Err(Failed::Engine(Error::NotHere(_))) => Ok(StatusCode::NO_CONTENT),
+        Ok(()) | Err(Failed::Engine(Error::NotHere(_))) => Ok(match told.await {
+            Ok(stayed) => json(&Stayed {
+                warning: stayed.to_string(),
+                stayed: stayed.files.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
+            }),
+            Err(_) => StatusCode::NO_CONTENT.into_response(),
+        }),
         Err(failed) => Err(failed.into()),
     }
 }
@@ -194,7 +210,7 @@ pub(crate) async fn resume(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    on(&state, &id, async |state, info_hash| state.session.resume(info_hash).await).await??;
+    on(&state, &id, async |state, info_hash| state.session.resume(info_hash).await.map(drop)).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 

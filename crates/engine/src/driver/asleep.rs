@@ -5,7 +5,7 @@
 use super::farewell::{END_DEADLINE, Farewell};
 use super::keeper::Saved;
 use super::outside::Outside;
-use super::running::{goal_deadline, outside};
+use super::running::{idle_deadline, outside};
 use super::{Base, Calls, Driver};
 use crate::events::EventKind;
 use crate::memory::Sleeper;
@@ -34,6 +34,8 @@ pub(super) struct Before {
     /// Bytes that are missing, since nobody wants them.
     pub(super) left: u64,
     pub(super) finished_at: Time,
+    /// Since when it is not saved that it is seeded.
+    pub(super) seeding_since: Time,
     /// When something was uploaded last.
     pub(super) uploaded_at: Time,
     /// What the next connection is called.
@@ -131,6 +133,7 @@ impl Driver {
             run: Counters::default(),
             left,
             finished_at: now,
+            seeding_since: now,
             uploaded_at: now,
             next_peer: 0,
             announces: 0,
@@ -144,7 +147,10 @@ impl Driver {
 /// Whether a torrent is one that may be without a brain: what it had would be gone otherwise.
 pub(super) fn may_sleep(base: &Base) -> bool {
     let add = &base.add;
-    base.place.is_some() && add.tape.is_none() && !add.super_seed && base.shared.settings.scrub.is_none()
+    // How long one with a goal of time is seeded is saved now and then.
+    let is_counted = add.seed_goal.time.is_some();
+    let has_plans = add.super_seed || is_counted || add.tape.is_some();
+    base.place.is_some() && !has_plans && base.shared.settings.scrub.is_none()
 }
 
 /// That all wanted bytes are durable.
@@ -285,7 +291,7 @@ impl Asleep {
             self.is_woken |= news.hear(addrs, source, &self.known);
             return Poll::Ready(());
         }
-        let goal = goal_deadline(add.seed_goal, *finished_at, *uploaded_at);
+        let goal = idle_deadline(add.seed_goal, *finished_at, *uploaded_at);
         let deadline = goal.into_iter().fold(outside.announcer.deadline(), Time::min);
         if deadline == Time::MAX {
             self.timer = None;
@@ -317,7 +323,7 @@ impl Asleep {
 
     /// Opens it again, and runs.
     pub(super) async fn wake(self: Box<Self>) -> Next {
-        let Asleep { base, calls, before, .. } = *self;
+        let (base, calls, before) = self.rise();
         let (lengths, files) = (base.lengths, base.add.metainfo.files().len());
         let record = match &base.place {
             Some(place) => place.load(lengths, files).await,
@@ -334,6 +340,12 @@ impl Asleep {
                 Next::Ended(Err(error.into()))
             }
         }
+    }
+
+    /// What it goes on with. Nothing else of it stays.
+    fn rise(self: Box<Self>) -> (Box<Base>, Calls, Box<Before>) {
+        let Asleep { base, calls, before, .. } = *self;
+        (base, calls, before)
     }
 
     /// Takes leave of trackers, within [`END_DEADLINE`].

@@ -22,6 +22,9 @@ const COMMIT_BYTES: u64 = 64 * 1024 * 1024;
 const COMMIT_INTERVAL: Duration = Duration::from_secs(10);
 /// How long it may be unsaved that something was sent.
 const SENT_INTERVAL: Duration = Duration::from_secs(60);
+/// Of a torrent with a goal of seeding time, how long it may be unsaved that it seeded: a sixtieth of its goal, but not less
+/// and not more than this.
+const SEEDED_INTERVAL: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 /// Payload bytes that are not noted; at the limit a note is written: what a killed process may have to fetch again, beside
 /// what was on its way to the disk.
 const NOTE_BYTES: u64 = 4 * 1024 * 1024;
@@ -36,6 +39,8 @@ pub(super) struct Keeper {
     earlier: Option<Record>,
     /// Totals of earlier runs.
     earlier_totals: Counters,
+    /// How long it was seeded in earlier runs.
+    earlier_seeded: Duration,
     /// The mount point under which the folder lies.
     mount: Option<PathBuf>,
     /// Received since the last commit began.
@@ -44,6 +49,8 @@ pub(super) struct Keeper {
     uncommitted_since: Option<Time>,
     /// When something was first sent since the last commit began.
     sent_since: Option<Time>,
+    /// When it is to be saved how long it was seeded.
+    seeded_at: Option<Time>,
     /// Received since the last note or commit.
     unnoted: u64,
     /// A save is under way; one at a time, so that a later record never loses to an earlier one.
@@ -57,6 +64,7 @@ pub(super) struct Save {
     place: Option<Arc<Place>>,
     durable: Arc<Snapshot>,
     totals: Counters,
+    seeded: Duration,
     peers: Vec<SocketAddr>,
     mount: Option<PathBuf>,
     /// Where blocks are told of that come too late to be counted; for the last save of a run.
@@ -71,6 +79,8 @@ pub(super) struct Save {
 pub(super) struct Said {
     /// Of this run.
     pub(super) counters: Counters,
+    /// How long it was seeded in this run.
+    pub(super) seeded: Duration,
     /// Whom to dial first in the next run.
     pub(super) peers: Vec<SocketAddr>,
 }
@@ -114,6 +124,7 @@ impl Keeper {
         let earlier_totals = record
             .as_ref()
             .map_or_else(Counters::default, |r| Counters { downloaded: r.downloaded, uploaded: r.uploaded });
+        let earlier_seeded = record.as_ref().map_or(Duration::ZERO, |record| record.seeded);
         let nothing = || Snapshot {
             pieces: Bitfield::new(lengths.piece_count()),
             partial: Vec::new(),
@@ -125,10 +136,12 @@ impl Keeper {
             durable: Arc::new(record.as_ref().map_or_else(nothing, |record| record.disk.clone())),
             earlier: record,
             earlier_totals,
+            earlier_seeded,
             mount,
             uncommitted: 0,
             uncommitted_since: None,
             sent_since: None,
+            seeded_at: None,
             unnoted: 0,
             busy: false,
             losses: 0,
@@ -158,8 +171,8 @@ impl Keeper {
         }
         self.durable = Arc::new(durable);
         let peers = self.earlier_peers().to_vec();
-        let (mount, totals) = (self.mount.clone(), self.earlier_totals);
-        place.save(&record(&self.durable, totals, peers, mount, false)).await
+        let said = Said { seeded: Duration::ZERO, peers, counters: Counters::default() };
+        place.save(&self.save(Kind::Note, said).record(&self.durable, false)).await
     }
 
     /// Peers that answered in the last run.
@@ -187,6 +200,11 @@ impl Keeper {
         self.earlier_totals + run
     }
 
+    /// How long it was seeded in all runs, given how long in this one.
+    pub(super) fn seeded(&self, run: Duration) -> Duration {
+        self.earlier_seeded.saturating_add(run)
+    }
+
     /// Counts a block that storage took.
     pub(super) fn note_block(&mut self, len: u32, now: Time) {
         self.uncommitted += u64::from(len);
@@ -210,6 +228,14 @@ impl Keeper {
         }
     }
 
+    /// It is being seeded, and for so long in all it is to be.
+    pub(super) fn note_seeding(&mut self, goal: Duration, now: Time) {
+        let [least, most] = SEEDED_INTERVAL;
+        if self.place.is_some() {
+            self.seeded_at.get_or_insert(now + (goal / 60).clamp(least, most));
+        }
+    }
+
     /// When a save is due although nothing happens.
     pub(super) fn deadline(&self) -> Option<Time> {
         self.commit_at().filter(|_| !self.busy)
@@ -219,7 +245,7 @@ impl Keeper {
     fn commit_at(&self) -> Option<Time> {
         let received = self.uncommitted_since.map(|since| since + COMMIT_INTERVAL);
         let sent = self.sent_since.map(|since| since + SENT_INTERVAL);
-        received.into_iter().chain(sent).min()
+        received.into_iter().chain(sent).chain(self.seeded_at).min()
     }
 
     /// Whether a save is under way.
@@ -239,7 +265,7 @@ impl Keeper {
         self.unnoted = 0;
         if commit {
             self.uncommitted = 0;
-            (self.uncommitted_since, self.sent_since) = (None, None);
+            (self.uncommitted_since, self.sent_since, self.seeded_at) = (None, None, None);
         }
         let kind = if commit { Kind::Commit { completes: complete } } else { Kind::Note };
         Some(self.save(kind, said()))
@@ -260,8 +286,8 @@ impl Keeper {
 
     fn save(&self, kind: Kind, said: Said) -> Save {
         let (place, durable, totals) = (self.place.clone(), self.durable.clone(), self.totals(said.counters));
-        let (peers, mount) = (said.peers, self.mount.clone());
-        Save { place, durable, totals, peers, mount, late: None, kind, losses: self.losses }
+        let (seeded, peers, mount) = (self.seeded(said.seeded), said.peers, self.mount.clone());
+        Save { place, durable, totals, seeded, peers, mount, late: None, kind, losses: self.losses }
     }
 }
 
@@ -308,9 +334,9 @@ impl Save {
             }
         };
         let durable = Arc::new(durable);
-        if let Some(place) = self.place {
+        if let Some(place) = &self.place {
             let clean = self.kind == Kind::Last && failure.is_none();
-            let record = record(&durable, self.totals, self.peers, self.mount, clean);
+            let record = self.record(&durable, clean);
             if let Err(err) = place.save(&record).await {
                 failure.get_or_insert(Failure::State(err));
             }
@@ -318,17 +344,12 @@ impl Save {
         let completes = self.kind == Kind::Commit { completes: true } && failure.is_none();
         Saved { durable, completes, losses: self.losses, failure }
     }
-}
 
-fn record(
-    disk: &Snapshot,
-    totals: Counters,
-    peers: Vec<SocketAddr>,
-    mount: Option<PathBuf>,
-    clean: bool,
-) -> Record {
-    let Counters { downloaded, uploaded } = totals;
-    Record { clean, disk: disk.clone(), downloaded, uploaded, mount, peers }
+    fn record(&self, durable: &Snapshot, clean: bool) -> Record {
+        let (Counters { downloaded, uploaded }, seeded) = (self.totals, self.seeded);
+        let (disk, mount, peers) = (durable.clone(), self.mount.clone(), self.peers.clone());
+        Record { clean, disk, downloaded, uploaded, seeded, mount, peers }
+    }
 }
 
 #[cfg(test)]
@@ -378,6 +399,27 @@ mod tests {
         let Save { durable, losses, .. } = save;
         keeper.note_saved(&Saved { durable, completes: false, losses, failure: None });
         assert_eq!(keeper.deadline(), None);
+    }
+
+    #[test]
+    fn how_long_it_was_seeded_is_saved_now_and_then_and_counted_on() {
+        let state = tempfile::tempdir().unwrap();
+        let place = Place::lock(state.path(), InfoHashV1([3; 20]), state.path()).unwrap();
+        let mut record = Record::before_the_first_run(lengths(), 1, None);
+        record.seeded = Duration::from_secs(1000);
+        let mut keeper = Keeper::new(Some(Arc::new(place)), Some(record), lengths(), None);
+        let [least, most] = SEEDED_INTERVAL;
+        for (goal, interval) in [(1, least), (60 * 100, least + Duration::from_secs(40)), (7 << 40, most)] {
+            keeper.note_seeding(Duration::from_secs(goal), NOW);
+            keeper.note_seeding(Duration::from_secs(goal), NOW + Duration::from_secs(1));
+            assert_eq!(keeper.deadline(), Some(NOW + interval));
+            let said = || Said { seeded: Duration::from_secs(7), ..Said::default() };
+            let save = keeper.due(NOW + interval, false, said).unwrap();
+            assert_eq!(save.record(&save.durable, false).seeded, Duration::from_secs(1007));
+            let Save { durable, losses, .. } = save;
+            keeper.note_saved(&Saved { durable, completes: false, losses, failure: None });
+            assert_eq!(keeper.deadline(), None);
+        }
     }
 
     #[test]

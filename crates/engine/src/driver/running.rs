@@ -33,7 +33,7 @@ use swarm::{Config, Input, Order, Output, PeerKey, PeerSource, Priority, Stats};
 use tokio::task::JoinError;
 use types::{PieceIndex, Time};
 use wire::ext::METADATA_PIECE_LEN;
-pub(super) use wishes::goal_deadline;
+pub(super) use wishes::idle_deadline;
 
 /// How often numbers are published at most.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
@@ -48,6 +48,10 @@ pub(super) struct Running {
     /// The brain has all it wants; [`Finished`] follows with the commit that makes it durable.
     complete: bool,
     finished_at: Option<Time>,
+    /// Since when it is counted how long it is seeded, once it is finished.
+    seeding_since: Time,
+    /// How long all of it was there before something was lost again, in this run.
+    seeded_before: Duration,
     _scrubbed: Option<Scrubbed>,
     present: Option<Present>,
     /// What was transferred in this run before the torrent was asleep.
@@ -111,8 +115,17 @@ impl Running {
         let company = match (met, before) {
             (Some(met), _) => meet_again(now, &driver, swarm, *met, complete_at_start),
             (None, Some(before)) => {
-                let Before { outside, run, finished_at, uploaded_at, next_peer, announces, .. } = *before;
-                past = Past { run, finished_at: Some(finished_at), uploaded_at, announces };
+                let Before {
+                    outside,
+                    run,
+                    finished_at,
+                    seeding_since,
+                    uploaded_at,
+                    next_peer,
+                    announces,
+                    ..
+                } = *before;
+                past = Past { run, finished_at: Some(finished_at), seeding_since, uploaded_at, announces };
                 news = before.news;
                 go_on(now, &driver, swarm, outside, next_peer)
             }
@@ -130,6 +143,8 @@ impl Running {
             completion_told: complete_at_start,
             complete: finished_at.is_some(),
             finished_at,
+            seeding_since: past.seeding_since,
+            seeded_before: Duration::ZERO,
             _scrubbed: scrubbed,
             present,
             run: past.run,
@@ -220,7 +235,8 @@ impl Running {
 
     /// What the last save of its brain holds.
     pub(super) fn last_words(&self) -> Said {
-        said(&self.company.swarm, self.now())
+        let now = self.now();
+        said(&self.company.swarm, self.seeded(now), now)
     }
 
     fn tell(&self, kind: impl FnOnce() -> EventKind) {
@@ -309,6 +325,7 @@ impl Running {
         self.company.swarm.handle(now, Input::PieceLost { piece });
         if self.complete && !self.company.swarm.stats(now).finished {
             self.complete = false;
+            self.seeded_before = self.seeded(now);
             self.finished_at = None;
             self.company.outside.seat.wants(now, Wants::Download);
         }
@@ -345,7 +362,7 @@ impl Running {
 
     /// All wanted bytes are durable.
     fn finish(&mut self, now: Time) {
-        self.finished_at = Some(now);
+        (self.finished_at, self.seeding_since) = (Some(now), now);
         self.tell(|| EventKind::Finished);
         let finished = finished(&self.driver.base, now);
         self.publish(now);
@@ -433,8 +450,11 @@ impl Running {
 
     fn save(&mut self, now: Time) {
         let finishing = self.complete && self.finished_at.is_none();
-        let swarm = &self.company.swarm;
-        if let Some(save) = self.driver.keeper.due(now, finishing, || said(swarm, now)) {
+        let (swarm, seeded) = (&self.company.swarm, self.seeded(now));
+        if let Some(goal) = self.driver.base.add.seed_goal.time.filter(|_| self.finished_at.is_some()) {
+            self.driver.keeper.note_seeding(goal, now);
+        }
+        if let Some(save) = self.driver.keeper.due(now, finishing, || said(swarm, seeded, now)) {
             let disk = self.driver.disk.clone();
             self.company.jobs.spawn(async move { Done::Saved(save.make(disk).await) });
         }
@@ -556,6 +576,7 @@ impl From<Failure> for TorrentError {
 struct Past {
     run: Counters,
     finished_at: Option<Time>,
+    seeding_since: Time,
     uploaded_at: Time,
     announces: u64,
 }
@@ -563,7 +584,13 @@ struct Past {
 impl Past {
     /// None.
     fn new(now: Time) -> Past {
-        Past { run: Counters::default(), finished_at: None, uploaded_at: now, announces: 0 }
+        Past {
+            run: Counters::default(),
+            finished_at: None,
+            seeding_since: now,
+            uploaded_at: now,
+            announces: 0,
+        }
     }
 }
 
@@ -662,8 +689,8 @@ pub(super) fn counters(stats: &Stats) -> Counters {
 }
 
 /// What is kept of the brain.
-fn said(swarm: &Brain, now: Time) -> Said {
-    Said { counters: counters(&swarm.stats(now)), peers: swarm.worth_trying(MAX_PEERS) }
+fn said(swarm: &Brain, seeded: Duration, now: Time) -> Said {
+    Said { counters: counters(&swarm.stats(now)), seeded, peers: swarm.worth_trying(MAX_PEERS) }
 }
 
 /// Payload of this run, given what there was before this brain, and how many bytes are missing.

@@ -4,7 +4,7 @@ use super::Client;
 use super::database::Database;
 use crate::Error;
 use ::import::limits::MAX_TORRENTS;
-use ::import::{Item, Refused, deluge, qbittorrent, rtorrent, transmission};
+use ::import::{Categories, Item, Refused, deluge, qbittorrent, rtorrent, transmission};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
@@ -20,6 +20,7 @@ pub(super) struct Source {
     /// Where a torrent's own files lie.
     dir: PathBuf,
     kind: Kind,
+    categories: Categories,
 }
 
 enum Kind {
@@ -37,6 +38,7 @@ impl Source {
         let first = |names: &[&str], is: &dyn Fn(&Path) -> bool| {
             names.iter().map(|name| dir.join(name)).find(|path| is(path))
         };
+        let mut categories = Categories::default();
         let (dir, kind) = match client {
             Client::Qbittorrent => {
                 let hint = "give the folder BT_backup, or the one that torrents.db is in";
@@ -44,6 +46,7 @@ impl Source {
                 let backup =
                     first(&["", "BT_backup", "data/BT_backup", "qBittorrent/data/BT_backup"], &is_backup);
                 let database = first(&["torrents.db", "data/torrents.db"], &|path| path.is_file());
+                categories = categories_near(dir, backup.as_deref().or(database.as_deref()).unwrap_or(dir));
                 match (backup, database) {
                     (Some(backup), _) => {
                         let queue = read(&backup.join("queue")).unwrap_or_default();
@@ -89,7 +92,7 @@ impl Source {
                 (dir, Kind::Deluge(listed, deluge::resume_data(&resume), labels))
             }
         };
-        Ok(Source { client, dir, kind })
+        Ok(Source { client, dir, kind, categories })
     }
 
     /// What the client calls its torrents, in the order in which they stand there; and how many more there are than are read.
@@ -118,6 +121,31 @@ impl Source {
     }
 
     pub(super) fn read(&self, id: &str) -> Result<Item, Refused> {
+        let mut item = self.read_alone(id)?;
+        self.follow_category(&mut item);
+        Ok(item)
+    }
+
+    /// Has a torrent that is not complete go to the folder of its category, if it is to: what is complete is where the client
+    /// wants it.
+    fn follow_category(&self, item: &mut Item) {
+        let is_complete = matches!(item, Item::Torrent(found) if found.have.is_all());
+        let wishes = item.wishes_mut();
+        if is_complete || !wishes.follows_category {
+            return;
+        }
+        if let Some(dir) = self.categories.dir_of(wishes.category.as_deref()) {
+            let lies_in = std::mem::replace(&mut wishes.dir, dir.into_bytes());
+            wishes.dir_until_complete.get_or_insert(lies_in);
+        }
+    }
+
+    /// Folders of categories, for a session that has none for them.
+    pub(super) fn save_paths(&self) -> Vec<(String, PathBuf)> {
+        self.categories.all().map(|(category, dir)| (category.to_owned(), dir.into())).collect()
+    }
+
+    fn read_alone(&self, id: &str) -> Result<Item, Refused> {
         let read = |name: String| read(&self.dir.join(name));
         match &self.kind {
             Kind::Deluge(listed, resume, labels) => {
@@ -183,6 +211,25 @@ impl Source {
         }
     }
 }
+
+/// The categories of qBittorrent: its settings lie beside its session or below the folder that was given, or where systems
+/// have those of a user whose session is where they have data.
+fn categories_near(given: &Path, session: &Path) -> Categories {
+    let above = |levels: usize| session.ancestors().nth(levels).map(Path::to_path_buf);
+    let beside = [above(1), above(1).map(|dir| dir.join("config")), above(2).map(|dir| dir.join("config"))];
+    let below = ["", "config", "qBittorrent/config"].map(|name| Some(given.join(name)));
+    // HOME/.local/share/qBittorrent/BT_backup
+    let users = [3, 4, 5].map(|levels| above(levels).map(|home| home.join(".config/qBittorrent")));
+    let mut dirs = below.into_iter().chain(beside).chain(users).flatten();
+    let Some(dir) = dirs.find(|dir| CATEGORIES.iter().any(|name| dir.join(name).is_file())) else {
+        return Categories::default();
+    };
+    let [categories, conf] = CATEGORIES.map(|name| read(&dir.join(name)).unwrap_or_default());
+    Categories::read(&categories, &conf)
+}
+
+/// The files that say of categories.
+const CATEGORIES: [&str; 2] = ["categories.json", "qBittorrent.conf"];
 
 /// A name that is that of a file of this folder.
 fn safe(id: &str) -> Option<&str> {

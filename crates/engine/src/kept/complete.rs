@@ -4,7 +4,8 @@ use super::mounts;
 use super::names::{self, Names};
 use super::record::Target;
 use super::{Choices, KeptTorrent, Room, Running};
-use crate::Metainfo;
+use crate::{Error, Metainfo};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::Layout;
 use tokio::sync::oneshot;
@@ -48,10 +49,7 @@ impl Room {
         let Some(metainfo) = kept.what.metainfo().cloned() else { return };
         let choices = &kept.record.choices;
         let dir = choices.dir_when_complete.clone().unwrap_or_else(|| choices.dir.clone());
-        let names = match choices.part_suffix {
-            true => without_suffixes(&metainfo, &choices.names),
-            false => choices.names.clone(),
-        };
+        let names = choices.lasting_names(&metainfo);
         let target = Target { dir, dir_when_complete: None, names, part_suffix: false };
         let is_out = choices.dir_when_complete.is_some()
             && mounts::must_be_mounted(kept.record.mount_when_complete.clone()).await.is_err();
@@ -88,6 +86,34 @@ async fn is_in_the_way(metainfo: &Arc<Metainfo>, choices: &Choices, target: &Tar
         })
     };
     tokio::task::spawn_blocking(look).await.unwrap_or(true)
+}
+
+/// The names once a file, or a folder with all that is in it, has another path: those of a torrent that is not complete are
+/// given without the suffix that its files have until then.
+pub(super) fn renamed(metainfo: &Metainfo, choices: &Choices, path: &str, to: &str) -> Result<Names, Error> {
+    if !choices.part_suffix {
+        return names::renamed(metainfo, &choices.names, path, to);
+    }
+    let bare = without_suffixes(metainfo, &choices.names);
+    let after = names::renamed(metainfo, &bare, path, to).or_else(|error| {
+        // As it is called on disk.
+        let Some(path) = path.strip_suffix(SUFFIX) else { return Err(error) };
+        names::renamed(metainfo, &bare, path, to.strip_suffix(SUFFIX).unwrap_or(to))
+    })?;
+    let refused =
+        || Error::Refused("with .part behind its name, a file would be in the way of another".into());
+    with_suffixes(metainfo, &after).ok_or_else(refused)
+}
+
+impl Choices {
+    /// [`names`](Self::names), but for the suffix that files have until all that is wanted is there: what they are called to
+    /// the user.
+    pub fn lasting_names(&self, metainfo: &Metainfo) -> BTreeMap<usize, String> {
+        match self.part_suffix {
+            true => without_suffixes(metainfo, &self.names),
+            false => self.names.clone(),
+        }
+    }
 }
 
 fn may_have_suffixes(files: usize) -> bool {
@@ -138,6 +164,18 @@ mod tests {
         let hash = "h".repeat(20);
         let meets = format!("d4:infod5:filesl{files}e4:name1:t12:piece lengthi16384e6:pieces20:{hash}ee");
         assert_eq!(with_suffixes(&Metainfo::parse(meets.as_bytes()).unwrap(), &Names::new()), None);
+        let mut choices = Choices::new("/x");
+        (choices.part_suffix, choices.names) = (true, name("x.part"));
+        for (path, to, after) in
+            [("x", "z", "z.part"), ("x.part", "z.part", "z.part"), ("x", "z.part", "z.part.part")]
+        {
+            assert_eq!(renamed(&torrent, &choices, path, to).unwrap(), name(after), "{path} to {to}");
+        }
+        assert_eq!(choices.lasting_names(&torrent), Names::new());
+        assert!(
+            renamed(&torrent, &choices, "y.part", "z").is_err()
+                && renamed(&torrent, &choices, "y", "z").is_err()
+        );
         // The user called it otherwise meanwhile.
         assert_eq!(without_suffixes(&torrent, &name("z")), name("z"));
     }

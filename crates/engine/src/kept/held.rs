@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use types::{InfoHash, InfoHashV1};
 
 /// How long all that is being done is waited for together by who wants to know of all torrents: mostly it takes less.
-const PATIENCE: Duration = Duration::from_millis(250);
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What was known of torrents that are held.
 #[derive(Debug, Default)]
@@ -21,6 +21,12 @@ pub(super) struct Before(Mutex<BTreeMap<InfoHashV1, (u64, Listed)>>);
 impl Before {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<InfoHashV1, (u64, Listed)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The place in the queue of a torrent that something is being done to: only [`Session::queue`](super::Session::queue),
+    /// which is alone, changes it.
+    pub(super) fn rank(&self, hash: InfoHashV1) -> Option<u64> {
+        self.lock().get(&hash).map(|(place, _)| *place)
     }
 }
 

@@ -88,8 +88,10 @@ impl Room {
         }
         // They were given before anybody knew of how many files.
         record.choices.priorities.truncate(metainfo.files().len());
-        if record.choices.check(Some(&metainfo)).is_err() {
-            record.choices.priorities.clear();
+        match record.choices.check(Some(&metainfo)) {
+            // Nothing is fetched until something is selected.
+            Ok(()) | Err(Error::NothingSelected) => {}
+            Err(_) => record.choices.priorities.clear(),
         }
         let given = record.choices.dir.clone();
         self.arrange(&mut record.choices, Some(&metainfo)).await;

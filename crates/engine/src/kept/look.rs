@@ -37,7 +37,12 @@ impl Session {
         }
     }
 
-    /// The same for one torrent; `each` is not called if it is not here.
+    /// Whether a torrent is here, or is being added.
+    pub fn has(&self, info_hash: InfoHash) -> bool {
+        self.room.torrents().contains_key(&info_hash.wire())
+    }
+
+    /// The same as [`look`](Self::look) for one torrent; `each` is not called if it is not here.
     pub fn look_at(&self, info_hash: InfoHash, each: impl FnMut(InfoHash, Option<Seen<'_>>)) {
         let place = self.room.torrents().get(&info_hash.wire()).cloned();
         if let Some(place) = place {

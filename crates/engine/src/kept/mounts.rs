@@ -2,7 +2,7 @@
 //! written where it is missing.
 
 use super::record::Record;
-use super::{Room, SessionSettings, WatchFolder};
+use super::{Room, Session, SessionSettings, WatchFolder};
 use crate::Error;
 use crate::driver::blocking;
 use crate::resume::{mount_of, true_name};
@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use store::{Change, Table};
+use tokio::sync::oneshot;
 
 /// Mount points, by folders below them.
 type Folders = BTreeMap<PathBuf, PathBuf>;
@@ -22,6 +23,7 @@ type Folders = BTreeMap<PathBuf, PathBuf>;
 pub(super) struct Mounts {
     settings: Folders,
     watched: Folders,
+    roots: Folders,
     /// Mount points that any torrent lay under, or was to: as many as there are torrents at most.
     of_torrents: BTreeSet<PathBuf>,
 }
@@ -31,6 +33,8 @@ pub(super) struct Mounts {
 pub(super) enum KeptFor {
     Settings,
     Watched,
+    /// Folders below which torrents may come to lie.
+    Roots,
 }
 
 impl KeptFor {
@@ -39,6 +43,7 @@ impl KeptFor {
         match self {
             KeptFor::Settings => b"mounts of settings",
             KeptFor::Watched => b"mounts of watched folders",
+            KeptFor::Roots => b"mounts of roots",
         }
     }
 }
@@ -50,6 +55,7 @@ impl Mounts {
         Mounts {
             settings: read(KeptFor::Settings),
             watched: read(KeptFor::Watched),
+            roots: read(KeptFor::Roots),
             of_torrents: BTreeSet::new(),
         }
     }
@@ -60,7 +66,8 @@ impl Mounts {
 
     /// The mount points that are known, those within others first.
     fn all(&self) -> Vec<PathBuf> {
-        let mut all: BTreeSet<&PathBuf> = self.settings.values().chain(self.watched.values()).collect();
+        let folders = [&self.settings, &self.watched, &self.roots].into_iter().flat_map(BTreeMap::values);
+        let mut all: BTreeSet<&PathBuf> = folders.collect();
         all.extend(&self.of_torrents);
         all.into_iter().rev().cloned().collect()
     }
@@ -69,11 +76,28 @@ impl Mounts {
         match kept_for {
             KeptFor::Settings => &mut self.settings,
             KeptFor::Watched => &mut self.watched,
+            KeptFor::Roots => &mut self.roots,
         }
     }
 
     fn get(&self, dir: &Path) -> Option<&PathBuf> {
-        self.settings.get(dir).or_else(|| self.watched.get(dir))
+        [&self.settings, &self.watched, &self.roots].into_iter().find_map(|folders| folders.get(dir))
+    }
+}
+
+impl Session {
+    /// Has it remember under which mount points folders lie below which torrents may come to lie, and forget others that were
+    /// given earlier: nothing is written below one whose disk is not mounted, though no torrent is there yet. That is done
+    /// whether it is waited for or not.
+    pub fn remember_roots(&self, roots: Vec<PathBuf>) -> impl Future<Output = ()> + Send + use<> {
+        let room = self.room.clone();
+        let (tell, told) = oneshot::channel();
+        self.room.shared.spawn(async move {
+            room.learn_roots(roots).await;
+            // Mostly nobody waits.
+            let _ = tell.send(());
+        });
+        async move { told.await.unwrap_or(()) }
     }
 }
 
@@ -100,6 +124,31 @@ impl Room {
         self.save(changes).await?;
         *self.mounts().of(kept_for) = now;
         Ok(())
+    }
+
+    async fn learn_roots(&self, roots: Vec<PathBuf>) {
+        let before = self.mounts().roots.clone();
+        let Some(now) = look_deeper(before.clone(), roots).await else { return };
+        let row = Change::put(Table::Session, KeptFor::Roots.key(), encode(&now));
+        // If that cannot be kept, it is learned again at the next start.
+        if now == before || self.save(vec![row]).await.is_ok() {
+            self.mounts().roots = now;
+        }
+    }
+
+    /// What folders of the settings were given without their disk, or before mount points were kept, may be known by now.
+    pub(super) async fn learn_of_settings(self: Arc<Self>) {
+        let folders = self.settings.lock().await.folders();
+        let before = self.mounts().settings.clone();
+        let Some(now) = look_deeper(before.clone(), folders).await else { return };
+        let held = self.settings.lock().await;
+        // Of other folders it was looked when they were given.
+        if now != before && held.folders().iter().all(|dir| now.contains_key(dir)) {
+            let row = Change::put(Table::Session, KeptFor::Settings.key(), encode(&now));
+            if self.save(vec![row]).await.is_ok() {
+                self.mounts().settings = now;
+            }
+        }
     }
 
     /// The mount point under which a folder lies, or is to lie.
@@ -139,6 +188,19 @@ impl Room {
         };
         tokio::task::spawn_blocking(look).await.unwrap_or(None)
     }
+}
+
+/// The mount points of folders: those that are remembered, or those of now that lie below them. `None` if it cannot be told.
+async fn look_deeper(before: Folders, folders: Vec<PathBuf>) -> Option<Folders> {
+    let mount = move |dir: &PathBuf| {
+        let (now, remembered) = (storage::mount_point(dir), before.get(dir).cloned());
+        match (now, remembered) {
+            (Some(now), Some(remembered)) if !now.starts_with(&remembered) => Some(remembered),
+            (now, remembered) => now.or(remembered),
+        }
+    };
+    let look = move || folders.into_iter().filter_map(|dir| mount(&dir).map(|mount| (dir, mount))).collect();
+    tokio::task::spawn_blocking(look).await.ok()
 }
 
 /// Refuses what would be written where a disk is missing.
@@ -192,6 +254,19 @@ fn decode(row: &[u8]) -> Folders {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_mount_point_that_is_remembered_is_replaced_by_one_below_it_only() {
+        let dir = PathBuf::from("/proc/disk");
+        let now = storage::mount_point(&dir).unwrap();
+        let look = async |remembered: Option<PathBuf>| {
+            let before = remembered.map(|mount| (dir.clone(), mount)).into_iter().collect();
+            look_deeper(before, vec![dir.clone()]).await.unwrap().remove(&dir).unwrap()
+        };
+        assert_eq!(look(None).await, now);
+        assert_eq!(look(Some("/".into())).await, now, "its disk is there now");
+        assert_eq!(look(Some(dir.clone())).await, dir, "its disk is away");
+    }
 
     #[test]
     fn mounts_are_read_as_they_were_written() {

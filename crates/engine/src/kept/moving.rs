@@ -3,7 +3,7 @@
 //! The store says so before anything is touched, and where they lie changes in one commit, when all of them are durable in
 //! the new place: whatever ends the process, the next one goes on, or has them where they were.
 
-use super::names;
+use super::complete;
 use super::record::{Move, Record, Target};
 use super::{KeptTorrent, Room, Running, Session, key};
 use crate::driver::blocking;
@@ -48,6 +48,23 @@ enum Came {
     Copied(Stamps),
 }
 
+/// Files that are on their way, or have arrived. If nobody waits for them, they go all the same.
+#[derive(Debug)]
+pub struct OnTheWay(Option<oneshot::Receiver<Result<(), Error>>>);
+
+impl OnTheWay {
+    /// Waits until they are where they are to be.
+    ///
+    /// # Errors
+    /// Those of [`Session::move_to`].
+    pub async fn arrived(self) -> Result<(), Error> {
+        match self.0 {
+            Some(told) => told.await.unwrap_or(Err(Error::ShutDown)),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Session {
     /// Has a torrent's files go to another folder: those that are known to be the torrent's. A torrent that runs rests
     /// meanwhile ([`TorrentState::Moving`]) and goes on from there; nothing of it is checked again. On one file system files
@@ -59,6 +76,14 @@ impl Session {
     /// [`Error::NotHere`], [`Error::Refused`], [`Error::Unsaved`]; [`Error::Disk`], among others if something stands where
     /// a file goes, or there is no room. The torrent stays where it was then, as it was.
     pub async fn move_to(&self, info_hash: InfoHash, dir: impl Into<PathBuf>) -> Result<(), Error> {
+        self.begin_move(info_hash, dir).await?.arrived().await
+    }
+
+    /// The same, but it returns when they set out: what is asked of the torrent from then on finds it on its way.
+    ///
+    /// # Errors
+    /// Those of [`move_to`](Self::move_to).
+    pub async fn begin_move(&self, info_hash: InfoHash, dir: impl Into<PathBuf>) -> Result<OnTheWay, Error> {
         let dir = dir.into();
         self.relocate(info_hash, move |kept| {
             Ok(Target { dir, dir_when_complete: None, ..Target::of(&kept.record.choices) })
@@ -72,36 +97,40 @@ impl Session {
     /// # Errors
     /// Also [`Error::Refused`] if there is nothing of that path, or the new one is not fit for a file system.
     pub async fn rename(&self, info_hash: InfoHash, path: &str, to: &str) -> Result<(), Error> {
+        self.begin_rename(info_hash, path, to).await?.arrived().await
+    }
+
+    /// The same, but it returns when they set out.
+    ///
+    /// # Errors
+    /// Those of [`rename`](Self::rename).
+    pub async fn begin_rename(&self, info_hash: InfoHash, path: &str, to: &str) -> Result<OnTheWay, Error> {
         let (path, to) = (path.to_owned(), to.to_owned());
         self.relocate(info_hash, move |kept| {
             let Some(metainfo) = kept.what.metainfo() else {
                 return Err(Error::Refused("the torrent's files are not known yet".into()));
             };
             let choices = &kept.record.choices;
-            let names = names::renamed(metainfo, &choices.names, &path, &to)?;
+            let names = complete::renamed(metainfo, choices, &path, &to)?;
             Ok(Target { names, ..Target::of(choices) })
         })
         .await
     }
 
-    /// Has a torrent's files be where `target` says, and waits until they are.
+    /// Has a torrent's files be where `target` says.
     async fn relocate(
         &self,
         info_hash: InfoHash,
         target: impl FnOnce(&KeptTorrent) -> Result<Target, Error> + Send + 'static,
-    ) -> Result<(), Error> {
+    ) -> Result<OnTheWay, Error> {
         let room = self.room.clone();
         let work = async move {
             let (tell, told) = oneshot::channel();
             let mut held = room.hold(info_hash).await?;
             let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
             let target = target(kept)?;
-            let begun = room.begin_moving(info_hash, kept, target, tell).await;
-            drop(held);
-            match begun? {
-                true => told.await.unwrap_or(Err(Error::ShutDown)),
-                false => Ok(()),
-            }
+            let is_under_way = room.begin_moving(info_hash, kept, target, tell).await?;
+            Ok(OnTheWay(is_under_way.then_some(told)))
         };
         self.engine.on_runtime(work).await
     }

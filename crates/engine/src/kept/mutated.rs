@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use storage::Snapshot;
 use store::{Change, Store, Table};
-use types::{Bitfield, InfoHash, PieceIndex};
+use types::{Bitfield, InfoHash, Lengths, PieceIndex};
 
 /// Each has one row that is not what it was.
 const TORRENTS: u64 = 500;
@@ -40,8 +40,8 @@ impl Sample {
             pieces.insert(PieceIndex::new(piece));
         }
         let disk = Snapshot { pieces, partial: Vec::new(), ours: vec![true], files: vec![look(&path)] };
-        let record =
-            resume::Record { clean: true, disk, downloaded: 0, uploaded: 0, mount: None, peers: Vec::new() };
+        let before = resume::Record::before_the_first_run(Lengths::new(1, 1).unwrap(), 1, None);
+        let record = resume::Record { clean: true, disk, ..before };
         let mut rows = Vec::from(first_rows(info_hash, torrent, number, Choices::new(dir)));
         rows.push(record.row(info_hash.wire()));
         Sample { info_hash, rows }

@@ -1,5 +1,6 @@
 //! What is done to one torrent, beyond adding it and letting it rest.
 
+use super::settings::refuse_zero;
 use super::{Choices, KeptTorrent, Room, Running, Session, key};
 use crate::announcer::{Announcer, Named};
 use crate::driver::blocking;
@@ -40,6 +41,8 @@ impl Session {
             record.choices.paused = before.paused;
             record.choices.check(kept.what.metainfo())?;
             room.check_trackers(&record.choices)?;
+            let limits = |choices: &Choices| [choices.max_down, choices.max_up];
+            refuse_zero(limits(&before), limits(&record.choices))?;
             let choices = record.choices.clone();
             if choices == before {
                 return Ok(choices);

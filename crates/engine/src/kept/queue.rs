@@ -1,9 +1,10 @@
 //! The order in which torrents get their turn.
 
-use super::held::Held;
+use super::held::{Held, PATIENCE};
 use super::{Room, Running, Session, key};
 use crate::Error;
 use store::{Change, Table};
+use tokio::time::{Instant, timeout_at};
 use types::{InfoHash, InfoHashV1};
 
 /// Where a torrent goes in the queue of all torrents.
@@ -41,8 +42,31 @@ impl Session {
 
 impl Room {
     async fn order(&self) -> Vec<(u64, InfoHashV1)> {
-        let listed = self.list().await;
-        listed.into_iter().map(|(place, listed)| (place, listed.info_hash.wire())).collect()
+        let places: Vec<_> = self.torrents().iter().map(|(&hash, place)| (hash, place.clone())).collect();
+        let until = Instant::now() + PATIENCE;
+        let mut order = Vec::with_capacity(places.len());
+        for (hash, place) in places {
+            let rank = match place.try_lock() {
+                Ok(held) => held.kept.as_ref().map(|kept| kept.record.place),
+                Err(_) => match self.rank_of_held(hash) {
+                    // Who looks at it, or is about to do something to it, is about to let it go, or to say so.
+                    None => match timeout_at(until, place.lock()).await {
+                        Ok(held) => held.kept.as_ref().map(|kept| kept.record.place),
+                        Err(_) => self.rank_of_held(hash),
+                    },
+                    rank => rank,
+                },
+            };
+            order.extend(rank.map(|rank| (rank, hash)));
+        }
+        order.sort_unstable();
+        order
+    }
+
+    /// Of a torrent that something is being done to; `None` of one that is being added, or was removed.
+    fn rank_of_held(&self, hash: InfoHashV1) -> Option<u64> {
+        let waiting = || self.waiting().get(&hash).map(|torrent| torrent.0.place);
+        self.before.rank(hash).or_else(waiting)
     }
 
     async fn put_in_place(&self, places: Vec<(u64, InfoHashV1)>) -> Result<(), Error> {

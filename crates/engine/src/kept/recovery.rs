@@ -90,8 +90,12 @@ async fn act_on_goal(room: &Arc<Room>, mut held: OwnedMutexGuard<Place>) {
         action @ (GoalAction::Remove | GoalAction::RemoveData) => {
             drop(noted);
             drop(held);
-            if let Err(error) = room.remove(info_hash, action == GoalAction::RemoveData).await {
-                tracing::warn!(%error, "a torrent whose seed goal is reached is not removed, or not all of it");
+            match room.remove(info_hash, action == GoalAction::RemoveData).await {
+                Ok(None) => {}
+                Ok(Some(stayed)) => {
+                    tracing::warn!("a torrent whose seed goal is reached is removed, but {stayed}");
+                }
+                Err(error) => tracing::warn!(%error, "a torrent whose seed goal is reached is not removed"),
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::driver::blocking;
 use crate::resume::{self, mount_of};
 use crate::{Error, Metainfo};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,51 @@ struct Doomed {
     is_exact: bool,
 }
 
+/// What stays of a torrent that was removed with its files.
+#[derive(Clone, Debug)]
+pub struct Stayed {
+    /// Files that are still there; the first 100 of them.
+    pub files: Vec<PathBuf>,
+    /// How many there are.
+    pub count: usize,
+    /// Why the first of them stays.
+    pub why: Error,
+}
+
+/// Files that stay and are named; of further ones it is told how many there are.
+const MAX_STAYED: usize = 100;
+
+impl Stayed {
+    fn of(stayed: Vec<(PathBuf, storage::Error)>) -> Option<Stayed> {
+        let (why, count) = (Error::Disk(stayed.first()?.1.clone()), stayed.len());
+        let files = stayed.into_iter().map(|(path, _)| path).take(MAX_STAYED).collect();
+        Some(Stayed { files, count, why })
+    }
+}
+
+/// In one line, for people.
+impl fmt::Display for Stayed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (them, stay) =
+            if self.count == 1 { ("it", "one of its files stays") } else { ("them", "of its files stay") };
+        match self.count {
+            1 => write!(out, "{stay}: ")?,
+            count => write!(out, "{count} {stay}: ")?,
+        }
+        match &self.why {
+            Error::Disk(storage::Error::ReadOnly(path)) => write!(
+                out,
+                "{} is on a read-only file system; remove {them} by hand once it can be written to",
+                path.display()
+            ),
+            Error::Disk(storage::Error::PermissionDenied(path)) => {
+                write!(out, "no permission to remove {}; remove {them} by hand", path.display())
+            }
+            why => write!(out, "{why}"),
+        }
+    }
+}
+
 /// Where another torrent has its files, or will have them.
 struct Claim {
     metainfo: Arc<Metainfo>,
@@ -36,8 +82,8 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::NotHere`]; [`Error::Unsaved`], and [`Error::Disk`] of kind `unavailable` if the disk that has the files is not
-    /// there: it stays; any other [`Error::Disk`]: it is forgotten, but some files are still there.
-    pub async fn remove(&self, info_hash: InfoHash, data: bool) -> Result<(), Error> {
+    /// there: it stays. Files that cannot be removed keep nobody from forgetting it: they are returned.
+    pub async fn remove(&self, info_hash: InfoHash, data: bool) -> Result<Option<Stayed>, Error> {
         let room = self.room.clone();
         self.engine.on_runtime(async move { room.remove(info_hash, data).await }).await
     }
@@ -45,7 +91,11 @@ impl Session {
 
 impl Room {
     /// See [`Session::remove`].
-    pub(super) async fn remove(self: &Arc<Self>, info_hash: InfoHash, data: bool) -> Result<(), Error> {
+    pub(super) async fn remove(
+        self: &Arc<Self>,
+        info_hash: InfoHash,
+        data: bool,
+    ) -> Result<Option<Stayed>, Error> {
         let mut held = self.hold(info_hash).await?;
         let forget = || Table::OF_TORRENTS.into_iter().map(|table| Change::remove(table, key(info_hash)));
         if let Some(kept) = held.kept.as_mut() {
@@ -70,7 +120,7 @@ impl Room {
         };
         let kept = held.kept.take();
         self.torrents().remove(&info_hash.wire());
-        let Some(kept) = kept else { return Ok(()) };
+        let Some(kept) = kept else { return Ok(None) };
         kept.running.stop().await;
         #[cfg(feature = "planted")]
         if net::planted::is("never-forgets") {
@@ -85,7 +135,7 @@ impl Room {
         let (state_dir, dir) = (self.shared.settings.state_dir.clone(), kept.record.choices.dir);
         let remove = move || {
             resume::erase(&state_dir, info_hash.wire(), &dir);
-            doomed.map_or(Ok(()), |doomed| doomed.remove(&claims))
+            Ok(doomed.and_then(|doomed| doomed.remove(&claims)))
         };
         blocking(remove).await
     }
@@ -131,22 +181,30 @@ impl Room {
 }
 
 impl Doomed {
-    fn remove(self, claims: &[Claim]) -> Result<(), Error> {
+    fn remove(self, claims: &[Claim]) -> Option<Stayed> {
         let Doomed { dir, mount, layout, disk, is_exact } = self;
         let claimed = claimed(claims, &dir, &layout, &disk.ours);
-        let mut left = None;
+        let mut stayed = Vec::new();
         let may_go = |file: usize, found: &FileStamp| {
             if claimed.contains(&file) {
                 return false;
             }
             let is_its = is_as_left(disk.files.get(file).copied().flatten().as_ref(), found, is_exact);
-            if !is_its && left.is_none() {
-                left = Some(layout.path_under(&dir, file));
+            if !is_its {
+                let path = layout.path_under(&dir, file);
+                stayed.push((path.clone(), storage::Error::NotAsLeft(path)));
             }
             is_its
         };
-        storage::remove_files(&dir, mount, &layout, &disk.ours, may_go)?;
-        left.map_or(Ok(()), |path| Err(Error::Disk(storage::Error::NotAsLeft(path))))
+        match storage::remove_files(&dir, mount, &layout, &disk.ours, may_go) {
+            Ok(others) => stayed.extend(others),
+            // Its disk has just gone.
+            Err(gone) => {
+                let files = (0..disk.ours.len()).filter(|&file| disk.ours[file]);
+                stayed.extend(files.map(|file| (layout.path_under(&dir, file), gone.clone())));
+            }
+        }
+        Stayed::of(stayed)
     }
 }
 
@@ -198,6 +256,20 @@ fn claimed(claims: &[Claim], dir: &Path, layout: &Layout, ours: &[bool]) -> BTre
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_so_many_files_that_stay_are_named() {
+        let stayed = |count: usize, why: fn(PathBuf) -> storage::Error| {
+            let path = |n: usize| PathBuf::from(format!("/x/{n}"));
+            Stayed::of((0..count).map(|n| (path(n), why(path(n)))).collect())
+        };
+        assert!(stayed(0, storage::Error::ReadOnly).is_none());
+        let many = stayed(MAX_STAYED + 1, storage::Error::NotAsLeft).unwrap();
+        assert_eq!((many.files.len(), many.count), (MAX_STAYED, MAX_STAYED + 1));
+        assert!(many.to_string().starts_with("101 of its files stay: /x/0 is not as the torrent left it"));
+        let one = stayed(1, storage::Error::PermissionDenied).unwrap().to_string();
+        assert_eq!(one, "one of its files stays: no permission to remove /x/0; remove it by hand");
+    }
 
     #[test]
     fn a_file_that_is_another_now_is_not_the_torrents() {

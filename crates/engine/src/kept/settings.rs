@@ -69,6 +69,7 @@ impl Session {
             let mut settings = held.clone();
             change(&mut settings);
             settings.check()?;
+            settings.check_limits(&held)?;
             if settings != *held {
                 let row = Change::put(Table::Session, KEY, settings.encode());
                 room.save_with_mounts(KeptFor::Settings, settings.folders(), vec![row]).await?;
@@ -102,6 +103,19 @@ impl Room {
         if hold != self.alternative_holds.load(Ordering::Relaxed) {
             self.share(&settings);
         }
+    }
+}
+
+/// Refuses limits that become 0: as none, it would be a surprise to one, and as a standstill to another.
+pub(super) fn refuse_zero<const N: usize>(
+    before: [Option<u64>; N],
+    after: [Option<u64>; N],
+) -> Result<(), Error> {
+    match before.iter().zip(&after).any(|(before, after)| *after == Some(0) && before != after) {
+        true => Err(Error::Refused(
+            "a limit is 1 or more; for none take it away, and what is to stand still is paused".into(),
+        )),
+        false => Ok(()),
     }
 }
 
@@ -147,6 +161,39 @@ impl SessionSettings {
             true => Ok(()),
             false => refuse("a time of the day is from 00:00 to 23:59"),
         }
+    }
+
+    /// Refuses limits of 0, unless they were kept before they were refused.
+    fn check_limits(&self, before: &SessionSettings) -> Result<(), Error> {
+        let alternative = |settings: &SessionSettings| {
+            settings.alternative.map_or([None; 2], |limits| [limits.max_down, limits.max_up])
+        };
+        let count = |count: Option<usize>| count.map(|count| count as u64);
+        let limits = |settings: &SessionSettings| {
+            let SessionSettings { max_down, max_up, .. } = *settings;
+            let [down, up] = alternative(settings);
+            let counts = [settings.max_active_downloads, settings.max_active_seeds, settings.max_active];
+            let [downloads, seeds, all] = counts.map(count);
+            [max_down, max_up, downloads, seeds, all, down, up]
+        };
+        refuse_zero(limits(before), limits(self))
+    }
+
+    /// The row with folders of categories that have none in it; `None` if it has all of them.
+    pub(crate) fn with_save_paths(
+        rows: &[(Vec<u8>, Vec<u8>)],
+        save_paths: impl IntoIterator<Item = (String, PathBuf)>,
+    ) -> Option<Change> {
+        let row = rows.iter().find(|(key, _)| key == KEY);
+        let mut settings = row.and_then(|(_, row)| SessionSettings::decode(row)).unwrap_or_default();
+        let before = settings.save_paths.len();
+        for (category, dir) in save_paths.into_iter().filter(|(_, dir)| dir.is_absolute()) {
+            if settings.save_paths.len() < MAX_SAVE_PATHS && is_label(&category) {
+                settings.save_paths.entry(category).or_insert(dir);
+            }
+        }
+        let is_new = settings.save_paths.len() > before;
+        is_new.then(|| Change::put(Table::Session, KEY, settings.encode()))
     }
 
     /// A row as it is written again; `None` if it is none.
@@ -252,6 +299,52 @@ mod tests {
         }
         let relative = SessionSettings { incomplete_dir: Some("x".into()), ..SessionSettings::default() };
         assert!(relative.check().is_err());
+    }
+
+    #[test]
+    fn folders_of_another_clients_categories_take_the_place_of_none() {
+        let mine = SessionSettings {
+            max_up: Some(7),
+            save_paths: [("films".to_owned(), PathBuf::from("/mine"))].into(),
+            ..SessionSettings::default()
+        };
+        let rows = [(KEY.to_vec(), mine.encode())];
+        let found = |count: usize| {
+            let others = (0..count).map(|n| (n.to_string(), PathBuf::from("/x")));
+            let odd = [("films", "/theirs"), ("relative", "x"), ("", "/x")];
+            odd.map(|(name, dir)| (name.to_owned(), dir.into())).into_iter().chain(others)
+        };
+        assert_eq!(SessionSettings::with_save_paths(&rows, found(0)), None);
+        let row = SessionSettings::with_save_paths(&rows, found(MAX_SAVE_PATHS)).unwrap();
+        let after = SessionSettings::decode(&row.value.unwrap()).unwrap();
+        assert_eq!((after.max_up, after.save_paths.len()), (Some(7), MAX_SAVE_PATHS));
+        assert_eq!(after.save_paths["films"], PathBuf::from("/mine"));
+        assert!(after.check().is_ok());
+        assert!(SessionSettings::with_save_paths(&[], found(1)).is_some());
+    }
+
+    #[test]
+    fn no_limit_becomes_zero() {
+        let none = SessionSettings::default();
+        let with = |change: fn(&mut SessionSettings)| {
+            let mut settings = none.clone();
+            change(&mut settings);
+            settings
+        };
+        let zero = AlternativeLimits { max_up: Some(0), ..AlternativeLimits::default() };
+        for settings in [
+            with(|settings| settings.max_down = Some(0)),
+            with(|settings| settings.max_up = Some(0)),
+            with(|settings| settings.max_active_downloads = Some(0)),
+            with(|settings| settings.max_active_seeds = Some(0)),
+            with(|settings| settings.max_active = Some(0)),
+            SessionSettings { alternative: Some(zero), ..none.clone() },
+        ] {
+            assert!(settings.check_limits(&none).is_err(), "{settings:?}");
+            assert!(settings.check_limits(&settings).is_ok(), "it was kept earlier");
+            assert!(none.check_limits(&settings).is_ok());
+        }
+        assert!(with(|settings| settings.max_active = Some(1)).check_limits(&none).is_ok());
     }
 
     #[test]

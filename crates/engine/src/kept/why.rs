@@ -30,7 +30,7 @@ impl Session {
                     Ask::Known(Facts { doing: doing(Some(TorrentState::Moving)), ..Facts::default() })
                 }
                 Running::Failed(error) => {
-                    let (doing, trouble) = (doing(Some(error.state())), Some(error.to_string()));
+                    let (doing, trouble) = (doing(Some(error.state())), Some(error.of_kept()));
                     Ask::Known(Facts { doing, trouble, ..Facts::default() })
                 }
             }

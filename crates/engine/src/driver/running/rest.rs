@@ -55,6 +55,7 @@ impl Running {
             run: run + counters(&stats),
             left: stats.left_bytes,
             finished_at: finished_at.unwrap_or(now),
+            seeding_since: now,
             uploaded_at: uploaded.1,
             next_peer: company.peers.next_key(),
             announces,

@@ -2,6 +2,7 @@
 
 use super::Running;
 use crate::SeedGoal;
+use std::time::Duration;
 use swarm::{Input, Order, PeerSource, Priority};
 use types::Time;
 
@@ -49,15 +50,21 @@ impl Running {
         }
     }
 
-    /// The same of this torrent, once it is complete.
+    /// How long all that is wanted was there, in this run.
+    pub(super) fn seeded(&self, now: Time) -> Duration {
+        self.seeded_before + self.finished_at.map_or(Duration::ZERO, |_| now - self.seeding_since)
+    }
+
+    /// When seeding is enough, but for the ratio, if nothing is uploaded until then.
     pub(super) fn goal_deadline(&self) -> Option<Time> {
-        goal_deadline(self.driver.base.add.seed_goal, self.finished_at?, self.uploaded.1)
+        let (goal, finished_at) = (self.driver.base.add.seed_goal, self.finished_at?);
+        let before = self.driver.keeper.seeded(self.seeded_before);
+        let time = goal.time.map(|time| self.seeding_since + time.saturating_sub(before));
+        time.into_iter().chain(idle_deadline(goal, finished_at, self.uploaded.1)).min()
     }
 }
 
-/// When seeding is enough, but for the ratio, if nothing is uploaded until then.
-pub(crate) fn goal_deadline(goal: SeedGoal, finished_at: Time, uploaded_at: Time) -> Option<Time> {
-    let time = goal.time.map(|time| finished_at + time);
-    let idle = goal.idle.map(|idle| uploaded_at.max(finished_at) + idle);
-    time.into_iter().chain(idle).min()
+/// When nothing has been uploaded for long enough.
+pub(crate) fn idle_deadline(goal: SeedGoal, finished_at: Time, uploaded_at: Time) -> Option<Time> {
+    goal.idle.map(|idle| uploaded_at.max(finished_at) + idle)
 }
