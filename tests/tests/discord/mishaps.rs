@@ -270,7 +270,12 @@ fn a_burst_is_answered_in_time_to_the_last() {
     assert!(all.is_some(), "{} {:?}", stage.bot.process.stderr(), stage.discord.faults().len());
     assert_eq!(stage.discord.faults(), Vec::<String>::new(), "each in three seconds");
     stage.daemon.session.process.signal(Signal::CONT);
-    assert!(stage.ask(&operator(), "why", &[]).contains("1. **"), "it goes on");
+    // Until those are answered that wait, it is too much.
+    let goes_on = || stage.ask(&operator(), "why", &[]).contains("1. **").then_some(());
+    assert!(
+        rawtorrent_tests::poll(std::time::Instant::now() + common::LIMIT, goes_on).is_some(),
+        "it goes on"
+    );
     stage.end();
 }
 

@@ -26,6 +26,9 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Sleep;
 use types::Time;
 
+/// Peers that a torrent remembers in its sleep, so as not to be woken by those whom it knew; further ones are news to it.
+const MAX_KNOWN: usize = 200;
+
 /// What a torrent was before it fell asleep, and what has come since.
 pub(super) struct Before {
     pub(super) outside: Outside,
@@ -162,6 +165,10 @@ pub(super) fn finished(base: &Base, now: Time) -> Finished {
     }
 }
 
+fn digests(known: impl IntoIterator<Item = SocketAddr>) -> Box<[u32]> {
+    known.into_iter().take(MAX_KNOWN).map(digest).collect()
+}
+
 /// A few bytes that tell an address from most others.
 fn digest(addr: SocketAddr) -> u32 {
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
@@ -180,7 +187,7 @@ impl Asleep {
         settling: Option<JoinHandle<Saved>>,
         disk: &TorrentDisk,
     ) -> Box<Asleep> {
-        let known = known.into_iter().map(digest).collect();
+        let known = digests(known);
         let _present = present(&base, disk);
         let _sleeper = Sleeper::new(&base.shared);
         let before = Box::new(before);
@@ -406,5 +413,26 @@ impl From<Error> for TorrentError {
             Error::ShutDown => TorrentError::Stopped,
             other => TorrentError::State(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_it_knew_it_need_not_hear_of_again() {
+        let addr = |n: usize| SocketAddr::from(([10, 0, 0, 1], u16::try_from(n).unwrap()));
+        let known = digests((1..=2 * MAX_KNOWN).map(addr));
+        assert_eq!(known.len(), MAX_KNOWN);
+        let mut news = News::default();
+        assert!(!news.hear(Vec::new(), PeerSource::Tracker, &known));
+        assert!(!news.hear((1..=MAX_KNOWN).map(addr).collect(), PeerSource::Tracker, &known));
+        assert!(news.found.is_none());
+        // Of those that were not remembered, hardly any looks like one that was.
+        let others: Vec<_> = (MAX_KNOWN + 1..=2 * MAX_KNOWN).map(addr).collect();
+        assert!(news.hear([&[addr(1)], &others[..]].concat(), PeerSource::Dht, &known));
+        let (found, source) = news.found.unwrap();
+        assert_eq!((found.len(), source), (MAX_KNOWN + 1, PeerSource::Dht), "all of them are told");
     }
 }

@@ -8,9 +8,6 @@ use std::time::Duration;
 /// How long a torrent has had nothing to do when it goes to sleep: peers that ask now and then find it awake.
 pub(super) const REST: Duration = Duration::from_secs(5);
 
-/// Peers that are known to a torrent that may go to sleep, at most; one that knows more has plans for them.
-const MAX_KNOWN: usize = 50;
-
 impl Running {
     /// Whether it has had nothing to do for long enough.
     pub(super) fn is_rested(&mut self) -> bool {
@@ -34,7 +31,6 @@ impl Running {
             && !self.driver.keeper.is_busy()
             && self.full.is_none()
             && self.company.swarm.poll_timeout().is_none()
-            && stats.known <= MAX_KNOWN
             && stats.banned == 0
             && self.driver.disk.holders() <= held
     }
