@@ -35,6 +35,9 @@ use types::{Bitfield, InfoHash, Lengths, PeerId, Time};
 /// How many callers may wait for the torrent to take them in; further ones are hung up on.
 const GUEST_QUEUE: usize = 32;
 
+/// Requests that are held for a torrent that wakes; who asks further ones is told that it does not run.
+const MAX_HELD: usize = 16;
+
 /// Bytes that may have come and not be durable; further ones wait. With what is held before it is written, a system that
 /// fails takes no more than 256 MiB along, and no more is hashed again.
 const MAX_UNSYNCED: u64 = 192 << 20;
@@ -77,6 +80,9 @@ pub(crate) struct Calls {
     visits: mailbox::Receiver<Visit>,
     /// The engine, when it shuts down.
     closed: watched::Receiver<bool>,
+    /// What was asked while the torrent was waking: it is answered once it is awake, and callers wait too. `None` if nobody
+    /// is to wait: it is not known how long it will be.
+    held: Option<Vec<Request>>,
 }
 
 impl Driver {
@@ -136,7 +142,7 @@ impl Driver {
         base.status.send_modify(|status| status.clone_from(&looked.first_look));
         let driver = Driver::new(Box::new(base), looked, met, None);
         let closed = driver.base.shared.closing();
-        Ok((driver, Calls { requests, visits, closed }, handle))
+        Ok((driver, Calls { requests, visits, closed, held: None }, handle))
     }
 
     fn new(base: Box<Base>, looked: Looked, met: Option<Met>, before: Option<Box<Before>>) -> Box<Driver> {
@@ -219,6 +225,8 @@ impl Driver {
     async fn prepare(&mut self, calls: &mut Calls) -> Result<(), TorrentError> {
         let to_check = self.doubtful.count_ones();
         if to_check > 0 {
+            // It may take long.
+            calls.held = None;
             let Base { shared, torrent, status, .. } = &*self.base;
             shared.hub.tell(*torrent, || EventKind::Checking { pieces: to_check });
             status.send_modify(|now| {
@@ -236,7 +244,15 @@ impl Driver {
             return if nothing { Err(TorrentError::NothingToSeed(add.dir.clone())) } else { Ok(()) };
         }
         // Not to be broken off: whoever comes next would find the place still locked.
-        self.keeper.intend(&self.disk).await.map_err(TorrentError::State)?;
+        if let Err(error) = self.keeper.intend(&self.disk).await {
+            // All of it is there, and stays: the last record goes on being true.
+            let does_without =
+                self.before.is_some() && matches!(error, Error::StateFull(_)) && self.has_all_it_wants();
+            if !does_without {
+                return Err(TorrentError::State(error));
+            }
+            tracing::warn!("{error}");
+        }
         calls.unless_stopped(self.disk.prepare()).await
     }
 }
@@ -307,19 +323,22 @@ impl Calls {
         }
     }
 
-    /// Waits to be told to stop. Peers that call meanwhile are hung up on: nobody is there to talk to them yet.
+    /// Waits to be told to stop. Peers that call meanwhile are hung up on, unless it is waking: nobody is there to talk to
+    /// them yet.
     async fn hear_stop(&mut self) {
         let mut attended = true;
         loop {
+            let is_waking = self.held.is_some();
             tokio::select! {
-                request = self.requests.next(), if attended => match request {
-                    Some(Request::Stop) => return,
+                request = self.requests.next(), if attended => match (request, &mut self.held) {
+                    (Some(Request::Stop), _) => return,
+                    (Some(other), Some(held)) if held.len() < MAX_HELD => held.push(other),
                     // Who asks is told that it does not run.
-                    Some(other) => drop(other),
-                    None => attended = false,
+                    (Some(other), _) => drop(other),
+                    (None, _) => attended = false,
                 },
                 _ = self.closed.wait_for(|&closing| closing) => return,
-                visit = self.visits.recv() => drop(visit),
+                visit = self.visits.recv(), if !is_waking => drop(visit),
             }
         }
     }

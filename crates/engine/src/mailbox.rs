@@ -9,6 +9,9 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+/// Who may wait for room; who comes then is told that there will be none.
+const MAX_IMPATIENT: usize = 1024;
+
 /// A queue for so many things.
 pub(crate) fn mailbox<T>(room: usize) -> (Sender<T>, Receiver<T>) {
     let letters = Letters {
@@ -94,21 +97,22 @@ impl<T> Sender<T> {
     /// The same, once there is room. If it is broken off before, nothing is put.
     ///
     /// # Errors
-    /// Nobody receives any more: here it is again.
+    /// Nobody receives any more, or [`MAX_IMPATIENT`] wait already: here it is again.
     pub(crate) async fn send(&self, letter: T) -> Result<(), T> {
         let mut letter = Some(letter);
         poll_fn(|cx| {
             let Some(tried) = letter.take() else { return Poll::Ready(Ok(())) };
             let Err(back) = self.try_send(tried) else { return Poll::Ready(Ok(())) };
             let mut letters = lock(&self.0);
-            if letters.is_closed {
+            let knows = letters.impatient.iter().any(|waker| waker.will_wake(cx.waker()));
+            if letters.is_closed || !knows && letters.impatient.len() >= MAX_IMPATIENT {
                 return Poll::Ready(Err(back));
             }
             letter = Some(back);
             if letters.waiting.len() < letters.room {
                 // Room was made between the two looks.
                 cx.waker().wake_by_ref();
-            } else if !letters.impatient.iter().any(|waker| waker.will_wake(cx.waker())) {
+            } else if !knows {
                 letters.impatient.push(cx.waker().clone());
             }
             Poll::Pending
@@ -254,5 +258,22 @@ mod tests {
         tokio::task::yield_now().await;
         drop(other);
         assert_eq!(waits.await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn no_more_than_so_many_wait_for_room() {
+        let (sender, _receiver) = mailbox(1);
+        sender.try_send(0).unwrap();
+        let waits: Vec<_> = (0..MAX_IMPATIENT)
+            .map(|_| {
+                let sender = sender.clone();
+                tokio::spawn(async move { sender.send(1).await })
+            })
+            .collect();
+        while lock(&sender.0).impatient.len() < MAX_IMPATIENT {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(sender.send(2).await, Err(2));
+        waits.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }

@@ -3,11 +3,13 @@
 
 use engine::create::CreateTorrent;
 use engine::{
-    AddTorrent, Engine, EventKind, Metainfo, SeedGoal, Settings, Torrent, TorrentState, TrackerServer,
+    AddTorrent, Choices, Engine, EventKind, Metainfo, SeedGoal, Session, Settings, Torrent, TorrentState,
+    TrackerServer,
 };
 use pollster::block_on;
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -20,6 +22,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct Scene {
     dir: TempDir,
     state: TempDir,
+    file: Vec<u8>,
     metainfo: Metainfo,
 }
 
@@ -36,8 +39,9 @@ impl Scene {
         if let Some(url) = tracker {
             create = create.tracker(url);
         }
-        let metainfo = Metainfo::parse(&create.make(|_, _| {}).unwrap().bytes).unwrap();
-        let scene = Scene { dir, state, metainfo };
+        let file = create.make(|_, _| {}).unwrap().bytes;
+        let metainfo = Metainfo::parse(&file).unwrap();
+        let scene = Scene { dir, state, file, metainfo };
         let (engine, torrent) = scene.seed(|add| add.trackers(false));
         assert_eq!(engine.asleep(), 0, "nothing was known of it");
         assert_eq!(torrent.stats().state, TorrentState::Seeding);
@@ -69,11 +73,15 @@ impl Scene {
 }
 
 fn engine(state: &Path) -> Engine {
+    Engine::start(settings(state)).unwrap()
+}
+
+fn settings(state: &Path) -> Settings {
     let mut settings = Settings::new(state);
     settings.listen = vec![([127, 0, 0, 1], 0).into()];
     settings.lsd = false;
     settings.allow_private = true;
-    Engine::start(settings).unwrap()
+    settings
 }
 
 /// Waits until it is so.
@@ -195,4 +203,79 @@ fn what_is_lost_while_it_sleeps_is_not_claimed() {
     let pieces = block_on(torrent.pieces()).unwrap();
     assert!(!pieces.have.is_full() && pieces.have.count_ones() >= 11, "{}", pieces.have.count_ones());
     until("downloading", || torrent.stats().state == TorrentState::Downloading);
+}
+
+#[test]
+fn what_takes_no_brain_wakes_nobody() {
+    let scene = Scene::new(None);
+    let open = || block_on(Session::open(settings(scene.state.path()))).unwrap().0;
+    let session = open();
+    let choices = Choices::new(scene.dir.path());
+    let info_hash = block_on(session.add(scene.file.clone(), choices)).unwrap();
+    let torrent = || block_on(session.torrent(info_hash)).unwrap().unwrap();
+    block_on(torrent().wait_finished()).unwrap();
+    block_on(session.shutdown());
+
+    let session = open();
+    until("asleep", || session.engine().asleep() == 1);
+    let torrent = block_on(session.torrent(info_hash)).unwrap().unwrap();
+    let sleeps_on = || {
+        // What was wanted before is heard of by then.
+        assert!(block_on(torrent.peers()).unwrap().is_empty());
+        session.engine().asleep() == 1
+    };
+    let edit = |change: fn(&mut Choices)| block_on(session.edit(info_hash, change)).unwrap();
+    block_on(session.ban([10, 0, 0, 1].into())).unwrap();
+    assert!(sleeps_on());
+    block_on(session.reannounce(info_hash)).unwrap();
+    assert!(sleeps_on());
+    edit(|choices| choices.max_up = Some(1 << 20));
+    assert!(sleeps_on());
+    edit(|choices| choices.seed_goal.idle = Some(Duration::from_secs(3600)));
+    assert!(sleeps_on());
+    edit(|choices| choices.peers = vec![([127, 0, 0, 1], 9).into()]);
+    until("awake", || session.engine().asleep() == 0);
+    block_on(session.shutdown());
+}
+
+#[test]
+fn all_who_call_at_once_are_taken_in() {
+    let scene = Scene::new(None);
+    for round in 0..3 {
+        let (engine, _torrent) = scene.seed(|add| add);
+        until("asleep", || engine.asleep() == 1);
+        let hash = scene.metainfo.info_hash().v1().unwrap();
+        let call = |number: u8| {
+            let mut stream = TcpStream::connect(engine.listen_addrs()[0]).unwrap();
+            stream.set_read_timeout(Some(LIMIT)).unwrap();
+            let hello = [b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0", &hash.0[..], &[number; 20]].concat();
+            stream.write_all(&hello).unwrap();
+            stream
+        };
+        let callers: Vec<_> = (1..=8).map(call).collect();
+        for (number, mut caller) in callers.into_iter().enumerate() {
+            // Its handshake, and the beginning of what it has.
+            let heard = caller.read_exact(&mut [0; 68 + 5]);
+            assert!(heard.is_ok(), "caller {number} of round {round}: {heard:?}");
+        }
+        block_on(engine.shutdown());
+    }
+}
+
+#[test]
+fn all_who_ask_at_once_are_answered() {
+    let scene = Scene::new(None);
+    for _ in 0..3 {
+        let (engine, torrent) = scene.seed(|add| add);
+        until("asleep", || engine.asleep() == 1);
+        let ask = || {
+            let torrent = torrent.clone();
+            std::thread::spawn(move || block_on(torrent.pieces()).map(|pieces| pieces.have.is_full()))
+        };
+        let asked: Vec<_> = (0..8).map(|_| ask()).collect();
+        for answer in asked {
+            assert_eq!(answer.join().unwrap().ok(), Some(true));
+        }
+        block_on(engine.shutdown());
+    }
 }

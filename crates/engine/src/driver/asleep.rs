@@ -6,7 +6,7 @@ use super::farewell::{END_DEADLINE, Farewell};
 use super::keeper::Saved;
 use super::outside::Outside;
 use super::running::{idle_deadline, outside};
-use super::{Base, Calls, Driver};
+use super::{Base, Calls, Driver, Looked, MAX_HELD};
 use crate::events::EventKind;
 use crate::memory::Sleeper;
 use crate::presence::Present;
@@ -20,11 +20,15 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use storage::{TorrentDisk, Watched};
 use swarm::{PeerSource, Priority};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Sleep;
 use types::Time;
+
+/// How long it has been seeded in its sleep when that is worth a save.
+const COUNTED: Duration = Duration::from_secs(60);
 
 /// Peers that a torrent remembers in its sleep, so as not to be woken by those whom it knew; further ones are news to it.
 const MAX_KNOWN: usize = 200;
@@ -53,7 +57,7 @@ pub(super) struct Before {
 #[derive(Default)]
 pub(super) struct News {
     pub(super) visit: Option<Visit>,
-    pub(super) request: Option<Request>,
+    pub(super) requests: Vec<Request>,
     pub(super) found: Option<(Vec<SocketAddr>, PeerSource)>,
     /// Its owner wants it otherwise.
     pub(super) wished: bool,
@@ -106,7 +110,7 @@ impl Driver {
             && self.has_all_it_wants()
     }
 
-    fn has_all_it_wants(&self) -> bool {
+    pub(super) fn has_all_it_wants(&self) -> bool {
         let verified = self.disk.verified();
         verified.is_full()
             || self.base.add.piece_priorities().is_some_and(|priorities| {
@@ -226,20 +230,30 @@ impl Asleep {
         if self.is_woken && self.settling.is_none() {
             return Poll::Ready(Some(Woken::Again));
         }
-        if self.calls.closed.poll_changed(cx).is_ready() && *self.calls.closed.borrow() {
+        // Looked at whether it is news or not: it may have been so when it was first heard of.
+        let _ = self.calls.closed.poll_changed(cx);
+        if *self.calls.closed.borrow() {
             return Poll::Ready(Some(Woken::Ended(Ok(()))));
         }
         if let Some(save) = &mut self.settling {
             let Poll::Ready(saved) = Pin::new(save).poll(cx) else { return self.poll_request(cx) };
             self.settling = None;
-            return Poll::Ready(failure(saved).err().map(|error| Woken::Ended(Err(error))));
+            return Poll::Ready(match failure(saved) {
+                // What it was before is known, and all of it is there.
+                Err(TorrentError::State(error @ Error::StateFull(_))) => {
+                    tracing::warn!("{error}");
+                    None
+                }
+                saved => saved.err().map(|error| Woken::Ended(Err(error))),
+            });
         }
         if self.before.outside.seat.poll_changed(cx).is_ready() {
             self.follow_orders();
             return Poll::Ready(None);
         }
         if matches!(self.base.wishes.poll_changed(cx), Poll::Ready(Ok(()))) {
-            (self.before.news.wished, self.is_woken) = (true, true);
+            let needs_brain = !self.follow_wishes();
+            (self.before.news.wished, self.is_woken) = (needs_brain, needs_brain);
             return Poll::Ready(None);
         }
         if self.before.outside.known
@@ -274,7 +288,10 @@ impl Asleep {
             // All of it is there.
             Request::Hurry { .. } => {}
             request @ (Request::Read(_) | Request::Pieces(_) | Request::Facts(_)) => {
-                (self.before.news.request, self.is_woken) = (Some(request), true);
+                if self.before.news.requests.len() < MAX_HELD {
+                    self.before.news.requests.push(request);
+                }
+                self.is_woken = true;
             }
         }
         Poll::Ready(None)
@@ -328,23 +345,47 @@ impl Asleep {
         }
     }
 
+    /// Does what its owner wants now, if that takes neither brain nor files: whether that is so.
+    fn follow_wishes(&mut self) -> bool {
+        let Base { shared, torrent, add, wishes, .. } = &mut *self.base;
+        let Before { outside, announces, left, .. } = &mut *self.before;
+        let (now, wishes) = (shared.now(), wishes.borrow_and_update().clone());
+        let knows = |addr: &SocketAddr| self.known.contains(&digest(*addr));
+        let goal = wishes.seed_goal;
+        let ends_otherwise = goal != add.seed_goal && (goal.time.is_some() || goal.ratio.is_some());
+        let is_other = add.priorities != wishes.priorities || add.sequential != wishes.sequential;
+        if is_other || ends_otherwise || !wishes.peers.iter().all(knows) {
+            return false;
+        }
+        add.seed_goal = goal;
+        if std::mem::replace(&mut add.rank, wishes.rank) != wishes.rank {
+            outside.seat.set_rank(now, wishes.rank);
+        }
+        if (add.max_up, add.max_down) != (wishes.max_up, wishes.max_down) {
+            (add.max_up, add.max_down) = (wishes.max_up, wishes.max_down);
+            outside.seat.set_share(now, wishes.max_up, wishes.max_down);
+        }
+        if std::mem::replace(announces, wishes.announces) != wishes.announces {
+            outside.announce_again(shared, *torrent, *left == 0);
+        }
+        // Nobody is here who could be banned.
+        true
+    }
+
     /// Opens it again, and runs.
     pub(super) async fn wake(self: Box<Self>) -> Next {
-        let (base, calls, before) = self.rise();
-        let (lengths, files) = (base.lengths, base.add.metainfo.files().len());
-        let record = match &base.place {
-            Some(place) => place.load(lengths, files).await,
-            None => Ok(None),
-        };
-        let looked = match record {
-            Ok(record) => base.look(record).await,
-            Err(error) => Err(error),
+        let (base, mut calls, before) = self.rise();
+        calls.held = Some(Vec::new());
+        let looked = tokio::select! {
+            looked = base.look_again() => looked.map_err(TorrentError::from),
+            // Not even if a disk hangs is it waited for.
+            () = calls.hear_stop() => Err(TorrentError::Stopped),
         };
         match looked {
             Ok(looked) => Driver::new(base, looked, None, Some(before)).work(calls).await,
             Err(error) => {
                 before.part(&base).await;
-                Next::Ended(Err(error.into()))
+                Next::Ended(if matches!(error, TorrentError::Stopped) { Ok(()) } else { Err(error) })
             }
         }
     }
@@ -358,13 +399,41 @@ impl Asleep {
     /// Takes leave of trackers, within [`END_DEADLINE`].
     pub(super) async fn end(self: Box<Self>, ended: Result<(), TorrentError>) -> Result<(), TorrentError> {
         let Asleep { base, before, settling, .. } = *self;
+        let since = before.seeding_since;
         let settled = async {
-            let Some(save) = settling else { return Ok(()) };
-            // A disk that hangs is left to the next start, which hashes what was not committed.
-            tokio::time::timeout(END_DEADLINE, save).await.map_or(Ok(()), failure)
+            let Some(save) = settling else {
+                base.count_seeding(since).await;
+                return Ok(());
+            };
+            failure(save.await)
         };
+        // A disk that hangs is left to the next start, which hashes what was not committed.
+        let settled = async { tokio::time::timeout(END_DEADLINE, settled).await.unwrap_or(Ok(())) };
         let (settled, ()) = tokio::join!(settled, before.part(&base));
         ended.and(settled)
+    }
+}
+
+impl Base {
+    /// Opens it as it was left when it fell asleep.
+    async fn look_again(&self) -> Result<Looked, Error> {
+        let record = match &self.place {
+            Some(place) => place.load(self.lengths, self.add.metainfo.files().len()).await?,
+            None => None,
+        };
+        self.look(record).await
+    }
+
+    /// Saves that it was seeded since then, if that was long. A hint: nothing is lost if it can't be.
+    async fn count_seeding(&self, since: Time) {
+        let seeded = self.shared.now() - since;
+        let Some(place) = self.place.as_ref().filter(|_| seeded >= COUNTED) else { return };
+        if let Ok(Some(mut record)) = place.load(self.lengths, self.add.metainfo.files().len()).await {
+            record.seeded += seeded;
+            if let Err(error) = place.save(&record).await {
+                tracing::warn!("it is not saved how long it was seeded: {error}");
+            }
+        }
     }
 }
 

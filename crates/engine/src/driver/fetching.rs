@@ -101,7 +101,7 @@ impl Fetching {
         let peer_id = PeerId::ours(std::array::from_fn(|_| fastrand::u8(..)));
         let (visitor, visits) = mailbox(GUEST_QUEUE);
         let door = shared.open_door(info_hash, peer_id, visitor)?;
-        let calls = Calls { requests, visits, closed: shared.closing() };
+        let calls = Calls { requests, visits, closed: shared.closing(), held: None };
         let publish_at = shared.now();
         let company = company(shared, &add, peer_id);
         let fetching = Fetching { add, door, calls, company, status, publish_at, found };

@@ -103,6 +103,15 @@ impl Outside {
         }
     }
 
+    /// Trackers are asked as soon as they allow; the DHT and the local network at once.
+    pub(super) fn announce_again(&mut self, shared: &Shared, torrent: InfoHash, complete: bool) {
+        self.announcer.need_peers(shared.now());
+        if self.awake {
+            self.scouts.call_back();
+            self.scouts.send_out(shared, torrent, complete);
+        }
+    }
+
     /// Tells the brain above what is used, all brains of the torrent together.
     pub(super) fn report(&self, now: Time, report: Report) {
         let [down, up] = self.line;

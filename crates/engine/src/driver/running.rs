@@ -24,7 +24,6 @@ use crate::tape::{Brain, Ears, Tape};
 use crate::{AddTorrent, Metainfo, TorrentError, TorrentState, TorrentStats};
 use full::Full;
 use net::conn::Command;
-use rest::REST;
 use session::{Torrent, Wants};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -61,6 +60,8 @@ pub(super) struct Running {
     /// There is no room on the disk.
     full: Option<Full>,
     publish_at: Time,
+    /// Connections, as was published last.
+    shown_peers: usize,
     /// What was uploaded when that was looked at last, and since when it is as much.
     uploaded: (u64, Time),
     /// How often it announced itself out of turn.
@@ -140,7 +141,7 @@ impl Running {
             driver: *driver,
             calls,
             company,
-            completion_told: complete_at_start,
+            completion_told: complete_at_start || past.finished_at.is_some(),
             complete: finished_at.is_some(),
             finished_at,
             seeding_since: past.seeding_since,
@@ -151,6 +152,7 @@ impl Running {
             idle_since: None,
             full: None,
             publish_at: now,
+            shown_peers: 0,
             uploaded: (0, past.uploaded_at),
             announces: past.announces,
             unattended: false,
@@ -250,7 +252,7 @@ impl Running {
         let publish = Some(self.publish_at).filter(|_| !self.is_quiet());
         let web_seed = self.company.web_seeds.deadline().filter(|_| self.wants_web_seeds());
         let full = self.full.as_ref().and_then(|full| full.deadline(self.company.outside.barred));
-        let sleep = self.idle_since.map(|since| since + REST);
+        let sleep = self.look_to_rest_at();
         [
             self.company.swarm.poll_timeout(),
             self.driver.keeper.deadline(),
@@ -270,7 +272,7 @@ impl Running {
 impl Running {
     /// Hears of what it was woken by.
     fn hear_news(&mut self, news: News) {
-        let News { visit, request, found, wished } = news;
+        let News { visit, requests, found, wished } = news;
         if let Some((addrs, source)) = found {
             self.company.on_found(&addrs, source);
         }
@@ -280,7 +282,7 @@ impl Running {
         if wished {
             self.follow_wishes();
         }
-        if let Some(request) = request {
+        for request in requests.into_iter().chain(self.calls.held.take().into_iter().flatten()) {
             // It is none that ends the torrent.
             let _ = self.on_request(request);
         }
@@ -391,7 +393,8 @@ impl Running {
         }
         self.save(now);
         self.wait_for_room(now);
-        if now >= self.publish_at {
+        // The last one to leave is told of, though nothing more is before something happens.
+        if now >= self.publish_at || self.is_quiet() && self.shown_peers > 0 {
             self.publish(now);
         }
         self.goal_reached(now).then_some(Ok(()))
@@ -481,6 +484,7 @@ impl Running {
     fn publish(&mut self, now: Time) {
         self.publish_at = now + PUBLISH_INTERVAL;
         let brain = self.company.report(now);
+        self.shown_peers = brain.peers;
         if self.uploaded.0 != brain.uploaded {
             self.uploaded = (brain.uploaded, now);
             self.driver.keeper.note_sent(now);
@@ -622,6 +626,10 @@ pub(super) fn outside(base: &Base, complete: bool) -> Outside {
 fn go_on(now: Time, driver: &Driver, mut swarm: Brain, mut outside: Outside, next_peer: u64) -> Company {
     let Base { shared, torrent, peer_id, lengths, .. } = &*driver.base;
     let limits = wire::Limits::for_pieces(lengths.piece_count());
+    if !swarm.stats(now).finished {
+        // Something was lost.
+        outside.seat.wants(now, Wants::Download);
+    }
     if outside.awake {
         swarm.handle(now, Input::SetLimits(outside.seat.orders().limits));
         swarm.handle(now, Input::Resume);

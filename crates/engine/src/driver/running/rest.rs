@@ -4,11 +4,21 @@ use super::{Running, counters};
 use crate::driver::Driver;
 use crate::driver::asleep::{Asleep, Before, News, Next, may_sleep};
 use std::time::Duration;
+use types::Time;
 
 /// How long a torrent has had nothing to do when it goes to sleep: peers that ask now and then find it awake.
-pub(super) const REST: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether one may sleep that keeps others from it, who do not tell when they let go of it.
+const LOOK: Duration = Duration::from_secs(60);
 
 impl Running {
+    /// When it is to be looked whether it may sleep.
+    pub(super) fn look_to_rest_at(&self) -> Option<Time> {
+        let is_quiet = self.is_quiet() && may_sleep(&self.driver.base);
+        self.idle_since.map(|since| since + REST).or_else(|| is_quiet.then(|| self.now() + LOOK))
+    }
+
     /// Whether it has had nothing to do for long enough.
     pub(super) fn is_rested(&mut self) -> bool {
         let now = self.now();

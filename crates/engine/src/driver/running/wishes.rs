@@ -2,6 +2,7 @@
 
 use super::Running;
 use crate::SeedGoal;
+use crate::driver::Base;
 use std::time::Duration;
 use swarm::{Input, Order, PeerSource, Priority};
 use types::Time;
@@ -36,18 +37,11 @@ impl Running {
         self.company.turn_away_banned(now);
         if self.announces != wishes.announces {
             self.announces = wishes.announces;
-            self.announce_again(now);
+            let complete = self.company.swarm.stats(now).left_bytes == 0;
+            let Base { shared, torrent, .. } = &*self.driver.base;
+            self.company.outside.announce_again(shared, *torrent, complete);
         }
         self.publish(now);
-    }
-
-    /// Trackers are asked as soon as they allow; the DHT and the local network at once.
-    fn announce_again(&mut self, now: Time) {
-        self.company.outside.announcer.need_peers(now);
-        if self.company.outside.awake {
-            self.company.outside.scouts.call_back();
-            self.company.send_out_scouts();
-        }
     }
 
     /// How long all that is wanted was there, in this run.
