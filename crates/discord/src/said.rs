@@ -397,6 +397,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_log_has_an_end() {
+        let mut heard = Heard { log: "x".repeat(MAX_LOG - 10), ..Heard::default() };
+        heard.hear(Duration::ZERO, request(1));
+        heard.lost(2);
+        assert!(heard.log("").ends_with("(3 events are left out)\n"));
+        assert!(heard.log("").len() < MAX_LOG + 100);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_full_log_says_where_nothing_was_heard() {
         let mut heard = Heard { log: "x".repeat(MAX_LOG - 10), ..Heard::default() };
@@ -412,14 +421,5 @@ mod tests {
             )
         );
         assert!(log.len() < MAX_LOG + 100);
-    }
-
-    #[test]
-    fn the_log_has_an_end() {
-        let mut heard = Heard { log: "x".repeat(MAX_LOG - 10), ..Heard::default() };
-        heard.hear(Duration::ZERO, request(1));
-        heard.lost(2);
-        assert!(heard.log("").ends_with("(3 events are left out)\n"));
-        assert!(heard.log("").len() < MAX_LOG + 100);
     }
 }
