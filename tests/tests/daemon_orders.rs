@@ -95,7 +95,7 @@ fn nothing_is_written_below_a_root_whose_disk_is_away() {
     std::fs::create_dir_all(&disk).unwrap();
     std::fs::create_dir_all(home.out()).unwrap();
     let mount = format!("mount --bind '{}' '{}'", disk.display(), home.out().display());
-    let daemon = Daemon::start_mounted(&home, &mount);
+    let daemon = Daemon::start_mounted(&home, &mount, &[]);
     assert_eq!(daemon.get(TORRENTS).status, 200);
     daemon.end();
     let daemon = Daemon::start(&home, &[]);
@@ -104,7 +104,7 @@ fn nothing_is_written_below_a_root_whose_disk_is_away() {
     daemon.add(&home.torrent, &below).refused(422, "unavailable");
     daemon.end();
     home.assert_nothing_written();
-    let daemon = Daemon::start_mounted(&home, &mount);
+    let daemon = Daemon::start_mounted(&home, &mount, &[]);
     assert_eq!(daemon.add(&home.torrent, "").status, 201);
     daemon.end();
 }

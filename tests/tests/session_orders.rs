@@ -344,6 +344,24 @@ fn a_magnet_link_outlives_a_kill_and_becomes_a_torrent() {
 }
 
 #[test]
+fn a_link_that_comes_again_names_peers_once_more() {
+    let home = Home::new(SMALL);
+    let (_dir, _seed, addr) = seeding(&home);
+    let port = addr.rsplit(':').next().unwrap();
+    let hash = hex(&home.info_hash);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    // Its metadata is known from the second time on.
+    for host in ["127.0.0.1", "127.0.0.1", "localhost"] {
+        let link = format!("magnet:?xt=urn:btih:{hash}&x.pe={host}:{port}");
+        running.done(&json!({"do": "add", "torrent": link, "dir": home.out()}));
+        running.until(|torrent| torrent["state"] == "seeding");
+        home.assert_downloaded();
+        running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+    }
+    running.end();
+}
+
+#[test]
 fn a_search_for_metadata_rests_and_goes() {
     let home = Home::new(SMALL);
     let (mut running, _) = Running::start(home.path(), &[]);

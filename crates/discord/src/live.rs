@@ -172,7 +172,7 @@ impl Watched {
         }
         // What was here before is somebody's: only what we have begun goes again.
         if self.spot.ours && entry.size.is_none() && torrent.size > config.limits.torrent_bytes {
-            return self.turn_away(&config, entry, torrent.size).await;
+            return self.turn_away(&config, entry, &torrent).await;
         }
         let pieces = self.bot.daemon.pieces(&self.id).await.ok();
         let is_gone = self.put(entry, Some(&torrent), pieces.as_ref(), watch, None).await.is_break();
@@ -226,14 +226,17 @@ impl Watched {
     }
 
     /// A torrent that turns out to be too large, now that it is known, goes again.
-    async fn turn_away(&mut self, config: &Config, entry: &Entry, size: u64) -> Flow {
-        let known = Entry { size: Some(size), ..entry.clone() };
-        let refused = config.fits(&known).err().map(|refused| refused.to_string()).unwrap_or_default();
-        let removed = self.bot.daemon.remove(&self.id, RemoveQuery { data: true }).await;
-        if removed.is_err() {
+    async fn turn_away(&mut self, config: &Config, entry: &Entry, torrent: &Torrent) -> Flow {
+        let known = Entry { size: Some(torrent.size), ..entry.clone() };
+        let mut refused = config.fits(&known).err().map(|refused| refused.to_string()).unwrap_or_default();
+        let Ok(stayed) = self.bot.daemon.remove(&self.id, RemoveQuery { data: true }).await else {
             return Flow::Continue(());
+        };
+        let left = if stayed.is_some() { torrent.done.unwrap_or(torrent.size) } else { 0 };
+        self.bot.end(&self.id, left, stayed.is_some());
+        if let Some(stayed) = stayed {
+            refused = format!("{refused} It goes again; {}.", crate::orders::staying(&stayed));
         }
-        self.bot.end(&self.id, 0, false);
         self.close(entry, &refused).await
     }
 
@@ -248,7 +251,7 @@ impl Watched {
         let text = match self.spot.ours {
             false => "It is not on the allow-list any more, and is not shown here.",
             true => match crate::orders::end(&self.bot, &self.id, false).await {
-                Ok(()) => "It is not on the allow-list any more, and is stopped; its files stay.",
+                Ok(_) => "It is not on the allow-list any more, and is stopped; its files stay.",
                 Err(ClientError::Problem(problem)) if problem.kind == "not_here" => {
                     "It is not on the allow-list any more."
                 }

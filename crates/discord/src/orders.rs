@@ -11,7 +11,7 @@ use crate::limits::MAX_CONTENT;
 use crate::live::{Fresh, is_complete};
 use crate::say::{Asked, Fate, Message, whispered};
 use crate::{inert, picture, show};
-use api::{AddQuery, ClientError, ListQuery, RemoveQuery, State, Torrent};
+use api::{AddQuery, ClientError, ListQuery, RemoveQuery, State, Stayed, Torrent};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ use twilight_model::id::Id;
 
 /// Bytes of a torrent file that are read. A longer one is refused.
 pub(crate) const MAX_TORRENT: u64 = 16 * 1024 * 1024;
+
+/// Files that stay of which the daemon tells: there may be more.
+const MAX_TOLD: usize = 100;
 
 /// How long Discord waits for an answer.
 const ANSWER_IN: Duration = Duration::from_secs(3);
@@ -248,17 +251,31 @@ async fn stop(bot: &Bot, asker: &Asker, entry: &Entry, files: bool) -> Result<Me
     if !is_theirs && asker.role < Role::Admin {
         return Err(Refused::Role(Role::Admin.name()).to_string());
     }
-    end(bot, &entry.info_hash, files).await.map_err(|error| away(&error))?;
-    let what = if files { "its files are gone" } else { "its files stay, and take room" };
+    let stayed = end(bot, &entry.info_hash, files).await.map_err(|error| away(&error))?;
+    let what = match stayed {
+        Some(stayed) => staying(&stayed),
+        None if files => "its files are gone".to_owned(),
+        None => "its files stay, and take room".to_owned(),
+    };
     Ok(Message::text(format!("{} is stopped; {what}.", bold(entry))))
 }
 
-/// Removes a torrent, with its files or without; what stays of them is counted from then on.
-pub(crate) async fn end(bot: &Bot, id: &str, files: bool) -> Result<(), ClientError> {
+/// Removes a torrent, with its files or without; what stays of them is counted from then on. Tells of files that should have
+/// gone.
+pub(crate) async fn end(bot: &Bot, id: &str, files: bool) -> Result<Option<Stayed>, ClientError> {
     let torrent = bot.daemon.torrent(id).await?;
-    bot.daemon.remove(id, RemoveQuery { data: files }).await?;
-    bot.end(id, torrent.done.unwrap_or(torrent.size), !files);
-    Ok(())
+    let stayed = bot.daemon.remove(id, RemoveQuery { data: files }).await?;
+    bot.end(id, torrent.done.unwrap_or(torrent.size), !files || stayed.is_some());
+    Ok(stayed)
+}
+
+/// How many files stay, and nothing of where: that is in the daemon's own words.
+pub(crate) fn staying(stayed: &Stayed) -> String {
+    match stayed.stayed.len() {
+        1 => "one of its files cannot be removed, and takes room".to_owned(),
+        MAX_TOLD.. => format!("{MAX_TOLD} of its files or more cannot be removed, and take room"),
+        files => format!("{files} of its files cannot be removed, and take room"),
+    }
 }
 
 /// Whether one more torrent may be under way beside all others, and fits on the disk with them and what was stopped.
@@ -378,6 +395,17 @@ mod tests {
         assert!(read(&path).is_ok());
         std::fs::write(&path, vec![0; usize::try_from(MAX_TORRENT).unwrap() + 1]).unwrap();
         assert!(read(&path).is_err());
+    }
+
+    #[test]
+    fn of_files_that_stay_the_number_is_told() {
+        let told = |count: usize| {
+            let stayed = (0..count).map(|number| format!("/srv/{number}")).collect();
+            staying(&Stayed { stayed, warning: "/srv/0: no".into() })
+        };
+        assert_eq!(told(1), "one of its files cannot be removed, and takes room");
+        assert_eq!(told(99), "99 of its files cannot be removed, and take room");
+        assert_eq!(told(MAX_TOLD), "100 of its files or more cannot be removed, and take room");
     }
 
     #[test]

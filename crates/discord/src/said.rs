@@ -15,6 +15,8 @@ use trace::{Direction, Event, EventKind};
 
 /// Bytes of what is said that are kept to be attached. What comes later is counted.
 pub(crate) const MAX_LOG: usize = 4 * 1024 * 1024;
+/// Of every torrent, and not of none: who floods the DHT's node with queries would fill the stream.
+const TORRENTS: &str = "0,1,2,3,4,5,6,7,8,9,a,b,c,d,e,f";
 /// How long after the stream ended it is asked for again.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -57,6 +59,8 @@ pub(crate) struct Heard {
     began: Option<Duration>,
     /// Since when the stream is broken.
     deaf_since: Option<Instant>,
+    /// For how long it was broken before, where the log had no room to say so.
+    unheard: Duration,
 }
 
 impl Ears {
@@ -106,8 +110,9 @@ impl Drop for Said {
 }
 
 async fn follow(daemon: Client, listening: Arc<Mutex<Listening>>) {
+    let query = TraceQuery { torrent: Some(TORRENTS.into()), ..TraceQuery::default() };
     loop {
-        if let Ok(mut stream) = daemon.trace(&TraceQuery::default()).await {
+        if let Ok(mut stream) = daemon.trace(&query).await {
             while let Ok(Some(traced)) = stream.next().await {
                 lock(&listening).hear(traced);
             }
@@ -201,10 +206,14 @@ impl Heard {
     /// The stream is open again: how many events are missing nobody knows.
     fn hear_again(&mut self) {
         if let Some(since) = self.deaf_since.take() {
-            let away = since.elapsed().as_secs_f64();
-            self.write(&format!(
-                "(the daemon was not heard for {away:.1} s: what was said then is missing here)"
-            ));
+            let away = since.elapsed();
+            let told = format!(
+                "(the daemon was not heard for {:.1} s: what was said then is missing here)",
+                away.as_secs_f64()
+            );
+            if !self.write(&told) {
+                self.unheard += away;
+            }
         }
     }
 
@@ -223,7 +232,15 @@ impl Heard {
         if self.log.is_empty() && self.left_out == 0 {
             return String::new();
         }
+        // A string takes everything.
         let mut log = format!("{head}{}", self.log);
+        if !self.unheard.is_zero() {
+            let away = self.unheard.as_secs_f64();
+            let _ = writeln!(
+                log,
+                "(after that the daemon was not heard for {away:.1} s: what was said then is missing)"
+            );
+        }
         if let Some(since) = self.deaf_since {
             let away = since.elapsed().as_secs_f64();
             let _ = writeln!(
@@ -232,7 +249,6 @@ impl Heard {
             );
         }
         if self.left_out > 0 {
-            // A string takes everything.
             let _ = writeln!(log, "({} events are left out)", self.left_out);
         }
         log
@@ -320,7 +336,10 @@ mod tests {
         let ears = Ears::new(Client::new(&addr, None).unwrap());
         let said = ears.listen("ab");
         let (mut asked, _) = daemon.accept().await.unwrap();
-        assert!(asked.read(&mut [0; 4096]).await.unwrap() > 0);
+        let mut request = [0; 4096];
+        let length = asked.read(&mut request).await.unwrap();
+        let request = String::from_utf8_lossy(&request[..length]).replace("%2C", ",");
+        assert!(request.contains(&format!("torrent={TORRENTS} ")), "{request}");
         let began = b"HTTP/1.1 200 OK\r\n\r\nevent: began\ndata: {\"v\":1,\"began\":1.5}\n\n";
         asked.write_all(began).await.unwrap();
         ears.open().await;
@@ -367,11 +386,40 @@ mod tests {
     }
 
     #[test]
+    fn every_torrent_is_listened_to_and_the_dht_of_others_is_not() {
+        let terms: Vec<String> = TORRENTS.split(',').map(|start| format!("torrent={start}")).collect();
+        let wanted: trace::Filter = terms.join(",").parse().unwrap();
+        for start in 0..=u8::MAX {
+            let torrent = format!("{start:02x}").repeat(20);
+            let text = format!(r#"{{"v":1,"at":1.5,"torrent":"{torrent}","kind":"complete"}}"#);
+            // Zeros stand for no torrent.
+            assert_eq!(wanted.admits(&serde_json::from_str(&text).unwrap()), start != 0, "{torrent}");
+        }
+    }
+
+    #[test]
     fn the_log_has_an_end() {
         let mut heard = Heard { log: "x".repeat(MAX_LOG - 10), ..Heard::default() };
         heard.hear(Duration::ZERO, request(1));
         heard.lost(2);
         assert!(heard.log("").ends_with("(3 events are left out)\n"));
         assert!(heard.log("").len() < MAX_LOG + 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_log_says_where_nothing_was_heard() {
+        let mut heard = Heard { log: "x".repeat(MAX_LOG - 10), ..Heard::default() };
+        for _ in 0..3 {
+            heard.deaf_since = Some(Instant::now());
+            tokio::time::advance(Duration::from_secs(20)).await;
+            heard.hear_again();
+        }
+        let log = heard.log("");
+        assert!(
+            log.ends_with(
+                "(after that the daemon was not heard for 60.0 s: what was said then is missing)\n"
+            )
+        );
+        assert!(log.len() < MAX_LOG + 100);
     }
 }

@@ -13,6 +13,8 @@ use core::str::CharIndices;
 pub struct Categories {
     /// Where torrents without a category go.
     default: Option<String>,
+    /// Whether `films/hd` is below the folder of `films`.
+    nested: bool,
     /// As they are written: absolute, below the default one, or empty for that and the category's name.
     dirs: BTreeMap<String, String>,
 }
@@ -39,21 +41,30 @@ impl Categories {
                 Some(())
             });
         }
-        Categories { default: default_dir(conf), dirs }
+        let nested = setting(conf, "Session\\SubcategoriesEnabled") == Some("true");
+        Categories { default: default_dir(conf), nested, dirs }
     }
 
     /// The absolute path of the folder that torrents of a category, or of none, go to, if it is known.
     pub fn dir_of(&self, category: Option<&str>) -> Option<String> {
         let Some(category) = category else { return self.default.clone() };
-        let dir = self.dirs.get(category)?;
-        let below = |path: &str| {
-            let default = self.default.as_deref()?;
-            Some(format!("{}/{path}", default.strip_suffix('/').unwrap_or(default)))
-        };
-        match dir.as_str() {
-            "" => below(category),
+        self.dirs.contains_key(category).then(|| self.dir_of_name(category))?
+    }
+
+    /// The same; of a category that is not there, as one above another may be, what its name makes of it.
+    fn dir_of_name(&self, category: &str) -> Option<String> {
+        match self.dirs.get(category).map_or("", String::as_str) {
+            "" => {
+                let (parent, own) = match category.rsplit_once('/').filter(|_| self.nested) {
+                    Some((parent, own)) => (self.dir_of_name(parent)?, own),
+                    None => (self.default.clone()?, category),
+                };
+                let leads_out = own.split('/').any(|part| part == "..");
+                (!leads_out).then(|| below(&parent, &valid(own)))
+            }
+            dir if dir.contains('\0') => None,
             dir if is_absolute(dir) => Some(dir.to_owned()),
-            dir => below(dir),
+            dir => Some(below(self.default.as_deref()?, dir)),
         }
     }
 
@@ -67,11 +78,24 @@ fn is_absolute(path: &str) -> bool {
     path.starts_with('/') && !path.contains('\0')
 }
 
+fn below(dir: &str, path: &str) -> String {
+    format!("{}/{path}", dir.strip_suffix('/').unwrap_or(dir))
+}
+
+/// The name of a folder, as qBittorrent makes it of the name of a category (`toValidPath`).
+fn valid(name: &str) -> String {
+    name.replace([':', '?', '"', '*', '<', '>', '|'], " ")
+}
+
+fn setting<'a>(conf: &'a [u8], key: &str) -> Option<&'a str> {
+    let conf = core::str::from_utf8(conf).ok()?;
+    conf.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))
+}
+
 /// The newer of the two keys that it has had.
 fn default_dir(conf: &[u8]) -> Option<String> {
-    let conf = core::str::from_utf8(conf).ok()?;
     let of = |key: &str| {
-        let value = conf.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))?;
+        let value = setting(conf, key)?;
         let bare = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
         // What is escaped is not worth guessing at.
         Some(bare.to_owned()).filter(|dir| is_absolute(dir) && !dir.contains('\\'))
@@ -214,6 +238,32 @@ mod tests {
         assert_eq!(older.dir_of(Some("x")).as_deref(), Some("/old/x"));
         let without = Categories::read(json, b"Session\\DefaultSavePath=/a\\xe4b\n");
         assert_eq!((without.dir_of(None), without.all().count()), (None, 2));
+    }
+
+    #[test]
+    fn categories_may_be_below_others() {
+        let json = br#"{"films/hd":{}, "films":{"save_path":"/srv/films"}, "a/b/c":{"save_path":""}, "a/b":{"save_path":"in b"},
+            "x/y/z":{}, "films/hd/new":{"save_path":"own"}}"#;
+        let dirs = |enabled: &str| {
+            let conf = format!("Session\\DefaultSavePath=/all\nSession\\SubcategoriesEnabled{enabled}\n");
+            let categories = Categories::read(json, conf.as_bytes());
+            ["films/hd", "a/b/c", "x/y/z", "films/hd/new"].map(|name| categories.dir_of(Some(name)).unwrap())
+        };
+        assert_eq!(dirs("=true"), ["/srv/films/hd", "/all/in b/c", "/all/x/y/z", "/all/own"]);
+        let flat = ["/all/films/hd", "/all/a/b/c", "/all/x/y/z", "/all/own"];
+        assert_eq!((dirs("=false"), dirs("Not=true")), (flat.map(String::from), flat.map(String::from)));
+    }
+
+    #[test]
+    fn names_of_categories_make_folders_below_the_default_one() {
+        let json = br#"{"..":{}, "../../etc":{}, "a/../b":{}, "a/..":{}, "../c":{}, "..d/e..":{}, "a:b?\"*<>|c":{}, "f":{"save_path":"/\u0000"}}"#;
+        for nested in ["", "Session\\SubcategoriesEnabled=true\n"] {
+            let conf = format!("Session\\DefaultSavePath=/all\n{nested}");
+            let categories = Categories::read(json, conf.as_bytes());
+            let all: Vec<_> = categories.all().map(|(_, dir)| dir).collect();
+            assert_eq!(all, ["/all/..d/e..", "/all/a b      c"], "{nested}");
+            assert_eq!(categories.dir_of(Some("../../etc")), None);
+        }
     }
 
     #[test]

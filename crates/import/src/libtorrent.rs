@@ -51,7 +51,9 @@ pub(crate) fn read(found: &mut Found, resume: Value<'_>, is_seed: bool) -> Resul
     let number = |key: &str| resume.get(key).and_then(Value::as_int);
     found.downloaded = number("total_downloaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
     found.uploaded = number("total_uploaded").and_then(|n| n.try_into().ok()).unwrap_or(0);
-    let seeded = number("seeding_time").and_then(|seconds| u64::try_from(seconds).ok());
+    // Of a torrent with files that are not wanted, the second one stands still.
+    let seeded = number("finished_time").or_else(|| number("seeding_time"));
+    let seeded = seeded.and_then(|seconds| u64::try_from(seconds).ok());
     found.seeded = Duration::from_secs(seeded.unwrap_or(0));
     found.wishes.sequential |= number("sequential_download") == Some(1);
 

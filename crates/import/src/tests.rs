@@ -323,6 +323,17 @@ fn torrent_of(item: Item) -> Found {
     }
 }
 
+#[test]
+fn a_torrent_is_seeded_since_all_that_was_wanted_was_there() {
+    let state = State::complete();
+    for (finished, seconds) in [(None, 77), (Some(99), 99), (Some(0), 0), (Some(-1), 0)] {
+        let resume =
+            libtorrent(&state, "/srv/x", |d| finished.into_iter().for_each(|n| d.int("finished_time", n)));
+        let found = torrent_of(read_qbittorrent(&[resume, torrent()]).remove(0).unwrap());
+        assert_eq!(found.seeded.as_secs(), seconds, "{finished:?}");
+    }
+}
+
 fn link_of(item: Result<Item, Refused>) -> Link {
     match item.unwrap() {
         Item::Link(link) => *link,

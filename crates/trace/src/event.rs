@@ -219,8 +219,8 @@ pub enum EventKind {
         /// `ping`, `find_node`, `get_peers`, `announce_peer`, `get`, `put`, `sample_infohashes` or `unknown`.
         query: Cow<'static, str>,
         /// The torrent or item that it is about, or near what nodes are asked for: 40 hex digits. Where addresses are masked
-        /// it stands in no `find_node`, `sample_infohashes` and `unknown`: nodes ask for what is near them, and their ids are
-        /// made of their addresses (BEP 42).
+        /// only queries of ours that are for a torrent have it: nodes ask for what is near them, whatever the query, and
+        /// their ids are made of their addresses (BEP 42).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         target: Option<String>,
     },

@@ -1,7 +1,7 @@
 //! Which events are wanted.
 
 use crate::limits::MAX_TERMS;
-use crate::{Direction, Event, EventKind, Kind, explain};
+use crate::{Direction, Event, EventKind, Kind, NO_TORRENT, explain};
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -95,8 +95,10 @@ impl Filter {
     /// Whether an event is wanted.
     pub fn admits(&self, event: &Event) -> bool {
         let torrent = || event.torrent.to_string();
-        (self.torrents.is_empty() || self.torrents.iter().any(|start| torrent().starts_with(&**start)))
-            && self.admits_kind(&event.kind)
+        let is_of = || {
+            event.torrent != NO_TORRENT && self.torrents.iter().any(|start| torrent().starts_with(&**start))
+        };
+        (self.torrents.is_empty() || is_of()) && self.admits_kind(&event.kind)
     }
 
     /// The same, of whatever torrent it is.
@@ -221,6 +223,9 @@ mod tests {
         let event = Event { v: crate::VERSION, at: Duration::ZERO, torrent, kind: verified };
         assert!("torrent=ABAB".parse::<Filter>().unwrap().admits(&event));
         assert!(!"torrent=abb".parse::<Filter>().unwrap().admits(&event));
+        let of_none = Event { torrent: NO_TORRENT, ..event };
+        assert!(!"torrent=0".parse::<Filter>().unwrap().admits(&of_none), "it is no torrent");
+        assert!(Filter::all().admits(&of_none));
     }
 
     #[test]

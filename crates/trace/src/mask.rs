@@ -1,6 +1,6 @@
 //! Taking out what others need not know: addresses, and what tells them.
 
-use crate::{Event, EventKind, Ext, Peer, Said};
+use crate::{Direction, Event, EventKind, Ext, NO_TORRENT, Peer, Said};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -15,6 +15,12 @@ impl Event {
     /// Takes out every address: of peers, of ourselves, and those in texts and in messages. Keys of trackers are never in.
     pub fn mask(&mut self) {
         self.kind.mask();
+        // What nodes ask for may be near their own ids, which are made of their addresses (BEP 42).
+        if let EventKind::DhtAsked { direction, target, .. } = &mut self.kind
+            && (*direction == Direction::In || self.torrent == NO_TORRENT)
+        {
+            *target = None;
+        }
     }
 }
 
@@ -55,18 +61,12 @@ impl EventKind {
                 client.iter_mut().for_each(scrub);
                 hide_in_id(peer_id);
             }
-            EventKind::DhtAsked { peer, query, target, .. } => {
-                hide(peer);
-                // What nodes ask for elsewhere is near their own ids, which are made of their addresses (BEP 42).
-                if !matches!(&**query, "get_peers" | "announce_peer" | "get" | "put") {
-                    *target = None;
-                }
-            }
             EventKind::DhtFailed { peer, error, .. } => {
                 hide(peer);
                 scrub(error);
             }
             EventKind::PeersExchanged { from: peer, .. }
+            | EventKind::DhtAsked { peer, .. }
             | EventKind::DhtAnswered { peer, .. }
             | EventKind::LocalPeer { peer }
             | EventKind::Dialing { peer }
@@ -245,9 +245,10 @@ fn has_quad(numbers: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Direction;
     use alloc::collections::BTreeMap;
     use alloc::string::ToString;
+    use core::time::Duration;
+    use types::{InfoHash, InfoHashV1};
 
     #[test]
     fn texts_lose_addresses_and_nothing_else() {
@@ -312,15 +313,23 @@ mod tests {
     }
 
     #[test]
-    fn what_nodes_look_for_stays_if_it_is_no_place() {
-        for (query, stays) in [("get_peers", true), ("put", true), ("find_node", false), ("unknown", false)] {
-            let peer = Peer::from(SocketAddr::from(([203, 0, 113, 77], 6881)));
-            let target = Some("ab".repeat(20));
-            let mut asked =
-                EventKind::DhtAsked { peer, direction: Direction::In, query: query.into(), target };
-            asked.mask();
-            assert_eq!(asked.to_string().ends_with("abab"), stays, "{asked}");
-            assert_eq!(asked.peer(), Some(Peer::default()));
+    fn what_nodes_look_for_stays_if_we_look_for_a_torrent() {
+        let ours = InfoHash::V1(InfoHashV1([7; 20]));
+        for (direction, torrent, stays) in [
+            (Direction::Out, ours, true),
+            (Direction::Out, NO_TORRENT, false),
+            (Direction::In, NO_TORRENT, false),
+            (Direction::In, ours, false),
+        ] {
+            for query in ["get_peers", "announce_peer", "get", "put", "find_node", "unknown"] {
+                let peer = Peer::from(SocketAddr::from(([203, 0, 113, 77], 6881)));
+                let target = Some("ab".repeat(20));
+                let kind = EventKind::DhtAsked { peer, direction, query: query.into(), target };
+                let mut asked = Event { v: crate::VERSION, at: Duration::ZERO, torrent, kind };
+                asked.mask();
+                assert_eq!(asked.kind.to_string().ends_with("abab"), stays, "{asked:?}");
+                assert_eq!(asked.kind.peer(), Some(Peer::default()));
+            }
         }
     }
 

@@ -36,8 +36,9 @@ impl Daemon {
     }
 
     /// Where something is mounted that others do not see.
-    pub(crate) fn start_mounted(home: &Home, mount: &str) -> Daemon {
-        Daemon::begin(&mut with_mount(mount, &Daemon::given(home, &["--no-trackers"])))
+    pub(crate) fn start_mounted(home: &Home, mount: &str, options: &[&str]) -> Daemon {
+        let options = [&["--no-trackers"], options].concat();
+        Daemon::begin(&mut with_mount(mount, &Daemon::given(home, &options)))
     }
 
     fn given(home: &Home, options: &[&str]) -> Command {

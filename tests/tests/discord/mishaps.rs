@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::common;
+use crate::common::daemon::Daemon;
 use crate::stage::{CHANNEL, NAME, Plan, Stage, description, is_edit, message, operator};
 
 /// Nobody has it: it stays as it is.
@@ -201,6 +202,42 @@ fn a_daemon_may_go_and_come_back() {
     assert!(stage.ask(&operator(), "status", &[]).contains("peers"));
     stage.daemon.done(&stage.home, &["remove", &stage.id()]);
     stage.call(|call| is_edit(call) && description(call).contains("It was removed"));
+    stage.end();
+}
+
+#[test]
+fn files_that_cannot_be_removed_are_told_and_take_room() {
+    let (seed_home, _seed, addr) = common::real_seed(Sample::MULTI);
+    let config = "[limits]\ntorrent_bytes = 4000000\ndisk_bytes = 4000000\n";
+    let mut stage = Stage::set(&Plan { config, ..Plan::default() });
+    assert_eq!(stage.id(), hex(&seed_home.info_hash));
+    let alone = ["--no-dht", "--no-lsd"];
+    let (disk, out) = (stage.home.path().join("disk"), stage.home.out());
+    for dir in [&disk, &out] {
+        std::fs::create_dir_all(dir).unwrap();
+    }
+    let mount = format!("mount --bind '{}' '{}'", disk.display(), out.display());
+    let read_only = format!("{mount} && mount -o remount,bind,ro '{}'", out.display());
+    stage.end_daemon();
+    stage.daemon =
+        Daemon::start_mounted(&stage.home, &mount, &[&alone[..], &["--peer", &addr.to_string()]].concat());
+    stage.ask(&operator(), "download", &[("name", NAME)]);
+    stage.call(|call| description(call).starts_with("Every byte is here"));
+    stage.end_daemon();
+    stage.daemon = Daemon::start_mounted(&stage.home, &read_only, &alone);
+    let stopped = stage.ask(&operator(), "stop", &[("name", NAME), ("files", "remove")]);
+    assert!(
+        stopped.contains("is stopped; ")
+            && stopped.ends_with(" of its files cannot be removed, and take room."),
+        "{stopped}"
+    );
+    // Nothing else has room beside them.
+    let other = Sample { name: "other", layout: &[("", 3_500_000)] };
+    let path = stage.home.path().join("other.torrent");
+    std::fs::write(&path, metafile::torrent(&other, None)).unwrap();
+    stage.allow(&path, "other");
+    let refused = stage.ask(&operator(), "download", &[("name", "other")]);
+    assert!(refused.starts_with("There is no room for it"), "{refused}");
     stage.end();
 }
 

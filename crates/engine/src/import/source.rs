@@ -218,9 +218,12 @@ fn categories_near(given: &Path, session: &Path) -> Categories {
     let above = |levels: usize| session.ancestors().nth(levels).map(Path::to_path_buf);
     let beside = [above(1), above(1).map(|dir| dir.join("config")), above(2).map(|dir| dir.join("config"))];
     let below = ["", "config", "qBittorrent/config"].map(|name| Some(given.join(name)));
-    // HOME/.local/share/qBittorrent/BT_backup
-    let users = [3, 4, 5].map(|levels| above(levels).map(|home| home.join(".config/qBittorrent")));
-    let mut dirs = below.into_iter().chain(beside).chain(users).flatten();
+    let lies_in = above(1).unwrap_or_default();
+    let below_home = [".local/share/qBittorrent", ".local/share/data/qBittorrent"].map(Path::new);
+    let below_home = below_home.into_iter().find(|data| lies_in.ends_with(data));
+    let home = below_home.and_then(|data| lies_in.ancestors().nth(data.components().count()));
+    let user = home.map(|home| home.join(".config/qBittorrent"));
+    let mut dirs = below.into_iter().chain(beside).chain([user]).flatten();
     let Some(dir) = dirs.find(|dir| CATEGORIES.iter().any(|name| dir.join(name).is_file())) else {
         return Categories::default();
     };
@@ -284,6 +287,27 @@ mod tests {
         assert!(matches!(Source::open(Client::Deluge, dir.path()), Err(Error::SessionDamaged { .. })));
         fs::write(dir.path().join("torrents.db"), "x").unwrap();
         assert!(matches!(Source::open(Client::Qbittorrent, dir.path()), Err(Error::SessionDamaged { .. })));
+    }
+
+    #[test]
+    fn settings_of_today_are_not_those_of_an_old_copy() {
+        let home = tempfile::tempdir().unwrap();
+        let config = home.path().join(".config/qBittorrent");
+        fs::create_dir_all(&config).unwrap();
+        fs::write(config.join("categories.json"), r#"{"films": {"save_path": "/srv/films"}}"#).unwrap();
+        for (session, is_users) in [
+            (".local/share/qBittorrent/BT_backup", true),
+            (".local/share/data/qBittorrent/BT_backup", true),
+            (".local/share/qBittorrent/torrents.db", true),
+            ("old/pc/BT_backup", false),
+            ("share/qBittorrent/BT_backup", false),
+            ("old/pc/share/qBittorrent/BT_backup", false),
+            ("old/.local/share/qBittorrent/BT_backup", false),
+        ] {
+            let session = home.path().join(session);
+            let found = categories_near(session.parent().unwrap(), &session);
+            assert_eq!(found.dir_of(Some("films")).is_some(), is_users, "{}", session.display());
+        }
     }
 
     #[test]

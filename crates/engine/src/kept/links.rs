@@ -6,7 +6,7 @@ use crate::driver::Fetching;
 use crate::magnet::{FetchStats, Fetched};
 use crate::mailbox;
 use crate::torrent::Request;
-use crate::{AddMagnet, Error, Fetch, TorrentError, TorrentState, TorrentStats};
+use crate::{AddMagnet, AddTorrent, Error, Fetch, TorrentError, TorrentState, TorrentStats};
 use metainfo::Magnet;
 use std::sync::Arc;
 use store::{Change, Table};
@@ -107,11 +107,12 @@ impl Room {
         self.save(changes).await?;
         let begin = !record.choices.paused;
         let handover = std::mem::take(&mut add.handover);
+        let (peers_of_link, names_of_link) = (add.peers_of_link, add.names_of_link);
         (kept.what, kept.record) = (What::All(metainfo.clone()), record);
         std::mem::replace(&mut kept.running, Running::Paused).stop().await;
         if begin {
-            let mut add = kept.record.apply(metainfo);
-            add.handover = handover;
+            let add = kept.record.apply(metainfo);
+            let add = AddTorrent { handover, peers_of_link, names_of_link, ..add };
             kept.running = self.begin_with(add).await.unwrap_or_else(Running::Failed);
         }
         Ok(())
