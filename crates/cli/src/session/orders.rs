@@ -7,8 +7,8 @@ use crate::failure::{Failure, OrFail, kind};
 use api::{SettingsChange, TorrentChange};
 use daemon::change::{change_settings, change_torrent, torrent_settings};
 use engine::{
-    Choices, Error, Given, InfoHash, Listed, QueueMove, Session, Torrent, TorrentState, TorrentStats,
-    WatchFolder,
+    Choices, Error, Given, InfoHash, Listed, Magnet, Metainfo, QueueMove, Session, Torrent, TorrentState,
+    TorrentStats, WatchFolder,
 };
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -232,14 +232,23 @@ pub(super) async fn carry_out(
                 }
                 (None, None) => return Err(no_dir()),
             };
-            let given = given(&torrent).await?;
-            turn.await_removals(&given).await;
-            let added = match given {
-                Given::Torrent(bytes) => session.add(bytes, choices).await,
-                Given::Magnet(link) => session.add_magnet(&link, choices).await,
-                Given::Url(url) => session.add_url(&url, choices).await,
+            let file = match given(&torrent).await? {
+                Given::Magnet(link) => {
+                    if let Ok(magnet) = Magnet::parse(&link) {
+                        turn.is_about(magnet.info_hash).await;
+                    }
+                    return session.add_magnet(&link, choices).await.map(done).map_err(failed);
+                }
+                Given::Torrent(file) => file,
+                Given::Url(url) => session.engine().fetch(&url).await.map_err(failed)?,
             };
-            added.map(done).map_err(failed)
+            // A long one takes a while, and others are to be answered meanwhile.
+            let read = tokio::task::spawn_blocking(move || (Metainfo::parse(&file), file)).await;
+            let (metainfo, file) = read.or_fail(kind::SOURCE, "cannot read the torrent")?;
+            if let Ok(metainfo) = metainfo {
+                turn.is_about(metainfo.info_hash()).await;
+            }
+            session.add(file, choices).await.map(done).map_err(failed)
         }
         What::Remove { info_hash, data } => {
             let info_hash = parse(&info_hash)?;
