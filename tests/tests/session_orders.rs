@@ -420,14 +420,35 @@ fn so_many_orders_are_carried_out_at_a_time() {
     const AT_ONCE: usize = 256;
     let home = Home::new(SMALL);
     let (mut running, _) = Running::start(home.path(), &[]);
-    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
-    // Nobody has it.
-    let wait = json!({"do": "wait", "info_hash": hex(&home.info_hash)});
-    (0..AT_ONCE - 1).for_each(|_| running.order(&wait));
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/x.torrent", silent.local_addr().unwrap());
+    let add = json!({"do": "add", "torrent": url, "dir": home.out()});
+    (0..AT_ONCE - 1).for_each(|_| running.order(&add));
     running.done(&json!({"do": "list"}));
-    running.order(&wait);
+    running.order(&add);
     running.order(&json!({"do": "list"}));
     assert!(running.is_silent_for(Duration::from_millis(300)), "one more is not read yet");
+}
+
+#[test]
+fn so_many_wait_and_hold_up_nobody() {
+    // cli::session: MAX_WAITS
+    const MAX_WAITS: usize = 1024;
+    let home = Home::new(SMALL);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    // Nobody has it.
+    let order = |what: &str| json!({"do": what, "info_hash": hex(&home.info_hash)});
+    (0..MAX_WAITS).for_each(|_| running.order(&order("wait")));
+    running.done(&json!({"do": "list"}));
+    running.refused(&order("wait"), "busy");
+    running.order(&order("pause"));
+    let ended = (0..=MAX_WAITS).filter(|_| running.next().unwrap()["ok"] == false).count();
+    assert_eq!(ended, MAX_WAITS);
+    running.done(&order("resume"));
+    running.order(&order("wait"));
+    running.done(&json!({"do": "list"}));
 }
 
 #[test]
