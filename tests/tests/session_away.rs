@@ -186,6 +186,24 @@ fn a_torrent_whose_disk_is_away_is_resumed_all_the_same() {
 }
 
 #[test]
+fn who_asks_hears_that_the_disk_is_full() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let mut command = binary::command(home.path());
+    command.args(["session", "--listen", "127.0.0.1:0", "--no-trackers", "--peer", &seed.addr.to_string()]);
+    fs::create_dir_all(home.out()).unwrap();
+    let mount = format!("mount -t tmpfs -o size=128k none '{}'", home.out().display());
+    let (mut running, _) = Running::begin(&mut with_mount(&mount, &command));
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    running.until(|torrent| torrent["state"] == "disk_full");
+    let order = |what: &str| json!({"do": what, "info_hash": hex(&home.info_hash)});
+    let resumed = running.done(&order("resume"));
+    assert!(resumed["warning"].as_str().unwrap().contains("the disk is full"), "{resumed}");
+    running.refused(&order("wait"), "disk_full");
+    running.end();
+}
+
+#[test]
 fn a_recheck_without_the_files_forgets_nothing() {
     let mut case = Case::downloaded(TWO);
     let (there, away) = (case.home.downloaded(), case.home.path().join("away"));

@@ -296,6 +296,13 @@ pub struct Added {
     pub created: bool,
 }
 
+/// A torrent that was resumed and cannot go on yet; it does so by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Resumed {
+    /// What it waits for, in one line.
+    pub warning: String,
+}
+
 /// What stays of a torrent that was removed with its files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Stayed {

@@ -282,7 +282,12 @@ pub(crate) fn pause(args: &Ids, console: &Console) -> Result<Exit, Failure> {
 }
 
 pub(crate) fn resume(args: &Ids, console: &Console) -> Result<Exit, Failure> {
-    order(args, console, "resumed", async |client, id| client.resume(id).await)
+    order(args, console, "resumed", async |client, id| {
+        if let Some(resumed) = client.resume(id).await? {
+            console.note(format_args!("{}", printable(&resumed.warning)));
+        }
+        Ok(())
+    })
 }
 
 pub(crate) fn remove(args: &Remove, console: &Console) -> Result<Exit, Failure> {

@@ -356,7 +356,10 @@ pub(super) async fn carry_out(
 async fn until_it_runs(session: &Session, info_hash: InfoHash) -> Result<Torrent, Failure> {
     loop {
         if let Some(torrent) = session.torrent(info_hash).await.map_err(failed)? {
-            return Ok(torrent);
+            return match torrent.waits_for() {
+                Some(error) => Err(Failure::new(error.kind(), error.of_kept())),
+                None => Ok(torrent),
+            };
         }
         let mut waits = false;
         session.look_at(info_hash, |_, seen| {

@@ -8,7 +8,7 @@ use crate::roots::root_of;
 use crate::shares::Share;
 use crate::tokens::Scope;
 use api::{
-    AddQuery, Added, Destination, Direction, JSON, Problem, RemoveQuery, Source, Stayed, TORRENT,
+    AddQuery, Added, Destination, Direction, JSON, Problem, RemoveQuery, Resumed, Source, Stayed, TORRENT,
     TrackersChange, Turn,
 };
 use axum::Extension;
@@ -197,9 +197,11 @@ pub(crate) async fn pause(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Goes on with a torrent that was paused, or that could not go on before.
+/// Goes on with a torrent that was paused, or that could not go on before. One whose disk is away goes on by itself when it is
+/// back.
 #[utoipa::path(post, path = "/api/v1/torrents/{id}/resume", params(("id" = String, Path, description = "its id")),
     security(("token" = ["manage"])), responses(
+    (status = 200, body = Resumed, description = "it is resumed, but waits for its disk"),
     (status = 204),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -209,9 +211,20 @@ pub(crate) async fn pause(
 pub(crate) async fn resume(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
-) -> Result<StatusCode, Refusal> {
-    on(&state, &id, async |state, info_hash| state.session.resume(info_hash).await.map(drop)).await??;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response<Body>, Refusal> {
+    let (tell, told) = oneshot::channel();
+    let resume = async move |state: Arc<State>, info_hash| {
+        if let Some(waits_for) = state.session.resume(info_hash).await? {
+            // Who asked may have gone.
+            let _ = tell.send(waits_for.of_kept());
+        }
+        Ok(())
+    };
+    on(&state, &id, resume).await??;
+    Ok(match told.await {
+        Ok(warning) => json(&Resumed { warning }),
+        Err(_) => StatusCode::NO_CONTENT.into_response(),
+    })
 }
 
 /// Has everything of a torrent hashed again, whatever was known of it; one that is paused, when it is resumed.
