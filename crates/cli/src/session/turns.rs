@@ -93,7 +93,7 @@ impl Turn {
         let before = std::mem::take(&mut self.before);
         if let Some(about) = self.about {
             for other in before {
-                other.is_over(about).await;
+                other.makes_way(about).await;
             }
         }
     }
@@ -102,7 +102,7 @@ impl Turn {
     pub(super) async fn is_about(&mut self, new: InfoHash) {
         self.known.send_replace(Some(new));
         for other in std::mem::take(&mut self.before_known) {
-            other.is_over(new).await;
+            other.makes_way(new).await;
         }
     }
 
@@ -114,7 +114,7 @@ impl Turn {
 
 impl Before {
     /// Waits until it is over, or known to be about another torrent.
-    async fn is_over(self, torrent: InfoHash) {
+    async fn makes_way(self, torrent: InfoHash) {
         let differs = |other: InfoHash| other.wire() != torrent.wire();
         match self.about {
             About::Torrent(other) if differs(other) => {}
