@@ -151,6 +151,35 @@ fn a_torrent_that_goes_leaves_what_cannot_be_removed_and_says_so() {
 }
 
 #[test]
+fn a_torrent_that_moves_off_a_read_only_disk_says_what_stays() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let mut running = begin(&home, Some(&seed.addr.to_string()), true);
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    let hash = hex(&home.info_hash);
+    running.done(&json!({"do": "wait", "info_hash": hash}));
+    running.end();
+    let mut running = begin_read_only(&home);
+    running.until(|torrent| torrent["state"] == "seeding");
+    let to = home.path().join("elsewhere");
+    let answer = running.done(&json!({"do": "move", "info_hash": hash, "dir": to}));
+    let at = |name: &str| home.downloaded().join(name);
+    assert_eq!(answer["stayed"], json!([at("a"), at("b")]), "{answer}");
+    let warning = answer["warning"].as_str().unwrap();
+    assert!(warning.contains("2 of its files stay") && warning.contains("read-only"), "{answer}");
+    let torrent = running.until(|torrent| torrent["state"] == "seeding");
+    assert_eq!(torrent["dir"], json!(to));
+    running.end();
+    // Once it can be written to, they go.
+    let disk = home.path().join("disk");
+    let mut running = begin(&home, None, true);
+    running.until(|torrent| torrent["state"] == "seeding");
+    let gone = poll(Instant::now() + Duration::from_secs(30), || (!disk.join("one").exists()).then_some(()));
+    assert!(gone.is_some(), "they stay");
+    running.end();
+}
+
+#[test]
 fn a_torrent_whose_disk_is_away_is_resumed_all_the_same() {
     let home = Home::new(TWO);
     let seed = home.fake_seed();

@@ -181,12 +181,13 @@ impl Client {
         self.json(self.request(Method::PATCH, "/settings").timeout(ANSWER_WAIT).json(change)).await
     }
 
-    /// Has a torrent's files moved into another folder of the daemon's machine, while it goes on.
+    /// Has a torrent's files moved into another folder of the daemon's machine, while it goes on; says which could not be
+    /// removed where they were.
     ///
     /// # Errors
     /// See [`Client::about`].
-    pub async fn move_to(&self, id: &str, dir: &str) -> Result<(), ClientError> {
-        self.done(self.on(Method::POST, id, "/move").json(&Destination { dir: dir.to_owned() })).await
+    pub async fn move_to(&self, id: &str, dir: &str) -> Result<Option<Stayed>, ClientError> {
+        self.told(self.on(Method::POST, id, "/move").json(&Destination { dir: dir.to_owned() })).await
     }
 
     /// Gives a torrent another place among those that wait for their turn.

@@ -303,7 +303,7 @@ pub struct Resumed {
     pub warning: String,
 }
 
-/// What stays of a torrent that was removed with its files.
+/// What stays where it was of a torrent that was removed with its files, or moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Stayed {
     /// Files that could not be removed; the first 100 of them.

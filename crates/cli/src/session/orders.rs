@@ -7,8 +7,8 @@ use crate::failure::{Failure, OrFail, kind};
 use api::{SettingsChange, TorrentChange};
 use daemon::change::{change_settings, change_torrent, torrent_settings};
 use engine::{
-    Choices, Error, Given, InfoHash, Listed, Magnet, Metainfo, QueueMove, Session, Torrent, TorrentState,
-    TorrentStats, WatchFolder,
+    Choices, Error, Given, InfoHash, Listed, Magnet, Metainfo, QueueMove, Session, Stayed, Torrent,
+    TorrentState, TorrentStats, WatchFolder,
 };
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -253,12 +253,7 @@ pub(super) async fn carry_out(
         What::Remove { info_hash, data } => {
             let info_hash = parse(&info_hash)?;
             let stayed = session.remove(info_hash, data).await.map_err(failed)?;
-            let mut told = done(info_hash);
-            if let Some(stayed) = stayed {
-                told["warning"] = stayed.to_string().into();
-                told["stayed"] = stayed.files.iter().map(|path| path.to_string_lossy()).collect();
-            }
-            Ok(told)
+            Ok(with_stayed(done(info_hash), stayed))
         }
         What::Pause { info_hash } => {
             let info_hash = parse(&info_hash)?;
@@ -277,13 +272,13 @@ pub(super) async fn carry_out(
             let info_hash = parse(&info_hash)?;
             let on_the_way = session.begin_rename(info_hash, &path, &to).await.map_err(failed)?;
             turn.has_begun();
-            on_the_way.arrived().await.map(|()| done(info_hash)).map_err(failed)
+            on_the_way.arrived().await.map(|stayed| with_stayed(done(info_hash), stayed)).map_err(failed)
         }
         What::Move { info_hash, dir } => {
             let (info_hash, dir) = (parse(&info_hash)?, absolute(&dir)?);
             let on_the_way = session.begin_move(info_hash, dir).await.map_err(failed)?;
             turn.has_begun();
-            on_the_way.arrived().await.map(|()| done(info_hash)).map_err(failed)
+            on_the_way.arrived().await.map(|stayed| with_stayed(done(info_hash), stayed)).map_err(failed)
         }
         What::Recheck { info_hash } => {
             let info_hash = parse(&info_hash)?;
@@ -350,6 +345,15 @@ pub(super) async fn carry_out(
             Ok(json!({"torrents": torrents}))
         }
     }
+}
+
+/// What is told, with the files that stay where they were.
+fn with_stayed(mut told: Value, stayed: Option<Stayed>) -> Value {
+    if let Some(stayed) = stayed {
+        told["warning"] = stayed.to_string().into();
+        told["stayed"] = stayed.files.iter().map(|path| path.to_string_lossy()).collect();
+    }
+    told
 }
 
 /// What a torrent is that has its metadata and whose files are not on their way.
