@@ -110,6 +110,27 @@ fn nothing_is_written_below_a_root_whose_disk_is_away() {
 }
 
 #[test]
+fn who_resumes_hears_that_the_disk_is_away() {
+    let home = Home::new(Sample::MULTI);
+    let disk = home.path().join("disk");
+    std::fs::create_dir_all(&disk).unwrap();
+    std::fs::create_dir_all(home.out()).unwrap();
+    home.sample.write(&disk).unwrap();
+    let mount = format!("mount --bind '{}' '{}'", disk.display(), home.out().display());
+    let id = hex(&home.info_hash);
+    let daemon = Daemon::start_mounted(&home, &mount);
+    assert_eq!(daemon.add(&home.torrent, "").status, 201);
+    until(&daemon, &format!("{TORRENTS}/{id}"), |torrent| torrent["state"] == "seeding");
+    daemon.done(&home, &["pause", &id]);
+    daemon.end();
+    let daemon = Daemon::start(&home, &[]);
+    let resumed = daemon.command(&home, &["resume", &id]);
+    assert_eq!(resumed.code(), Some(0), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("goes on when the disk is mounted"), "{}", resumed.stderr);
+    daemon.end();
+}
+
+#[test]
 fn sources_that_are_none_are_refused() {
     let home = Home::new(Sample::MULTI);
     let daemon = Daemon::start(&home, &[]);

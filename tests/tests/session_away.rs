@@ -151,6 +151,35 @@ fn a_torrent_that_goes_leaves_what_cannot_be_removed_and_says_so() {
 }
 
 #[test]
+fn a_torrent_that_moves_off_a_read_only_disk_says_what_stays() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let mut running = begin(&home, Some(&seed.addr.to_string()), true);
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    let hash = hex(&home.info_hash);
+    running.done(&json!({"do": "wait", "info_hash": hash}));
+    running.end();
+    let mut running = begin_read_only(&home);
+    running.until(|torrent| torrent["state"] == "seeding");
+    let to = home.path().join("elsewhere");
+    let answer = running.done(&json!({"do": "move", "info_hash": hash, "dir": to}));
+    let at = |name: &str| home.downloaded().join(name);
+    assert_eq!(answer["stayed"], json!([at("a"), at("b")]), "{answer}");
+    let warning = answer["warning"].as_str().unwrap();
+    assert!(warning.contains("2 of its files stay") && warning.contains("read-only"), "{answer}");
+    let torrent = running.until(|torrent| torrent["state"] == "seeding");
+    assert_eq!(torrent["dir"], json!(to));
+    running.end();
+    // Once it can be written to, they go.
+    let disk = home.path().join("disk");
+    let mut running = begin(&home, None, true);
+    running.until(|torrent| torrent["state"] == "seeding");
+    let gone = poll(Instant::now() + Duration::from_secs(30), || (!disk.join("one").exists()).then_some(()));
+    assert!(gone.is_some(), "they stay");
+    running.end();
+}
+
+#[test]
 fn a_torrent_whose_disk_is_away_is_resumed_all_the_same() {
     let home = Home::new(TWO);
     let seed = home.fake_seed();
@@ -182,6 +211,24 @@ fn a_torrent_whose_disk_is_away_is_resumed_all_the_same() {
     assert_eq!(running.torrent()["paused"], true);
     another.unlock().unwrap();
     running.done(&json!({"do": "resume", "info_hash": hash}));
+    running.end();
+}
+
+#[test]
+fn who_asks_hears_that_the_disk_is_full() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let mut command = binary::command(home.path());
+    command.args(["session", "--listen", "127.0.0.1:0", "--no-trackers", "--peer", &seed.addr.to_string()]);
+    fs::create_dir_all(home.out()).unwrap();
+    let mount = format!("mount -t tmpfs -o size=128k none '{}'", home.out().display());
+    let (mut running, _) = Running::begin(&mut with_mount(&mount, &command));
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    running.until(|torrent| torrent["state"] == "disk_full");
+    let order = |what: &str| json!({"do": what, "info_hash": hex(&home.info_hash)});
+    let resumed = running.done(&order("resume"));
+    assert!(resumed["warning"].as_str().unwrap().contains("the disk is full"), "{resumed}");
+    running.refused(&order("wait"), "disk_full");
     running.end();
 }
 

@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -437,14 +438,66 @@ fn so_many_orders_are_carried_out_at_a_time() {
     const AT_ONCE: usize = 256;
     let home = Home::new(SMALL);
     let (mut running, _) = Running::start(home.path(), &[]);
-    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
-    // Nobody has it.
-    let wait = json!({"do": "wait", "info_hash": hex(&home.info_hash)});
-    (0..AT_ONCE - 1).for_each(|_| running.order(&wait));
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/x.torrent", silent.local_addr().unwrap());
+    let add = json!({"do": "add", "torrent": url, "dir": home.out()});
+    (0..AT_ONCE - 1).for_each(|_| running.order(&add));
     running.done(&json!({"do": "list"}));
-    running.order(&wait);
+    running.order(&add);
     running.order(&json!({"do": "list"}));
     assert!(running.is_silent_for(Duration::from_millis(300)), "one more is not read yet");
+}
+
+#[test]
+fn so_many_wait_and_hold_up_nobody() {
+    // cli::session: MAX_WAITS
+    const MAX_WAITS: usize = 1024;
+    let home = Home::new(SMALL);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    // Nobody has it.
+    let order = |what: &str| json!({"do": what, "info_hash": hex(&home.info_hash)});
+    (0..MAX_WAITS).for_each(|_| running.order(&order("wait")));
+    running.done(&json!({"do": "list"}));
+    running.refused(&order("wait"), "busy");
+    running.order(&order("pause"));
+    let ended = (0..=MAX_WAITS).filter(|_| running.next().unwrap()["ok"] == false).count();
+    assert_eq!(ended, MAX_WAITS);
+    running.done(&order("resume"));
+    running.order(&order("wait"));
+    running.done(&json!({"do": "list"}));
+}
+
+#[test]
+fn an_order_waits_for_what_may_be_added_before_it() {
+    let home = Home::new(SMALL);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/x.torrent", server.local_addr().unwrap());
+    let file = fs::read(&home.torrent).unwrap();
+    let elsewhere = home.path().join("elsewhere");
+    let by_url = json!({"id": "url", "do": "add", "torrent": url, "dir": home.out()});
+    let by_file = json!({"id": "file", "do": "add", "torrent": home.torrent, "dir": elsewhere});
+    let remove = json!({"id": "remove", "do": "remove", "info_hash": hex(&home.info_hash)});
+    let mut in_order = |orders: [(&Value, bool); 2]| {
+        orders.iter().for_each(|(order, _)| running.order(order));
+        let (mut peer, _) = server.accept().unwrap();
+        assert!(running.is_silent_for(Duration::from_millis(300)), "nothing is known yet");
+        let mut head = [0; 1024];
+        assert!(peer.read(&mut head).unwrap() > 0);
+        write!(peer, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", file.len()).unwrap();
+        peer.write_all(&file).unwrap();
+        for (order, ok) in orders {
+            let answer = running.next().unwrap();
+            assert_eq!((&answer["id"], &answer["ok"]), (&order["id"], &json!(ok)), "{answer}");
+        }
+        running.done(&json!({"do": "list"}))["torrents"].clone()
+    };
+    let first = in_order([(&by_url, true), (&by_file, false)]);
+    assert_eq!(first[0]["dir"], json!(home.out()));
+    assert_eq!(in_order([(&by_url, false), (&remove, true)]), json!([]));
+    running.end();
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::{
     About, AddQuery, Added, BASE, Destination, Direction, File, ListQuery, Peer, Pieces, Problem,
-    RemoveQuery, Settings, SettingsChange, Source, Stayed, TORRENT, Torrent, TorrentChange, TorrentSettings,
-    Torrents, TraceQuery, Traced, Tracker, TrackersChange, Turn, Watched, WatchedQuery, Why,
+    RemoveQuery, Resumed, Settings, SettingsChange, Source, Stayed, TORRENT, Torrent, TorrentChange,
+    TorrentSettings, Torrents, TraceQuery, Traced, Tracker, TrackersChange, Turn, Watched, WatchedQuery, Why,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -181,12 +181,13 @@ impl Client {
         self.json(self.request(Method::PATCH, "/settings").timeout(ANSWER_WAIT).json(change)).await
     }
 
-    /// Has a torrent's files moved into another folder of the daemon's machine, while it goes on.
+    /// Has a torrent's files moved into another folder of the daemon's machine, while it goes on; says which could not be
+    /// removed where they were.
     ///
     /// # Errors
     /// See [`Client::about`].
-    pub async fn move_to(&self, id: &str, dir: &str) -> Result<(), ClientError> {
-        self.done(self.on(Method::POST, id, "/move").json(&Destination { dir: dir.to_owned() })).await
+    pub async fn move_to(&self, id: &str, dir: &str) -> Result<Option<Stayed>, ClientError> {
+        self.told(self.on(Method::POST, id, "/move").json(&Destination { dir: dir.to_owned() })).await
     }
 
     /// Gives a torrent another place among those that wait for their turn.
@@ -300,12 +301,7 @@ impl Client {
     /// # Errors
     /// See [`Client::about`].
     pub async fn remove(&self, id: &str, query: RemoveQuery) -> Result<Option<Stayed>, ClientError> {
-        let answer = self.answer(self.on(Method::DELETE, id, "").query(&query)).await?;
-        let body = self.body(answer).await?;
-        if body.is_empty() {
-            return Ok(None);
-        }
-        serde_json::from_slice(&body).map(Some).map_err(|error| self.strange(&error))
+        self.told(self.on(Method::DELETE, id, "").query(&query)).await
     }
 
     /// Stops a torrent until it is resumed.
@@ -316,12 +312,12 @@ impl Client {
         self.done(self.on(Method::POST, id, "/pause")).await
     }
 
-    /// Goes on with a torrent.
+    /// Goes on with a torrent; says what it waits for, if it cannot go on yet.
     ///
     /// # Errors
     /// See [`Client::about`].
-    pub async fn resume(&self, id: &str) -> Result<(), ClientError> {
-        self.done(self.on(Method::POST, id, "/resume")).await
+    pub async fn resume(&self, id: &str) -> Result<Option<Resumed>, ClientError> {
+        self.told(self.on(Method::POST, id, "/resume")).await
     }
 
     /// What changes from `since` on, as it happens; all torrents first if `since` is `None` or too long ago.
@@ -369,6 +365,16 @@ impl Client {
         let answer = self.answer(request).await?;
         let body = self.body(answer).await?;
         serde_json::from_slice(&body).map_err(|error| self.strange(&error))
+    }
+
+    /// What is told besides that it is done, if anything is.
+    async fn told<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Option<T>, ClientError> {
+        let answer = self.answer(request).await?;
+        let body = self.body(answer).await?;
+        if body.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&body).map(Some).map_err(|error| self.strange(&error))
     }
 
     async fn done(&self, request: RequestBuilder) -> Result<(), ClientError> {

@@ -19,8 +19,8 @@ pub use problem::{PROBLEM_JSON, Problem};
 pub use settings::{GoalAction, Priority, Settings, SettingsChange, TorrentChange, TorrentSettings};
 pub use torrent::{
     About, AddQuery, Added, Cell, Destination, Direction, File, Health, ListQuery, Order, Peer, Pieces,
-    RemoveQuery, Source, State, Stayed, Torrent, Torrents, Tracker, TrackerState, TrackersChange, Turn,
-    Watched, WatchedQuery,
+    RemoveQuery, Resumed, Source, State, Stayed, Torrent, Torrents, Tracker, TrackerState, TrackersChange,
+    Turn, Watched, WatchedQuery,
 };
 pub use trace::{TraceBegan, TraceLost, TraceQuery, Traced};
 pub use why::{Cause, Why};

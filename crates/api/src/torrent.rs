@@ -296,7 +296,14 @@ pub struct Added {
     pub created: bool,
 }
 
-/// What stays of a torrent that was removed with its files.
+/// A torrent that was resumed and cannot go on yet; it does so by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Resumed {
+    /// What it waits for, in one line.
+    pub warning: String,
+}
+
+/// What stays where it was of a torrent that was removed with its files, or moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Stayed {
     /// Files that could not be removed; the first 100 of them.

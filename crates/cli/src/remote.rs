@@ -260,7 +260,9 @@ pub(crate) fn move_to(args: &Move, console: &Console) -> Result<Exit, Failure> {
     let client = client(&args.remote)?;
     runtime()?.block_on(async {
         let torrent = find(&client, &args.torrent).await?;
-        client.move_to(&torrent.id, &args.dir).await.map_err(told)?;
+        if let Some(stayed) = client.move_to(&torrent.id, &args.dir).await.map_err(told)? {
+            console.note(format_args!("{}", printable(&stayed.warning)));
+        }
         console.print(match args.remote.json {
             true => json_line(&json!({"id": torrent.id, "moving": true})),
             false => format!("{} is being moved to {}\n", torrent.id, printable(&args.dir)),
@@ -282,7 +284,12 @@ pub(crate) fn pause(args: &Ids, console: &Console) -> Result<Exit, Failure> {
 }
 
 pub(crate) fn resume(args: &Ids, console: &Console) -> Result<Exit, Failure> {
-    order(args, console, "resumed", async |client, id| client.resume(id).await)
+    order(args, console, "resumed", async |client, id| {
+        if let Some(resumed) = client.resume(id).await? {
+            console.note(format_args!("{}", printable(&resumed.warning)));
+        }
+        Ok(())
+    })
 }
 
 pub(crate) fn remove(args: &Remove, console: &Console) -> Result<Exit, Failure> {

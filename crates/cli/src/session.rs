@@ -23,6 +23,8 @@ use turns::{Turn, Turns};
 const MAX_ORDER: u64 = 4 << 20;
 /// Orders that are carried out beside each other. Further ones are not read yet.
 const AT_ONCE: usize = 256;
+/// Orders that only wait (`wait`) at the same time: they are not among those. A further one is refused.
+const MAX_WAITS: usize = 1024;
 
 /// What came of an order.
 #[derive(Debug, Serialize)]
@@ -95,12 +97,23 @@ async fn serve(
     under_way: &mut JoinSet<Result<(), Failure>>,
 ) -> Result<(), Failure> {
     let mut orders = orders()?;
-    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let (room, waits) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(MAX_WAITS)));
     let mut turns = Turns::default();
     while let Some(line) = orders.recv().await {
-        let permit = room.clone().acquire_owned().await;
         let line = line.or_fail(kind::SOURCE, "cannot read orders")?;
-        let (id, what) = read_order(line);
+        let (id, read) = read_order(line);
+        let mut what = read.map_err(|why| Failure::new("order", format_args!("not an order: {why}")));
+        let mut permit = None;
+        if let Ok(What::Wait { .. }) = &what {
+            permit = waits.clone().try_acquire_owned().ok();
+            if permit.is_none() {
+                let why = format_args!("{MAX_WAITS} orders wait already; give it again when one is answered");
+                what = Err(Failure::new("busy", why));
+            }
+        }
+        if permit.is_none() {
+            permit = room.clone().acquire_owned().await.ok();
+        }
         let mut turn = turns.take(what.as_ref().ok(), |info_hash| session.has(info_hash));
         let (session, usual, console) = (session.clone(), usual.clone(), console.clone());
         under_way.spawn(async move {
@@ -178,7 +191,7 @@ async fn answer(
     session: &Session,
     usual: &Choices,
     id: Value,
-    what: Result<What, String>,
+    what: Result<What, Failure>,
     turn: &mut Turn,
 ) -> Answer {
     let done = match what {
@@ -186,7 +199,7 @@ async fn answer(
             turn.comes().await;
             carry_out(session, usual, what, turn).await
         }
-        Err(why) => Err(Failure::new("order", format_args!("not an order: {why}"))),
+        Err(why) => Err(why),
     };
     let ok = done.is_ok();
     let told = done.unwrap_or_else(|failure| json!({"kind": failure.kind, "error": failure.message}));

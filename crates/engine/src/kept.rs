@@ -286,7 +286,7 @@ impl Session {
     }
 
     /// Goes on with a torrent that was paused, or that could not go on before. What it waits for now, and will go on by itself
-    /// without, is returned: a disk that is not mounted, or is full.
+    /// without, is returned: a disk that is not mounted, or that was found to be full.
     ///
     /// # Errors
     /// [`Error::NotHere`], [`Error::Unsaved`], and those of [`Engine::add`]; nothing is changed then.
@@ -298,7 +298,10 @@ impl Session {
             let was_paused = kept.record.choices.paused;
             room.set_paused(info_hash, kept, false).await?;
             if kept.running.goes_on() {
-                return Ok(None);
+                return Ok(match &kept.running {
+                    Running::Yes(torrent) => torrent.waits_for(),
+                    _ => None,
+                });
             }
             match room.begin(&kept.record, &kept.what).await {
                 Ok(running) => {

@@ -3,7 +3,9 @@
 use crate::mailbox;
 use crate::stats::Finished;
 use crate::watched;
-use crate::{AddTorrent, PeerStats, PieceMap, Priority, SeedGoal, TorrentError, TorrentStats, TrackerStats};
+use crate::{
+    AddTorrent, Error, PeerStats, PieceMap, Priority, SeedGoal, TorrentError, TorrentStats, TrackerStats,
+};
 use std::net::SocketAddr;
 use std::ops::Range;
 use storage::TorrentDisk;
@@ -112,6 +114,12 @@ impl Torrent {
         let trouble =
             self.status.borrow().trouble.as_ref().map(|error| crate::error::of_kept(error.to_string(), true));
         self.failure().map(|failure| failure.of_kept()).or(trouble)
+    }
+
+    /// What it waits for, though nobody told it to, and will go on by itself without: room on its disk.
+    pub fn waits_for(&self) -> Option<Error> {
+        let status = self.status.borrow();
+        status.trouble.clone().filter(|_| status.ended.is_none()).map(Error::Disk)
     }
 
     pub(crate) fn has_ended(&self) -> bool {

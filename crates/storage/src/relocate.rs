@@ -217,22 +217,23 @@ impl Relocation {
     }
 
     /// Removes the files that were copied, and folders of the torrent that are empty then. What looks different by now is
-    /// somebody else's.
-    ///
-    /// # Errors
-    /// What the operating system reports first; as much as can be is removed all the same.
-    pub fn clean(&self) -> Result<(), Error> {
-        let mut first = self.from.root.must_be_mounted();
-        for (file, stamp) in self.files() {
-            let removed = match self.from.look(&self.os, file) {
-                Ok(Some(found)) if found == stamp => self.os.remove(&self.from.root, self.from.path(file)),
-                Ok(_) | Err(Error::Gone(_)) => Ok(()),
-                Err(error) => Err(error),
+    /// somebody else's. As much as can be is removed; says what stays, and why.
+    pub fn clean(&self) -> Vec<(PathBuf, Error)> {
+        let away = self.from.root.must_be_mounted().err();
+        let stays = |(file, stamp): (usize, FileStamp)| {
+            let removed = match (&away, self.from.look(&self.os, file)) {
+                (Some(away), _) => Err(away.clone()),
+                (None, Ok(Some(found))) if found == stamp => {
+                    self.os.remove(&self.from.root, self.from.path(file))
+                }
+                (None, Ok(_) | Err(Error::Gone(_))) => Ok(()),
+                (None, Err(error)) => Err(error),
             };
-            first = first.and(removed);
-        }
+            Some((self.from.full(file), removed.err()?))
+        };
+        let stayed = self.files().filter_map(stays).collect();
         self.remove_folders(&self.from);
-        first
+        stayed
     }
 }
 

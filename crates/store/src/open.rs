@@ -14,6 +14,10 @@ use std::path::{Path, PathBuf};
 const NAME: &str = "session.db";
 const LOG: &str = "session.db-wal";
 const COMPANIONS: [&str; 2] = [LOG, "session.db-shm"];
+/// Bytes of a database of one page, in which nothing is.
+const PAGE: u64 = 4096;
+/// Bytes of the log before what it holds.
+const LOG_HEADER: usize = 32;
 /// Bytes of the log that are written again at once.
 const LOG_STEP: usize = 1 << 20;
 
@@ -46,6 +50,8 @@ pub(crate) fn open(dir: &Path, wanted: &[Table]) -> Result<(Lock, Connection, Op
     let lock = Lock::take(dir)?;
     let path = dir.join(NAME);
     let damaged = take_over(dir).map_err(io(&path))?;
+    let log_aside = keep_log(dir).map_err(io(&path))?;
+    let damaged = damaged.or(log_aside);
     must_not_be_emptied(dir)?;
     see_log_as_it_is(dir).map_err(io(&path))?;
     match try_open(&path, wanted) {
@@ -91,10 +97,8 @@ pub(crate) fn connect_anew(dir: &Path) -> Result<Connection, OpenError> {
 
 /// Refuses to begin anew where an earlier session was: who empties a file has lost it, and who wants to begin anew removes it.
 fn must_not_be_emptied(dir: &Path) -> Result<(), OpenError> {
-    let is_empty = |name: &str| fs::metadata(dir.join(name)).map(|file| file.len() == 0);
     let path = dir.join(NAME);
-    // What its log holds is to be read.
-    if !is_empty(NAME).unwrap_or(false) || !is_empty(LOG).unwrap_or(true) {
+    if !fs::metadata(&path).is_ok_and(|file| file.len() == 0) {
         return Ok(());
     }
     let names =
@@ -108,6 +112,51 @@ fn must_not_be_emptied(dir: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Emptied { path, copy });
     }
     Ok(())
+}
+
+/// Sees to it that SQLite reads the log that was left, or that it is kept: SQLite deletes that of a database which is empty or
+/// missing, and writes over one whose header is damaged. Says where a log was put aside.
+fn keep_log(dir: &Path) -> std::io::Result<Option<PathBuf>> {
+    let mut header = [0; LOG_HEADER];
+    match File::open(dir.join(LOG)) {
+        Ok(log) if log.metadata()?.len() > LOG_HEADER as u64 => log.read_exact_at(&mut header, 0)?,
+        Err(err) if err.kind() != ErrorKind::NotFound => return Err(err),
+        _ => return Ok(None),
+    }
+    match File::options().write(true).open(dir.join(NAME)) {
+        Err(err) if err.kind() != ErrorKind::NotFound => Err(err),
+        Ok(database) if is_log(&header) => {
+            if database.metadata()?.len() == 0 {
+                // The log of one that has a page is read.
+                database.set_len(PAGE)?;
+            }
+            Ok(None)
+        }
+        _ => {
+            let number = free_number(dir);
+            let aside = dir.join(put_aside_name(number, LOG));
+            fs::rename(dir.join(LOG), &aside)?;
+            sync(dir)?;
+            tracing::warn!("a log that belongs to no database, or is damaged, was kept: {}", aside.display());
+            Ok(Some(aside))
+        }
+    }
+}
+
+/// Whether a log begins as SQLite has it begin: with a number that says how to sum up, and the sum of what follows.
+fn is_log(header: &[u8; LOG_HEADER]) -> bool {
+    let big = |at: usize| u32::from_be_bytes(std::array::from_fn(|byte| header[at + byte]));
+    let magic = big(0);
+    if magic & !1 != 0x377f_0682 {
+        return false;
+    }
+    let word = |at: usize| if magic & 1 == 1 { big(at) } else { big(at).swap_bytes() };
+    let (mut one, mut other) = (0_u32, 0_u32);
+    for at in (0..24).step_by(8) {
+        one = one.wrapping_add(word(at)).wrapping_add(other);
+        other = other.wrapping_add(word(at + 4)).wrapping_add(one);
+    }
+    (one, other) == (big(24), big(28))
 }
 
 /// Writes the log that was left to the disk once more, as it is read. Whoever left it may have been killed after a sync of it
@@ -268,15 +317,25 @@ fn back_up(database: &Connection, path: &Path, format: i64) -> Result<PathBuf, O
     Ok(kept)
 }
 
+fn put_aside_name(number: u32, name: &str) -> String {
+    name.replacen("session.db", &format!("damaged-{number}.db"), 1)
+}
+
+/// One that nothing was put aside under.
+fn free_number(dir: &Path) -> u32 {
+    let is_taken =
+        |number: u32| [NAME, LOG].iter().any(|name| dir.join(put_aside_name(number, name)).exists());
+    (1..=u32::MAX).find(|&number| !is_taken(number)).unwrap_or(u32::MAX)
+}
+
 /// Gives the database a name that is not taken; it keeps its own until another takes that. Says which, also if it has been
 /// done before.
 fn put_aside(dir: &Path) -> std::io::Result<PathBuf> {
-    let named =
-        |number: u32, name: &str| dir.join(name.replacen("session.db", &format!("damaged-{number}.db"), 1));
+    let named = |number: u32, name: &str| dir.join(put_aside_name(number, name));
     let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
     let damaged = identity(&dir.join(NAME));
     let is_it = |number: &u32| damaged.is_some() && identity(&named(*number, NAME)) == damaged;
-    let free = (1..=u32::MAX).find(|&number| !named(number, NAME).exists()).unwrap_or(u32::MAX);
+    let free = free_number(dir);
     let number = (1..free).find(is_it).unwrap_or(free);
     let (from, to) = (dir.join(NAME), named(number, NAME));
     if damaged.is_none() {

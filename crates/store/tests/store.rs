@@ -261,6 +261,65 @@ fn an_empty_file_is_no_first_start_where_a_session_was() {
     }
 }
 
+/// A folder as a process leaves it that was killed: what was committed is in the log alone.
+fn killed() -> tempfile::TempDir {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    block_on(async {
+        let (store, _) = Store::open(dir.path()).unwrap();
+        store.commit(vec![Change::put(Table::Torrents, *b"key", *b"value")]).await.unwrap();
+        for file in ["session.db", "session.db-wal", "session.db-shm"] {
+            fs::copy(dir.path().join(file), other.path().join(file)).unwrap();
+        }
+        store.close().await;
+    });
+    other
+}
+
+fn rows(dir: &Path) -> (Option<std::path::PathBuf>, usize) {
+    let (store, opened) = Store::open_and_load(dir, &[Table::Torrents]).unwrap();
+    block_on(store.close());
+    (opened.damaged, opened.tables[&Table::Torrents].rows.len())
+}
+
+#[test]
+fn the_log_of_a_database_that_was_emptied_is_read() {
+    for is_run in [false, true] {
+        let dir = killed();
+        if is_run {
+            fs::create_dir(dir.path().join("resume")).unwrap();
+            fs::write(dir.path().join("resume/x.lock"), "").unwrap();
+        }
+        fs::write(dir.path().join("session.db"), "").unwrap();
+        assert_eq!(rows(dir.path()), (None, 1));
+        assert_eq!(rows(dir.path()), (None, 1), "and not only once");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_kept_and_told() {
+    let (missing, header, whole) = (killed(), killed(), killed());
+    let path = |dir: &tempfile::TempDir, name: &str| dir.path().join(name);
+    let log = fs::read(path(&missing, "session.db-wal")).unwrap();
+    fs::remove_file(path(&missing, "session.db")).unwrap();
+    let mut bad = fs::read(path(&header, "session.db-wal")).unwrap();
+    bad[17] ^= 1;
+    fs::write(path(&header, "session.db-wal"), &bad).unwrap();
+    fs::write(path(&header, "damaged-1.db"), "an earlier one").unwrap();
+    for (dir, name, kept) in [(&missing, "damaged-1.db-wal", log), (&header, "damaged-2.db-wal", bad.clone())]
+    {
+        assert_eq!(rows(dir.path()), (Some(path(dir, name)), 0));
+        assert_eq!(fs::read(path(dir, name)).unwrap(), kept);
+        assert_eq!(rows(dir.path()), (None, 0), "it is told once");
+    }
+    assert_eq!(rows(whole.path()), (None, 1));
+    // Without a database and with half a log nothing is to be had, and nothing lost.
+    let both = killed();
+    fs::write(path(&both, "session.db"), "").unwrap();
+    fs::write(path(&both, "session.db-wal"), &bad).unwrap();
+    assert!(matches!(Store::open(both.path()).unwrap_err(), OpenError::Emptied { .. }));
+    assert_eq!(fs::read(path(&both, "damaged-1.db-wal")).unwrap(), bad);
+}
+
 #[test]
 fn a_flipped_format_is_damage() {
     let dir = tempfile::tempdir().unwrap();

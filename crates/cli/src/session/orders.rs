@@ -7,8 +7,8 @@ use crate::failure::{Failure, OrFail, kind};
 use api::{SettingsChange, TorrentChange};
 use daemon::change::{change_settings, change_torrent, torrent_settings};
 use engine::{
-    Choices, Error, Given, InfoHash, Listed, QueueMove, Session, Torrent, TorrentState, TorrentStats,
-    WatchFolder,
+    Choices, Error, Given, InfoHash, Listed, Magnet, Metainfo, QueueMove, Session, Stayed, Torrent,
+    TorrentState, TorrentStats, WatchFolder,
 };
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -232,24 +232,28 @@ pub(super) async fn carry_out(
                 }
                 (None, None) => return Err(no_dir()),
             };
-            let given = given(&torrent).await?;
-            turn.await_removals(&given).await;
-            let added = match given {
-                Given::Torrent(bytes) => session.add(bytes, choices).await,
-                Given::Magnet(link) => session.add_magnet(&link, choices).await,
-                Given::Url(url) => session.add_url(&url, choices).await,
+            let file = match given(&torrent).await? {
+                Given::Magnet(link) => {
+                    if let Ok(magnet) = Magnet::parse(&link) {
+                        turn.is_about(magnet.info_hash).await;
+                    }
+                    return session.add_magnet(&link, choices).await.map(done).map_err(failed);
+                }
+                Given::Torrent(file) => file,
+                Given::Url(url) => session.engine().fetch(&url).await.map_err(failed)?,
             };
-            added.map(done).map_err(failed)
+            // A long one takes a while, and others are to be answered meanwhile.
+            let read = tokio::task::spawn_blocking(move || (Metainfo::parse(&file), file)).await;
+            let (metainfo, file) = read.or_fail(kind::SOURCE, "cannot read the torrent")?;
+            if let Ok(metainfo) = metainfo {
+                turn.is_about(metainfo.info_hash()).await;
+            }
+            session.add(file, choices).await.map(done).map_err(failed)
         }
         What::Remove { info_hash, data } => {
             let info_hash = parse(&info_hash)?;
             let stayed = session.remove(info_hash, data).await.map_err(failed)?;
-            let mut told = done(info_hash);
-            if let Some(stayed) = stayed {
-                told["warning"] = stayed.to_string().into();
-                told["stayed"] = stayed.files.iter().map(|path| path.to_string_lossy()).collect();
-            }
-            Ok(told)
+            Ok(with_stayed(done(info_hash), stayed))
         }
         What::Pause { info_hash } => {
             let info_hash = parse(&info_hash)?;
@@ -268,13 +272,13 @@ pub(super) async fn carry_out(
             let info_hash = parse(&info_hash)?;
             let on_the_way = session.begin_rename(info_hash, &path, &to).await.map_err(failed)?;
             turn.has_begun();
-            on_the_way.arrived().await.map(|()| done(info_hash)).map_err(failed)
+            on_the_way.arrived().await.map(|stayed| with_stayed(done(info_hash), stayed)).map_err(failed)
         }
         What::Move { info_hash, dir } => {
             let (info_hash, dir) = (parse(&info_hash)?, absolute(&dir)?);
             let on_the_way = session.begin_move(info_hash, dir).await.map_err(failed)?;
             turn.has_begun();
-            on_the_way.arrived().await.map(|()| done(info_hash)).map_err(failed)
+            on_the_way.arrived().await.map(|stayed| with_stayed(done(info_hash), stayed)).map_err(failed)
         }
         What::Recheck { info_hash } => {
             let info_hash = parse(&info_hash)?;
@@ -343,11 +347,23 @@ pub(super) async fn carry_out(
     }
 }
 
+/// What is told, with the files that stay where they were.
+fn with_stayed(mut told: Value, stayed: Option<Stayed>) -> Value {
+    if let Some(stayed) = stayed {
+        told["warning"] = stayed.to_string().into();
+        told["stayed"] = stayed.files.iter().map(|path| path.to_string_lossy()).collect();
+    }
+    told
+}
+
 /// What a torrent is that has its metadata and whose files are not on their way.
 async fn until_it_runs(session: &Session, info_hash: InfoHash) -> Result<Torrent, Failure> {
     loop {
         if let Some(torrent) = session.torrent(info_hash).await.map_err(failed)? {
-            return Ok(torrent);
+            return match torrent.waits_for() {
+                Some(error) => Err(Failure::new(error.kind(), error.of_kept())),
+                None => Ok(torrent),
+            };
         }
         let mut waits = false;
         session.look_at(info_hash, |_, seen| {

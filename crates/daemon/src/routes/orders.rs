@@ -8,7 +8,7 @@ use crate::roots::root_of;
 use crate::shares::Share;
 use crate::tokens::Scope;
 use api::{
-    AddQuery, Added, Destination, Direction, JSON, Problem, RemoveQuery, Source, Stayed, TORRENT,
+    AddQuery, Added, Destination, Direction, JSON, Problem, RemoveQuery, Resumed, Source, Stayed, TORRENT,
     TrackersChange, Turn,
 };
 use axum::Extension;
@@ -170,14 +170,19 @@ pub(crate) async fn remove(
     };
     let removed = on(&state, &id, remove).await?;
     match removed {
-        Ok(()) | Err(Failed::Engine(Error::NotHere(_))) => Ok(match told.await {
-            Ok(stayed) => json(&Stayed {
-                warning: stayed.to_string(),
-                stayed: stayed.files.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
-            }),
-            Err(_) => StatusCode::NO_CONTENT.into_response(),
-        }),
+        Ok(()) | Err(Failed::Engine(Error::NotHere(_))) => Ok(stayed(told).await),
         Err(failed) => Err(failed.into()),
+    }
+}
+
+/// What is answered if files could not be removed, or nothing.
+async fn stayed(told: oneshot::Receiver<engine::Stayed>) -> Response<Body> {
+    match told.await {
+        Ok(stayed) => json(&Stayed {
+            warning: stayed.to_string(),
+            stayed: stayed.files.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
+        }),
+        Err(_) => StatusCode::NO_CONTENT.into_response(),
     }
 }
 
@@ -197,9 +202,11 @@ pub(crate) async fn pause(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Goes on with a torrent that was paused, or that could not go on before.
+/// Goes on with a torrent that was paused, or that could not go on before. One whose disk is away goes on by itself when it is
+/// back.
 #[utoipa::path(post, path = "/api/v1/torrents/{id}/resume", params(("id" = String, Path, description = "its id")),
     security(("token" = ["manage"])), responses(
+    (status = 200, body = Resumed, description = "it is resumed, but waits for its disk"),
     (status = 204),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -209,9 +216,20 @@ pub(crate) async fn pause(
 pub(crate) async fn resume(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
-) -> Result<StatusCode, Refusal> {
-    on(&state, &id, async |state, info_hash| state.session.resume(info_hash).await.map(drop)).await??;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response<Body>, Refusal> {
+    let (tell, told) = oneshot::channel();
+    let resume = async move |state: Arc<State>, info_hash| {
+        if let Some(waits_for) = state.session.resume(info_hash).await? {
+            // Who asked may have gone.
+            let _ = tell.send(waits_for.of_kept());
+        }
+        Ok(())
+    };
+    on(&state, &id, resume).await??;
+    Ok(match told.await {
+        Ok(warning) => json(&Resumed { warning }),
+        Err(_) => StatusCode::NO_CONTENT.into_response(),
+    })
 }
 
 /// Has everything of a torrent hashed again, whatever was known of it; one that is paused, when it is resumed.
@@ -234,6 +252,7 @@ pub(crate) async fn recheck(
 /// Has a torrent's files moved into another folder. It returns when that has begun; the torrent is 'moving' until it is there.
 #[utoipa::path(post, path = "/api/v1/torrents/{id}/move", params(("id" = String, Path, description = "its id")),
     security(("token" = ["manage"])), request_body(content = Destination, content_type = "application/json"), responses(
+    (status = 200, body = Stayed, description = "it is there, but some of its files could not be removed where it was"),
     (status = 204),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 403, body = Problem, content_type = "application/problem+json", description = "the folder is below no root"),
@@ -249,7 +268,7 @@ pub(crate) async fn move_to(
     Extension(note): Extension<Note>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<StatusCode, Refusal> {
+) -> Result<Response<Body>, Refusal> {
     info_hash(&id)?;
     let Destination { dir } = json_of(request).await?;
     note.tell("dir", &*dir);
@@ -258,9 +277,16 @@ pub(crate) async fn move_to(
         state.below_a_root(&torrent.dir)?;
     }
     let dir = state.place(&dir).await?;
-    let work = async move |state: Arc<State>, info_hash| state.session.move_to(info_hash, dir).await;
+    let (tell, told) = oneshot::channel();
+    let work = async move |state: Arc<State>, info_hash| {
+        if let Some(stayed) = state.session.move_to(info_hash, dir).await? {
+            // Who asked may have gone.
+            let _ = tell.send(stayed);
+        }
+        Ok(())
+    };
     on(&state, &id, work).await??;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(stayed(told).await)
 }
 
 /// Gives a torrent another place among those that wait for their turn.

@@ -5,7 +5,8 @@ use super::names::{self, Names};
 use super::record::Target;
 use super::{Choices, KeptTorrent, Room, Running};
 use crate::{Error, Metainfo};
-use std::collections::BTreeMap;
+use metainfo::names::Folding;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use storage::Layout;
 use tokio::sync::oneshot;
@@ -120,15 +121,20 @@ fn may_have_suffixes(files: usize) -> bool {
     files <= MAX_SUFFIXED
 }
 
-/// `None` if files would meet then, or a path would be too long.
+/// `None` if files would meet then, or when they are called as they are to be called, or a path would be too long.
 fn with_suffixes(metainfo: &Metainfo, names: &Names) -> Option<Names> {
     let files = metainfo.files().iter().enumerate().filter(|(_, file)| file.is_regular());
     let path = |(file, own): (usize, &metainfo::File)| {
         let path = names.get(&file).map_or(own.path.as_str(), String::as_str);
         (file, format!("{path}{SUFFIX}"))
     };
-    let names = files.map(path).collect();
-    names::check(metainfo, &names).is_ok().then_some(names)
+    let suffixed = files.map(path).collect();
+    // Where one belongs, another must not lie until then.
+    let mut folding = Folding::default();
+    let lasting: BTreeSet<String> =
+        names::paths(metainfo, names).map(|(_, path)| folding.fold(path).to_owned()).collect();
+    let meet = names::paths(metainfo, &suffixed).any(|(_, path)| lasting.contains(folding.fold(path)));
+    (!meet && names::check(metainfo, &suffixed).is_ok()).then_some(suffixed)
 }
 
 fn without_suffixes(metainfo: &Metainfo, names: &Names) -> Names {
@@ -164,6 +170,16 @@ mod tests {
         let hash = "h".repeat(20);
         let meets = format!("d4:infod5:filesl{files}e4:name1:t12:piece lengthi16384e6:pieces20:{hash}ee");
         assert_eq!(with_suffixes(&Metainfo::parse(meets.as_bytes()).unwrap(), &Names::new()), None);
+        let files = [file("1:a"), file("1:b")].concat();
+        let two = format!("d4:infod5:filesl{files}e4:name1:t12:piece lengthi16384e6:pieces20:{hash}ee");
+        let two = Metainfo::parse(two.as_bytes()).unwrap();
+        let (mut choices, names) = (Choices::new("/x"), with_suffixes(&two, &Names::new()));
+        (choices.part_suffix, choices.names) = (true, names.unwrap());
+        for to in ["t/b.part", "t/B.Part"] {
+            let refused = renamed(&two, &choices, "t/a", to).unwrap_err().to_string();
+            assert!(refused.contains("would be in the way of another"), "{refused}");
+        }
+        assert!(renamed(&two, &choices, "t/a", "t/c.part").is_ok());
         let mut choices = Choices::new("/x");
         (choices.part_suffix, choices.names) = (true, name("x.part"));
         for (path, to, after) in

@@ -5,6 +5,7 @@
 
 use super::complete;
 use super::record::{Move, Record, Target};
+use super::removal::Stayed;
 use super::{KeptTorrent, Room, Running, Session, key};
 use crate::driver::blocking;
 use crate::resume::{self, mount_of};
@@ -50,17 +51,17 @@ enum Came {
 
 /// Files that are on their way, or have arrived. If nobody waits for them, they go all the same.
 #[derive(Debug)]
-pub struct OnTheWay(Option<oneshot::Receiver<Result<(), Error>>>);
+pub struct OnTheWay(Option<oneshot::Receiver<Result<Option<Stayed>, Error>>>);
 
 impl OnTheWay {
-    /// Waits until they are where they are to be.
+    /// Waits until they are where they are to be; says which are where they were too, since they cannot be removed.
     ///
     /// # Errors
     /// Those of [`Session::move_to`].
-    pub async fn arrived(self) -> Result<(), Error> {
+    pub async fn arrived(self) -> Result<Option<Stayed>, Error> {
         match self.0 {
             Some(told) => told.await.unwrap_or(Err(Error::ShutDown)),
-            None => Ok(()),
+            None => Ok(None),
         }
     }
 }
@@ -70,12 +71,17 @@ impl Session {
     /// meanwhile ([`TorrentState::Moving`]) and goes on from there; nothing of it is checked again. On one file system files
     /// are renamed; to another they are copied, made durable, and removed where they were when the new place holds. When
     /// this returns, all of that is done; if it is not waited for, or the process ends, it goes on, or does so at the next
-    /// [`open`](Session::open).
+    /// [`open`](Session::open). Files that cannot be removed where they were keep nothing from that: they are returned, and
+    /// tried again at the next `open`.
     ///
     /// # Errors
     /// [`Error::NotHere`], [`Error::Refused`], [`Error::Unsaved`]; [`Error::Disk`], among others if something stands where
     /// a file goes, or there is no room. The torrent stays where it was then, as it was.
-    pub async fn move_to(&self, info_hash: InfoHash, dir: impl Into<PathBuf>) -> Result<(), Error> {
+    pub async fn move_to(
+        &self,
+        info_hash: InfoHash,
+        dir: impl Into<PathBuf>,
+    ) -> Result<Option<Stayed>, Error> {
         self.begin_move(info_hash, dir).await?.arrived().await
     }
 
@@ -97,7 +103,7 @@ impl Session {
     /// # Errors
     /// Also [`Error::Refused`] if there is nothing of that path, or the new one is not fit for a file system.
     pub async fn rename(&self, info_hash: InfoHash, path: &str, to: &str) -> Result<(), Error> {
-        self.begin_rename(info_hash, path, to).await?.arrived().await
+        self.begin_rename(info_hash, path, to).await?.arrived().await.map(drop)
     }
 
     /// The same, but it returns when they set out.
@@ -143,7 +149,7 @@ impl Room {
         info_hash: InfoHash,
         kept: &mut KeptTorrent,
         target: Target,
-        tell: oneshot::Sender<Result<(), Error>>,
+        tell: oneshot::Sender<Result<Option<Stayed>, Error>>,
     ) -> Result<bool, Error> {
         kept.must_not_be_moving()?;
         let mut record = kept.record.clone();
@@ -217,7 +223,7 @@ impl Room {
         moving: &Move,
         metainfo: &Arc<Metainfo>,
         before: Option<TorrentStats>,
-        tell: Option<oneshot::Sender<Result<(), Error>>>,
+        tell: Option<oneshot::Sender<Result<Option<Stayed>, Error>>>,
     ) -> Running {
         let (stop, stopped) = watch::channel(false);
         let (end, ended) = oneshot::channel();
@@ -242,7 +248,7 @@ impl Room {
         Running::Moving(Moving { stop, ended, copied, total, before: before.unwrap_or_default() })
     }
 
-    async fn carry_over(self: &Arc<Self>, work: Work) -> Result<(), Error> {
+    async fn carry_over(self: &Arc<Self>, work: Work) -> Result<Option<Stayed>, Error> {
         // No other process is to come into it.
         let place = self.resume_place(work.info_hash, &work.record.choices.dir).await;
         let (place, came) = match place {
@@ -264,7 +270,7 @@ impl Room {
             };
             return undone.and(Err(why));
         };
-        let Some(kept) = held.kept.as_mut() else { return Ok(()) };
+        let Some(kept) = held.kept.as_mut() else { return Ok(None) };
         if self.shared.is_closing() && came.is_err() {
             // It goes on the next time.
             return Err(Error::ShutDown);
@@ -294,8 +300,8 @@ impl Room {
             },
         };
         kept.running = self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
-        self.clean(&work.metainfo, kept).await;
-        outcome
+        let stayed = self.clean(&work.metainfo, kept).await;
+        outcome.map(|()| stayed)
     }
 
     /// Has the files be at the target, though copies not in their place yet.
@@ -390,27 +396,28 @@ impl Room {
         Ok(())
     }
 
-    /// Removes what was copied from where it was.
-    async fn clean(&self, metainfo: &Arc<Metainfo>, kept: &mut KeptTorrent) {
-        let Some(moving) = kept.record.moving.clone().filter(|moving| moving.switched) else { return };
+    /// Removes what was copied from where it was; says what cannot be.
+    async fn clean(&self, metainfo: &Arc<Metainfo>, kept: &mut KeptTorrent) -> Option<Stayed> {
+        let moving = kept.record.moving.clone().filter(|moving| moving.switched)?;
         let layout = |names| Layout::new(metainfo.clone())?.renamed(names);
-        let (Ok(from), Ok(to)) = (layout(&moving.target.names), layout(&kept.record.choices.names)) else {
-            return;
-        };
+        let from = layout(&moving.target.names).ok()?;
+        let to = layout(&kept.record.choices.names).ok()?;
         let (pool, info_hash) = (self.shared.disk.clone(), metainfo.info_hash());
         let here = kept.record.choices.dir.clone();
         let cleaned = blocking(move || {
             let [old, new] = sides(&moving.target.dir, &here, &moving.mounts, [from, to]);
-            Ok(Relocation::resume(&pool, old, new, &name(info_hash), moving.stamps).clean()?)
+            Ok(Relocation::resume(&pool, old, new, &name(info_hash), moving.stamps).clean())
         });
+        let stayed = cleaned.await.ok().map(Stayed::of)?;
         // What cannot be removed now is tried when the session is opened.
-        if cleaned.await.is_ok() {
+        if stayed.is_none() {
             let record = Record { moving: None, ..kept.record.clone() };
             let row = Change::put(Table::Torrents, key(info_hash), record.encode());
             if self.save(vec![row]).await.is_ok() {
                 kept.record = record;
             }
         }
+        stayed
     }
 
     /// The same, after a start.

@@ -69,7 +69,8 @@ pub(crate) fn check(metainfo: &Metainfo, names: &Names) -> Result<(), Error> {
     Ok(())
 }
 
-fn paths<'a>(metainfo: &'a Metainfo, names: &'a Names) -> impl Iterator<Item = (usize, &'a str)> {
+/// What each file is called.
+pub(super) fn paths<'a>(metainfo: &'a Metainfo, names: &'a Names) -> impl Iterator<Item = (usize, &'a str)> {
     let files = metainfo.files().iter().enumerate().filter(|(_, file)| file.is_regular());
     files.map(|(file, own)| (file, names.get(&file).map_or(own.path.as_str(), String::as_str)))
 }

@@ -24,7 +24,7 @@ struct Doomed {
     is_exact: bool,
 }
 
-/// What stays of a torrent that was removed with its files.
+/// What stays where it was of a torrent that was removed with its files, or moved.
 #[derive(Clone, Debug)]
 pub struct Stayed {
     /// Files that are still there; the first 100 of them.
@@ -39,7 +39,7 @@ pub struct Stayed {
 const MAX_STAYED: usize = 100;
 
 impl Stayed {
-    fn of(stayed: Vec<(PathBuf, storage::Error)>) -> Option<Stayed> {
+    pub(super) fn of(stayed: Vec<(PathBuf, storage::Error)>) -> Option<Stayed> {
         let (why, count) = (Error::Disk(stayed.first()?.1.clone()), stayed.len());
         let files = stayed.into_iter().map(|(path, _)| path).take(MAX_STAYED).collect();
         Some(Stayed { files, count, why })
