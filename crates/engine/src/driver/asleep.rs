@@ -391,6 +391,7 @@ impl Asleep {
     }
 
     /// What it goes on with. Nothing else of it stays.
+    #[allow(clippy::boxed_local, reason = "it comes in one, and goes with it")]
     fn rise(self: Box<Self>) -> (Box<Base>, Calls, Box<Before>) {
         let Asleep { base, calls, before, .. } = *self;
         (base, calls, before)
