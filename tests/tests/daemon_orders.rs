@@ -118,7 +118,7 @@ fn who_resumes_hears_that_the_disk_is_away() {
     home.sample.write(&disk).unwrap();
     let mount = format!("mount --bind '{}' '{}'", disk.display(), home.out().display());
     let id = hex(&home.info_hash);
-    let daemon = Daemon::start_mounted(&home, &mount);
+    let daemon = Daemon::start_mounted(&home, &mount, &[]);
     assert_eq!(daemon.add(&home.torrent, "").status, 201);
     until(&daemon, &format!("{TORRENTS}/{id}"), |torrent| torrent["state"] == "seeding");
     daemon.done(&home, &["pause", &id]);

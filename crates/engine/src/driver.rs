@@ -417,8 +417,30 @@ fn doubtful(record: Option<&Record>, disk: &TorrentDisk, lengths: Lengths) -> Bi
 
 #[cfg(test)]
 mod tests {
-    use super::MAX_UNSYNCED;
+    use super::*;
     use storage::limits::HELD_PER_TORRENT;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn so_many_requests_are_held_for_one_that_wakes() {
+        let (sender, requests) = mailbox(2 * MAX_HELD);
+        let (visitor, visits) = mailbox(1);
+        let (_closing, closed) = watched(false);
+        let mut calls = Calls { requests, visits, closed, held: Some(Vec::new()) };
+        let mut answers: Vec<_> = (0..=MAX_HELD)
+            .map(|_| {
+                let (reply, answer) = oneshot::channel();
+                assert!(sender.try_send(Request::Peers(reply)).is_ok());
+                answer
+            })
+            .collect();
+        assert!(sender.try_send(Request::Stop).is_ok());
+        assert!(visitor.try_send(Visit::Look).is_ok());
+        calls.hear_stop().await;
+        assert_eq!(calls.held.as_ref().map(Vec::len), Some(MAX_HELD));
+        assert!(answers.pop().unwrap().await.is_err(), "one too many is told that it does not run");
+        assert!(calls.visits.try_recv().is_some(), "who calls waits");
+    }
 
     #[test]
     fn a_system_that_fails_takes_no_more_than_256_mib_along() {

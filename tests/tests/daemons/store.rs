@@ -73,9 +73,11 @@ impl Left {
                 matches!(torrent["state"].as_str(), Some("downloading" | "seeding" | "paused" | "failed"))
             });
             let addr = ready["listen"][0].as_str().unwrap().parse().unwrap();
-            let content = fs::read(self.home.downloaded()).unwrap();
             let wanted = SMALL.stream();
-            for piece in claimed(addr, self.home.info_hash).unwrap_or_default() {
+            let all = claimed(addr, self.home.info_hash).unwrap_or_default();
+            // What is claimed may have been fetched just now.
+            let content = fs::read(self.home.downloaded()).unwrap();
+            for piece in all {
                 let span = piece * PIECE_LEN..((piece + 1) * PIECE_LEN).min(wanted.len());
                 assert!(
                     piece < PIECES && content[span.clone()] == wanted[span],
@@ -134,8 +136,8 @@ fn a_store_that_is_damaged_is_not_believed() {
     // A byte of what was downloaded is wrong, and the state is anything.
     let mut content = fs::read(left.home.downloaded()).unwrap();
     content[SPOILED * PIECE_LEN] ^= 1;
-    fs::write(left.home.downloaded(), content).unwrap();
     for round in 0..sized(24, 480) {
+        fs::write(left.home.downloaded(), &content).unwrap();
         check(&left, format!("round {round}"), &mut |state| {
             for (_, bytes) in state.iter_mut().filter(|(path, _)| is_base(path) || round % 3 == 0) {
                 let at = rng.usize(..bytes.len().max(1));
