@@ -212,6 +212,17 @@ pub enum TorrentError {
     Internal,
 }
 
+/// Why a torrent could not be opened once more.
+impl From<Error> for TorrentError {
+    fn from(error: Error) -> TorrentError {
+        match error {
+            Error::Disk(error) => TorrentError::Disk(error),
+            Error::ShutDown => TorrentError::Stopped,
+            other => TorrentError::State(other),
+        }
+    }
+}
+
 impl TorrentError {
     /// One word for programs, stable over versions.
     pub fn kind(&self) -> &'static str {

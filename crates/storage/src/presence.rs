@@ -9,6 +9,7 @@ use async_channel::Sender;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A torrent that is looked after.
 #[derive(Clone)]
@@ -16,7 +17,7 @@ pub enum Watched {
     /// One that is open: if it is away, it [fails](crate::DiskEvent::Failed) as [unavailable](Error::Unavailable).
     Open(TorrentDisk),
     /// One that was, and what is done if it looks different than then.
-    Closed(std::sync::Arc<Outpost>),
+    Closed(Arc<Outpost>),
 }
 
 /// What tells of a torrent that is not open whether it may be away.
@@ -40,7 +41,7 @@ impl TorrentDisk {
 
     /// How many have a hold on it: handles like this one, and work that is not done.
     pub fn holders(&self) -> usize {
-        std::sync::Arc::strong_count(&self.inner)
+        Arc::strong_count(&self.inner)
     }
 }
 

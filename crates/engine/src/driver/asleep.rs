@@ -10,6 +10,7 @@ use super::{Base, Calls, Driver, Looked, MAX_HELD};
 use crate::events::EventKind;
 use crate::memory::Sleeper;
 use crate::presence::Present;
+use crate::resume::Record;
 use crate::shared::Visit;
 use crate::stats::{Counters, Finished};
 use crate::torrent::Request;
@@ -95,7 +96,7 @@ pub(super) enum Woken {
 impl Driver {
     /// Whether nothing would come of running it: all of it is there and trusted, and nobody is to be called.
     pub(super) fn may_begin_asleep(&self) -> bool {
-        let Base { add, shared, .. } = &*self.base;
+        let add = &self.base.add;
         let knows_nobody =
             add.peers.is_empty() && add.peers_of_link.is_empty() && add.names_of_link.is_empty();
         let ends_by_itself = add.stop_when_finished || add.seed_goal.ratio.is_some();
@@ -106,7 +107,6 @@ impl Driver {
             && self.keeper.is_clean()
             && self.keeper.earlier_peers().is_empty()
             && self.doubtful.count_ones() == 0
-            && shared.settings.scrub.is_none()
             && self.has_all_it_wants()
     }
 
@@ -125,14 +125,10 @@ impl Driver {
         let (verified, lengths) = (self.disk.verified(), self.base.lengths);
         let missing = lengths.pieces().filter(|&piece| !verified.contains(piece));
         let left = missing.map(|piece| u64::from(lengths.piece_len(piece))).sum();
-        let totals = self.keeper.totals(Counters::default());
         let outside = outside(&self.base, true);
         self.base.shared.hub.tell(self.base.torrent, || EventKind::Finished);
         self.base.status.send_modify(|status| {
             status.stats.state = TorrentState::Queued;
-            status.stats.done = status.stats.total;
-            status.stats.have_pieces = verified.count_ones();
-            (status.stats.downloaded, status.stats.uploaded) = (totals.downloaded, totals.uploaded);
             status.finished = Some(finished(&self.base, now));
         });
         let before = Before {
@@ -418,18 +414,21 @@ impl Asleep {
 impl Base {
     /// Opens it as it was left when it fell asleep.
     async fn look_again(&self) -> Result<Looked, Error> {
-        let record = match &self.place {
-            Some(place) => place.load(self.lengths, self.add.metainfo.files().len()).await?,
-            None => None,
-        };
-        self.look(record).await
+        self.look(self.record().await?).await
+    }
+
+    async fn record(&self) -> Result<Option<Record>, Error> {
+        match &self.place {
+            Some(place) => place.load(self.lengths, self.add.metainfo.files().len()).await,
+            None => Ok(None),
+        }
     }
 
     /// Saves that it was seeded since then, if that was long. A hint: nothing is lost if it can't be.
     async fn count_seeding(&self, since: Time) {
         let seeded = self.shared.now() - since;
         let Some(place) = self.place.as_ref().filter(|_| seeded >= COUNTED) else { return };
-        if let Ok(Some(mut record)) = place.load(self.lengths, self.add.metainfo.files().len()).await {
+        if let Ok(Some(mut record)) = self.record().await {
             record.seeded += seeded;
             if let Err(error) = place.save(&record).await {
                 tracing::warn!("it is not saved how long it was seeded: {error}");
@@ -473,17 +472,6 @@ fn present(base: &Base, disk: &TorrentDisk) -> Option<Present> {
     let visits = base.shared.door(base.torrent.wire())?.visits;
     let outpost = disk.outpost(move || drop(visits.try_send(Visit::Look)))?;
     Some(Present::join(&base.shared, Watched::Closed(outpost.into())))
-}
-
-/// Why a torrent could not be opened once more.
-impl From<Error> for TorrentError {
-    fn from(error: Error) -> TorrentError {
-        match error {
-            Error::Disk(error) => TorrentError::Disk(error),
-            Error::ShutDown => TorrentError::Stopped,
-            other => TorrentError::State(other),
-        }
-    }
 }
 
 #[cfg(test)]

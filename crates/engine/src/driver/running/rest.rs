@@ -31,8 +31,6 @@ impl Running {
 
     /// Whether the torrent's brain and files are of no use to anybody now.
     fn has_nothing_to_do(&self) -> bool {
-        let now = self.now();
-        let stats = self.company.swarm.stats(now);
         let held = usize::from(self.present.is_some()) + 2;
         self.finished_at.is_some()
             && may_sleep(&self.driver.base)
@@ -41,8 +39,9 @@ impl Running {
             && !self.driver.keeper.is_busy()
             && self.full.is_none()
             && self.company.swarm.poll_timeout().is_none()
-            && stats.banned == 0
             && self.driver.disk.holders() <= held
+            // Last: it looks at every piece and peer.
+            && self.company.swarm.stats(self.now()).banned == 0
     }
 
     /// Lets go of brain and files once what is not saved is.
