@@ -272,9 +272,9 @@ pub(crate) async fn end(bot: &Bot, id: &str, files: bool) -> Result<Option<Staye
 /// How many files stay, and nothing of where: that is in the daemon's own words.
 pub(crate) fn staying(stayed: &Stayed) -> String {
     match stayed.stayed.len() {
-        1 => "one of its files cannot be removed, and takes room".to_owned(),
-        MAX_TOLD.. => format!("{MAX_TOLD} of its files or more cannot be removed, and take room"),
-        files => format!("{files} of its files cannot be removed, and take room"),
+        1 => "one of its files stays, and takes room".to_owned(),
+        MAX_TOLD.. => format!("{MAX_TOLD} of its files or more stay, and take room"),
+        files => format!("{files} of its files stay, and take room"),
     }
 }
 
@@ -403,9 +403,9 @@ mod tests {
             let stayed = (0..count).map(|number| format!("/srv/{number}")).collect();
             staying(&Stayed { stayed, warning: "/srv/0: no".into() })
         };
-        assert_eq!(told(1), "one of its files cannot be removed, and takes room");
-        assert_eq!(told(99), "99 of its files cannot be removed, and take room");
-        assert_eq!(told(MAX_TOLD), "100 of its files or more cannot be removed, and take room");
+        assert_eq!(told(1), "one of its files stays, and takes room");
+        assert_eq!(told(99), "99 of its files stay, and take room");
+        assert_eq!(told(MAX_TOLD), "100 of its files or more stay, and take room");
     }
 
     #[test]

@@ -206,7 +206,7 @@ fn a_daemon_may_go_and_come_back() {
 }
 
 #[test]
-fn files_that_cannot_be_removed_are_told_and_take_room() {
+fn files_that_stay_are_told_and_take_room() {
     let (seed_home, _seed, addr) = common::real_seed(Sample::MULTI);
     let config = "[limits]\ntorrent_bytes = 4000000\ndisk_bytes = 4000000\n";
     let mut stage = Stage::set(&Plan { config, ..Plan::default() });
@@ -227,8 +227,7 @@ fn files_that_cannot_be_removed_are_told_and_take_room() {
     stage.daemon = Daemon::start_mounted(&stage.home, &read_only, &alone);
     let stopped = stage.ask(&operator(), "stop", &[("name", NAME), ("files", "remove")]);
     assert!(
-        stopped.contains("is stopped; ")
-            && stopped.ends_with(" of its files cannot be removed, and take room."),
+        stopped.contains("is stopped; ") && stopped.ends_with(" of its files stay, and take room."),
         "{stopped}"
     );
     // Nothing else has room beside them.
