@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::suite::{Step, build_binary, must_build};
-use crate::{needs, run};
+use crate::suite::{Step, TESTS, build_binary, must_build};
+use crate::{built, needs, run};
 
 /// All rows with all clients, and time to spare.
 const LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
@@ -72,14 +72,15 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<bool> {
 /// The daemon's API with 10,000 torrents, one of whose disks does not answer, by its bars.
 fn daemon(root: &Path) -> Result<bool> {
     build_binary(root)?;
-    let test = ["test", "--locked", "--package", "rawtorrent-tests", "--test", "daemon_scale"];
-    must_build(root, &[&test[..], &["--no-run"]].concat())?;
-    let mut command = run::in_namespace(root, run::cargo());
-    command.args(test).args(["--offline", "--", "--nocapture"]);
-    command
-        .env("RAWTORRENT_BIN", root.join("target/release/rawtorrent"))
-        .env("RAWTORRENT_TEST_SCALE", "full");
-    Ok(run::counted("cargo test", command, DAEMON_LIMIT)?.failed == 0)
+    let programs = built::programs(root, built::ALL)?;
+    let scale = programs.iter().find(|program| program.is_of(TESTS) && program.target() == "daemon_scale");
+    let scale = scale.context("no tests of daemon_scale")?;
+    let tally = scale.run(root, &["--nocapture"], DAEMON_LIMIT, |command| {
+        command
+            .env("RAWTORRENT_BIN", root.join("target/release/rawtorrent"))
+            .env("RAWTORRENT_TEST_SCALE", "full");
+    })?;
+    Ok(tally.failed == 0)
 }
 
 #[cfg(test)]

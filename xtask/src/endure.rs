@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::built::{self, Program};
 use crate::hostile::build_sabotaged;
 use crate::run::{self, Tally};
-use crate::suite::{build_binary, must_build};
+use crate::suite::{TESTS, build_binary};
 
 /// For a fault, which takes a second or two.
 const LIMIT_EACH: Duration = Duration::from_secs(10);
@@ -73,16 +74,18 @@ pub(crate) fn run(root: &Path, fault: Fault, args: &[String]) -> Result<Tally> {
     let [file, ..] = fault.test();
     let sabotaged = if fault == Fault::PowerCut { Some(build_sabotaged(root)?) } else { None };
     build_binary(root)?;
-    must_build(root, &["test", "--no-run", "--locked", "--package", "rawtorrent-tests", "--test", file])?;
+    let programs = built::programs(root, built::ALL)?;
+    let program = programs.iter().find(|program| program.is_of(TESTS) && program.target() == file);
+    let program = program.with_context(|| format!("no tests of {file}"))?;
     let mut said = None;
     let binary = root.join("target/release/rawtorrent");
     let mut tally =
-        run::watched("cargo test", test(root, fault, &binary, count), limit(fault, count), |line| {
+        run::watched(file, test(root, program, fault, &binary, count), limit(fault, count), |line| {
             println!("{line}");
             said = said.take().or_else(|| outcome(line));
         })?;
     if let Some(sabotaged) = sabotaged {
-        let verdict = control(root, fault, &sabotaged)?;
+        let verdict = control(root, program, fault, &sabotaged)?;
         println!("{verdict}");
         tally.add(verdict.tally());
         said = said.map(|said| format!("{said}; {verdict}"));
@@ -97,11 +100,10 @@ fn limit(fault: Fault, count: u32) -> Duration {
     LIMIT_EACH * fault.most(count) + LIMIT_EACH
 }
 
-fn test(root: &Path, fault: Fault, binary: &Path, count: u32) -> Command {
-    let [file, test, variable] = fault.test();
-    let mut command = run::in_namespace(root, run::cargo());
-    command.args(["test", "--offline", "--locked", "--package", "rawtorrent-tests", "--test", file]);
-    command.args(["--", "--nocapture", test]);
+fn test(root: &Path, program: &Program, fault: Fault, binary: &Path, count: u32) -> Command {
+    let [_, test, variable] = fault.test();
+    let mut command = program.command(root);
+    command.args(["--nocapture", test]);
     command.env("RAWTORRENT_BIN", binary).env(variable, count.to_string());
     command
 }
@@ -139,9 +141,9 @@ impl Control {
     }
 }
 
-fn control(root: &Path, fault: Fault, sabotaged: &Path) -> Result<Control> {
+fn control(root: &Path, program: &Program, fault: Fault, sabotaged: &Path) -> Result<Control> {
     println!("control: the same without fdatasync");
-    let mut command = test(root, fault, sabotaged, CONTROL_CUTS);
+    let mut command = test(root, program, fault, sabotaged, CONTROL_CUTS);
     command.env("RAWTORRENT_PLANTED", "no-fdatasync").stderr(Stdio::null());
     let mut is_found = false;
     run::watched("control", command, limit(fault, CONTROL_CUTS), |line| {

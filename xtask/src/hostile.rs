@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::built::{self, Program};
 use crate::run::{self, Tally};
-use crate::suite::{build_binary, must_build};
+use crate::suite::{TESTS, build_binary, must_build};
 use report::{Rows, Stamp};
 
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -32,33 +33,32 @@ const SABOTAGED: &str = "target/hostile/rawtorrent";
 
 /// Where hostile tests are: those whose names begin with `hostile::`.
 struct Suite {
-    package: &'static str,
-    /// Which of its test binaries.
-    target: &'static [&'static str],
-    /// Whether it is the binary that is tested, and so is sabotaged; else it is the package.
-    tests_binary: bool,
+    /// Of its package.
+    folder: &'static str,
+    /// Which of its test programs.
+    targets: &'static [&'static str],
+    /// How its sabotaged programs are built; none: it is the binary that is tested, and so is sabotaged.
+    sabotaged: Option<&'static [&'static str]>,
 }
 
 const SUITES: &[Suite] = &[
     Suite {
-        package: "rawtorrent-tests",
-        target: &[
-            "--test",
+        folder: TESTS,
+        targets: &[
             "hostile_peers",
-            "--test",
             "hostile_torrents",
-            "--test",
             "hostile_daemons",
-            "--test",
             "hostile_finders",
-            "--test",
             "magnet",
-            "--test",
             "discord",
         ],
-        tests_binary: true,
+        sabotaged: None,
     },
-    Suite { package: "rawtorrent-net", target: &["--lib"], tests_binary: false },
+    Suite {
+        folder: "crates/net",
+        targets: &["net"],
+        sabotaged: Some(&["--package", "rawtorrent-net", "--lib", "--features", "planted"]),
+    },
 ];
 
 /// The fault that must turn each test red; see `Planted` of the crate `swarm`, and `planted` of `net`.
@@ -310,35 +310,39 @@ pub(crate) fn run(root: &Path, extent: &Extent) -> Result<Tally> {
     let sabotaged = build_sabotaged(root)?;
     build_binary(root)?;
     let (mut tally, mut rows) = (Tally::default(), Rows::new());
+    let programs = built::programs(root, built::ALL)?;
     for suite in SUITES {
         let mut scores = BTreeMap::new();
-        must_build(
-            root,
-            &[&["test", "--locked", "--no-run", "--package", suite.package], suite.target].concat(),
-        )?;
-        let ran = run::watched("hostile", suite.command(root, extent), extent.limit(), |line| {
-            println!("{line}");
-            if let Some(score) = Score::read(line) {
-                scores.insert(score.name.clone(), score);
-            }
-        })?;
-        ensure!(!scores.is_empty() || extent.is_choosy(), "no test of {} told of itself", suite.package);
-        if !suite.tests_binary && !scores.is_empty() {
-            must_build(root, &[&suite.with_faults()[..], &["--no-run"]].concat())?;
+        for program in suite.of(&programs) {
+            println!("\n     Running {program}");
+            let ran = run::watched("hostile", command(root, program, extent), extent.limit(), |line| {
+                println!("{line}");
+                if let Some(score) = Score::read(line) {
+                    scores.insert(score.name.clone(), (score, program.target()));
+                }
+            })?;
+            tally.add(ran);
         }
-        let scores: Vec<Score> = scores.into_values().collect();
-        let controls = run::side_by_side(&scores, run::cores(), |score| -> Result<Control> {
-            let control = control(root, suite, &sabotaged, &score.name)?;
+        ensure!(!scores.is_empty() || extent.is_choosy(), "no test of {} told of itself", suite.folder);
+        let faulty = match suite.sabotaged {
+            Some(chosen) if !scores.is_empty() => Some(built::programs(root, chosen)?),
+            _ => None,
+        };
+        let faulty = faulty.as_ref().unwrap_or(&programs);
+        let scores: Vec<(Score, &str)> = scores.into_values().collect();
+        let controls = run::side_by_side(&scores, run::cores(), |(score, target)| -> Result<Control> {
+            let program = suite.of(faulty).find(|program| program.target() == *target);
+            let program = program.with_context(|| format!("{target} is not built with faults"))?;
+            let control = control(root, program, &sabotaged, &score.name)?;
             println!("control of {}: {}", score.name, control.shown());
             Ok(control)
         });
-        for (score, control) in scores.iter().zip(controls) {
+        for ((score, _), control) in scores.iter().zip(controls) {
             let control = control?;
             control.count(&score.name, &mut tally);
-            let is_red = ran.failures.iter().any(|failure| failure.ends_with(&format!("::{}", score.name)));
+            let is_red = tally.failures.iter().any(|failure| failure.ends_with(&format!("::{}", score.name)));
             rows.insert(score.title(), score.row(is_red, &control));
         }
-        tally.add(ran);
     }
     for name in extent.due() {
         rows.entry(title(name)).or_insert_with(|| {
@@ -360,43 +364,35 @@ fn silent_row(name: &str) -> String {
 }
 
 impl Suite {
-    /// What runs its tests, with loopback alone.
-    fn command(&self, root: &Path, extent: &Extent) -> Command {
-        let mut command = run::in_namespace(root, run::cargo());
-        command.args(["test", "--locked", "--offline", "--no-fail-fast", "--package", self.package]);
-        command.args(self.target).env("RAWTORRENT_BIN", root.join("target/release/rawtorrent"));
-        if let Extent::Full(soak, _) = extent {
-            command.env("RAWTORRENT_HOSTILE", "full").env("RAWTORRENT_SOAK", soak.as_secs().to_string());
-        }
-        command.arg("--");
-        command.args(extent.filter());
-        if matches!(extent, Extent::Full(..)) {
-            // What is measured must not be disturbed.
-            command.arg("--test-threads=1");
-        }
-        command
+    fn of<'a>(&'a self, programs: &'a [Program]) -> impl Iterator<Item = &'a Program> {
+        let is_one =
+            |program: &&Program| program.is_of(self.folder) && self.targets.contains(&program.target());
+        programs.iter().filter(is_one)
     }
+}
 
-    /// The tests whose subject can be sabotaged.
-    fn with_faults(&self) -> Vec<&'static str> {
-        let mut args = [&["test", "--locked", "--package", self.package], self.target].concat();
-        if !self.tests_binary {
-            args.extend(["--features", "planted"]);
-        }
-        args
+/// What runs the hostile tests of a program.
+fn command(root: &Path, program: &Program, extent: &Extent) -> Command {
+    let mut command = program.command(root);
+    command.env("RAWTORRENT_BIN", root.join("target/release/rawtorrent"));
+    if let Extent::Full(soak, _) = extent {
+        command.env("RAWTORRENT_HOSTILE", "full").env("RAWTORRENT_SOAK", soak.as_secs().to_string());
+        // What is measured must not be disturbed.
+        command.arg("--test-threads=1");
     }
+    command.args(extent.filter());
+    command
+}
 
-    /// The same with one test and one fault.
-    fn sabotaged(&self, root: &Path, binary: &Path, test: &str, fault: &str) -> Command {
-        let mut command = run::in_namespace(root, run::cargo());
-        command.args(self.with_faults()).arg("--offline");
-        if self.tests_binary {
-            command.env("RAWTORRENT_BIN", binary);
-        }
-        command.env("RAWTORRENT_PLANTED", fault).env("RAWTORRENT_HOSTILE", "control");
-        command.args(["--", test]).stderr(Stdio::null());
-        command
-    }
+/// The same with one test and one fault: the programs without faults of their own test a binary that has them.
+fn with_fault(root: &Path, program: &Program, binary: &Path, test: &str, fault: &str) -> Command {
+    let mut command = program.command(root);
+    command
+        .env("RAWTORRENT_BIN", binary)
+        .env("RAWTORRENT_PLANTED", fault)
+        .env("RAWTORRENT_HOSTILE", "control");
+    command.arg(test).stderr(Stdio::null());
+    command
 }
 
 /// What became of a control.
@@ -430,11 +426,11 @@ impl Control {
     }
 }
 
-fn control(root: &Path, suite: &Suite, binary: &Path, test: &str) -> Result<Control> {
+fn control(root: &Path, program: &Program, binary: &Path, test: &str) -> Result<Control> {
     let Some(&(_, fault)) = CONTROLS.iter().find(|(name, _)| *name == test) else {
         return Ok(Control::None);
     };
-    let command = suite.sabotaged(root, binary, test, fault);
+    let command = with_fault(root, program, binary, test, fault);
     let mut failed = false;
     let red = format!("{test} ... FAILED");
     let tally = run::watched("control", command, CONTROL_LIMIT, |line| failed |= line.ends_with(&red))?;
@@ -444,7 +440,10 @@ fn control(root: &Path, suite: &Suite, binary: &Path, test: &str) -> Result<Cont
 
 /// Builds the binary with faults that a variable of the environment chooses, and puts it where no other build does.
 pub(crate) fn build_sabotaged(root: &Path) -> Result<PathBuf> {
-    must_build(root, &["build", "--locked", "--bin", "rawtorrent", "--features", "planted"])?;
+    // Beside a test, so that what all tests need is not built again with fewer features.
+    let beside = ["--workspace", "--test", "hostile_peers"];
+    let binary = ["build", "--locked", "--bin", "rawtorrent", "--features", "rawtorrent/planted"];
+    must_build(root, &[&binary[..], &beside].concat())?;
     let kept = root.join(SABOTAGED);
     fs::create_dir_all(kept.parent().expect("it lies in a folder"))?;
     fs::copy(root.join("target/debug/rawtorrent"), &kept).context(SABOTAGED)?;

@@ -1,6 +1,7 @@
 //! The project's own commands. `cargo xtask` without arguments says what there is.
 
 mod bench;
+mod built;
 mod check;
 mod container;
 mod endure;

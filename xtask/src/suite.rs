@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::built::{self, Program};
 use crate::hostile::Extent;
 use crate::run::{self, Tally};
 use crate::{check, container, fuzz, hostile, needs, sim};
@@ -14,6 +15,11 @@ use crate::{check, container, fuzz, hostile, needs, sim};
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 /// All interop cells, one after the other.
 const FULL_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// The package of the tests that see the binary from outside.
+pub(crate) const TESTS: &str = "tests";
+/// Those that need other people's clients, or what else CI installs.
+const WITH_OTHERS: &[&str] = &["dht", "privacy", "btmh", "import", "api_schema", "discord"];
 
 /// Something that is green or red by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,11 +168,15 @@ fn run_step(root: &Path, step: Step, full: bool) -> Result<Tally> {
                 ..Tally::default()
             })
         }
-        Step::Unit => tests(root, &["--workspace", "--exclude", "rawtorrent-tests"], &[]),
+        Step::Unit => {
+            let mut tally = tests(root, |program| !program.is_of(TESTS), &[])?;
+            tally.add(doc_tests(root)?);
+            Ok(tally)
+        }
         Step::Cli => {
             build_binary(root)?;
             // They are a step of their own.
-            tests(root, &["--package", "rawtorrent-tests"], &["--skip", "hostile::"])
+            tests(root, |program| program.is_of(TESTS), &["--skip", "hostile::"])
         }
         Step::Hostile => hostile::run(root, &Extent::of(full)),
         Step::Interop => interop(root, full),
@@ -190,19 +200,25 @@ fn fmt(root: &Path) -> Result<Tally> {
     Ok(tally)
 }
 
-/// `cargo test`: built first, with network if cargo wants it, then run with loopback alone.
-fn tests(root: &Path, packages: &[&str], options: &[&str]) -> Result<Tally> {
-    must_build(root, &[&["test", "--locked", "--no-run"], packages].concat())?;
+/// The tests of some programs, with loopback alone.
+fn tests(root: &Path, chosen: impl Fn(&Program) -> bool, options: &[&str]) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for program in built::programs(root, built::ALL)?.iter().filter(|program| chosen(program)) {
+        tally.add(program.run(root, options, LIMIT, |command| give_binary(root, command))?);
+    }
+    Ok(tally)
+}
+
+/// The examples in the documentation of all crates.
+fn doc_tests(root: &Path) -> Result<Tally> {
     let mut command = run::in_namespace(root, run::cargo());
-    command.args(["test", "--locked", "--offline", "--no-fail-fast"]).args(packages);
-    command.arg("--").args(options);
-    give_binary(root, &mut command);
-    run::counted("cargo test", command, LIMIT)
+    command.args(["test", "--doc", "--workspace", "--locked", "--offline", "--no-fail-fast"]);
+    run::counted("cargo test --doc", command, LIMIT)
 }
 
 fn interop(root: &Path, full: bool) -> Result<Tally> {
     build_binary(root)?;
-    must_build(root, &["build", "--locked", "--package", "rawtorrent-tests", "--bin", "interop"])?;
+    must_build(root, &["build", "--locked", "--workspace", "--bin", "interop"])?;
     let mut command = run::in_namespace(root, root.join("target/debug/interop"));
     command.arg("--logs").arg(root.join("target/interop"));
     let mut by_magnet = run::in_namespace(root, root.join("target/debug/interop"));
@@ -215,23 +231,8 @@ fn interop(root: &Path, full: bool) -> Result<Tally> {
     let mut tally = run::passed("interop", command, if full { FULL_LIMIT } else { LIMIT })?;
     give_binary(root, &mut by_magnet);
     tally.add(run::passed("interop by magnet", by_magnet, LIMIT)?);
-    let with_others = [
-        "--package",
-        "rawtorrent-tests",
-        "--test",
-        "dht",
-        "--test",
-        "privacy",
-        "--test",
-        "btmh",
-        "--test",
-        "import",
-        "--test",
-        "api_schema",
-        "--test",
-        "discord",
-    ];
-    tally.add(tests(root, &with_others, &["--ignored"])?);
+    let with_others = |program: &Program| program.is_of(TESTS) && WITH_OTHERS.contains(&program.target());
+    tally.add(tests(root, with_others, &["--ignored"])?);
     Ok(tally)
 }
 
