@@ -117,7 +117,7 @@ impl Examined {
             let what = "nothing is known of its pieces: it is checked when the session begins";
             return self.find(name, what.into());
         };
-        let has_bytes = record.has_bytes();
+        let had_files = record.had_files();
         if let Some(mount) = record.mount.as_deref().filter(|mount| choices.dir.starts_with(mount))
             && storage::must_be_mounted(mount).is_err()
         {
@@ -127,12 +127,12 @@ impl Examined {
             );
             return self.find(name, what);
         }
-        if has_bytes && !choices.dir.is_dir() {
+        if had_files && !choices.dir.is_dir() {
             let what =
                 format!("{} is not there: it is unavailable until that comes back", choices.dir.display());
             return self.find(name, what);
         }
-        if !record.clean && has_bytes {
+        if !record.clean && had_files {
             let what =
                 "its last run did not end cleanly: what was not saved is checked when the session begins";
             self.find(name.clone(), what.into());

@@ -28,6 +28,7 @@ use fetching::Met;
 pub(crate) use fetching::{Fetching, Handover};
 use keeper::Keeper;
 use metainfo::Metainfo;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use storage::{Layout, OpenOptions, Snapshot, TorrentDisk};
 use types::{Bitfield, InfoHash, Lengths, PeerId, Time};
@@ -273,16 +274,22 @@ impl Base {
     async fn look(&self, record: Option<Record>) -> Result<Looked, Error> {
         let Base { shared, add, lengths, place, .. } = self;
         let (lengths, metainfo) = (*lengths, add.metainfo.clone());
-        let (dir, remembered) = (add.dir.clone(), record.as_ref().and_then(|record| record.mount.clone()));
-        let mount = blocking(move || Ok(mount_of(&dir, remembered))).await?;
         let inbox = Arc::new(Inbox::default());
         let layout = Layout::new(metainfo.clone())?.renamed(&add.names)?;
+        let (top, remembered) =
+            (top(&add.dir, &layout), record.as_ref().and_then(|record| record.mount.clone()));
+        let mount = blocking(move || Ok(mount_of(&top, remembered))).await?;
+        let files = layout.clone();
         let mut options = open_options(shared, add, place.as_deref(), record.as_ref(), inbox.clone());
         options.mount = mount.clone().filter(|_| add.kept_in.is_some());
         let disk = TorrentDisk::open(&shared.disk, layout, options).await?;
         if add.kept_in.is_some() && record.as_ref().is_some_and(|record| is_away(record, &disk)) {
-            let files = add.dir.join(metainfo.name());
-            return Err(Error::Disk(storage::Error::Unavailable(files)));
+            let (dir, mount) = (add.dir.clone(), mount.clone());
+            // Others may be there than were known, or none can be looked at.
+            if !blocking(move || Ok(storage::find_any_file(&dir, mount, &files)?)).await? {
+                let files = add.dir.join(metainfo.name());
+                return Err(Error::Disk(storage::Error::Unavailable(files)));
+            }
         }
         let doubtful = doubtful(record.as_ref(), &disk, lengths);
         let first_look = first_look(add, &disk, record.as_ref());
@@ -397,9 +404,16 @@ fn open_options(
     options
 }
 
+/// A torrent's own folder, or its one file: something may be mounted there as well.
+fn top(dir: &Path, layout: &Layout) -> PathBuf {
+    let first = layout.path_under(dir, 0);
+    let below = first.strip_prefix(dir).ok().and_then(|below| below.components().next());
+    below.map_or_else(|| dir.to_owned(), |name| dir.join(name))
+}
+
 /// Whether all of a torrent's files are gone that are known to have been there: they are waited for, rather than made anew.
 fn is_away(record: &Record, disk: &TorrentDisk) -> bool {
-    record.has_bytes() && disk.file_stamps().iter().all(Option::is_none)
+    record.had_files() && disk.file_stamps().iter().all(Option::is_none)
 }
 
 /// The pieces that have to be hashed before they are believed.

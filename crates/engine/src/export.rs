@@ -284,7 +284,9 @@ fn told_elsewhere(record: Record, metainfo: &Metainfo) -> Record {
                 metainfo.files().len(),
                 record.mount.clone(),
             );
-            let disk = storage::Snapshot { ours: record.disk.ours.clone(), ..fresh.disk };
+            // That they were there is known all the same: where they are not, they are waited for.
+            let (ours, files) = (record.disk.ours.clone(), record.disk.files.clone());
+            let disk = storage::Snapshot { ours, files, ..fresh.disk };
             Record { disk, ..record }
         }
     }

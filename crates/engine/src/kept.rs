@@ -492,7 +492,9 @@ impl Room {
         let info_hash = what.info_hash();
         let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
         if let (What::All(metainfo), Some(file)) = (&what, file) {
-            changes.extend(rows_of_file(metainfo, file, record.mount.clone()));
+            // Its own folder may be a mount point as well.
+            let own = record.choices.dir.join(metainfo.name());
+            changes.extend(rows_of_file(metainfo, file, self.mount_of(&own, record.mount.clone()).await));
         }
         if let Err(err) = self.save(changes).await {
             running.stop().await;

@@ -93,19 +93,22 @@ impl Record {
         decode_record(body, lengths, files)
     }
 
-    /// Nothing that it says of pieces holds any more; what files are ours still does.
+    /// Nothing that it says of pieces holds any more; which files are ours, and that they were there, still does.
     pub(crate) fn doubt_everything(&mut self, lengths: Lengths) {
         self.clean = false;
         self.disk.pieces = Bitfield::new(lengths.piece_count());
         self.disk.partial.clear();
     }
 
-    /// Whether something of the torrent was written that a later run has to find.
-    pub(crate) fn has_bytes(&self) -> bool {
-        let Snapshot { pieces, partial, files, .. } = &self.disk;
-        let has_pieces = pieces.count_ones() > 0 || !partial.is_empty();
-        has_pieces && files.iter().flatten().any(|stamp| stamp.size > 0)
+    /// Whether files of the torrent with something in them were there, whatever is known of it: a later run has to find them.
+    pub(crate) fn had_files(&self) -> bool {
+        has_files(&self.disk)
     }
+}
+
+/// Whether files with something in them are there.
+pub(crate) fn has_files(disk: &Snapshot) -> bool {
+    disk.files.iter().flatten().any(|stamp| stamp.size > 0)
 }
 
 /// The place of one torrent's record, locked against other processes for as long as this lives.
@@ -256,10 +259,13 @@ pub(crate) fn erase(state_dir: &Path, info_hash: InfoHashV1, dir: &Path) {
     }
 }
 
-/// The mount point under which a torrent's folder is to lie: what was remembered of it, unless the folder is another by now.
+/// The mount point under which a torrent's folder is to lie: what was remembered of it, unless the folder is another by now, or
+/// something is mounted below that.
 pub(crate) fn mount_of(dir: &Path, remembered: Option<PathBuf>) -> Option<PathBuf> {
     let lies_there = |mount: &PathBuf| true_name(dir).is_ok_and(|dir| dir.starts_with(mount));
-    remembered.filter(lies_there).or_else(|| storage::mount_point(dir))
+    let depth = |mount: &PathBuf| mount.components().count();
+    // A disk that is not there now was mounted below the one that is.
+    remembered.filter(lies_there).into_iter().chain(storage::mount_point(dir)).max_by_key(depth)
 }
 
 /// The one name of a folder, whatever it is called by, and whether it exists already or not.

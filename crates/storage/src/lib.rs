@@ -45,7 +45,7 @@ pub use options::{Allocate, DiskEvent, FileReport, FileStamp, OpenOptions, Repor
 pub use pool::{DiskPool, PoolSettings};
 pub use presence::{Outpost, Watched};
 pub use relocate::{Relocation, Side};
-pub use remove::{any_file, remove_files};
+pub use remove::{any_file, find_any_file, remove_files};
 pub use root::{mount_point, must_be_mounted};
 pub use torrent::TorrentDisk;
 

@@ -48,9 +48,28 @@ pub fn remove_files(
 /// # Errors
 /// [`Error::Unavailable`] if the folder's `mount` point is none now.
 pub fn any_file(root: &Path, mount: Option<PathBuf>, layout: &Layout) -> Result<bool, Error> {
+    match find_any_file(root, mount, layout) {
+        Err(error) if !matches!(error, Error::Unavailable(_)) => Ok(true),
+        found => found,
+    }
+}
+
+/// Whether any of a torrent's files is there.
+///
+/// # Errors
+/// [`Error::Unavailable`] if the folder's `mount` point is none now; if none is found, why one of them cannot be looked at.
+pub fn find_any_file(root: &Path, mount: Option<PathBuf>, layout: &Layout) -> Result<bool, Error> {
     let (os, root) = (Os::default(), Root::new(root.to_path_buf(), mount));
     root.must_be_mounted()?;
-    let mut files = (0..layout.files().len()).filter(|&file| layout.is_regular(file));
-    Ok(files
-        .any(|file| !matches!(os.look(&root, layout.path(file)), Ok(Found::Nothing) | Err(Error::Gone(_)))))
+    let mut unseen = None;
+    for file in (0..layout.files().len()).filter(|&file| layout.is_regular(file)) {
+        match os.look(&root, layout.path(file)) {
+            Ok(Found::Nothing) | Err(Error::Gone(_)) => {}
+            Ok(_) => return Ok(true),
+            Err(error) => {
+                unseen.get_or_insert(error);
+            }
+        }
+    }
+    unseen.map_or(Ok(false), Err)
 }

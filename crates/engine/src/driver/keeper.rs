@@ -7,7 +7,7 @@
 use super::blocking;
 use crate::Error;
 use crate::inbox::Inbox;
-use crate::resume::{Place, Record};
+use crate::resume::{Place, Record, has_files};
 use crate::stats::Counters;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +20,9 @@ use types::{Bitfield, Lengths, Time};
 const COMMIT_BYTES: u64 = 64 * 1024 * 1024;
 /// How long received bytes may stay uncommitted.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(10);
+/// The same while no record says that files of the torrent are there: without one, a later run that finds none fetches all of
+/// it again, where it should wait for them.
+const FIRST_COMMIT: Duration = Duration::from_secs(1);
 /// How long it may be unsaved that something was sent.
 const SENT_INTERVAL: Duration = Duration::from_secs(60);
 /// Of a torrent with a goal of seeding time, how long it may be unsaved that it seeded: a sixtieth of its goal, but not less
@@ -243,7 +246,8 @@ impl Keeper {
 
     /// When a commit is due for how long it has waited.
     fn commit_at(&self) -> Option<Time> {
-        let received = self.uncommitted_since.map(|since| since + COMMIT_INTERVAL);
+        let interval = if has_files(&self.durable) { COMMIT_INTERVAL } else { FIRST_COMMIT };
+        let received = self.uncommitted_since.map(|since| since + interval);
         let sent = self.sent_since.map(|since| since + SENT_INTERVAL);
         received.into_iter().chain(sent).chain(self.seeded_at).min()
     }
@@ -445,6 +449,18 @@ mod tests {
             }
         }
         assert_eq!((bytes, notes), (COMMIT_BYTES, COMMIT_BYTES / NOTE_BYTES - 1));
+    }
+
+    #[test]
+    fn that_there_are_files_is_written_down_soon() {
+        let look = storage::FileStamp { size: 1, mtime_nanos: 0, inode: 1 };
+        for (size, interval) in [(0, FIRST_COMMIT), (1, COMMIT_INTERVAL)] {
+            let mut record = Record::before_the_first_run(lengths(), 1, None);
+            record.disk.files = vec![Some(storage::FileStamp { size, ..look })];
+            let mut keeper = Keeper::new(None, Some(record), lengths(), None);
+            keeper.note_block(BLOCK_LEN, NOW);
+            assert_eq!(keeper.deadline(), Some(NOW + interval));
+        }
     }
 
     #[test]

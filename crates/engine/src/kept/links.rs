@@ -101,7 +101,8 @@ impl Room {
         // As it was when the link came, or the folder was chosen: the disk may be out by now.
         record.mount = self.mount_of(&record.choices.dir, record.mount.take()).await;
         let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
-        let rows = rows_of_file(&metainfo, file, record.mount.clone());
+        let own = record.choices.dir.join(metainfo.name());
+        let rows = rows_of_file(&metainfo, file, self.mount_of(&own, record.mount.clone()).await);
         // A link may tell one hash of two; the torrent stays where it was put.
         changes.extend(rows.map(|row| Change { key: key(info_hash), ..row }));
         self.save(changes).await?;

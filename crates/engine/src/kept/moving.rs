@@ -185,8 +185,8 @@ impl Room {
     ) -> Result<Move, Error> {
         let place = self.resume_place(info_hash, &kept.record.choices.dir).await?;
         let progress = place.load(metainfo.lengths(), metainfo.files().len()).await?;
-        let (ours, has_bytes) =
-            progress.as_ref().map_or((Vec::new(), false), |p| (p.disk.ours.clone(), p.has_bytes()));
+        let (ours, had_files) =
+            progress.as_ref().map_or((Vec::new(), false), |p| (p.disk.ours.clone(), p.had_files()));
         let from = kept.record.choices.dir.clone();
         let layouts = [
             Layout::new(metainfo.clone())?.renamed(&kept.record.choices.names)?,
@@ -199,7 +199,7 @@ impl Room {
         let to_mount = self.mount_of(&to, known).await;
         let plan = move || {
             let mounts = [mount_of(&from, remembered), to_mount];
-            if has_bytes && !storage::any_file(&from, mounts[0].clone(), &layouts[0])? {
+            if had_files && !storage::any_file(&from, mounts[0].clone(), &layouts[0])? {
                 return Err(Error::Disk(storage::Error::Unavailable(from)));
             }
             let [old, new] = sides(&from, &to, &mounts, layouts);

@@ -162,9 +162,9 @@ impl Room {
         let Some(mut record) = place.load(lengths, files).await? else { return Ok(()) };
         let layout = Layout::new(metainfo.clone())?.renamed(&kept.record.choices.names)?;
         let (dir, mount) = (kept.record.choices.dir.clone(), record.mount.clone());
-        let look = move || Ok(storage::any_file(&dir, mount_of(&dir, mount), &layout)?);
+        let look = move || Ok(storage::find_any_file(&dir, mount_of(&dir, mount), &layout)?);
         let any = blocking(look).await?;
-        if record.has_bytes() && !any {
+        if record.had_files() && !any {
             let files = kept.record.choices.dir.join(metainfo.name());
             return Err(Error::Disk(storage::Error::Unavailable(files)));
         }
