@@ -141,8 +141,13 @@ fn nothing_is_written_where_the_disk_of_its_own_folder_is_missing() {
     case.running = begin(&case.home, false);
     case.done("resume", json!({}));
     case.running.until(is_away);
+    let remove = case.order("remove", json!({"data": true}));
+    case.running.refused(&remove, "unavailable");
     assert_eq!(fs::read_dir(case.home.downloaded()).unwrap().count(), 0);
     case.running.strike();
+    let told = run(binary::command(case.home.path()).arg("doctor"));
+    let mount = format!("no disk is mounted at {}", case.home.downloaded().display());
+    assert!(told.stdout.contains(&mount), "{}", told.stdout);
     case.running = begin(&case.home, true);
     case.running.until(is_there);
     assert_eq!(fs::read_dir(case.home.path().join("disk")).unwrap().count(), 2);

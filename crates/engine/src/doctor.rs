@@ -1,7 +1,7 @@
 //! A session that does not run, looked at: what of its state is damaged, and which files are not as they were left.
 
 use crate::kept::{Row, key_of, open_error, read_link, read_row};
-use crate::resume::Record;
+use crate::resume::{Record, mount_of};
 use crate::{Choices, Error, Metainfo, Priority};
 use std::collections::BTreeMap;
 use std::fs;
@@ -118,8 +118,8 @@ impl Examined {
             return self.find(name, what.into());
         };
         let had_files = record.had_files();
-        if let Some(mount) = record.mount.as_deref().filter(|mount| choices.dir.starts_with(mount))
-            && storage::must_be_mounted(mount).is_err()
+        if let Some(mount) = mount_of(&choices.dir, record.mount.clone())
+            && storage::must_be_mounted(&mount).is_err()
         {
             let what = format!(
                 "no disk is mounted at {}: it is unavailable until it is mounted, nothing is written there until then",

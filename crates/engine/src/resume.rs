@@ -259,10 +259,11 @@ pub(crate) fn erase(state_dir: &Path, info_hash: InfoHashV1, dir: &Path) {
     }
 }
 
-/// The mount point under which a torrent's folder is to lie: what was remembered of it, unless the folder is another by now, or
-/// something is mounted below that.
+/// The mount point under which a torrent's folder is to lie, or that is its own folder in that one: what was remembered of it,
+/// unless the folder is another by now, or something is mounted below that.
 pub(crate) fn mount_of(dir: &Path, remembered: Option<PathBuf>) -> Option<PathBuf> {
-    let lies_there = |mount: &PathBuf| true_name(dir).is_ok_and(|dir| dir.starts_with(mount));
+    let lies_there =
+        |mount: &PathBuf| true_name(dir).is_ok_and(|dir| dir.starts_with(mount) || mount.starts_with(dir));
     let depth = |mount: &PathBuf| mount.components().count();
     // A disk that is not there now was mounted below the one that is.
     remembered.filter(lies_there).into_iter().chain(storage::mount_point(dir)).max_by_key(depth)
