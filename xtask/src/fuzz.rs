@@ -7,9 +7,11 @@ mod record;
 mod seeds;
 mod stats;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -98,20 +100,54 @@ fn fuzz(root: &Path, plan: &Plan) -> Result<Tally> {
     ensure!(built.failed == 0, "the fuzz targets don't build");
     let rooms = wanted.iter().map(|target| Room::new(root, target)).collect::<Result<Vec<_>>>()?;
 
-    let mut kept = if plan.record { Some(record::Record::read(root)?) } else { None };
-    let mut tally = Tally::default();
-    let outcomes = run::side_by_side(&rooms, plan.jobs, |room| room.run(plan));
-    for (room, outcome) in rooms.iter().zip(outcomes) {
-        let (stats, lines) = outcome?;
-        if let Some(kept) = &mut kept {
-            kept.add(&room.target, plan.seconds, &stats);
+    let kept = if plan.record { Some(Mutex::new(record::Record::read(root)?)) } else { None };
+    let told = Mutex::new(InOrder::default());
+    let numbered: Vec<(usize, &Room)> = rooms.iter().enumerate().collect();
+    let outcomes = run::side_by_side(&numbered, plan.jobs, |&(at, room)| {
+        let outcome = room.run(plan);
+        let lines = outcome.as_ref().map_or_else(|_| Vec::new(), |report| report.lines.clone());
+        for line in told.lock().expect("no thread panics while it has this").due(at, lines) {
+            println!("{line}");
         }
-        tally.add(lines);
-    }
-    if let Some(kept) = kept {
-        kept.write(root)?;
-    }
+        let report = outcome?;
+        if let Some(kept) = &kept {
+            // At once: runs take hours, and what was done is kept if they are ended.
+            let mut kept = kept.lock().expect("no thread panics while it has this");
+            kept.add(&room.target, plan.seconds, &report.stats);
+            kept.write(root)?;
+        }
+        Ok(report.tally)
+    });
+    let mut tally = Tally::default();
+    outcomes.into_iter().try_for_each(|outcome: Result<Tally>| outcome.map(|one| tally.add(one)))?;
     Ok(tally)
+}
+
+/// What is told of targets that run side by side: the lines of one together, and in the targets' order.
+#[derive(Default)]
+struct InOrder {
+    next: usize,
+    waiting: BTreeMap<usize, Vec<String>>,
+}
+
+impl InOrder {
+    /// What can be told now that the target with this number has ended.
+    fn due(&mut self, at: usize, lines: Vec<String>) -> Vec<String> {
+        self.waiting.insert(at, lines);
+        let mut due = Vec::new();
+        while let Some(lines) = self.waiting.remove(&self.next) {
+            due.extend(lines);
+            self.next += 1;
+        }
+        due
+    }
+}
+
+/// What came of a target.
+struct Report {
+    stats: Stats,
+    tally: Tally,
+    lines: Vec<String>,
 }
 
 /// A target that is built, and its folders.
@@ -141,10 +177,10 @@ impl Room {
     }
 
     /// The run and its control.
-    fn run(&self, plan: &Plan) -> Result<(Stats, Tally)> {
-        let mut tally = Tally::default();
+    fn run(&self, plan: &Plan) -> Result<Report> {
+        let (mut tally, mut lines) = (Tally::default(), Vec::new());
         let mut check = |what: &str, verdict: Verdict, stats: &Stats| {
-            println!("fuzz {:<18} {what:<8} {stats}  {verdict}", self.target);
+            lines.push(format!("fuzz {:<18} {what:<8} {stats}  {verdict}", self.target));
             match verdict {
                 Verdict::Good => tally.passed += 1,
                 Verdict::Bad(why) => {
@@ -163,7 +199,7 @@ impl Room {
             let control = self.once(CONTROL_SECONDS, &room.join("corpus"), &room, true)?;
             check("control", control.verdict_of_control(PLANTED, self.seed_count), &control);
         }
-        Ok((stats, tally))
+        Ok(Report { stats, tally, lines })
     }
 
     fn once(&self, seconds: u64, corpus: &Path, artifacts: &Path, plants: bool) -> Result<Stats> {
@@ -222,6 +258,18 @@ mod tests {
         let manifest = "[package]\nname = \"fuzz\"\n\n[[bin]]\nname = \"wire\"\npath = \"w.rs\"\n\n[[bin]]\nname=\"bencode\"\n";
         assert_eq!(targets(manifest), ["wire", "bencode"]);
         assert!(targets("[package]\nname = \"fuzz\"\n").is_empty());
+    }
+
+    #[test]
+    fn what_is_told_of_targets_is_in_their_order() {
+        let mut told = InOrder::default();
+        let mut due = |at, line: &str| told.due(at, vec![line.to_owned(), format!("{line} control")]);
+        assert!(due(1, "krpc").is_empty() && due(2, "lsd").is_empty(), "the first has not ended");
+        assert_eq!(
+            due(0, "bitfield"),
+            ["bitfield", "krpc", "lsd"].map(|one| [one.to_owned(), format!("{one} control")]).concat()
+        );
+        assert_eq!(due(3, "magnet"), ["magnet", "magnet control"]);
     }
 
     #[test]
