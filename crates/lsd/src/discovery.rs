@@ -4,8 +4,8 @@
 mod tests;
 
 use crate::limits::{
-    DELAY, GAP, INTERVAL, JITTER, MAX_FOUND, MAX_FOUND_OF_HOST, MAX_HASHES, MAX_HEARD, MAX_NETWORKS,
-    MAX_TORRENTS, MIN_INTERVAL, MINUTE, TOGETHER,
+    DELAY, FOUND_FOR_SURE, GAP, INTERVAL, JITTER, MAX_FOUND, MAX_FOUND_OF_HOST, MAX_HASHES, MAX_HEARD,
+    MAX_HOSTS, MAX_NETWORKS, MAX_TORRENTS, MIN_INTERVAL, MINUTE, TOGETHER,
 };
 use crate::message::{encode, parse};
 use crate::{Config, Family, Input, Output, Part, Subnet};
@@ -36,8 +36,6 @@ pub struct Discovery {
     next_send: Time,
     networks: Vec<Subnet>,
     minute: Minute,
-    #[cfg(feature = "planted")]
-    one_host_may_all: bool,
 }
 
 /// A torrent that takes part.
@@ -66,15 +64,13 @@ impl Discovery {
             next_send: now,
             networks: Vec::new(),
             minute: Minute::default(),
-            #[cfg(feature = "planted")]
-            one_host_may_all: false,
         }
     }
 
     /// Plants a fault: one host may have itself passed on as often as all hosts may.
     #[cfg(feature = "planted")]
     pub fn plant(&mut self) {
-        self.one_host_may_all = true;
+        self.minute.one_host_may_all = true;
     }
 
     /// Tells what happened at `now`, which must not run backwards.
@@ -118,7 +114,8 @@ impl Discovery {
         assert!(self.torrents.values().all(|torrent| torrent.heard.len() <= MAX_HEARD));
         let a_minute = MIN_INTERVAL.as_secs().div_ceil(GAP.as_secs());
         assert!(self.recent.len() as u64 <= (a_minute + 1) * MAX_HASHES as u64);
-        assert!(self.minute.found <= MAX_FOUND && self.minute.hosts.len() <= MAX_FOUND as usize);
+        assert!(self.minute.found <= MAX_FOUND);
+        assert!(self.minute.hosts.iter().all(|hosts| hosts.found.len() <= MAX_HOSTS));
     }
 }
 
@@ -211,12 +208,13 @@ impl Discovery {
         }
         let mut addr = from;
         addr.set_port(said.port.get());
-        #[cfg(feature = "planted")]
-        if self.one_host_may_all {
-            self.minute.hosts.clear();
+        let ours: Vec<InfoHashV1> =
+            said.info_hashes.into_iter().filter(|hash| self.torrents.contains_key(hash)).collect();
+        if ours.is_empty() || !self.minute.hears(self.now, addr.ip(), &mut self.rng) {
+            return;
         }
-        for hash in said.info_hashes {
-            if self.torrents.contains_key(&hash) && self.minute.admits(self.now, addr.ip()) {
+        for hash in ours {
+            if self.minute.admits(addr.ip()) {
                 self.on_peer(hash, addr);
             }
         }
@@ -246,22 +244,62 @@ impl Discovery {
 #[derive(Debug, Default)]
 struct Minute {
     since: Time,
+    /// Beyond what each host is sure of.
     found: u32,
-    /// Of each host; no more hosts than peers.
-    hosts: BTreeMap<IpAddr, u32>,
+    /// Over IPv4 and over IPv6: who makes up addresses of one kind takes no room of the other.
+    hosts: [Hosts; 2],
+    #[cfg(feature = "planted")]
+    one_host_may_all: bool,
+}
+
+/// The hosts that were heard.
+#[derive(Debug, Default)]
+struct Hosts {
+    /// How many peers of each were passed on.
+    found: BTreeMap<IpAddr, u32>,
+    /// How often one was heard that had no place.
+    strangers: u64,
 }
 
 impl Minute {
-    /// Whether one more may be passed on.
-    fn admits(&mut self, now: Time, host: IpAddr) -> bool {
+    /// Whether a host is heard at all: it has a place, or gets one. When all are taken, whoever comes has the same chance of
+    /// one that those before it had, whose place goes to it: a host that is there has one among any number that are made up.
+    fn hears(&mut self, now: Time, host: IpAddr, rng: &mut Rng) -> bool {
         if now.since(self.since) >= MINUTE {
-            *self = Minute { since: now, ..Minute::default() };
+            (self.since, self.found, self.hosts) = (now, 0, Default::default());
         }
-        let of_host = self.hosts.get(&host).copied().unwrap_or_default();
-        let admits = self.found < MAX_FOUND && of_host < MAX_FOUND_OF_HOST;
+        let hosts = &mut self.hosts[usize::from(host.is_ipv6())];
+        if hosts.found.contains_key(&host) {
+            return true;
+        }
+        if hosts.found.len() >= MAX_HOSTS {
+            hosts.strangers += 1;
+            if rng.u64(0..MAX_HOSTS as u64 + hosts.strangers) >= MAX_HOSTS as u64 {
+                return false;
+            }
+            if let Some(gives_way) = hosts.found.keys().nth(rng.usize(0..MAX_HOSTS)).copied() {
+                hosts.found.remove(&gives_way);
+            }
+        }
+        hosts.found.insert(host, 0);
+        true
+    }
+
+    /// Whether one more peer of a host that is heard may be passed on.
+    fn admits(&mut self, host: IpAddr) -> bool {
+        #[cfg(feature = "planted")]
+        if self.one_host_may_all {
+            self.found += u32::from(self.found < MAX_FOUND);
+            return self.found < MAX_FOUND;
+        }
+        let Some(of_host) = self.hosts[usize::from(host.is_ipv6())].found.get_mut(&host) else {
+            return false;
+        };
+        let is_sure = *of_host < FOUND_FOR_SURE;
+        let admits = is_sure || self.found < MAX_FOUND && *of_host < MAX_FOUND_OF_HOST;
         if admits {
-            self.found += 1;
-            self.hosts.insert(host, of_host + 1);
+            self.found += u32::from(!is_sure);
+            *of_host += 1;
         }
         admits
     }

@@ -39,11 +39,20 @@ pub const MAX_TORRENTS: usize = 10_000;
 /// and may be answered anew.
 pub const MAX_HEARD: usize = 32;
 
-/// Peers that are passed on within [`MINUTE`]; more are dropped, until they announce themselves again.
+/// Peers of one host that are passed on within [`MINUTE`] whatever others do: one of each torrent that a datagram names.
+pub const FOUND_FOR_SURE: u32 = 25;
+
+/// Peers beyond [`FOUND_FOR_SURE`] that are passed on within [`MINUTE`], of all hosts together; more are dropped, until they
+/// announce themselves again.
 pub const MAX_FOUND: u32 = 500;
 
-/// The same from one host. Several clients may run on it, with many torrents in common.
+/// Peers of one host that are passed on within [`MINUTE`]. Several clients may run on it, with many torrents in common.
 pub const MAX_FOUND_OF_HOST: u32 = 100;
+
+/// Hosts of each family that are heard within [`MINUTE`], as many as most local networks have. At the limit one more gets the
+/// place of another by chance, the less likely the more have come (so that addresses that are made up keep out nobody for
+/// sure), or is not heard. Without such exchange so many are passed on at most: 6,400 over each, and [`MAX_FOUND`].
+pub const MAX_HOSTS: usize = 256;
 
 /// Over how long peers are counted that are passed on.
 pub const MINUTE: Duration = Duration::from_secs(60);

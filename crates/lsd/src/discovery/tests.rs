@@ -250,13 +250,45 @@ fn only_so_many_peers_a_minute_are_passed_on() {
     let mut bench = Bench::new();
     (0..25).for_each(|n| bench.join(n));
     let all: Vec<u32> = (0..25).collect();
+    let found_of =
+        |bench: &Bench, n| bench.found.iter().filter(|(_, addr)| addr.ip() == host(n).ip()).count();
     (0..10).for_each(|_| bench.hear(host(1), &all));
     assert_eq!(bench.found.len(), MAX_FOUND_OF_HOST as usize);
-    (2..100).for_each(|n| bench.hear(host(n), &all));
-    assert_eq!(bench.found.len(), MAX_FOUND as usize);
+    (0..10).for_each(|_| (2..100).for_each(|n| bench.hear(host(n), &all)));
+    assert_eq!(bench.found.len(), (MAX_FOUND + 99 * FOUND_FOR_SURE) as usize);
+    assert_eq!(found_of(&bench, 99), FOUND_FOR_SURE as usize, "others have taken what is for all");
     bench.now += MINUTE;
+    let before = bench.found.len();
     bench.hear(host(1), &all);
-    assert_eq!(bench.found.len(), MAX_FOUND as usize + 25);
+    assert_eq!(bench.found.len(), before + 25);
+}
+
+#[test]
+fn hosts_that_are_made_up_hide_nobody_who_is_there() {
+    let all: Vec<u32> = (0..25).collect();
+    // So many come before an honest one, once each or five again and again.
+    let hidden_among = |made_up: u32, each: u32, rounds: usize| {
+        let is_hidden = |round: &usize| {
+            let mut bench = Bench::new();
+            bench.discovery.rng = fastrand::Rng::with_seed(*round as u64);
+            (0..25).for_each(|n| bench.join(n));
+            (0..each).for_each(|_| (0..made_up).for_each(|n| bench.hear(host(1000 + n), &all)));
+            let passed_on = bench.found.len();
+            bench.hear(host(1), &all);
+            let v6 = SocketAddr::new([0xfe80, 0, 0, 0, 0, 0, 0, 1].into(), 6771);
+            bench.hear(v6, &all);
+            let has = |ip: IpAddr| bench.found.iter().filter(|(_, addr)| addr.ip() == ip).count();
+            assert_eq!(has(v6.ip()), 25, "of the other family");
+            assert!(passed_on < 17_000, "{passed_on}");
+            has(host(1).ip()) == 0
+        };
+        (0..rounds).filter(is_hidden).count()
+    };
+    assert_eq!(hidden_among(5, 100, 5), 0);
+    assert_eq!(hidden_among(u32::try_from(MAX_HOSTS).unwrap() - 1, 5, 2), 0);
+    // Three of four that come are not heard any more: an honest one as often as others, and not always.
+    let hidden = hidden_among(u32::try_from(MAX_HOSTS).unwrap() * 4, 1, 40);
+    assert!((18..40).contains(&hidden), "{hidden} of 40");
 }
 
 #[test]
