@@ -9,31 +9,23 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use hash::Sha1;
 
-/// Sorts before every character that a safe name can hold, so that a folder's files directly follow its own name.
-const SEPARATOR: &str = "\u{1}";
+/// What a folded path hashes to: paths may be much longer, and longer still when they are folded. Whoever makes two that
+/// differ have the same only has one of them renamed in vain.
+type Key = [u8; 16];
 
 /// Renames regular files until no two have the same path; gives up after `max_collisions` names that were taken as well.
 pub(crate) fn tell_apart(files: &mut [File], max_collisions: usize) -> Result<(), Error> {
+    let mut taken = Taken::of(files);
     let mut folding = Folding::default();
-    let mut key = |path: &str| folding.fold(path).replace('/', SEPARATOR);
-    let mut taken: Vec<(String, usize)> = files
-        .iter()
-        .enumerate()
-        .filter(|(_, file)| file.is_regular())
-        .map(|(index, file)| (key(file.path.as_str()), index))
-        .collect();
-    taken.sort_unstable();
-    let clashing = clashing(&taken);
-    let mut renamed = BTreeSet::new();
     let mut collisions = 0;
-    for index in clashing {
+    for index in taken.clashing() {
         let mut path = files[index].path.clone();
         let name = String::from(path.file_name());
         for number in 1u32.. {
             path.set_file_name(&numbered(&name, number));
-            let key = key(path.as_str());
-            if !is_taken(&taken, &key) && renamed.insert(key) {
+            if taken.insert(keys(folding.fold(path.as_str()), 0, |_| ())) {
                 break;
             }
             collisions += 1;
@@ -46,26 +38,73 @@ pub(crate) fn tell_apart(files: &mut [File], max_collisions: usize) -> Result<()
     Ok(())
 }
 
-/// The files whose name is an earlier file's or a folder's, in the torrent's order.
-fn clashing(taken: &[(String, usize)]) -> Vec<usize> {
-    let mut clashing = Vec::new();
-    for same_name in taken.chunk_by(|(a, _), (b, _)| a == b) {
-        let (key, _) = &same_name[0];
-        let keeps_name = usize::from(!is_folder(taken, key));
-        clashing.extend(same_name[keeps_name..].iter().map(|(_, index)| *index));
+/// The paths of regular files and of their folders.
+#[derive(Default)]
+struct Taken {
+    /// In order; each with the number of its file.
+    files: Vec<(Key, usize)>,
+    /// In order.
+    folders: Vec<Key>,
+    /// Of files that got another name.
+    renamed: BTreeSet<Key>,
+}
+
+impl Taken {
+    fn of(files: &[File]) -> Taken {
+        let mut taken = Taken::default();
+        let (mut folding, mut before) = (Folding::default(), String::new());
+        for (index, file) in files.iter().enumerate().filter(|(_, file)| file.is_regular()) {
+            let path = folding.fold(file.path.as_str());
+            let common = before.bytes().zip(path.bytes()).take_while(|(a, b)| a == b).count();
+            let known = path.as_bytes()[..common].iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+            let key = keys(path, known, |folder| taken.folders.push(folder));
+            taken.files.push((key, index));
+            before.replace_range(known.., &path[known..]);
+        }
+        taken.files.sort_unstable();
+        taken.folders.sort_unstable();
+        taken.folders.dedup();
+        taken
     }
-    clashing.sort_unstable();
-    clashing
+
+    /// The files whose name is an earlier file's or a folder's, in the torrent's order.
+    fn clashing(&self) -> Vec<usize> {
+        let mut clashing = Vec::new();
+        for same_name in self.files.chunk_by(|(a, _), (b, _)| a == b) {
+            let keeps_name = usize::from(!self.is_folder(&same_name[0].0));
+            clashing.extend(same_name[keeps_name..].iter().map(|(_, index)| *index));
+        }
+        clashing.sort_unstable();
+        clashing
+    }
+
+    fn is_folder(&self, key: &Key) -> bool {
+        self.folders.binary_search(key).is_ok()
+    }
+
+    /// Takes a name for a file that gets another one; `false` if it is taken.
+    fn insert(&mut self, key: Key) -> bool {
+        let is_file = self.files.binary_search_by(|(other, _)| other.cmp(&key)).is_ok();
+        !is_file && !self.is_folder(&key) && self.renamed.insert(key)
+    }
 }
 
-fn is_taken(taken: &[(String, usize)], key: &str) -> bool {
-    taken.binary_search_by(|(other, _)| other.as_str().cmp(key)).is_ok() || is_folder(taken, key)
-}
-
-fn is_folder(taken: &[(String, usize)], key: &str) -> bool {
-    let within = format!("{key}{SEPARATOR}");
-    let first = taken.partition_point(|(other, _)| *other < within);
-    taken.get(first).is_some_and(|(other, _)| other.starts_with(&within))
+/// The key of a folded path; before it those of its folders are told, but for those that end within the first `known` bytes.
+fn keys(path: &str, known: usize, mut folder: impl FnMut(Key)) -> Key {
+    let short = |sha: Sha1| -> Key {
+        let hash: [u8; 20] = sha.finalize();
+        *hash.first_chunk().expect("a hash is longer than a key")
+    };
+    let (mut sha, mut at) = (Sha1::new(), 0);
+    for (end, _) in path.match_indices('/') {
+        sha.update(&path.as_bytes()[at..end]);
+        at = end;
+        if end > known {
+            folder(short(sha.clone()));
+        }
+    }
+    sha.update(&path.as_bytes()[at..]);
+    short(sha)
 }
 
 fn numbered(name: &str, number: u32) -> String {
@@ -110,6 +149,24 @@ mod tests {
             ["t/pad", "t/pad"],
             "pad files are never written"
         );
+    }
+
+    #[test]
+    fn long_paths_take_no_more_room_than_short_ones() {
+        // Of letters that are three times as long when they are folded, each in a folder of its own.
+        let names = |letters: usize| {
+            let path =
+                |n: usize| format!("t/{}/{n}/{}", "\u{390}".repeat(letters), "\u{390}".repeat(letters));
+            (0..1000).map(|n| file(&path(n))).collect::<Vec<_>>()
+        };
+        let [short, long] = [1, 120].map(|letters| Taken::of(&names(letters)));
+        for taken in [&short, &long] {
+            assert_eq!((taken.files.len(), taken.folders.len()), (1000, 1002));
+        }
+        let per_file = size_of::<(Key, usize)>() + size_of::<Key>();
+        let took =
+            long.files.capacity() * size_of::<(Key, usize)>() + long.folders.capacity() * size_of::<Key>();
+        assert!(took <= 2 * per_file * 1002, "{took}");
     }
 
     #[test]
