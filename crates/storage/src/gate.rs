@@ -18,6 +18,15 @@ pub(crate) struct Gate {
     waiting: Option<(Sender<Infallible>, Receiver<Infallible>)>,
 }
 
+/// Who finds that there is no room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// The torrent's lane, which tries again too.
+    Lane,
+    /// A sync, beside it.
+    Sync,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Room {
     There,
@@ -42,8 +51,12 @@ impl Gate {
         self.room == Room::None
     }
 
-    /// There is no room; says whether that is news.
-    pub(crate) fn fill(&mut self) -> bool {
+    /// There is no room; says whether that is news. While it is tried again, who tries knows better than a sync, which may
+    /// have met what was before that: all that it could not write is tried.
+    pub(crate) fn fill(&mut self, by: Writer) -> bool {
+        if by == Writer::Sync && self.room == Room::Trying {
+            return false;
+        }
         std::mem::replace(&mut self.room, Room::None) == Room::There
     }
 
@@ -113,12 +126,13 @@ mod tests {
     fn while_it_is_tried_again_nobody_comes_in() {
         let mut gate = Gate::new(10);
         assert!(!gate.try_again() && !gate.tried());
-        assert!(gate.fill() && !gate.fill());
+        assert!(gate.fill(Writer::Sync) && !gate.fill(Writer::Lane));
         for finds_room in [false, true] {
             assert!(gate.is_full() && gate.try_again() && !gate.is_full());
             assert!(gate.closed().is_some());
+            assert!(!gate.fill(Writer::Sync), "it does not know");
             if !finds_room {
-                assert!(!gate.fill(), "no news");
+                assert!(!gate.fill(Writer::Lane), "no news");
             }
             assert_eq!(gate.tried(), finds_room);
             assert_eq!(gate.closed().is_none(), finds_room);

@@ -3,6 +3,7 @@
 use crate::assembly::{Assembly, Verdict};
 use crate::devices::Queues;
 use crate::files::{Files, Place, Policy};
+use crate::gate::Writer;
 use crate::limits::{HASH_DUE, READ_RUN};
 use crate::pool::{LaneJob, RunKey, Shared, lock, run_on};
 use crate::root::Root;
@@ -417,7 +418,7 @@ impl Inner {
         };
         self.tell();
         if let Err(error) = result {
-            self.halt(error);
+            self.halt(error, Writer::Lane);
         }
         keeps_too_much
     }
@@ -467,26 +468,25 @@ impl Inner {
         };
         self.tell();
         if let Err(error) = result {
-            self.halt(error);
+            self.halt(error, Writer::Lane);
         }
     }
 
     /// Takes in that something could not be written: a disk that is full is waited for, and everything kept until then.
-    fn halt(&self, error: Error) {
-        let is_news = {
+    fn halt(&self, error: Error, by: Writer) {
+        {
             let mut state = lock(&self.state);
             let is_full = matches!(error, Error::DiskFull(_)) && self.files.is_patient();
-            let waits = is_full && state.phase == Phase::Writing;
-            waits.then(|| state.gate.fill())
-        };
-        match is_news {
-            Some(true) => {
-                lock(&self.unsaid).push(DiskEvent::Full(error));
-                self.tell();
+            if !is_full || state.phase != Phase::Writing {
+                drop(state);
+                return self.fail(error);
             }
-            Some(false) => {}
-            None => self.fail(error),
+            if state.gate.fill(by) {
+                // Under the lock: that there is room again must not be told before.
+                lock(&self.unsaid).push(DiskEvent::Full(error));
+            }
         }
+        self.tell();
     }
 
     /// Writes what could not be written before. Runs on the torrent's lane.
@@ -500,7 +500,7 @@ impl Inner {
             self.with_held(&mut assembly, |assembly| assembly.write_hashed(&self.files))
         };
         if let Err(error) = written {
-            self.halt(error);
+            self.halt(error, Writer::Lane);
         }
         let mut state = lock(&self.state);
         if state.phase == Phase::Writing && state.gate.tried() {
@@ -687,7 +687,7 @@ impl Inner {
 
 /// Durable.
 impl Inner {
-    fn sync(&self) -> Result<Snapshot, SyncError> {
+    pub(crate) fn sync(&self) -> Result<Snapshot, SyncError> {
         let _one_at_a_time = lock(&self.syncing);
         let (pieces, partial) = {
             let mut assembly = lock(&self.assembly);
@@ -695,7 +695,7 @@ impl Inner {
             if let Err(error) = written {
                 drop(assembly);
                 // Pieces that are complete are not concerned: go on with them.
-                self.halt(error);
+                self.halt(error, Writer::Sync);
                 assembly = lock(&self.assembly);
             }
             // What waits for blocks that may be long in coming leaves the memory to other torrents.

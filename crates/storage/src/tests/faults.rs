@@ -115,6 +115,24 @@ fn full_disk_at_every_write() {
     }
 }
 
+/// A sync that met a full disk says so late: while the disk, which has room by now, is tried again.
+#[test]
+fn a_sync_that_comes_late_does_not_undo_that_there_is_room() {
+    let sample = Sample::one_file(PIECE, 2 * u64::from(PIECE));
+    let place = Place::new();
+    let opened = place.open_with(&sample, |o| o.patient = true);
+    block_on(opened.disk.prepare()).unwrap();
+    place.os.faults.set(Plan { write: Some((0, Errno::NOSPC)), ..Plan::default() });
+    for block in sample.blocks(PieceIndex::new(0)) {
+        opened.write(&sample, block);
+    }
+    assert!(matches!(opened.event(), DiskEvent::Full(Error::DiskFull(_))));
+    let inner = &opened.disk.inner;
+    assert!(inner.state.lock().unwrap().gate.try_again());
+    inner.sync().unwrap();
+    assert!(inner.state.lock().unwrap().gate.tried(), "who tries finds out whether there is room");
+}
+
 /// Nobody is let in while nothing can be written, and all are sent away at the end.
 #[test]
 fn who_waits_for_room_is_told_when_it_is_over() {
