@@ -20,7 +20,7 @@ fn check(link: &[u8]) {
     let hints = [magnet.trackers.len(), magnet.web_seeds.len(), magnet.peers.len(), magnet.dht_nodes.len()];
     assert!(hints.into_iter().all(|hints| hints <= MAX_HINTS));
     assert!(magnet.peers.iter().chain(&magnet.dht_nodes).all(|peer| peer.port != 0));
-    let ranges = &magnet.select_only;
+    let ranges = magnet.select_only.as_deref().unwrap_or_default();
     assert!(ranges.iter().all(|range| range.start() <= range.end() && *range.end() <= MAX_SELECTED_FILE));
     assert!(ranges.windows(2).all(|pair| pair[0].end() + 1 < *pair[1].start()));
     plant(|| magnet.peers.len() == 1 && ranges.len() == 2);

@@ -12,6 +12,7 @@ use crate::{interrupt, runtime, transfer};
 use metainfo::{Magnet, Metainfo};
 use serde::Serialize;
 use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
 
 pub(crate) fn run(args: &Show, console: &Console) -> Result<Exit, Failure> {
     interrupt::immediate(console)?;
@@ -138,15 +139,17 @@ struct ShownMagnet<'a> {
     /// `host:port`, as are the DHT nodes.
     peers: Vec<String>,
     dht_nodes: Vec<String>,
-    /// The files that it wants (BEP 53), such as `0,3-5`; null: all.
+    /// The files that it wants (BEP 53), such as `0,3-5`; null: all; empty: none.
     select_only: Option<String>,
 }
 
 fn magnet_shown(magnet: &Magnet, json: bool) -> String {
-    let ranges = magnet.select_only.iter().map(|range| match (range.start(), range.end()) {
+    let text = |range: &RangeInclusive<u32>| match (range.start(), range.end()) {
         (first, last) if first == last => first.to_string(),
         (first, last) => format!("{first}-{last}"),
-    });
+    };
+    let select_only =
+        magnet.select_only.as_ref().map(|ranges| ranges.iter().map(text).collect::<Vec<_>>().join(","));
     let shown = ShownMagnet {
         name: magnet.name.as_deref(),
         info_hash_v1: magnet.info_hash.v1().map(|hash| hash.to_string()),
@@ -161,7 +164,7 @@ fn magnet_shown(magnet: &Magnet, json: bool) -> String {
         web_seeds: &magnet.web_seeds,
         peers: magnet.peers.iter().map(ToString::to_string).collect(),
         dht_nodes: magnet.dht_nodes.iter().map(ToString::to_string).collect(),
-        select_only: Some(ranges.collect::<Vec<_>>().join(",")).filter(|ranges| !ranges.is_empty()),
+        select_only,
     };
     if json { json_line(&shown) } else { MagnetText { shown: &shown, paint: Paint::of_stdout() }.to_string() }
 }
@@ -181,7 +184,15 @@ impl Display for MagnetText<'_> {
         lines(f, paint, "web seeds", shown.web_seeds.iter().cloned())?;
         lines(f, paint, "peers", shown.peers.iter().cloned())?;
         lines(f, paint, "dht nodes", shown.dht_nodes.iter().cloned())?;
-        lines(f, paint, "files", shown.select_only.iter().cloned())
+        lines(
+            f,
+            paint,
+            "files",
+            shown.select_only.iter().map(|files| match &**files {
+                "" => "none".to_owned(),
+                files => files.to_owned(),
+            }),
+        )
     }
 }
 

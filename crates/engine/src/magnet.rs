@@ -163,9 +163,9 @@ impl Fetched {
     /// selects (`so`, BEP 53).
     pub fn into_add(self, dir: impl Into<PathBuf>) -> AddTorrent {
         let Fetched { add, metainfo, handover } = self;
-        let selected = match add.magnet.select_only.as_slice() {
-            [] => Vec::new(),
-            _ => (0..metainfo.files().len()).map(|file| add.magnet.selects(file)).collect(),
+        let selected = match add.magnet.select_only {
+            None => Vec::new(),
+            Some(_) => (0..metainfo.files().len()).map(|file| add.magnet.selects(file)).collect(),
         };
         let mut torrent =
             AddTorrent::new(metainfo, dir).files(selected).peers(add.peers.clone()).trackers(add.trackers);

@@ -36,8 +36,9 @@ pub struct Magnet {
     pub peers: Vec<HostPort>,
     /// `dht`: DHT nodes, each once. Not in any BEP, but customary.
     pub dht_nodes: Vec<HostPort>,
-    /// `so`: numbers of the files that are wanted (BEP 53), as ranges in order that do not touch; all are if there is none.
-    pub select_only: Vec<RangeInclusive<u32>>,
+    /// `so`: numbers of the files that are wanted (BEP 53), as ranges in order that do not touch. `None`: all are. An `so`
+    /// that names none wants none; one that is no list of numbers is passed over.
+    pub select_only: Option<Vec<RangeInclusive<u32>>>,
 }
 
 /// Where somebody listens.
@@ -103,15 +104,15 @@ impl Magnet {
             web_seeds: Vec::new(),
             peers: Vec::new(),
             dht_nodes: Vec::new(),
-            select_only: Vec::new(),
+            select_only: None,
         }
     }
 
     /// Whether `so` wants a file.
     pub fn selects(&self, file: usize) -> bool {
-        self.select_only.is_empty()
-            || u32::try_from(file)
-                .is_ok_and(|file| self.select_only.iter().any(|range| range.contains(&file)))
+        self.select_only.as_ref().is_none_or(|ranges| {
+            u32::try_from(file).is_ok_and(|file| ranges.iter().any(|range| range.contains(&file)))
+        })
     }
 
     /// Whether this is the info dictionary that the link names: all of its hashes are those of the link.

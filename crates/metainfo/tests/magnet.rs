@@ -78,7 +78,7 @@ fn hints_that_cannot_be_read_are_passed_over() {
         (magnet.trackers, magnet.web_seeds.len(), magnet.peers.len()),
         (vec!["udp://t:1".into()], 0, 0)
     );
-    assert_eq!((magnet.dht_nodes.len(), magnet.select_only.len()), (1, 0));
+    assert_eq!((magnet.dht_nodes.len(), magnet.select_only), (1, None));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn hints_are_bounded() {
 
 #[test]
 fn files_are_selected_by_ranges() {
-    let selected = |so: &str| parse(so).select_only;
+    let selected = |so: &str| parse(so).select_only.unwrap();
     assert_eq!(selected("&so=0,2,4,6-8"), [0..=0, 2..=2, 4..=4, 6..=8]);
     assert_eq!(selected("&so=9&so=3-5,4-7,8"), [3..=9]);
     assert_eq!(
@@ -105,7 +105,11 @@ fn files_are_selected_by_ranges() {
     );
     let some = parse("&so=1,3-4");
     assert_eq!((0..6).filter(|&file| some.selects(file)).collect::<Vec<_>>(), [1, 3, 4]);
-    assert!(parse("&so=x").selects(7), "nothing that can be read is no selection");
+    for none in ["&so=", "&so=,", "&so=2-1", &format!("&so={}", MAX_SELECTED_FILE + 1)] {
+        assert_eq!(parse(none).select_only, Some(Vec::new()), "{none}");
+        assert!(!parse(none).selects(0));
+    }
+    assert!(parse("&so=x").selects(7) && parse("").selects(7), "what is no list of numbers is no selection");
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(super) fn parse(link: &[u8]) -> Result<Magnet, MagnetError> {
         (None, None) => return Err(MagnetError::NoTorrent),
     };
     let Hints { name, trackers, web_seeds, peers, dht_nodes, selected } = hints;
-    let select_only = united(selected);
+    let select_only = selected.map(united);
     Ok(Magnet { info_hash, name, trackers, web_seeds, peers, dht_nodes, select_only })
 }
 
@@ -154,7 +154,7 @@ struct Hints {
     web_seeds: Vec<String>,
     peers: Vec<HostPort>,
     dht_nodes: Vec<HostPort>,
-    selected: Vec<RangeInclusive<u32>>,
+    selected: Option<Vec<RangeInclusive<u32>>>,
 }
 
 impl Hints {
@@ -170,7 +170,13 @@ impl Hints {
             "ws" => add(&mut self.web_seeds, url(value, &WEB_SEED_SCHEMES)),
             "x.pe" => add(&mut self.peers, host_port(value)),
             "dht" => add(&mut self.dht_nodes, host_port(value)),
-            _ => self.selected.extend(value.split(|&byte| byte == b',').filter_map(range)),
+            _ => {
+                let ranges: Vec<_> = value.split(|&byte| byte == b',').filter_map(range).collect();
+                let is_list = value.iter().all(|byte| byte.is_ascii_digit() || b"-,".contains(byte));
+                if is_list || !ranges.is_empty() {
+                    self.selected.get_or_insert_default().extend(ranges);
+                }
+            }
         }
     }
 }

@@ -19,14 +19,16 @@ impl Display for Magnet {
         parameters(f, "ws", &self.web_seeds)?;
         self.peers.iter().try_for_each(|peer| write!(f, "&x.pe={peer}"))?;
         self.dht_nodes.iter().try_for_each(|node| write!(f, "&dht={node}"))?;
-        let mut separator = "&so=";
-        for range in &self.select_only {
-            f.write_str(separator)?;
+        let Some(ranges) = &self.select_only else { return Ok(()) };
+        f.write_str("&so=")?;
+        for (number, range) in ranges.iter().enumerate() {
+            if number > 0 {
+                f.write_str(",")?;
+            }
             match (range.start(), range.end()) {
                 (first, last) if first == last => write!(f, "{first}")?,
                 (first, last) => write!(f, "{first}-{last}")?,
             }
-            separator = ",";
         }
         Ok(())
     }
