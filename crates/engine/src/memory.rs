@@ -2,6 +2,7 @@
 //! between those of others.
 
 use crate::shared::Shared;
+use crate::watched::{self, watched};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,9 +16,9 @@ const MANY: usize = 64;
 const SELDOM: Duration = Duration::from_secs(60);
 
 /// How many torrents are asleep.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sleepers {
-    now: AtomicUsize,
+    now: (watched::Sender<usize>, watched::Receiver<usize>),
     /// So many fell asleep since memory was given back.
     new: AtomicUsize,
 }
@@ -27,7 +28,7 @@ pub(crate) struct Sleeper(Arc<Shared>);
 
 impl Sleeper {
     pub(crate) fn new(shared: &Arc<Shared>) -> Sleeper {
-        shared.sleepers.now.fetch_add(1, Ordering::Relaxed);
+        shared.sleepers.now.0.send_modify(|now| *now += 1);
         shared.sleepers.new.fetch_add(1, Ordering::Relaxed);
         Sleeper(shared.clone())
     }
@@ -35,13 +36,24 @@ impl Sleeper {
 
 impl Drop for Sleeper {
     fn drop(&mut self) {
-        self.0.sleepers.now.fetch_sub(1, Ordering::Relaxed);
+        self.0.sleepers.now.0.send_modify(|now| *now -= 1);
+    }
+}
+
+impl Default for Sleepers {
+    fn default() -> Sleepers {
+        Sleepers { now: watched(0), new: AtomicUsize::default() }
     }
 }
 
 impl Sleepers {
     pub(crate) fn count(&self) -> usize {
-        self.now.load(Ordering::Relaxed)
+        *self.now.1.borrow()
+    }
+
+    pub(crate) async fn until(&self, count: usize) {
+        // It lasts as long as who changes it.
+        let _ = self.now.1.clone().wait_for(|&now| now == count).await;
     }
 
     /// Whether memory is to be given back, so long after the last time.

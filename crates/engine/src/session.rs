@@ -149,6 +149,11 @@ impl Engine {
         self.shared.sleepers.count()
     }
 
+    /// Waits until so many are.
+    pub async fn until_asleep(&self, count: usize) {
+        self.shared.sleepers.until(count).await;
+    }
+
     /// Stops every torrent: peers are hung up on, trackers are told, state and the DHT's nodes are saved. Takes less than three seconds
     /// whatever trackers and disks do.
     pub async fn shutdown(self) {

@@ -3,8 +3,8 @@
 
 use engine::create::CreateTorrent;
 use engine::{
-    AddTorrent, Choices, Engine, EventKind, Metainfo, SeedGoal, Session, Settings, Torrent, TorrentState,
-    TrackerServer,
+    AddTorrent, Choices, Engine, EventKind, Metainfo, Priority, SeedGoal, Session, Settings, Torrent,
+    TorrentState, TrackerServer,
 };
 use pollster::block_on;
 use std::fs;
@@ -84,13 +84,16 @@ fn settings(state: &Path) -> Settings {
     settings
 }
 
-/// Waits until it is so.
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < LIMIT, "not {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+/// Waits for something that takes less than [`LIMIT`].
+fn within_limit<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let done = runtime.block_on(async { tokio::time::timeout(LIMIT, work).await });
+    done.unwrap_or_else(|_| panic!("not {what}"))
+}
+
+/// Waits until so many are asleep.
+fn sleep(engine: &Engine, count: usize) {
+    within_limit("asleep", engine.until_asleep(count));
 }
 
 #[test]
@@ -99,13 +102,13 @@ fn it_serves_whoever_comes_and_sleeps_again() {
     let len = LEN as u64 + 70_000;
     let (engine, torrent) = scene.seed(|add| add);
     let mut events = engine.events();
-    until("asleep", || engine.asleep() == 1);
+    sleep(&engine, 1);
     let stats = torrent.stats();
     assert_eq!((stats.done, stats.total, stats.uploaded), (len, len, 0));
     for round in 1..=2 {
         scene.download(engine.listen_addrs().to_vec());
         assert_eq!(engine.asleep(), 0, "it is looked whether others come");
-        until("asleep again", || engine.asleep() == 1);
+        sleep(&engine, 1);
         let stats = torrent.stats();
         assert_eq!((stats.state, stats.uploaded), (TorrentState::Seeding, round * len));
         assert_eq!((stats.peers, stats.rate_up), (0, 0));
@@ -123,7 +126,7 @@ fn it_serves_whoever_comes_and_sleeps_again() {
     assert_eq!(numbers, [0, 1], "no two peers have one name");
 
     let (engine, torrent) = scene.seed(|add| add);
-    until("asleep", || engine.asleep() == 1);
+    sleep(&engine, 1);
     assert_eq!(torrent.stats().uploaded, 2 * len, "what was sent is remembered");
     block_on(torrent.stop()).unwrap();
     assert_eq!(engine.asleep(), 0);
@@ -185,24 +188,104 @@ fn a_tracker_hears_that_it_comes_and_goes_though_it_never_wakes() {
 fn its_goal_is_reached_in_its_sleep() {
     let scene = Scene::new(None);
     let begun = Instant::now();
-    let time = Duration::from_millis(300);
+    let time = Duration::from_secs(1);
     let (engine, torrent) =
         scene.seed(|add| add.seed_goal(SeedGoal { idle: Some(time), ..SeedGoal::default() }));
-    until("asleep", || engine.asleep() == 1 || torrent.stats().state == TorrentState::Stopped);
-    block_on(torrent.wait_stopped()).unwrap();
+    sleep(&engine, 1);
+    within_limit("stopped", torrent.wait_stopped()).unwrap();
     assert!(begun.elapsed() >= time);
 }
 
 #[test]
-fn what_is_lost_while_it_sleeps_is_not_claimed() {
-    let scene = Scene::new(None);
-    let (engine, torrent) = scene.seed(|add| add);
-    until("asleep", || engine.asleep() == 1);
-    let file = scene.dir.path().join("album/a.bin");
-    fs::write(&file, &fs::read(&file).unwrap()[..LEN / 2]).unwrap();
-    let pieces = block_on(torrent.pieces()).unwrap();
-    assert!(!pieces.have.is_full() && pieces.have.count_ones() >= 11, "{}", pieces.have.count_ones());
-    until("downloading", || torrent.stats().state == TorrentState::Downloading);
+fn what_is_lost_while_it_sleeps_is_fetched_again() {
+    let (scene, other) = (Scene::new(None), Scene::new(None));
+    let (has_all, _seed) = other.seed(|add| add);
+    let open = || block_on(Session::open(settings(scene.state.path()))).unwrap().0;
+    let session = open();
+    // Of two files, the second one is not wanted.
+    let priorities = vec![Priority::Normal, Priority::Skip];
+    let choices = Choices { priorities, ..Choices::new(scene.dir.path()) };
+    let info_hash = block_on(session.add(scene.file.clone(), choices)).unwrap();
+    block_on(block_on(session.torrent(info_hash)).unwrap().unwrap().wait_finished()).unwrap();
+    block_on(session.shutdown());
+
+    let session = open();
+    sleep(session.engine(), 1);
+    let torrent = block_on(session.torrent(info_hash)).unwrap().unwrap();
+    let (first, second) = (scene.dir.path().join("album/a.bin"), scene.dir.path().join("album/b.bin"));
+    let content = fs::read(&first).unwrap();
+    fs::write(&first, &content[..LEN / 2]).unwrap();
+    fs::write(&second, b"").unwrap();
+    let mut events = session.engine().events();
+    let have = block_on(torrent.pieces()).unwrap().have;
+    let (there, all) = (LEN / 2 / 65_536, LEN.div_ceil(65_536));
+    assert_eq!(have.count_ones() as usize, there, "what is lost is not claimed, and the rest is kept");
+    let peers = has_all.listen_addrs().to_vec();
+    block_on(session.edit(info_hash, move |choices| choices.peers = peers)).unwrap();
+    for _ in there..all {
+        while !matches!(within_limit("fetched", events.next()).unwrap().kind, EventKind::PieceVerified { .. })
+        {
+        }
+    }
+    block_on(session.shutdown());
+    assert!(fs::read(&first).unwrap() == content);
+    assert!(fs::read(&second).unwrap().len() < 70_000, "nobody wants it");
+}
+
+/// Downloaded, asleep, awake and asleep again.
+#[test]
+fn a_tracker_hears_once_that_it_is_complete() {
+    let tracker = TrackerServer::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let scene = Scene::new(Some(&tracker.announce_url()));
+    let (seeder, _seed) = scene.seed(|add| add.trackers(false));
+    let [there, state] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let leecher = engine(state.path());
+    let mut events = leecher.events();
+    let add = AddTorrent::new(scene.metainfo.clone(), there.path()).peers(seeder.listen_addrs().to_vec());
+    let torrent = block_on(leecher.add(add)).unwrap();
+    for _ in 0..2 {
+        sleep(&leecher, 1);
+        assert!(block_on(torrent.pieces()).unwrap().have.is_full());
+        assert_eq!(leecher.asleep(), 0);
+    }
+    sleep(&leecher, 1);
+    within_limit("stopped", torrent.stop()).unwrap();
+    drop(leecher);
+    let mut announced = Vec::new();
+    while let Some(event) = block_on(events.next()) {
+        if let EventKind::Announcing { event, .. } = event.kind {
+            announced.extend(event);
+        }
+    }
+    assert_eq!(announced, ["started", "completed", "stopped"]);
+}
+
+#[test]
+fn how_long_it_is_seeded_in_its_sleep_counts() {
+    let (scene, clock) = (Scene::new(None), Scene::new(None));
+    let open = || block_on(Session::open(settings(scene.state.path()))).unwrap().0;
+    let session = open();
+    let info_hash = block_on(session.add(scene.file.clone(), Choices::new(scene.dir.path()))).unwrap();
+    block_on(block_on(session.torrent(info_hash)).unwrap().unwrap().wait_finished()).unwrap();
+    block_on(session.shutdown());
+
+    let session = open();
+    sleep(session.engine(), 1);
+    let begun = Instant::now();
+    // One that was woken falls asleep again after five seconds.
+    let (other, torrent) = clock.seed(|add| add);
+    sleep(&other, 1);
+    block_on(torrent.pieces()).unwrap();
+    sleep(&other, 1);
+    assert_eq!(session.engine().asleep(), 1);
+    let slept = begun.elapsed();
+    let goal = SeedGoal { time: Some(slept), ..SeedGoal::default() };
+    let torrent = block_on(session.torrent(info_hash)).unwrap().unwrap();
+    block_on(session.edit(info_hash, move |choices| choices.seed_goal = goal)).unwrap();
+    let asked = Instant::now();
+    within_limit("stopped", torrent.wait_stopped()).unwrap();
+    assert!(asked.elapsed() < slept / 2, "it is not seeded for so long once more");
+    block_on(session.shutdown());
 }
 
 #[test]
@@ -217,7 +300,7 @@ fn what_takes_no_brain_wakes_nobody() {
     block_on(session.shutdown());
 
     let session = open();
-    until("asleep", || session.engine().asleep() == 1);
+    sleep(session.engine(), 1);
     let torrent = block_on(session.torrent(info_hash)).unwrap().unwrap();
     let sleeps_on = || {
         // What was wanted before is heard of by then.
@@ -234,7 +317,7 @@ fn what_takes_no_brain_wakes_nobody() {
     edit(|choices| choices.seed_goal.idle = Some(Duration::from_secs(3600)));
     assert!(sleeps_on());
     edit(|choices| choices.peers = vec![([127, 0, 0, 1], 9).into()]);
-    until("awake", || session.engine().asleep() == 0);
+    sleep(session.engine(), 0);
     block_on(session.shutdown());
 }
 
@@ -243,7 +326,7 @@ fn all_who_call_at_once_are_taken_in() {
     let scene = Scene::new(None);
     for round in 0..3 {
         let (engine, _torrent) = scene.seed(|add| add);
-        until("asleep", || engine.asleep() == 1);
+        sleep(&engine, 1);
         let hash = scene.metainfo.info_hash().v1().unwrap();
         let call = |number: u8| {
             let mut stream = TcpStream::connect(engine.listen_addrs()[0]).unwrap();
@@ -267,7 +350,7 @@ fn all_who_ask_at_once_are_answered() {
     let scene = Scene::new(None);
     for _ in 0..3 {
         let (engine, torrent) = scene.seed(|add| add);
-        until("asleep", || engine.asleep() == 1);
+        sleep(&engine, 1);
         let ask = || {
             let torrent = torrent.clone();
             std::thread::spawn(move || block_on(torrent.pieces()).map(|pieces| pieces.have.is_full()))
