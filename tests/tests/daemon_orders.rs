@@ -2,11 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
+#[path = "disks/disk.rs"]
+#[allow(dead_code, reason = "not every test needs all of it")]
+mod disk;
 
 use std::time::Instant;
 
 use common::daemon::Daemon;
 use common::{Home, LIMIT};
+use disk::{Call, Disk};
+use fuser::Errno;
 use rawtorrent_tests::content::{Sample, hex};
 use rawtorrent_tests::process;
 use rawtorrent_tests::tracker::{Answer, Server};
@@ -474,6 +479,48 @@ fn torrents_are_moved_below_the_roots() {
         torrent["state"] == "seeding" && torrent["dir"] == there.to_str().unwrap()
     });
     assert!(there.join(Sample::MULTI.name).exists() && !home.downloaded().exists());
+    daemon.end();
+}
+
+/// What takes long is answered before it is done, and what came of it is told by the torrent.
+#[test]
+fn a_move_that_takes_long_is_on_its_way_and_says_how_it_went() {
+    let home = Home::new(Sample::MULTI);
+    let seed = home.fake_seed();
+    let far = home.out().join("far");
+    std::fs::create_dir_all(&far).unwrap();
+    let disk = Disk::new(3);
+    let _mounted = disk.mount(&far);
+    let daemon = Daemon::start(&home, &["--peer", &seed.addr.to_string()]);
+    let id = hex(&home.info_hash);
+    let path = format!("{TORRENTS}/{id}");
+    assert_eq!(daemon.add(&home.torrent, "").status, 201);
+    until(&daemon, &path, |torrent| torrent["state"] == "seeding");
+    let (gate, closed) = std::sync::mpsc::channel::<()>();
+    disk.set_fault(Some(Box::new(move |call, _| {
+        let is_file = call == Call::Write;
+        if is_file {
+            let _ = closed.recv();
+        }
+        is_file.then_some(Errno::ENOSPC)
+    })));
+    let body = json!({"dir": far.join("x")});
+    let answer = daemon.json("POST", &format!("{path}/move"), &body);
+    assert_eq!(answer.status, 202);
+    assert_eq!(daemon.get(&path).json()["state"], "moving");
+    let elsewhere = json!({"dir": home.out().join("y")});
+    daemon.json("POST", &format!("{path}/move"), &elsewhere).refused(422, "refused");
+    drop(gate);
+    let told = until(&daemon, &path, |torrent| torrent["state"] == "seeding");
+    let note = told["note"].as_str().unwrap();
+    assert!(note.contains("it was not moved to") && note.contains("the disk is full"), "{told}");
+    assert_eq!(told["dir"], home.out().to_str().unwrap());
+    let shown = daemon.done(&home, &["info", &id]);
+    assert!(shown.contains("it was not moved to"), "{shown}");
+    disk.set_fault(None);
+    assert_eq!(daemon.json("POST", &format!("{path}/move"), &body).status, 204);
+    let told = until(&daemon, &path, |torrent| torrent["state"] == "seeding");
+    assert_eq!((&told["dir"], &told["note"]), (&body["dir"], &Value::Null));
     daemon.end();
 }
 

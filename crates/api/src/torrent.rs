@@ -16,6 +16,9 @@ pub struct Torrent {
     pub state: State,
     /// What keeps it from going on, if anything does.
     pub error: Option<String>,
+    /// What became of its last move since the daemon started, if some of its files stay where they were, or if it failed on
+    /// the way; until the next move.
+    pub note: Option<String>,
     /// The folder that holds its file or folder.
     pub dir: String,
     /// Bytes of all its files.

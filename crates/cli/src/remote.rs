@@ -126,6 +126,7 @@ pub(crate) fn info(args: &Id, console: &Console) -> Result<Exit, Failure> {
         line("id", torrent.id.clone());
         line("state", torrent.state.name().to_owned());
         torrent.error.iter().for_each(|error| line("error", error.clone()));
+        torrent.note.iter().for_each(|note| line("note", note.clone()));
         line("folder", torrent.dir.clone());
         line("size", Size(torrent.size).to_string());
         line("done", done(&torrent));

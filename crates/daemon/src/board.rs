@@ -45,6 +45,7 @@ struct Row {
     metainfo: Option<Arc<Metainfo>>,
     /// What it was made of, to see whether it changed.
     made_of: (Choices, Option<TorrentState>, Option<TorrentStats>, Option<String>),
+    note: Option<String>,
     /// Whether it was added since the daemon started, and has not been finished since.
     is_new: bool,
     /// Whether something of it was downloaded since the daemon started, and it has not been finished since.
@@ -204,6 +205,7 @@ impl Inner {
                 && *state == seen.state
                 && *numbers == stats
                 && *error == seen.error
+                && row.note == seen.note
         });
         if is_known {
             return;
@@ -218,6 +220,7 @@ impl Inner {
             torrent: Arc::new(told(info_hash, seen, self.revision)),
             metainfo: seen.metainfo.cloned(),
             made_of: (seen.choices.clone(), seen.state, stats, seen.error.clone()),
+            note: seen.note.clone(),
             is_new: before.as_ref().is_some_and(|row| row.is_new),
             is_to_finish: before.as_ref().is_some_and(|row| row.is_to_finish),
         };
@@ -287,7 +290,11 @@ impl Row {
             id: self.torrent.id.clone(),
             name: self.torrent.name.clone(),
             path: self.metainfo.as_ref().and_then(regular).unwrap_or_else(|| choices.dir.clone()),
-            reason: error.clone().filter(|_| what == What::Error),
+            reason: match what {
+                What::Error => error.clone(),
+                What::Moved => self.note.clone(),
+                What::Added | What::Finished | What::Removed => None,
+            },
         }
     }
 }
@@ -305,6 +312,7 @@ fn told(info_hash: InfoHash, seen: &Seen<'_>, revision: u64) -> Torrent {
         name: seen.name.clone(),
         state: state(seen.state),
         error: seen.error.clone(),
+        note: seen.note.clone(),
         dir: seen.choices.dir.to_string_lossy().into_owned(),
         size: files.filter(|file| file.is_regular()).map(|file| file.length).sum(),
         wanted: stats.map(|stats| stats.total),

@@ -334,6 +334,7 @@ mod tests {
             name: HOSTILE.into(),
             state: State::Downloading,
             error: None,
+            note: None,
             dir: "/home/secret".into(),
             size: 1 << 20,
             wanted: Some(1 << 20),

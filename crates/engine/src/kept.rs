@@ -108,6 +108,8 @@ struct KeptTorrent {
 }
 
 /// What is known of a torrent.
+    /// What came of the last move, if that is not what was asked for.
+    note: Option<String>,
 #[derive(Clone, Debug)]
 enum What {
     All(Arc<Metainfo>),
@@ -171,6 +173,9 @@ pub struct Listed {
 }
 
 impl Session {
+    /// What became of the last move or renaming since the session was opened, if it left files where they were or failed
+    /// on the way; until the next one.
+    pub note: Option<String>,
     /// Starts an engine, opens the store in its state directory and goes on with the torrents that it holds.
     ///
     /// # Errors
@@ -500,7 +505,7 @@ impl Room {
             running.stop().await;
             return Err(err);
         }
-        Ok(KeptTorrent { what, record, running })
+        Ok(KeptTorrent { what, record, running, note: None })
     }
 
     async fn set_paused(
@@ -593,7 +598,7 @@ impl KeptTorrent {
         let (state, stats, error) = self.doing();
         let (info_hash, name) = (self.what.info_hash(), self.what.name());
         let (metainfo, choices) = (self.what.metainfo().cloned(), self.record.choices.clone());
-        Listed { info_hash, name, metainfo, choices, state, stats, error }
+        Listed { info_hash, name, metainfo, choices, state, stats, error, note: self.note.clone() }
     }
 
     /// What it is doing, its numbers, and what keeps it from going on.

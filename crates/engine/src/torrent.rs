@@ -8,6 +8,7 @@ use crate::{
 };
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::time::Duration;
 use storage::TorrentDisk;
 use tokio::sync::oneshot;
 use trace::why::Facts;
@@ -120,6 +121,20 @@ impl Torrent {
     pub fn waits_for(&self) -> Option<Error> {
         let status = self.status.borrow();
         status.trouble.clone().filter(|_| status.ended.is_none()).map(Error::Disk)
+    }
+
+    /// Waits until it has [waited for something](Self::waits_for) that long without a break; never ends if it ends before.
+    pub async fn stuck(&self, patience: Duration) -> Error {
+        let mut status = self.status.clone();
+        loop {
+            if status.wait_for(|now| now.trouble.is_some()).await.is_err() {
+                return std::future::pending().await;
+            }
+            let passed = tokio::time::timeout(patience, status.wait_for(|now| now.trouble.is_none())).await;
+            if let (Err(_), Some(error)) = (passed, self.waits_for()) {
+                return error;
+            }
+        }
     }
 
     pub(crate) fn has_ended(&self) -> bool {

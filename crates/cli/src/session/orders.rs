@@ -8,7 +8,7 @@ use api::{SettingsChange, TorrentChange};
 use daemon::change::{change_settings, change_torrent, torrent_settings};
 use engine::{
     Choices, Error, Given, InfoHash, Listed, Magnet, Metainfo, QueueMove, Session, Stayed, Torrent,
-    TorrentState, TorrentStats, WatchFolder,
+    TorrentError, TorrentState, TorrentStats, WatchFolder,
 };
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// How often a torrent that cannot be complete yet is looked at by who waits for that.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// How long a disk may be full until who waits for a torrent on it is told so.
+const FULL_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
@@ -336,9 +338,7 @@ pub(super) async fn carry_out(
         }
         What::Wait { info_hash } => {
             let info_hash = parse(&info_hash)?;
-            let torrent = until_it_runs(session, info_hash).await?;
-            let finished = torrent.wait_finished().await;
-            finished.map(|_| done(info_hash)).map_err(|error| Failure::new(error.kind(), error.of_kept()))
+            until_it_is_complete(session, info_hash).await.map(|()| done(info_hash))
         }
         What::List {} => {
             let torrents: Vec<_> = session.list().await.iter().map(listed).collect();
@@ -354,6 +354,24 @@ fn with_stayed(mut told: Value, stayed: Option<Stayed>) -> Value {
         told["stayed"] = stayed.files.iter().map(|path| path.to_string_lossy()).collect();
     }
     told
+}
+
+/// Waits for a torrent as long as it goes on, or may do so by itself before long.
+async fn until_it_is_complete(session: &Session, info_hash: InfoHash) -> Result<(), Failure> {
+    loop {
+        let torrent = until_it_runs(session, info_hash).await?;
+        let had_ended = torrent.stats().state == TorrentState::Stopped;
+        let finished = tokio::select! {
+            finished = torrent.wait_finished() => finished,
+            error = torrent.stuck(FULL_PATIENCE) => return Err(Failure::new(error.kind(), error.of_kept())),
+        };
+        match finished {
+            Ok(_) => return Ok(()),
+            // What was done to it, and what it does now, is to be seen.
+            Err(TorrentError::Stopped) if !had_ended => {}
+            Err(error) => return Err(Failure::new(error.kind(), error.of_kept())),
+        }
+    }
 }
 
 /// What a torrent is that has its metadata and whose files are not on their way.
@@ -440,6 +458,7 @@ fn listed(listed: &Listed) -> Value {
         "state": listed.state.map(state),
         "error": listed.error,
         "done": known(|stats| stats.done),
+        "note": listed.note,
         "total": known(|stats| stats.total),
         "rate_down": stats.rate_down,
         "rate_up": stats.rate_up,

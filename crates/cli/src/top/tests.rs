@@ -19,6 +19,7 @@ fn torrent(name: &str, id: &str, rate_down: u64) -> Torrent {
         name: name.into(),
         state: Doing::Downloading,
         error: None,
+        note: None,
         dir: "/srv".into(),
         size: 3_000_000,
         wanted: Some(1000),

@@ -249,18 +249,20 @@ pub(crate) async fn recheck(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Has a torrent's files moved into another folder. It returns when that has begun; the torrent is 'moving' until it is there.
+/// Has a torrent's files moved into another folder. What takes longer than ten seconds is answered with 202 and goes on: the
+/// torrent is 'moving' until it is there. Its `note` says then which of its files stay where they were, or why it was not moved.
 #[utoipa::path(post, path = "/api/v1/torrents/{id}/move", params(("id" = String, Path, description = "its id")),
     security(("token" = ["manage"])), request_body(content = Destination, content_type = "application/json"), responses(
     (status = 200, body = Stayed, description = "it is there, but some of its files could not be removed where it was"),
-    (status = 204),
+    (status = 202, description = "it is on its way"),
+    (status = 204, description = "it is there"),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 403, body = Problem, content_type = "application/problem+json", description = "the folder is below no root"),
     (status = 404, body = Problem, content_type = "application/problem+json"),
     (status = 408, body = Problem, content_type = "application/problem+json"),
     (status = 413, body = Problem, content_type = "application/problem+json"),
     (status = 415, body = Problem, content_type = "application/problem+json"),
-    (status = 422, body = Problem, content_type = "application/problem+json", description = "it cannot be moved there"),
+    (status = 422, body = Problem, content_type = "application/problem+json", description = "it cannot be moved there, or is on its way already"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn move_to(
@@ -277,16 +279,22 @@ pub(crate) async fn move_to(
         state.below_a_root(&torrent.dir)?;
     }
     let dir = state.place(&dir).await?;
-    let (tell, told) = oneshot::channel();
+    let ((begin, mut begun), (tell, told)) = (oneshot::channel(), oneshot::channel());
     let work = async move |state: Arc<State>, info_hash| {
-        if let Some(stayed) = state.session.move_to(info_hash, dir).await? {
-            // Who asked may have gone.
+        let on_the_way = state.session.begin_move(info_hash, dir).await?;
+        state.board.look_at(&state.session, info_hash);
+        // Who asked may have gone.
+        let _ = begin.send(());
+        if let Some(stayed) = on_the_way.arrived().await? {
             let _ = tell.send(stayed);
         }
         Ok(())
     };
-    on(&state, &id, work).await??;
-    Ok(stayed(told).await)
+    match on(&state, &id, work).await? {
+        Ok(()) => Ok(stayed(told).await),
+        Err(Failed::Refused(_)) if begun.try_recv().is_ok() => Ok(StatusCode::ACCEPTED.into_response()),
+        Err(failed) => Err(failed.into()),
+    }
 }
 
 /// Gives a torrent another place among those that wait for their turn.

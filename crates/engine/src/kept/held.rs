@@ -122,6 +122,7 @@ impl Room {
             state: seen.state,
             stats: None,
             error: None,
+            note: None,
         };
         Some((record.place, listed))
     }

@@ -23,6 +23,8 @@ pub struct Seen<'a> {
     pub stats: Option<TorrentStats>,
     /// What keeps it from going on, though it is not paused.
     pub error: Option<String>,
+    /// See [`Listed::note`](crate::Listed).
+    pub note: Option<String>,
 }
 
 impl Session {
@@ -64,7 +66,7 @@ impl Room {
             let (state, stats, error) = kept.doing();
             return each(
                 kept.what.info_hash(),
-                Some(Seen { state, stats, error, ..seen(&kept.record, &kept.what) }),
+                Some(Seen { state, stats, error, note: kept.note.clone(), ..seen(&kept.record, &kept.what) }),
             );
         }
         let waiting = self.waiting().get(&info_hash.wire()).cloned();
@@ -85,5 +87,6 @@ pub(super) fn seen<'a>(record: &'a Record, what: &'a What) -> Seen<'a> {
         state: (!record.choices.paused).then_some(TorrentState::Queued),
         stats: None,
         error: None,
+        note: None,
     }
 }

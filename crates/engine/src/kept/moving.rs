@@ -168,6 +168,7 @@ impl Room {
         let stats = kept.doing().1;
         std::mem::replace(&mut kept.running, Running::Paused).stop().await;
         let intended = self.intend(info_hash, kept, target, &metainfo).await;
+        kept.note = None;
         kept.running = match &intended {
             Ok(moving) => self.go_on_moving(&kept.record, moving, &metainfo, stats, Some(tell)),
             Err(_) => self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed),
@@ -295,12 +296,16 @@ impl Room {
                 }
                 Err(stuck) => {
                     kept.running = Running::Failed(stuck);
+                    kept.note = Some(work.failed(&why));
                     return Err(why);
                 }
             },
         };
         kept.running = self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
         let stayed = self.clean(&work.metainfo, kept).await;
+        if let Err(why) = &outcome {
+            kept.note = Some(work.failed(why));
+        }
         outcome.map(|()| stayed)
     }
 
@@ -409,6 +414,7 @@ impl Room {
             Ok(Relocation::resume(&pool, old, new, &name(info_hash), moving.stamps).clean())
         });
         let stayed = cleaned.await.ok().map(Stayed::of)?;
+        kept.note = stayed.as_ref().map(Stayed::to_string);
         // What cannot be removed now is tried when the session is opened.
         if stayed.is_none() {
             let record = Record { moving: None, ..kept.record.clone() };
@@ -455,6 +461,15 @@ impl Room {
 }
 
 impl Work {
+    /// In one line, for people.
+    fn failed(&self, why: &Error) -> String {
+        let to = &self.moving.target.dir;
+        match *to == self.record.choices.dir {
+            true => format!("its files were not renamed: {}", why.of_kept()),
+            false => format!("it was not moved to {}: {}", to.display(), why.of_kept()),
+        }
+    }
+
     /// Ends when it is stopped.
     async fn stopped(&self) {
         if self.stop.clone().wait_for(|&stop| stop).await.is_err() {
