@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::kept::{Case, Running};
-use common::{Home, real_seed, with_mount};
+use common::{Home, real_seed, run, with_mount};
 use rawtorrent_tests::binary;
 use rawtorrent_tests::content::{Sample, hex};
 use rawtorrent_tests::metafile;
 use rawtorrent_tests::poll;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const TWO: Sample = Sample { name: "one", layout: &[("a", 300_000), ("b", 50_000)] };
 const FIRST: Sample = Sample { name: "one", layout: &[("a", 300_000)] };
@@ -165,6 +165,8 @@ fn a_torrent_that_moves_off_a_read_only_disk_says_what_stays() {
     let answer = running.done(&json!({"do": "move", "info_hash": hash, "dir": to}));
     let at = |name: &str| home.downloaded().join(name);
     assert_eq!(answer["stayed"], json!([at("a"), at("b")]), "{answer}");
+    let note = running.torrent()["note"].take();
+    assert_eq!(note, answer["warning"], "who did not wait is told too");
     let warning = answer["warning"].as_str().unwrap();
     assert!(warning.contains("2 of its files stay") && warning.contains("read-only"), "{answer}");
     let torrent = running.until(|torrent| torrent["state"] == "seeding");
@@ -229,6 +231,39 @@ fn who_asks_hears_that_the_disk_is_full() {
     let resumed = running.done(&order("resume"));
     assert!(resumed["warning"].as_str().unwrap().contains("the disk is full"), "{resumed}");
     running.refused(&order("wait"), "disk_full");
+    running.end();
+}
+
+/// Whatever is done to the torrent meanwhile, who waits is answered.
+#[test]
+fn who_waits_already_hears_what_keeps_it() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let mut command = binary::command(home.path());
+    command.args(["session", "--listen", "127.0.0.1:0", "--no-trackers"]);
+    fs::create_dir_all(home.out()).unwrap();
+    let mount = format!("mount -t tmpfs -o size=128k none '{}'", home.out().display());
+    let (mut running, _) = Running::begin(&mut with_mount(&mount, &command));
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out().join("x")}));
+    let hash = hex(&home.info_hash);
+    let order = |what: &str| json!({"do": what, "info_hash": hash});
+    let wait_and = |running: &mut Running, orders: &[Value], kind: &str| {
+        running.order(&json!({"do": "wait", "info_hash": hash, "id": "wait"}));
+        orders.iter().for_each(|order| running.order(order));
+        let answers: Vec<Value> = (0..=orders.len()).map(|_| running.next().unwrap()).collect();
+        let (waited, others): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer["id"] == "wait");
+        assert!(others.iter().all(|answer| answer["ok"] == true), "{answers:?}");
+        assert_eq!(waited[0]["kind"], kind, "{answers:?}");
+        waited[0]["error"].as_str().unwrap_or_default().to_owned()
+    };
+    let mut moves = order("move");
+    moves["dir"] = json!(home.out());
+    assert!(wait_and(&mut running, &[moves, order("pause")], "paused").contains("resume it"));
+    running.done(&order("resume"));
+    let mut peers = order("set");
+    peers["peers"] = json!([seed.addr.to_string()]);
+    let error = wait_and(&mut running, &[peers], "disk_full");
+    assert!(error.contains("the disk is full"), "{error}");
     running.end();
 }
 
@@ -333,7 +368,8 @@ fn of_what_a_link_names_nothing_is_fetched_if_nothing_is_selected() {
     let home = Home::new(TWO);
     let hash = hex(&home.info_hash);
     let mut running = begin(&home, None, true);
-    for (select, priorities) in [("&so=7", json!(null)), ("", json!(["skip", "skip"]))] {
+    for (select, priorities) in [("&so=7", json!(null)), ("&so=", json!(null)), ("", json!(["skip", "skip"]))]
+    {
         let link = format!("magnet:?xt=urn:btih:{hash}{select}");
         let mut add = json!({"do": "add", "torrent": link, "dir": home.out(), "peers": [addr.to_string()]});
         if !priorities.is_null() {
@@ -371,6 +407,59 @@ fn what_is_complete_waits_for_the_disk_that_it_goes_to() {
     let mut running = begin(&home, None, true);
     running.until(|torrent| torrent["dir"] == home.out().to_str().unwrap() && torrent["state"] == "seeding");
     assert_eq!(left_in(&home.path().join("disk")), [home.path().join("disk/one")]);
+}
+
+#[test]
+fn a_watched_folder_that_was_given_without_its_disk_is_taken_up_with_it() {
+    let home = Home::new(TWO);
+    let (inbox, on_disk) = (home.out().join("in"), home.path().join("disk/in"));
+    let watched = home.path().join("watched");
+    fs::create_dir(&watched).unwrap();
+    let mut running = begin(&home, None, false);
+    let told = running.done(&json!({"do": "watch", "dir": inbox}));
+    assert_eq!(told["watched"][0]["dir"], inbox.to_str().unwrap());
+    running.done(&json!({"do": "watch", "dir": watched, "to": home.out().join("films")}));
+    let limit = || Instant::now() + Duration::from_secs(30);
+    let away = |running: &mut Running, number: usize| {
+        let told = poll(limit(), || {
+            let told = running.done(&json!({"do": "watched"}))["watched"][number]["error"].take();
+            told.is_string().then_some(told)
+        });
+        told.expect("it is told").as_str().unwrap().to_owned()
+    };
+    // Takes up what is there, and forgets it.
+    let added = |running: &mut Running| {
+        let hash = poll(limit(), || running.list().into_keys().next()).expect("it comes by itself");
+        running.done(&json!({"do": "remove", "info_hash": hash}));
+    };
+    assert!(away(&mut running, 0).contains("is not there"));
+    running.strike();
+    let ill = run(binary::command(home.path()).args(["doctor"]));
+    assert!(
+        ill.stdout.contains("the watched folder") && ill.stdout.contains("is not there"),
+        "{}",
+        ill.stdout
+    );
+    fs::create_dir_all(&on_disk).unwrap();
+    fs::copy(&home.torrent, on_disk.join("a.torrent")).unwrap();
+    let mut running = begin(&home, None, true);
+    added(&mut running);
+    fs::copy(&home.torrent, watched.join("b.torrent")).unwrap();
+    added(&mut running);
+    running.strike();
+    // Where they lie is known by now.
+    fs::remove_dir_all(home.path().join("disk")).unwrap();
+    let mut running = begin(&home, None, false);
+    fs::copy(&home.torrent, watched.join("c.torrent")).unwrap();
+    for number in [0, 1] {
+        let told = away(&mut running, number);
+        assert!(told.contains("no disk is mounted"), "{told}");
+    }
+    assert_left_alone(&home);
+    assert!(running.list().is_empty());
+    running.strike();
+    let mut running = begin(&home, None, true);
+    added(&mut running);
 }
 
 #[test]

@@ -154,7 +154,8 @@ fn torrents_that_appear_in_a_watched_folder_are_added() {
     fs::create_dir(&watched).unwrap();
     let watch =
         json!({"do": "watch", "dir": watched, "to": to, "category": "c", "tags": ["t"], "paused": true});
-    let folder = json!([{"dir": watched, "to": to, "category": "c", "tags": ["t"], "paused": true}]);
+    let folder =
+        json!([{"dir": watched, "to": to, "category": "c", "tags": ["t"], "paused": true, "error": null}]);
     assert_eq!(running.done(&watch)["watched"], folder);
     running.kill();
     let (mut running, _) = Running::start(home.path(), &[]);

@@ -271,6 +271,10 @@ pub struct Watched {
     /// They rest until they are resumed.
     #[serde(default)]
     pub paused: bool,
+    /// In answers: why nothing can be taken from it now, or nothing go to where it is to, such as a disk that is not mounted.
+    /// That passes by itself. What a request says here is passed over.
+    #[serde(default)]
+    pub error: Option<String>,
 }
 
 /// Which folder is meant.

@@ -238,6 +238,9 @@ pub(crate) fn watch(args: &Watch, console: &Console) -> Result<Exit, Failure> {
                 true => json_line(&folder),
                 false => {
                     let to = folder.to.as_deref().unwrap_or("the folder of its category");
+                    if let Some(away) = &folder.error {
+                        console.note(format_args!("{}", printable(away)));
+                    }
                     format!("{} -> {}\n", printable(&folder.dir), printable(to))
                 }
             };
@@ -254,6 +257,7 @@ fn watched(dir: &str, args: &Watch) -> Watched {
         category: args.category.clone(),
         tags: args.tag.iter().cloned().collect(),
         paused: args.paused,
+        error: None,
     }
 }
 

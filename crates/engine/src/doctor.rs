@@ -1,6 +1,6 @@
 //! A session that does not run, looked at: what of its state is damaged, and which files are not as they were left.
 
-use crate::kept::{Row, key_of, open_error, read_link, read_row};
+use crate::kept::{Row, examine_watched, key_of, open_error, read_link, read_row};
 use crate::resume::{Record, mount_of};
 use crate::{Choices, Error, Metainfo, Priority};
 use std::collections::BTreeMap;
@@ -60,6 +60,9 @@ pub fn examine(state_dir: &Path) -> Result<Examined, Error> {
         let count = session.damaged.len() + blocks.damaged.len();
         let what = format!("{count} rows that only save time are damaged: that is made up for");
         examined.find(None, what);
+    }
+    for away in examine_watched(&session.rows) {
+        examined.find(None, away);
     }
     let (mut files, mut records) = (by_key(metainfo), by_key(progress));
     for (key, row) in torrents.rows {

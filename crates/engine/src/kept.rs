@@ -62,7 +62,8 @@ use store::{Change, OpenError, Store, Table};
 use tokio::sync::Mutex as AsyncMutex;
 use types::{InfoHash, InfoHashV1};
 use watch::Watch;
-pub use watch::WatchFolder;
+pub(crate) use watch::examine as examine_watched;
+pub use watch::{WatchFolder, WatchedFolder};
 
 /// An [`Engine`] with torrents that are kept. Its methods work on any executor; a call that is not waited for is carried
 /// out all the same.
@@ -90,6 +91,8 @@ struct Room {
     queue: AsyncMutex<()>,
     alternative_holds: AtomicBool,
     watch: AsyncMutex<Watch>,
+    /// Why nothing can be taken from folders that are watched.
+    watched_away: Mutex<BTreeMap<PathBuf, String>>,
     mounts: Mutex<Mounts>,
 }
 
@@ -105,11 +108,11 @@ struct KeptTorrent {
     what: What,
     record: Record,
     running: Running,
+    /// What came of the last move, if that is not what was asked for.
+    note: Option<String>,
 }
 
 /// What is known of a torrent.
-    /// What came of the last move, if that is not what was asked for.
-    note: Option<String>,
 #[derive(Clone, Debug)]
 enum What {
     All(Arc<Metainfo>),
@@ -170,12 +173,12 @@ pub struct Listed {
     pub stats: Option<TorrentStats>,
     /// What keeps it from going on, though it is not paused.
     pub error: Option<String>,
-}
-
-impl Session {
     /// What became of the last move or renaming since the session was opened, if it left files where they were or failed
     /// on the way; until the next one.
     pub note: Option<String>,
+}
+
+impl Session {
     /// Starts an engine, opens the store in its state directory and goes on with the torrents that it holds.
     ///
     /// # Errors
@@ -204,6 +207,7 @@ impl Session {
             queue: AsyncMutex::default(),
             alternative_holds: AtomicBool::new(false),
             watch,
+            watched_away: Mutex::default(),
             mounts,
         });
         room.shared.bans.set(kept_bans);

@@ -8,7 +8,7 @@ use api::{SettingsChange, TorrentChange};
 use daemon::change::{change_settings, change_torrent, torrent_settings};
 use engine::{
     Choices, Error, Given, InfoHash, Listed, Magnet, Metainfo, QueueMove, Session, Stayed, Torrent,
-    TorrentError, TorrentState, TorrentStats, WatchFolder,
+    TorrentError, TorrentState, TorrentStats, WatchFolder, WatchedFolder,
 };
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -411,14 +411,15 @@ fn bans(hosts: &[IpAddr]) -> Value {
     json!({"bans": hosts})
 }
 
-fn watched(folders: &[WatchFolder]) -> Value {
-    let folder = |folder: &WatchFolder| {
+fn watched(folders: &[WatchedFolder]) -> Value {
+    let folder = |WatchedFolder { folder, away }: &WatchedFolder| {
         json!({
             "dir": folder.dir.to_string_lossy(),
             "to": folder.to.as_ref().map(|dir| dir.to_string_lossy()),
             "category": folder.category,
             "tags": folder.tags,
             "paused": folder.paused,
+            "error": away,
         })
     };
     json!({"watched": folders.iter().map(folder).collect::<Vec<_>>()})
@@ -457,8 +458,8 @@ fn listed(listed: &Listed) -> Value {
         "paused": choices.paused,
         "state": listed.state.map(state),
         "error": listed.error,
-        "done": known(|stats| stats.done),
         "note": listed.note,
+        "done": known(|stats| stats.done),
         "total": known(|stats| stats.total),
         "rate_down": stats.rate_down,
         "rate_up": stats.rate_up,

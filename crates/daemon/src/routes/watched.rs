@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State as Shared};
 use axum::http::{Response, StatusCode};
-use engine::WatchFolder;
+use engine::{WatchFolder, WatchedFolder};
 use std::sync::Arc;
 use tokio::time::timeout;
 
@@ -21,12 +21,13 @@ use tokio::time::timeout;
 ))]
 pub(crate) async fn watched(Shared(state): Shared<Arc<State>>) -> Result<Response<Body>, Refusal> {
     let folders = timeout(ORDER_WAIT, state.session.watched()).await.map_err(|_| Refusal::busy())?;
-    let told = folders.into_iter().map(|folder| Watched {
+    let told = folders.into_iter().map(|WatchedFolder { folder, away }| Watched {
         dir: folder.dir.to_string_lossy().into_owned(),
         to: folder.to.map(|to| to.to_string_lossy().into_owned()),
         category: folder.category,
         tags: folder.tags,
         paused: folder.paused,
+        error: away,
     });
     Ok(json(&told.collect::<Vec<_>>()))
 }
@@ -46,7 +47,7 @@ pub(crate) async fn watch(
     Extension(note): Extension<Note>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
-    let Watched { dir, to, category, tags, paused } = json_of(request).await?;
+    let Watched { dir, to, category, tags, paused, error: _ } = json_of(request).await?;
     note.tell("dir", &*dir);
     let dir = state.place(&dir).await?;
     let settings = timeout(ORDER_WAIT, state.session.settings()).await.map_err(|_| Refusal::busy())?;

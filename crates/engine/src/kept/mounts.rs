@@ -80,7 +80,7 @@ impl Mounts {
         }
     }
 
-    fn get(&self, dir: &Path) -> Option<&PathBuf> {
+    pub(super) fn get(&self, dir: &Path) -> Option<&PathBuf> {
         [&self.settings, &self.watched, &self.roots].into_iter().find_map(|folders| folders.get(dir))
     }
 }
@@ -151,6 +151,33 @@ impl Room {
         }
     }
 
+    /// The same of a folder that is watched, and that to which its torrents go.
+    pub(super) async fn learn_of_watched(&self, folder: &WatchFolder) {
+        let before = self.mounts().watched.clone();
+        let Some(now) = look_deeper(before.clone(), folders_of(std::slice::from_ref(folder))).await else {
+            return;
+        };
+        if now.iter().all(|(dir, mount)| before.get(dir) == Some(mount)) {
+            return;
+        }
+        let held = self.watch.lock().await;
+        if !held.has(folder) {
+            return;
+        }
+        let all: Folders = self.mounts().watched.clone().into_iter().chain(now).collect();
+        let row = Change::put(Table::Session, KeptFor::Watched.key(), encode(&all));
+        if self.save(vec![row]).await.is_ok() {
+            self.mounts().watched = all;
+        }
+    }
+
+    /// The mount point of a folder, if that is known, and nothing is mounted there.
+    pub(super) async fn missing_mount(&self, dir: &Path) -> Option<PathBuf> {
+        let mount = self.mounts().get(dir).cloned()?;
+        let is_missing = matches!(must_be_mounted(Some(mount.clone())).await, Err(Error::Disk(_)));
+        is_missing.then_some(mount)
+    }
+
     /// The mount point under which a folder lies, or is to lie.
     pub(super) async fn mount_of(&self, dir: &Path, remembered: Option<PathBuf>) -> Option<PathBuf> {
         let remembered = remembered.or_else(|| self.mounts().get(dir).cloned());
@@ -216,9 +243,9 @@ impl SessionSettings {
     }
 }
 
-/// The same of watched folders.
+/// The same of watched folders, with these.
 pub(super) fn folders_of(watched: &[WatchFolder]) -> Vec<PathBuf> {
-    watched.iter().map(|folder| folder.to.as_ref().unwrap_or(&folder.dir).clone()).collect()
+    watched.iter().flat_map(|folder| std::iter::once(&folder.dir).chain(&folder.to)).cloned().collect()
 }
 
 fn encode(folders: &Folders) -> Vec<u8> {

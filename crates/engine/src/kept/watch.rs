@@ -1,8 +1,9 @@
 //! Folders from which torrents are added: files that appear there, and links in files.
 
-use super::mounts::{KeptFor, folders_of};
+use super::mounts::{KeptFor, Mounts, folders_of};
 use super::record::is_label;
 use super::{Choices, Given, Room, Session};
+use crate::shared::lock;
 use crate::{Error, Metainfo};
 use bencode::{DictEncoder, Value, encode_dict};
 use metainfo::Magnet;
@@ -49,6 +50,15 @@ pub struct WatchFolder {
     pub paused: bool,
 }
 
+/// One that is watched, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchedFolder {
+    /// What is done.
+    pub folder: WatchFolder,
+    /// Why nothing can be taken from it now, or nothing go from it to where it is to; that passes by itself. In one line.
+    pub away: Option<String>,
+}
+
 /// What is kept.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Watch {
@@ -63,9 +73,15 @@ type Mark = [u8; 20];
 type Look = (u64, i64, i64);
 
 impl Session {
-    /// The folders that are watched.
-    pub async fn watched(&self) -> Vec<WatchFolder> {
-        self.room.watch.lock().await.folders.clone()
+    /// The folders that are watched, as they were at the last look, a second ago at most.
+    pub async fn watched(&self) -> Vec<WatchedFolder> {
+        let watch = self.room.watch.lock().await;
+        let away = lock(&self.room.watched_away);
+        let told = |folder: &WatchFolder| WatchedFolder {
+            away: away.get(&folder.dir).cloned(),
+            folder: folder.clone(),
+        };
+        watch.folders.iter().map(told).collect()
     }
 
     /// Watches a folder from now on, also after a restart, or does otherwise with what appears there. Files that end in
@@ -160,6 +176,7 @@ pub(super) async fn run(room: Arc<Room>) {
             (watch.folders.clone(), watch.remembered.iter().copied().collect::<BTreeSet<_>>())
         };
         scans.retain(|dir, _| folders.iter().any(|folder| folder.dir == *dir));
+        lock(&room.watched_away).retain(|dir, _| folders.iter().any(|folder| folder.dir == *dir));
         let remembered = Arc::new(remembered);
         for folder in folders.into_iter().filter(|folder| !looking.contains(&folder.dir)).collect::<Vec<_>>()
         {
@@ -190,6 +207,8 @@ impl Room {
             () = self.shared.closed() => return (folder.dir, Scan::default()),
         };
         let Ok((mut scan, found)) = looked else { return (folder.dir, Scan::default()) };
+        self.learn_of_watched(&folder).await;
+        self.note_away(&folder, scan.away.take()).await;
         for (path, given) in found {
             if self.shared.is_closing() {
                 break;
@@ -197,6 +216,29 @@ impl Room {
             self.add_from(&folder, &mut scan, path, given).await;
         }
         (folder.dir, scan)
+    }
+
+    /// Takes down why nothing can be taken from a folder, or no more why; that is told once.
+    async fn note_away(&self, folder: &WatchFolder, unread: Option<String>) {
+        let (from, to) = (
+            self.missing_mount(&folder.dir).await,
+            match &folder.to {
+                Some(to) => self.missing_mount(to).await,
+                None => None,
+            },
+        );
+        let away = why_away(folder, from.as_deref(), to.as_deref(), unread.as_deref());
+        let before = match away.clone() {
+            Some(away) => lock(&self.watched_away).insert(folder.dir.clone(), away),
+            None => lock(&self.watched_away).remove(&folder.dir),
+        };
+        match away {
+            Some(away) if before.as_ref() != Some(&away) => tracing::warn!("{away}"),
+            None if before.is_some() => {
+                tracing::info!(path = %folder.dir.display(), "a watched folder is there again");
+            }
+            _ => {}
+        }
     }
 
     async fn add_from(self: &Arc<Self>, folder: &WatchFolder, scan: &mut Scan, path: PathBuf, given: Given) {
@@ -214,10 +256,13 @@ impl Room {
         match self.take_in(given, choices).await {
             Ok(_) | Err(Error::AlreadyAdded(_)) => self.put_away(scan, path).await,
             Err(error) => {
-                if error.may_pass() {
-                    scan.seen.remove(&path);
+                let look = match error.may_pass() {
+                    true => scan.seen.remove(&path),
+                    false => scan.seen.get(&path).copied(),
+                };
+                if scan.is_news(&path, look.map(|(look, _)| look)) {
+                    tracing::warn!(%error, path = %path.display(), "a file in a watched folder is not added");
                 }
-                tracing::warn!(%error, path = %path.display(), "a file in a watched folder is not added");
             }
         }
     }
@@ -248,21 +293,29 @@ fn put_away(path: &Path) -> io::Result<()> {
 struct Scan {
     /// What files looked like, and whether they were read.
     seen: BTreeMap<PathBuf, (Look, bool)>,
-    /// Of those that are seen, what they looked like when it was told that they cannot be read.
+    /// Of those that are seen, what they looked like when it was told that they cannot be read, or added.
     told: BTreeMap<PathBuf, Look>,
+    /// Why the folder cannot be read.
+    away: Option<String>,
 }
 
 impl Scan {
     fn tell_once(&mut self, path: PathBuf, look: Look, why: &str) {
-        if self.told.get(&path) != Some(&look) {
+        if self.is_news(&path, Some(look)) {
             tracing::warn!(why, path = %path.display(), "a file in a watched folder cannot be read");
-            self.told.insert(path, look);
         }
+    }
+
+    /// Whether nothing was told of a file that looks like this.
+    fn is_news(&mut self, path: &Path, look: Option<Look>) -> bool {
+        look.is_none_or(|look| self.told.insert(path.to_owned(), look) != Some(look))
     }
 
     /// The files that look as they did the last time and hold a torrent or a link.
     fn look(&mut self, dir: &Path, known: &BTreeSet<Mark>) -> Vec<(PathBuf, Given)> {
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let entries = fs::read_dir(dir);
+        self.away = entries.as_ref().err().map(ToString::to_string);
+        let entries = entries.into_iter().flatten().flatten().map(|entry| entry.path());
         let mut paths: Vec<_> = entries.filter(|path| Kind::of(path).is_some()).collect();
         paths.sort();
         // Those that were added and could not be renamed are in nobody's way.
@@ -343,12 +396,53 @@ enum Unread {
     Now(io::Error),
 }
 
+/// What is to be told of the folders that are watched in a session that does not run.
+pub(crate) fn examine(rows: &[(Vec<u8>, Vec<u8>)]) -> Vec<String> {
+    let (watch, mounts) = (Watch::kept_in(rows), Mounts::kept_in(rows));
+    let missing = |dir: &Path| {
+        mounts.get(dir).filter(|mount| storage::must_be_mounted(mount).is_err()).map(PathBuf::as_path)
+    };
+    let away = |folder: &WatchFolder| {
+        let unread = fs::read_dir(&folder.dir).err().map(|err| err.to_string());
+        why_away(folder, missing(&folder.dir), folder.to.as_deref().and_then(missing), unread.as_deref())
+    };
+    watch.folders.iter().filter_map(away).collect()
+}
+
+/// In one line, for people: given mount points where nothing is mounted, and why the folder cannot be read.
+fn why_away(
+    folder: &WatchFolder,
+    from: Option<&Path>,
+    to: Option<&Path>,
+    unread: Option<&str>,
+) -> Option<String> {
+    let dir = folder.dir.display();
+    Some(match (from, to, unread) {
+        (Some(mount), _, _) => format!(
+            "the watched folder {dir} is away, no disk is mounted at {}: nothing is taken from it until it is",
+            mount.display()
+        ),
+        (None, _, Some(why)) => {
+            format!("the watched folder {dir} is not there ({why}): nothing is taken from it until it is")
+        }
+        (None, Some(mount), None) => format!(
+            "what the watched folder {dir} has is not added, no disk is mounted at {}, where it goes: that is done when it is",
+            mount.display()
+        ),
+        (None, None, None) => return None,
+    })
+}
+
 fn mark(path: &Path, (size, seconds, nanos): Look) -> Mark {
     let numbers = [size.to_be_bytes(), seconds.to_be_bytes(), nanos.to_be_bytes()].concat();
     hash::sha1(&[path.as_os_str().as_bytes(), &[0], &numbers].concat())
 }
 
 impl Watch {
+    pub(super) fn has(&self, folder: &WatchFolder) -> bool {
+        self.folders.contains(folder)
+    }
+
     fn remember(&mut self, mark: Mark) {
         if self.remembered.len() >= MAX_REMEMBERED {
             self.remembered.pop_front();
