@@ -521,8 +521,15 @@ fn many_adds_are_acknowledged_soon_and_none_is_lost() {
         assert_eq!(running.next().unwrap()["ok"], true);
     }
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    let in_order = |running: &mut Running| {
+        let listed = running.done(&json!({"do": "list"}));
+        let names = listed["torrents"].as_array().unwrap().iter().map(|torrent| torrent["name"].clone());
+        names.eq((0..200).map(|number| json!(format!("file {number}"))))
+    };
+    assert!(in_order(&mut running), "they are listed in another order than that in which they were given");
     running.kill();
     let (mut running, ready) = Running::start(home.path(), &[]);
     assert_eq!(ready["torrents"], 200);
     assert_eq!(running.list().len(), 200);
+    assert!(in_order(&mut running));
 }

@@ -66,6 +66,29 @@ fn the_order_of_the_queue_holds_and_outlives_a_kill() {
     running.end();
 }
 
+#[test]
+fn a_link_is_waited_for_until_its_turn_comes() {
+    let home = Home::new(SMALL);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    running.done(&json!({"do": "session", "max_active_downloads": 1}));
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    let hash = "7".repeat(40);
+    running.done(&json!({"do": "add", "torrent": format!("magnet:?xt=urn:btih:{hash}"), "dir": home.out()}));
+    until(&mut running, &[("small", "downloading"), (&hash, "queued")]);
+    let order = |what: &str| json!({"id": what, "do": what, "info_hash": hash});
+    for _ in 0..5 {
+        running.order(&order("wait"));
+        // It is answered when there is something to say, and not before.
+        running.done(&json!({"do": "session"}));
+        running.order(&order("pause"));
+        let answers = [running.next().unwrap(), running.next().unwrap()];
+        let waited = answers.iter().find(|answer| answer["id"] == "wait").unwrap();
+        assert_eq!(waited["kind"], "paused", "{answers:?}");
+        running.done(&order("resume"));
+    }
+    running.end();
+}
+
 /// A torrent that was downloaded and has reached its goal, and what is to become of it.
 fn reached(action: &str) -> Case {
     let mut case = Case::downloaded(SMALL);

@@ -1,6 +1,7 @@
 //! `session`: torrents that are kept over restarts, ordered about by lines of JSON until there is an API.
 
 mod add;
+mod files;
 mod orders;
 mod turns;
 
@@ -9,7 +10,7 @@ use crate::args::keep::{Keep, Order as Told};
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::{interrupt, runtime, transfer};
-use engine::{Choices, Session};
+use engine::{Choices, QueuePlace, Session};
 use orders::{What, carry_out};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -115,10 +116,12 @@ async fn serve(
             permit = room.clone().acquire_owned().await.ok();
         }
         let mut turn = turns.take(what.as_ref().ok(), |info_hash| session.has(info_hash));
+        // What is added has its place in the order of the orders, however long each takes to be read.
+        let place = session.take_place();
         let (session, usual, console) = (session.clone(), usual.clone(), console.clone());
         under_way.spawn(async move {
             let _permit = permit;
-            console.print(json_line(&answer(&session, &usual, id, what, &mut turn).await))
+            console.print(json_line(&answer(&session, &usual, place, id, what, &mut turn).await))
         });
         while let Some(done) = under_way.try_join_next() {
             done.unwrap_or(Ok(()))?;
@@ -190,6 +193,7 @@ fn read_order(line: Line) -> (Value, Result<What, String>) {
 async fn answer(
     session: &Session,
     usual: &Choices,
+    place: QueuePlace,
     id: Value,
     what: Result<What, Failure>,
     turn: &mut Turn,
@@ -197,7 +201,7 @@ async fn answer(
     let done = match what {
         Ok(what) => {
             turn.comes().await;
-            carry_out(session, usual, what, turn).await
+            carry_out(session, usual, place, what, turn).await
         }
         Err(why) => Err(why),
     };

@@ -158,6 +158,21 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     read_bounded(file)
 }
 
+/// The same of a regular file alone: what may be silent for ever, such as a pipe, is not read.
+pub(crate) fn read_regular_file(path: &Path) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = File::options().read(true).custom_flags(nonblock).open(path)?;
+    let found = file.metadata()?;
+    if found.is_dir() {
+        return Err(io::Error::other("it is a folder, not a .torrent file"));
+    }
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    read_bounded(file)
+}
+
 fn read_bounded(from: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(MAX_TORRENT + 1).read_to_end(&mut bytes)?;
@@ -205,6 +220,20 @@ mod tests {
         assert_eq!(read_bounded(&b"abc"[..]).unwrap(), b"abc");
         assert!(read_bounded(io::repeat(0)).unwrap_err().to_string().contains("64 MiB"));
         assert_eq!(read_bounded(io::repeat(0).take(MAX_TORRENT)).unwrap().len() as u64, MAX_TORRENT);
+    }
+
+    #[test]
+    fn only_regular_files_are_read_where_others_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name| dir.path().join(name);
+        std::fs::write(path("file"), b"abc").unwrap();
+        assert_eq!(read_regular_file(&path("file")).unwrap(), b"abc");
+        assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+        for other in [path("pipe"), "/dev/zero".into()] {
+            let refused = read_regular_file(&other).unwrap_err().to_string();
+            assert_eq!(refused, "it is not a regular file");
+        }
+        assert!(read_regular_file(dir.path()).unwrap_err().to_string().contains("is a folder"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use handover::hand_over;
 pub use look::Seen;
 pub use moving::OnTheWay;
 pub(crate) use names::check as check_names;
-pub use queue::QueueMove;
+pub use queue::{QueueMove, QueuePlace};
 pub use record::{Choices, GoalAction};
 pub(crate) use record::{MAX_TAGS, first_row_of_link, first_rows, last_place, moved_row, record_again};
 pub use removal::Stayed;
@@ -255,8 +255,9 @@ impl Session {
     pub async fn add_public_url(&self, url: &str, choices: Choices) -> Result<InfoHash, Error> {
         let (room, url) = (self.room.clone(), url.to_owned());
         let work = async move {
+            let place = room.take_place();
             let file = room.shared.web.fetch_public(&url).await?;
-            room.take_in(Given::Torrent(file), choices).await
+            room.take_in(place, Given::Torrent(file), choices).await
         };
         self.engine.on_runtime(work).await
     }
@@ -271,8 +272,7 @@ impl Session {
     }
 
     async fn take_in(&self, given: Given, choices: Choices) -> Result<InfoHash, Error> {
-        let room = self.room.clone();
-        self.engine.on_runtime(async move { room.take_in(given, choices).await }).await
+        self.add_at(self.take_place(), given, choices).await
     }
 
     /// Stops a torrent until it is resumed. One that is paused already stays so.
@@ -407,7 +407,12 @@ impl Room {
     }
 
     /// Adds a torrent, however it is given.
-    async fn take_in(self: &Arc<Self>, given: Given, mut choices: Choices) -> Result<InfoHash, Error> {
+    async fn take_in(
+        self: &Arc<Self>,
+        rank: QueuePlace,
+        given: Given,
+        mut choices: Choices,
+    ) -> Result<InfoHash, Error> {
         let of_file = |file: Vec<u8>| {
             let spool = self.shared.spool.clone();
             // A large one takes a while.
@@ -436,7 +441,7 @@ impl Room {
             Entry::Vacant(vacant) => vacant.insert(place),
             Entry::Occupied(_) => return Err(Error::AlreadyAdded(info_hash)),
         };
-        match self.add(new, choices).await {
+        match self.add(rank, new, choices).await {
             Ok(kept) => held.kept = Some(Box::new(kept)),
             Err(err) => {
                 self.torrents().remove(&info_hash.wire());
@@ -492,10 +497,15 @@ impl Room {
     }
 
     /// Begins a torrent, then keeps it: what cannot begin is told at once and kept by nobody.
-    async fn add(self: &Arc<Self>, new: New, choices: Choices) -> Result<KeptTorrent, Error> {
+    async fn add(
+        self: &Arc<Self>,
+        rank: QueuePlace,
+        new: New,
+        choices: Choices,
+    ) -> Result<KeptTorrent, Error> {
         let New { what, file, link } = new;
         self.forget_earlier(what.info_hash()).await?;
-        let mut record = Record::new(self.next_place(), choices, link);
+        let mut record = Record::new(rank.0, choices, link);
         self.note_mounts(&mut record).await?;
         let running = self.begin(&record, &what).await?;
         let info_hash = what.info_hash();

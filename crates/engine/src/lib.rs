@@ -72,8 +72,8 @@ pub use add::{AddTorrent, SeedGoal};
 pub use error::{Error, TorrentError};
 pub use events::{Event, EventKind, Events};
 pub use kept::{
-    AlternativeLimits, Choices, Given, GoalAction, Kept, Listed, LocalTime, OnTheWay, QueueMove, Seen,
-    Session, SessionSettings, Stayed, WatchFolder, WatchedFolder, hand_over,
+    AlternativeLimits, Choices, Given, GoalAction, Kept, Listed, LocalTime, OnTheWay, QueueMove, QueuePlace,
+    Seen, Session, SessionSettings, Stayed, WatchFolder, WatchedFolder, hand_over,
 };
 pub use magnet::{AddMagnet, Fetch, FetchStats, Fetched};
 pub use metainfo::{self, Magnet, Metainfo};

@@ -1,14 +1,16 @@
 //! The orders that a session takes, and what comes of them.
 
 use super::add::given;
+use super::files::read_torrent;
 use super::turns::Turn;
 use crate::console::joined;
 use crate::failure::{Failure, OrFail, kind};
+use crate::source::Source;
 use api::{SettingsChange, TorrentChange};
 use daemon::change::{change_settings, change_torrent, torrent_settings};
 use engine::{
-    Choices, Error, Given, InfoHash, Listed, Magnet, Metainfo, QueueMove, Session, Stayed, Torrent,
-    TorrentError, TorrentState, TorrentStats, WatchFolder, WatchedFolder,
+    Choices, Error, Given, InfoHash, Listed, Magnet, Metainfo, QueueMove, QueuePlace, Session, Stayed,
+    Torrent, TorrentError, TorrentState, TorrentStats, WatchFolder, WatchedFolder,
 };
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -214,10 +216,11 @@ impl Change {
     }
 }
 
-/// `usual`: what is done with every torrent that is added.
+/// `usual`: what is done with every torrent that is added; `place`: where one that is added goes in the queue.
 pub(super) async fn carry_out(
     session: &Session,
     usual: &Choices,
+    place: QueuePlace,
     what: What,
     turn: &mut Turn,
 ) -> Result<Value, Failure> {
@@ -234,12 +237,17 @@ pub(super) async fn carry_out(
                 }
                 (None, None) => return Err(no_dir()),
             };
-            let file = match given(&torrent).await? {
+            let given = match Source::new(&torrent) {
+                Source::File(path) => Given::Torrent(read_torrent(path).await?),
+                _ => given(&torrent).await?,
+            };
+            let file = match given {
                 Given::Magnet(link) => {
                     if let Ok(magnet) = Magnet::parse(&link) {
                         turn.is_about(magnet.info_hash).await;
                     }
-                    return session.add_magnet(&link, choices).await.map(done).map_err(failed);
+                    let added = session.add_at(place, Given::Magnet(link), choices).await;
+                    return added.map(done).map_err(failed);
                 }
                 Given::Torrent(file) => file,
                 Given::Url(url) => session.engine().fetch(&url).await.map_err(failed)?,
@@ -250,7 +258,7 @@ pub(super) async fn carry_out(
             if let Ok(metainfo) = metainfo {
                 turn.is_about(metainfo.info_hash()).await;
             }
-            session.add(file, choices).await.map(done).map_err(failed)
+            session.add_at(place, Given::Torrent(file), choices).await.map(done).map_err(failed)
         }
         What::Remove { info_hash, data } => {
             let info_hash = parse(&info_hash)?;
@@ -374,7 +382,7 @@ async fn until_it_is_complete(session: &Session, info_hash: InfoHash) -> Result<
     }
 }
 
-/// What a torrent is that has its metadata and whose files are not on their way.
+/// What a torrent is that has its metadata, has had its turn and whose files are not on their way.
 async fn until_it_runs(session: &Session, info_hash: InfoHash) -> Result<Torrent, Failure> {
     loop {
         if let Some(torrent) = session.torrent(info_hash).await.map_err(failed)? {
@@ -383,16 +391,16 @@ async fn until_it_runs(session: &Session, info_hash: InfoHash) -> Result<Torrent
                 None => Ok(torrent),
             };
         }
-        let mut waits = false;
+        if let Some(error) = session.failure(info_hash).await.map_err(failed)? {
+            return Err(Failure::new(error.kind(), error.of_kept()));
+        }
+        // It may have gone on since it was asked for: only of one that is paused that is said.
+        let mut is_paused = false;
         session.look_at(info_hash, |_, seen| {
-            let state = seen.map(|seen| seen.state);
-            waits = matches!(state, None | Some(Some(TorrentState::FetchingMetadata | TorrentState::Moving)));
+            is_paused = seen.is_some_and(|seen| seen.choices.paused && seen.state.is_none());
         });
-        if !waits {
-            return Err(match session.failure(info_hash).await.map_err(failed)? {
-                Some(error) => Failure::new(error.kind(), error.of_kept()),
-                None => Failure::new("paused", "the torrent is paused; resume it first"),
-            });
+        if is_paused {
+            return Err(Failure::new("paused", "the torrent is paused; resume it first"));
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }

@@ -158,7 +158,7 @@ async fn serve(mut stream: UnixStream, room: &Arc<Room>) -> io::Result<()> {
         tokio::time::timeout(MESSAGE_PATIENCE, read(&mut stream)).await.unwrap_or_else(|_| timed_out())?;
     let take_in = async {
         let (given, choices) = decode(&message).ok_or_else(|| Error::Refused("not understood".into()))?;
-        room.take_in(given, choices).await
+        room.take_in(room.take_place(), given, choices).await
     };
     let no_answer = |_| Err(Error::Refused("it took too long".into()));
     let outcome = tokio::time::timeout(ANSWER_PATIENCE, take_in).await.unwrap_or_else(no_answer);

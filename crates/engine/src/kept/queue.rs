@@ -1,7 +1,7 @@
 //! The order in which torrents get their turn.
 
 use super::held::{Held, PATIENCE};
-use super::{Room, Running, Session, key};
+use super::{Choices, Given, Room, Running, Session, key};
 use crate::Error;
 use store::{Change, Table};
 use tokio::time::{Instant, timeout_at};
@@ -20,7 +20,27 @@ pub enum QueueMove {
     Down,
 }
 
+/// A place in the queue, for a torrent that is about to be added.
+#[derive(Debug)]
+pub struct QueuePlace(pub(super) u64);
+
 impl Session {
+    /// A place behind all that were taken before, and all torrents that are here: who adds several at the same time has them in
+    /// the order in which their places were taken. One that is not used is nobody's.
+    pub fn take_place(&self) -> QueuePlace {
+        self.room.take_place()
+    }
+
+    /// Adds a torrent at a place that was [taken](Self::take_place) for it: see [`add`](Self::add),
+    /// [`add_url`](Self::add_url) and [`add_magnet`](Self::add_magnet).
+    ///
+    /// # Errors
+    /// Theirs.
+    pub async fn add_at(&self, place: QueuePlace, given: Given, choices: Choices) -> Result<InfoHash, Error> {
+        let room = self.room.clone();
+        self.engine.on_runtime(async move { room.take_in(place, given, choices).await }).await
+    }
+
     /// Gives a torrent another place in the queue; durable and in force when this returns. Downloads run in this order, as
     /// many as may; seeds that have waited equally long too.
     ///
@@ -41,6 +61,10 @@ impl Session {
 }
 
 impl Room {
+    pub(super) fn take_place(&self) -> QueuePlace {
+        QueuePlace(self.next_place())
+    }
+
     async fn order(&self) -> Vec<(u64, InfoHashV1)> {
         let places: Vec<_> = self.torrents().iter().map(|(&hash, place)| (hash, place.clone())).collect();
         let until = Instant::now() + PATIENCE;

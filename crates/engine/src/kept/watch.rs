@@ -253,7 +253,7 @@ impl Room {
             tags: folder.tags.clone(),
             ..Choices::new(dir)
         };
-        match self.take_in(given, choices).await {
+        match self.take_in(self.take_place(), given, choices).await {
             Ok(_) | Err(Error::AlreadyAdded(_)) => self.put_away(scan, path).await,
             Err(error) => {
                 let look = match error.may_pass() {
