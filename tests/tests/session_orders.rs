@@ -182,6 +182,34 @@ fn no_file_at_all_is_refused() {
 }
 
 #[test]
+fn there_are_as_many_priorities_as_files() {
+    let mut case = Case::new(Sample::MULTI);
+    let files = Sample::MULTI.layout.len();
+    for given in [1, files - 1, files + 1] {
+        let priorities = json!({"priorities": vec!["high"; given]});
+        let mut add = json!({"do": "add", "torrent": case.home.torrent, "dir": case.home.out()});
+        add["priorities"] = priorities["priorities"].clone();
+        case.running.refused(&add, "refused");
+        case.add(json!({"paused": true}));
+        let set = case.order("set", priorities);
+        case.running.refused(&set, "refused");
+        case.done("remove", json!({}));
+    }
+}
+
+#[test]
+fn a_pipe_is_no_torrent_and_holds_up_nobody() {
+    let mut case = Case::new(SMALL);
+    let pipe = case.home.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for other in [&pipe, &PathBuf::from("/dev/zero"), &case.home.out().join("..")] {
+        case.running.refused(&json!({"do": "add", "torrent": other, "dir": case.home.out()}), "source");
+    }
+    case.add(json!({}));
+    case.wait();
+}
+
+#[test]
 fn pieces_come_in_order_if_that_is_wanted() {
     let mut case = Case::new(Sample::SINGLE);
     case.add(json!({"paused": true}));

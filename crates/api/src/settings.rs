@@ -77,7 +77,7 @@ impl GoalAction {
 /// What is wanted of a torrent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TorrentSettings {
-    /// Of its files, in their order; those beyond the last are `normal`.
+    /// Of its files, in their order: one for each, or none if all are `normal`.
     pub priorities: Vec<Priority>,
     /// It is fetched from its beginning to its end.
     pub sequential: bool,

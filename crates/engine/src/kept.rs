@@ -431,6 +431,7 @@ impl Room {
             }
         };
         choices.check(new.what.metainfo())?;
+        choices.check_priorities(new.what.metainfo())?;
         self.check_trackers(&choices)?;
         refuse_zero([None; 2], [choices.max_down, choices.max_up])?;
         self.arrange(&mut choices, new.what.metainfo()).await;

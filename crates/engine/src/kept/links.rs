@@ -6,7 +6,7 @@ use crate::driver::Fetching;
 use crate::magnet::{FetchStats, Fetched};
 use crate::mailbox;
 use crate::torrent::Request;
-use crate::{AddMagnet, AddTorrent, Error, Fetch, TorrentError, TorrentState, TorrentStats};
+use crate::{AddMagnet, AddTorrent, Error, Fetch, Priority, TorrentError, TorrentState, TorrentStats};
 use metainfo::Magnet;
 use std::sync::Arc;
 use store::{Change, Table};
@@ -86,8 +86,11 @@ impl Room {
         if record.choices.priorities.is_empty() {
             record.choices.priorities.clone_from(&add.priorities);
         }
-        // They were given before anybody knew of how many files.
-        record.choices.priorities.truncate(metainfo.files().len());
+        // They were given before anybody knew of how many files: whoever gave them says what is wanted, nobody guesses.
+        let miscounted = record.choices.check_priorities(Some(&metainfo)).err();
+        if miscounted.is_some() {
+            record.choices.priorities = vec![Priority::Skip; metainfo.files().len()];
+        }
         match record.choices.check(Some(&metainfo)) {
             // Nothing is fetched until something is selected.
             Ok(()) | Err(Error::NothingSelected) => {}
@@ -107,11 +110,16 @@ impl Room {
         changes.extend(rows.map(|row| Change { key: key(info_hash), ..row }));
         self.save(changes).await?;
         let begin = !record.choices.paused;
+        if let Some(why) = &miscounted {
+            tracing::warn!(%why, torrent = metainfo.name(), "nothing is fetched of what a magnet link names");
+        }
         let handover = std::mem::take(&mut add.handover);
         let (peers_of_link, names_of_link) = (add.peers_of_link, add.names_of_link);
         (kept.what, kept.record) = (What::All(metainfo.clone()), record);
         std::mem::replace(&mut kept.running, Running::Paused).stop().await;
-        if begin {
+        if let Some(why) = miscounted.filter(|_| begin) {
+            kept.running = Running::Failed(why);
+        } else if begin {
             let add = kept.record.apply(metainfo);
             let add = AddTorrent { handover, peers_of_link, names_of_link, ..add };
             kept.running = self.begin_with(add).await.unwrap_or_else(Running::Failed);

@@ -40,6 +40,9 @@ impl Session {
             record.choices.part_suffix = before.part_suffix;
             record.choices.paused = before.paused;
             record.choices.check(kept.what.metainfo())?;
+            if record.choices.priorities != before.priorities {
+                record.choices.check_priorities(kept.what.metainfo())?;
+            }
             room.check_trackers(&record.choices)?;
             let limits = |choices: &Choices| [choices.max_down, choices.max_up];
             refuse_zero(limits(&before), limits(&record.choices))?;

@@ -142,6 +142,17 @@ impl Choices {
         }
     }
 
+    /// Refuses priorities that are neither none nor one for each file.
+    pub(super) fn check_priorities(&self, metainfo: Option<&Arc<Metainfo>>) -> Result<(), Error> {
+        let (given, files) = (self.priorities.len(), metainfo.map(|metainfo| metainfo.files().len()));
+        match files.filter(|&files| given != 0 && given != files) {
+            Some(files) => Err(Error::Refused(format!(
+                "{given} priorities are given for {files} files; give one for each file, or none"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// How many files are wanted; `None` if these choices are refused.
     pub(crate) fn wanted_files(&self, metainfo: Arc<Metainfo>) -> Option<usize> {
         self.check(Some(&metainfo)).ok()?;
