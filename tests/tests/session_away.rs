@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use rawtorrent_tests::poll;
 use serde_json::{Value, json};
 
 const TWO: Sample = Sample { name: "one", layout: &[("a", 300_000), ("b", 50_000)] };
+const LARGE: Sample = Sample { name: "one", layout: &[("a", 40 << 20), ("b", 24 << 20)] };
 const FIRST: Sample = Sample { name: "one", layout: &[("a", 300_000)] };
 
 /// A session whose folder is where a disk is mounted, or is to be.
@@ -323,6 +325,49 @@ fn a_file_that_another_torrent_has_too_stays() {
 }
 
 #[test]
+fn a_file_that_another_torrent_has_too_is_not_taken_from_it() {
+    let mut case = Case::downloaded(TWO);
+    let torrent = metafile::torrent(&FIRST, None);
+    let (file, hash) = (case.home.path().join("first"), hex(&metafile::info_hash(&torrent).unwrap()));
+    fs::write(&file, torrent).unwrap();
+    let of_other = |what: &str| json!({"do": what, "info_hash": hash});
+    case.running.done(&json!({"do": "add", "torrent": file, "dir": case.home.out()}));
+    case.running.done(&of_other("wait"));
+    let (near, link) = (case.home.path().join("near"), case.home.path().join("link"));
+    std::os::unix::fs::symlink(case.home.out(), &link).unwrap();
+    case.running.done(&json!({"do": "move", "info_hash": hash, "dir": link}));
+    let mut other_moves = of_other("move");
+    other_moves["dir"] = json!(near);
+    for paused in [false, true] {
+        let orders = [
+            other_moves.clone(),
+            case.order("move", json!({"dir": near})),
+            case.order("rename", json!({"path": "one", "to": "two"})),
+            case.order("rename", json!({"path": "one/a", "to": "one/c"})),
+        ];
+        for order in &orders {
+            let answer = case.running.ask(order);
+            assert_eq!((&answer["ok"], &answer["kind"]), (&json!(false), &json!("refused")), "{answer}");
+            let told = answer["error"].as_str().unwrap();
+            assert!(told.contains("one/a is a file of \"one\" (") && !told.contains('\n'), "{told}");
+        }
+        case.home.assert_downloaded();
+        assert!(!near.exists());
+        if !paused {
+            case.running.done(&of_other("wait"));
+            case.wait();
+            case.running.done(&of_other("pause"));
+        }
+    }
+    // What it has alone may go.
+    case.done("rename", json!({"path": "one/b", "to": "one/c"}));
+    case.running.done(&of_other("remove"));
+    case.done("move", json!({"dir": near}));
+    assert!(near.join("one/a").exists() && near.join("one/c").exists());
+    case.wait();
+}
+
+#[test]
 fn a_file_that_was_replaced_stays() {
     let mut case = Case::downloaded(TWO);
     case.done("pause", json!({}));
@@ -390,6 +435,97 @@ fn of_what_a_link_names_nothing_is_fetched_if_nothing_is_selected() {
 }
 
 #[test]
+fn priorities_of_a_link_that_do_not_fit_are_told() {
+    let (_there, _seed, addr) = real_seed(TWO);
+    let home = Home::new(TWO);
+    let hash = hex(&home.info_hash);
+    let link = format!("magnet:?xt=urn:btih:{hash}");
+    let (mut running, _) = Running::start(home.path(), &["--peer", &addr.to_string()]);
+    for priorities in [json!(["normal"]), json!(["skip", "normal", "high"])] {
+        let given = format!("{} priorities are given for 2 files", priorities.as_array().unwrap().len());
+        running.done(&json!({"do": "add", "torrent": link, "dir": home.out(), "priorities": priorities}));
+        let torrent = running.until(|torrent| torrent["state"] == "failed");
+        assert!(torrent["error"].as_str().unwrap().contains(&given), "{torrent}");
+        running.refused(&json!({"do": "wait", "info_hash": hash}), "refused");
+        running.done(&json!({"do": "set", "info_hash": hash, "priorities": ["skip", "normal"]}));
+        running.done(&json!({"do": "wait", "info_hash": hash}));
+        assert_eq!(left_in(&home.downloaded()), [home.downloaded().join("b")]);
+        running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+    }
+    running.end();
+}
+
+#[test]
+fn files_on_their_way_to_a_disk_that_is_gone_for_good_come_back() {
+    let home = Home::new(LARGE);
+    let (seed, near, far) = (home.fake_seed(), home.path().join("near"), home.path().join("far"));
+    let peer = seed.addr.to_string();
+    let running = begin(&home, Some(&peer), true);
+    let mut case = Case { home, seed, running };
+    let add = json!({"do": "add", "torrent": case.home.torrent, "dir": near});
+    case.running.done(&add);
+    case.wait();
+    let served = case.seed.served();
+    for back in [&near, &far] {
+        let there = case.home.out();
+        let order = case.order("move", json!({"dir": there}));
+        case.running.order(&order);
+        loop {
+            let listed = case.running.ask(&json!({"id": "list", "do": "list"}));
+            assert_eq!(listed["id"], "list", "it is there already");
+            if listed["torrents"][0]["state"] == "moving" {
+                break;
+            }
+        }
+        case.running.strike();
+        case.running = begin(&case.home, None, false);
+        let torrent = case.running.until(|torrent| torrent["state"] == "unavailable");
+        assert_eq!(torrent["dir"], json!(near), "{torrent}");
+        // It is tried again now and then.
+        let order = case.order("move", json!({"dir": back}));
+        let moved = poll(Instant::now() + Duration::from_secs(30), || {
+            (case.running.ask(&order)["ok"] == true).then_some(())
+        });
+        assert!(moved.is_some());
+        let torrent = case.running.until(|torrent| torrent["state"] == "seeding");
+        assert_eq!(torrent["dir"], json!(back));
+        assert!(back.join("one/a").exists() && left_in(&there).is_empty());
+        case.running.strike();
+        case.running = begin(&case.home, None, true);
+        case.wait();
+        // What was copied is in nobody's way.
+        case.done("move", json!({"dir": there}));
+        case.done("move", json!({"dir": near}));
+    }
+    assert_eq!(case.seed.served(), served);
+}
+
+#[test]
+fn files_in_a_folder_that_holds_on_to_them_stay_there() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let mut command = binary::command(home.path());
+    command.args(["session", "--listen", "127.0.0.1:0", "--no-trackers", "--peer", &seed.addr.to_string()]);
+    // Who may do everything is not kept from anything.
+    let bounded = "exec setpriv --bounding-set=-dac_override \"$@\"";
+    let running = Running::begin(&mut with_mount(bounded, &command)).0;
+    let mut case = Case { home, seed, running };
+    case.add(json!({}));
+    case.wait();
+    let (folder, near) = (case.home.downloaded(), case.home.path().join("near"));
+    let may = |mode| fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+    may(0o555);
+    let order = case.order("move", json!({"dir": near}));
+    let answer = case.running.ask(&order);
+    let told = answer["error"].as_str().unwrap();
+    assert!(answer["kind"] == "permission_denied" && told.contains(folder.to_str().unwrap()), "{answer}");
+    assert!(!near.exists() && case.running.torrent()["dir"] == json!(case.home.out()));
+    may(0o755);
+    case.running.done(&order);
+    assert!(near.join("one/a").exists());
+}
+
+#[test]
 fn what_is_complete_waits_for_the_disk_that_it_goes_to() {
     let home = Home::new(TWO);
     let (seed, incomplete) = (home.fake_seed(), home.path().join("incomplete"));
@@ -400,7 +536,8 @@ fn what_is_complete_waits_for_the_disk_that_it_goes_to() {
     running.strike();
     let mut running = begin(&home, None, false);
     running.done(&json!({"do": "set", "info_hash": hex(&home.info_hash), "peers": [peer]}));
-    running.until(|torrent| torrent["state"] == "seeding");
+    let torrent = running.until(|torrent| torrent["state"] == "seeding" && !torrent["error"].is_null());
+    assert!(torrent["error"].as_str().unwrap().contains("cannot go where they belong"), "{torrent}");
     assert_left_alone(&home);
     assert!(incomplete.join("one/a").exists());
     running.strike();

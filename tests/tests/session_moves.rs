@@ -307,3 +307,48 @@ fn what_is_not_complete_lies_apart_and_is_called_so() {
     assert_eq!((&torrent["dir"], &torrent["dir_when_complete"]), (&json!(films), &Value::Null));
     assert_eq!((left_in(&out), case.seed.served()), (Vec::new(), served));
 }
+
+#[test]
+fn what_keeps_a_complete_torrent_where_it_is_is_told() {
+    let case = Case::new(SMALL);
+    let (home, seed) = (case.home, case.seed);
+    case.running.end();
+    let (apart, films, read_only) =
+        (home.path().join("apart"), home.path().join("films"), home.path().join("ro"));
+    fs::create_dir_all(&films).unwrap();
+    fs::create_dir_all(&read_only).unwrap();
+    let mut command = binary::command(home.path());
+    command.args(["session", "--listen", "127.0.0.1:0", "--no-trackers", "--peer", &seed.addr.to_string()]);
+    let ro = read_only.display();
+    let mount = format!("mount -t tmpfs none '{ro}' && mount -o remount,ro '{ro}'");
+    let (running, _) = Running::begin(&mut with_mount(&mount, &command));
+    let mut case = Case { home, seed, running };
+    case.running.done(&json!({"do": "session", "incomplete_dir": apart, "part_suffix": true}));
+    for (dir, why) in [(&films, "films/small exists"), (&read_only, "read-only")] {
+        let in_the_way = films.join("small");
+        let add = json!({"do": "add", "torrent": case.home.torrent, "dir": dir, "paused": true});
+        case.running.done(&add);
+        fs::write(&in_the_way, "theirs").unwrap();
+        case.done("resume", json!({}));
+        case.wait();
+        let torrent = case.running.until(|torrent| !torrent["error"].is_null());
+        let told = torrent["error"].as_str().unwrap();
+        assert!(told.contains("its files cannot go where they belong") && told.contains(why), "{told}");
+        assert_eq!((&torrent["state"], &torrent["dir"]), (&json!("seeding"), &json!(apart)));
+        let resumed = case.done("resume", json!({}));
+        assert!(resumed["warning"].as_str().unwrap().contains(why), "{resumed}");
+        assert_eq!(fs::read(&in_the_way).unwrap(), b"theirs");
+        fs::remove_file(&in_the_way).unwrap();
+        if dir == &films {
+            // At once, since it is asked for.
+            assert!(case.done("resume", json!({}))["warning"].is_null());
+            let torrent = case.running.until(|torrent| torrent["state"] == "seeding");
+            assert_eq!((&torrent["dir"], &torrent["error"]), (&json!(films), &Value::Null));
+        } else {
+            case.done("move", json!({"dir": films}));
+            let torrent = case.running.until(|torrent| torrent["state"] == "seeding");
+            assert_eq!((&torrent["dir"], &torrent["error"]), (&json!(films), &Value::Null));
+        }
+        case.done("remove", json!({"data": true}));
+    }
+}

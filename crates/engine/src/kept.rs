@@ -5,6 +5,7 @@
 //! different torrents beside each other.
 
 mod bans;
+mod claims;
 mod complete;
 mod handover;
 mod held;
@@ -110,6 +111,8 @@ struct KeptTorrent {
     running: Running,
     /// What came of the last move, if that is not what was asked for.
     note: Option<String>,
+    /// Why its files are not where they belong, though it is complete.
+    unsettled: Option<Error>,
 }
 
 /// What is known of a torrent.
@@ -295,7 +298,8 @@ impl Session {
     }
 
     /// Goes on with a torrent that was paused, or that could not go on before. What it waits for now, and will go on by itself
-    /// without, is returned: a disk that is not mounted, or that was found to be full.
+    /// without, is returned: a disk that is not mounted, or that was found to be full, or what keeps the files of one that is
+    /// complete from going where they belong, which is tried once more.
     ///
     /// # Errors
     /// [`Error::NotHere`], [`Error::Unsaved`], and those of [`Engine::add`]; nothing is changed then.
@@ -307,7 +311,11 @@ impl Session {
             let was_paused = kept.record.choices.paused;
             room.set_paused(info_hash, kept, false).await?;
             if kept.running.goes_on() {
+                if kept.is_to_settle() {
+                    room.settle(kept).await;
+                }
                 return Ok(match &kept.running {
+                    Running::Yes(_) if kept.is_to_settle() => kept.unsettled.clone(),
                     Running::Yes(torrent) => torrent.waits_for(),
                     _ => None,
                 });
@@ -520,7 +528,7 @@ impl Room {
             running.stop().await;
             return Err(err);
         }
-        Ok(KeptTorrent { what, record, running, note: None })
+        Ok(KeptTorrent { what, record, running, note: None, unsettled: None })
     }
 
     async fn set_paused(
@@ -622,10 +630,12 @@ impl KeptTorrent {
             Running::Paused => (None, None, None),
             Running::Yes(torrent) => {
                 let stats = torrent.stats();
-                (Some(stats.state), Some(stats), torrent.trouble())
+                (Some(stats.state), Some(stats), torrent.trouble().or_else(|| self.why_unsettled()))
             }
             Running::Fetching(link) => (Some(link.state()), Some(link.stats()), None),
-            Running::Moving(moving) => (Some(TorrentState::Moving), Some(moving.stats()), None),
+            Running::Moving(moving) => {
+                (Some(TorrentState::Moving), Some(moving.stats()), self.why_unsettled())
+            }
             Running::Failed(err) => (Some(err.state()), None, Some(err.of_kept())),
         }
     }

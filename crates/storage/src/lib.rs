@@ -44,7 +44,7 @@ pub use layout::Layout;
 pub use options::{Allocate, DiskEvent, FileReport, FileStamp, OpenOptions, Report, Snapshot};
 pub use pool::{DiskPool, PoolSettings};
 pub use presence::{Outpost, Watched};
-pub use relocate::{Relocation, Side};
+pub use relocate::{Relocation, Side, must_be_free};
 pub use remove::{any_file, find_any_file, remove_files};
 pub use root::{mount_point, must_be_mounted};
 pub use torrent::TorrentDisk;

@@ -5,7 +5,7 @@
 //! be done again after a crash, and undone.
 
 use crate::os::{Access, Found, Os, stamp_of};
-use crate::root::Root;
+use crate::root::{Root, mount_point};
 use crate::{DiskPool, Error, FileStamp, Layout};
 use rustix::fd::OwnedFd;
 use std::collections::BTreeSet;
@@ -64,7 +64,7 @@ impl Relocation {
     ///
     /// # Errors
     /// [`Error::Unavailable`]; [`Error::FileInTheWay`] and the like if something stands where one of the torrent's files
-    /// goes.
+    /// goes; [`Error::PermissionDenied`], [`Error::ReadOnly`] if they may not leave the folders that they lie in.
     pub fn plan(
         pool: &DiskPool,
         from: Side,
@@ -91,7 +91,18 @@ impl Relocation {
                 return Err(Error::FileInTheWay(plan.to.full(file)));
             }
         }
+        plan.must_let_go()?;
         Ok(plan)
+    }
+
+    /// Where files can be renamed, they are not copied if the folders that they lie in do not let go of them.
+    fn must_let_go(&self) -> Result<(), Error> {
+        if mount_point(self.from.root.path()) != mount_point(self.to.root.path()) {
+            return Ok(());
+        }
+        let folders: BTreeSet<PathBuf> =
+            self.files().filter_map(|(file, _)| Some(self.from.full(file).parent()?.to_path_buf())).collect();
+        folders.iter().try_for_each(|folder| must_be_writable(folder))
     }
 
     /// One that was [planned](Self::plan) before, given the [`stamps`](Self::stamps) that it had.
@@ -216,6 +227,21 @@ impl Relocation {
         Ok(())
     }
 
+    /// What [`undo`](Self::undo) comes to if the disk that files go to is gone: all files are where they were; what lies on
+    /// that disk, if it comes back, stays.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if one is not there; it may be on the other disk alone.
+    pub fn abandon(&self) -> Result<(), Error> {
+        self.from.root.must_be_mounted()?;
+        for (file, _) in self.files() {
+            if self.from.look(&self.os, file)?.is_none() {
+                return Err(Error::Gone(self.from.full(file)));
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the files that were copied, and folders of the torrent that are empty then. What looks different by now is
     /// somebody else's. As much as can be is removed; says what stays, and why.
     pub fn clean(&self) -> Vec<(PathBuf, Error)> {
@@ -235,6 +261,37 @@ impl Relocation {
         self.remove_folders(&self.from);
         stayed
     }
+}
+
+/// Refuses to have the files of a torrent, which has so many, go where something stands already or nothing may be written, as
+/// far as that can be seen beforehand: below `root`, where `to` says, from where they lie.
+///
+/// # Errors
+/// [`Error::FileInTheWay`], [`Error::FolderInTheWay`], [`Error::ReadOnly`], [`Error::PermissionDenied`].
+pub fn must_be_free(
+    to: &Layout,
+    root: &Path,
+    (from, from_root): (&Layout, &Path),
+    files: usize,
+) -> Result<(), Error> {
+    for file in 0..files {
+        let path = to.path_under(root, file);
+        if path == from.path_under(from_root, file) {
+            continue;
+        }
+        match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => return Err(Error::FolderInTheWay(path)),
+            Ok(_) => return Err(Error::FileInTheWay(path)),
+            Err(_) => {}
+        }
+    }
+    let there = root.ancestors().find(|folder| folder.exists());
+    there.map_or(Ok(()), must_be_writable)
+}
+
+fn must_be_writable(folder: &Path) -> Result<(), Error> {
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+        .map_err(|errno| Error::os("write to", folder, errno))
 }
 
 /// One by one.

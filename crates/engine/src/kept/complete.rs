@@ -4,12 +4,12 @@ use super::mounts;
 use super::names::{self, Names};
 use super::record::Target;
 use super::{Choices, KeptTorrent, Room, Running};
+use crate::driver::blocking;
 use crate::{Error, Metainfo};
 use metainfo::names::Folding;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use storage::Layout;
-use tokio::sync::oneshot;
 
 /// What is behind the name of a file of a torrent that is not complete.
 const SUFFIX: &str = ".part";
@@ -45,23 +45,39 @@ impl Room {
         }
     }
 
-    /// Has the files of a torrent go where they belong, under their names. What stands in the way is asked for again.
+    /// Has the files of a torrent go where they belong, under their names. What keeps them from that is told, and asked for
+    /// again.
     pub(super) async fn settle(self: &Arc<Self>, kept: &mut KeptTorrent) {
         let Some(metainfo) = kept.what.metainfo().cloned() else { return };
+        let target = kept.settled(&metainfo);
+        // What can be seen beforehand is not worth stopping for.
+        let begun = match self.can_settle(kept, &metainfo, &target).await {
+            Ok(()) => self.begin_moving(kept.what.info_hash(), kept, target, None).await.map(drop),
+            Err(why) => Err(why),
+        };
+        if let Err(why) = begun {
+            kept.stays_unsettled(why);
+        }
+    }
+
+    async fn can_settle(
+        &self,
+        kept: &KeptTorrent,
+        metainfo: &Arc<Metainfo>,
+        target: &Target,
+    ) -> Result<(), Error> {
         let choices = &kept.record.choices;
-        let dir = choices.dir_when_complete.clone().unwrap_or_else(|| choices.dir.clone());
-        let names = choices.lasting_names(&metainfo);
-        let target = Target { dir, dir_when_complete: None, names, part_suffix: false };
-        let is_out = choices.dir_when_complete.is_some()
-            && mounts::must_be_mounted(kept.record.mount_when_complete.clone()).await.is_err();
-        if is_out || is_in_the_way(&metainfo, choices, &target).await {
-            // Not worth stopping for.
-            return;
+        if choices.dir_when_complete.is_some() {
+            mounts::must_be_mounted(kept.record.mount_when_complete.clone()).await?;
         }
-        let (tell, _) = oneshot::channel();
-        if let Err(error) = self.begin_moving(kept.what.info_hash(), kept, target, tell).await {
-            tracing::warn!(%error, "the files of a torrent that is complete stay where they are");
-        }
+        let layout = |names: &Names| Layout::new(metainfo.clone())?.renamed(names);
+        let (from, to) = (layout(&choices.names)?, layout(&target.names)?);
+        let (here, there, files) = (choices.dir.clone(), target.dir.clone(), metainfo.files().len());
+        let (own, layout) = (choices.dir.clone(), from.clone());
+        blocking(move || Ok(storage::must_be_free(&to, &there, (&from, &here), files)?)).await?;
+        let info_hash = kept.what.info_hash();
+        let ours = self.known_files(info_hash, metainfo).await.unwrap_or_else(|| vec![true; files]);
+        self.must_be_its_alone(info_hash, own, layout, ours).await
     }
 }
 
@@ -73,20 +89,32 @@ impl KeptTorrent {
         (choices.dir_when_complete.is_some() || choices.part_suffix)
             && torrent.status.borrow().finished.is_some()
     }
-}
 
-/// Whether something stands where a file of a torrent is to go.
-async fn is_in_the_way(metainfo: &Arc<Metainfo>, choices: &Choices, target: &Target) -> bool {
-    let layout = |names: &Names| Layout::new(metainfo.clone())?.renamed(names);
-    let (Ok(from), Ok(to)) = (layout(&choices.names), layout(&target.names)) else { return true };
-    let (here, there, files) = (choices.dir.clone(), target.dir.clone(), metainfo.files().len());
-    let look = move || {
-        (0..files).any(|file| {
-            let path = to.path_under(&there, file);
-            path != from.path_under(&here, file) && path.symlink_metadata().is_ok()
-        })
-    };
-    tokio::task::spawn_blocking(look).await.unwrap_or(true)
+    /// Where its files are to be once it is complete.
+    pub(super) fn settled(&self, metainfo: &Metainfo) -> Target {
+        let choices = &self.record.choices;
+        let dir = choices.dir_when_complete.clone().unwrap_or_else(|| choices.dir.clone());
+        let names = choices.lasting_names(metainfo);
+        Target { dir, dir_when_complete: None, names, part_suffix: false }
+    }
+
+    /// It is complete, and its files stay where they are.
+    pub(super) fn stays_unsettled(&mut self, why: Error) {
+        let is_told = self.unsettled.as_ref().is_some_and(|told| told.to_string() == why.to_string());
+        if !is_told {
+            let torrent = self.what.name();
+            tracing::warn!(%why, torrent, "the files of a torrent that is complete stay where they are");
+        }
+        self.unsettled = Some(why);
+    }
+
+    /// In one line, for people.
+    pub(super) fn why_unsettled(&self) -> Option<String> {
+        let why = self.unsettled.as_ref()?;
+        let goes_on = self.is_to_settle() || matches!(self.running, Running::Moving(_));
+        goes_on
+            .then(|| format!("it is complete, but its files cannot go where they belong: {}", why.of_kept()))
+    }
 }
 
 /// The names once a file, or a folder with all that is in it, has another path: those of a torrent that is not complete are

@@ -28,6 +28,11 @@ impl Before {
     pub(super) fn rank(&self, hash: InfoHashV1) -> Option<u64> {
         self.lock().get(&hash).map(|(place, _)| *place)
     }
+
+    /// A torrent that something is being done to.
+    pub(super) fn listed(&self, hash: InfoHashV1) -> Option<Listed> {
+        self.lock().get(&hash).map(|(_, listed)| listed.clone())
+    }
 }
 
 /// Whoever lists torrents is told what was known when this was made, until it is dropped.

@@ -75,8 +75,9 @@ impl Session {
     /// tried again at the next `open`.
     ///
     /// # Errors
-    /// [`Error::NotHere`], [`Error::Refused`], [`Error::Unsaved`]; [`Error::Disk`], among others if something stands where
-    /// a file goes, or there is no room. The torrent stays where it was then, as it was.
+    /// [`Error::NotHere`], [`Error::Unsaved`]; [`Error::Refused`] if another torrent of the session has one of the files too,
+    /// or they are on their way, unless that is to a disk that is gone; [`Error::Disk`], among others if something stands
+    /// where a file goes, or there is no room. The torrent stays where it was then, as it was.
     pub async fn move_to(
         &self,
         info_hash: InfoHash,
@@ -135,7 +136,7 @@ impl Session {
             let mut held = room.hold(info_hash).await?;
             let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
             let target = target(kept)?;
-            let is_under_way = room.begin_moving(info_hash, kept, target, tell).await?;
+            let is_under_way = room.begin_moving(info_hash, kept, target, Some(tell)).await?;
             Ok(OnTheWay(is_under_way.then_some(told)))
         };
         self.engine.on_runtime(work).await
@@ -149,9 +150,9 @@ impl Room {
         info_hash: InfoHash,
         kept: &mut KeptTorrent,
         target: Target,
-        tell: oneshot::Sender<Result<Option<Stayed>, Error>>,
+        tell: Option<oneshot::Sender<Result<Option<Stayed>, Error>>>,
     ) -> Result<bool, Error> {
-        kept.must_not_be_moving()?;
+        self.call_off(info_hash, kept).await?;
         let mut record = kept.record.clone();
         target.clone().put_into(&mut record.choices);
         record.choices.check(kept.what.metainfo())?;
@@ -163,6 +164,9 @@ impl Room {
             }
             self.save(vec![Change::put(Table::Torrents, key(info_hash), record.encode())]).await?;
             kept.record = record;
+            if let Running::Failed(_) = kept.running {
+                kept.running = self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
+            }
             return Ok(false);
         };
         let stats = kept.doing().1;
@@ -170,10 +174,32 @@ impl Room {
         let intended = self.intend(info_hash, kept, target, &metainfo).await;
         kept.note = None;
         kept.running = match &intended {
-            Ok(moving) => self.go_on_moving(&kept.record, moving, &metainfo, stats, Some(tell)),
+            Ok(moving) => self.go_on_moving(&kept.record, moving, &metainfo, stats, tell),
             Err(_) => self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed),
         };
         intended.map(|_| true)
+    }
+
+    /// Files that are on their way to a disk that is gone need not go there, as long as all of them are where they come from.
+    async fn call_off(&self, info_hash: InfoHash, kept: &mut KeptTorrent) -> Result<(), Error> {
+        let Err(on_the_way) = kept.must_not_be_moving() else { return Ok(()) };
+        let moving = kept.record.moving.as_ref().zip(kept.what.metainfo());
+        let (Some((moving, metainfo)), Running::Failed(_)) = (moving, &kept.running) else {
+            return Err(on_the_way);
+        };
+        let (_stop, stopped) = watch::channel(false);
+        let work = Work::new(&kept.record, moving, metainfo, stopped);
+        let staged = moving.staged.clone();
+        match work.on_files(self, move |files| files.undo(staged.as_deref())).await {
+            Err(Error::Disk(storage::Error::Unavailable(_) | storage::Error::Gone(_))) => {
+                work.on_files(self, Relocation::abandon).await.map_err(|_| on_the_way)?;
+            }
+            undone => undone?,
+        }
+        let record = Record { moving: None, ..kept.record.clone() };
+        self.save(vec![Change::put(Table::Torrents, key(info_hash), record.encode())]).await?;
+        kept.record = record;
+        Ok(())
     }
 
     /// Keeps what is to be done.
@@ -194,6 +220,9 @@ impl Room {
             Layout::new(metainfo.clone())?.renamed(&target.names)?,
         ];
         let (pool, to) = (self.shared.disk.clone(), target.dir.clone());
+        let goes = |file| layouts[0].path_under(&from, file) != layouts[1].path_under(&to, file);
+        let to_go = ours.iter().enumerate().map(|(file, &is_ours)| is_ours && goes(file)).collect();
+        self.must_be_its_alone(info_hash, from.clone(), layouts[0].clone(), to_go).await?;
         let remembered = progress.and_then(|progress| progress.mount);
         let is_kept = kept.record.choices.dir_when_complete.as_ref() == Some(&to);
         let known = kept.record.mount_when_complete.clone().filter(|_| is_kept);
@@ -230,14 +259,7 @@ impl Room {
         let (end, ended) = oneshot::channel();
         let copied = Arc::default();
         let total = moving.stamps.iter().flatten().map(|stamp| stamp.size).sum();
-        let work = Work {
-            info_hash: metainfo.info_hash(),
-            record: record.clone(),
-            moving: moving.clone(),
-            metainfo: metainfo.clone(),
-            copied: Arc::clone(&copied),
-            stop: stopped,
-        };
+        let work = Work { copied: Arc::clone(&copied), ..Work::new(record, moving, metainfo, stopped) };
         let room = self.clone();
         self.shared.spawn(async move {
             let outcome = room.carry_over(work).await;
@@ -302,6 +324,13 @@ impl Room {
             },
         };
         kept.running = self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
+        match &outcome {
+            Ok(()) => kept.unsettled = None,
+            Err(why) if kept.settled(&work.metainfo) == work.moving.target => {
+                kept.stays_unsettled(why.clone());
+            }
+            Err(_) => {}
+        }
         let stayed = self.clean(&work.metainfo, kept).await;
         if let Err(why) = &outcome {
             kept.note = Some(work.failed(why));
@@ -437,21 +466,14 @@ impl Room {
     }
 
     /// Files that are on their way come back: the torrent is about to be removed.
-    pub(super) async fn move_back(&self, info_hash: InfoHash, kept: &mut KeptTorrent) {
+    pub(super) async fn move_back(&self, kept: &mut KeptTorrent) {
         if matches!(kept.running, Running::Moving(_)) {
             std::mem::replace(&mut kept.running, Running::Paused).stop().await;
         } else if let Some((moving, metainfo)) = kept.record.moving.as_ref().zip(kept.what.metainfo())
             && !moving.switched
         {
             let (stop, stopped) = watch::channel(false);
-            let work = Work {
-                info_hash,
-                record: kept.record.clone(),
-                moving: moving.clone(),
-                metainfo: metainfo.clone(),
-                copied: Arc::default(),
-                stop: stopped,
-            };
+            let work = Work::new(&kept.record, moving, metainfo, stopped);
             let staged = moving.staged.clone();
             // What can't come back stays where it is.
             let _ = work.on_files(self, move |files| files.undo(staged.as_deref())).await;
@@ -468,6 +490,12 @@ impl Work {
             true => format!("its files were not renamed: {}", why.of_kept()),
             false => format!("it was not moved to {}: {}", to.display(), why.of_kept()),
         }
+    }
+
+    fn new(record: &Record, moving: &Move, metainfo: &Arc<Metainfo>, stop: watch::Receiver<bool>) -> Work {
+        let (info_hash, copied) = (metainfo.info_hash(), Arc::default());
+        let (record, moving, metainfo) = (record.clone(), moving.clone(), metainfo.clone());
+        Work { info_hash, record, moving, metainfo, copied, stop }
     }
 
     /// Ends when it is stopped.

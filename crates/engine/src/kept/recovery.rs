@@ -1,8 +1,10 @@
 //! Torrents that cannot go on are tried again by themselves: a disk comes back, or has room, or lets itself be written to.
 
 use super::{GoalAction, KeptTorrent, Place, Room, Running, key};
-use crate::SeedGoal;
+use crate::{Error, SeedGoal, TorrentError};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Change, Table};
@@ -53,6 +55,12 @@ async fn look(room: &Arc<Room>, resting: &mut BTreeMap<InfoHashV1, Rest>) {
             if is_due(resting, key, now) && !room.shared.is_closing() {
                 let _noted = room.note_before(key, kept);
                 room.settle(kept).await;
+            }
+        } else if let Some(path) = kept.is_held_up_by() {
+            if is_due(resting, key, now) && !room.shared.is_closing() && is_nothing(path).await {
+                let _noted = room.note_before(key, kept);
+                let begun = room.begin(&kept.record, &kept.what).await;
+                kept.running = begun.unwrap_or_else(Running::Failed);
             }
         } else if !kept.may_recover() {
             // One that fails soon after it began again rests on.
@@ -111,7 +119,33 @@ fn is_due(resting: &mut BTreeMap<InfoHashV1, Rest>, key: InfoHashV1, now: Instan
     is_due
 }
 
+/// Whether nothing stands there any more.
+async fn is_nothing(path: PathBuf) -> bool {
+    let look = move || path.symlink_metadata();
+    let found = tokio::task::spawn_blocking(look).await;
+    found.is_ok_and(|found| found.is_err_and(|error| error.kind() == ErrorKind::NotFound))
+}
+
 impl KeptTorrent {
+    /// What stands where a file of it goes, or stood there: all that is wanted may be hashed before that is found again, so it
+    /// is not tried again before that is gone.
+    fn is_held_up_by(&self) -> Option<PathBuf> {
+        use storage::Error::{FileInTheWay, FolderInTheWay, NotAFile, NotAFolder, SymbolicLink};
+        let found = |error| match error {
+            FileInTheWay(path) | FolderInTheWay(path) | NotAFile(path) | NotAFolder(path)
+            | SymbolicLink(path) => Some(path),
+            _ => None,
+        };
+        match &self.running {
+            Running::Failed(Error::Disk(error)) => found(error.clone()),
+            Running::Yes(torrent) => match torrent.failure()? {
+                TorrentError::Disk(error) => found(error),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// And something is to be done about that.
     fn has_reached_its_goal(&self) -> bool {
         let Running::Yes(torrent) = &self.running else { return false };

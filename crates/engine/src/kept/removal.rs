@@ -1,14 +1,12 @@
 //! A torrent is forgotten, and its files go with it if they are to.
 
-use super::names::Names;
-use super::{KeptTorrent, Record, Room, Running, Session, What, key};
+use super::claims::{Claim, claimed};
+use super::{KeptTorrent, Room, Running, Session, key};
+use crate::Error;
 use crate::driver::blocking;
 use crate::resume::{self, mount_of};
-use crate::{Error, Metainfo};
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use storage::{FileStamp, Layout, Snapshot};
 use store::{Change, Table};
@@ -69,12 +67,6 @@ impl fmt::Display for Stayed {
     }
 }
 
-/// Where another torrent has its files, or will have them.
-struct Claim {
-    metainfo: Arc<Metainfo>,
-    places: Vec<(PathBuf, Names)>,
-}
-
 impl Session {
     /// Stops a torrent and forgets it; with `data`, its files go too: those that are known to be the torrent's, look as it
     /// left them and belong to no other torrent of the session, and the folders that are empty then. Whatever else lies there
@@ -99,7 +91,7 @@ impl Room {
         let mut held = self.hold(info_hash).await?;
         let forget = || Table::OF_TORRENTS.into_iter().map(|table| Change::remove(table, key(info_hash)));
         if let Some(kept) = held.kept.as_mut() {
-            self.move_back(info_hash, kept).await;
+            self.move_back(kept).await;
         }
         let doomed = match held.kept.as_mut().filter(|_| data) {
             Some(kept) => self.stop_and_say_what_is_ours(info_hash, kept).await,
@@ -161,23 +153,6 @@ impl Room {
         };
         blocking(look).await
     }
-
-    /// Where all torrents have their files.
-    async fn claims(&self) -> Vec<Claim> {
-        let places: Vec<_> = self.torrents().iter().map(|(&key, place)| (key, place.clone())).collect();
-        let mut claims = Vec::new();
-        for (key, place) in places {
-            // One that has not begun since the session was opened is held as long as its disk pleases.
-            let waiting = self.waiting().get(&key).cloned();
-            if let Some((record, what)) = waiting.as_deref() {
-                claims.extend(Claim::of(record, what));
-                continue;
-            }
-            let held = place.lock().await;
-            claims.extend(held.kept.as_ref().and_then(|kept| Claim::of(&kept.record, &kept.what)));
-        }
-        claims
-    }
 }
 
 impl Doomed {
@@ -216,41 +191,6 @@ fn is_as_left(recorded: Option<&FileStamp>, found: &FileStamp, is_exact: bool) -
         Some(recorded) => recorded.inode == found.inode,
         None => !is_exact,
     }
-}
-
-impl Claim {
-    fn of(record: &Record, what: &What) -> Option<Claim> {
-        let choices = &record.choices;
-        let mut places = vec![(choices.dir.clone(), choices.names.clone())];
-        places.extend(
-            record.moving.as_ref().map(|moving| (moving.target.dir.clone(), moving.target.names.clone())),
-        );
-        Some(Claim { metainfo: what.metainfo()?.clone(), places })
-    }
-}
-
-/// Which of a torrent's files other torrents have as well.
-fn claimed(claims: &[Claim], dir: &Path, layout: &Layout, ours: &[bool]) -> BTreeSet<usize> {
-    let true_path = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.into());
-    let here = true_path(dir);
-    let files = (0..ours.len()).filter(|&file| ours[file]);
-    let by_path: BTreeMap<PathBuf, usize> =
-        files.map(|file| (layout.path_under(&here, file), file)).collect();
-    let mut found = BTreeSet::new();
-    for Claim { metainfo, places } in claims {
-        for (dir, names) in places {
-            let there = true_path(dir);
-            if !there.starts_with(&here) && !here.starts_with(&there) {
-                continue;
-            }
-            let Ok(other) = Layout::new(metainfo.clone()).and_then(|layout| layout.renamed(names)) else {
-                continue;
-            };
-            let files = metainfo.files().iter().enumerate().filter(|(_, file)| file.is_regular());
-            found.extend(files.filter_map(|file| by_path.get(&other.path_under(&there, file.0))));
-        }
-    }
-    found
 }
 
 #[cfg(test)]
