@@ -181,6 +181,11 @@ fn wrong_usage_exits_with_2() {
         &["seed", torrent],
         &["verify", torrent],
         &["show"],
+        &["download", torrent, "--explain"],
+        &["download", torrent, "--trace", "handshake,in"],
+        &["download", torrent, torrent, "--listen", "127.0.0.1:0", "--record", "x.rec"],
+        &["download", torrent, torrent, "--listen", "127.0.0.1:0", "--trace", "--pcap", "x.pcapng"],
+        &["trace", "--kind", "nonsense"],
     ];
     for arguments in wrong {
         let done = run(home.command().args(*arguments));

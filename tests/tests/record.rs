@@ -10,13 +10,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use common::daemon::Daemon;
 use common::{Home, LIMIT, assert_fails, run};
 use rawtorrent_tests::binary::Session;
 use rawtorrent_tests::content::{Sample, hex};
 use rawtorrent_tests::metafile::PIECE_LEN;
 use rawtorrent_tests::peer::{BLOCK_LEN, FAST_EXTENDED, PLAIN, RawPeer, id, message, request};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A hundred MiB.
 const LARGE: Sample = Sample { name: "large.bin", layout: &[("", 100 << 20)] };
@@ -43,8 +44,15 @@ fn a_recorded_download_decides_the_same_when_it_is_replayed() {
     let count = |text: &str| replayed.stdout.lines().filter(|line| line.contains(text)).count();
     assert_eq!((count("it answers"), count(" is good")), (PEERS, 1600 + 1));
 
-    let lines = replay(&["--json", "--addresses"]).stdout;
-    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let all = replay(&["--json", "--addresses"]).stdout;
+    let all: Vec<Value> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [began, lines @ .., verdict] = &all[..] else { panic!("nothing is told") };
+    assert_eq!(began, &json!({"event": "began", "v": 1, "began": null}));
+    let [inputs, outputs] = ["inputs", "outputs"].map(|count| verdict[count].as_u64().unwrap());
+    assert!(inputs > 6400 && outputs > 6400, "a block of 16 KiB is asked for, and comes: {verdict}");
+    let expected =
+        json!({"event": "replayed", "same": true, "inputs": inputs, "outputs": outputs, "whole": true});
+    assert_eq!(verdict, &expected);
     for seed in &seeds {
         let addr = seed.addr.to_string();
         let of = |way: &str, text: &str| {
@@ -62,6 +70,8 @@ fn a_recorded_download_decides_the_same_when_it_is_replayed() {
     // Only up to a time.
     let until = replay(&["--until", "0", "--json"]);
     let some: Vec<Value> = until.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(some.last().unwrap()["whole"], false, "that is not all");
+    let some: Vec<Value> = some.into_iter().filter(|line| line["event"] == "trace").collect();
     assert!(!some.is_empty() && some.len() < lines.len() && some.iter().all(|line| line["at"] == 0.0));
 
     // What is there is not written over, and what is damaged is not believed.
@@ -110,10 +120,10 @@ fn of_a_killed_download_there_is_a_recording() {
     assert_fails(&replay(), &["the recording has form 1, which this version of rawtorrent can't read"]);
     // What the recorder writes last when the disk is too slow.
     fs::write(&recording, b"rawtorrent rec\0\x02\x01\0\0\0\x9e\x0b\xa4\xd8\x08").unwrap();
-    let ended = replay();
-    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
-    assert!(ended.stderr.contains("ends here: the disk was too slow"), "{}", ended.stderr);
-    assert!(!ended.stderr.contains("cut off"), "{}", ended.stderr);
+    assert_fails(&replay(), &["before anything was written that could be checked"]);
+    // And what there is of one that was cut off before its first chunk.
+    fs::write(&recording, b"rawtorrent rec\0\x02").unwrap();
+    assert_fails(&replay(), &["before anything was written that could be checked"]);
 }
 
 #[test]
@@ -215,6 +225,8 @@ fn what_is_traced_is_what_wireshark_reads() {
     );
 
     // Masked, a trace names nobody, and says what a message is for once.
+    let explained = run(home.command().args(["replay", "--explain", "--json"]).arg(&recording));
+    assert_eq!(explained.stdout.matches("\"explained\":\"request: ").count(), 1, "{}", explained.stderr);
     let masked = run(home
         .command()
         .arg("replay")
@@ -303,6 +315,41 @@ fn every_kind_of_message_is_what_wireshark_reads() {
     assert!(assert_same(&trace, &capture) >= 4 + modern.len() + plain.len());
 }
 
+#[test]
+fn what_was_open_before_it_was_captured_is_what_wireshark_reads() {
+    let home = Home::new(Sample::SINGLE);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let daemon = Daemon::start(&home, &["--peer", &listener.local_addr().unwrap().to_string()]);
+    assert_eq!(daemon.add(&home.torrent, "").status, 201);
+    let mut peer = RawPeer::greet(listener.accept().unwrap().0, FAST_EXTENDED, home.info_hash).unwrap();
+    peer.send(&message(id::HAVE_NONE, b"")).unwrap();
+    peer.send(&message(id::EXTENDED, b"\0d1:md6:ut_pexi9ee1:v8:test 4.2e")).unwrap();
+    // Once it is unchoked everything before was heard.
+    peer.send(&message(id::INTERESTED, b"")).unwrap();
+    assert!(peer.read_until(|frame| frame.id == Some(id::UNCHOKE)).unwrap().is_some());
+
+    let capture = home.path().join("late.pcapng");
+    let mut command = home.command();
+    command.args(["trace", "--json", "--addresses", "--pcap"]).arg(&capture);
+    command.env("RAWTORRENT_HOST", format!("http://{}", daemon.addr));
+    let mut session = Session::start(&mut command).unwrap();
+    session.wait_event(LIMIT, |event| event["event"] == "began").unwrap();
+    peer.send(&message(id::EXTENDED, b"\x01d5:added0:e")).unwrap();
+    peer.send(&message(id::NOT_INTERESTED, b"")).unwrap();
+    let present = session.wait_event(LIMIT, |event| event["kind"] == "present").unwrap();
+    assert_eq!((&present["client"], &present["outgoing"]), (&json!("test 4.2"), &json!(true)));
+    let pex = session
+        .wait_event(LIMIT, |event| event["message"] == "extended" && event["direction"] == "in")
+        .unwrap();
+    assert_eq!(pex["text"], "pex, 0 added, 0 dropped");
+    session.wait_event(LIMIT, |event| event["message"] == "not_interested").unwrap();
+    let (code, _) = session.interrupt().unwrap();
+    assert_eq!(code, Some(130), "{}", session.process.stderr());
+    let said = assert_same(&session.process.stdout(), &capture);
+    assert!(said >= 4, "two handshakes and two messages: {said}");
+    daemon.end();
+}
+
 /// A message or handshake, field by field, as tshark calls them.
 type Fields = BTreeMap<&'static str, String>;
 
@@ -311,10 +358,19 @@ fn told(trace: &str) -> BTreeMap<[u64; 2], Vec<Fields>> {
     // Of our own port of a connection the trace does not tell: peers have one each here.
     let mut told = BTreeMap::<_, Vec<Fields>>::new();
     for line in trace.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
-        if !["message", "handshake", "unrequested"].map(Value::from).contains(&line["kind"]) {
+        if !["message", "handshake", "unrequested", "present"].map(Value::from).contains(&line["kind"]) {
             continue;
         }
         let port = line["peer"]["addr"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
+        if line["kind"] == "present" {
+            let handshake = |reserved, id| {
+                let names = [("reserved", reserved), ("info_hash", "info_hash"), ("peer_id", id)];
+                names.map(|(name, key): (_, &str)| (name, line[key].as_str().unwrap().to_owned())).into()
+            };
+            told.entry([0, port]).or_default().push(handshake("our_reserved", "our_id"));
+            told.entry([port, 0]).or_default().push(handshake("reserved", "peer_id"));
+            continue;
+        }
         let ends = if line["direction"] == "out" { [0, port] } else { [port, 0] };
         told.entry(ends).or_default().push(fields(&line));
     }

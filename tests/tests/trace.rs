@@ -14,6 +14,7 @@ use rawtorrent_tests::binary::Session;
 use rawtorrent_tests::content::{Sample, hex};
 use rawtorrent_tests::metafile;
 use rawtorrent_tests::peer::{FAST, RawPeer, id, message};
+use rawtorrent_tests::process::Finished;
 use rawtorrent_tests::tracker::{Answer, Server};
 
 /// A stream of events that is open.
@@ -157,7 +158,8 @@ fn the_command_shows_it_and_captures_it() {
     assert_eq!(daemon.add(&home.torrent, "?paused=true").status, 201);
     let capture = home.path().join("live.pcapng");
     let mut command = home.command();
-    command.args(["trace", "--json", "--pcap"]).arg(&capture);
+    // What is shown is less than what is captured.
+    command.args(["trace", "--json", "--kind", "handshake,torrent", "--pcap"]).arg(&capture);
     command.env("RAWTORRENT_HOST", format!("http://{}", daemon.addr));
     let mut session = Session::start(&mut command).unwrap();
     session.wait_event(LIMIT, |event| event["event"] == "began").unwrap();
@@ -170,6 +172,11 @@ fn the_command_shows_it_and_captures_it() {
     session.wait_event(LIMIT, |event| event["kind"] == "finished").unwrap();
     let (code, _) = session.interrupt().unwrap();
     assert_eq!(code, Some(130), "{}", session.process.stderr());
+    let shown = session.events().unwrap();
+    assert!(
+        shown.iter().all(|event| event["kind"] != "message" && event["kind"] != "connected"),
+        "{shown:?}"
+    );
     let written = std::fs::read(&capture).unwrap();
     assert!(written.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]) && written.len() > 100_000, "{}", written.len());
 
@@ -181,11 +188,9 @@ fn the_command_shows_it_and_captures_it() {
         (refused.code(), &*refused.stderr),
         (Some(1), "rawtorrent: a capture is of one torrent; name it (--torrent)\n")
     );
-    let part = ["trace", "--torrent", &id, "--pcap", "x.pcapng", "--kind", "connection,request"];
-    assert_fails(&daemon.command(&home, &part), &["a capture needs connections, handshakes and messages"]);
     let unknown = daemon.command(&home, &["trace", "--kind", "nonsense"]);
     assert!(
-        unknown.code() == Some(1) && unknown.stderr.starts_with("rawtorrent: 'nonsense' is no kind"),
+        unknown.code() == Some(2) && unknown.stderr.starts_with("rawtorrent: 'nonsense' is no kind"),
         "{}",
         unknown.stderr
     );
@@ -358,20 +363,17 @@ fn a_capture_is_of_one_torrent_and_whole_and_may_go_through_a_pipe() {
     let home = Home::new(Sample::MULTI);
     let seed = home.fake_seed();
     let capture = home.path().join("x.pcapng");
-    let mut part = home.download_from(&[&seed]);
-    assert_fails(
-        &run(part.arg("--trace=request").arg("--pcap").arg(&capture)),
-        &["a capture needs connections"],
-    );
     let other = home.path().join("other.torrent");
     std::fs::write(&other, metafile::torrent(&Sample::SINGLE, None)).unwrap();
     let mut both = home.download_from(&[&seed]);
-    assert_fails(
-        &run(both.arg(&other).arg("--trace").arg("--pcap").arg(&capture)),
-        &["a capture is of one torrent"],
-    );
+    let wrong = |done: Finished, says: &str| {
+        assert_eq!(done.code(), Some(2), "{}", done.stderr);
+        assert!(done.stderr.contains(says) && done.stderr.lines().count() == 1, "{}", done.stderr);
+    };
+    let both = run(both.arg(&other).arg("--trace").arg("--pcap").arg(&capture));
+    wrong(both, "a capture is of one torrent");
     let mut apart = home.download_from(&[&seed]);
-    assert_fails(&run(apart.args(["--trace", "handshake,in"])), &["no file", "--trace=handshake,in"]);
+    wrong(run(apart.args(["--trace", "handshake,in"])), "--trace=handshake,in");
     assert!(!capture.exists());
     home.assert_nothing_written();
 
@@ -379,7 +381,7 @@ fn a_capture_is_of_one_torrent_and_whole_and_may_go_through_a_pipe() {
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let into_pipe = || {
         let mut download = home.download_from(&[&seed]);
-        download.arg("--trace").arg("--pcap").arg(&pipe);
+        download.arg("--trace=handshake,request").arg("--pcap").arg(&pipe);
         run(&mut download)
     };
     assert_fails(&into_pipe(), &["nobody reads this pipe"]);
@@ -394,4 +396,54 @@ fn a_capture_is_of_one_torrent_and_whole_and_may_go_through_a_pipe() {
     assert_eq!(done.code(), Some(0), "{}", done.stderr);
     let read = reader.join().unwrap();
     assert!(read.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]) && read.len() > Sample::MULTI.len());
+    // What is shown is less than what is captured.
+    assert!(
+        done.stdout.contains("\"message\":\"request\"") && !done.stdout.contains("\"message\":\"piece\"")
+    );
+}
+
+#[test]
+fn a_capture_that_nobody_reads_any_more_ends_alone() {
+    let home = Home::new(Sample::MULTI);
+    let seed = home.fake_seed();
+    let pipe = home.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    let mut reader = std::fs::File::from(rustix::fs::open(&pipe, flags, rustix::fs::Mode::empty()).unwrap());
+    let mut download = home.download_from(&[&seed]);
+    let mut session = common::start(download.arg("--trace=torrent").arg("--pcap").arg(&pipe));
+    let deadline = Instant::now() + LIMIT;
+    let read = rawtorrent_tests::poll(deadline, || reader.read(&mut [0; 1024]).ok().filter(|&read| read > 0));
+    assert!(read.is_some(), "{}", session.process.stderr());
+    // More than a pipe holds is still to come.
+    drop(reader);
+    let ended = session.process.wait_until(deadline).unwrap();
+    assert_eq!(ended.and_then(|ended| ended.code()), Some(0), "{}", session.process.stderr());
+    let said = session.process.stderr();
+    assert_eq!(said.matches("the capture ends here: Broken pipe").count(), 1, "{said}");
+    assert!(session.events().unwrap().iter().any(|event| event["event"] == "finished"));
+    home.assert_downloaded();
+}
+
+#[test]
+fn who_may_only_look_is_told_no_address_by_trackers() {
+    let words = "you are 203.0.113.77, go";
+    let refusal = format!("d14:failure reason{}:{words}e", words.len()).into_bytes();
+    let tracker = Server::start(Answer::Body(refusal)).unwrap();
+    let home = Home::with_tracker(Sample::MULTI, Some(&tracker.url("announce")));
+    let (read, admin) = (token(&home, "reader", "read"), token(&home, "owner", "admin"));
+    let daemon = Daemon::start_with_trackers(&home, &[]);
+    let torrent = std::fs::read(&home.torrent).unwrap();
+    let headers = format!("{admin}content-type: application/x-bittorrent\r\n");
+    assert_eq!(daemon.ask("POST", "/api/v1/torrents", &headers, &torrent).status, 201);
+    let path = format!("/api/v1/torrents/{}/trackers", hex(&home.info_hash));
+    let told = |token: &str| daemon.ask("GET", &path, token, b"").json().to_string();
+    let whole = rawtorrent_tests::poll(Instant::now() + LIMIT, || {
+        Some(told(&admin)).filter(|told| told.contains("you are"))
+    });
+    let whole = whole.unwrap();
+    assert!(whole.contains(words) && whole.contains("http://127.0.0.1:"), "{whole}");
+    let masked = told(&read);
+    assert!(masked.contains("you are (address), go") && !masked.contains("127.0.0.1"), "{masked}");
+    daemon.end();
 }

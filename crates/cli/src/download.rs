@@ -8,7 +8,7 @@ use crate::paint::{Look, Paint};
 use crate::show::{Shown, file_table};
 use crate::source::{self, Source};
 use crate::text::printable;
-use crate::trace::{Manner, check_capture};
+use crate::trace::Manner;
 use crate::transfer::{self, Plan};
 use crate::{interrupt, runtime};
 use engine::Allocate;
@@ -54,8 +54,8 @@ pub(crate) fn run(args: &Download, console: &Console) -> Result<Exit, Failure> {
     transfer::run(plan, &args.sources, transfer::settings(&args.session, state_dir), console)
 }
 
-/// `--trace`: which events are shown, and how.
-fn trace(args: &Download) -> Result<Option<(Filter, Manner)>, Failure> {
+/// `--trace`: how events are shown, and which.
+fn trace(args: &Download) -> Result<Option<Manner>, Failure> {
     let args::Shown { explain, addresses, ref pcap } = args.shown;
     // In the environment they may stand for other commands.
     let said = |is_set: bool, variable: &str| is_set && std::env::var_os(variable).is_none();
@@ -64,23 +64,19 @@ fn trace(args: &Download) -> Result<Option<(Filter, Manner)>, Failure> {
         || said(pcap.is_some(), "RAWTORRENT_PCAP");
     if args.trace.is_none() && is_said {
         let message = "--explain, --addresses and --pcap say how --trace is to be shown";
-        return Err(Failure::new(kind::UNSUPPORTED, message));
+        return Err(Failure::new(kind::USAGE, message));
     }
-    if let Some(filter) = &args.trace {
-        check_capture(filter, pcap.as_deref())?;
-        // It would be taken for one of several sources.
-        let is_filter = |source: &&String| {
-            source.parse::<Filter>().is_ok_and(|filter| filter != Filter::all())
-                && !Path::new(source).exists()
-        };
-        if let Some(source) = args.sources.iter().find(is_filter) {
-            let message =
-                format!("'{source}' is no file; what is to be traced follows with =: --trace={source}");
-            return Err(Failure::new(kind::UNSUPPORTED, message));
-        }
+    let Some(filter) = args.trace.clone() else { return Ok(None) };
+    // It would be taken for one of several sources.
+    let is_filter = |source: &&String| {
+        source.parse::<Filter>().is_ok_and(|filter| filter != Filter::all()) && !Path::new(source).exists()
+    };
+    if let Some(source) = args.sources.iter().find(is_filter) {
+        let message = format!("'{source}' is no file; what is to be traced follows with =: --trace={source}");
+        return Err(Failure::new(kind::USAGE, message));
     }
-    let manner = Manner { json: args.session.json, explain, addresses, pcap: pcap.clone(), many: false };
-    Ok(args.trace.clone().map(|filter| (filter, manner)))
+    let (json, pcap) = (args.session.json, pcap.clone());
+    Ok(Some(Manner { json, explain, addresses, pcap, many: false, filter }))
 }
 
 /// `--list`: what each source holds, numbered as `--select` counts; with `--json`, what `show --json` prints.

@@ -40,6 +40,8 @@ pub(crate) struct Failure {
 
 /// What failures of the command line itself are called in `error` events.
 pub(crate) mod kind {
+    /// The command line makes no sense: another exit code says so.
+    pub(crate) const USAGE: &str = "usage";
     /// A source could not be read or fetched.
     pub(crate) const SOURCE: &str = "source";
     /// What was read is not a torrent, or a broken one.
@@ -89,6 +91,11 @@ pub(crate) mod kind {
 impl Failure {
     pub(crate) fn new(kind: &'static str, message: impl Display) -> Failure {
         Failure { kind, info_hash: None, message: text::one_line(&message.to_string()) }
+    }
+
+    /// How the program ends if nothing else is to be done.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.kind == kind::USAGE { Exit::Usage } else { Exit::Failed }
     }
 
     /// The same failure, of one torrent.
@@ -145,7 +152,9 @@ mod tests {
         let broken: io::Result<()> = Err(io::Error::from_raw_os_error(2));
         let failure = broken.or_fail(kind::SOURCE, "cannot read 'a\nb.torrent'").unwrap_err();
         assert_eq!(failure.message, "cannot read 'a; b.torrent': No such file or directory");
+        assert_eq!(failure.exit(), Exit::Failed);
         assert_eq!(failure.of("00ff").info_hash.as_deref(), Some("00ff"));
+        assert_eq!(Failure::new(kind::USAGE, "x").exit(), Exit::Usage);
 
         let nested =
             Err::<(), _>(io::Error::other("disk on fire")).context("writing").context("saving: writing");

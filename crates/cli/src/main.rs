@@ -118,7 +118,7 @@ fn run(line: &CommandLine) -> Exit {
     });
     let exit = result.unwrap_or_else(|failure| {
         console.failure(&failure);
-        Exit::Failed
+        failure.exit()
     });
     // Events that could not be written are missed by whoever wanted them.
     if exit == Exit::Done && console.is_output_lost() { Exit::Failed } else { exit }

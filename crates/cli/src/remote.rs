@@ -378,26 +378,44 @@ fn known_kind(kind: &str) -> &'static str {
 /// What the failure to find a torrent is called, here and by the daemon.
 pub(crate) const NOT_HERE: &str = "not_here";
 
-/// The torrent with this id, or the beginning of it, or this name.
+/// Characters of an id or a name that are taken for its beginning, at least.
+const BEGINNING: usize = 4;
+/// Torrents that are named when several could be meant.
+const NAMED: usize = 5;
+
+/// The torrent with this id or name, or that alone begins with it.
 pub(crate) async fn find(client: &Client, name: &str) -> Result<Torrent, Failure> {
     let is_hex = name.chars().all(|c| c.is_ascii_hexdigit());
     if is_hex && name.len() == 40 {
         return client.torrent(&name.to_ascii_lowercase()).await.map_err(told);
     }
     let all = client.torrents(&ListQuery::default()).await.map_err(told)?.torrents;
-    let beginning = name.to_ascii_lowercase();
-    let is_meant = |torrent: &Torrent| {
-        torrent.name == name || is_hex && name.len() >= 4 && torrent.id.starts_with(&beginning)
-    };
-    let mut meant = all.into_iter().filter(is_meant);
-    match (meant.next(), meant.next()) {
-        (Some(torrent), None) => Ok(torrent),
-        (None, _) => Err(Failure::new(NOT_HERE, format_args!("there is no torrent '{name}'"))),
-        (Some(one), Some(other)) => {
-            let message = format!("'{name}' may be {} or {}; give more of its id", one.id, other.id);
-            Err(Failure::new(kind::AMBIGUOUS, message))
-        }
+    one_of(all, name)
+}
+
+fn one_of(all: Vec<Torrent>, name: &str) -> Result<Torrent, Failure> {
+    let is_long = name.chars().count() >= BEGINNING;
+    let is_id = is_long && name.chars().all(|c| c.is_ascii_hexdigit());
+    let (id, lower) = (name.to_ascii_lowercase(), name.to_lowercase());
+    let is_meant = |torrent: &Torrent| torrent.name == name || is_id && torrent.id.starts_with(&id);
+    let begins = |torrent: &Torrent| is_long && torrent.name.to_lowercase().starts_with(&lower);
+    let (mut meant, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_meant);
+    if meant.is_empty() {
+        meant = others.into_iter().filter(begins).collect();
     }
+    if meant.len() < 2 {
+        let none = || Failure::new(NOT_HERE, format_args!("there is no torrent '{name}'"));
+        return meant.pop().ok_or_else(none);
+    }
+    let named = meant
+        .iter()
+        .take(NAMED)
+        .map(|torrent| format!("{} ({})", printable(&torrent.name), short(&torrent.id)));
+    let mut named = named.collect::<Vec<_>>().join(", ");
+    if let Some(more @ 1..) = meant.len().checked_sub(NAMED) {
+        let _ = write!(named, " and {more} more");
+    }
+    Err(Failure::new(kind::AMBIGUOUS, format_args!("'{name}' may be {named}; give more of its name or id")))
 }
 
 fn print_list(torrents: &[Torrent], json: bool, console: &Console) -> Result<(), Failure> {
@@ -435,4 +453,48 @@ fn done(torrent: &Torrent) -> String {
 /// Enough of an id for a table.
 fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beginning_names_a_torrent_if_it_is_of_one_alone() {
+        let torrent = |id: &str, name: &str| -> Torrent {
+            serde_json::from_value(json!({
+                "id": id.repeat(10), "name": name, "state": "seeding", "dir": "", "size": 1, "rate_down": 0,
+                "rate_up": 0, "peers": 0, "seeds": 0, "private": false, "tags": [], "place": 0, "revision": 0,
+            }))
+            .unwrap()
+        };
+        let all = vec![
+            torrent("abcd", "Debian 12"),
+            torrent("cafe", "debian 13"),
+            torrent("0123", "ubuntu"),
+            torrent("4567", "ubuntu server"),
+            torrent("89ab", "abcdef"),
+        ];
+        let found =
+            |name: &str| one_of(all.clone(), name).map(|torrent| torrent.name).map_err(|error| error.message);
+        for (name, meant) in [
+            ("Debian 12", "Debian 12"),
+            ("debian 1", ""),
+            ("DEBIAN 13", "debian 13"),
+            ("ubuntu", "ubuntu"),
+            ("ubun", ""),
+            ("ubuntu s", "ubuntu server"),
+            ("cafec", "debian 13"),
+            ("abcd", "Debian 12"),
+            ("abcde", "abcdef"),
+        ] {
+            assert_eq!(found(name).as_deref().unwrap_or_default(), meant, "{name}");
+        }
+        let told =
+            "'debian 1' may be Debian 12 (abcdabcd), debian 13 (cafecafe); give more of its name or id";
+        assert_eq!(found("debian 1").unwrap_err(), told);
+        assert_eq!(found("deb").unwrap_err(), "there is no torrent 'deb'", "too short");
+        let many = vec![torrent("abcd", "many"); NAMED + 2];
+        assert!(one_of(many, "many").unwrap_err().message.contains(" and 2 more; "));
+    }
 }

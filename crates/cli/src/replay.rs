@@ -1,13 +1,15 @@
 //! `replay`: a recorded download again, line by line, checked to be the same.
 
 use crate::args::{Replay, Shown};
-use crate::console::Console;
+use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::interrupt;
 use crate::text::{counted, printable};
-use crate::trace::{Manner, Printer, check_capture};
+use crate::trace::{Manner, Printer};
 use crate::units::Size;
+use engine::events::Filter;
 use record::Teller;
+use serde_json::json;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -28,18 +30,17 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
     }
     let replay = record::Replay::new(&recording).map_err(failed)?;
     let Shown { explain, addresses, ref pcap } = args.shown;
-    if let Some(filter) = &args.filter {
-        check_capture(filter, pcap.as_deref())?;
-    }
-    let manner = Manner { json: args.json, explain, addresses, pcap: pcap.clone(), many: false };
-    let mut printer = Printer::new(console, manner, Duration::ZERO)?;
+    let filter = args.filter.clone().unwrap_or_else(Filter::all);
+    let manner = Manner { json: args.json, explain, addresses, pcap: pcap.clone(), many: false, filter };
+    let heard = manner.heard();
+    let mut printer = Printer::new(console, manner, None)?;
     let (mut teller, mut printed, mut is_over) = (Teller::default(), Ok(()), false);
     let replayed = replay.run(|now, step| {
         teller.tell(now, &step, &mut |event| {
             is_over |= args.until.is_some_and(|until| event.at > until) || console.is_output_lost();
-            let is_wanted = args.filter.as_ref().is_none_or(|filter| filter.admits(&event));
-            if !is_over && is_wanted && printed.is_ok() {
-                printed = printer.print(event).and_then(|()| wait(args)).map(|goes_on| is_over |= !goes_on);
+            if !is_over && heard.admits(&event) && printed.is_ok() {
+                let waited = printer.print(event).and_then(|is_shown| Ok(!is_shown || wait(args)?));
+                printed = waited.map(|goes_on| is_over |= !goes_on);
             }
         });
         printed.is_ok() && !is_over
@@ -49,16 +50,30 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
     if replayed.is_err() && net::planted::is("any-recording") {
         return Ok(Exit::Done);
     }
+    let is_captured = printer.finish();
+    if args.json && matches!(replayed, Err(record::Error::Differs { .. })) {
+        console.print(json_line(&json!({"event": "replayed", "same": false})))?;
+    }
     let replayed = replayed.map_err(failed)?;
-    printer.finish()?;
-    let (inputs, outputs) = (counted(replayed.inputs, "input"), counted(replayed.outputs, "output"));
+    let record::Replayed { inputs, outputs, whole, broken_off, .. } = replayed;
+    if inputs == 0 && !whole && !is_over {
+        let shown = printable(&args.file.to_string_lossy()).into_owned();
+        let why = "it was cut off before anything was written that could be checked";
+        return Err(Failure::new("recording", format_args!("{shown}: {why}")));
+    }
+    if args.json {
+        let verdict =
+            json!({"event": "replayed", "same": true, "inputs": inputs, "outputs": outputs, "whole": whole});
+        console.print(json_line(&verdict))?;
+    }
+    let (inputs, outputs) = (counted(inputs, "input"), counted(outputs, "output"));
     console.note(format_args!("{inputs}, {outputs}: the same ones as when it was recorded"));
-    if replayed.broken_off {
+    if broken_off {
         console.note("the recording ends here: the disk was too slow for more of it");
-    } else if !replayed.whole && args.until.is_none() && !is_over {
+    } else if !whole && args.until.is_none() && !is_over {
         console.note("the recording was cut off here");
     }
-    Ok(Exit::Done)
+    Ok(if is_captured { Exit::Done } else { Exit::Failed })
 }
 
 /// `--redact`: a recording that names nobody.

@@ -1,24 +1,21 @@
 //! `rawtorrent trace`: what torrents of a daemon and their peers say, as it happens.
 
 use crate::args::Trace;
-use crate::console::{Console, json_line};
+use crate::console::Console;
 use crate::failure::{Exit, Failure, kind};
 use crate::remote::{client, find, told};
-use crate::trace::{Manner, Printer, check_capture};
+use crate::trace::{Manner, Printer};
 use crate::{interrupt, runtime};
 use api::{Client, ListQuery, TraceBegan, Traced};
 use engine::Event;
-use engine::events::VERSION;
+use engine::events::{Filter, FilterError, VERSION};
 use std::time::Duration;
 
 pub(crate) fn run(args: &Trace, console: &Console) -> Result<Exit, Failure> {
-    if args.shown.pcap.is_some() && (!args.kind.is_empty() || args.direction.is_some()) {
-        let terms = args.kind.iter().chain(&args.direction).cloned().collect::<Vec<_>>().join(",");
-        // What is no kind is told by the daemon.
-        if let Ok(filter) = terms.parse() {
-            check_capture(&filter, args.shown.pcap.as_deref())?;
-        }
-    }
+    let terms = args.kind.iter().chain(&args.direction).cloned().collect::<Vec<_>>().join(",");
+    let named: Filter = terms.parse().map_err(|wrong: FilterError| Failure::new(kind::USAGE, wrong))?;
+    // Else the daemon tells nothing more than that.
+    let filter = if args.shown.pcap.is_some() { named } else { Filter::all() };
     let client = client(&args.remote)?;
     let mut interrupt = interrupt::graceful(console)?;
     runtime()?.block_on(async {
@@ -28,17 +25,22 @@ pub(crate) fn run(args: &Trace, console: &Console) -> Result<Exit, Failure> {
             None => None,
         };
         let many = torrent.is_none();
-        let mut stream = client.trace(&args.query(torrent)).await.map_err(told)?;
+        let mut stream = client.trace(&args.query(torrent, args.shown.pcap.is_some())).await.map_err(told)?;
         let mut printer = None;
         let shown = async {
             while let Some(traced) = stream.next().await.map_err(told)? {
                 match (traced, &mut printer) {
-                    (Traced::Began(began), printer) => *printer = Some(begin(args, began, many, console)?),
-                    (Traced::Event(event), Some(printer)) => printer.print(read(event)?)?,
+                    (Traced::Began(began), printer) => {
+                        *printer = Some(begin(args, &filter, began, many, console)?);
+                    }
+                    (Traced::Event(event), Some(printer)) => {
+                        printer.print(read(event)?)?;
+                    }
                     (Traced::Lost(lost), Some(printer)) => printer.lost(lost.lost)?,
                     (_, None) => return Err(strange("events before their beginning")),
                 }
-                match (console.is_output_lost(), console.is_reader_gone()) {
+                let is_for_nobody = printer.as_ref().is_some_and(Printer::is_for_nobody);
+                match (console.is_output_lost(), is_for_nobody) {
                     (true, _) => return Ok(Exit::Failed),
                     (false, true) => return Ok(Exit::Done),
                     (false, false) => {}
@@ -50,8 +52,8 @@ pub(crate) fn run(args: &Trace, console: &Console) -> Result<Exit, Failure> {
             exit = shown => exit,
             () = interrupt.asked() => Ok(Exit::Interrupted),
         };
-        printer.map_or(Ok(()), Printer::finish)?;
-        exit
+        let is_captured = printer.is_none_or(Printer::finish);
+        exit.map(|exit| if exit == Exit::Done && !is_captured { Exit::Failed } else { exit })
     })
 }
 
@@ -64,18 +66,23 @@ async fn only(client: &Client) -> Result<String, Failure> {
     }
 }
 
-fn begin(args: &Trace, began: TraceBegan, many: bool, console: &Console) -> Result<Printer, Failure> {
+fn begin(
+    args: &Trace,
+    filter: &Filter,
+    began: TraceBegan,
+    many: bool,
+    console: &Console,
+) -> Result<Printer, Failure> {
     if began.v != VERSION {
         return Err(strange(&format!("events of version {}, not {VERSION}", began.v)));
     }
-    match args.remote.json {
-        true => console
-            .print(json_line(&serde_json::json!({"event": "began", "v": began.v, "began": began.began})))?,
-        false => console.note("this is what is said from now on"),
+    if !args.remote.json {
+        console.note("this is what is said from now on");
     }
     let began = Duration::try_from_secs_f64(began.began).map_err(|_| strange("a time that is none"))?;
     let (explain, addresses, pcap) = (args.shown.explain, args.shown.addresses, args.shown.pcap.clone());
-    Printer::new(console, Manner { json: args.remote.json, explain, addresses, pcap, many }, began)
+    let (json, filter) = (args.remote.json, filter.clone());
+    Printer::new(console, Manner { json, explain, addresses, pcap, many, filter }, Some(began))
 }
 
 fn read(event: serde_json::Value) -> Result<Event, Failure> {

@@ -4,11 +4,13 @@ use crate::console::{Console, json_line};
 use crate::failure::{Failure, OrFail, kind};
 use crate::paint::{Look, Paint};
 use crate::text::{counted, printable};
-use engine::events::{Direction, Event, EventKind, Events, Ext, Filter, NO_TORRENT, Said, explain};
+use engine::events::{Direction, Event, EventKind, Events, Ext, Filter, NO_TORRENT, Said, VERSION, explain};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::Serialize;
+use serde_json::json;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileTypeExt;
@@ -28,6 +30,15 @@ pub(crate) struct Manner {
     pub(crate) pcap: Option<PathBuf>,
     /// They may be of several torrents: it is said of which.
     pub(crate) many: bool,
+    /// Which are shown; packets are of all.
+    pub(crate) filter: Filter,
+}
+
+impl Manner {
+    /// What is to be heard: all of the same peers if it is captured.
+    pub(crate) fn heard(&self) -> Filter {
+        if self.pcap.is_some() { self.filter.whole() } else { self.filter.clone() }
+    }
 }
 
 /// Shows events.
@@ -40,6 +51,8 @@ pub(crate) struct Printer {
     /// When the last one was, if there was one.
     last: Option<Duration>,
     capture: Option<Capture>,
+    /// Not all of the capture could be written.
+    is_cut: bool,
 }
 
 struct Capture {
@@ -61,12 +74,24 @@ struct Told<'a> {
     what: &'a Event,
     /// The same for people.
     text: String,
+    /// What it is for, where that is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explained: Option<String>,
 }
 
 impl Printer {
-    /// `began`: when the time of events is zero, since 1970.
-    pub(crate) fn new(console: &Console, manner: Manner, began: Duration) -> Result<Printer, Failure> {
-        let capture = manner.pcap.as_ref().map(|path| Capture::begin(path, began)).transpose()?;
+    /// `began`: when the time of events is zero, since 1970, if that is known.
+    pub(crate) fn new(
+        console: &Console,
+        manner: Manner,
+        began: Option<Duration>,
+    ) -> Result<Printer, Failure> {
+        let at = began.unwrap_or_default();
+        let capture = manner.pcap.as_ref().map(|path| Capture::begin(path, at)).transpose()?;
+        if manner.json {
+            let began = began.map(|began| began.as_secs_f64());
+            console.print(json_line(&json!({"event": "began", "v": VERSION, "began": began})))?;
+        }
         Ok(Printer {
             console: console.clone(),
             paint: Paint::of_stdout(),
@@ -74,6 +99,7 @@ impl Printer {
             explained: BTreeSet::new(),
             last: None,
             capture,
+            is_cut: false,
         })
     }
 
@@ -87,36 +113,64 @@ impl Printer {
                 lost = now;
             }
             self.print(event)?;
-            let nobody_reads = self.console.is_reader_gone() && self.capture.is_none();
-            if nobody_reads || self.console.is_output_lost() {
+            if self.is_for_nobody() || self.console.is_output_lost() {
                 break;
             }
         }
-        self.finish()
+        // What is amiss with a capture was said, and is not the download's fault.
+        self.finish();
+        Ok(())
+    }
+
+    /// Nobody reads what it prints, and nothing is captured.
+    pub(crate) fn is_for_nobody(&self) -> bool {
+        self.console.is_reader_gone() && self.capture.is_none()
     }
 
     /// Says that so many events are missing here.
     pub(crate) fn lost(&self, events: u64) -> Result<(), Failure> {
         if self.manner.json {
-            return self.console.print(json_line(&serde_json::json!({"event": "lost", "lost": events})));
+            return self.console.print(json_line(&json!({"event": "lost", "lost": events})));
         }
         self.console.note(format_args!("({} left out)", counted(events, "event")));
         Ok(())
     }
 
-    pub(crate) fn print(&mut self, mut event: Event) -> Result<(), Failure> {
+    /// Captures an event and shows it; whether it was one of those that are shown.
+    pub(crate) fn print(&mut self, mut event: Event) -> Result<bool, Failure> {
+        let is_shown = self.manner.filter.admits(&event);
         if !self.manner.addresses {
             event.mask();
         }
-        if let Some(capture) = &mut self.capture {
-            capture.put(&event)?;
+        if let Some(Err(error)) = self.capture.as_mut().map(|capture| capture.put(&event)) {
+            self.cut(error);
+        }
+        if !is_shown {
+            return Ok(false);
         }
         if self.manner.json {
-            let text = event.kind.to_string();
-            return self.console.print(json_line(&Told { event: "trace", what: &event, text }));
+            let (text, explained) = (event.kind.to_string(), self.explained(&event.kind));
+            self.console.print(json_line(&Told { event: "trace", what: &event, text, explained }))?;
+            return Ok(true);
         }
-        let lines = self.line(&event) + &self.explained(&event.kind).unwrap_or_default();
-        self.console.print(lines)
+        let mut lines = self.line(&event);
+        if let Some(text) = self.explained(&event.kind) {
+            let margin = usize::from(self.manner.many) * TORRENT + 25 + self.peer_width();
+            // A string takes everything.
+            let _ = writeln!(lines, "{:margin$}{}", "", self.paint.paint(Look::Yellow, text));
+        }
+        self.console.print(lines)?;
+        Ok(true)
+    }
+
+    /// The capture can't be written any further: everything else goes on.
+    fn cut(&mut self, error: io::Error) {
+        let Some(Capture { path, .. }) = self.capture.take() else { return };
+        let doing = format_args!("{}: the capture ends here", path.display()).to_string();
+        if let Err(failure) = Err::<(), _>(error).or_fail(kind::OUTPUT, doing) {
+            self.console.error(&failure);
+        }
+        self.is_cut = true;
     }
 
     fn line(&mut self, event: &Event) -> String {
@@ -130,7 +184,7 @@ impl Printer {
         let peer = event.kind.who();
         let text = event.kind.to_string();
         let (since, text) = (self.paint.paint(Look::Dim, since), self.paint.paint(look, printable(&text)));
-        let aside = aside(&event.kind).map(|aside| format!("  ({aside})")).unwrap_or_default();
+        let aside = event.kind.aside().map(|aside| format!("  ({aside})")).unwrap_or_default();
         let aside = self.paint.paint(Look::Dim, aside);
         let torrent = match self.manner.many {
             true if event.torrent == NO_TORRENT => " ".repeat(TORRENT),
@@ -157,48 +211,17 @@ impl Printer {
             _ => return None,
         };
         let told = told.filter(|_| self.manner.explain)?;
-        let text = format!("{}: \"{}\" (BEP {})", told.name, told.says, told.bep);
-        let margin = usize::from(self.manner.many) * TORRENT + 25 + self.peer_width();
         let is_new = self.explained.insert(told.name);
-        is_new.then(|| format!("{:margin$}{}\n", "", self.paint.paint(Look::Yellow, text)))
+        is_new.then(|| format!("{}: \"{}\" (BEP {})", told.name, told.says, told.bep))
     }
 
-    /// All of the capture is in its file.
-    pub(crate) fn finish(self) -> Result<(), Failure> {
-        match self.capture {
-            Some(Capture { mut file, path, .. }) => file.flush().or_fail(kind::OUTPUT, path.display()),
-            None => Ok(()),
+    /// The capture ends; whether all of it is in its file, which is said if it is not.
+    pub(crate) fn finish(mut self) -> bool {
+        if let Some(Err(error)) = self.capture.as_mut().map(|capture| capture.file.flush()) {
+            self.cut(error);
         }
+        !self.is_cut
     }
-}
-
-/// What stands beside a line: reserved bytes, the time that an answer took, a reason.
-fn aside(event: &EventKind) -> Option<String> {
-    match event {
-        EventKind::Handshake { reserved, .. } => {
-            let digits: String = reserved.0.iter().map(|byte| format!("{byte:02x}")).collect();
-            Some(format!("reserved {digits}"))
-        }
-        EventKind::Message { took: Some(took), .. }
-        | EventKind::DhtAnswered { took: Some(took), .. }
-        | EventKind::DhtFailed { took: Some(took), .. } => {
-            Some(format!("after {:.1} ms", took.as_secs_f64() * 1000.0))
-        }
-        EventKind::Message { reason: Some(reason), .. } => Some(reason.to_string()),
-        EventKind::Message { said: Said::Extended { id, says, .. }, .. } if !matches!(says, Ext::Unknown) => {
-            Some(format!("extended {id}"))
-        }
-        _ => None,
-    }
-}
-
-/// A capture of a part of what is said could not be read.
-pub(crate) fn check_capture(filter: &Filter, capture: Option<&Path>) -> Result<(), Failure> {
-    if capture.is_some() && !filter.admits_captures() {
-        let message = "a capture needs connections, handshakes and messages, both ways (--pcap); leave out what narrows them";
-        return Err(Failure::new(kind::UNSUPPORTED, message));
-    }
-    Ok(())
 }
 
 impl Capture {
@@ -209,11 +232,9 @@ impl Capture {
         Ok(Capture { pcap, file, path: path.into(), is_pipe })
     }
 
-    fn put(&mut self, event: &Event) -> Result<(), Failure> {
-        let packets = self.pcap.packets(event);
-        let written = self.file.write_all(&packets);
-        let written = written.and_then(|()| if self.is_pipe { self.file.flush() } else { Ok(()) });
-        written.or_fail(kind::OUTPUT, self.path.display())
+    fn put(&mut self, event: &Event) -> io::Result<()> {
+        self.file.write_all(&self.pcap.packets(event))?;
+        if self.is_pipe { self.file.flush() } else { Ok(()) }
     }
 }
 
@@ -241,12 +262,13 @@ mod tests {
     use super::*;
     use crate::args::Talk;
     use engine::InfoHash;
-    use engine::events::{Block, Peer, VERSION};
+    use engine::events::{Block, Peer};
 
     fn printer(paint: Paint, addresses: bool, many: bool) -> Printer {
         let console = Console::new(Talk { verbose: 0, quiet: 0 }, false);
-        let manner = Manner { json: false, explain: true, addresses, pcap: None, many };
-        Printer { paint, ..Printer::new(&console, manner, Duration::ZERO).unwrap() }
+        let filter = Filter::all();
+        let manner = Manner { json: false, explain: true, addresses, pcap: None, many, filter };
+        Printer { paint, ..Printer::new(&console, manner, None).unwrap() }
     }
 
     fn message(millis: u64, direction: Direction, said: Said) -> Event {
@@ -279,11 +301,7 @@ mod tests {
                     Some(since),
                     "{line}"
                 );
-                let told = printer.explained(&event.kind).unwrap();
-                assert!(
-                    told[..column + 3].trim().is_empty() && !told[column + 3..].starts_with(' '),
-                    "{told}"
-                );
+                assert!(printer.explained(&event.kind).is_some());
                 assert_eq!(printer.explained(&event.kind), None, "it was said");
             }
         }
@@ -308,5 +326,22 @@ mod tests {
         assert_eq!(printer.explained(&message(1, Direction::In, unknown).kind), None);
         let told = printer.explained(&message(1, Direction::In, Said::HaveAll).kind).unwrap();
         assert!(told.contains("(BEP 6)"), "{told}");
+    }
+
+    #[test]
+    fn a_capture_that_cannot_be_written_ends_alone() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let (pcap, _) = Pcap::new(Duration::ZERO);
+        let path = PathBuf::from("/dev/full");
+        let capture = Capture { pcap, file: BufWriter::new(full), path, is_pipe: true };
+        let mut printer = printer(Paint::plain(), false, false);
+        printer.manner.filter = "handshake".parse().unwrap();
+        printer.capture = Some(capture);
+        let peer = Peer { number: Some(3), addr: None };
+        let mut event = message(1, Direction::In, Said::Choke);
+        event.kind = EventKind::Connected { peer, outgoing: true };
+        assert!(!printer.print(event.clone()).unwrap(), "it is not shown");
+        assert!(printer.is_cut && printer.capture.is_none());
+        assert!(!printer.print(event).unwrap() && !printer.finish());
     }
 }

@@ -13,7 +13,6 @@ use crate::select::{self, Selection};
 use crate::source::Source;
 use crate::text::printable;
 use crate::{listing, runtime, source, trace};
-use engine::events::Filter;
 use engine::{
     AddMagnet, AddTorrent, Allocate, Engine, Error, Fetched, Magnet, Metainfo, SeedGoal, Settings, Tape,
     Torrent, TorrentError, TorrentState,
@@ -51,8 +50,8 @@ pub(crate) struct Plan {
     pub(crate) web_seeds: bool,
     /// A new file that the one source is recorded to.
     pub(crate) record: Option<PathBuf>,
-    /// Which events are shown, and how.
-    pub(crate) trace: Option<(Filter, trace::Manner)>,
+    /// How events are shown, and which.
+    pub(crate) trace: Option<trace::Manner>,
 }
 
 /// How long what is still to be shown may take once everything has ended.
@@ -88,14 +87,15 @@ pub(crate) fn run(
     runtime.spawn(chatter::pass_on(events, console.clone(), roll.clone()));
     let many = sources.len() > 1;
     let traced = match &plan.trace {
-        Some((_, manner)) if many && manner.pcap.is_some() => {
-            return Err(Failure::new(kind::OUTPUT, "a capture is of one torrent (--pcap)"));
+        Some(manner) if many && manner.pcap.is_some() => {
+            return Err(Failure::new(kind::USAGE, "a capture is of one torrent (--pcap)"));
         }
-        Some((filter, manner)) => {
+        Some(manner) => {
             let manner = trace::Manner { many, ..manner.clone() };
-            let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let printer = trace::Printer::new(console, manner, began)?;
-            Some(runtime.spawn(printer.follow(engine.listen(filter.clone()).with_addresses())))
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let events = engine.listen(manner.heard()).with_addresses();
+            let printer = trace::Printer::new(console, manner, Some(now.saturating_sub(engine.uptime())))?;
+            Some(runtime.spawn(printer.follow(events)))
         }
         None => None,
     };
@@ -122,7 +122,7 @@ pub(crate) fn run(
 fn new_tape(path: &Path, sources: usize) -> Result<Tape, Failure> {
     let shown = path.display();
     if sources > 1 {
-        return Err(Failure::new(kind::OUTPUT, format_args!("{shown}: one recording is of one torrent")));
+        return Err(Failure::new(kind::USAGE, format_args!("{shown}: one recording is of one torrent")));
     }
     match Tape::create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

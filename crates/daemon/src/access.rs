@@ -40,6 +40,15 @@ pub(crate) struct Who {
     pub(crate) token: Option<String>,
 }
 
+impl Who {
+    /// A text for who asks: whoever only looks may show it to others, and is told no address in it.
+    pub(crate) fn mask(&self, text: &mut String) {
+        if self.scope <= Scope::Read {
+            engine::events::scrub(text);
+        }
+    }
+}
+
 /// What is checked on every request.
 #[derive(Debug)]
 pub struct Access {

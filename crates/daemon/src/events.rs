@@ -3,6 +3,7 @@
 use crate::access::Who;
 use crate::error::Refusal;
 use crate::routes::State;
+use crate::routes::list::masked;
 use axum::extract::{Extension, State as Shared};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -39,19 +40,20 @@ pub(crate) async fn events(
     let permit = state.listeners.clone().try_acquire_owned().map_err(|_| Refusal::busy())?;
     let follow = state.board.follow();
     let closing = state.closing.clone();
-    let gone = state.access.until_gone(who);
-    let stream = unfold((state, follow, closing, known), async |(state, mut follow, mut closing, known)| {
+    let gone = state.access.until_gone(who.clone());
+    let start = (state, who, follow, closing, known);
+    let stream = unfold(start, async |(state, who, mut follow, mut closing, known)| {
         // Somebody who is slow is told of many changes at once, never of each: nothing is kept for them.
         tokio::select! {
             now = follow.wait_for(|&now| known != Some(now)) => drop(now.ok()?),
             _ = closing.wait_for(|&closing| closing) => return None,
         }
-        let news = state.board.news(known);
+        let news = masked(&who, state.board.news(known));
         let known = Some(news.revision);
         // Plain data can always be written, and has no line breaks.
         let event = Event::default().event("changed").id(news.revision.to_string());
         let event = event.data(serde_json::to_string(&news).unwrap_or_default());
-        Some((Ok(event), (state, follow, closing, known)))
+        Some((Ok(event), (state, who, follow, closing, known)))
     });
     let held = stream.take_until(gone).map(move |event| {
         let _held = &permit;

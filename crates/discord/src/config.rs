@@ -197,11 +197,17 @@ impl Entry {
             if text.trim().is_empty() || text.trim() != text {
                 return Err(format!("the {what} of {} is empty, or has spaces around it", self.info_hash));
             }
-            if inert::length(text) > MAX_NAME || *text != inert::clean(text) {
-                let id = &self.info_hash;
-                return Err(format!(
-                    "the {what} of {id} is longer than {MAX_NAME} or has characters that are not seen"
-                ));
+            let id = &self.info_hash;
+            if inert::length(text) > MAX_NAME {
+                return Err(format!("the {what} of {id} is longer than {MAX_NAME}"));
+            }
+            if inert::seen(text) != *text {
+                return Err(format!("the {what} of {id} has characters that are not seen"));
+            }
+            if inert::clean(text) != *text {
+                let hidden =
+                    "has in it what looks like an IP address or a path, neither of which is ever shown";
+                return Err(format!("the {what} of {id} {hidden}; write it otherwise, as 12-5 for 12.5.0.1"));
             }
         }
         let is_path = |path: &PathBuf| !path.as_os_str().is_empty();
@@ -351,6 +357,11 @@ mod tests {
         assert!(of(&[torrent(&a, "x"), torrent(&b, "X")]).contains("two torrents are called"));
         assert!(of(&[torrent(&a, " ")]).contains("empty"));
         assert!(of(&[torrent(&a, "a\\u202eb")]).contains("not seen"));
+        for shown_as in ["Debian 12.5.0.1", "films in /srv/x y"] {
+            let told = of(&[torrent(&a, shown_as)]);
+            assert!(told.contains("looks like an IP address or a path"), "{told}");
+        }
+        assert!(!of(&[torrent(&a, &"x".repeat(MAX_NAME + 1))]).contains("not seen"));
         assert!(of(&[torrent(&a, &"x".repeat(MAX_NAME + 1))]).contains("longer than 100"));
     }
 

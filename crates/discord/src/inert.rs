@@ -11,14 +11,19 @@ pub fn length(text: &str) -> usize {
 /// The text with nothing in it that is not seen: control characters, those that turn the line around, those of no width. Line
 /// breaks and tabs become spaces. IP addresses and paths of the daemon's machine are taken out, spaces in them or not.
 pub fn clean(text: &str) -> String {
+    let mut clean = seen(text);
+    trace::scrub(&mut clean);
+    pathless(&clean)
+}
+
+/// The text with nothing in it that is not seen, and all else.
+pub(crate) fn seen(text: &str) -> String {
     let seen = |c| match c {
         '\n' | '\r' | '\t' => ' ',
         c if is_unseen(c) => HIDDEN,
         c => c,
     };
-    let mut clean: String = text.chars().map(seen).collect();
-    trace::scrub(&mut clean);
-    pathless(&clean)
+    text.chars().map(seen).collect()
 }
 
 /// In place of a torrent's folder, in texts of which that is known: what follows has no spaces but those of files' names.

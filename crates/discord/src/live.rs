@@ -28,6 +28,8 @@ pub(crate) struct Fresh {
     pub(crate) said: Said,
     /// Whether the daemon did not have it.
     pub(crate) is_new: bool,
+    /// When it was begun.
+    pub(crate) since: Instant,
 }
 
 /// What is known between two looks.
@@ -60,6 +62,7 @@ pub(crate) async fn run(
     fresh: Option<Fresh>,
 ) {
     let is_new = fresh.as_ref().is_some_and(|fresh| fresh.is_new);
+    let began = fresh.as_ref().map_or_else(Instant::now, |fresh| fresh.since);
     let said = fresh.map_or_else(|| bot.ears.listen(&id), |fresh| fresh.said);
     let mut ticks = interval(bot.options.edit_every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -69,7 +72,7 @@ pub(crate) async fn run(
         said,
         rates: Vec::new(),
         fastest: 0,
-        began: Instant::now(),
+        began,
         is_new,
         before: Before { downloaded: is_new.then_some(0), there: 0 },
         was_partial: is_new,
@@ -280,7 +283,8 @@ impl Watched {
 
     /// Tells that all is here, once; a few times more if Discord does not take it.
     async fn finish(&mut self, entry: &Entry, size: u64) -> Flow {
-        let took = self.was_partial.then(|| self.began.elapsed());
+        let finished = self.said.with(|heard| heard.finished());
+        let took = self.was_partial.then(|| took(self.began, finished, Instant::now()));
         let (files, more) = self.digests().await;
         let (there, fastest) = (self.before.there, self.fastest);
         let embed = show::summary(&Summary { entry, size, there, took, fastest, files: &files, more });
@@ -334,6 +338,11 @@ impl Watched {
     }
 }
 
+/// How long it took until all was here; until it is looked at if that was not heard.
+fn took(began: Instant, finished: Option<Instant>, now: Instant) -> Duration {
+    finished.filter(|&finished| finished > began).unwrap_or(now).saturating_duration_since(began)
+}
+
 /// What a trace begins with that is not all of it.
 fn late(there: u64, size: u64) -> String {
     let (there, size) = (Size(there), Size(size));
@@ -385,6 +394,15 @@ mod tests {
     use super::*;
     use api::{File, Priority};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[test]
+    fn what_took_how_long_does_not_hang_on_when_it_is_looked_at() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        assert_eq!(took(began, Some(at(2)), at(9)), Duration::from_secs(2));
+        assert_eq!(took(began, None, at(9)), Duration::from_secs(9));
+        assert_eq!(took(at(5), Some(at(2)), at(9)), Duration::from_secs(4), "that was another time");
+    }
 
     #[test]
     fn a_summary_is_tried_a_few_times() {

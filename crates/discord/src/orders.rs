@@ -16,6 +16,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use twilight_model::application::command::{CommandOptionChoice, CommandOptionChoiceValue};
 use twilight_model::application::interaction::{Interaction, InteractionData, InteractionType};
 use twilight_model::http::interaction::{InteractionResponseData, InteractionResponseType};
@@ -329,11 +330,12 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
             return Err(why);
         }
     };
+    let since = Instant::now();
     if is_new {
         bot.begin(id, asker.by);
         bot.daemon.resume(id).await.map_err(|error| away(&error))?;
     }
-    bot.clone().show(id, spot, Some(Fresh { said, is_new }));
+    bot.clone().show(id, spot, Some(Fresh { said, is_new, since }));
     Ok(Message::text(format!("Downloading {}, {}.", bold(entry), show::size(entry))))
 }
 

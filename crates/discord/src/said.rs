@@ -57,6 +57,8 @@ pub(crate) struct Heard {
     left_out: u64,
     /// When the first was, since 1970.
     began: Option<Duration>,
+    /// When it was said last that all is here.
+    finished: Option<Instant>,
     /// Since when the stream is broken.
     deaf_since: Option<Instant>,
     /// For how long it was broken before, where the log had no room to say so.
@@ -188,9 +190,18 @@ impl Heard {
                 lines.push_back(line.clone());
             }
         }
-        if !self.write(&line) {
+        if matches!(event.kind, EventKind::Finished) {
+            self.finished = Some(Instant::now());
+        }
+        let aside = event.kind.aside().map(|aside| crate::inert::clean(&format!("  ({aside})")));
+        if !self.write(&(line + &aside.unwrap_or_default())) {
             self.left_out += 1;
         }
+    }
+
+    /// When it was said last that all is here.
+    pub(crate) fn finished(&self) -> Option<Instant> {
+        self.finished
     }
 
     /// Whether there was room for it.
@@ -292,8 +303,19 @@ mod tests {
         assert!(requests[0].starts_with("   0.000 peer 3   <- request piece 3"), "{}", requests[0]);
         assert_eq!(heard.lines(Watch::Handshakes).len(), 1, "the dial that failed");
         assert_eq!(heard.lines(Watch::All).len(), MAX_LINES);
+        assert_eq!(heard.finished(), None);
+        let because = request(0);
+        let EventKind::Message { peer, direction, said, .. } = because.kind else { panic!() };
+        let (reason, took) = (Some("at 203.0.113.7".into()), None);
+        let kind = EventKind::Message { peer, direction, said, reason, took };
+        heard.hear(Duration::ZERO, Event { kind, ..because });
         let log = heard.log("");
-        assert_eq!(log.lines().count(), many as usize + 2);
+        assert!(log.ends_with("16384 bytes at 0  (at (address))\n"), "{log}");
+        assert_eq!(log.lines().count(), many as usize + 3);
+        heard.hear(Duration::ZERO, event(r#""kind":"finished""#));
+        assert!(heard.finished().is_some());
+        let log = heard.log("");
+
         assert_eq!(heard.log("(from here on)\n"), format!("(from here on)\n{log}"));
         assert_eq!(Heard::default().log("(from here on)\n"), "");
         assert!(log.contains("no permission for (path); change it"), "{log}");

@@ -4,13 +4,13 @@
 //! by [`EVENT_QUEUE`] events, or [`EVENT_BYTES`], loses the oldest and is told how many; the engine never waits for it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
 pub use trace::{
     Block, Direction, Event, EventKind, Evidence, Ext, Filter, FilterError, Kind, NO_TORRENT, Peer, Said,
-    VERSION, explain,
+    VERSION, explain, scrub,
 };
 use types::InfoHash;
 
@@ -82,11 +82,15 @@ pub(crate) struct Hub {
 struct Inner {
     /// The bits of the kinds that somebody wants to hear of.
     wanted: AtomicU32,
+    /// The number of who began to listen last.
+    newest: AtomicU64,
     listeners: Mutex<Vec<Arc<Queue>>>,
 }
 
 #[derive(Debug)]
 struct Queue {
+    /// Later listeners have greater ones.
+    number: u64,
     filter: Filter,
     held: Mutex<Held>,
     bell: Notify,
@@ -131,9 +135,11 @@ impl Hub {
     }
 
     pub(crate) fn listen(&self, filter: Filter) -> Events {
-        let queue = Arc::new(Queue { filter, held: Mutex::default(), bell: Notify::new() });
         let mut listeners = lock(&self.inner.listeners);
+        let number = self.newest() + 1;
+        let queue = Arc::new(Queue { number, filter, held: Mutex::default(), bell: Notify::new() });
         listeners.push(queue.clone());
+        self.inner.newest.store(number, Ordering::Release);
         self.inner.note_wanted(&listeners);
         drop(listeners);
         Events { hub: self.inner.clone(), queue, addresses: false }
@@ -144,19 +150,30 @@ impl Hub {
         self.inner.wanted.load(Ordering::Relaxed) & bits != 0
     }
 
+    /// The number of who began to listen last; 0: nobody has yet.
+    pub(crate) fn newest(&self) -> u64 {
+        self.inner.newest.load(Ordering::Acquire)
+    }
+
+    /// Tells those who began to listen after the one with this number.
+    pub(crate) fn tell_newcomers(&self, torrent: InfoHash, after: u64, kind: EventKind) {
+        self.pass_on(torrent, kind, after);
+    }
+
     /// Tells everybody who listens; `kind` is only made if somebody does.
     pub(crate) fn tell(&self, torrent: InfoHash, kind: impl FnOnce() -> EventKind) {
         if self.is_heard(u32::MAX) {
-            self.pass_on(torrent, kind());
+            self.pass_on(torrent, kind(), 0);
         }
     }
 
-    fn pass_on(&self, torrent: InfoHash, kind: EventKind) {
+    fn pass_on(&self, torrent: InfoHash, kind: EventKind, after: u64) {
         if !self.is_heard(kind.kind().bit()) {
             return;
         }
         let event = Event { v: VERSION, at: self.started.elapsed(), torrent, kind };
-        for queue in lock(&self.inner.listeners).iter().filter(|queue| queue.filter.admits(&event)) {
+        let wants = |queue: &&Arc<Queue>| queue.number > after && queue.filter.admits(&event);
+        for queue in lock(&self.inner.listeners).iter().filter(wants) {
             lock(&queue.held).push(event.clone());
             queue.bell.notify_one();
         }
@@ -199,6 +216,17 @@ mod tests {
         assert_eq!((first.kind, events.lost()), (verified(10), 10));
         drop(events);
         hub.tell(TORRENT, || unreachable!("nobody listens any more"));
+    }
+
+    #[test]
+    fn who_begins_later_is_told_alone() {
+        let hub = Hub::new(Instant::now());
+        let (mut first, before) = (hub.listen(Filter::all()), hub.newest());
+        let mut second = hub.listen(Filter::all());
+        hub.tell_newcomers(TORRENT, before, verified(1));
+        hub.tell(TORRENT, || verified(2));
+        assert_eq!(pollster::block_on(first.next()).unwrap().kind, verified(2));
+        assert_eq!(pollster::block_on(second.next()).unwrap().kind, verified(1));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) async fn dial(
     torrent: InfoHash,
     peer_id: PeerId,
 ) -> Option<Guest> {
-    let permit = permit(shared).await?;
+    let permit = permit(shared, torrent).await?;
     reach(shared, addr, torrent, peer_id, permit).await
 }
 
@@ -37,7 +37,7 @@ pub(crate) async fn dial_by_hearsay(
     peer_id: PeerId,
 ) -> Option<Guest> {
     loop {
-        let permit = permit(shared).await?;
+        let permit = permit(shared, torrent).await?;
         let ended = shared.dials.ended();
         match shared.dials.ask(addr, shared.now()) {
             Leave::Granted(attempt) => {
@@ -62,8 +62,13 @@ pub(crate) async fn dial_by_hearsay(
 
 /// The limit of all torrents together is waited for: the address is not to blame. How many wait is bounded by how many
 /// connections the brain begins at once.
-async fn permit(shared: &Shared) -> Option<OwnedSemaphorePermit> {
-    shared.connections.clone().acquire_owned().await.ok()
+async fn permit(shared: &Shared, torrent: InfoHash) -> Option<OwnedSemaphorePermit> {
+    let connections = shared.connections.clone();
+    if let Ok(permit) = connections.clone().try_acquire_owned() {
+        return Some(permit);
+    }
+    shared.hub.tell(torrent, || EventKind::LimitReached { limit: "connections".into(), peer: None });
+    connections.acquire_owned().await.ok()
 }
 
 async fn reach(
@@ -123,15 +128,25 @@ pub(crate) async fn caller(shared: &Arc<Shared>, mut stream: TcpStream, addr: So
             shared.called.store(true, Ordering::Relaxed);
             let Some(permit) = places::room(shared, addr.ip()).await else {
                 tracing::debug!(%addr, "caller turned away: too many connections");
+                turned_away(shared, door.torrent, addr, "connections");
                 return;
             };
-            // A torrent that has too many callers waiting, or has just ended, does not take this one.
             let place = shared.places.take(permit, addr.ip(), door.torrent.wire());
             let guest = Guest { stream, addr, outgoing: false, theirs, place };
-            let _ = door.visits.try_send(Visit::Guest(Box::new(guest)));
+            let taken = door.visits.try_send(Visit::Guest(Box::new(guest)));
+            // Else it has just ended.
+            if taken.is_err() && shared.door(door.torrent.wire()).is_some() {
+                turned_away(shared, door.torrent, addr, "callers");
+            }
         }
         Err(err) => tracing::debug!(%addr, %err, "caller turned away"),
     }
+}
+
+/// A caller who has said hello is hung up on.
+fn turned_away(shared: &Shared, torrent: InfoHash, addr: SocketAddr, limit: &'static str) {
+    let peer = Some(addr.into());
+    shared.hub.tell(torrent, || EventKind::LimitReached { limit: limit.into(), peer });
 }
 
 /// The same address, as IPv4 if it is an IPv4 address; otherwise with the link by which it is reached.
@@ -163,11 +178,52 @@ mod tests {
         // One connection that nobody accepts fills its queue: whoever calls then hears nothing.
         let _listener = socket.listen(0).unwrap();
         let _fills = TcpStream::connect(addr).await.unwrap();
-        let permit = permit(&shared).await.unwrap();
+        let torrent = InfoHash::V1(types::InfoHashV1([7; 20]));
+        let permit = permit(&shared, torrent).await.unwrap();
         tokio::time::pause();
         let begun = tokio::time::Instant::now();
-        let torrent = InfoHash::V1(types::InfoHashV1([7; 20]));
         assert!(reach(&shared, addr, torrent, PeerId([1; 20]), permit).await.is_none());
         assert_eq!(begun.elapsed().as_secs(), CONNECT_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test]
+    async fn who_says_hello_and_is_not_taken_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = crate::Settings { max_peers: 1, ..crate::Settings::new(dir.path()) };
+        let shared = Arc::new(Shared::new(settings, &[], None, None).unwrap());
+        let torrent = InfoHash::V1(types::InfoHashV1([7; 20]));
+        let (sender, mut visits) = crate::mailbox::mailbox(1);
+        let _door = shared.open_door(torrent, PeerId([1; 20]), sender.clone()).unwrap();
+        let mut events = shared.hub.listen("limit".parse().unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let call = async || {
+            use tokio::io::AsyncWriteExt;
+            let (calls, answers) =
+                tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+            let (mut calls, (answers, addr)) = (calls.unwrap(), answers.unwrap());
+            let (reserved, info_hash) = (wire::Reserved::NONE, torrent.wire());
+            let hello = Handshake { reserved, info_hash, peer_id: PeerId([2; 20]) };
+            calls.write_all(&hello.encode()).await.unwrap();
+            caller(&shared, answers, addr).await;
+        };
+        // The one connection that there may be is somebody else's.
+        let taken = permit(&shared, torrent).await.unwrap();
+        call().await;
+        let dials = async || permit(&shared, torrent).await;
+        let told = async |events: &mut crate::Events| events.next().await.unwrap().kind.to_string();
+        assert_eq!(told(&mut events).await, "limit reached: connections; we hang up on it");
+        tokio::select! {
+            biased;
+            _ = dials() => panic!("there is none"),
+            said = told(&mut events) => assert_eq!(said, "limit reached: connections"),
+        }
+        drop(taken);
+        // And so is the one place where callers wait.
+        assert!(sender.try_send(Visit::Look).is_ok());
+        call().await;
+        assert_eq!(told(&mut events).await, "limit reached: callers; we hang up on it");
+        visits.recv().await;
+        call().await;
+        assert!(matches!(visits.recv().await, Visit::Guest(_)), "there is room");
     }
 }

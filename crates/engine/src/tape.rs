@@ -181,6 +181,8 @@ pub(crate) struct Ears {
     torrent: InfoHash,
     ours: Ours,
     watch: Option<Watch>,
+    /// The newest listener who knows who is connected.
+    newest: u64,
     /// When the brain was told something last.
     now: Time,
 }
@@ -198,7 +200,7 @@ const WATCHED: u32 = Kind::Connection.bit()
 impl Ears {
     pub(crate) fn new(shared: Arc<Shared>, torrent: InfoHash, peer_id: PeerId) -> Ears {
         let ours = Ours { info_hash: torrent.wire(), peer_id, reserved: shared.reserved() };
-        Ears { shared, torrent, ours, watch: None, now: Time::ZERO }
+        Ears { shared, torrent, ours, watch: None, newest: 0, now: Time::ZERO }
     }
 
     /// Something happens to the brain; `tell` is called if anybody wants to hear of it.
@@ -210,9 +212,15 @@ impl Ears {
         }
         let watch = self.watch.get_or_insert_with(|| {
             let mut watch = Watch::new(self.ours);
-            watch.join(swarm.peers(self.now));
+            watch.join(swarm.greetings());
             watch
         });
+        let newest = hub.newest();
+        if newest != self.newest {
+            let hear = &mut |kind| hub.tell_newcomers(self.torrent, self.newest, kind);
+            watch.present(swarm.greetings(), hear);
+            self.newest = newest;
+        }
         tell(watch, self.now, &mut |kind| hub.tell(self.torrent, || kind));
     }
 }
@@ -329,6 +337,7 @@ impl Brain {
         if let (Some(ears), Some(mut before)) = (&mut self.ears, before.ears) {
             ears.now = now;
             ears.watch = before.watch.take();
+            ears.newest = before.newest;
             if let Some(watch) = &mut ears.watch {
                 watch.take_over();
             }
@@ -429,6 +438,54 @@ mod tests {
     fn replayed(recording: &[u8]) -> Result<(u64, u64, bool), record::Error> {
         let replayed = record::Replay::new(recording)?.run(|_, _| true)?;
         Ok((replayed.inputs, replayed.outputs, replayed.whole))
+    }
+
+    #[tokio::test]
+    async fn who_listens_late_hears_who_is_there_and_what_extensions_say() {
+        use crate::events::Filter;
+        use wire::{Message, Reserved, ext};
+        let home = tempfile::tempdir().unwrap();
+        let shared = Arc::new(Shared::new(crate::Settings::new(home.path()), &[], None, None).unwrap());
+        let (torrent, now) = (InfoHash::V1(types::InfoHashV1([1; 20])), Time::from_secs(1));
+        let lengths = Lengths::new(1 << 20, 1 << 18).unwrap();
+        let have = Bitfield::new(lengths.piece_count());
+        let config = Config { pex: true, ..Config::default() };
+        let mut brain = Brain::new(None, config, lengths, have, now);
+        brain.set_ears(Ears::new(shared.clone(), torrent, PeerId([9; 20])));
+        let (peer, addr) = (PeerKey(7), "192.0.2.1:6881".parse().unwrap());
+        let (peer_id, reserved) =
+            (PeerId(*b"-TR4050-abcdefghijkl"), Reserved::NONE.with_fast().with_extended());
+        let outgoing = true;
+        brain.handle(now, Input::PeerConnected { peer, addr, outgoing, peer_id, reserved });
+        let m = [(ext::UT_PEX.to_owned(), 3), (ext::LT_DONTHAVE.to_owned(), 5)].into();
+        let hello = ext::Handshake { m, client: Some("other 2".into()), ..ext::Handshake::default() };
+        let extended = |id, payload: Vec<u8>| Message::Extended { id, payload: payload.into() };
+        let message = extended(0, hello.encode());
+        brain.handle(now, Input::Message { peer, message });
+        while brain.poll_output().is_some() {}
+
+        // The one joins a swarm that nobody watched, the other one that is watched already.
+        let listen = || shared.hub.listen("connection,message".parse::<Filter>().unwrap());
+        let mut listeners = vec![listen()];
+        let say = |brain: &mut Brain| {
+            let message = extended(1, ext::Pex::default().encode());
+            brain.handle(now, Input::Message { peer, message });
+            while brain.poll_output().is_some() {}
+        };
+        say(&mut brain);
+        listeners.push(listen());
+        say(&mut brain);
+        let pex = "pex, 0 added, 0 dropped";
+        let there =
+            "is connected already, it answered: other 2 (-TR4050-abcdefghijkl), can do: fast, extended";
+        for (listener, expected) in listeners.iter_mut().zip([&[there, pex, pex][..], &[there, pex]]) {
+            for line in expected {
+                let event = pollster::block_on(listener.next()).unwrap();
+                assert!(event.kind.to_string().starts_with(line), "{}", event.kind);
+                assert_eq!(event.kind.peer().unwrap().number, Some(7));
+            }
+        }
+        assert!(brain.greetings().next().unwrap().to_it.contains(&(ext::LT_DONTHAVE, 5)));
     }
 
     #[test]

@@ -403,6 +403,7 @@ fn a_liar_that_shares_a_piece_is_banned_and_the_honest_peer_is_not() {
     }
     let [(banned, reason)] = &bans[..] else { panic!("{bans:?}") };
     assert_eq!(banned.addr, Some(liar));
+    assert!(banned.number.is_some(), "it was connected: {banned:?}");
     assert!(reason.contains("of piece 0 came from it and was wrong"), "{reason}");
 }
 

@@ -65,6 +65,6 @@ pub use event::{BanReason, DisconnectReason, Input, Output, PeerKey};
 #[cfg(feature = "planted")]
 pub use planted::Planted;
 pub use source::PeerSource;
-pub use stats::{PeerView, Stats, Supply};
+pub use stats::{Greeting, PeerView, Stats, Supply};
 pub use swarm::Swarm;
 pub use wish::{Order, Priority};

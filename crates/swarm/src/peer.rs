@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 use types::{Bitfield, BlockRange, PeerId, PieceIndex, Time};
+use wire::Reserved;
 
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -25,6 +26,8 @@ pub(crate) struct Peer {
     /// It is a web seed: it hears nothing but what is asked of it.
     pub(crate) is_web_seed: bool,
     pub(crate) peer_id: PeerId,
+    /// What its handshake says that it can do.
+    pub(crate) reserved: Reserved,
     /// Both sides speak BEP 6.
     pub(crate) fast: bool,
     /// Both sides speak BEP 10.
@@ -148,6 +151,7 @@ impl Peer {
             outgoing: false,
             is_web_seed: false,
             peer_id,
+            reserved: Reserved::NONE,
             fast: false,
             extended: false,
             dht: false,

@@ -1,8 +1,10 @@
 //! What the owner of a swarm can see of it.
 
 use crate::PeerKey;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use types::PeerId;
+use wire::Reserved;
 
 /// Numbers of a swarm, all of this run. Costs nothing per piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,4 +117,27 @@ pub struct PeerView<'a> {
     pub window: usize,
     /// Its requests that we have not answered.
     pub requests_in: usize,
+}
+
+/// How a connection began: for who joins later, and did not hear it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greeting<'a> {
+    /// The driver's number.
+    pub peer: PeerKey,
+    /// The far end.
+    pub addr: SocketAddr,
+    /// Whether we dialed.
+    pub outgoing: bool,
+    /// It is a web seed: it said nothing.
+    pub is_web_seed: bool,
+    /// The id in its handshake.
+    pub peer_id: PeerId,
+    /// The reserved bytes in its handshake (BEP 4).
+    pub reserved: Reserved,
+    /// The client name in its extension handshake.
+    pub client: Option<&'a str>,
+    /// Extensions (BEP 10) and the numbers that its messages to us have, by our word.
+    pub to_us: Vec<(&'static str, u8)>,
+    /// The same of our messages to it, by its word; of those that we know.
+    pub to_it: Vec<(&'static str, u8)>,
 }

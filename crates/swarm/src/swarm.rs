@@ -36,7 +36,9 @@ use crate::source::Sources;
 use crate::spread::Spread;
 use crate::super_seed::SuperSeed;
 use crate::trust::Trust;
-use crate::{Config, DisconnectReason, Input, Output, PeerKey, PeerSource, PeerView, Stats, Supply};
+use crate::{
+    Config, DisconnectReason, Greeting, Input, Output, PeerKey, PeerSource, PeerView, Stats, Supply,
+};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -283,6 +285,45 @@ impl Swarm {
         self.peers.iter().map(move |(&key, peer)| peer.view(key, self.trust.on_parole(peer.suspect), now))
     }
 
+    /// How every connection began, in the order of their keys.
+    pub fn greetings(&self) -> impl Iterator<Item = Greeting<'_>> {
+        self.peers.iter().map(move |(&key, peer)| self.greeting(key, peer))
+    }
+
+    fn greeting<'a>(&self, key: PeerKey, peer: &'a Peer) -> Greeting<'a> {
+        let ours = [
+            (ext::LT_DONTHAVE, Some(DONT_HAVE_ID)),
+            (ext::UT_METADATA, self.offers_metadata().then_some(METADATA_ID)),
+            (ext::UT_PEX, peer.exchange.is_offered.then_some(exchange::PEX_ID)),
+            (ext::UT_HOLEPUNCH, self.tells_of_peers().then_some(holepunch::HOLEPUNCH_ID)),
+        ];
+        let its = [
+            (ext::LT_DONTHAVE, peer.dont_have),
+            (ext::UT_METADATA, peer.metadata_id),
+            (ext::UT_PEX, peer.exchange.id()),
+            (ext::UT_HOLEPUNCH, peer.holepunch),
+        ];
+        let numbers = |of: [(&'static str, Option<u8>); 4]| {
+            let known = of.into_iter().filter(|_| peer.extended);
+            known.filter_map(|(name, id)| Some((name, id?))).collect()
+        };
+        Greeting {
+            peer: key,
+            addr: peer.addr,
+            outgoing: peer.outgoing,
+            is_web_seed: peer.is_web_seed,
+            peer_id: peer.peer_id,
+            reserved: peer.reserved,
+            client: peer.client.as_deref(),
+            to_us: numbers(ours),
+            to_it: numbers(its),
+        }
+    }
+
+    fn offers_metadata(&self) -> bool {
+        self.config.metadata_size.is_some() || self.unknown.is_some()
+    }
+
     /// The pieces that are begun and not verified.
     pub fn begun(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         self.picker.begun_pieces()
@@ -448,6 +489,7 @@ impl Swarm {
         }
         let mut peer = Peer::new(self.now, addr, peer_id, self.lengths.piece_count());
         peer.outgoing = outgoing;
+        peer.reserved = reserved;
         peer.fast = reserved.fast();
         peer.listens = listens;
         if self.buggify.hits(8) {
@@ -573,7 +615,7 @@ impl Swarm {
     fn send_extension_handshake(&mut self, key: PeerKey, peer: &mut Peer) {
         let client = Some(&self.config.client).filter(|name| !name.is_empty()).cloned();
         let mut m = BTreeMap::from([(ext::LT_DONTHAVE.into(), DONT_HAVE_ID)]);
-        if self.config.metadata_size.is_some() || self.unknown.is_some() {
+        if self.offers_metadata() {
             m.insert(ext::UT_METADATA.into(), METADATA_ID);
         }
         self.offer_exchange(peer, &mut m);

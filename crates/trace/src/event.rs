@@ -301,6 +301,32 @@ pub enum EventKind {
         /// Why.
         error: String,
     },
+    /// A connection is open since before anybody listened; what its handshakes said. Told once to each who listens.
+    Present {
+        /// The far end.
+        peer: Peer,
+        /// Whether we dialed.
+        outgoing: bool,
+        /// The torrent in both handshakes.
+        #[serde(with = "form::info_hash_v1")]
+        info_hash: types::InfoHashV1,
+        /// The id in ours.
+        #[serde(with = "form::peer_id")]
+        our_id: PeerId,
+        /// The reserved bytes of ours (BEP 4).
+        #[serde(with = "form::reserved")]
+        our_reserved: Reserved,
+        /// The id in the peer's.
+        #[serde(with = "form::peer_id")]
+        peer_id: PeerId,
+        /// The client, as far as it tells.
+        client: Option<String>,
+        /// The reserved bytes of the peer's.
+        #[serde(with = "form::reserved")]
+        reserved: Reserved,
+        /// What they say, by name.
+        extensions: String,
+    },
     /// A connection is open: its handshakes follow.
     Connected {
         /// The far end.
@@ -356,6 +382,9 @@ pub enum EventKind {
         offset: Option<u32>,
         /// Payload bytes.
         bytes: u32,
+        /// It was asked for, and is not any more: it crossed what said so.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        cancelled: bool,
     },
     /// A connection ended.
     Disconnected {
@@ -397,7 +426,8 @@ pub enum EventKind {
     DiskFull,
     /// A limit was reached.
     LimitReached {
-        /// Which: `download rate`, `upload rate`, `requests`.
+        /// Which: `download rate`, `upload rate`; by one peer: `requests`, of which no more are read for a while;
+        /// `connections` and `callers`, for which it is hung up on.
         limit: Cow<'static, str>,
         /// By whom, if by one peer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -405,7 +435,7 @@ pub enum EventKind {
     },
     /// A peer is not dealt with any more.
     Banned {
-        /// Its address.
+        /// Its address, and the number of its connection if it has one, or had one until now.
         peer: Peer,
         /// Why.
         reason: String,
@@ -434,6 +464,7 @@ impl EventKind {
         match self {
             EventKind::Dialing { .. }
             | EventKind::DialFailed { .. }
+            | EventKind::Present { .. }
             | EventKind::Connected { .. }
             | EventKind::Disconnected { .. } => Kind::Connection,
             EventKind::Handshake { .. } => Kind::Handshake,
@@ -477,6 +508,7 @@ impl EventKind {
             | EventKind::LocalPeer { peer }
             | EventKind::Dialing { peer }
             | EventKind::DialFailed { peer, .. }
+            | EventKind::Present { peer, .. }
             | EventKind::Connected { peer, .. }
             | EventKind::Handshake { peer, .. }
             | EventKind::Message { peer, .. }

@@ -84,12 +84,11 @@ impl Filter {
         self.peers.iter().any(|whom| !matches!(whom, Whom::Number(_)))
     }
 
-    /// Whether all of a connection passes, both ways, so that a capture of it can be read.
-    pub fn admits_captures(&self) -> bool {
-        let needed = [Kind::Connection, Kind::Handshake, Kind::Message].map(Kind::bit);
-        needed.iter().all(|bit| self.bits() & bit != 0)
-            && (self.messages.is_empty() || self.every_message)
-            && self.directions.is_empty()
+    /// The same without what narrows what is said by the same peers of the same torrents: a capture of a part of a connection
+    /// could not be read.
+    #[must_use]
+    pub fn whole(&self) -> Filter {
+        Filter { peers: self.peers.clone(), torrents: self.torrents.clone(), ..Filter::default() }
     }
 
     /// Whether an event is wanted.
@@ -229,17 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_out_a_part_of_connections_is_no_capture() {
-        for (filter, is_whole) in [
-            ("", true),
-            ("peer=3,torrent=ab", true),
-            ("connection,handshake,message,disk", true),
-            ("handshake,message", false),
-            ("connection,handshake,request", false),
-            ("in", false),
-            ("connection,handshake,message,request", true),
+    fn what_is_whole_is_all_of_the_same_peers() {
+        for (filter, whole) in [
+            ("", ""),
+            ("peer=3,torrent=ab", "peer=3,torrent=ab"),
+            ("handshake,request,in", ""),
+            ("message,peer=3,out", "peer=3"),
         ] {
-            assert_eq!(filter.parse::<Filter>().unwrap().admits_captures(), is_whole, "{filter}");
+            assert_eq!(filter.parse::<Filter>().unwrap().whole(), whole.parse().unwrap(), "{filter}");
         }
     }
 

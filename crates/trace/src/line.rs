@@ -1,6 +1,6 @@
 //! Events in a line each; who and when stand elsewhere.
 
-use crate::{Direction, EventKind, Kind, Peer};
+use crate::{Direction, EventKind, Ext, Kind, Peer, Said};
 use alloc::string::{String, ToString};
 use core::fmt;
 
@@ -54,6 +54,11 @@ impl fmt::Display for EventKind {
             EventKind::LocalPeer { .. } => f.write_str("is on the local network"),
             EventKind::Dialing { .. } => f.write_str("connecting"),
             EventKind::DialFailed { error, .. } => write!(f, "cannot connect: {error}"),
+            EventKind::Present { outgoing, client, peer_id, extensions, .. } => {
+                let client = client.as_deref().unwrap_or("an unknown client");
+                let way = if *outgoing { "it answered" } else { "it called" };
+                write!(f, "is connected already, {way}: {client} ({peer_id}), can do: {extensions}")
+            }
             EventKind::Connected { outgoing: true, .. } => f.write_str("connected: it answers"),
             EventKind::Connected { outgoing: false, .. } => f.write_str("connected: it calls"),
             EventKind::Handshake { client, peer_id, extensions, .. } => {
@@ -61,11 +66,16 @@ impl fmt::Display for EventKind {
                 write!(f, "handshake: {client} ({peer_id}), can do: {extensions}")
             }
             EventKind::Message { said, .. } => said.fmt(f),
-            EventKind::Unrequested { piece: Some(piece), offset: Some(offset), bytes, .. } => {
-                write!(f, "piece {piece}, {bytes} bytes at {offset} that were not asked for")
-            }
-            EventKind::Unrequested { bytes, .. } => {
-                write!(f, "piece: {bytes} bytes that were not asked for")
+            EventKind::Unrequested { piece, offset, bytes, cancelled, .. } => {
+                match (piece, offset) {
+                    (Some(piece), Some(offset)) => write!(f, "piece {piece}, {bytes} bytes at {offset}")?,
+                    _ => write!(f, "piece: {bytes} bytes")?,
+                }
+                f.write_str(if *cancelled {
+                    " that are not asked for any more"
+                } else {
+                    " for which no request is open"
+                })
             }
             EventKind::Disconnected { reason, .. } => write!(f, "disconnected: {reason}"),
             EventKind::PieceVerified { piece, from } => {
@@ -83,7 +93,9 @@ impl fmt::Display for EventKind {
             EventKind::DiskFull => f.write_str("the disk is full"),
             EventKind::LimitReached { limit, peer: None } => write!(f, "limit reached: {limit}"),
             EventKind::LimitReached { limit, peer: Some(_) } => {
-                write!(f, "limit reached: {limit}; it is not read for a while")
+                let then =
+                    if limit == "requests" { "it is not read for a while" } else { "we hang up on it" };
+                write!(f, "limit reached: {limit}; {then}")
             }
             EventKind::Banned { reason, .. } => write!(f, "banned: {reason}"),
             EventKind::Complete => f.write_str("every wanted piece is good"),
@@ -97,6 +109,28 @@ impl fmt::Display for EventKind {
 }
 
 impl EventKind {
+    /// What stands beside its line: reserved bytes, the time that an answer took, a reason.
+    pub fn aside(&self) -> Option<String> {
+        match self {
+            EventKind::Handshake { reserved, .. } | EventKind::Present { reserved, .. } => {
+                let digits: String = reserved.0.iter().map(|byte| alloc::format!("{byte:02x}")).collect();
+                Some(alloc::format!("reserved {digits}"))
+            }
+            EventKind::Message { took: Some(took), .. }
+            | EventKind::DhtAnswered { took: Some(took), .. }
+            | EventKind::DhtFailed { took: Some(took), .. } => {
+                Some(alloc::format!("after {:.1} ms", took.as_secs_f64() * 1000.0))
+            }
+            EventKind::Message { reason: Some(reason), .. } => Some(reason.to_string()),
+            EventKind::Message { said: Said::Extended { id, says, .. }, .. }
+                if !matches!(says, Ext::Unknown) =>
+            {
+                Some(alloc::format!("extended {id}"))
+            }
+            _ => None,
+        }
+    }
+
     /// Who is at the far end, in a word or two; nothing if it is about nobody.
     pub fn who(&self) -> String {
         match self.peer() {
@@ -137,7 +171,7 @@ impl fmt::Display for Direction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Block, Event, Said};
+    use crate::{Block, Event};
     use alloc::vec;
     use core::time::Duration;
     use types::{InfoHash, InfoHashV1};
@@ -173,6 +207,10 @@ mod tests {
             said,
             reason: Some("it has a piece".into()),
             took: Some(Duration::from_millis(3)),
+        };
+        let unrequested = |at, cancelled| {
+            let (piece, offset) = (at, at);
+            EventKind::Unrequested { peer, piece, offset, bytes: 5, cancelled }
         };
         let dht_asked = |query: &'static str| {
             let target = Some("ab".repeat(20));
@@ -221,8 +259,19 @@ mod tests {
             handshake(Direction::In),
             message(Said::AllowedFast { piece: Some(7) }),
             message(Said::Unchoke),
-            EventKind::Unrequested { peer, piece: Some(u32::MAX), offset: Some(u32::MAX), bytes: 5 },
-            EventKind::Unrequested { peer, piece: None, offset: None, bytes: 5 },
+            unrequested(Some(u32::MAX), true),
+            unrequested(None, false),
+            EventKind::Present {
+                peer,
+                outgoing: true,
+                info_hash: InfoHashV1([1; 20]),
+                our_id: types::PeerId(*b"-RW0100-abcdefghijkl"),
+                our_reserved: wire::Reserved::NONE.with_extended(),
+                peer_id: types::PeerId(*b"-TR4050-203.0.113.7x"),
+                client: Some(text()),
+                reserved: wire::Reserved::NONE.with_fast(),
+                extensions: "fast".into(),
+            },
             EventKind::Disconnected { peer, reason: text() },
             EventKind::PieceVerified { piece: 1, from: vec![peer] },
             EventKind::PieceFailed { piece: 1, from: vec![peer] },

@@ -56,7 +56,8 @@ impl EventKind {
                 hide(peer);
                 said.mask();
             }
-            EventKind::Handshake { peer, client, peer_id, .. } => {
+            EventKind::Present { peer, client, peer_id, .. }
+            | EventKind::Handshake { peer, client, peer_id, .. } => {
                 hide(peer);
                 client.iter_mut().for_each(scrub);
                 hide_in_id(peer_id);

@@ -67,6 +67,17 @@ impl Pcap {
         let mut out = Vec::new();
         let at = self.began + event.at;
         match &event.kind {
+            EventKind::Present {
+                peer, outgoing, info_hash, our_id, our_reserved, peer_id, reserved, ..
+            } => {
+                self.open(at, *peer, *outgoing, &mut out);
+                let handshake = |&reserved, &peer_id| Handshake { reserved, info_hash: *info_hash, peer_id };
+                let ours = (Direction::Out, handshake(our_reserved, our_id));
+                let theirs = (Direction::In, handshake(reserved, peer_id));
+                for (direction, handshake) in if *outgoing { [ours, theirs] } else { [theirs, ours] } {
+                    self.say(at, *peer, direction, &handshake.encode(), &mut out);
+                }
+            }
             EventKind::Connected { peer, outgoing } => self.open(at, *peer, *outgoing, &mut out),
             EventKind::Handshake { peer, direction, info_hash, peer_id, reserved, .. } => {
                 let (reserved, info_hash, peer_id) = (*reserved, *info_hash, *peer_id);
@@ -78,7 +89,7 @@ impl Pcap {
                 said.to_wire().encode(&mut bytes);
                 self.say(at, *peer, *direction, &bytes, &mut out);
             }
-            EventKind::Unrequested { peer, piece: Some(index), offset: Some(begin), bytes } => {
+            EventKind::Unrequested { peer, piece: Some(index), offset: Some(begin), bytes, .. } => {
                 let data = vec![0; *bytes as usize].into();
                 let mut message = Vec::new();
                 Message::Piece { index: *index, begin: *begin, data }.encode(&mut message);
@@ -103,7 +114,7 @@ impl Pcap {
     }
 
     fn say(&mut self, at: Duration, peer: Peer, direction: Direction, bytes: &[u8], out: &mut Vec<u8>) {
-        // Of one that was open before anybody listened nobody could read the rest; web seeds have none.
+        // Web seeds have none; and of one whose beginning was lost nobody could read the rest.
         let Some(stream) = peer.number.and_then(|number| self.streams.get_mut(&number)) else { return };
         // Of what is longer than the message of a block of 16 KiB, Wireshark 4.0 takes the first packet for more of what came
         // before, and zeros in others for keep-alives of four bytes: these end where the last packet does.

@@ -1,14 +1,14 @@
 //! From what a swarm is told and does to events.
 
-use crate::limits::{MAX_ASKED, MAX_PIECES, MAX_SENDERS};
+use crate::limits::{MAX_ASKED, MAX_CANCELLED, MAX_GONE, MAX_PIECES, MAX_SENDERS};
 use crate::{Direction, EventKind, Evidence, Peer, Said};
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
-use swarm::{BanReason, Input, Output, PeerKey, PeerSource, PeerView};
+use swarm::{BanReason, Greeting, Input, Output, PeerKey, PeerSource, PeerView};
 use types::{BlockRange, InfoHashV1, PeerId, PieceIndex, Time};
 use wire::ext;
 use wire::{Message, Reserved};
@@ -31,6 +31,8 @@ pub struct Watch {
     peers: BTreeMap<PeerKey, Known>,
     /// Who sent blocks of pieces that are under way.
     senders: BTreeMap<PieceIndex, Vec<Peer>>,
+    /// Who was connected last, and is not any more.
+    gone: VecDeque<Peer>,
 }
 
 #[derive(Debug)]
@@ -41,6 +43,8 @@ struct Known {
     /// What messages to it carry.
     to_it: BTreeMap<u8, String>,
     asked: BTreeMap<(PieceIndex, u32), Time>,
+    /// What it was asked for and is not any more, the latest last.
+    cancelled: VecDeque<(PieceIndex, u32)>,
     /// It is asked over HTTP: there are no messages, and no connection that opens and ends.
     is_web_seed: bool,
 }
@@ -52,8 +56,35 @@ impl Known {
             to_us: BTreeMap::new(),
             to_it: BTreeMap::new(),
             asked: BTreeMap::new(),
+            cancelled: VecDeque::new(),
             is_web_seed: false,
         }
+    }
+
+    fn of(greeting: Greeting<'_>) -> Known {
+        let numbers =
+            |of: Vec<(&'static str, u8)>| of.into_iter().map(|(name, id)| (id, name.into())).collect();
+        Known {
+            to_us: numbers(greeting.to_us),
+            to_it: numbers(greeting.to_it),
+            is_web_seed: greeting.is_web_seed,
+            ..Known::at(greeting.addr)
+        }
+    }
+
+    /// Whether it was asked for a block that it is not asked for any more; told once.
+    fn takes_back(&mut self, block: (PieceIndex, u32)) -> bool {
+        let at = self.cancelled.iter().position(|&cancelled| cancelled == block);
+        // Who chokes us is asked for nothing any more.
+        at.and_then(|at| self.cancelled.remove(at)).is_some() || self.asked.remove(&block).is_some()
+    }
+
+    fn cancel(&mut self, block: (PieceIndex, u32)) {
+        self.asked.remove(&block);
+        if self.cancelled.len() == MAX_CANCELLED {
+            self.cancelled.pop_front();
+        }
+        self.cancelled.push_back(block);
     }
 }
 
@@ -63,13 +94,30 @@ type Hear<'a> = &'a mut dyn FnMut(EventKind);
 impl Watch {
     /// Watches a swarm that has no connections.
     pub fn new(ours: Ours) -> Watch {
-        Watch { ours, peers: BTreeMap::new(), senders: BTreeMap::new() }
+        Watch { ours, peers: BTreeMap::new(), senders: BTreeMap::new(), gone: VecDeque::new() }
     }
 
-    /// Who is connected already, if the swarm is watched from now on only. What was said before is not known: messages of
-    /// extensions are told by their numbers.
-    pub fn join<'a>(&mut self, present: impl Iterator<Item = PeerView<'a>>) {
-        self.peers.extend(present.map(|view| (view.peer, Known::at(view.addr))));
+    /// Who is connected already, if the swarm is watched from now on only.
+    pub fn join<'a>(&mut self, present: impl Iterator<Item = Greeting<'a>>) {
+        self.peers.extend(present.map(|greeting| (greeting.peer, Known::of(greeting))));
+    }
+
+    /// Tells of every connection that is there already: for who listens from now on only.
+    pub fn present<'a>(&self, present: impl Iterator<Item = Greeting<'a>>, hear: Hear<'_>) {
+        for greeting in present.filter(|greeting| !greeting.is_web_seed) {
+            let Greeting { peer, outgoing, peer_id, reserved, client, .. } = greeting;
+            hear(EventKind::Present {
+                peer: self.peer(peer),
+                outgoing,
+                info_hash: self.ours.info_hash,
+                our_id: self.ours.peer_id,
+                our_reserved: self.ours.reserved,
+                peer_id,
+                client: client.map(String::from).or_else(|| wire::client::name(&peer_id)),
+                reserved,
+                extensions: reserved.to_string(),
+            });
+        }
     }
 
     /// Another swarm goes on with the peers of this one: what it knows is known, and nothing is under way.
@@ -87,6 +135,15 @@ impl Watch {
             Input::WebSeedReady { peer, addr, .. } => {
                 self.peers.insert(peer, Known { is_web_seed: true, ..Known::at(addr) });
             }
+            // We have hung up, and what it said before comes after that.
+            Input::BlockReceived { peer, block } if !self.peers.contains_key(&peer) => {
+                self.note_sender(peer, block.piece);
+            }
+            Input::Message { peer, .. }
+            | Input::BlockRefused { peer, .. }
+            | Input::Unrequested { peer, .. }
+            | Input::BlockSent { peer, .. }
+                if !self.peers.contains_key(&peer) => {}
             Input::Message { peer, ref message } => self.heard(now, peer, message, hear),
             Input::BlockReceived { peer, block } | Input::BlockRefused { peer, block } => {
                 let took = self.answered(now, peer, block);
@@ -97,7 +154,10 @@ impl Watch {
             }
             Input::Unrequested { peer, block } => {
                 let (piece, offset) = (Some(block.piece.get()), Some(block.offset));
-                hear(EventKind::Unrequested { peer: self.peer(peer), piece, offset, bytes: block.len });
+                let key = (block.piece, block.offset);
+                let cancelled = self.peers.get_mut(&peer).is_some_and(|known| known.takes_back(key));
+                let peer = self.peer(peer);
+                hear(EventKind::Unrequested { peer, piece, offset, bytes: block.len, cancelled });
             }
             Input::PeerClosed { peer } => self.closed(peer, || "the connection ended".into(), hear),
             Input::PeersFound { addrs, source } if !addrs.is_empty() => {
@@ -155,6 +215,9 @@ impl Watch {
                 hear(self.message(peer, Direction::Out, Said::Request(block.into()), None, None));
             }
             Output::Cancel { peer, block } => {
+                if let Some(known) = self.peers.get_mut(&peer) {
+                    known.cancel((block.piece, block.offset));
+                }
                 hear(self.message(peer, Direction::Out, Said::Cancel(block.into()), None, None));
             }
             Output::ServeMetadata { peer, id, piece, total_size } => {
@@ -177,7 +240,7 @@ impl Watch {
             Output::Finished => hear(EventKind::Complete),
             Output::Banned { addr, ref reason } => {
                 let evidence = evidence(reason);
-                hear(EventKind::Banned { peer: addr.into(), reason: reason.to_string(), evidence });
+                hear(EventKind::Banned { peer: self.who_was(addr), reason: reason.to_string(), evidence });
             }
             // What was sent is told when it was; dials are the driver's.
             Output::Connect { .. }
@@ -189,15 +252,33 @@ impl Watch {
 
     /// A connection ended, and the driver knows why. Told once for each.
     pub fn closed(&mut self, peer: PeerKey, reason: impl FnOnce() -> String, hear: Hear<'_>) {
-        let known = self.peer(peer);
-        if self.peers.remove(&peer).is_some_and(|known| !known.is_web_seed) {
-            hear(EventKind::Disconnected { peer: known, reason: reason() });
+        let who = self.peer(peer);
+        let Some(known) = self.peers.remove(&peer) else { return };
+        if self.gone.len() == MAX_GONE {
+            self.gone.pop_front();
+        }
+        self.gone.push_back(who);
+        if !known.is_web_seed {
+            hear(EventKind::Disconnected { peer: who, reason: reason() });
         }
     }
 
-    /// Who that is.
+    /// Who that is, or was.
     pub fn peer(&self, peer: PeerKey) -> Peer {
-        Peer { number: Some(peer.0), addr: self.peers.get(&peer).map(|known| known.addr) }
+        let number = Some(peer.0);
+        let was = || self.gone.iter().rev().find(|gone| gone.number == number)?.addr;
+        Peer { number, addr: self.peers.get(&peer).map(|known| known.addr).or_else(was) }
+    }
+
+    /// Who is or was at this address, if at all; else who was at the same host last.
+    fn who_was(&self, addr: SocketAddr) -> Peer {
+        let present =
+            self.peers.iter().map(|(key, known)| Peer { number: Some(key.0), addr: Some(known.addr) });
+        let all = || self.gone.iter().rev().copied().chain(present.clone());
+        let at = |is_meant: &dyn Fn(SocketAddr) -> bool| all().find(|peer| peer.addr.is_some_and(is_meant));
+        let same_host = |other: SocketAddr| swarm::host(other.ip()).0 == swarm::host(addr.ip()).0;
+        let found = at(&|other| other == addr).or_else(|| at(&same_host));
+        Peer { number: found.and_then(|peer| peer.number), addr: Some(addr) }
     }
 
     fn greet(&self, peer: Peer, outgoing: bool, peer_id: PeerId, reserved: Reserved, hear: Hear<'_>) {
@@ -487,9 +568,122 @@ mod tests {
             (BanReason::TwoVersions { piece, block: 3 }, Evidence { piece: Some(2), block: Some(3) }),
             (BanReason::WrongMetadata, Evidence::default()),
         ] {
-            let told = EventKind::Banned { peer: addr.into(), reason: reason.to_string(), evidence };
+            let told = EventKind::Banned { peer: watch.peer(PEER), reason: reason.to_string(), evidence };
             assert_eq!(act(&mut watch, 5, &Output::Banned { addr, reason }), [told]);
         }
+    }
+
+    #[test]
+    fn who_is_banned_has_the_number_that_it_had() {
+        let mut watch = watch();
+        let banned = |watch: &mut Watch, addr: &str| {
+            let (addr, reason) = (addr.parse().unwrap(), BanReason::WrongMetadata);
+            let [EventKind::Banned { peer, .. }] = act(watch, 5, &Output::Banned { addr, reason })[..] else {
+                panic!("not told")
+            };
+            assert_eq!(peer.addr, Some(addr));
+            peer.number
+        };
+        tell(&mut watch, 1, &connected(PeerKey(4)));
+        let reason = swarm::DisconnectReason::Banned;
+        act(&mut watch, 2, &Output::Disconnect { peer: PEER, reason });
+        assert_eq!(banned(&mut watch, "10.0.0.7:6881"), Some(3), "who was hung up on for it");
+        assert_eq!(banned(&mut watch, "10.0.0.7:5"), Some(3), "the same host");
+        assert_eq!(banned(&mut watch, "10.0.0.8:6881"), None);
+        let many = 100..100 + MAX_GONE as u64;
+        for key in many.map(PeerKey) {
+            let addr = "10.0.0.9:6881".parse().unwrap();
+            watch.peers.insert(key, Known::at(addr));
+            tell(&mut watch, 3, &Input::PeerClosed { peer: key });
+        }
+        assert_eq!((watch.gone.len(), banned(&mut watch, "10.0.0.7:6881")), (MAX_GONE, Some(4)));
+    }
+
+    #[test]
+    fn who_joins_late_knows_what_was_agreed() {
+        let greeting = || Greeting {
+            peer: PEER,
+            addr: "10.0.0.7:6881".parse().unwrap(),
+            outgoing: false,
+            is_web_seed: false,
+            peer_id: PeerId(*b"-TR4050-abcdefghijkl"),
+            reserved: Reserved::NONE.with_fast(),
+            client: None,
+            to_us: vec![(ext::LT_DONTHAVE, 7)],
+            to_it: vec![(ext::LT_DONTHAVE, 9)],
+        };
+        let ours =
+            Ours { info_hash: InfoHashV1([1; 20]), peer_id: PeerId([2; 20]), reserved: Reserved::NONE };
+        let mut watch = Watch::new(ours);
+        let web_seed = || Greeting { peer: PeerKey(8), is_web_seed: true, ..greeting() };
+        watch.join([greeting(), web_seed()].into_iter());
+        let dont_have = |id| Message::Extended { id, payload: ext::DontHave(5).encode().to_vec().into() };
+        let line = |events: Vec<EventKind>| events[0].to_string();
+        let heard = tell(&mut watch, 0, &Input::Message { peer: PEER, message: dont_have(7) });
+        assert_eq!(line(heard), "don't have piece 5");
+        let said = act(&mut watch, 0, &Output::Send { peer: PEER, message: dont_have(9) });
+        assert_eq!(line(said), "don't have piece 5");
+        assert_eq!(tell(&mut watch, 0, &Input::PeerClosed { peer: PeerKey(8) }), [], "no connection");
+
+        let mut present = vec![];
+        let named = Greeting { client: Some("x 1.0"), ..greeting() };
+        watch.present([greeting(), named, web_seed()].into_iter(), &mut |kind| present.push(kind));
+        let lines: Vec<_> = present.iter().map(ToString::to_string).collect();
+        let id = "(-TR4050-abcdefghijkl), can do: fast";
+        assert_eq!(
+            lines,
+            [
+                alloc::format!("is connected already, it called: Transmission 4.0.5 {id}"),
+                alloc::format!("is connected already, it called: x 1.0 {id}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn after_its_end_a_connection_says_nothing_more() {
+        let mut watch = watch();
+        tell(&mut watch, 1, &Input::PeerClosed { peer: PEER });
+        let block = block(1, 0);
+        for late in [
+            Input::Message { peer: PEER, message: Message::Interested },
+            Input::BlockRefused { peer: PEER, block },
+            Input::Unrequested { peer: PEER, block },
+            Input::BlockSent { peer: PEER, block },
+            Input::BlockReceived { peer: PEER, block },
+        ] {
+            assert_eq!(tell(&mut watch, 2, &late), [], "{late:?}");
+        }
+        // It counts nevertheless.
+        let verified = Input::PieceVerified { piece: PieceIndex::new(1), digests: &[] };
+        let addr = Some("10.0.0.7:6881".parse().unwrap());
+        let from = vec![Peer { number: Some(3), addr }];
+        assert_eq!(tell(&mut watch, 3, &verified), [EventKind::PieceVerified { piece: 1, from }]);
+    }
+
+    #[test]
+    fn what_crossed_its_cancel_was_asked_for() {
+        let mut watch = watch();
+        let cancelled = |watch: &mut Watch, block| {
+            let [EventKind::Unrequested { cancelled, .. }] =
+                tell(watch, 3, &Input::Unrequested { peer: PEER, block })[..]
+            else {
+                panic!("not told")
+            };
+            cancelled
+        };
+        act(&mut watch, 1, &Output::Request { peer: PEER, block: block(1, 0) });
+        act(&mut watch, 2, &Output::Cancel { peer: PEER, block: block(1, 0) });
+        assert!(watch.peers[&PEER].asked.is_empty(), "there is room for others");
+        assert!(cancelled(&mut watch, block(1, 0)));
+        assert!(!cancelled(&mut watch, block(1, 0)), "it comes twice");
+        // Of a peer that chokes us without BEP 6, requests end by themselves.
+        act(&mut watch, 1, &Output::Request { peer: PEER, block: block(2, 0) });
+        assert!(cancelled(&mut watch, block(2, 0)) && !cancelled(&mut watch, block(3, 0)));
+        for piece in 0..=u32::try_from(MAX_CANCELLED).unwrap() {
+            act(&mut watch, 2, &Output::Cancel { peer: PEER, block: block(piece, 0) });
+        }
+        assert_eq!(watch.peers[&PEER].cancelled.len(), MAX_CANCELLED);
+        assert!(!cancelled(&mut watch, block(0, 0)), "the first one is forgotten");
     }
 
     #[test]

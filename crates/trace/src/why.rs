@@ -169,10 +169,13 @@ impl Findings<'_> {
         let idle = open.iter().filter(|peer| !peer.snubbed && peer.requests == 0).count();
         self.add_share(80, idle, open.len(), Cause::RequestsEmpty { idle, peers: open.len() });
 
-        let serving: Vec<_> = open.into_iter().filter(|peer| peer.serves()).collect();
-        let peers = serving.len();
-        let rate: u64 = serving.iter().map(|peer| peer.rate).sum();
-        let mut networks: Vec<IpAddr> = serving.iter().map(|peer| network(peer.ip)).collect();
+        let serving = open.iter().filter(|peer| peer.serves());
+        let (sending, waiting): (Vec<_>, Vec<_>) = serving.partition(|peer| peer.rate > 0);
+        let (waiting, all) = (waiting.len(), open.len());
+        self.add_share(54, waiting, all, Cause::Waiting { waiting, peers: all });
+        let peers = sending.len();
+        let rate: u64 = sending.iter().map(|peer| peer.rate).sum();
+        let mut networks: Vec<IpAddr> = sending.iter().map(|peer| network(peer.ip)).collect();
         networks.sort_unstable();
         networks.dedup();
         match networks[..] {

@@ -125,7 +125,7 @@ pub(crate) enum Sort {
 /// One torrent.
 #[derive(Debug, Args)]
 pub(crate) struct Id {
-    /// Its id, or the beginning of it, or its name
+    /// Its id or its name, or the beginning of one
     #[arg(value_name = "TORRENT")]
     pub(crate) torrent: String,
     #[command(flatten)]
@@ -155,7 +155,7 @@ pub(crate) struct Remove {
 /// List the trackers of a torrent of the daemon, or change them
 #[derive(Debug, Args)]
 pub(crate) struct Trackers {
-    /// Its id, or the beginning of it, or its name
+    /// Its id or its name, or the beginning of one
     #[arg(value_name = "TORRENT")]
     pub(crate) torrent: String,
     /// The URL of a tracker to be asked too; may be repeated
@@ -218,7 +218,7 @@ pub(crate) struct Watch {
 /// Move the files of a torrent of the daemon, while it goes on
 #[derive(Debug, Args)]
 pub(crate) struct Move {
-    /// Its id, or the beginning of it, or its name
+    /// Its id or its name, or the beginning of one
     #[arg(value_name = "TORRENT")]
     pub(crate) torrent: String,
     /// The folder on the daemon's machine that they go into; below one of its roots

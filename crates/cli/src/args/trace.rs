@@ -10,7 +10,7 @@ use clap::Args;
 /// Only what is said from now on. Addresses are shown to who has the daemon's unix socket or a token for 'admin'.
 #[derive(Debug, Args)]
 pub(crate) struct Trace {
-    /// Only of this torrent: its id, or the beginning of it, or its name
+    /// Only of this torrent: its id or its name, or the beginning of one
     #[arg(long, value_name = "TORRENT", env = "RAWTORRENT_TORRENT")]
     pub(crate) torrent: Option<String>,
     /// Only of this peer: the number of its connection, or its address; may be repeated
@@ -29,14 +29,14 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// What to ask for; `torrent` is the id of the one that is named.
-    pub(crate) fn query(&self, torrent: Option<String>) -> TraceQuery {
+    /// What to ask for; `torrent` is the id of the one that is named. A capture is of whole connections.
+    pub(crate) fn query(&self, torrent: Option<String>, whole: bool) -> TraceQuery {
         let list = |given: &[String]| (!given.is_empty()).then(|| given.join(","));
         TraceQuery {
             torrent,
             peer: list(&self.peer),
-            kind: list(&self.kind),
-            direction: self.direction.clone(),
+            kind: list(&self.kind).filter(|_| !whole),
+            direction: self.direction.clone().filter(|_| !whole),
             addresses: self.shown.addresses.then_some(true),
         }
     }

@@ -1,11 +1,12 @@
 //! What is told of torrents, all of it from the board.
 
 use super::{State, info_hash, json, tagged};
+use crate::access::Who;
 use crate::error::Refusal;
 use api::{File, ListQuery, Order, Problem, Torrent, Torrents};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State as Shared};
+use axum::extract::{Extension, Path, Query, State as Shared};
 use axum::http::{HeaderMap, Response};
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ pub(crate) const MAX_SEARCH: usize = 256;
 ))]
 pub(crate) async fn torrents(
     Shared(state): Shared<Arc<State>>,
+    Extension(who): Extension<Who>,
     query: Result<Query<ListQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Refusal> {
@@ -31,7 +33,17 @@ pub(crate) async fn torrents(
         return Err(Refusal::bad("'since' answers all that changed: leave 'offset' and 'limit' out"));
     }
     let revision = state.board.revision();
-    Ok(tagged(&headers, revision, || json(&select(&state, &query))))
+    Ok(tagged(&headers, revision, || json(&masked(&who, select(&state, &query)))))
+}
+
+/// The same for who asks.
+pub(crate) fn masked(who: &Who, mut torrents: Torrents) -> Torrents {
+    torrents
+        .torrents
+        .iter_mut()
+        .filter_map(|torrent| torrent.error.as_mut())
+        .for_each(|error| who.mask(error));
+    torrents
 }
 
 fn select(state: &State, query: &ListQuery) -> Torrents {
@@ -85,11 +97,14 @@ fn sort(found: &mut [Arc<Torrent>], order: Order) {
 ))]
 pub(crate) async fn torrent(
     Shared(state): Shared<Arc<State>>,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Refusal> {
     let torrent = state.board.torrent(info_hash(&id)?).ok_or_else(Refusal::not_here)?;
-    Ok(tagged(&headers, torrent.revision, || json(&*torrent)))
+    let mut torrent = Torrent::clone(&torrent);
+    torrent.error.iter_mut().for_each(|error| who.mask(error));
+    Ok(tagged(&headers, torrent.revision, || json(&torrent)))
 }
 
 /// The files of a torrent.

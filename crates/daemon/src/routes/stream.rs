@@ -177,12 +177,18 @@ pub(crate) async fn peers(
 ))]
 pub(crate) async fn trackers(
     Shared(state): Shared<Arc<State>>,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
 ) -> Result<Response<Body>, Refusal> {
     let trackers = state.session.trackers(info_hash(&id)?);
     let trackers = timeout(BUSY_WAIT, trackers).await.map_err(|_| Refusal::busy())??;
     let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
-    let told = trackers.into_iter().map(|tracker| Tracker {
+    let masked = |mut tracker: engine::TrackerStats| {
+        who.mask(&mut tracker.name);
+        tracker.message.iter_mut().for_each(|message| who.mask(message));
+        tracker
+    };
+    let told = trackers.into_iter().map(masked).map(|tracker| Tracker {
         name: tracker.name,
         tier: tracker.tier,
         state: match tracker.state {

@@ -104,6 +104,13 @@ pub enum Cause {
         /// How many would answer requests.
         peers: usize,
     },
+    /// Peers were asked, and nothing has come from them yet, or nothing of late.
+    Waiting {
+        /// How many of them.
+        waiting: usize,
+        /// How many would answer requests.
+        peers: usize,
+    },
     /// A limit of ours is reached.
     RateLimit {
         /// Bytes per second that may come, headers included.
@@ -158,6 +165,7 @@ impl Cause {
             Cause::DiskWaits { .. } => "look at what else the disk is doing",
             Cause::Choked { .. } => "wait for a turn; who uploads more is served sooner",
             Cause::Snubbed { .. } => "wait; others are asked meanwhile",
+            Cause::Waiting { .. } => "wait; who does not answer is asked for less, and others for the rest",
             Cause::RateLimit { .. } => "raise the limit",
             Cause::RequestsEmpty { .. } => "wait for other peers, or for the last blocks",
             Cause::SharedLimit { .. } | Cause::SlowPeers { .. } => "more peers elsewhere would help",
@@ -226,6 +234,13 @@ impl fmt::Display for Cause {
             }
             Cause::Snubbed { snubbed, peers } => {
                 write!(f, "{snubbed} of {} that unchoke us send nothing", counted(peers, "peer"))
+            }
+            Cause::Waiting { waiting, peers } => {
+                write!(
+                    f,
+                    "{waiting} of {} that unchoke us were asked, and nothing comes",
+                    counted(peers, "peer")
+                )
             }
             Cause::RateLimit { limit, rate } => {
                 write!(

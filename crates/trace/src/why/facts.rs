@@ -127,16 +127,16 @@ impl PeerFacts {
         }
     }
 
-    /// Whether it answers, and has something to answer.
+    /// Whether it is expected to answer, and has something to answer.
     pub(super) fn serves(&self) -> bool {
         self.interesting && !self.choking && !self.snubbed && self.requests > 0
     }
 }
 
 impl Default for PeerFacts {
-    /// One that serves.
+    /// One that sends.
     fn default() -> PeerFacts {
         let ip = Ipv4Addr::UNSPECIFIED.into();
-        PeerFacts { ip, interesting: true, choking: false, snubbed: false, requests: 1, rate: 0 }
+        PeerFacts { ip, interesting: true, choking: false, snubbed: false, requests: 1, rate: 1 }
     }
 }

@@ -71,6 +71,20 @@ fn one_network_is_one_line() {
 }
 
 #[test]
+fn who_was_asked_and_sends_nothing_is_no_slow_peer() {
+    let silent = PeerFacts { rate: 0, ..PeerFacts::default() };
+    let sends = PeerFacts { rate: 7, ip: "198.51.100.1".parse().unwrap(), ..PeerFacts::default() };
+    let facts = with_peers(&[silent, silent]);
+    let found = why(&facts);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].cause, Cause::Waiting { waiting: 2, peers: 2 });
+    assert_eq!(found[0].cause.to_string(), "2 of 2 peers that unchoke us were asked, and nothing comes");
+    let slow = Cause::SlowPeers { peers: 1, rate: 7 };
+    let causes: Vec<_> = why(&with_peers(&[silent, sends])).into_iter().map(|found| found.cause).collect();
+    assert_eq!(causes, [slow, Cause::Waiting { waiting: 1, peers: 2 }]);
+}
+
+#[test]
 fn trackers_that_fail_hide_nothing_and_tell_no_address() {
     let good = TrackerFacts { name: "https://tracker.example".into(), error: None };
     let bad = TrackerFacts { name: "udp://192.0.2.7:80".into(), error: Some("no answer".into()) };

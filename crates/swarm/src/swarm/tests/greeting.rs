@@ -74,3 +74,28 @@ fn a_peer_hears_where_we_listen_in_its_own_family() {
     assert_eq!(told([1, 2], "[2001:db8::1]:9"), Some(2));
     assert_eq!(told([1, 0], "[2001:db8::1]:9"), None);
 }
+
+#[test]
+fn what_both_sides_agreed_on_can_be_asked_for() {
+    for (pex, metadata_size) in [(false, None), (true, Some(9))] {
+        let config = Config { pex, metadata_size, ..Config::default() };
+        let mut bench = Bench::new(Bitfield::new(PIECES), config);
+        let out = sent(&bench.connect(PEER, FAST));
+        let Some(Message::Extended { id: 0, payload }) = out.last() else { panic!("{out:?}") };
+        let ours = ext::Handshake::decode(payload).unwrap();
+        let m = [(ext::UT_PEX, 5), (ext::UT_METADATA, 0), ("other", 9)];
+        let m = m.map(|(name, id)| (alloc::string::String::from(name), id)).into();
+        let its = ext::Handshake { m, client: Some("x".into()), ..ext::Handshake::default() };
+        bench.says(PEER, Message::Extended { id: 0, payload: its.encode().into() });
+        let mut greeting = bench.swarm.greetings().next().unwrap();
+        assert_eq!((greeting.peer, greeting.reserved, greeting.client), (PEER, FAST, Some("x")));
+        let mut told: Vec<(&str, u8)> = ours.m.iter().map(|(name, &id)| (name.as_str(), id)).collect();
+        told.sort_unstable();
+        greeting.to_us.sort_unstable();
+        assert_eq!(greeting.to_us, told);
+        assert_eq!(greeting.to_it, [(ext::UT_PEX, 5)]);
+    }
+    let mut bench = Bench::new(Bitfield::new(PIECES), Config::default());
+    bench.connect(PEER, Reserved::NONE);
+    assert!(bench.swarm.greetings().next().unwrap().to_us.is_empty(), "it knows no extensions");
+}
