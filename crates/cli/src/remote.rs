@@ -399,7 +399,7 @@ fn one_of(all: Vec<Torrent>, name: &str) -> Result<Torrent, Failure> {
     let (id, lower) = (name.to_ascii_lowercase(), name.to_lowercase());
     let is_meant = |torrent: &Torrent| torrent.name == name || is_id && torrent.id.starts_with(&id);
     let begins = |torrent: &Torrent| is_long && torrent.name.to_lowercase().starts_with(&lower);
-    let (mut meant, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_meant);
+    let (mut meant, others): (Vec<Torrent>, Vec<Torrent>) = all.into_iter().partition(is_meant);
     if meant.is_empty() {
         meant = others.into_iter().filter(begins).collect();
     }

@@ -169,8 +169,8 @@ impl Findings<'_> {
         let idle = open.iter().filter(|peer| !peer.snubbed && peer.requests == 0).count();
         self.add_share(80, idle, open.len(), Cause::RequestsEmpty { idle, peers: open.len() });
 
-        let serving = open.iter().filter(|peer| peer.serves());
-        let (sending, waiting): (Vec<_>, Vec<_>) = serving.partition(|peer| peer.rate > 0);
+        let serving = open.iter().copied().filter(|peer| peer.serves());
+        let (sending, waiting): (Vec<&PeerFacts>, Vec<&PeerFacts>) = serving.partition(|peer| peer.rate > 0);
         let (waiting, all) = (waiting.len(), open.len());
         self.add_share(54, waiting, all, Cause::Waiting { waiting, peers: all });
         let peers = sending.len();
