@@ -300,8 +300,8 @@ struct Scan {
 }
 
 impl Scan {
-    fn tell_once(&mut self, path: PathBuf, look: Look, why: &str) {
-        if self.is_news(&path, Some(look)) {
+    fn tell_once(&mut self, path: &Path, look: Look, why: &str) {
+        if self.is_news(path, Some(look)) {
             tracing::warn!(why, path = %path.display(), "a file in a watched folder cannot be read");
         }
     }
@@ -336,9 +336,9 @@ impl Scan {
                     let Some(kind) = Kind::of(&path).filter(|_| !was_read) else { continue };
                     match kind.read(&path) {
                         Ok(given) => found.push((path, given)),
-                        Err(Unread::Not(why)) => self.tell_once(path, look, &why),
+                        Err(Unread::Not(why)) => self.tell_once(&path, look, &why),
                         Err(Unread::Now(why)) => {
-                            self.tell_once(path.clone(), look, &why.to_string());
+                            self.tell_once(&path, look, &why.to_string());
                             self.seen.insert(path, (look, false));
                         }
                     }
