@@ -57,6 +57,16 @@ impl Scene {
         (engine, torrent)
     }
 
+    /// Somebody calls, and says as whom.
+    fn call(&self, engine: &Engine, number: u8) -> TcpStream {
+        let hash = self.metainfo.info_hash().v1().unwrap();
+        let mut stream = TcpStream::connect(engine.listen_addrs()[0]).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let hello = [b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0", &hash.0[..], &[number; 20]].concat();
+        stream.write_all(&hello).unwrap();
+        stream
+    }
+
     /// Has somebody download it.
     fn download(&self, peers: Vec<SocketAddr>) {
         let [there, state] = [(); 2].map(|()| tempfile::tempdir().unwrap());
@@ -327,15 +337,7 @@ fn all_who_call_at_once_are_taken_in() {
     for round in 0..3 {
         let (engine, _torrent) = scene.seed(|add| add);
         sleep(&engine, 1);
-        let hash = scene.metainfo.info_hash().v1().unwrap();
-        let call = |number: u8| {
-            let mut stream = TcpStream::connect(engine.listen_addrs()[0]).unwrap();
-            stream.set_read_timeout(Some(LIMIT)).unwrap();
-            let hello = [b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0", &hash.0[..], &[number; 20]].concat();
-            stream.write_all(&hello).unwrap();
-            stream
-        };
-        let callers: Vec<_> = (1..=8).map(call).collect();
+        let callers: Vec<_> = (1..=8).map(|number| scene.call(&engine, number)).collect();
         for (number, mut caller) in callers.into_iter().enumerate() {
             // Its handshake, and the beginning of what it has.
             let heard = caller.read_exact(&mut [0; 68 + 5]);
@@ -343,6 +345,21 @@ fn all_who_call_at_once_are_taken_in() {
         }
         block_on(engine.shutdown());
     }
+}
+
+#[test]
+fn who_looks_in_does_not_keep_it_awake() {
+    let scene = Scene::new(None);
+    let (engine, _torrent) = scene.seed(|add| add);
+    until("asleep", || engine.asleep() == 1);
+    let mut caller = scene.call(&engine, 1);
+    caller.read_exact(&mut [0; 68 + 5]).unwrap();
+    assert_eq!(engine.asleep(), 0);
+    let begun = Instant::now();
+    drop(caller);
+    until("asleep again", || engine.asleep() == 1);
+    assert!(begun.elapsed() < LIMIT / 2, "it rests for some seconds: {:?}", begun.elapsed());
+    block_on(engine.shutdown());
 }
 
 #[test]

@@ -702,6 +702,8 @@ impl Swarm {
     /// Nobody is here: what is kept for peers alone goes.
     fn rest(&mut self) {
         self.peers = BTreeMap::new();
+        // Every deadline was one of theirs.
+        self.wake = Time::MAX;
         if self.finished {
             // No block of theirs can be on its way any more.
             self.trust.forget_innocent();

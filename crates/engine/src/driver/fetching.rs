@@ -122,7 +122,7 @@ impl Fetching {
                 .shared
                 .instant(deadline.fold(self.company.outside.announcer.deadline(), Time::min));
             tokio::select! {
-                batch = self.company.peers.hear() => self.company.hear(batch),
+                batch = self.company.peers.hear() => batch.into_iter().for_each(|batch| self.company.hear(batch)),
                 visit = self.calls.visits.recv(), if self.company.outside.known => self.company.on_visit(visit),
                 // Nothing is saved here.
                 Some(Ok(done)) = self.company.jobs.join_next() => drop(self.company.on_done(done)),

@@ -143,15 +143,19 @@ impl Peers {
         self.queue.get_or_insert_with(|| mpsc::channel(PEER_QUEUE)).0.clone()
     }
 
-    /// The next batch of what peers say. Safe to cancel.
-    pub(super) async fn hear(&mut self) -> Batch<PeerKey> {
+    /// The next batch of what peers say; none when nothing is left of those who were here, which is said once. Safe to cancel.
+    pub(super) async fn hear(&mut self) -> Option<Batch<PeerKey>> {
         loop {
             let Some((_, said)) = &mut self.queue else { return std::future::pending().await };
             tokio::select! {
                 biased;
-                Some(batch) = said.recv() => return self.note_turn(batch),
+                Some(batch) = said.recv() => return Some(self.note_turn(batch)),
                 // A task that has ended takes its room until it is looked at.
-                Some(_) = self.tasks.join_next() => self.rest_if_alone(),
+                Some(_) = self.tasks.join_next() => {
+                    if self.rests_alone() {
+                        return None;
+                    }
+                }
             }
         }
     }
@@ -163,12 +167,14 @@ impl Peers {
     }
 
     /// Nothing is kept for peers while there are none: most torrents have none most of the time.
-    fn rest_if_alone(&mut self) {
+    fn rests_alone(&mut self) -> bool {
         let is_silent = self.queue.as_ref().is_none_or(|(_, said)| said.is_empty());
-        if is_silent && self.open.is_empty() && self.tasks.is_empty() {
+        let is_alone = is_silent && self.open.is_empty() && self.tasks.is_empty();
+        if is_alone {
             self.queue = None;
             (self.open, self.touched, self.turns) = (BTreeMap::new(), Vec::new(), Vec::new());
         }
+        is_alone
     }
 
     /// Whose turn it is has no other before [`Self::flush`].
@@ -371,7 +377,7 @@ mod tests {
             });
         }
         // Its last words are heard first.
-        assert_eq!([peers.hear().await.from, peers.hear().await.from], [one, other]);
+        assert_eq!([peers.hear().await, peers.hear().await].map(|batch| batch.unwrap().from), [one, other]);
         tokio::task::yield_now().await;
         peers.hang_up(one);
         assert!(peers.hear().now_or_never().is_none());
@@ -379,7 +385,8 @@ mod tests {
         peers.hang_up(other);
         peers.tasks.spawn(std::future::ready(()));
         tokio::task::yield_now().await;
-        assert!(peers.hear().now_or_never().is_none());
+        assert!(matches!(peers.hear().now_or_never(), Some(None)), "it is looked what follows");
         assert_eq!((peers.tasks.len(), peers.queue.is_some()), (0, false));
+        assert!(peers.hear().now_or_never().is_none());
     }
 }

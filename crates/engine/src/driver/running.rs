@@ -197,7 +197,7 @@ impl Running {
             }
             let wake = self.driver.base.shared.instant(self.deadline());
             tokio::select! {
-                batch = self.company.peers.hear() => self.company.hear(batch),
+                batch = self.company.peers.hear() => batch.into_iter().for_each(|batch| self.company.hear(batch)),
                 events = self.driver.inbox.take() => {
                     if let Some(end) = self.on_disk_events(events) {
                         break end;

@@ -50,6 +50,7 @@ fn a_seed_keeps_nothing_for_those_who_are_gone() {
     assert!(bench.swarm.trust.departed(PEER).is_some(), "somebody is here");
     bench.input(Input::PeerClosed { peer: OTHER });
     assert_eq!(bench.swarm.trust.departed(OTHER), None);
+    assert_eq!(bench.swarm.wake, Time::MAX);
     assert_eq!(bench.swarm.out.capacity(), 0);
 }
 
