@@ -8,6 +8,7 @@ mod asleep;
 mod company;
 mod farewell;
 mod fetching;
+mod folded;
 mod keeper;
 mod outside;
 mod peers;
@@ -23,13 +24,15 @@ use crate::shared::{OpenDoor, Shared, Visit};
 use crate::torrent::{Request, Status, Torrent, Wishes};
 use crate::watched::{self, watched};
 use crate::{AddTorrent, Error, TorrentError, TorrentState};
-use asleep::{Before, Next, Woken};
+use asleep::{Asleep, Before, Next};
 use fetching::Met;
 pub(crate) use fetching::{Fetching, Handover};
 use keeper::Keeper;
 use metainfo::Metainfo;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use storage::{Layout, OpenOptions, Snapshot, TorrentDisk};
 use types::{Bitfield, InfoHash, Lengths, PeerId, Time};
 
@@ -70,7 +73,7 @@ struct Base {
     status: watched::Sender<Status>,
     wishes: watched::Receiver<Wishes>,
     added: Time,
-    _door: OpenDoor,
+    door: OpenDoor,
 }
 
 /// Who may turn to a torrent.
@@ -138,7 +141,7 @@ impl Driver {
             wishes: wishes_sender,
         };
         let added = shared.now();
-        let base = Base { shared, add, torrent, peer_id, lengths, place, status, wishes, added, _door: door };
+        let base = Base { shared, add, torrent, peer_id, lengths, place, status, wishes, added, door };
         let looked = base.look(record).await?;
         base.status.send_modify(|status| status.clone_from(&looked.first_look));
         let driver = Driver::new(Box::new(base), looked, met, None);
@@ -152,45 +155,17 @@ impl Driver {
     }
 
     /// Drives the torrent to its end.
-    ///
-    /// The task is as large as all that it may ever wait for together, for as long as the torrent is here: what is large
-    /// and soon over, or comes last, is boxed.
-    pub(crate) async fn run(self: Box<Self>, calls: Calls) {
+    pub(crate) fn run(self: Box<Self>, calls: Calls) -> Life {
         let Base { shared, torrent, status, add, .. } = &*self.base;
-        let (shared, torrent, status, is_kept) =
-            (shared.clone(), *torrent, status.clone(), add.kept_in.is_some());
-        let ended = self.live(calls).await;
-        shared
-            .hub
-            .tell(torrent, || EventKind::Stopped { error: ended.as_ref().err().map(ToString::to_string) });
-        status.send_modify(|now| {
-            now.stats.state = match &ended {
-                Ok(()) => TorrentState::Stopped,
-                Err(why) if is_kept => why.state(),
-                Err(_) => TorrentState::Failed,
-            };
-            now.trouble = None;
-            now.ended = Some(ended);
-        });
-    }
-
-    /// Runs while there is something to do, and sleeps while there is nothing.
-    async fn live(self: Box<Self>, calls: Calls) -> Result<(), TorrentError> {
-        let mut asleep = match self.may_begin_asleep() {
-            true => self.begin_asleep(calls),
-            false => match Box::pin(self.work(calls)).await {
-                Next::Ended(ended) => return ended,
-                Next::Asleep(asleep) => asleep,
-            },
+        let told = Told {
+            shared: shared.clone(),
+            torrent: *torrent,
+            status: status.clone(),
+            is_kept: add.kept_in.is_some(),
         };
-        loop {
-            asleep = match asleep.sleep().await {
-                Woken::Ended(ended) => return Box::pin(asleep.end(ended)).await,
-                Woken::Again => match Box::pin(asleep.wake()).await {
-                    Next::Ended(ended) => return ended,
-                    Next::Asleep(asleep) => asleep,
-                },
-            };
+        match self.may_begin_asleep() {
+            true => Life::Asleep(self.begin_asleep(calls)),
+            false => Life::awake(told, self.work(calls)),
         }
     }
 
@@ -218,7 +193,7 @@ impl Driver {
             met.end().await;
         }
         if let Some(before) = self.before.take() {
-            before.part(&self.base).await;
+            before.part(&self.base.shared, self.base.torrent).await;
         }
     }
 
@@ -255,6 +230,76 @@ impl Driver {
             tracing::warn!("{error}");
         }
         calls.unless_stopped(self.disk.prepare()).await
+    }
+}
+
+/// A torrent from its start to its end: it runs while there is something to do, and sleeps while there is nothing.
+///
+/// Written out, since a task takes as much memory as the most that it may ever wait for, for as long as it is there.
+pub(crate) enum Life {
+    Awake(Pin<Box<dyn Future<Output = Next> + Send>>),
+    Asleep(Box<Asleep>),
+    Over,
+}
+
+impl Life {
+    /// Does what it is awake for, and tells of its end if it comes to one.
+    fn awake(told: Told, work: impl Future<Output = Next> + Send + 'static) -> Life {
+        Life::Awake(Box::pin(async move {
+            let next = work.await;
+            if let Next::Ended(ended) = &next {
+                told.ended(ended.clone());
+            }
+            next
+        }))
+    }
+}
+
+impl Future for Life {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            *self = match &mut *self {
+                Life::Awake(work) => match ready!(work.as_mut().poll(cx)) {
+                    Next::Ended(_) => Life::Over,
+                    Next::Asleep(asleep) => Life::Asleep(asleep),
+                },
+                Life::Asleep(asleep) => {
+                    let woken = ready!(asleep.poll_sleep(cx));
+                    match std::mem::replace(&mut *self, Life::Over) {
+                        Life::Asleep(asleep) => Life::awake(asleep.told(), asleep.go_on(woken)),
+                        over => over,
+                    }
+                }
+                Life::Over => return Poll::Ready(()),
+            };
+        }
+    }
+}
+
+/// Where a torrent's end is told.
+struct Told {
+    shared: Arc<Shared>,
+    torrent: InfoHash,
+    status: watched::Sender<Status>,
+    is_kept: bool,
+}
+
+impl Told {
+    fn ended(self, ended: Result<(), TorrentError>) {
+        let error = || ended.as_ref().err().map(ToString::to_string);
+        self.shared.hub.tell(self.torrent, || EventKind::Stopped { error: error() });
+        self.status.send_modify(|now| {
+            now.stats.state = match &ended {
+                Ok(()) => TorrentState::Stopped,
+                Err(why) if self.is_kept => why.state(),
+                Err(_) => TorrentState::Failed,
+            };
+            now.trouble = None;
+            now.ended = Some(ended.map_err(Box::new));
+        });
+        self.shared.ended.0.send_modify(|count| *count += 1);
     }
 }
 
@@ -320,12 +365,12 @@ impl Drop for Hashes {
 
 impl Calls {
     /// Does some work unless the torrent is told to stop meanwhile.
-    async fn unless_stopped<T>(
+    async fn unless_stopped<T, E: Into<TorrentError>>(
         &mut self,
-        work: impl Future<Output = Result<T, storage::Error>>,
+        work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, TorrentError> {
         tokio::select! {
-            done = work => Ok(done?),
+            done = work => done.map_err(Into::into),
             () = self.hear_stop() => Err(TorrentError::Stopped),
         }
     }

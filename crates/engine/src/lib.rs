@@ -85,7 +85,7 @@ pub use stats::{Finished, TorrentState, TorrentStats, TrackerState, TrackerStats
 pub use storage::{Allocate, START_AGAIN};
 pub use swarm::Priority;
 pub use tape::Tape;
-pub use torrent::Torrent;
+pub use torrent::{Ends, Torrent};
 pub use tracker_server::TrackerServer;
 pub use types::{InfoHash, PeerId};
 pub use why::{Cause, Finding};

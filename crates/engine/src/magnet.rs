@@ -183,15 +183,15 @@ impl Fetched {
 
 /// Where connections wait to be taken over, once.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Slot(Arc<Mutex<Option<Box<Handover>>>>);
+pub(crate) struct Slot(Option<Arc<Mutex<Option<Box<Handover>>>>>);
 
 impl Slot {
     fn new(handover: Option<Handover>) -> Slot {
-        Slot(Arc::new(Mutex::new(handover.map(Box::new))))
+        Slot(handover.map(|handover| Arc::new(Mutex::new(Some(Box::new(handover))))))
     }
 
     pub(crate) fn take(&self) -> Option<Box<Handover>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

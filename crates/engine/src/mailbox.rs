@@ -14,38 +14,46 @@ const MAX_IMPATIENT: usize = 1024;
 
 /// A queue for so many things.
 pub(crate) fn mailbox<T>(room: usize) -> (Sender<T>, Receiver<T>) {
-    let letters = Letters {
-        waiting: VecDeque::new(),
-        room,
-        senders: 1,
-        is_closed: false,
-        receiver: None,
-        impatient: Vec::new(),
-    };
+    let room = u32::try_from(room).unwrap_or(u32::MAX);
+    let letters = Letters { queue: None, room, senders: 1, is_closed: false, receiver: None };
     let shared = Arc::new(Mutex::new(letters));
     (Sender(shared.clone()), Receiver(shared))
 }
 
 struct Letters<T> {
-    waiting: VecDeque<T>,
-    room: usize,
-    senders: usize,
+    /// None while nothing waits.
+    queue: Option<Box<Queue<T>>>,
+    room: u32,
+    senders: u32,
     /// Nobody receives any more.
     is_closed: bool,
     /// Who waits for one.
     receiver: Option<Waker>,
+}
+
+struct Queue<T> {
+    waiting: VecDeque<T>,
     /// Who waits for room; all of them try again.
     impatient: Vec<Waker>,
 }
 
 impl<T> Letters<T> {
+    fn is_full(&self) -> bool {
+        self.queue.as_ref().map_or(0, |queue| queue.waiting.len()) >= self.room as usize
+    }
+
+    fn queue(&mut self) -> &mut Queue<T> {
+        self.queue.get_or_insert_with(|| Box::new(Queue { waiting: VecDeque::new(), impatient: Vec::new() }))
+    }
+
     /// The first, and who is to be told that there is room again.
     fn take(&mut self) -> Option<(T, Vec<Waker>)> {
-        let first = self.waiting.pop_front()?;
-        if self.waiting.is_empty() {
-            self.waiting = VecDeque::new();
+        let queue = self.queue.as_mut()?;
+        let (first, impatient) = (queue.waiting.pop_front(), std::mem::take(&mut queue.impatient));
+        if queue.waiting.is_empty() {
+            self.queue = None;
         }
-        Some((first, std::mem::take(&mut self.impatient)))
+        Some((first?, impatient))
     }
 }
 
@@ -84,10 +92,10 @@ impl<T> Sender<T> {
     pub(crate) fn try_send(&self, letter: T) -> Result<(), T> {
         let receiver = {
             let mut letters = lock(&self.0);
-            if letters.is_closed || letters.waiting.len() >= letters.room {
+            if letters.is_closed || letters.is_full() {
                 return Err(letter);
             }
-            letters.waiting.push_back(letter);
+            letters.queue().waiting.push_back(letter);
             letters.receiver.take()
         };
         receiver.into_iter().for_each(Waker::wake);
@@ -104,17 +112,23 @@ impl<T> Sender<T> {
             let Some(tried) = letter.take() else { return Poll::Ready(Ok(())) };
             let Err(back) = self.try_send(tried) else { return Poll::Ready(Ok(())) };
             let mut letters = lock(&self.0);
-            let knows = letters.impatient.iter().any(|waker| waker.will_wake(cx.waker()));
-            if letters.is_closed || !knows && letters.impatient.len() >= MAX_IMPATIENT {
+            if letters.is_closed {
                 return Poll::Ready(Err(back));
             }
-            letter = Some(back);
-            if letters.waiting.len() < letters.room {
+            if !letters.is_full() {
                 // Room was made between the two looks.
+                letter = Some(back);
                 cx.waker().wake_by_ref();
-            } else if !knows {
-                letters.impatient.push(cx.waker().clone());
+                return Poll::Pending;
             }
+            let impatient = &mut letters.queue().impatient;
+            if !impatient.iter().any(|waker| waker.will_wake(cx.waker())) {
+                if impatient.len() >= MAX_IMPATIENT {
+                    return Poll::Ready(Err(back));
+                }
+                impatient.push(cx.waker().clone());
+            }
+            letter = Some(back);
             Poll::Pending
         })
         .await
@@ -177,14 +191,16 @@ impl<T> Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let (waiting, senders) = {
+        let queue = {
             let mut letters = lock(&self.0);
             letters.is_closed = true;
-            (std::mem::take(&mut letters.waiting), std::mem::take(&mut letters.impatient))
+            letters.queue.take()
         };
         // Not under the lock: it may be a connection that is closed.
-        drop(waiting);
-        senders.into_iter().for_each(Waker::wake);
+        if let Some(queue) = queue {
+            drop(queue.waiting);
+            queue.impatient.into_iter().for_each(Waker::wake);
+        }
     }
 }
 
@@ -202,7 +218,7 @@ mod tests {
         assert_eq!(sender.clone().try_send(4), Ok(()));
         assert_eq!([receiver.recv().await, receiver.recv().await], [2, 4]);
         assert_eq!(receiver.recv().now_or_never(), None);
-        assert_eq!(lock(&receiver.0).waiting.capacity(), 0, "nothing is kept");
+        assert!(lock(&receiver.0).queue.is_none(), "nothing is kept");
     }
 
     #[tokio::test]
@@ -270,7 +286,7 @@ mod tests {
                 tokio::spawn(async move { sender.send(1).await })
             })
             .collect();
-        while lock(&sender.0).impatient.len() < MAX_IMPATIENT {
+        while lock(&sender.0).queue().impatient.len() < MAX_IMPATIENT {
             tokio::task::yield_now().await;
         }
         assert_eq!(sender.send(2).await, Err(2));

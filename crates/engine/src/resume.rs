@@ -114,10 +114,8 @@ pub(crate) fn has_files(disk: &Snapshot) -> bool {
 /// The place of one torrent's record, locked against other processes for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// What is sealed with it counts here only: the torrent and the folder, or of a store's row the torrent.
-    name: String,
-    /// What was sealed before the torrent came to the session.
-    name_before: Option<String>,
+    /// Of a torrent in a store.
+    key: Option<InfoHashV1>,
     shelf: Shelf,
     /// What its files are called but for their extensions.
     base: Arc<Path>,
@@ -156,16 +154,24 @@ impl Place {
             base,
             checksum: Mutex::default(),
             _lock: lock,
-            name,
-            name_before: None,
+            key: None,
         })
+    }
+
+    /// What is sealed with it counts here only: the torrent and the folder, or of a store's row the torrent.
+    fn name(&self) -> String {
+        self.key.map_or_else(|| self.name_of_files(), |key| key.to_string())
+    }
+
+    fn name_of_files(&self) -> String {
+        self.base.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// The same place; what is remembered is kept in a store from now on.
     pub(crate) fn in_store(mut self, store: Arc<Store>, info_hash: InfoHashV1) -> Place {
         if let Shelf::Files(before) = self.shelf {
-            self.shelf = Shelf::Rows(Rows::new(store, info_hash.0.into(), before));
-            self.name_before = Some(std::mem::replace(&mut self.name, info_hash.to_string()));
+            self.shelf = Shelf::Rows(Box::new(Rows::new(store, info_hash.0.into(), before)));
+            self.key = Some(info_hash);
         }
         self
     }
@@ -192,7 +198,7 @@ impl Place {
 
     /// Replaces the record; it is durable when this returns.
     pub(crate) async fn save(&self, record: &Record) -> Result<(), Error> {
-        let (checksum, bytes) = seal(RECORD_MAGIC, &self.name, &encode_record(record));
+        let (checksum, bytes) = seal(RECORD_MAGIC, &self.name(), &encode_record(record));
         self.shelf.write(What::Record, bytes).await?;
         self.remember(Some(checksum));
         Ok(())
@@ -206,7 +212,7 @@ impl Place {
             d.bytes("after", base);
             encode_partial(d, partial);
         });
-        self.shelf.write(What::Note, seal(NOTE_MAGIC, &self.name, &body).1).await
+        self.shelf.write(What::Note, seal(NOTE_MAGIC, &self.name(), &body).1).await
     }
 
     /// Forgets everything: as if there had been no run.
@@ -216,8 +222,9 @@ impl Place {
     }
 
     fn open<'a>(&self, magic: &[u8; 20], bytes: &'a [u8]) -> Option<(Checksum, &'a [u8])> {
-        let before = || open(magic, self.name_before.as_ref()?, bytes);
-        open(magic, &self.name, bytes).or_else(before)
+        // What was sealed before the torrent came to the session.
+        let before = || self.key.and_then(|_| open(magic, &self.name_of_files(), bytes));
+        open(magic, &self.name(), bytes).or_else(before)
     }
 
     fn remember(&self, checksum: Option<Checksum>) {

@@ -6,7 +6,7 @@ use crate::events::{Events, Filter};
 use crate::kept::InStore;
 use crate::listen::Callers;
 use crate::shared::Shared;
-use crate::torrent::Torrent;
+use crate::torrent::{Ends, Torrent};
 use crate::{
     AddMagnet, AddTorrent, Error, Fetch, Settings, listen, lsd, memory, presence, scrub, steward, threads,
 };
@@ -131,6 +131,11 @@ impl Engine {
     /// What of it a filter lets pass, without addresses (see [`Events::with_addresses`]). What no listener wants is not made.
     pub fn listen(&self, filter: Filter) -> Events {
         self.shared.hub.listen(filter)
+    }
+
+    /// Tells from now on that torrents end; one listens for all of them.
+    pub fn ends(&self) -> Ends {
+        Ends(self.shared.ended.1.clone())
     }
 
     /// How long it runs: the time that events have.

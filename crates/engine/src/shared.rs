@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) scrub: Scrub,
     pub(crate) presence: Presence,
     pub(crate) sleepers: Sleepers,
+    /// How many torrents have ended.
+    pub(crate) ended: (watched::Sender<u64>, watched::Receiver<u64>),
     pub(crate) steward: Steward,
     /// Where peers connect, over IPv4 and over IPv6; 0: nowhere.
     pub(crate) ports: [u16; 2],
@@ -157,6 +159,7 @@ impl Shared {
             scrub: Scrub::default(),
             presence: Presence::default(),
             sleepers: Sleepers::default(),
+            ended: watched(0),
             steward: Steward::new(&settings, Time::ZERO),
             ports: listen::ports(addrs),
             dht,
@@ -255,6 +258,10 @@ impl OpenDoor {
     /// The 20 bytes that callers ask for.
     pub(crate) fn info_hash(&self) -> InfoHashV1 {
         self.info_hash
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// As whom they are answered.

@@ -1,26 +1,27 @@
-//! Info dictionaries that nobody asks for now: in one file without a name, which goes with the process.
+//! Torrent files that nobody asks for now: in one file without a name, which goes with the process.
 //!
 //! Nine tenths of what is known of a torrent are the hashes of its pieces. A seed needs none of them until a peer asks for
 //! metadata, or a piece is checked again. They are read back then, from the system's cache as a rule. While pieces come or
-//! are checked, they are in memory.
+//! are checked, they are in memory. Of a torrent that is asleep nothing else is either: no names, no lengths of files.
 
 use crate::shared::lock;
 use metainfo::{Metainfo, Shelf};
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// Bytes of an info dictionary that are worth a read of their own. A shorter one stays in memory.
+/// Bytes of an info dictionary that are worth a read of their own. A torrent with a shorter one stays in memory.
 const MIN_SPOOLED: usize = 2048;
 /// Bytes of all that are in the file together. What has no room there stays in memory.
 const MAX_SPOOLED: u64 = 8 << 30;
 /// Each begins at a multiple of it, so that its room can be given back.
 const ALIGNED_TO: u64 = 4096;
 
-/// Where info dictionaries lie.
+/// Where torrent files lie.
 #[derive(Debug)]
 pub(crate) struct Spool {
     dir: PathBuf,
@@ -53,12 +54,12 @@ impl Spool {
         if !self.takes(&metainfo) {
             return metainfo;
         }
-        metainfo.shelved(|info| self.put(info)).map_or(metainfo, Arc::new)
+        metainfo.shelved(|whole, info| self.put(whole, info)).map_or(metainfo, Arc::new)
     }
 
-    fn put(self: &Arc<Self>, info: &[u8]) -> Option<Arc<dyn Shelf>> {
+    fn put(self: &Arc<Self>, whole: &[u8], info: Range<usize>) -> Option<Arc<dyn Shelf>> {
         let file = self.file()?;
-        let room = (info.len() as u64).next_multiple_of(ALIGNED_TO);
+        let room = (whole.len() as u64).next_multiple_of(ALIGNED_TO);
         let at = {
             let mut all = lock(&self.room);
             if all.used + room > MAX_SPOOLED {
@@ -68,8 +69,8 @@ impl Spool {
             all.end += room;
             all.end - room
         };
-        let spooled = Spooled { spool: self.clone(), at, len: info.len(), held: Mutex::default() };
-        match file.write_all_at(info, at) {
+        let spooled = Spooled { spool: self.clone(), at, len: whole.len(), info, held: Mutex::default() };
+        match file.write_all_at(whole, at) {
             Ok(()) => Some(Arc::new(spooled)),
             Err(err) => {
                 tracing::warn!("hashes of pieces stay in memory: {err}");
@@ -110,6 +111,8 @@ struct Spooled {
     spool: Arc<Spool>,
     at: u64,
     len: usize,
+    /// Where in it the info dictionary lies.
+    info: Range<usize>,
     held: Mutex<Held>,
 }
 
@@ -124,13 +127,16 @@ enum Held {
 
 impl Shelf for Spooled {
     fn read(&self, at: usize, into: &mut [u8]) -> bool {
-        let Some(end) = at.checked_add(into.len()).filter(|&end| end <= self.len) else { return false };
+        let Some(end) = at.checked_add(into.len()).filter(|&end| end <= self.info.len()) else {
+            return false;
+        };
+        let info = self.at + self.info.start as u64;
         let Some(file) = self.spool.file.get() else { return false };
         {
             let mut held = lock(&self.held);
             if matches!(*held, Held::Soon) {
-                let mut all = vec![0; self.len].into_boxed_slice();
-                if file.read_exact_at(&mut all, self.at).is_ok() {
+                let mut all = vec![0; self.info.len()].into_boxed_slice();
+                if file.read_exact_at(&mut all, info).is_ok() {
                     *held = Held::Yes(all);
                 }
             }
@@ -139,7 +145,13 @@ impl Shelf for Spooled {
                 return true;
             }
         }
-        file.read_exact_at(into, self.at + at as u64).is_ok()
+        file.read_exact_at(into, info + at as u64).is_ok()
+    }
+
+    fn whole(&self) -> Option<Vec<u8>> {
+        let mut whole = vec![0; self.len];
+        self.spool.file.get()?.read_exact_at(&mut whole, self.at).ok()?;
+        Some(whole)
     }
 
     fn expect_reads(&self, often: bool) {
@@ -189,7 +201,9 @@ mod tests {
         assert!(short.shelf().is_none() && spool.file.get().is_none());
         let whole = [torrent(1000), torrent(5000)];
         let [first, second] = whole.clone().map(|whole| spool.keep(whole));
-        assert!(second.shelf().is_some());
+        let again = Metainfo::from_shelf(second.shelf().unwrap()).unwrap();
+        assert_eq!((&again, hash(&again, 4999)), (&*whole[1], hash(&whole[1], 4999)));
+        drop(again);
         for often in [false, true, true, false] {
             second.shelf().unwrap().expect_reads(often);
             assert_eq!((hash(&first, 999), hash(&second, 7)), (hash(&whole[0], 999), hash(&whole[1], 7)));
@@ -226,5 +240,6 @@ mod tests {
             kept.shelf().unwrap().expect_reads(often);
             assert!(kept.piece_hash(PieceIndex::new(999)).is_err());
         }
+        assert!(Metainfo::from_shelf(kept.shelf().unwrap()).is_err());
     }
 }

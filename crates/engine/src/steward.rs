@@ -198,13 +198,15 @@ pub(crate) struct Seat {
     shared: Arc<Shared>,
     id: TorrentId,
     wants: Wants,
+    /// Its own limits: up, down.
+    share: [Option<u64>; 2],
     orders: watched::Receiver<Orders>,
 }
 
 impl Seat {
     pub(crate) fn take(shared: Arc<Shared>, torrent: Torrent) -> Seat {
         let (sender, orders) = watched(WAIT);
-        let wants = torrent.wants;
+        let (wants, share) = (torrent.wants, [torrent.max_up, torrent.max_down]);
         let id = {
             let mut room = shared.steward.room();
             let id = TorrentId(room.next_id);
@@ -215,7 +217,7 @@ impl Seat {
             id
         };
         shared.steward.earlier.notify_one();
-        Seat { shared, id, wants, orders }
+        Seat { shared, id, wants, share, orders }
     }
 
     /// Has the orders given now, and not before long.
@@ -253,8 +255,12 @@ impl Seat {
         self.shared.steward.tell(now, Input::Reported { id: self.id, report });
     }
 
-    /// Its own limits are others.
-    pub(crate) fn set_share(&self, now: Time, max_up: Option<u64>, max_down: Option<u64>) {
+    /// Its own limits, if they are others.
+    pub(crate) fn set_share(&mut self, now: Time, max_up: Option<u64>, max_down: Option<u64>) {
+        let share = [max_up, max_down];
+        if std::mem::replace(&mut self.share, share) == share {
+            return;
+        }
         if let Some(coming) = self.shared.steward.room().coming(self.id) {
             (coming.max_up, coming.max_down) = (max_up, max_down);
             return;
@@ -262,7 +268,7 @@ impl Seat {
         self.shared.steward.tell(now, Input::SetShare { id: self.id, weight: 1, max_up, max_down });
     }
 
-    /// The user wants it at another place in the queue: the less, the sooner.
+    /// Where the user wants it in the queue, if that is another place: the less, the sooner.
     pub(crate) fn set_rank(&self, now: Time, rank: u64) {
         let mut room = self.shared.steward.room();
         if room.ranks.insert(self.id, rank) == Some(rank) || room.coming(self.id).is_some() {

@@ -82,11 +82,25 @@ pub(crate) enum Request {
 pub(crate) struct Status {
     pub(crate) stats: TorrentStats,
     /// What it waits for, though nobody told it to.
-    pub(crate) trouble: Option<storage::Error>,
+    pub(crate) trouble: Option<Box<storage::Error>>,
     /// Set once all wanted bytes are durable.
     pub(crate) finished: Option<Finished>,
     /// Set last of all.
-    pub(crate) ended: Option<Result<(), TorrentError>>,
+    pub(crate) ended: Option<Result<(), Box<TorrentError>>>,
+}
+
+/// Hears that torrents of an engine end, whichever they are.
+#[derive(Debug)]
+pub struct Ends(pub(crate) watched::Receiver<u64>);
+
+impl Ends {
+    /// Waits until one or more have ended since the last time, or since there is this. Safe to cancel. For ever, once the
+    /// engine is gone.
+    pub async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
 }
 
 impl Torrent {
@@ -107,7 +121,7 @@ impl Torrent {
 
     /// What went wrong, if it ended because of that.
     pub(crate) fn failure(&self) -> Option<TorrentError> {
-        self.status.borrow().ended.clone()?.err()
+        self.status.borrow().ended.clone()?.err().map(|error| *error)
     }
 
     /// What went wrong, if it ended or waits because of that.
@@ -120,7 +134,7 @@ impl Torrent {
     /// What it waits for, though nobody told it to, and will go on by itself without: room on its disk.
     pub fn waits_for(&self) -> Option<Error> {
         let status = self.status.borrow();
-        status.trouble.clone().filter(|_| status.ended.is_none()).map(Error::Disk)
+        status.trouble.clone().filter(|_| status.ended.is_none()).map(|error| Error::Disk(*error))
     }
 
     /// Waits until it has [waited for something](Self::waits_for) that long without a break; never ends if it ends before.
@@ -151,7 +165,7 @@ impl Torrent {
         let now = status.borrow();
         match (&now.finished, &now.ended) {
             (Some(finished), _) => Ok(finished.clone()),
-            (None, Some(Err(err))) => Err(err.clone()),
+            (None, Some(Err(err))) => Err((**err).clone()),
             _ => Err(TorrentError::Stopped),
         }
     }
@@ -164,7 +178,7 @@ impl Torrent {
     pub async fn wait_stopped(&self) -> Result<(), TorrentError> {
         let mut status = self.status.clone();
         let _ = status.wait_for(|now| now.ended.is_some()).await;
-        status.borrow().ended.clone().unwrap_or(Ok(()))
+        status.borrow().ended.clone().unwrap_or(Ok(())).map_err(|error| *error)
     }
 
     /// Stops the torrent (peers are hung up on, trackers told, state saved) and waits until that is done, which takes

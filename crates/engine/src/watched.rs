@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 
 /// A value, and its first receiver.
 pub(crate) fn watched<T>(value: T) -> (Sender<T>, Receiver<T>) {
-    let first = Slot { seen: 0, waker: None };
-    let inner = Inner { value, version: 0, slots: vec![Some(first)], gone: 0, senders: 1 };
+    let first = Slot { is_taken: true, ..Slot::default() };
+    let inner = Inner { value, version: 0, first, others: Vec::new(), gone: 0, senders: 1 };
     let shared = Arc::new(Mutex::new(inner));
     (Sender(shared.clone()), Receiver { shared, slot: 0 })
 }
@@ -19,40 +19,54 @@ pub(crate) fn watched<T>(value: T) -> (Sender<T>, Receiver<T>) {
 #[derive(Debug)]
 struct Inner<T> {
     value: T,
-    /// How often it was changed.
-    version: u64,
-    /// One for each receiver; those that are gone are made use of again.
-    slots: Vec<Option<Slot>>,
-    gone: usize,
-    senders: usize,
+    /// How often it was changed, as long as that is told apart from what receivers know.
+    version: u32,
+    /// Those of receivers that are gone. They are made use of again.
+    gone: u32,
+    senders: u32,
+    /// One for each receiver: most have one.
+    first: Slot,
+    others: Vec<Slot>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slot {
+    is_taken: bool,
     /// The version that its receiver knows.
-    seen: u64,
+    seen: u32,
     /// Who waits for another one.
     waker: Option<Waker>,
 }
 
 impl<T> Inner<T> {
     fn wake_all(&mut self) -> Vec<Waker> {
-        self.slots.iter_mut().flatten().filter_map(|slot| slot.waker.take()).collect()
+        let slots = std::iter::once(&mut self.first).chain(&mut self.others);
+        slots.filter_map(|slot| slot.waker.take()).collect()
+    }
+
+    fn slot(&mut self, at: usize) -> &mut Slot {
+        match at.checked_sub(1) {
+            None => &mut self.first,
+            Some(at) => &mut self.others[at],
+        }
     }
 
     /// A place for one more receiver, which knows what is there.
     fn enter(&mut self) -> usize {
-        let slot = Some(Slot { seen: self.version, waker: None });
+        let slot = Slot { is_taken: true, seen: self.version, waker: None };
         if self.gone > 0
-            && let Some(free) = self.slots.iter().position(Option::is_none)
+            && let Some(free) = (0..=self.others.len()).find(|&at| !self.slot(at).is_taken)
         {
             self.gone -= 1;
-            self.slots[free] = slot;
+            *self.slot(free) = slot;
             return free;
         }
-        self.slots.reserve_exact(1);
-        self.slots.push(slot);
-        self.slots.len() - 1
+        if self.others.len() == self.others.capacity() {
+            // Of most values there is one more receiver, now and then.
+            self.others.reserve_exact(1 + self.others.len() / 2);
+        }
+        self.others.push(slot);
+        self.others.len()
     }
 }
 
@@ -87,7 +101,7 @@ impl<T> Sender<T> {
         let woken = {
             let mut inner = lock(&self.0);
             change(&mut inner.value);
-            inner.version += 1;
+            inner.version = inner.version.wrapping_add(1);
             inner.wake_all()
         };
         woken.into_iter().for_each(Waker::wake);
@@ -122,9 +136,7 @@ impl<T> Receiver<T> {
     pub(crate) fn borrow_and_update(&mut self) -> Ref<'_, T> {
         let mut inner = lock(&self.shared);
         let version = inner.version;
-        if let Some(slot) = &mut inner.slots[self.slot] {
-            slot.seen = version;
-        }
+        inner.slot(self.slot).seen = version;
         Ref(inner)
     }
 
@@ -140,7 +152,7 @@ impl<T> Receiver<T> {
     pub(crate) fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
         let mut inner = lock(&self.shared);
         let (version, senders) = (inner.version, inner.senders);
-        let Some(slot) = &mut inner.slots[self.slot] else { return Poll::Ready(Err(Closed)) };
+        let slot = inner.slot(self.slot);
         if slot.seen != version {
             slot.seen = version;
             return Poll::Ready(Ok(()));
@@ -179,7 +191,7 @@ impl<T> Drop for Receiver<T> {
         let gone = {
             let mut inner = lock(&self.shared);
             inner.gone += 1;
-            inner.slots[self.slot].take()
+            std::mem::take(inner.slot(self.slot))
         };
         drop(gone);
     }
@@ -248,6 +260,6 @@ mod tests {
         for _ in 0..100 {
             let _other = receiver.clone();
         }
-        assert_eq!(lock(&receiver.shared).slots.len(), 2);
+        assert_eq!(lock(&receiver.shared).others.len(), 1);
     }
 }

@@ -5,6 +5,7 @@
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec;
+use alloc::vec::Vec;
 use core::ops::Range;
 use thiserror::Error;
 
@@ -12,6 +13,10 @@ use thiserror::Error;
 pub trait Shelf: Send + Sync {
     /// Fills `into` with the bytes from `at` on; whether that was possible. May wait for a disk.
     fn read(&self, at: usize, into: &mut [u8]) -> bool;
+
+    /// All that was to be kept: the torrent file in which that dictionary lies. `None` if that is not possible. May wait for a
+    /// disk.
+    fn whole(&self) -> Option<Vec<u8>>;
 
     /// Whether it will be read often from now on, and is better held in memory. A hint.
     fn expect_reads(&self, often: bool);
@@ -24,23 +29,30 @@ pub struct Unreadable;
 
 #[derive(Clone)]
 pub(crate) enum Info {
-    Here(Arc<[u8]>),
-    Shelved { shelf: Arc<dyn Shelf>, len: usize },
+    /// In the torrent file, as far as that is made use of.
+    Here {
+        file: Arc<[u8]>,
+        at: Range<usize>,
+    },
+    Shelved {
+        shelf: Arc<dyn Shelf>,
+        len: usize,
+    },
 }
 
 impl Info {
     pub(crate) fn len(&self) -> usize {
         match self {
-            Info::Here(bytes) => bytes.len(),
+            Info::Here { at, .. } => at.len(),
             Info::Shelved { len, .. } => *len,
         }
     }
 
     pub(crate) fn read(&self, at: usize, into: &mut [u8]) -> Result<(), Unreadable> {
         match self {
-            Info::Here(bytes) => {
+            Info::Here { .. } => {
                 let end = at.saturating_add(into.len());
-                into.copy_from_slice(bytes.get(at..end).ok_or(Unreadable)?);
+                into.copy_from_slice(self.here().and_then(|bytes| bytes.get(at..end)).ok_or(Unreadable)?);
                 Ok(())
             }
             Info::Shelved { shelf, .. } => shelf.read(at, into).then_some(()).ok_or(Unreadable),
@@ -50,7 +62,7 @@ impl Info {
     /// The bytes in `range`, cut to the end.
     pub(crate) fn part(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>, Unreadable> {
         let (start, end) = (range.start.min(self.len()), range.end.min(self.len()));
-        if let Info::Here(bytes) = self {
+        if let Some(bytes) = self.here() {
             return Ok(bytes.get(start..end).unwrap_or_default().into());
         }
         let mut part = vec![0; end.saturating_sub(start)];
@@ -58,15 +70,25 @@ impl Info {
         Ok(part.into())
     }
 
-    pub(crate) fn shelved(&self, keep: impl FnOnce(&[u8]) -> Option<Arc<dyn Shelf>>) -> Option<Info> {
-        let Info::Here(bytes) = self else { return None };
-        Some(Info::Shelved { shelf: keep(bytes)?, len: bytes.len() })
+    fn here(&self) -> Option<&[u8]> {
+        match self {
+            Info::Here { file, at } => file.get(at.clone()),
+            Info::Shelved { .. } => None,
+        }
     }
 
-    pub(crate) fn shelf(&self) -> Option<&dyn Shelf> {
+    pub(crate) fn shelved(
+        &self,
+        keep: impl FnOnce(&[u8], Range<usize>) -> Option<Arc<dyn Shelf>>,
+    ) -> Option<Info> {
+        let Info::Here { file, at } = self else { return None };
+        Some(Info::Shelved { shelf: keep(file, at.clone())?, len: at.len() })
+    }
+
+    pub(crate) fn shelf(&self) -> Option<&Arc<dyn Shelf>> {
         match self {
-            Info::Here(_) => None,
-            Info::Shelved { shelf, .. } => Some(&**shelf),
+            Info::Here { .. } => None,
+            Info::Shelved { shelf, .. } => Some(shelf),
         }
     }
 }
@@ -75,7 +97,7 @@ impl Info {
 impl PartialEq for Info {
     fn eq(&self, other: &Info) -> bool {
         match (self, other) {
-            (Info::Here(one), Info::Here(other)) => one == other,
+            (Info::Here { .. }, Info::Here { .. }) => self.here() == other.here(),
             _ => self.len() == other.len(),
         }
     }
@@ -88,20 +110,24 @@ mod tests {
     use super::*;
     use crate::Metainfo;
     use alloc::format;
-    use alloc::vec::Vec;
     use core::cell::Cell;
     use core::sync::atomic::{AtomicBool, Ordering};
     use types::PieceIndex;
 
     struct Board {
-        bytes: Vec<u8>,
+        file: Vec<u8>,
+        info: usize,
         is_broken: AtomicBool,
     }
 
     impl Shelf for Board {
         fn read(&self, at: usize, into: &mut [u8]) -> bool {
-            into.copy_from_slice(&self.bytes[at..at + into.len()]);
+            into.copy_from_slice(&self.file[self.info + at..][..into.len()]);
             !self.is_broken.load(Ordering::Relaxed)
+        }
+
+        fn whole(&self) -> Option<Vec<u8>> {
+            (!self.is_broken.load(Ordering::Relaxed)).then(|| self.file.clone())
         }
 
         fn expect_reads(&self, _: bool) {}
@@ -117,10 +143,11 @@ mod tests {
     #[test]
     fn on_a_shelf_it_is_the_same_torrent() {
         let whole = torrent();
-        assert_eq!(whole.shelved(|_| None), None, "there is no room");
+        assert_eq!(whole.shelved(|_, _| None), None, "there is no room");
         let board = Cell::new(None);
-        let keep = |bytes: &[u8]| {
-            let new = Arc::new(Board { bytes: bytes.to_vec(), is_broken: AtomicBool::new(false) });
+        let keep = |file: &[u8], info: Range<usize>| {
+            let (file, info) = (file.to_vec(), info.start);
+            let new = Arc::new(Board { file, info, is_broken: AtomicBool::new(false) });
             board.set(Some(new.clone()));
             Some::<Arc<dyn Shelf>>(new)
         };
@@ -135,9 +162,14 @@ mod tests {
         for range in [0..4, 3..1000, 1000..1001] {
             assert_eq!(shelved.info_part(range.clone()), whole.info_part(range));
         }
-        board.take().unwrap().is_broken.store(true, Ordering::Relaxed);
+        let board = board.take().unwrap();
+        let again = Metainfo::from_shelf(shelved.shelf().unwrap()).unwrap();
+        assert!(again.shelf().is_some());
+        assert_eq!((again.piece_hash(PieceIndex::new(1)), again), (Ok(Some([b'b'; 20])), whole));
+        board.is_broken.store(true, Ordering::Relaxed);
         assert_eq!(shelved.piece_hash(PieceIndex::new(1)), Err(Unreadable));
         assert_eq!(shelved.piece_hash(PieceIndex::new(2)), Ok(None));
         assert_eq!(shelved.info_bytes(), Err(Unreadable));
+        assert_eq!(Metainfo::from_shelf(shelved.shelf().unwrap()), Err(Unreadable));
     }
 }

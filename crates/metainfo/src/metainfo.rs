@@ -199,15 +199,30 @@ impl Metainfo {
     }
 
     /// The same torrent with its info dictionary on a shelf, so that it takes no memory: hashes and
-    /// [`info_bytes`](Self::info_bytes) are read from there. `keep` is given its bytes; `None` if it has no room for them, or
-    /// if they are on a shelf already.
-    pub fn shelved(&self, keep: impl FnOnce(&[u8]) -> Option<Arc<dyn Shelf>>) -> Option<Metainfo> {
+    /// [`info_bytes`](Self::info_bytes) are read from there. `keep` is given a torrent file and where in it that dictionary lies;
+    /// `None` if it has no room for it, or if it is on a shelf already. The file is what [`from_shelf`](Self::from_shelf)
+    /// reads: it has all that a `Metainfo` has, but no piece layers (BEP 52).
+    pub fn shelved(
+        &self,
+        keep: impl FnOnce(&[u8], Range<usize>) -> Option<Arc<dyn Shelf>>,
+    ) -> Option<Metainfo> {
         let info = self.info.shelved(keep)?;
         Some(Metainfo { info, ..self.clone() })
     }
 
+    /// A torrent that was [`shelved`](Self::shelved), from its shelf alone. Its info dictionary stays there.
+    ///
+    /// # Errors
+    /// [`Unreadable`] if the shelf cannot be read, or holds something else.
+    pub fn from_shelf(shelf: &Arc<dyn Shelf>) -> Result<Metainfo, Unreadable> {
+        let file = shelf.whole().ok_or(Unreadable)?;
+        let here = parse::from_shelf(&file).map_err(|_| Unreadable)?;
+        let info = Info::Shelved { shelf: shelf.clone(), len: here.info.len() };
+        Ok(Metainfo { info, ..here })
+    }
+
     /// Where the info dictionary lies, if not in memory.
-    pub fn shelf(&self) -> Option<&dyn Shelf> {
+    pub fn shelf(&self) -> Option<&Arc<dyn Shelf>> {
         self.info.shelf()
     }
 

@@ -96,6 +96,53 @@ impl Files {
     }
 }
 
+/// What is made use of beside the info dictionary, in the order in which it stands.
+const BEFORE: [&str; 9] = [
+    "announce",
+    "announce-list",
+    "collections",
+    "comment",
+    "comment.utf-8",
+    "created by",
+    "created by.utf-8",
+    "creation date",
+    "info",
+];
+const BEHIND: [&str; 3] = ["nodes", "similar", "url-list"];
+
+/// A torrent file of what is made use of, but for piece layers, and where its info dictionary lies.
+fn essence(root: Value<'_>, info: &[u8]) -> Info {
+    let mut file = Vec::with_capacity(info.len() + 128);
+    let put = |file: &mut Vec<u8>, keys: &[&str]| {
+        for key in keys {
+            let value = if *key == "info" { Some(info) } else { root.get(*key).map(Value::raw) };
+            if let Some(value) = value {
+                file.extend_from_slice(format!("{}:{key}", key.len()).as_bytes());
+                file.extend_from_slice(value);
+            }
+        }
+    };
+    file.push(b'd');
+    put(&mut file, &BEFORE);
+    let at = file.len() - info.len()..file.len();
+    put(&mut file, &BEHIND);
+    file.push(b'e');
+    Info::Here { file: file.into(), at }
+}
+
+/// Reads what [`essence`] wrote; it was within limits once.
+pub(crate) fn from_shelf(file: &[u8]) -> Result<Metainfo, Error> {
+    const NONE: usize = usize::MAX;
+    let limits = Limits {
+        max_input: NONE,
+        max_values: NONE,
+        max_path_depth: NONE,
+        max_path_bytes: NONE,
+        max_collisions: NONE,
+    };
+    parse(file, limits)
+}
+
 pub(crate) fn parse(torrent: &[u8], limits: Limits) -> Result<Metainfo, Error> {
     let bencode_limits = bencode::Limits {
         max_input: limits.max_input,
@@ -138,7 +185,7 @@ pub(crate) fn parse(torrent: &[u8], limits: Limits) -> Result<Metainfo, Error> {
     duplicates::tell_apart(&mut layout.files, limits.max_collisions)?;
 
     Ok(Metainfo {
-        info: Info::Here(info_value.raw().into()),
+        info: essence(root, info_value.raw()),
         info_hash,
         name,
         is_multi_file: layout.is_multi_file,

@@ -2,17 +2,35 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers outside of `#[test]` functions
 
 use metainfo::names::{Rules, repair_utf8, safe_element};
-use metainfo::{FileKind, Limits, Magnet, Metainfo, merkle};
+use metainfo::{FileKind, Limits, Magnet, Metainfo, Shelf, merkle};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where we differ on purpose: the case, and why.
 const DEVIATIONS: &[(&str, &str)] = &[(
     "torrents/libtorrent/v2_multiple_files.torrent",
     "counts a pad file after the last file, which BEP 52 does not ask for: nothing follows that would be aligned",
 )];
+
+/// A torrent that was put away.
+struct Kept(Vec<u8>, Range<usize>);
+
+impl Shelf for Kept {
+    fn read(&self, at: usize, into: &mut [u8]) -> bool {
+        into.copy_from_slice(&self.0[self.1.start + at..][..into.len()]);
+        true
+    }
+
+    fn whole(&self) -> Option<Vec<u8>> {
+        Some(self.0.clone())
+    }
+
+    fn expect_reads(&self, _: bool) {}
+}
 
 #[test]
 fn torrent_files() {
@@ -34,6 +52,11 @@ fn torrent_files() {
             (_, Ok(metainfo)) => {
                 let mut wrong = wrong_facts(&case["facts"], &metainfo);
                 wrong.extend(wrong_expectations(expected, &metainfo, &torrent));
+                let shelved =
+                    metainfo.shelved(|whole, info| Some(Arc::new(Kept(whole.to_vec(), info)))).unwrap();
+                if Metainfo::from_shelf(shelved.shelf().unwrap()) != Ok(metainfo) {
+                    wrong.insert("otherwise when read again");
+                }
                 wrong
             }
         };

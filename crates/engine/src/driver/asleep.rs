@@ -3,19 +3,18 @@
 //! had been. Whatever needs more than that wakes it.
 
 use super::farewell::{END_DEADLINE, Farewell};
+use super::folded::Folded;
 use super::keeper::Saved;
 use super::outside::Outside;
 use super::running::{idle_deadline, outside};
-use super::{Base, Calls, Driver, Looked, MAX_HELD};
+use super::{Base, Calls, Driver, Looked, MAX_HELD, Told};
 use crate::events::EventKind;
 use crate::memory::Sleeper;
 use crate::presence::Present;
-use crate::resume::Record;
-use crate::shared::Visit;
+use crate::shared::{Shared, Visit};
 use crate::stats::{Counters, Finished};
 use crate::torrent::Request;
 use crate::{Error, TorrentError, TorrentState};
-use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -26,7 +25,7 @@ use storage::{TorrentDisk, Watched};
 use swarm::{PeerSource, Priority};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Sleep;
-use types::Time;
+use types::{InfoHash, Time};
 
 /// How long it has been seeded in its sleep when that is worth a save.
 const COUNTED: Duration = Duration::from_secs(60);
@@ -37,21 +36,32 @@ const MAX_KNOWN: usize = 200;
 /// What a torrent was before it fell asleep, and what has come since.
 pub(super) struct Before {
     pub(super) outside: Outside,
-    /// Payload of this run.
-    pub(super) run: Counters,
+    pub(super) past: Past,
     /// Bytes that are missing, since nobody wants them.
     pub(super) left: u64,
-    pub(super) finished_at: Time,
+    /// What the next connection is called.
+    pub(super) next_peer: u64,
+    /// What it was woken by.
+    pub(super) news: Option<Box<News>>,
+}
+
+/// What came of a torrent in this run, before the brain that there is now.
+#[derive(Clone, Copy)]
+pub(super) struct Past {
+    /// Payload.
+    pub(super) run: Counters,
+    pub(super) finished_at: Option<Time>,
     /// Since when it is not saved that it is seeded.
     pub(super) seeding_since: Time,
     /// When something was uploaded last.
     pub(super) uploaded_at: Time,
-    /// What the next connection is called.
-    pub(super) next_peer: u64,
-    /// How often it announced itself out of turn.
-    pub(super) announces: u64,
-    /// What it was woken by.
-    pub(super) news: News,
+}
+
+impl Past {
+    /// Nothing.
+    pub(super) fn new(now: Time) -> Past {
+        Past { run: Counters::default(), finished_at: None, seeding_since: now, uploaded_at: now }
+    }
 }
 
 /// What wakes a torrent.
@@ -65,10 +75,10 @@ pub(super) struct News {
 }
 
 /// A torrent that is asleep.
-pub(super) struct Asleep {
-    base: Box<Base>,
+pub(crate) struct Asleep {
+    folded: Folded,
     calls: Calls,
-    before: Box<Before>,
+    before: Before,
     /// Those whom it knew, as digests: of them it need not hear again.
     known: Box<[u32]>,
     /// Its last save, as long as that is not done.
@@ -82,7 +92,7 @@ pub(super) struct Asleep {
 }
 
 /// Why a torrent does not run any more.
-pub(super) enum Next {
+pub(crate) enum Next {
     Ended(Result<(), TorrentError>),
     Asleep(Box<Asleep>),
 }
@@ -133,14 +143,10 @@ impl Driver {
         });
         let before = Before {
             outside,
-            run: Counters::default(),
+            past: Past { finished_at: Some(now), ..Past::new(now) },
             left,
-            finished_at: now,
-            seeding_since: now,
-            uploaded_at: now,
             next_peer: 0,
-            announces: 0,
-            news: News::default(),
+            news: None,
         };
         let Driver { base, disk, .. } = *self;
         Asleep::new(base, calls, before, [], None, &disk)
@@ -190,9 +196,8 @@ impl Asleep {
         let known = digests(known);
         let _present = present(&base, disk);
         let _sleeper = Sleeper::new(&base.shared);
-        let before = Box::new(before);
-        Box::new(Asleep {
-            base,
+        let mut asleep = Box::new(Asleep {
+            folded: Folded::fold(base),
             calls,
             before,
             known,
@@ -201,17 +206,24 @@ impl Asleep {
             timer: None,
             _present,
             _sleeper,
-        })
+        });
+        asleep.follow_orders();
+        asleep
+    }
+
+    /// Where its end is told.
+    pub(super) fn told(&self) -> Told {
+        Told {
+            shared: self.folded.shared().clone(),
+            torrent: self.folded.torrent(),
+            status: self.folded.status.clone(),
+            is_kept: self.folded.is_kept(),
+        }
     }
 
     /// Sleeps until something happens. What it waits for is polled by hand: a future for each would be most of what a torrent
     /// takes that is asleep.
-    pub(super) async fn sleep(&mut self) -> Woken {
-        self.follow_orders();
-        poll_fn(|cx| self.poll_sleep(cx)).await
-    }
-
-    fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {
+    pub(super) fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {
         loop {
             match self.poll_something(cx) {
                 Poll::Ready(Some(woken)) => return Poll::Ready(woken),
@@ -247,9 +259,11 @@ impl Asleep {
             self.follow_orders();
             return Poll::Ready(None);
         }
-        if matches!(self.base.wishes.poll_changed(cx), Poll::Ready(Ok(()))) {
+        if matches!(self.folded.wishes.poll_changed(cx), Poll::Ready(Ok(()))) {
             let needs_brain = !self.follow_wishes();
-            (self.before.news.wished, self.is_woken) = (needs_brain, needs_brain);
+            if needs_brain {
+                (self.news().wished, self.is_woken) = (true, true);
+            }
             return Poll::Ready(None);
         }
         if self.before.outside.known
@@ -260,7 +274,7 @@ impl Asleep {
                 Visit::MakeRoom(_) => {}
                 // It is another's turn.
                 Visit::Guest(_) if !self.before.outside.awake => {}
-                visit => (self.before.news.visit, self.is_woken) = (Some(visit), true),
+                visit => (self.news().visit, self.is_woken) = (Some(visit), true),
             }
             return Poll::Ready(None);
         }
@@ -278,14 +292,15 @@ impl Asleep {
             // Who asked and does not listen any more misses nothing.
             Request::Peers(reply) => drop(reply.send(Vec::new())),
             Request::Trackers(reply) => {
-                let now = self.base.shared.now();
+                let now = self.folded.shared().now();
                 drop(reply.send(self.before.outside.announcer.trackers(now)));
             }
             // All of it is there.
             Request::Hurry { .. } => {}
             request @ (Request::Read(_) | Request::Pieces(_) | Request::Facts(_)) => {
-                if self.before.news.requests.len() < MAX_HELD {
-                    self.before.news.requests.push(request);
+                let requests = &mut self.news().requests;
+                if requests.len() < MAX_HELD {
+                    requests.push(request);
                 }
                 self.is_woken = true;
             }
@@ -295,23 +310,23 @@ impl Asleep {
 
     /// Ready if peers were heard of, or it was time for something.
     fn poll_peers(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Base { shared, torrent, add, .. } = &*self.base;
-        let Before { outside, news, run, left, finished_at, uploaded_at, .. } = &mut *self.before;
-        let told = (*run, *left);
-        outside.announce(shared, *torrent, || told);
-        if let Poll::Ready(Some(announced)) = outside.announces.poll_join_next(cx) {
-            if let Ok(announced) = announced {
-                shared.hub.tell(*torrent, || announced.event());
-                let peers = outside.announcer.note(shared.now(), announced);
-                self.is_woken |= news.hear(peers, PeerSource::Tracker, &self.known);
-            }
+        let (shared, torrent) = (self.folded.shared(), self.folded.torrent());
+        let Before { outside, news, past, left, .. } = &mut self.before;
+        let told = (past.run, *left);
+        outside.announce(shared, torrent, || told);
+        if let Poll::Ready(Some(announced)) = outside.announces.poll_next(cx) {
+            shared.hub.tell(torrent, || announced.event());
+            let peers = outside.announcer.note(shared.now(), announced);
+            self.is_woken |= hear(news, peers, PeerSource::Tracker, &self.known);
             return Poll::Ready(());
         }
         if let Poll::Ready((addrs, source)) = outside.scouts.poll_found(cx) {
-            self.is_woken |= news.hear(addrs, source, &self.known);
+            self.is_woken |= hear(news, addrs, source, &self.known);
             return Poll::Ready(());
         }
-        let goal = idle_deadline(add.seed_goal, *finished_at, *uploaded_at);
+        let goal = past
+            .finished_at
+            .and_then(|finished_at| idle_deadline(self.folded.seed_goal(), finished_at, past.uploaded_at));
         let deadline = goal.into_iter().fold(outside.announcer.deadline(), Time::min);
         if deadline == Time::MAX {
             self.timer = None;
@@ -331,11 +346,10 @@ impl Asleep {
     }
 
     fn follow_orders(&mut self) {
-        let (Base { shared, torrent, status, .. }, before) = (&*self.base, &mut *self.before);
-        let left = before.left;
-        if before.outside.follow_orders(shared, *torrent, || left == 0).turn.is_some() {
-            let awake = before.outside.awake;
-            status.send_modify(|status| {
+        let (folded, Before { outside, left, .. }) = (&self.folded, &mut self.before);
+        if outside.follow_orders(folded.shared(), folded.torrent(), || *left == 0).turn.is_some() {
+            let awake = outside.awake;
+            folded.status.send_modify(|status| {
                 status.stats.state = if awake { TorrentState::Seeding } else { TorrentState::Queued };
             });
         }
@@ -343,70 +357,66 @@ impl Asleep {
 
     /// Does what its owner wants now, if that takes neither brain nor files: whether that is so.
     fn follow_wishes(&mut self) -> bool {
-        let Base { shared, torrent, add, wishes, .. } = &mut *self.base;
-        let Before { outside, announces, left, .. } = &mut *self.before;
-        let (now, wishes) = (shared.now(), wishes.borrow_and_update().clone());
+        let wishes = self.folded.wishes.borrow_and_update().clone();
         let knows = |addr: &SocketAddr| self.known.contains(&digest(*addr));
-        let goal = wishes.seed_goal;
-        let ends_otherwise = goal != add.seed_goal && (goal.time.is_some() || goal.ratio.is_some());
-        let is_other = add.priorities != wishes.priorities || add.sequential != wishes.sequential;
-        if is_other || ends_otherwise || !wishes.peers.iter().all(knows) {
+        if !wishes.peers.iter().all(knows) || !self.folded.follow(&wishes) {
             return false;
         }
-        add.seed_goal = goal;
-        if std::mem::replace(&mut add.rank, wishes.rank) != wishes.rank {
-            outside.seat.set_rank(now, wishes.rank);
-        }
-        if (add.max_up, add.max_down) != (wishes.max_up, wishes.max_down) {
-            (add.max_up, add.max_down) = (wishes.max_up, wishes.max_down);
-            outside.seat.set_share(now, wishes.max_up, wishes.max_down);
-        }
-        if std::mem::replace(announces, wishes.announces) != wishes.announces {
-            outside.announce_again(shared, *torrent, *left == 0);
-        }
+        let (folded, Before { outside, left, .. }) = (&self.folded, &mut self.before);
+        outside.follow_wishes(folded.shared(), folded.torrent(), &wishes, || *left == 0);
         // Nobody is here who could be banned.
         true
     }
 
-    /// Opens it again, and runs.
-    pub(super) async fn wake(self: Box<Self>) -> Next {
-        let (base, mut calls, before) = self.rise();
+    fn news(&mut self) -> &mut News {
+        self.before.news.get_or_insert_default()
+    }
+
+    /// Goes on, or ends.
+    pub(super) async fn go_on(self: Box<Self>, woken: Woken) -> Next {
+        match woken {
+            Woken::Ended(ended) => Next::Ended(self.end(ended).await),
+            Woken::Again => self.wake().await,
+        }
+    }
+
+    /// Opens it again, and runs. Not even if a disk hangs is that waited for when it is to end.
+    async fn wake(self: Box<Self>) -> Next {
+        let (folded, mut calls, before) = self.rise();
         calls.held = Some(Vec::new());
-        let looked = tokio::select! {
-            looked = base.look_again() => looked.map_err(TorrentError::from),
-            // Not even if a disk hangs is it waited for.
-            () = calls.hear_stop() => Err(TorrentError::Stopped),
+        let (shared, torrent) = (folded.shared().clone(), folded.torrent());
+        let metainfo = match calls.unless_stopped(folded.read()).await {
+            Ok(metainfo) => metainfo,
+            Err(error) => return before.give_up(&shared, torrent, error).await,
         };
-        match looked {
-            Ok(looked) => Driver::new(base, looked, None, Some(before)).work(calls).await,
-            Err(error) => {
-                before.part(&base).await;
-                Next::Ended(if matches!(error, TorrentError::Stopped) { Ok(()) } else { Err(error) })
-            }
+        let base = folded.unfold(metainfo);
+        match calls.unless_stopped(base.look_again()).await {
+            Ok(looked) => Driver::new(base, looked, None, Some(Box::new(before))).work(calls).await,
+            Err(error) => before.give_up(&shared, torrent, error).await,
         }
     }
 
     /// What it goes on with. Nothing else of it stays.
     #[allow(clippy::boxed_local, reason = "it comes in one, and goes with it")]
-    fn rise(self: Box<Self>) -> (Box<Base>, Calls, Box<Before>) {
-        let Asleep { base, calls, before, .. } = *self;
-        (base, calls, before)
+    fn rise(self: Box<Self>) -> (Folded, Calls, Before) {
+        let Asleep { folded, calls, before, .. } = *self;
+        (folded, calls, before)
     }
 
     /// Takes leave of trackers, within [`END_DEADLINE`].
-    pub(super) async fn end(self: Box<Self>, ended: Result<(), TorrentError>) -> Result<(), TorrentError> {
-        let Asleep { base, before, settling, .. } = *self;
-        let since = before.seeding_since;
+    async fn end(self: Box<Self>, ended: Result<(), TorrentError>) -> Result<(), TorrentError> {
+        let Asleep { folded, before, settling, .. } = *self;
+        let since = before.past.seeding_since;
         let settled = async {
             let Some(save) = settling else {
-                base.count_seeding(since).await;
+                folded.count_seeding(since).await;
                 return Ok(());
             };
             failure(save.await)
         };
         // A disk that hangs is left to the next start, which hashes what was not committed.
         let settled = async { tokio::time::timeout(END_DEADLINE, settled).await.unwrap_or(Ok(())) };
-        let (settled, ()) = tokio::join!(settled, before.part(&base));
+        let (settled, ()) = tokio::join!(settled, before.part(folded.shared(), folded.torrent()));
         ended.and(settled)
     }
 }
@@ -414,19 +424,18 @@ impl Asleep {
 impl Base {
     /// Opens it as it was left when it fell asleep.
     async fn look_again(&self) -> Result<Looked, Error> {
-        self.look(self.record().await?).await
+        let record = match &self.place {
+            Some(place) => place.load(self.lengths, self.add.metainfo.files().len()).await?,
+            None => None,
+        };
+        self.look(record).await
     }
+}
 
-    async fn record(&self) -> Result<Option<Record>, Error> {
-        match &self.place {
-            Some(place) => place.load(self.lengths, self.add.metainfo.files().len()).await,
-            None => Ok(None),
-        }
-    }
-
+impl Folded {
     /// Saves that it was seeded since then, if that was long. A hint: nothing is lost if it can't be.
     async fn count_seeding(&self, since: Time) {
-        let seeded = self.shared.now() - since;
+        let seeded = self.shared().now() - since;
         let Some(place) = self.place.as_ref().filter(|_| seeded >= COUNTED) else { return };
         if let Ok(Some(mut record)) = self.record().await {
             record.seeded += seeded;
@@ -437,24 +446,28 @@ impl Base {
     }
 }
 
-impl News {
-    /// Whether some of these peers are news.
-    fn hear(&mut self, addrs: Vec<SocketAddr>, source: PeerSource, known: &[u32]) -> bool {
-        let is_news = addrs.iter().any(|&addr| !known.contains(&digest(addr)));
-        if is_news {
-            self.found = Some((addrs, source));
-        }
-        is_news
+/// Whether some of these peers are news.
+fn hear(news: &mut Option<Box<News>>, addrs: Vec<SocketAddr>, source: PeerSource, known: &[u32]) -> bool {
+    let is_news = addrs.iter().any(|&addr| !known.contains(&digest(addr)));
+    if is_news {
+        news.get_or_insert_default().found = Some((addrs, source));
     }
+    is_news
 }
 
 impl Before {
+    /// It cannot go on, or is not to.
+    async fn give_up(self, shared: &Shared, torrent: InfoHash, why: TorrentError) -> Next {
+        self.part(shared, torrent).await;
+        Next::Ended(if matches!(why, TorrentError::Stopped) { Ok(()) } else { Err(why) })
+    }
+
     /// Tells trackers that the torrent ends, and looks for nobody any more.
-    pub(super) async fn part(self, base: &Base) {
-        let (shared, run) = (&base.shared, (self.run, self.left));
+    pub(super) async fn part(self, shared: &Shared, torrent: InfoHash) {
+        let run = (self.past.run, self.left);
         let mut outside = self.outside;
         outside.scouts.call_back();
-        let tell = |kind| shared.hub.tell(base.torrent, || kind);
+        let tell = |kind| shared.hub.tell(torrent, || kind);
         let farewell = Farewell { web: &shared.web, outside, run };
         let _ = tokio::time::timeout(END_DEADLINE, farewell.say(|| shared.now(), tell)).await;
     }
@@ -483,14 +496,14 @@ mod tests {
         let addr = |n: usize| SocketAddr::from(([10, 0, 0, 1], u16::try_from(n).unwrap()));
         let known = digests((1..=2 * MAX_KNOWN).map(addr));
         assert_eq!(known.len(), MAX_KNOWN);
-        let mut news = News::default();
-        assert!(!news.hear(Vec::new(), PeerSource::Tracker, &known));
-        assert!(!news.hear((1..=MAX_KNOWN).map(addr).collect(), PeerSource::Tracker, &known));
-        assert!(news.found.is_none());
+        let mut news = None;
+        assert!(!hear(&mut news, Vec::new(), PeerSource::Tracker, &known));
+        assert!(!hear(&mut news, (1..=MAX_KNOWN).map(addr).collect(), PeerSource::Tracker, &known));
+        assert!(news.is_none());
         // Of those that were not remembered, hardly any looks like one that was.
         let others: Vec<_> = (MAX_KNOWN + 1..=2 * MAX_KNOWN).map(addr).collect();
-        assert!(news.hear([&[addr(1)], &others[..]].concat(), PeerSource::Dht, &known));
-        let (found, source) = news.found.unwrap();
+        assert!(hear(&mut news, [&[addr(1)], &others[..]].concat(), PeerSource::Dht, &known));
+        let (found, source) = news.unwrap().found.unwrap();
         assert_eq!((found.len(), source), (MAX_KNOWN + 1, PeerSource::Dht), "all of them are told");
     }
 }

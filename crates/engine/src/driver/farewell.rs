@@ -1,6 +1,6 @@
 //! The last words to trackers.
 
-use super::outside::Outside;
+use super::outside::{Announces, Outside};
 use crate::announcer::Web;
 use crate::events::EventKind;
 use crate::stats::Counters;
@@ -23,15 +23,13 @@ impl Farewell<'_> {
     /// Lets trackers answer what they were told last (or `stopped` could overtake it), then tells all that list us.
     pub(super) async fn say(mut self, now: impl Fn() -> Time, tell: impl Fn(EventKind)) {
         let answers = async {
-            while let Some(announced) = self.outside.announces.join_next().await {
-                if let Ok(announced) = announced {
-                    tell(announced.event());
-                    self.outside.announcer.note(now(), announced);
-                }
+            while let Some(announced) = self.outside.announces.next().await {
+                tell(announced.event());
+                self.outside.announcer.note(now(), announced);
             }
         };
         let _ = tokio::time::timeout(LAST_ANSWER, answers).await;
-        self.outside.announces.abort_all();
+        self.outside.announces = Announces::default();
         self.outside.announcer.stop(now());
         let mut farewells = FuturesUnordered::new();
         loop {

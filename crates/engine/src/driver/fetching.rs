@@ -126,7 +126,7 @@ impl Fetching {
                 visit = self.calls.visits.recv(), if self.company.outside.known => self.company.on_visit(visit),
                 // Nothing is saved here.
                 Some(Ok(done)) = self.company.jobs.join_next() => drop(self.company.on_done(done)),
-                Some(Ok(announced)) = self.company.outside.announces.join_next() => self.company.on_announced(announced),
+                Some(announced) = self.company.outside.announces.next() => self.company.on_announced(announced),
                 (addrs, source) = self.company.outside.scouts.found() => self.company.on_found(&addrs, source),
                 request = self.calls.requests.next() => match request {
                     Some(Request::Trackers(reply)) => {

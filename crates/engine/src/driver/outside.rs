@@ -6,8 +6,11 @@ use crate::announcer::{Announced, Announcer, Named};
 use crate::shared::Shared;
 use crate::stats::Counters;
 use crate::steward::Seat;
+use crate::torrent::Wishes;
 use session::{Report, Torrent};
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use swarm::Limits;
 use tokio::task::JoinSet;
 use types::{InfoHash, PeerId, Time};
@@ -15,8 +18,7 @@ use types::{InfoHash, PeerId, Time};
 /// See the module.
 pub(super) struct Outside {
     pub(super) announcer: Announcer,
-    /// Announces under way.
-    pub(super) announces: JoinSet<Announced>,
+    pub(super) announces: Announces,
     /// Where it says whether it is this torrent's turn, and what it may take.
     pub(super) seat: Seat,
     /// It is its turn.
@@ -29,6 +31,35 @@ pub(super) struct Outside {
     pub(super) scouts: Scouts,
     /// What went over the line before there was the brain that there is now: down, up.
     line: [u64; 2],
+    /// How often it announced itself because its owner wanted it to.
+    asked: u64,
+}
+
+/// Announces under way. Takes next to no room while there are none.
+#[derive(Default)]
+pub(super) struct Announces(Option<JoinSet<Announced>>);
+
+impl Announces {
+    fn spawn(&mut self, announce: impl Future<Output = Announced> + Send + 'static) {
+        self.0.get_or_insert_default().spawn(announce);
+    }
+
+    /// The next that was made; none if none is under way. Safe to cancel.
+    pub(super) async fn next(&mut self) -> Option<Announced> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// See [`next`](Self::next).
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Announced>> {
+        while let Some(set) = &mut self.0 {
+            match ready!(set.poll_join_next(cx)) {
+                Some(Ok(announced)) => return Poll::Ready(Some(announced)),
+                Some(Err(_)) => {}
+                None => self.0 = None,
+            }
+        }
+        Poll::Ready(None)
+    }
 }
 
 /// What its orders have come to.
@@ -52,13 +83,14 @@ impl Outside {
         let (wire, settings) = (torrent.wire(), &shared.settings);
         Outside {
             announcer: Announcer::new(named, wire, peer_id, settings, shared.ports, refused),
-            announces: JoinSet::new(),
+            announces: Announces::default(),
             seat: Seat::take(shared.clone(), wants),
             awake: false,
             barred: false,
             known: false,
             scouts: Scouts::default(),
             line: [0; 2],
+            asked: 0,
         }
     }
 
@@ -78,7 +110,7 @@ impl Outside {
         }
         self.awake = run;
         // What trackers still answer to what was said before is of no interest.
-        self.announces = JoinSet::new();
+        self.announces = Announces::default();
         if run {
             self.announcer.start(now);
             self.scouts.send_out(shared, torrent, complete());
@@ -103,8 +135,24 @@ impl Outside {
         }
     }
 
+    /// Does what its owner wants now of its place in the queue, its share and its trackers. `complete`: all of it is there.
+    pub(super) fn follow_wishes(
+        &mut self,
+        shared: &Shared,
+        torrent: InfoHash,
+        wishes: &Wishes,
+        complete: impl FnOnce() -> bool,
+    ) {
+        let now = shared.now();
+        self.seat.set_rank(now, wishes.rank);
+        self.seat.set_share(now, wishes.max_up, wishes.max_down);
+        if std::mem::replace(&mut self.asked, wishes.announces) != wishes.announces {
+            self.announce_again(shared, torrent, complete());
+        }
+    }
+
     /// Trackers are asked as soon as they allow; the DHT and the local network at once.
-    pub(super) fn announce_again(&mut self, shared: &Shared, torrent: InfoHash, complete: bool) {
+    fn announce_again(&mut self, shared: &Shared, torrent: InfoHash, complete: bool) {
         self.announcer.need_peers(shared.now());
         if self.awake {
             self.scouts.call_back();

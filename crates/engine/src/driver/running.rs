@@ -5,7 +5,7 @@ mod full;
 mod rest;
 mod wishes;
 
-use super::asleep::{Before, News, Next, finished};
+use super::asleep::{Before, News, Next, Past, finished};
 use super::company::{Company, Done};
 use super::farewell::{END_DEADLINE, Farewell};
 use super::keeper::{Failure, Said, Saved};
@@ -64,8 +64,6 @@ pub(super) struct Running {
     shown_peers: usize,
     /// What was uploaded when that was looked at last, and since when it is as much.
     uploaded: (u64, Time),
-    /// How often it announced itself out of turn.
-    announces: u64,
     /// Nobody holds a [`crate::Torrent`] any more: no request will come.
     unattended: bool,
 }
@@ -112,22 +110,12 @@ impl Running {
         }
         let complete_at_start = swarm.stats(now).finished;
         let limits = wire::Limits::for_pieces(driver.base.lengths.piece_count());
-        let (mut past, mut news) = (Past::new(now), News::default());
+        let (mut past, mut news) = (Past::new(now), None);
         let company = match (met, before) {
             (Some(met), _) => meet_again(now, &driver, swarm, *met, complete_at_start),
             (None, Some(before)) => {
-                let Before {
-                    outside,
-                    run,
-                    finished_at,
-                    seeding_since,
-                    uploaded_at,
-                    next_peer,
-                    announces,
-                    ..
-                } = *before;
-                past = Past { run, finished_at: Some(finished_at), seeding_since, uploaded_at, announces };
-                news = before.news;
+                let Before { outside, next_peer, .. } = *before;
+                (past, news) = (before.past, before.news);
                 go_on(now, &driver, swarm, outside, next_peer)
             }
             (None, None) => company(&driver, swarm, complete_at_start),
@@ -154,7 +142,6 @@ impl Running {
             publish_at: now,
             shown_peers: 0,
             uploaded: (0, past.uploaded_at),
-            announces: past.announces,
             unattended: false,
         });
         running.company.peers.set_disk(running.driver.disk.clone(), limits);
@@ -166,7 +153,7 @@ impl Running {
         running.call_whom_it_knows(now);
         running.driver.keeper.forget_earlier();
         running.follow_orders();
-        running.hear_news(news);
+        running.hear_news(news.map(|news| *news).unwrap_or_default());
         running
     }
 
@@ -209,7 +196,7 @@ impl Running {
                         break end;
                     }
                 }
-                Some(Ok(announced)) = self.company.outside.announces.join_next() => self.company.on_announced(announced),
+                Some(announced) = self.company.outside.announces.next() => self.company.on_announced(announced),
                 (addrs, source) = self.company.outside.scouts.found() => self.company.on_found(&addrs, source),
                 request = self.calls.requests.next(), if !self.unattended => match request {
                     Some(request) => {
@@ -572,28 +559,6 @@ impl From<Failure> for TorrentError {
         match failure {
             Failure::Sync(err) => TorrentError::Disk(err.error),
             Failure::State(err) => TorrentError::State(err),
-        }
-    }
-}
-
-/// What it was in this run before it was asleep.
-struct Past {
-    run: Counters,
-    finished_at: Option<Time>,
-    seeding_since: Time,
-    uploaded_at: Time,
-    announces: u64,
-}
-
-impl Past {
-    /// None.
-    fn new(now: Time) -> Past {
-        Past {
-            run: Counters::default(),
-            finished_at: None,
-            seeding_since: now,
-            uploaded_at: now,
-            announces: 0,
         }
     }
 }

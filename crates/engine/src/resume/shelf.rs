@@ -22,7 +22,7 @@ pub(super) enum What {
 #[derive(Debug)]
 pub(super) enum Shelf {
     Files(Files),
-    Rows(Rows),
+    Rows(Box<Rows>),
 }
 
 /// Two files, whose names but for their extensions are this.

@@ -34,7 +34,7 @@ impl Full {
 impl Running {
     pub(super) fn on_full(&mut self, now: Time, error: storage::Error) {
         self.full = Some(Full { since: now, retry_at: Some(now + FIRST_RETRY), next: 2 * FIRST_RETRY });
-        self.driver.base.status.send_modify(|status| status.trouble = Some(error));
+        self.driver.base.status.send_modify(|status| status.trouble = Some(Box::new(error)));
         self.tell(|| EventKind::DiskFull);
         self.publish(now);
     }

@@ -2,7 +2,7 @@
 
 use super::{Running, counters};
 use crate::driver::Driver;
-use crate::driver::asleep::{Asleep, Before, News, Next, may_sleep};
+use crate::driver::asleep::{Asleep, Before, Next, Past, may_sleep};
 use std::time::Duration;
 use types::Time;
 
@@ -50,21 +50,22 @@ impl Running {
         self.publish(now);
         let stats = self.company.swarm.stats(now);
         let last = self.last_words();
-        let Running { driver, calls, company, run, uploaded, announces, finished_at, .. } = *self;
+        let Running { driver, calls, company, run, uploaded, finished_at, .. } = *self;
         let Driver { base, disk, keeper, inbox, .. } = driver;
         base.status.send_modify(|status| (status.stats.rate_down, status.stats.rate_up) = (0, 0));
         let mut outside = company.outside;
         outside.outlast(now, stats.line_down, stats.line_up);
         let before = Before {
             outside,
-            run: run + counters(&stats),
+            past: Past {
+                run: run + counters(&stats),
+                finished_at: finished_at.or(Some(now)),
+                seeding_since: now,
+                uploaded_at: uploaded.1,
+            },
             left: stats.left_bytes,
-            finished_at: finished_at.unwrap_or(now),
-            seeding_since: now,
-            uploaded_at: uploaded.1,
             next_peer: company.peers.next_key(),
-            announces,
-            news: News::default(),
+            news: None,
         };
         let save = keeper.last(last, inbox).make(disk.clone());
         let settling = Some(tokio::spawn(save));

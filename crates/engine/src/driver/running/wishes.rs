@@ -3,6 +3,7 @@
 use super::Running;
 use crate::SeedGoal;
 use crate::driver::Base;
+use crate::driver::company::Company;
 use std::time::Duration;
 use swarm::{Input, Order, PeerSource, Priority};
 use types::Time;
@@ -14,33 +15,23 @@ impl Running {
         let wishes = self.driver.base.wishes.borrow_and_update().clone();
         let add = &mut self.driver.base.add;
         if add.priorities != wishes.priorities {
-            add.priorities = wishes.priorities;
+            add.priorities.clone_from(&wishes.priorities);
             let alike = || vec![Priority::Normal; self.driver.base.lengths.piece_count() as usize];
             let priorities = add.piece_priorities().unwrap_or_else(alike);
             self.company.swarm.handle(now, Input::SetPriorities(&priorities));
-        }
-        if add.rank != wishes.rank {
-            add.rank = wishes.rank;
-            self.company.outside.seat.set_rank(now, wishes.rank);
         }
         if add.sequential != wishes.sequential {
             add.sequential = wishes.sequential;
             let order = if add.sequential { Order::Sequential } else { Order::RarestFirst };
             self.company.swarm.handle(now, Input::SetOrder(order));
         }
-        add.seed_goal = wishes.seed_goal;
-        if (add.max_up, add.max_down) != (wishes.max_up, wishes.max_down) {
-            (add.max_up, add.max_down) = (wishes.max_up, wishes.max_down);
-            self.company.outside.seat.set_share(now, wishes.max_up, wishes.max_down);
-        }
+        (add.seed_goal, add.rank) = (wishes.seed_goal, wishes.rank);
+        (add.max_up, add.max_down) = (wishes.max_up, wishes.max_down);
+        let (Base { shared, torrent, .. }, Company { swarm, outside, .. }) =
+            (&*self.driver.base, &mut self.company);
+        outside.follow_wishes(shared, *torrent, &wishes, || swarm.stats(now).left_bytes == 0);
         self.company.on_found(&wishes.peers, PeerSource::User);
         self.company.turn_away_banned(now);
-        if self.announces != wishes.announces {
-            self.announces = wishes.announces;
-            let complete = self.company.swarm.stats(now).left_bytes == 0;
-            let Base { shared, torrent, .. } = &*self.driver.base;
-            self.company.outside.announce_again(shared, *torrent, complete);
-        }
         self.publish(now);
     }
 
