@@ -7,6 +7,7 @@ use engine::InfoHash;
 use engine::events::{Direction, Event, EventKind, Events, Filter, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use types::InfoHashV1;
 
 /// Complaints that are remembered, so that each is told once; those beyond are not told.
 const MAX_COMPLAINTS: usize = 1000;
@@ -65,13 +66,13 @@ pub(crate) struct Roll(Mutex<Entries>);
 struct Entries {
     /// Sources of which it is not known yet what torrent they are.
     expected: usize,
-    torrents: BTreeMap<InfoHash, Entry>,
+    torrents: BTreeMap<InfoHashV1, Entry>,
 }
 
 #[derive(Default)]
 struct Entry {
     /// Once the torrent was entered: what is said of it if no tracker can be used.
-    if_alone: Option<Alone>,
+    if_alone: Option<Box<Alone>>,
     /// Trackers that cannot be used.
     refused: usize,
     /// It has had a peer, or something of it has come, or it has ended.
@@ -85,8 +86,8 @@ struct Alone {
 
 impl Entries {
     fn wait_for(&mut self, torrent: InfoHash, name: &str, trackers: usize, waits: bool) -> Option<String> {
-        let entry = self.torrents.entry(torrent).or_default();
-        entry.if_alone = waits.then(|| Alone { name: printable(name).into_owned(), trackers });
+        let entry = self.torrents.entry(torrent.wire()).or_default();
+        entry.if_alone = waits.then(|| Box::new(Alone { name: printable(name).into_owned(), trackers }));
         entry.complaint()
     }
 }
@@ -130,7 +131,7 @@ impl Roll {
     /// Takes in an event, which may come before its torrent is entered. Returns what is to be told.
     fn hear(&self, event: &Event) -> Option<String> {
         let mut entries = self.entries();
-        let entry = entries.torrents.entry(event.torrent).or_default();
+        let entry = entries.torrents.entry(event.torrent.wire()).or_default();
         match &event.kind {
             // A web seed is met when something comes from it.
             EventKind::Handshake { .. } | EventKind::PieceVerified { .. } | EventKind::Stopped { .. } => {
@@ -158,7 +159,7 @@ impl Roll {
 impl Entry {
     /// Said once, when it is known that no tracker is of use and nobody else is.
     fn complaint(&mut self) -> Option<String> {
-        let Alone { name, trackers } = self.if_alone.take_if(|alone| alone.trackers <= self.refused)?;
+        let Alone { name, trackers } = *self.if_alone.take_if(|alone| alone.trackers <= self.refused)?;
         let none = if trackers == 0 { "no trackers" } else { "no usable trackers" };
         Some(format!("{name}: {none}, no --peer: waiting for peers to connect"))
     }

@@ -29,6 +29,7 @@ mod remote;
 mod replay;
 mod scrape;
 mod seed;
+mod seeds;
 mod select;
 mod session;
 mod show;

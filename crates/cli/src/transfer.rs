@@ -1,6 +1,7 @@
 //! What `download` and `seed` share: add every torrent to one engine, show how it goes, end when they are done.
 //!
-//! Each source is a task of its own, so that one that fails or is slow holds up no other.
+//! Each source is a task of its own, so that one that fails or is slow holds up no other, until its torrent is complete: those
+//! that are seeded on are [looked after](crate::seeds) together.
 
 use crate::args::{Goal, Session};
 use crate::chatter::{self, Roll};
@@ -9,20 +10,21 @@ use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::fetch;
 use crate::interrupt::{self, Interrupt};
 use crate::progress::{Phase, Reporter, Snapshot, TICK};
+use crate::seeds::{Seed, Seeds, Shown};
 use crate::select::{self, Selection};
 use crate::source::Source;
 use crate::text::printable;
 use crate::{listing, runtime, source, trace};
 use engine::{
-    AddMagnet, AddTorrent, Allocate, Engine, Error, Fetched, Magnet, Metainfo, SeedGoal, Settings, Tape,
-    Torrent, TorrentError, TorrentState,
+    AddMagnet, AddTorrent, Allocate, Engine, Error, Fetched, Finished, Magnet, Metainfo, SeedGoal, Settings,
+    Tape, Torrent, TorrentError, TorrentState,
 };
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior};
 
@@ -65,6 +67,12 @@ enum Outcome {
     Interrupted,
 }
 
+/// How far one came by itself.
+enum Reached {
+    End(Outcome),
+    Seeding(Seed),
+}
+
 /// Runs the plan for all sources.
 pub(crate) fn run(
     plan: Plan,
@@ -100,10 +108,9 @@ pub(crate) fn run(
         None => None,
     };
     let stopping = Once::new();
-    let adding = Semaphore::new(ADDED_AT_ONCE);
     let console = console.clone();
-    let transfer = Transfer { plan, tape: tape.clone(), engine, console, interrupt, stopping, roll, adding };
-    let outcomes = runtime.block_on(Arc::new(transfer).all(&sources));
+    let transfer = Transfer { plan, tape: tape.clone(), engine, console, interrupt, stopping, roll };
+    let outcomes = runtime.block_on(Arc::new(transfer).all(sources));
     if let Some(tape) = tape {
         tape.finish().or_fail(kind::OUTPUT, "the recording is not whole")?;
     }
@@ -199,18 +206,15 @@ fn exit(outcomes: &[Outcome], seed_only: bool) -> Exit {
 /// A torrent that the engine has.
 struct Added {
     torrent: Torrent,
-    name: String,
     pieces: u32,
     /// Bytes of the whole torrent.
     total: u64,
 }
 
-impl Added {
-    fn failure(&self, error: &TorrentError) -> Failure {
-        let (name, option) = (printable(&self.name), option_for(error.kind()));
-        let failure = Failure::new(error.kind(), format_args!("{name}: {error}{option}"));
-        failure.of(&self.torrent.info_hash().to_string())
-    }
+fn torrent_failure(torrent: &Torrent, error: &TorrentError) -> Failure {
+    let (name, option) = (printable(torrent.name()), option_for(error.kind()));
+    let failure = Failure::new(error.kind(), format_args!("{name}: {error}{option}"));
+    failure.of(&torrent.info_hash().to_string())
 }
 
 /// How many torrent files are read and added at a time: more only take memory from each other.
@@ -225,8 +229,6 @@ struct Transfer {
     /// That it is stopping is told once, before anything that follows from it.
     stopping: Once,
     roll: Arc<Roll>,
-    /// Turns to add a torrent whose file is here.
-    adding: Semaphore,
 }
 
 /// Waits for the next tick; for ever if there are none.
@@ -238,51 +240,101 @@ async fn tick(ticks: &mut Option<time::Interval>) {
 }
 
 impl Transfer {
-    async fn all(self: Arc<Self>, sources: &[String]) -> Vec<Outcome> {
-        let mut tasks = JoinSet::new();
-        for source in sources {
-            let (transfer, source) = (self.clone(), source.clone());
-            tasks.spawn(async move { transfer.one(&source).await });
+    async fn all(self: Arc<Self>, sources: Vec<String>) -> Vec<Outcome> {
+        let (mut tasks, mut outcomes) = (JoinSet::new(), Vec::new());
+        let mut seeds = Seeds::new(self.engine.ends());
+        let begin = |tasks: &mut JoinSet<_>, source: String, turn| {
+            let transfer = self.clone();
+            tasks.spawn(async move { transfer.one(&source, turn).await });
+        };
+        let is_file = |source: &String| matches!(Source::new(source), Source::File(_));
+        let (files, others): (Vec<_>, Vec<_>) = sources.into_iter().partition(is_file);
+        // They may take long, or for ever.
+        others.into_iter().for_each(|source| begin(&mut tasks, source, None));
+        let (turns, mut files) = (Arc::new(Semaphore::new(ADDED_AT_ONCE)), files.into_iter());
+        let (mut interrupt, mut is_stopping, mut ticks) = (self.interrupt.clone(), false, self.ticks());
+        while !(tasks.is_empty() && files.len() == 0 && seeds.is_empty()) {
+            tokio::select! {
+                biased;
+                () = interrupt.asked(), if !is_stopping => {
+                    self.tell_of_stopping();
+                    is_stopping = true;
+                    outcomes.extend(files.by_ref().map(|_| Outcome::Interrupted));
+                    outcomes.extend(std::iter::repeat_n(Outcome::Done, seeds.len()));
+                    seeds.clear();
+                }
+                Some(reached) = tasks.join_next() => match reached {
+                    Ok(Reached::End(outcome)) => outcomes.push(outcome),
+                    Ok(Reached::Seeding(_)) if is_stopping => outcomes.push(Outcome::Done),
+                    Ok(Reached::Seeding(seed)) => {
+                        if let Some(ended) = seeds.add(seed) {
+                            outcomes.push(self.end(&ended).await);
+                        }
+                    }
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+                Ok(turn) = turns.clone().acquire_owned(), if files.len() > 0 => {
+                    if let Some(source) = files.next() {
+                        begin(&mut tasks, source, Some(turn));
+                    }
+                }
+                ended = seeds.ended() => {
+                    for seed in ended {
+                        outcomes.push(self.end(&seed).await);
+                    }
+                }
+                () = tick(&mut ticks), if !seeds.is_empty() => {
+                    for (torrent, Shown { reporter, total }) in seeds.shown() {
+                        reporter.tick(&self.snapshot(torrent, *total));
+                    }
+                }
+            }
         }
-        let outcomes = tasks.join_all().await;
+        drop((tasks, seeds));
         let transfer = Arc::into_inner(self).expect("every task that shared it has ended");
         transfer.engine.shutdown().await;
         outcomes
     }
 
-    /// One source, from its text to its end.
-    async fn one(&self, source: &str) -> Outcome {
+    /// One source, from its text to its end, or until it is only seeded.
+    async fn one(&self, source: &str, turn: Option<OwnedSemaphorePermit>) -> Reached {
         let mut interrupt = self.interrupt.clone();
         let added = tokio::select! {
             // Boxed: the rest of the task stays for as long as the torrent does.
             added = Box::pin(self.add(source)) => added,
             () = interrupt.asked() => {
                 self.tell_of_stopping();
-                return Outcome::Interrupted;
+                return Reached::End(Outcome::Interrupted);
             }
         };
+        drop(turn);
         if !matches!(added, Ok(Some(_))) {
             self.roll.strike();
         }
         let followed = match added {
-            Ok(Some(added)) => self.follow(&added).await,
-            Ok(None) => Ok(Outcome::Done),
+            Ok(Some(added)) => self.follow(added).await,
+            Ok(None) => Ok(Reached::End(Outcome::Done)),
             Err(failure) => Err(failure),
         };
-        followed.unwrap_or_else(|failure| {
-            self.console.failure(&failure);
-            Outcome::Failed
-        })
+        followed.unwrap_or_else(|failure| Reached::End(self.fail(&failure)))
+    }
+
+    /// One that was seeded, and has ended.
+    async fn end(&self, seed: &Seed) -> Outcome {
+        match seed.torrent.wait_stopped().await {
+            Ok(()) => Outcome::Done,
+            Err(error) => self.fail(&torrent_failure(&seed.torrent, &error)),
+        }
+    }
+
+    fn fail(&self, failure: &Failure) -> Outcome {
+        self.console.failure(failure);
+        Outcome::Failed
     }
 
     /// Loads a source and adds it; `None` if its torrent is there already.
     async fn add(&self, source: &str) -> Result<Option<Added>, Failure> {
         let source_of = Source::new(source);
-        let _turn = match source_of {
-            Source::File(_) => self.adding.acquire().await.ok(),
-            // They may take long, or for ever.
-            _ => None,
-        };
         let fetched = match source_of.magnet()? {
             Some(magnet) => match self.fetch_metadata(magnet).await? {
                 Some(fetched) => Some(fetched),
@@ -315,7 +367,7 @@ impl Transfer {
                 if let Some(complaint) = self.roll.enter(torrent.info_hash(), &name, trackers, waits) {
                     self.console.note(complaint);
                 }
-                Ok(Some(Added { torrent, name, pieces, total }))
+                Ok(Some(Added { torrent, pieces, total }))
             }
             Err(Error::AlreadyAdded(_)) => {
                 let (name, source) = (printable(&name), printable(source));
@@ -394,59 +446,55 @@ impl Transfer {
     }
 
     /// Shows a torrent's progress until it is done, has failed, or is to be interrupted.
-    async fn follow(&self, added: &Added) -> Result<Outcome, Failure> {
-        let torrent = &added.torrent;
-        let mut reporter = Reporter::new(&self.console, &torrent.info_hash().to_string(), &added.name);
-        // Boxed, as what follows: the task is no larger than what it waits for last.
-        match Box::pin(self.watch(added, &mut reporter, torrent.wait_finished())).await {
-            Some(Ok(done)) if Box::pin(self.is_whole(added)).await => {
+    async fn follow(&self, added: Added) -> Result<Reached, Failure> {
+        let Added { torrent, pieces, total } = added;
+        let mut reporter = Reporter::new(&self.console, &torrent.info_hash().to_string(), torrent.name());
+        match self.watch(&torrent, total, &mut reporter).await {
+            Some(Ok(done)) if self.is_whole(&torrent, pieces).await => {
                 let path = without_dot(&done.path).display().to_string();
-                reporter.finished(&self.snapshot(added), &path, done.bytes, done.elapsed);
+                reporter.finished(&self.snapshot(&torrent, total), &path, done.bytes, done.elapsed);
             }
             Some(Ok(_)) => {
-                reporter.part(&self.snapshot(added), torrent.stats().have_pieces, added.pieces);
+                reporter.part(&self.snapshot(&torrent, total), torrent.stats().have_pieces, pieces);
             }
             // What was there was seeded until the goal was reached.
-            Some(Err(TorrentError::Stopped)) if self.plan.seed_only => return Ok(Outcome::Done),
-            Some(Err(error)) => return Err(added.failure(&error)),
+            Some(Err(TorrentError::Stopped)) if self.plan.seed_only => {
+                return Ok(Reached::End(Outcome::Done));
+            }
+            Some(Err(error)) => return Err(torrent_failure(&torrent, &error)),
             None => {
-                reporter.interrupted(&self.snapshot(added));
-                return Ok(Outcome::Interrupted);
+                reporter.interrupted(&self.snapshot(&torrent, total));
+                return Ok(Reached::End(Outcome::Interrupted));
             }
         }
-        if self.plan.seed.is_some()
-            && let Some(Err(error)) = Box::pin(self.watch(added, &mut reporter, torrent.wait_stopped())).await
-        {
-            return Err(added.failure(&error));
+        if self.plan.seed.is_none() {
+            return Ok(Reached::End(Outcome::Done));
         }
-        Ok(Outcome::Done)
+        let shown = self.console.is_followed().then(|| Box::new(Shown { reporter, total }));
+        Ok(Reached::Seeding(Seed { torrent, shown }))
     }
 
     /// Whether nothing is missing; what is only seeded may be a part, which to the engine is as good as all.
-    async fn is_whole(&self, added: &Added) -> bool {
+    async fn is_whole(&self, torrent: &Torrent, pieces: u32) -> bool {
         if !self.plan.seed_only {
             return true;
         }
         // The numbers follow the news within a moment; a torrent of which nothing is there would have failed.
-        while added.torrent.stats().have_pieces == 0 {
+        while torrent.stats().have_pieces == 0 {
             time::sleep(TICK).await;
         }
-        added.torrent.stats().have_pieces == added.pieces
+        torrent.stats().have_pieces == pieces
     }
 
-    /// Ticks until `end` comes; `None` if an interrupt comes first.
-    async fn watch<T>(
+    /// Ticks until it is finished; `None` if an interrupt comes first.
+    async fn watch(
         &self,
-        added: &Added,
+        torrent: &Torrent,
+        total: u64,
         reporter: &mut Reporter,
-        end: impl Future<Output = T>,
-    ) -> Option<T> {
-        let mut interrupt = self.interrupt.clone();
-        let mut ticks = self.console.is_followed().then(|| time::interval(TICK));
-        if let Some(ticks) = &mut ticks {
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        }
-        let mut end = std::pin::pin!(end);
+    ) -> Option<Result<Finished, TorrentError>> {
+        let (mut interrupt, mut ticks) = (self.interrupt.clone(), self.ticks());
+        let mut end = std::pin::pin!(torrent.wait_finished());
         loop {
             tokio::select! {
                 biased;
@@ -455,17 +503,24 @@ impl Transfer {
                     self.tell_of_stopping();
                     return None;
                 }
-                () = tick(&mut ticks) => reporter.tick(&self.snapshot(added)),
+                () = tick(&mut ticks) => reporter.tick(&self.snapshot(torrent, total)),
             }
         }
+    }
+
+    /// When to show how things go, if somebody is shown.
+    fn ticks(&self) -> Option<time::Interval> {
+        let mut ticks = self.console.is_followed().then(|| time::interval(TICK))?;
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Some(ticks)
     }
 
     fn tell_of_stopping(&self) {
         self.stopping.call_once(|| self.console.note("stopping; press Ctrl-C again to stop at once"));
     }
 
-    fn snapshot(&self, added: &Added) -> Snapshot {
-        let stats = added.torrent.stats();
+    fn snapshot(&self, torrent: &Torrent, total: u64) -> Snapshot {
+        let stats = torrent.stats();
         let phase = match stats.state {
             TorrentState::Checking => Phase::Checking { done: stats.checked, total: stats.to_check },
             TorrentState::FetchingMetadata
@@ -481,7 +536,7 @@ impl Transfer {
             phase,
             done: stats.done,
             // To who only seeds, the engine counts what is there as all that is wanted.
-            total: if self.plan.seed_only { added.total } else { stats.total },
+            total: if self.plan.seed_only { total } else { stats.total },
             rate_down: stats.rate_down,
             rate_up: stats.rate_up,
             uploaded: stats.uploaded,
