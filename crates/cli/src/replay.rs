@@ -13,7 +13,6 @@ use serde_json::json;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::time::Duration;
 
 /// Bytes of a recording that are read. A download of 100 GiB has fewer.
 const MAX_RECORDING: u64 = 1 << 30;

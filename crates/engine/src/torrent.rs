@@ -98,7 +98,7 @@ impl Ends {
     /// engine is gone.
     pub async fn next(&mut self) {
         if self.0.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
