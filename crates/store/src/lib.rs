@@ -13,6 +13,7 @@ mod database;
 mod error;
 pub mod limits;
 mod lock;
+mod log;
 mod open;
 #[cfg(feature = "planted")]
 mod planted;

@@ -2,6 +2,7 @@
 
 use crate::database::{self, FORMAT, Order, Survive};
 use crate::lock::Lock;
+use crate::log;
 use crate::{Change, Loaded, OpenError, Table};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -14,10 +15,6 @@ use std::path::{Path, PathBuf};
 const NAME: &str = "session.db";
 const LOG: &str = "session.db-wal";
 const COMPANIONS: [&str; 2] = [LOG, "session.db-shm"];
-/// Bytes of a database of one page, in which nothing is.
-const PAGE: u64 = 4096;
-/// Bytes of the log before what it holds.
-const LOG_HEADER: usize = 32;
 /// Bytes of the log that are written again at once.
 const LOG_STEP: usize = 1 << 20;
 
@@ -27,6 +24,11 @@ const TORRENTS: &str = "resume";
 /// One that is being made, and counts for nothing yet.
 const NEW: &str = "session.new.db";
 const NEWS_COMPANIONS: [&str; 3] = ["session.new.db-wal", "session.new.db-shm", "session.new.db-journal"];
+
+/// One made of what a damaged log holds, of which another is made.
+const SALVAGED: &str = "session.salvaged.db";
+const SALVAGED_COMPANIONS: [&str; 3] =
+    ["session.salvaged.db-wal", "session.salvaged.db-shm", "session.salvaged.db-journal"];
 
 /// One that is whole and durable, and counts from now on: in place of one that is damaged, which is to be put aside.
 const RESCUED: &str = "session.rescued.db";
@@ -52,14 +54,22 @@ pub(crate) fn open(dir: &Path, wanted: &[Table]) -> Result<(Lock, Connection, Op
     let damaged = take_over(dir).map_err(io(&path))?;
     let log_aside = keep_log(dir).map_err(io(&path))?;
     let damaged = damaged.or(log_aside);
-    must_not_be_emptied(dir)?;
+    must_not_be_emptied(dir, damaged.is_some())?;
     see_log_as_it_is(dir).map_err(io(&path))?;
-    match try_open(&path, wanted) {
+    let is_log_damaged = is_all_in_damaged_log(dir).map_err(io(&path))?;
+    let tried = match is_log_damaged {
+        true => Err(Trouble::Damaged("all that it holds is in its log, which cannot be read".into())),
+        false => try_open(&path, wanted),
+    };
+    match tried {
         Ok((database, opened)) => Ok((lock, database, Opened { damaged, ..opened })),
         Err(Trouble::Open(error)) => Err(error),
         Err(Trouble::Damaged(reason)) => {
             tracing::warn!("{} is damaged: {reason}", path.display());
-            rescue(dir)?;
+            match is_log_damaged {
+                true => salvage(dir)?,
+                false => rescue(dir, &dir.join(NAME), &Table::ALL)?,
+            }
             let damaged = take_over(dir).map_err(io(&path))?;
             let database = database::connect(&path).map_err(sql(&path))?;
             let tables = read_all(&database, wanted).map_err(sql(&path))?;
@@ -96,9 +106,10 @@ pub(crate) fn connect_anew(dir: &Path) -> Result<Connection, OpenError> {
 }
 
 /// Refuses to begin anew where an earlier session was: who empties a file has lost it, and who wants to begin anew removes it.
-fn must_not_be_emptied(dir: &Path) -> Result<(), OpenError> {
+/// `is_told`: what there was is put aside, and that is told.
+fn must_not_be_emptied(dir: &Path, is_told: bool) -> Result<(), OpenError> {
     let path = dir.join(NAME);
-    if !fs::metadata(&path).is_ok_and(|file| file.len() == 0) {
+    if !is_emptied(dir, is_told).map_err(io(&path))? {
         return Ok(());
     }
     let names =
@@ -114,21 +125,29 @@ fn must_not_be_emptied(dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+fn is_emptied(dir: &Path, is_told: bool) -> std::io::Result<bool> {
+    let path = dir.join(NAME);
+    if fs::metadata(&path).is_ok_and(|file| file.len() == 0) {
+        return Ok(true);
+    }
+    Ok(!is_told && log::is_blank(&path)? && log::start(&dir.join(LOG))? == log::Start::Nothing)
+}
+
 /// Sees to it that SQLite reads the log that was left, or that it is kept: SQLite deletes that of a database which is empty or
 /// missing, and writes over one whose header is damaged. Says where a log was put aside.
 fn keep_log(dir: &Path) -> std::io::Result<Option<PathBuf>> {
-    let mut header = [0; LOG_HEADER];
+    let mut header = [0; log::HEADER];
     match File::open(dir.join(LOG)) {
-        Ok(log) if log.metadata()?.len() > LOG_HEADER as u64 => log.read_exact_at(&mut header, 0)?,
+        Ok(file) if file.metadata()?.len() > log::HEADER as u64 => file.read_exact_at(&mut header, 0)?,
         Err(err) if err.kind() != ErrorKind::NotFound => return Err(err),
         _ => return Ok(None),
     }
     match File::options().write(true).open(dir.join(NAME)) {
         Err(err) if err.kind() != ErrorKind::NotFound => Err(err),
-        Ok(database) if is_log(&header) => {
+        Ok(database) if log::is_log(&header) => {
             if database.metadata()?.len() == 0 {
                 // The log of one that has a page is read.
-                database.set_len(PAGE)?;
+                database.set_len(log::PAGE)?;
             }
             Ok(None)
         }
@@ -141,22 +160,6 @@ fn keep_log(dir: &Path) -> std::io::Result<Option<PathBuf>> {
             Ok(Some(aside))
         }
     }
-}
-
-/// Whether a log begins as SQLite has it begin: with a number that says how to sum up, and the sum of what follows.
-fn is_log(header: &[u8; LOG_HEADER]) -> bool {
-    let big = |at: usize| u32::from_be_bytes(std::array::from_fn(|byte| header[at + byte]));
-    let magic = big(0);
-    if magic & !1 != 0x377f_0682 {
-        return false;
-    }
-    let word = |at: usize| if magic & 1 == 1 { big(at) } else { big(at).swap_bytes() };
-    let (mut one, mut other) = (0_u32, 0_u32);
-    for at in (0..24).step_by(8) {
-        one = one.wrapping_add(word(at)).wrapping_add(other);
-        other = other.wrapping_add(word(at + 4)).wrapping_add(one);
-    }
-    (one, other) == (big(24), big(28))
 }
 
 /// Writes the log that was left to the disk once more, as it is read. Whoever left it may have been killed after a sync of it
@@ -224,7 +227,12 @@ fn put_in_place(dir: &Path, name: &str) -> std::io::Result<()> {
     sync(dir)
 }
 
+fn remove_salvaged(dir: &Path) -> std::io::Result<()> {
+    SALVAGED_COMPANIONS.iter().chain([&SALVAGED]).try_for_each(|name| remove(&dir.join(name)))
+}
+
 fn remove_new(dir: &Path) -> std::io::Result<()> {
+    remove_salvaged(dir)?;
     NEWS_COMPANIONS.iter().chain([&NEW]).try_for_each(|name| remove(&dir.join(name)))
 }
 
@@ -355,21 +363,40 @@ fn put_aside(dir: &Path) -> std::io::Result<PathBuf> {
     Ok(to)
 }
 
-/// Takes over what can be read of a damaged database, from both ends of each table, into one that counts when this returns.
-fn rescue(dir: &Path) -> Result<(), OpenError> {
+/// Takes over what can be read of a damaged database, from both ends of these tables, into one that counts when this returns.
+fn rescue(dir: &Path, damaged: &Path, tables: &[Table]) -> Result<(), OpenError> {
     let new = dir.join(NEW);
     let mut fresh = database::connect(&new).map_err(sql(&new))?;
-    let filled = fill(&mut fresh, &dir.join(NAME)).and_then(|()| database::fold_log(&fresh));
+    let filled = fill(&mut fresh, damaged, tables).and_then(|()| database::fold_log(&fresh));
     filled.map_err(sql(&new))?;
     drop(fresh);
     have_count(dir, RESCUED).map_err(io(&new))
 }
 
-fn fill(fresh: &mut Connection, damaged: &Path) -> rusqlite::Result<()> {
+/// Whether a database holds nothing and its log cannot be read from its beginning, as after damage to it in a session that is
+/// young.
+fn is_all_in_damaged_log(dir: &Path) -> std::io::Result<bool> {
+    Ok(log::is_blank(&dir.join(NAME))? && log::start(&dir.join(LOG))? == log::Start::Damage)
+}
+
+/// The same as [`rescue`] where all is in a log with pages that are damaged. Some pages may be older than others then: what is
+/// known of pieces is not taken over, and they are checked.
+fn salvage(dir: &Path) -> Result<(), OpenError> {
+    let whole = dir.join(SALVAGED);
+    let mut blank = database::connect(&whole).map_err(sql(&whole))?;
+    let created = database::create(&mut blank).and_then(|()| database::fold_log(&blank));
+    created.map_err(sql(&whole))?;
+    drop(blank);
+    log::overlay(&dir.join(LOG), &whole).map_err(io(&whole))?;
+    rescue(dir, &whole, &[Table::Torrents, Table::Metainfo, Table::Session])?;
+    remove_salvaged(dir).map_err(io(&whole))
+}
+
+fn fill(fresh: &mut Connection, damaged: &Path, tables: &[Table]) -> rusqlite::Result<()> {
     database::create(fresh)?;
     // The log may be the damaged part.
     let Ok(old) = database::connect(damaged) else { return Ok(()) };
-    for table in Table::ALL {
+    for &table in tables {
         for order in [Order::Up, Order::Down] {
             let mut changes = Vec::new();
             // As far as it goes: where it ends is what is damaged.

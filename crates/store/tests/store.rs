@@ -320,6 +320,125 @@ fn a_log_that_cannot_be_read_is_kept_and_told() {
     assert_eq!(fs::read(path(&both, "damaged-1.db-wal")).unwrap(), bad);
 }
 
+/// In a session that is young all is in the log: what is sound of it is saved, and the rest told and kept.
+#[test]
+fn a_young_log_with_damaged_pages_is_saved_as_far_as_it_goes() {
+    let (dir, young) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    block_on(async {
+        let (store, _) = Store::open(dir.path()).unwrap();
+        for number in 0..40_u32 {
+            let put = |table| Change::put(table, number.to_be_bytes(), value(number));
+            store
+                .commit(vec![put(Table::Torrents), put(Table::Metainfo), put(Table::Progress)])
+                .await
+                .unwrap();
+        }
+        for file in ["session.db", "session.db-wal"] {
+            fs::copy(dir.path().join(file), young.path().join(file)).unwrap();
+        }
+    });
+    let [database, log] =
+        ["session.db", "session.db-wal"].map(|name| fs::read(young.path().join(name)).unwrap());
+    assert_eq!(database.len(), 4096, "nothing but the log has it");
+    let (header, frame) = (32, 24 + 4096);
+    // The head and the bytes of the first pages, a sum, and all pages of the first commit.
+    let all_first: Vec<usize> = (0..7).map(|page| header + page * frame + 50).collect();
+    for damage in
+        [vec![header + 3], vec![header + 100], vec![header + 18], vec![header + frame + 9], all_first]
+    {
+        let state = tempfile::tempdir().unwrap();
+        let mut bad = log.clone();
+        damage.iter().for_each(|&at| bad[at] ^= 1);
+        fs::write(state.path().join("session.db"), &database).unwrap();
+        fs::write(state.path().join("session.db-wal"), &bad).unwrap();
+        let wanted = [Table::Torrents, Table::Metainfo, Table::Progress];
+        let (store, opened) = Store::open_and_load(state.path(), &wanted).unwrap();
+        assert_eq!(opened.damaged, Some(state.path().join("damaged-1.db")), "{damage:?}");
+        assert_eq!(fs::read(state.path().join("damaged-1.db-wal")).unwrap(), bad);
+        let counts = wanted.map(|table| opened.tables[&table].rows.len());
+        assert_eq!(counts, [40, 40, 0], "{damage:?}: what was said of pieces is not believed");
+        assert!(
+            opened.tables[&Table::Torrents].rows.iter().zip(0..).all(|(row, number)| row.1 == value(number))
+        );
+        block_on(store.close());
+        assert_eq!(rows(state.path()), (None, 40), "it is told once");
+        assert!(!state.path().join("session.salvaged.db").exists());
+    }
+}
+
+/// Five hundred kinds of damage to it: the store opens, and holds nothing but what was written.
+#[test]
+fn damage_to_a_young_log_is_never_believed() {
+    let (dir, young) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    block_on(async {
+        let (store, _) = Store::open(dir.path()).unwrap();
+        for number in 0..40_u32 {
+            let put = |table| Change::put(table, number.to_be_bytes(), value(number));
+            store.commit(Table::ALL.map(put).into()).await.unwrap();
+        }
+        for file in ["session.db", "session.db-wal"] {
+            fs::copy(dir.path().join(file), young.path().join(file)).unwrap();
+        }
+    });
+    let [database, log] =
+        ["session.db", "session.db-wal"].map(|name| fs::read(young.path().join(name)).unwrap());
+    let mut rng = fastrand::Rng::with_seed(8);
+    let (mut aside, mut kept) = (0, 0);
+    for number in 0..500 {
+        let state = tempfile::tempdir().unwrap();
+        let mut bytes = log.clone();
+        // Mostly at its beginning.
+        let at = rng.usize(..if number % 2 == 0 { 8 * 4120 } else { bytes.len() });
+        match number % 5 {
+            0 => bytes.truncate(at),
+            1 => {
+                let end = (at + 9000).min(bytes.len());
+                rng.fill(&mut bytes[at..end]);
+            }
+            2 => {
+                let end = (at + 5000).min(bytes.len());
+                bytes[at..end].fill(0);
+            }
+            _ => bytes[at] ^= 1 << rng.u32(..8),
+        }
+        fs::write(state.path().join("session.db"), &database).unwrap();
+        fs::write(state.path().join("session.db-wal"), &bytes).unwrap();
+        block_on(async {
+            let (store, opened) = Store::open(state.path()).unwrap();
+            for table in Table::ALL {
+                let loaded = store.load(table).await.unwrap();
+                for (key, found) in &loaded.rows {
+                    let number = u32::from_be_bytes(key[..].try_into().unwrap());
+                    assert_eq!(*found, value(number), "{table:?} {number}");
+                }
+                kept += loaded.rows.len();
+            }
+            aside += usize::from(opened.damaged.is_some());
+            store.commit(vec![Change::put(Table::Session, *b"new\0", *b"x")]).await.unwrap();
+            store.close().await;
+        });
+    }
+    println!("put aside {aside} of 500; {kept} of {} rows kept", 500 * 200);
+    assert!(aside > 100 && kept > 500 * 200 / 4, "{aside} put aside, {kept} kept");
+}
+
+/// And of a young session whose log was emptied nothing is left: that is no first start.
+#[test]
+fn an_emptied_log_of_a_young_session_is_told() {
+    for (left, has_run) in [(0, true), (32, true), (32 + 3 * (24 + 4096), true), (0, false)] {
+        let dir = killed();
+        let log = dir.path().join("session.db-wal");
+        fs::File::options().write(true).open(&log).unwrap().set_len(left).unwrap();
+        if has_run {
+            fs::create_dir(dir.path().join("resume")).unwrap();
+            fs::write(dir.path().join("resume/x.lock"), "").unwrap();
+            assert!(matches!(Store::open(dir.path()).unwrap_err(), OpenError::Emptied { .. }), "{left}");
+        } else {
+            assert_eq!(rows(dir.path()), (None, 0), "as a first start that was broken off leaves it");
+        }
+    }
+}
+
 #[test]
 fn a_flipped_format_is_damage() {
     let dir = tempfile::tempdir().unwrap();
