@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use common::kept::{Case, Running};
 use common::with_mount;
 use rawtorrent_tests::binary;
-use rawtorrent_tests::content::{Sample, digest};
+use rawtorrent_tests::content::{Sample, digest, hex};
 use rawtorrent_tests::metafile;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -351,4 +351,38 @@ fn what_keeps_a_complete_torrent_where_it_is_is_told() {
         }
         case.done("remove", json!({"data": true}));
     }
+}
+
+#[test]
+fn a_torrent_goes_on_once_what_stood_in_its_way_is_gone() {
+    const TWO: Sample = Sample { name: "one", layout: &[("a", 3_000_000), ("b", 50_000)] };
+    const OTHER: Sample = Sample { name: "one", layout: &[("b", 60_000)] };
+    let mut case = Case::new(TWO);
+    let torrent = metafile::torrent(&OTHER, None);
+    let (file, hash) = (case.home.path().join("other.torrent"), hex(&metafile::info_hash(&torrent).unwrap()));
+    fs::write(&file, torrent).unwrap();
+    let (apart, out) = (case.home.path().join("apart"), case.home.out());
+    case.running.done(&json!({"do": "session", "incomplete_dir": apart, "part_suffix": true}));
+    case.add(json!({"max_down": 256 * 1024}));
+    let until = |case: &mut Case, is: &dyn Fn(&Value) -> bool| {
+        let started = std::time::Instant::now();
+        loop {
+            let listed = case.running.done(&json!({"do": "list"}));
+            let torrents = listed["torrents"].as_array().unwrap();
+            let other = torrents.iter().find(|torrent| torrent["info_hash"] == hash).unwrap();
+            if is(other) {
+                return;
+            }
+            assert!(started.elapsed() < common::LIMIT, "{other}");
+        }
+    };
+    case.running.until(|_| apart.join("one/b.part").exists());
+    case.running.done(&json!({"do": "add", "torrent": file, "dir": case.home.path().join("other")}));
+    until(&mut case, &|other| other["state"] == "failed");
+    case.done("set", json!({"max_down": null}));
+    case.wait();
+    until(&mut case, &|other| other["state"] == "downloading" && other["error"].is_null());
+    case.running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+    case.running.until(|torrent| torrent["dir"] == json!(out) && torrent["state"] == "seeding");
+    case.home.assert_downloaded();
 }

@@ -20,6 +20,8 @@ pub(super) struct Claim {
     info_hash: InfoHash,
     metainfo: Arc<Metainfo>,
     places: Vec<(PathBuf, Names)>,
+    /// What stands where one of its files goes, and keeps it from going on: that is not its own.
+    held_up_by: Option<PathBuf>,
 }
 
 /// A file that another torrent lays claim to.
@@ -28,11 +30,13 @@ struct Shared {
     /// Which claim, and which file of that torrent.
     claim: usize,
     theirs: usize,
+    is_in_their_way: bool,
 }
 
 impl Claim {
     fn of_kept(kept: &KeptTorrent) -> Option<Claim> {
-        Claim::of(&kept.record, &kept.what)
+        let held_up_by = kept.is_held_up_by();
+        Some(Claim { held_up_by, ..Claim::of(&kept.record, &kept.what)? })
     }
 
     fn of(record: &Record, what: &What) -> Option<Claim> {
@@ -44,7 +48,12 @@ impl Claim {
     }
 
     fn before(info_hash: InfoHash, metainfo: Arc<Metainfo>, choices: &Choices) -> Claim {
-        Claim { info_hash, metainfo, places: vec![(choices.dir.clone(), choices.names.clone())] }
+        Claim {
+            info_hash,
+            metainfo,
+            places: vec![(choices.dir.clone(), choices.names.clone())],
+            held_up_by: None,
+        }
     }
 }
 
@@ -104,6 +113,7 @@ impl Room {
         let claims = self.claims_beside(own.wire()).await;
         let look = move || {
             let shared = shared(&claims, &dir, &layout, &to_go).into_iter();
+            let shared = shared.filter(|found| !found.is_in_their_way);
             let found: Vec<_> = shared.map(|found| (layout.path_under(&dir, found.file), found)).collect();
             Ok((claims, found))
         };
@@ -147,7 +157,7 @@ fn shared(claims: &[Claim], dir: &Path, layout: &Layout, ours: &[bool]) -> Vec<S
     let file_names: BTreeSet<_> =
         by_path.keys().filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect();
     let mut found = Vec::new();
-    for (claim, Claim { metainfo, places, .. }) in claims.iter().enumerate() {
+    for (claim, Claim { metainfo, places, held_up_by, .. }) in claims.iter().enumerate() {
         for (dir, names) in places {
             let name_of = |path: &str| path.rsplit('/').next().is_some_and(|name| file_names.contains(name));
             if !names::paths(metainfo, names).any(|(_, path)| name_of(path)) {
@@ -163,7 +173,8 @@ fn shared(claims: &[Claim], dir: &Path, layout: &Layout, ours: &[bool]) -> Vec<S
             let files = metainfo.files().iter().enumerate().filter(|(_, file)| file.is_regular());
             found.extend(files.filter_map(|(theirs, _)| {
                 let &file = by_path.get(&other.path_under(&there, theirs))?;
-                Some(Shared { file, claim, theirs })
+                let is_in_their_way = held_up_by.as_ref() == Some(&other.path_under(dir, theirs));
+                Some(Shared { file, claim, theirs, is_in_their_way })
             }));
         }
     }

@@ -4,6 +4,7 @@
 //! the new place: whatever ends the process, the next one goes on, or has them where they were.
 
 use super::complete;
+use super::mounts::must_be_mounted;
 use super::record::{Move, Record, Target};
 use super::removal::Stayed;
 use super::{KeptTorrent, Room, Running, Session, key};
@@ -152,10 +153,11 @@ impl Room {
         target: Target,
         tell: Option<oneshot::Sender<Result<Option<Stayed>, Error>>>,
     ) -> Result<bool, Error> {
-        self.call_off(info_hash, kept).await?;
         let mut record = kept.record.clone();
         target.clone().put_into(&mut record.choices);
         record.choices.check(kept.what.metainfo())?;
+        self.call_off(info_hash, kept).await?;
+        record.moving.clone_from(&kept.record.moving);
         let before = &kept.record.choices;
         let stays = same_folder(&before.dir, &target.dir) && before.names == target.names;
         let Some(metainfo) = kept.what.metainfo().cloned().filter(|_| !stays) else {
@@ -183,10 +185,16 @@ impl Room {
     /// Files that are on their way to a disk that is gone need not go there, as long as all of them are where they come from.
     async fn call_off(&self, info_hash: InfoHash, kept: &mut KeptTorrent) -> Result<(), Error> {
         let Err(on_the_way) = kept.must_not_be_moving() else { return Ok(()) };
-        let moving = kept.record.moving.as_ref().zip(kept.what.metainfo());
-        let (Some((moving, metainfo)), Running::Failed(_)) = (moving, &kept.running) else {
+        let Some((moving, metainfo)) = kept.record.moving.as_ref().zip(kept.what.metainfo()) else {
             return Err(on_the_way);
         };
+        // It may just be tried again.
+        if let Err(away) = must_be_mounted(moving.mounts[1].clone()).await {
+            std::mem::replace(&mut kept.running, Running::Failed(away)).stop().await;
+        }
+        if !matches!(kept.running, Running::Failed(_)) {
+            return Err(on_the_way);
+        }
         let (_stop, stopped) = watch::channel(false);
         let work = Work::new(&kept.record, moving, metainfo, stopped);
         let staged = moving.staged.clone();

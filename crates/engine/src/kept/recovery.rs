@@ -129,7 +129,7 @@ async fn is_nothing(path: PathBuf) -> bool {
 impl KeptTorrent {
     /// What stands where a file of it goes, or stood there: all that is wanted may be hashed before that is found again, so it
     /// is not tried again before that is gone.
-    fn is_held_up_by(&self) -> Option<PathBuf> {
+    pub(super) fn is_held_up_by(&self) -> Option<PathBuf> {
         use storage::Error::{FileInTheWay, FolderInTheWay, NotAFile, NotAFolder, SymbolicLink};
         let found = |error| match error {
             FileInTheWay(path) | FolderInTheWay(path) | NotAFile(path) | NotAFolder(path)
