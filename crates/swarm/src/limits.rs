@@ -167,6 +167,14 @@ pub const RANDOM_FIRST_PIECES: u32 = 4;
 /// A peer that delivers a whole piece within this is left alone with its pieces: fewer suspects if one is bad.
 pub const WHOLE_PIECE_TIME: Duration = Duration::from_secs(3);
 
+/// Bytes of pieces that were left to a peer on parole and are not verified, or [`PAROLE_PIECES`] if those are more. At the
+/// limit it is asked for nothing but the rest of them: it may withhold the last block of each, which others who send it
+/// are suspected for.
+pub const PAROLE_BYTES: u64 = 1 << 20;
+
+/// See [`PAROLE_BYTES`].
+pub const PAROLE_PIECES: u64 = 2;
+
 /// A peer that delivers a whole piece within this can keep others from a piece that is to have one author, even if they
 /// idle; a slower one would hold up everything.
 pub const PAROLE_PIECE_TIME: Duration = Duration::from_secs(30);

@@ -14,8 +14,9 @@
 //! that is open, and begins where a run of open pieces does.
 //!
 //! A piece that failed before, and each piece of a peer on parole, is to have one author: others are kept from it, if
-//! the author is fast enough. If the piece is urgent too, it has to be fast enough for the deadline, and others are let
-//! in as soon as it turns out that it is not.
+//! the author is fast enough. Such a peer has few pieces at a time that are not verified, and though it chokes or rejects,
+//! others take what it began only if they find nothing else. If the piece is urgent too, it has to be fast enough for the
+//! deadline, and others are let in as soon as it turns out that it is not.
 
 mod choose;
 mod deadline;
@@ -282,6 +283,21 @@ impl Picker {
             begun.leader = None;
             if begun.alone.take().is_some() {
                 self.returns += 1;
+            }
+            self.place(piece);
+        }
+    }
+
+    /// Pieces that were reserved for the peer are others' too, if they find nothing else: it is on parole, and who helps
+    /// to finish a piece of a liar comes under suspicion.
+    pub(crate) fn lend(&mut self, peer: PeerKey) {
+        for piece in self.own(peer).collect::<Vec<_>>() {
+            let urgent = self.has_deadline(piece);
+            let Some(begun) = self.begun.get_mut(&piece) else { continue };
+            self.returns += u64::from(begun.alone.take().is_some());
+            begun.leader = (!urgent).then_some(peer);
+            if urgent {
+                self.left_to.remove(&(peer, piece));
             }
             self.place(piece);
         }

@@ -8,7 +8,8 @@
 //! - it sent two versions of the same block.
 //!
 //! Until a failed piece is verified, all who sent some of it are on parole: each gets whole pieces to itself (unless it
-//! is so slow that others have to help, or would miss a deadline), so that the next failure has one author. The good
+//! is so slow that others have to help, or would miss a deadline), so that the next failure has one author, and few at a
+//! time. The good
 //! piece then proves some guilty and clears the others. Where there was nothing to compare (storage could not tell, the
 //! record was full), parole lasts until the first good piece that the suspect alone sent. Blocks of unknown origin (an earlier run, a forgotten host) are nobody's, and a piece that was
 //! read from disk to be hashed may have been spoiled there: its blocks are held against their senders one by one only.

@@ -2,7 +2,10 @@
 
 use super::{Asker, Begun, Picker, Rank};
 use crate::limits::WEB_SEED_STRETCH;
-use crate::limits::{BEGUN_SCAN, MAX_PARTIAL_PIECES, OPEN_SAMPLE, RANDOM_FIRST_PIECES, RAREST_SCAN};
+use crate::limits::{
+    BEGUN_SCAN, MAX_PARTIAL_PIECES, OPEN_SAMPLE, PAROLE_BYTES, PAROLE_PIECES, RANDOM_FIRST_PIECES,
+    RAREST_SCAN,
+};
 use crate::{Order, PeerKey, Priority};
 use core::cmp::Reverse;
 use types::PieceIndex;
@@ -32,12 +35,33 @@ impl Picker {
         if asker.dry {
             return None;
         }
+        if asker.alone && self.has_enough(asker.peer) {
+            return self.find_own(asker);
+        }
         let found = self.find_spoiled(asker).or_else(|| self.find_next(asker)).or_else(|| match asker.only {
             Some(only) => self.choose_among(asker, only),
             None if asker.snubbed => self.choose_last(asker),
             None => self.choose_first(asker).map(|first| self.start_of_run(asker, first)),
         });
         if asker.waits() && found.is_none() { self.find_urgent(asker) } else { found }
+    }
+
+    /// Whether as many pieces are left to the peer and not there as one on parole may have: it would spoil them all.
+    fn has_enough(&self, peer: PeerKey) -> bool {
+        let most = PAROLE_BYTES / u64::from(self.lengths.piece_length());
+        let unverified = self.own(peer).filter(|&piece| self.missing.contains(piece));
+        unverified.count() as u64 >= most.max(PAROLE_PIECES)
+    }
+
+    /// The begun pieces that are left to the peer.
+    pub(super) fn own(&self, peer: PeerKey) -> impl Iterator<Item = PieceIndex> + '_ {
+        let own = (peer, PieceIndex::new(0))..=(peer, PieceIndex::new(u32::MAX));
+        self.left_to.range(own).map(|&(_, piece)| piece)
+    }
+
+    /// One of them that has something to be asked for.
+    fn find_own(&self, asker: &Asker<'_>) -> Option<PieceIndex> {
+        self.own(asker.peer).find(|&piece| self.may_share(asker, piece, Share::Free))
     }
 
     /// An open piece that failed before.
@@ -147,9 +171,7 @@ impl Picker {
     fn find_free(&mut self, asker: &Asker<'_>, priority: Priority) -> Option<PieceIndex> {
         let rank = |number| Rank::new(priority, false, number);
         let from = if self.order == Order::Sequential { u64::from(self.start(asker)) } else { 0 };
-        let own =
-            self.left_to.range((asker.peer, PieceIndex::new(0))..=(asker.peer, PieceIndex::new(u32::MAX)));
-        let own = own.map(|&(_, piece)| piece).filter(|&piece| self.availability.priority(piece) == priority);
+        let own = self.own(asker.peer).filter(|&piece| self.availability.priority(piece) == priority);
         let shared = self.hungry.range(rank(from)..=rank(Rank::NUMBERS - 1)).map(|(_, &piece)| piece);
         own.chain(shared.filter(|_| !asker.alone))
             .take(BEGUN_SCAN)

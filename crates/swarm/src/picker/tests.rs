@@ -39,6 +39,7 @@ enum Op {
     Hash { nth: usize, good: bool },
     Prioritize(Vec<Priority>),
     Release(usize),
+    Lend(usize),
 }
 
 fn set() -> impl Strategy<Value = Vec<bool>> {
@@ -96,7 +97,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (peer.clone(), 0usize..10).prop_map(|(peer, nth)| Op::Return(peer, nth)),
         5 => (0usize..5, proptest::bool::weighted(0.7)).prop_map(|(nth, good)| Op::Hash { nth, good }),
         1 => priorities().prop_map(Op::Prioritize),
-        1 => peer.prop_map(Op::Release),
+        1 => peer.clone().prop_map(Op::Release),
+        1 => peer.prop_map(Op::Lend),
     ]
 }
 
@@ -176,7 +178,7 @@ impl Model {
             Op::Prioritize(priorities) => self.prioritize(priorities),
             Op::Hash { nth, good } => self.hash(*nth, *good),
             Op::Go(n) | Op::Have(n, _) | Op::Pick(n, _) | Op::PickAgain(n) if *n >= self.peers.len() => {}
-            Op::Receive(n, _) | Op::Return(n, _) | Op::Release(n) | Op::PickLate(n)
+            Op::Receive(n, _) | Op::Return(n, _) | Op::Release(n) | Op::Lend(n) | Op::PickLate(n)
                 if *n >= self.peers.len() => {}
             Op::Go(n) => {
                 let peer = self.peers.remove(*n);
@@ -201,6 +203,7 @@ impl Model {
                 }
             }
             Op::Release(n) => self.picker.release(self.peers[*n].key),
+            Op::Lend(n) => self.picker.lend(self.peers[*n].key),
         }
         let asked: Vec<_> = self.peers.iter().flat_map(|peer| peer.requests.clone()).collect();
         let pieces: Vec<_> = self.peers.iter().map(|peer| &peer.pieces).collect();
@@ -645,6 +648,20 @@ fn who_is_on_parole_shares_no_piece() {
     assert!(!picker.in_end_game());
     picker.release(PeerKey(2));
     assert_eq!(picker.pick(&anybody(&pieces, 1)).unwrap().piece, own);
+}
+
+#[test]
+fn what_is_lent_is_for_who_finds_nothing_else() {
+    let (mut picker, pieces) = with_seed_peer();
+    let suspect = Asker { alone: true, ..anybody(&pieces, 2) };
+    let own = picker.pick(&suspect).unwrap().piece;
+    picker.lend(PeerKey(2));
+    picker.lend(PeerKey(2));
+    assert_eq!(picker.pick(&suspect).unwrap().piece, own, "it goes on");
+    let others: Vec<_> = core::iter::from_fn(|| picker.pick(&anybody(&pieces, 1))).collect();
+    assert!(others[..others.len() - 1].iter().all(|block| block.piece != own));
+    assert_eq!(others.last().unwrap().piece, own, "last of all");
+    assert!(picker.in_end_game());
 }
 
 #[test]

@@ -79,6 +79,7 @@ impl Swarm {
             return;
         }
         let wanted = self.picker.missing().contains(piece);
+        let suspects = self.suspects();
         let (authors, still_asked) = self.picker.verified(piece);
         let bans = self.trust.piece_verified(piece, &authors, digests);
         let len = u64::from(self.lengths.piece_len(piece));
@@ -101,6 +102,21 @@ impl Swarm {
             spread.set_free(piece);
         }
         self.check_finished();
+        for key in suspects {
+            if let Some(peer) = self.peers.get_mut(&key) {
+                peer.dry = None;
+                self.fill(key);
+            }
+        }
+    }
+
+    /// Those on parole. One may be asked for something else when a piece of its is there, or when it is on parole no more.
+    fn suspects(&self) -> Vec<PeerKey> {
+        if !self.trust.suspects_anybody() {
+            return Vec::new();
+        }
+        let suspects = self.peers.iter().filter(|(_, peer)| self.trust.on_parole(peer.suspect));
+        suspects.map(|(&key, _)| key).collect()
     }
 
     pub(super) fn on_piece_failed(
@@ -263,7 +279,17 @@ impl Swarm {
         for asked in peer.requests.drain(..) {
             self.picker.put_back(asked.block);
         }
-        self.picker.release(key);
+        self.let_go(key);
+    }
+
+    /// What was left to the peer is anybody's, or of one on parole, theirs who find nothing else.
+    pub(super) fn let_go(&mut self, key: PeerKey) {
+        let suspect = self.peers.get(&key).and_then(|peer| peer.suspect);
+        if self.trust.on_parole(suspect) {
+            self.picker.lend(key);
+        } else {
+            self.picker.release(key);
+        }
     }
 
     /// The peer will not answer this request.
@@ -277,7 +303,7 @@ impl Swarm {
         let refuses = !peer.peer_choking;
         peer.allowed_fast.retain(|&piece| piece != block.piece);
         self.picker.put_back(block);
-        self.picker.release(key);
+        self.let_go(key);
         if refuses {
             self.hold(key);
         }
@@ -308,7 +334,8 @@ impl Swarm {
     pub(super) fn release_slow(&mut self) {
         let len = self.lengths.piece_length();
         let slow = self.peers.iter().filter(|(_, peer)| !peer.delivers(len, PAROLE_PIECE_TIME));
-        slow.for_each(|(&key, _)| self.picker.release(key));
+        let slow: Vec<PeerKey> = slow.map(|(&key, _)| key).collect();
+        slow.into_iter().for_each(|key| self.let_go(key));
     }
 
     /// Asks the peer for as much as its window has room for; under a limit, whoever's turn it is.

@@ -19,7 +19,10 @@ impl Swarm {
         self.check_unknown();
         for (key, peer) in &self.peers {
             self.check_peer(peer);
-            let idle = peer.dry == Some(self.picker.returns()) && peer.current.is_none();
+            // Who is on parole has few pieces at a time, and is asked for others when one of them is there.
+            let idle = peer.dry == Some(self.picker.returns())
+                && peer.current.is_none()
+                && !self.trust.on_parole(peer.suspect);
             assert!(
                 !(idle && !peer.peer_choking && self.picker.has_for(*key, &peer.pieces)),
                 "{key:?} idles in vain"

@@ -79,7 +79,7 @@ impl Swarm {
         peer.suggested.clear();
         peer.dry = None;
         if peer.fast {
-            self.picker.release(key);
+            self.let_go(key);
             self.fill(key);
         } else {
             self.give_up_requests(key);

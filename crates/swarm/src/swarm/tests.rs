@@ -1,8 +1,8 @@
 use super::*;
 use crate::limits::{
     CHOKE_INTERVAL, DEFAULT_REQQ, HELD_PATIENCE, IDLE_TIMEOUT, INITIAL_WINDOW, KEEPALIVE_INTERVAL,
-    MAX_ALLOWED_FAST, MAX_BAD_REQUESTS, MAX_REQUEST_LEN, MAX_REQUESTS, MAX_UNREQUESTED_BYTES, REJECT_PAUSE,
-    SNUB_TIMEOUT, SNUB_TIMEOUT_END_GAME,
+    MAX_ALLOWED_FAST, MAX_BAD_REQUESTS, MAX_REQUEST_LEN, MAX_REQUESTS, MAX_UNREQUESTED_BYTES, PAROLE_BYTES,
+    PAROLE_PIECES, REJECT_PAUSE, SNUB_TIMEOUT, SNUB_TIMEOUT_END_GAME,
 };
 use crate::{BanReason, PeerSource, Priority};
 use alloc::borrow::Cow;
@@ -446,6 +446,41 @@ fn several_suspects_get_whole_pieces_until_they_are_told_apart() {
     bench.input(Input::PieceVerified { piece: whole[0].piece, digests: &[] });
     let parole: Vec<bool> = bench.swarm.peers(bench.now).map(|peer| peer.on_parole).collect();
     assert_eq!(parole, [false, true]);
+}
+
+#[test]
+fn a_suspect_has_so_many_pieces_at_a_time() {
+    let lengths = Lengths::new(16 << 20, 1 << 20).unwrap();
+    let blocks = lengths.block_count(PieceIndex::new(0));
+    let mut bench = Bench::of(lengths, Bitfield::new(16), Config::default());
+    for n in 1..=3 {
+        bench.connect(PeerKey(n), Reserved::NONE);
+        bench.says(PeerKey(n), Message::Bitfield(Bitfield::full(16).as_bytes().into()));
+        bench.says(PeerKey(n), Message::Unchoke);
+    }
+    let block = |piece: PieceIndex, number| lengths.block(piece, number).unwrap();
+    let bad = PieceIndex::new(6);
+    (0..blocks).for_each(|n| drop(bench.receive(PeerKey(u64::from(n % 2) + 1), block(bad, n))));
+    assert_eq!(closed(&bench.input(Input::PieceFailed { piece: bad, from_disk: false, digests: &[] })), None);
+    bench.says(PEER, Message::Choke);
+    // It sends all of each piece but the last block, and chokes and unchokes between them.
+    let mut asked = requests(&bench.says(PEER, Message::Unchoke));
+    let mut begun = Vec::new();
+    while let Some(block) = asked.pop() {
+        if !begun.contains(&block.piece) {
+            begun.push(block.piece);
+            bench.receive(PEER, block);
+            bench.says(PEER, Message::Choke);
+            asked = requests(&bench.says(PEER, Message::Unchoke));
+        } else if lengths.block_number(block) != Some(blocks - 1) {
+            asked.extend(requests(&bench.receive(PEER, block)));
+        }
+    }
+    assert_eq!(begun.len() as u64, PAROLE_PIECES.max(PAROLE_BYTES >> 20), "{begun:?}");
+    bench.receive(PEER, block(begun[0], blocks - 1));
+    let out = bench.input(Input::PieceVerified { piece: begun[0], digests: &[] });
+    let next = requests(&out).first().map(|block| block.piece);
+    assert!(next.is_some_and(|piece| !begun.contains(&piece)), "it goes on: {next:?}");
 }
 
 /// Digests of a piece whose blocks in `bad` are wrong.

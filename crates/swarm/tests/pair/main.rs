@@ -4,7 +4,7 @@
 mod flash;
 mod net;
 
-use net::{Net, Setup};
+use net::{Lie, Net, Setup};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -186,4 +186,36 @@ fn the_same_seed_gives_the_same_outputs() {
     // On every machine. A change of what the brain decides or says changes this number, and nothing else does.
     assert_eq!(run(7), 0xa34e_8b1f_9a94_1eee, "{:#x}", run(7));
     assert_ne!(run(7), run(8));
+}
+
+/// A liar sends a bad block of each piece and leaves the rest to others. What it has begun when the first of its pieces
+/// fails is lost; from then on it has few at a time.
+#[test]
+fn a_liar_that_leaves_its_pieces_to_others_spoils_few() {
+    const HONEST: usize = 12;
+    for (pieces, piece_length) in [(512, 64 << 10), (128, 256 << 10), (64, 4 << 20)] {
+        for lie in [Lie::Withhold, Lie::Each, Lie::Cycle] {
+            let lengths = Lengths::new(u64::from(pieces * piece_length), piece_length).unwrap();
+            let mut setups = vec![Setup { seed: true, up: 300_000, ..Setup::default() }; HONEST];
+            let liar = Setup { seed: true, fast: false, slots: 50, up: 4_000_000, ..Setup::default() };
+            setups.push(Setup { lie: Some(lie), ..liar });
+            setups.push(Setup::default());
+            let mut net = Net::new(lengths, 1, setups);
+            net.check_every = 1009;
+            let spoiled = |net: &Net| net.nodes[HONEST + 1].spoiled.values().sum::<u32>() as usize;
+            let mut begun = None;
+            net.run_until(10 * MINUTE, |net| {
+                if begun.is_none() && spoiled(net) > 0 {
+                    begun = Some(net.nodes[HONEST].touched());
+                }
+                net.nodes[HONEST + 1].finished > 0
+            });
+            let (begun, spoiled) = (begun.unwrap(), spoiled(&net));
+            println!("{lie:?}, {pieces} of {} KiB: {spoiled} spoiled, {begun} begun", piece_length >> 10);
+            let few = usize::max((1 << 20) / piece_length as usize, 2);
+            assert!(spoiled <= begun + few, "{lie:?}, {piece_length}: {spoiled}, {begun} begun");
+            let banned: Vec<_> = net.nodes[HONEST + 1].banned.iter().map(SocketAddr::ip).collect();
+            assert_eq!(banned, [net.nodes[HONEST].addr.ip()], "{lie:?}");
+        }
+    }
 }

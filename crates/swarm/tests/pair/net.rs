@@ -24,6 +24,19 @@ pub(crate) struct Setup {
     pub(crate) slots: usize,
     pub(crate) wanted: Option<Bitfield>,
     pub(crate) super_seed: bool,
+    /// How it lies, whatever it is asked for.
+    pub(crate) lie: Option<Lie>,
+}
+
+/// What a liar answers, so that as many pieces as possible are spoiled before it is told from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// Of each piece one bad block, all others but one, and no more: somebody else has to finish the piece.
+    Withhold,
+    /// Of each piece one bad block and no more.
+    Each,
+    /// The same, and it chokes and unchokes after it, so that others go on at once.
+    Cycle,
 }
 
 impl Default for Setup {
@@ -36,6 +49,7 @@ impl Default for Setup {
             slots: 4,
             wanted: None,
             super_seed: false,
+            lie: None,
         }
     }
 }
@@ -52,8 +66,19 @@ pub(crate) struct Node {
     /// The far end of each connection, and what was asked of it.
     links: BTreeMap<PeerKey, Link>,
     uplink: VecDeque<(PeerKey, BlockRange)>,
+    /// Blocks of each piece that a liar has answered, by whom it lies to.
+    lied: BTreeMap<(PeerKey, PieceIndex), u32>,
+    /// Blocks that it is to send wrong.
+    bad: BTreeSet<(PeerKey, BlockRange)>,
     sending: bool,
     timer: Option<Time>,
+}
+
+impl Node {
+    /// Pieces of which a liar has answered something.
+    pub(crate) fn touched(&self) -> usize {
+        self.lied.len()
+    }
 }
 
 /// The blocks of unfinished pieces, by their offset, and the pieces that failed.
@@ -155,6 +180,8 @@ impl Net {
             spoiled: BTreeMap::new(),
             links: BTreeMap::new(),
             uplink: VecDeque::new(),
+            lied: BTreeMap::new(),
+            bad: BTreeSet::new(),
             sending: false,
             timer: None,
         });
@@ -258,6 +285,11 @@ impl Net {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Dial { from, to } => self.dial(from, to),
+            Event::Message { to, key, message: Message::Request(request) }
+                if self.nodes[to].setup.lie.is_some() =>
+            {
+                self.lie(to, key, request);
+            }
             Event::Message { to, key, message } => self.input(to, Input::Message { peer: key, message }),
             Event::Block { to, key, block, bad } => self.arrive(to, key, block, bad),
             Event::Sent { node, key, block } => {
@@ -392,10 +424,40 @@ impl Net {
         }
     }
 
+    /// A liar is asked for a block.
+    fn lie(&mut self, node: usize, peer: PeerKey, request: wire::Request) {
+        let Some(block) = self.lengths.block_range(request.index, request.begin, request.length) else {
+            return;
+        };
+        let count = self.lengths.block_count(block.piece);
+        let liar = &mut self.nodes[node];
+        let most = if liar.setup.lie == Some(Lie::Withhold) { count - 1 } else { 1 };
+        let lied = liar.lied.entry((peer, block.piece)).or_default();
+        if *lied >= most {
+            return;
+        }
+        if *lied == 0 {
+            liar.bad.insert((peer, block));
+        }
+        *lied += 1;
+        liar.uplink.push_back((peer, block));
+        self.send_next(node);
+    }
+
     fn leave(&mut self, node: usize, peer: PeerKey, block: BlockRange) {
-        let bad = self.rng.u32(0..1000) < self.nodes[node].setup.poison_permille;
+        let bad = match self.nodes[node].setup.lie {
+            Some(_) => self.nodes[node].bad.remove(&(peer, block)),
+            None => self.rng.u32(0..1000) < self.nodes[node].setup.poison_permille,
+        };
         if let Some((at, to, key)) = self.arrival(node, peer) {
             self.at(at, Event::Block { to, key, block, bad });
+            if let Some(lie) = self.nodes[node].setup.lie {
+                if lie == Lie::Cycle {
+                    self.post(node, peer, Message::Choke);
+                    self.post(node, peer, Message::Unchoke);
+                }
+                return;
+            }
             self.input(node, Input::BlockSent { peer, block });
         }
     }
