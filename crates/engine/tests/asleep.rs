@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 /// With pieces of 16 KiB it has hashes enough to be put away with all its names.
 const LEN: usize = 2_000_000;
+const PIECE: u32 = 16_384;
 /// More than all of it takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -36,7 +37,7 @@ impl Scene {
         let content: Vec<u8> = (0..LEN).map(|at| (at ^ at >> 8 ^ at >> 16).to_le_bytes()[0]).collect();
         fs::write(root.join("a.bin"), &content).unwrap();
         fs::write(root.join("b.bin"), &content[..70_000]).unwrap();
-        let mut create = CreateTorrent::new(&root).piece_length(16_384);
+        let mut create = CreateTorrent::new(&root).piece_length(PIECE);
         if let Some(url) = tracker {
             create = create.tracker(url);
         }
@@ -231,7 +232,7 @@ fn what_is_lost_while_it_sleeps_is_fetched_again() {
     fs::write(&second, b"").unwrap();
     let mut events = session.engine().events();
     let have = block_on(torrent.pieces()).unwrap().have;
-    let (there, all) = (LEN / 2 / 65_536, LEN.div_ceil(65_536));
+    let (there, all) = (LEN / 2 / PIECE as usize, LEN.div_ceil(PIECE as usize));
     assert_eq!(have.count_ones() as usize, there, "what is lost is not claimed, and the rest is kept");
     let peers = has_all.listen_addrs().to_vec();
     block_on(session.edit(info_hash, move |choices| choices.peers = peers)).unwrap();

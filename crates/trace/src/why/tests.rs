@@ -128,7 +128,7 @@ fn connections_that_wait_for_the_disk_come_before_slow_peers() {
     let facts = Facts { waiting_for_disk: 1, ..with_peers(&[PeerFacts::default()]) };
     assert_eq!(first(&facts), Cause::DiskWaits { connections: 1, unhashed: 0, missing: 10 });
     let facts = Facts { waiting_for_disk: 1, ..with_peers(&[PeerFacts::default(); 3]) };
-    assert_eq!(first(&facts), Cause::SharedLimit { peers: 3, rate: 0 });
+    assert_eq!(first(&facts), Cause::SharedLimit { peers: 3, rate: 3 });
 }
 
 #[test]
