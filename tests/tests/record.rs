@@ -86,7 +86,8 @@ fn a_recorded_download_decides_the_same_when_it_is_replayed() {
     bytes.truncate(middle);
     fs::write(&recording, &bytes).unwrap();
     let cut = replay(&[]);
-    assert_eq!(cut.code(), Some(0), "{}", cut.stderr);
+    // In a chunk that is whole there is something to check, and only in one.
+    assert_eq!(cut.code(), Some(i32::from(cut.stdout.is_empty())), "{}", cut.stderr);
     assert!(cut.stderr.contains("cut off"), "{}", cut.stderr);
     assert_fails(&run(home.command().arg("replay").arg(&home.torrent)), &["no recording"]);
 }

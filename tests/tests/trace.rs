@@ -404,11 +404,13 @@ fn a_capture_is_of_one_torrent_and_whole_and_may_go_through_a_pipe() {
 
 #[test]
 fn a_capture_that_nobody_reads_any_more_ends_alone() {
+    use rustix::fs::OFlags;
     let home = Home::new(Sample::MULTI);
     let seed = home.fake_seed();
     let pipe = home.path().join("pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    // Nobody but this test has the end that reads.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut reader = std::fs::File::from(rustix::fs::open(&pipe, flags, rustix::fs::Mode::empty()).unwrap());
     let mut download = home.download_from(&[&seed]);
     let mut session = common::start(download.arg("--trace=torrent").arg("--pcap").arg(&pipe));
