@@ -144,6 +144,10 @@ fn rawtorrent_arguments(command: &mut Command, job: Job<'_>) {
     command.arg(job.party.data()).args(["--listen", &job.party.addr.to_string(), "--json"]);
 }
 
+/// Once it has the metadata of a link, `transmission-cli` stops the torrent for a moment to verify it. If it looks at it just then,
+/// it takes that for its user's wish and ends, and has to be started again.
+const AGAIN: &str = r#""$@" & child=$!; trap 'kill $child; wait $child; exit' TERM; wait $child; exec "$@""#;
+
 fn transmission(job: Job<'_>) -> Result<Command> {
     let Job { party, .. } = job;
     let config = party.dir.join("transmission");
@@ -182,7 +186,8 @@ fn transmission(job: Job<'_>) -> Result<Command> {
         // The daemon takes links through its remote control alone; the client without one takes them by itself.
         settings["watch-dir-enabled"] = false.into();
         fs::write(config.join("settings.json"), settings.to_string())?;
-        let mut command = party.command("transmission-cli");
+        let mut command = party.command("sh");
+        command.args(["-c", AGAIN, "sh", "transmission-cli"]);
         command.arg("-g").arg(config).arg("-w").arg(party.data()).arg("-f").arg(done_script(party)?);
         command.args(["-p", &party.addr.port().to_string(), link]);
         return Ok(command);
