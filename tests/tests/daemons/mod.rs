@@ -226,6 +226,9 @@ fn names_are_inert_in_the_api() {
     );
 }
 
+/// How a recording is refused.
+const REFUSED: [&str; 4] = ["damaged", "no recording", "it is empty", "before anything was written"];
+
 #[test]
 fn recordings_that_are_damaged() {
     let home = Home::new(Sample::MULTI);
@@ -246,7 +249,7 @@ fn recordings_that_are_damaged() {
         let told = run(home.command().arg("replay").arg(&recording));
         let said = |word: &str| told.stderr.contains(word);
         match told.code() {
-            Some(1) if ["damaged", "no recording", "it is empty"].iter().any(|word| said(word)) => {
+            Some(1) if REFUSED.iter().any(|word| said(word)) => {
                 refused += 1;
             }
             Some(0) if said("cut off") => cut += 1,
