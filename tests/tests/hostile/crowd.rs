@@ -190,13 +190,15 @@ fn others_keep_their_rate() {
 #[test]
 fn one_host_keeps_nobody_out() {
     let mut seeding = Seeding::start();
-    let mut crowd: Vec<RawPeer> = (0..CROWD)
-        .map(|_| {
-            let mut peer = seeding.connect(FAST).unwrap();
-            peer.send(&message(id::HAVE_NONE, &[])).unwrap();
-            peer
-        })
-        .collect();
+    // Where many call at once, some are turned away: one that is taken in is told what is here.
+    let calls = || {
+        let mut peer = seeding.connect(FAST).ok()?;
+        peer.send(&message(id::HAVE_NONE, &[])).ok()?;
+        peer.read().ok()??;
+        Some(peer)
+    };
+    let taken_in = |_| rawtorrent_tests::poll(Instant::now() + LIMIT, calls).expect("it is taken in");
+    let mut crowd: Vec<RawPeer> = (0..CROWD).map(taken_in).collect();
     let callers = sized(3, 30);
     for number in 0..callers {
         let elsewhere = Home::new(SMALL);
