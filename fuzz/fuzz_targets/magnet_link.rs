@@ -62,5 +62,9 @@ fuzz_target!(|data: &[u8]| {
     if link.len() <= MAX_LINK_LEN {
         assert_eq!(Magnet::parse(&link).as_ref(), Ok(&magnet));
     }
-    plant(|| magnet.trackers.len() >= 2 && !magnet.peers.is_empty() && magnet.select_only.as_ref().is_some_and(|ranges| !ranges.is_empty()));
+    plant(|| {
+        magnet.trackers.len() >= 2
+            && !magnet.peers.is_empty()
+            && magnet.select_only.as_ref().is_some_and(|ranges| !ranges.is_empty())
+    });
 });
