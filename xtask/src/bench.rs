@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::suite::{Step, TESTS, build_binary, must_build};
+use crate::suite::{Step, build_binary, must_build};
 use crate::{built, needs, run};
 
 /// All rows with all clients, and time to spare.
@@ -72,9 +72,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<bool> {
 /// The daemon's API with 10,000 torrents, one of whose disks does not answer, by its bars.
 fn daemon(root: &Path) -> Result<bool> {
     build_binary(root)?;
-    let programs = built::programs(root, built::ALL)?;
-    let scale = programs.iter().find(|program| program.is_of(TESTS) && program.target() == "daemon_scale");
-    let scale = scale.context("no tests of daemon_scale")?;
+    let scale = built::black_box(root, "daemon_scale")?;
     let tally = scale.run(root, &["--nocapture"], DAEMON_LIMIT, |command| {
         command
             .env("RAWTORRENT_BIN", root.join("target/release/rawtorrent"))

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::run::{self, Tally};
+use crate::suite::TESTS;
 
 /// To build all of them, on a machine with two cores and nothing built yet, takes a third of it.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -41,6 +42,13 @@ pub(crate) fn programs(root: &Path, chosen: &[&str]) -> Result<Vec<Program>> {
     Ok(programs)
 }
 
+/// The program of one file of the tests that see the binary from outside.
+pub(crate) fn black_box(root: &Path, target: &str) -> Result<Program> {
+    let mut programs = programs(root, ALL)?.into_iter();
+    let found = programs.find(|program| program.is_of(TESTS) && program.target == target);
+    found.with_context(|| format!("no tests of {target}"))
+}
+
 impl Program {
     /// What cargo tells of one that is built.
     fn read(root: &Path, line: &str) -> Option<Program> {
@@ -58,6 +66,10 @@ impl Program {
 
     pub(crate) fn target(&self) -> &str {
         &self.target
+    }
+
+    pub(crate) fn executable(&self) -> &Path {
+        &self.executable
     }
 
     /// What runs it as cargo does, with loopback alone.

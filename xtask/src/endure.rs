@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use crate::built::{self, Program};
 use crate::hostile::build_sabotaged;
 use crate::run::{self, Tally};
-use crate::suite::{TESTS, build_binary};
+use crate::suite::build_binary;
 
 /// For a fault, which takes a second or two.
 const LIMIT_EACH: Duration = Duration::from_secs(10);
@@ -74,18 +74,16 @@ pub(crate) fn run(root: &Path, fault: Fault, args: &[String]) -> Result<Tally> {
     let [file, ..] = fault.test();
     let sabotaged = if fault == Fault::PowerCut { Some(build_sabotaged(root)?) } else { None };
     build_binary(root)?;
-    let programs = built::programs(root, built::ALL)?;
-    let program = programs.iter().find(|program| program.is_of(TESTS) && program.target() == file);
-    let program = program.with_context(|| format!("no tests of {file}"))?;
+    let program = built::black_box(root, file)?;
     let mut said = None;
     let binary = root.join("target/release/rawtorrent");
     let mut tally =
-        run::watched(file, test(root, program, fault, &binary, count), limit(fault, count), |line| {
+        run::watched(file, test(root, &program, fault, &binary, count), limit(fault, count), |line| {
             println!("{line}");
             said = said.take().or_else(|| outcome(line));
         })?;
     if let Some(sabotaged) = sabotaged {
-        let verdict = control(root, program, fault, &sabotaged)?;
+        let verdict = control(root, &program, fault, &sabotaged)?;
         println!("{verdict}");
         tally.add(verdict.tally());
         said = said.map(|said| format!("{said}; {verdict}"));

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
+use crate::built::{self, Program};
 use crate::run;
 
 /// Blocks that pass the function that is counted.
@@ -26,19 +26,19 @@ const BAR: u64 = 10;
 /// Prints two tables; `false` if it costs too much when nobody listens: what the brain does more, which is the same in each
 /// run, of what the whole way takes.
 pub(crate) fn run(root: &Path) -> Result<bool> {
-    let binary = build(root)?;
-    let (more, whole) = (brain(root, &binary)?, whole(root, &binary)?);
+    let program = build(root)?;
+    let (more, whole) = (brain(root, &program)?, whole(root, &program)?);
     println!("\nwhen nobody listens, a block takes {more} instructions more, of {whole} on its whole way");
     Ok(more * 1000 <= whole * BAR)
 }
 
 /// Engines that download: all that they do, by all their threads. How many instructions a block takes without events.
-fn whole(root: &Path, binary: &str) -> Result<u64> {
+fn whole(root: &Path, program: &Program) -> Result<u64> {
     let mut counts = [const { Vec::new() }; WAYS.len()];
     for _ in 0..TIMES {
         // In turns, so that whatever else the machine does meets all of them.
         for (counts, (test, _)) in counts.iter_mut().zip(WAYS) {
-            counts.push(count(root, binary, &format!("whole::{test}"), &[])?);
+            counts.push(count(root, program, &format!("whole::{test}"), &[])?);
         }
     }
     let [alone, off, on] = counts.map(|mut counts| {
@@ -60,8 +60,8 @@ fn whole(root: &Path, binary: &str) -> Result<u64> {
 }
 
 /// The brain alone; how many instructions more a block takes when nobody listens.
-fn brain(root: &Path, binary: &str) -> Result<u64> {
-    let counts = WAYS.map(|(test, _)| count(root, binary, test, &["--toggle-collect=*overhead*measured*"]));
+fn brain(root: &Path, program: &Program) -> Result<u64> {
+    let counts = WAYS.map(|(test, _)| count(root, program, test, &["--toggle-collect=*overhead*measured*"]));
     let [alone, off, on] = counts;
     let (alone, off, on) = (alone?, off?, on?);
     for ((_, name), count) in WAYS.iter().zip([alone, off, on]) {
@@ -72,22 +72,15 @@ fn brain(root: &Path, binary: &str) -> Result<u64> {
 }
 
 /// The engine's tests, optimized.
-fn build(root: &Path) -> Result<String> {
-    let mut cargo = run::command(root, run::cargo());
-    cargo.args(["test", "--release", "--locked", "--package", "rawtorrent-engine", "--lib", "--no-run"]);
-    let output = cargo.arg("--message-format=json").output().context("cargo cannot be started")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let told = String::from_utf8_lossy(&output.stdout);
-    let messages = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let found = messages.filter_map(|message| message["executable"].as_str().map(str::to_owned)).next_back();
-    found.context("cargo names no test binary")
+fn build(root: &Path) -> Result<Program> {
+    let chosen = ["--release", "--package", "rawtorrent-engine", "--lib"];
+    built::programs(root, &chosen)?.pop().context("cargo names no test program")
 }
 
-fn count(root: &Path, binary: &str, test: &str, options: &[&str]) -> Result<u64> {
+fn count(root: &Path, program: &Program, test: &str, options: &[&str]) -> Result<u64> {
     let mut valgrind: Command = run::in_namespace(root, "valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).args(options);
-    valgrind.args([
-        binary,
+    valgrind.arg(program.executable()).args([
         "--exact",
         &format!("tape::overhead::{test}"),
         "--include-ignored",
