@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, OrFail, kind};
 use metainfo::{Magnet, Metainfo};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -152,9 +152,7 @@ fn torrents_in(folder: &Path) -> Result<Vec<String>, Failure> {
 
 pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::Error::other("it is a folder, not a .torrent file"));
-    }
+    must_be_no_folder(&file.metadata()?)?;
     read_bounded(file)
 }
 
@@ -164,13 +162,18 @@ pub(crate) fn read_regular_file(path: &Path) -> io::Result<Vec<u8>> {
     let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
     let file = File::options().read(true).custom_flags(nonblock).open(path)?;
     let found = file.metadata()?;
-    if found.is_dir() {
-        return Err(io::Error::other("it is a folder, not a .torrent file"));
-    }
+    must_be_no_folder(&found)?;
     if !found.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
     read_bounded(file)
+}
+
+fn must_be_no_folder(found: &Metadata) -> io::Result<()> {
+    match found.is_dir() {
+        true => Err(io::Error::other("it is a folder, not a .torrent file")),
+        false => Ok(()),
+    }
 }
 
 fn read_bounded(from: impl Read) -> io::Result<Vec<u8>> {

@@ -520,15 +520,24 @@ impl Room {
         let info_hash = what.info_hash();
         let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
         if let (What::All(metainfo), Some(file)) = (&what, file) {
-            // Its own folder may be a mount point as well.
-            let own = record.choices.dir.join(metainfo.name());
-            changes.extend(rows_of_file(metainfo, file, self.mount_of(&own, record.mount.clone()).await));
+            changes.extend(self.rows_of_file(&record, metainfo, file).await);
         }
         if let Err(err) = self.save(changes).await {
             running.stop().await;
             return Err(err);
         }
-        Ok(KeptTorrent { what, record, running, note: None, unsettled: None })
+        Ok(KeptTorrent::new(what, record, running))
+    }
+
+    /// What is kept of a torrent whose file is known, beside what is wanted of it.
+    async fn rows_of_file(&self, record: &Record, metainfo: &Metainfo, file: Vec<u8>) -> [Change; 2] {
+        // Its own folder may be a mount point as well.
+        let own = record.choices.dir.join(metainfo.name());
+        let mount = self.mount_of(&own, record.mount.clone()).await;
+        let (lengths, files) = (metainfo.lengths(), metainfo.files().len());
+        let progress = resume::Record::before_the_first_run(lengths, files, mount);
+        let info_hash = metainfo.info_hash();
+        [Change::put(Table::Metainfo, key(info_hash), file), progress.first_row(info_hash.wire())]
     }
 
     async fn set_paused(
@@ -554,14 +563,6 @@ struct New {
     /// The bytes of its file.
     file: Option<Vec<u8>>,
     link: Option<String>,
-}
-
-/// What is kept of a torrent whose file is known, beside what is wanted of it.
-fn rows_of_file(metainfo: &Metainfo, file: Vec<u8>, mount: Option<PathBuf>) -> [Change; 2] {
-    let (lengths, files) = (metainfo.lengths(), metainfo.files().len());
-    let progress = resume::Record::before_the_first_run(lengths, files, mount);
-    let info_hash = metainfo.info_hash();
-    [Change::put(Table::Metainfo, key(info_hash), file), progress.first_row(info_hash.wire())]
 }
 
 impl Running {
@@ -617,6 +618,10 @@ impl What {
 }
 
 impl KeptTorrent {
+    fn new(what: What, record: Record, running: Running) -> KeptTorrent {
+        KeptTorrent { what, record, running, note: None, unsettled: None }
+    }
+
     fn list(&self) -> Listed {
         let (state, stats, error) = self.doing();
         let (info_hash, name) = (self.what.info_hash(), self.what.name());

@@ -324,8 +324,7 @@ impl Os {
             }
             Err(e) => return Err(Error::io("create", root, &e)),
         }
-        rustix::fs::access(root, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
-            .map_err(|e| Error::os("write to", root, e))?;
+        must_be_writable(root)?;
         opened.open()?;
         Ok(missing)
     }
@@ -448,6 +447,12 @@ fn regular(kind: FileType, path: impl Fn() -> PathBuf) -> Result<(), Error> {
 /// The folder and the name of a path.
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// Refuses a folder in which nothing may be made.
+pub(crate) fn must_be_writable(folder: &Path) -> Result<(), Error> {
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+        .map_err(|errno| Error::os("write to", folder, errno))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! durable there and then put in place; until whoever keeps the state has said so for good, the old ones stay. Every step can
 //! be done again after a crash, and undone.
 
-use crate::os::{Access, Found, Os, stamp_of};
+use crate::os::{Access, Found, Os, must_be_writable, stamp_of};
 use crate::root::{Root, mount_point};
 use crate::{DiskPool, Error, FileStamp, Layout};
 use rustix::fd::OwnedFd;
@@ -287,11 +287,6 @@ pub fn must_be_free(
     }
     let there = root.ancestors().find(|folder| folder.exists());
     there.map_or(Ok(()), must_be_writable)
-}
-
-fn must_be_writable(folder: &Path) -> Result<(), Error> {
-    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
-        .map_err(|errno| Error::os("write to", folder, errno))
 }
 
 /// One by one.

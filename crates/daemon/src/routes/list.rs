@@ -38,12 +38,12 @@ pub(crate) async fn torrents(
 
 /// The same for who asks.
 pub(crate) fn masked(who: &Who, mut torrents: Torrents) -> Torrents {
+    torrents.torrents.iter_mut().for_each(|torrent| mask(who, torrent));
     torrents
-        .torrents
-        .iter_mut()
-        .filter_map(|torrent| torrent.error.as_mut())
-        .for_each(|error| who.mask(error));
-    torrents
+}
+
+fn mask(who: &Who, torrent: &mut Torrent) {
+    torrent.error.iter_mut().for_each(|error| who.mask(error));
 }
 
 fn select(state: &State, query: &ListQuery) -> Torrents {
@@ -103,7 +103,7 @@ pub(crate) async fn torrent(
 ) -> Result<Response<Body>, Refusal> {
     let torrent = state.board.torrent(info_hash(&id)?).ok_or_else(Refusal::not_here)?;
     let mut torrent = Torrent::clone(&torrent);
-    torrent.error.iter_mut().for_each(|error| who.mask(error));
+    mask(&who, &mut torrent);
     Ok(tagged(&headers, torrent.revision, || json(&torrent)))
 }
 

@@ -7,7 +7,7 @@ use super::folded::Folded;
 use super::keeper::Saved;
 use super::outside::Outside;
 use super::running::{idle_deadline, outside};
-use super::{Base, Calls, Driver, Looked, MAX_HELD, Told};
+use super::{Base, Calls, Driver, MAX_HELD, Told};
 use crate::events::EventKind;
 use crate::memory::Sleeper;
 use crate::presence::Present;
@@ -385,12 +385,12 @@ impl Asleep {
         let (folded, mut calls, before) = self.rise();
         calls.held = Some(Vec::new());
         let (shared, torrent) = (folded.shared().clone(), folded.torrent());
-        let metainfo = match calls.unless_stopped(folded.read()).await {
-            Ok(metainfo) => metainfo,
+        let (metainfo, record) = match calls.unless_stopped(folded.read()).await {
+            Ok(read) => read,
             Err(error) => return before.give_up(&shared, torrent, error).await,
         };
         let base = folded.unfold(metainfo);
-        match calls.unless_stopped(base.look_again()).await {
+        match calls.unless_stopped(base.look(record)).await {
             Ok(looked) => Driver::new(base, looked, None, Some(Box::new(before))).work(calls).await,
             Err(error) => before.give_up(&shared, torrent, error).await,
         }
@@ -418,17 +418,6 @@ impl Asleep {
         let settled = async { tokio::time::timeout(END_DEADLINE, settled).await.unwrap_or(Ok(())) };
         let (settled, ()) = tokio::join!(settled, before.part(folded.shared(), folded.torrent()));
         ended.and(settled)
-    }
-}
-
-impl Base {
-    /// Opens it as it was left when it fell asleep.
-    async fn look_again(&self) -> Result<Looked, Error> {
-        let record = match &self.place {
-            Some(place) => place.load(self.lengths, self.add.metainfo.files().len()).await?,
-            None => None,
-        };
-        self.look(record).await
     }
 }
 

@@ -150,8 +150,12 @@ impl Folded {
         }
     }
 
-    /// What [`unfold`](Self::unfold) takes.
-    pub(super) async fn read(&self) -> Result<Arc<Metainfo>, Error> {
+    /// What [`unfold`](Self::unfold) takes, and the record that it left when it fell asleep.
+    pub(super) async fn read(&self) -> Result<(Arc<Metainfo>, Option<Record>), Error> {
+        Ok((self.metainfo().await?, self.record().await?))
+    }
+
+    async fn metainfo(&self) -> Result<Arc<Metainfo>, Error> {
         let shelf = match &self.script {
             Script::Here(metainfo) => return Ok(metainfo.clone()),
             Script::Shelved(shelf) => shelf.clone(),
@@ -291,7 +295,7 @@ mod tests {
             assert_eq!(folded.rare.is_none(), is_usual);
             let wishes = folded.wishes.borrow().clone();
             assert!(folded.follow(&wishes));
-            let metainfo = folded.read().await.unwrap();
+            let (metainfo, _) = folded.read().await.unwrap();
             let base = folded.unfold(metainfo);
             assert_eq!(
                 (format!("{:?}", base.add), base.torrent, base.peer_id),

@@ -1,7 +1,7 @@
 //! Torrents of which only a magnet link is known, until their metadata is found.
 
 use super::record::Record;
-use super::{KeptTorrent, Room, Running, What, key, rows_of_file};
+use super::{KeptTorrent, Room, Running, What, key};
 use crate::driver::Fetching;
 use crate::magnet::{FetchStats, Fetched};
 use crate::mailbox;
@@ -104,8 +104,7 @@ impl Room {
         // As it was when the link came, or the folder was chosen: the disk may be out by now.
         record.mount = self.mount_of(&record.choices.dir, record.mount.take()).await;
         let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
-        let own = record.choices.dir.join(metainfo.name());
-        let rows = rows_of_file(&metainfo, file, self.mount_of(&own, record.mount.clone()).await);
+        let rows = self.rows_of_file(&record, &metainfo, file).await;
         // A link may tell one hash of two; the torrent stays where it was put.
         changes.extend(rows.map(|row| Change { key: key(info_hash), ..row }));
         self.save(changes).await?;

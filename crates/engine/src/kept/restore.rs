@@ -64,8 +64,7 @@ impl Room {
                     }
                     let running = room.begin(record, what).await.unwrap_or_else(Running::Failed);
                     let (record, what) = (record.clone(), what.clone());
-                    held.kept =
-                        Some(Box::new(KeptTorrent { what, record, running, note: None, unsettled: None }));
+                    held.kept = Some(Box::new(KeptTorrent::new(what, record, running)));
                     // Who looks sees it all the time.
                     drop(held);
                     room.waiting().remove(&wire);
