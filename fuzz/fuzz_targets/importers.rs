@@ -56,6 +56,7 @@ fn check_wishes(wishes: &Wishes) {
 fn check_torrent(found: &Found) {
     let (pieces, files) = (found.metainfo.lengths().piece_count(), found.metainfo.files().len());
     assert_eq!((found.have.pieces.len(), found.have.files.len()), (pieces, files));
+    assert_eq!(found.have.begun.len(), files);
     assert!(found.priorities.is_empty() || found.priorities.len() == files);
     assert!(found.names.keys().all(|&file| file < files));
     let nothing = found.have.judge(&found.metainfo, &[None; 2], WRITTEN);
@@ -93,16 +94,19 @@ fn read(client: u8, data: &[u8]) {
             qbittorrent::read_row(&row).iter().for_each(check);
             let categories = Categories::read(data, data);
             assert!(categories.all().all(|(name, dir)| !name.is_empty() && dir.starts_with('/')));
+            let _ = qbittorrent::is_in_database(data);
             qbittorrent::queue(row.category.as_deref().unwrap_or_default()).for_each(drop);
         }
         2 => {
             let mut parts = data.splitn(2, |&byte| byte == 0);
             let (state, resume) = (parts.next(), parts.next());
-            rtorrent::read(id, TORRENT, state, resume).iter().for_each(check);
-            rtorrent::read(id, data, state, resume).iter().for_each(check);
+            for started_in in [None, Some(&b"/srv"[..])] {
+                rtorrent::read(id, TORRENT, state, resume, started_in).iter().for_each(check);
+                rtorrent::read(id, data, state, resume, started_in).iter().for_each(check);
+            }
         }
         _ => {
-            let resume = deluge::resume_data(data);
+            let resume = deluge::resume_data(data).unwrap_or_default();
             for pickle in [data.to_vec(), [b"\x80\x02", data].concat()] {
                 for listed in deluge::list(&pickle).into_iter().flatten() {
                     let of = resume.values().next().map(Vec::as_slice).or(Some(data));

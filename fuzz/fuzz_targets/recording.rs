@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
         let len = u32::try_from(records.len()).expect("short").to_le_bytes();
         [&MAGIC[..], &len, &CRC.checksum(records).to_le_bytes(), records].concat()
     };
-    let Ok(replay) = Replay::new(&recording) else { return };
+    let Ok(mut replay) = Replay::new(&recording) else { return };
     let (mut steps, mut told, mut teller) = (0, 0, record::Teller::default());
     let replayed = replay.run(|now, step| {
         steps += 1;

@@ -66,6 +66,10 @@ impl Bench {
             match output {
                 Output::Request { peer, block } => self.asked.push((peer, block)),
                 Output::Serve { peer, block } => self.serving.push((peer, block)),
+                // One driver in two can.
+                Output::Forget { piece, blocks } if blocks[0].is_multiple_of(2) => {
+                    self.swarm.handle(self.now, Input::BlocksForgotten { piece, blocks: &blocks });
+                }
                 Output::Disconnect { peer, .. } => {
                     self.asked.retain(|(of, _)| *of != peer);
                     self.serving.retain(|(to, _)| *to != peer);

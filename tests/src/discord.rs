@@ -71,10 +71,12 @@ struct State {
     archived: BTreeSet<u64>,
     /// Channels that were deleted.
     gone: BTreeSet<u64>,
-    /// The scopes of the 429s that the next requests are answered with.
+    /// The scopes of the 429s that the next requests are answered with; the empty one is that of a proxy.
     refuse: VecDeque<&'static str>,
-    /// What the next requests are answered with.
-    broken: VecDeque<(u16, String)>,
+    /// Until when all is refused, and how much was asked since that was said first.
+    held: Option<(Instant, usize)>,
+    /// What the next requests are answered with whose paths end so.
+    broken: VecDeque<(&'static str, u16, String)>,
     /// When what was refused may be asked again.
     refused: BTreeMap<String, Instant>,
     /// What people attached, by its path.
@@ -227,7 +229,8 @@ impl Discord {
         token
     }
 
-    /// Answers the next requests with 429: of each the scope is given, `user` or `shared`.
+    /// Answers the next requests with 429: of each the scope is given, `user`, `shared`, or `global`, with which all others are
+    /// refused for as long; so they are with an empty one, as by a proxy that tells nothing but how long.
     pub fn refuse(&self, scopes: &[&'static str]) {
         self.shared.lock().refuse.extend(scopes);
     }
@@ -268,7 +271,13 @@ impl Discord {
 
     /// Answers the next request with this, whatever it asks.
     pub fn break_next(&self, status: u16, body: &str) {
-        self.shared.lock().broken.push_back((status, body.to_owned()));
+        self.shared.lock().broken.push_back(("", status, body.to_owned()));
+    }
+
+    /// Answers the next request with this whose path ends so, once what was to be answered otherwise before was; it is done all
+    /// the same.
+    pub fn break_at(&self, end: &'static str, status: u16) {
+        self.shared.lock().broken.push_back((end, status, "{}".into()));
     }
 
     /// Cuts all connections with the gateway.

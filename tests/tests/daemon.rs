@@ -69,6 +69,22 @@ fn torrents_are_added_listed_and_ordered_about() {
     daemon.end();
 }
 
+#[test]
+fn peers_that_are_given_are_for_torrents_of_earlier_runs_too() {
+    let home = Home::new(small());
+    let daemon = Daemon::start(&home, &[]);
+    assert_eq!(daemon.add(&home.torrent, "").status, 201);
+    daemon.end();
+    let seed = home.fake_seed();
+    let daemon = Daemon::start(&home, &["--peer", &seed.addr.to_string()]);
+    let state = || daemon.get(&format!("/api/v1/torrents/{}", hex(&home.info_hash))).json()["state"].clone();
+    let deadline = std::time::Instant::now() + LIMIT;
+    let done = rawtorrent_tests::poll(deadline, || (state() == "seeding").then_some(()));
+    assert!(done.is_some(), "{}", state());
+    home.assert_downloaded();
+    daemon.end();
+}
+
 /// Two files, the second one longer than what is fetched ahead of a reader.
 const FILM: Sample = Sample { name: "film", layout: &[("a.txt", 1000), ("film.mkv", 24_000_000)] };
 
@@ -100,7 +116,7 @@ fn files_are_read_while_they_are_downloaded() {
             let answer = daemon.ask("GET", &path, &format!("range: bytes={range}\r\n"), b"");
             (answer.status != 409).then_some(answer)
         })
-        .unwrap();
+        .unwrap_or_else(|| panic!("{range}: {}", daemon.get(&format!("/api/v1/torrents/{id}")).json()));
         assert_eq!((answer.status, answer.header("content-type")), (206, Some("video/x-matroska")));
         assert!(answer.body == expected, "{range}: {} bytes, others", answer.body.len());
     }

@@ -246,6 +246,10 @@ fn trackers_of_links_and_their_failures_are_told_of() {
     let told = until(&daemon, &format!("{TORRENTS}/{id}/trackers"), |told| told[0]["state"] == "failed");
     assert!(told[0]["message"].as_str().unwrap().contains("500"), "{told}");
     assert_eq!(told[0]["failures"], 1);
+    // Nothing is known of what it is to have.
+    daemon.done(&home, &["pause", &id]);
+    let paused = until(&daemon, &format!("{TORRENTS}/{id}"), |torrent| torrent["state"] == "paused");
+    assert_eq!(paused["done"], json!(null), "{paused}");
     daemon.end();
 }
 

@@ -11,9 +11,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use common::kept::Running;
-use common::{LIMIT, assert_fails, run};
+use common::{LIMIT, assert_fails, run, with_mount};
 use rawtorrent_tests::content::{Sample, hex};
-use rawtorrent_tests::process::Proc;
+use rawtorrent_tests::process::{Finished, Proc};
 use rawtorrent_tests::{binary, free_addr, metafile, poll};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -540,6 +540,119 @@ fn folders_of_categories_are_taken_over() {
             "{torrent}"
         );
     }
+    running.end();
+}
+
+/// A session of Transmission that has these torrents in a folder, each with blocks of it; `None`: all.
+fn of_transmission(home: &Path, dir: &Path, torrents: &[(&Sample, Option<&[u8]>)]) -> PathBuf {
+    let config = home.join("transmission");
+    for name in ["resume", "torrents"] {
+        fs::create_dir_all(config.join(name)).unwrap();
+    }
+    for (sample, blocks) in torrents {
+        let id = hex(&info_hash(sample));
+        let dir = dir.to_str().unwrap();
+        let mut resume = format!("d11:destination{}:{dir}8:progressd6:blocks", dir.len()).into_bytes();
+        let blocks = blocks.unwrap_or(b"all");
+        resume.extend(format!("{}:", blocks.len()).into_bytes());
+        resume.extend(blocks);
+        resume.extend(b"ee");
+        fs::write(config.join(format!("resume/{id}.resume")), resume).unwrap();
+        fs::write(config.join(format!("torrents/{id}.torrent")), metafile::torrent(sample, None)).unwrap();
+    }
+    config
+}
+
+fn import_from(home: &Path, from: &str, session: &Path) -> Finished {
+    run(binary::command(home).args(["import", "--from", from]).arg(session))
+}
+
+#[test]
+fn what_the_client_claims_nothing_of_may_be_the_users_own() {
+    const OWN: Sample = Sample { name: "own.bin", layout: &[("", 300_000)] };
+    const GOOD: Sample = Sample { name: "good.bin", layout: &[("", 300_001)] };
+    const BEGUN: Sample = Sample { name: "begun.bin", layout: &[("", 300_002)] };
+    const SUFFIX: Sample = Sample { name: "suffix.bin", layout: &[("", 300_003)] };
+    const EMPTY: Sample = Sample { name: "empty.bin", layout: &[("", 300_004)] };
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    fs::create_dir(&dir).unwrap();
+    GOOD.write(&dir).unwrap();
+    for name in ["own.bin", "begun.bin", "suffix.bin.part"] {
+        fs::write(dir.join(name), "something else").unwrap();
+    }
+    fs::write(dir.join(EMPTY.name), "").unwrap();
+    // 19 blocks each, of which the second one is there.
+    let (none, second) = (&[0; 3][..], &[0x40, 0, 0][..]);
+    let torrents = [
+        (&OWN, Some(none)),
+        (&GOOD, Some(none)),
+        (&BEGUN, Some(second)),
+        (&SUFFIX, Some(none)),
+        (&EMPTY, Some(none)),
+    ];
+    let session = of_transmission(home.path(), &dir, &torrents);
+    let done = import_from(home.path(), "transmission", &session);
+    assert_eq!(done.code(), Some(0), "{}{}", done.stdout, done.stderr);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    let states = [
+        (OWN, "failed"),
+        (GOOD, "seeding"),
+        (BEGUN, "downloading"),
+        (SUFFIX, "downloading"),
+        (EMPTY, "downloading"),
+    ];
+    for (sample, state) in states {
+        until(|| listed(&mut running, &sample)["state"] == state);
+    }
+    let error = listed(&mut running, &OWN)["error"].to_string();
+    assert!(error.contains("not known to be this torrent's"), "{error}");
+    assert_eq!(fs::read_to_string(dir.join(OWN.name)).unwrap(), "something else");
+    running.end();
+}
+
+#[test]
+fn nothing_is_written_where_a_disk_is_missing_that_the_session_knows() {
+    let home = tempfile::tempdir().unwrap();
+    let (disk, mount) = (home.path().join("disk"), home.path().join("mount"));
+    for dir in [&disk, &mount] {
+        fs::create_dir(dir).unwrap();
+    }
+    let file = home.path().join("known.torrent");
+    fs::write(&file, metafile::torrent(&WHOLE, None)).unwrap();
+    let mut command = binary::command(home.path());
+    command.args(["session", "--listen", "127.0.0.1:0", "--no-trackers"]);
+    let bind = format!("mount --bind '{}' '{}'", disk.display(), mount.display());
+    let (mut running, _) = Running::begin(&mut with_mount(&bind, &command));
+    running.done(&json!({"do": "add", "torrent": file, "dir": mount, "paused": true}));
+    running.end();
+    let dir = mount.join("films");
+    let session = of_transmission(home.path(), &dir, &[(&SPOILED, Some(&[]))]);
+    let done = import_from(home.path(), "transmission", &session);
+    assert_eq!(done.code(), Some(0), "{}{}", done.stdout, done.stderr);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    until(|| listed(&mut running, &SPOILED)["state"] == "unavailable");
+    running.end();
+    assert_eq!(fs::read_dir(&mount).unwrap().count(), 0, "the disk is not there");
+}
+
+#[test]
+fn torrents_are_below_the_folder_that_rtorrent_was_started_in() {
+    let home = tempfile::tempdir().unwrap();
+    let (session, dir) = (home.path().join("session"), home.path().join("started here"));
+    fs::create_dir_all(&session).unwrap();
+    SPOILED.write(&dir).unwrap();
+    let id = hex(&info_hash(&SPOILED)).to_uppercase();
+    fs::write(session.join(format!("{id}.torrent")), metafile::torrent(&SPOILED, None)).unwrap();
+    fs::write(session.join(format!("{id}.torrent.rtorrent")), "d9:directory2:./5:statei0ee").unwrap();
+    let done = import_from(home.path(), "rtorrent", &session);
+    assert_fails(&done, &["its folder (./) is below the one that rtorrent was started in"]);
+    let mut import = binary::command(home.path());
+    import.current_dir(home.path()).args(["import", "--from", "rtorrent", "--started-in", "started here"]);
+    let done = run(import.arg(&session));
+    assert_eq!(done.code(), Some(0), "{}{}", done.stdout, done.stderr);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    assert_eq!(listed(&mut running, &SPOILED)["dir"], json!(dir));
     running.end();
 }
 

@@ -70,7 +70,7 @@ fn a_recorded_download_decides_the_same_when_it_is_replayed() {
     // Only up to a time.
     let until = replay(&["--until", "0", "--json"]);
     let some: Vec<Value> = until.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(some.last().unwrap()["whole"], false, "that is not all");
+    assert_eq!(some.last().unwrap()["whole"], true, "it has its end, whatever was shown");
     let some: Vec<Value> = some.into_iter().filter(|line| line["event"] == "trace").collect();
     assert!(!some.is_empty() && some.len() < lines.len() && some.iter().all(|line| line["at"] == 0.0));
 
@@ -83,12 +83,17 @@ fn a_recorded_download_decides_the_same_when_it_is_replayed() {
     bytes[middle] ^= 1;
     fs::write(&recording, &bytes).unwrap();
     assert_fails(&replay(&[]), &["damaged"]);
+    let verdict = replay(&["--json"]).stdout;
+    let verdict: Value = serde_json::from_str(verdict.lines().last().unwrap()).unwrap();
+    assert_eq!((&verdict["event"], &verdict["whole"]), (&json!("replayed"), &json!(false)));
+    assert!(verdict["inputs"].as_u64().unwrap() < inputs && verdict["same"] == true, "{verdict}");
     bytes.truncate(middle);
     fs::write(&recording, &bytes).unwrap();
     let cut = replay(&[]);
     // In a chunk that is whole there is something to check, and only in one.
     assert_eq!(cut.code(), Some(i32::from(cut.stdout.is_empty())), "{}", cut.stderr);
-    assert!(cut.stderr.contains("cut off"), "{}", cut.stderr);
+    let said = if cut.stdout.is_empty() { "it ends before anything was recorded" } else { "cut off" };
+    assert!(cut.stderr.contains(said), "{}", cut.stderr);
     assert_fails(&run(home.command().arg("replay").arg(&home.torrent)), &["no recording"]);
 }
 
@@ -121,10 +126,74 @@ fn of_a_killed_download_there_is_a_recording() {
     assert_fails(&replay(), &["the recording has form 1, which this version of rawtorrent can't read"]);
     // What the recorder writes last when the disk is too slow.
     fs::write(&recording, b"rawtorrent rec\0\x02\x01\0\0\0\x9e\x0b\xa4\xd8\x08").unwrap();
-    assert_fails(&replay(), &["before anything was written that could be checked"]);
+    assert_fails(&replay(), &["it ends before anything was recorded that could be checked"]);
     // And what there is of one that was cut off before its first chunk.
     fs::write(&recording, b"rawtorrent rec\0\x02").unwrap();
-    assert_fails(&replay(), &["before anything was written that could be checked"]);
+    assert_fails(&replay(), &["it ends before anything was recorded that could be checked"]);
+}
+
+#[test]
+fn what_nothing_was_written_to_is_not_in_the_way_of_the_next_try() {
+    let home = Home::new(Sample::SINGLE);
+    let seed = home.fake_seed();
+    let at = |name: &str| home.path().join(name);
+    let (recording, capture, redacted) = (at("a.rec"), at("a.pcapng"), at("b.rec"));
+    let download = |source: &str, options: &[&str]| {
+        let mut download = home.command();
+        download.args(["download", source, "--trace", "--listen", "127.0.0.1:0", "--no-trackers"]);
+        download.arg("--record").arg(&recording).arg("--pcap").arg(&capture);
+        run(download.args(options).args(["--peer", &seed.addr.to_string()]).arg("-o").arg(home.out()))
+    };
+    let torrent = home.torrent.to_str().unwrap();
+    for (source, options) in [
+        ("nope.torrent", &[][..]),
+        ("magnet:?xt=nonsense", &[]),
+        (torrent, &["--metadata-only"]),
+        (torrent, &["--select", "99"]),
+    ] {
+        let failed = download(source, options);
+        assert_eq!(failed.code(), Some(1), "{}", failed.stderr);
+        assert!(!recording.exists() && !capture.exists(), "{source} {options:?}: {}", failed.stderr);
+    }
+    let done = download(torrent, &[]);
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    assert!(capture.exists());
+
+    let mut redact = home.command();
+    redact.arg("replay").arg(&recording).arg("--redact").arg(&redacted);
+    // As on a full disk: nothing can be written to a file, nor said in one.
+    let mut full = Command::new("sh");
+    full.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\" 2>/dev/null", "sh"]).arg(redact.get_program());
+    full.args(redact.get_args()).envs(redact.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    assert_eq!(run(&mut full).code(), Some(1));
+    assert!(!redacted.exists());
+    // What is cut off before its first chunk.
+    let bytes = fs::read(&recording).unwrap();
+    for cut in [16, 200] {
+        fs::write(&recording, &bytes[..cut]).unwrap();
+        assert_fails(&run(&mut redact), &["it ends before anything was recorded"]);
+        assert!(!redacted.exists());
+    }
+    fs::write(&recording, &bytes).unwrap();
+    assert_eq!(run(&mut redact).code(), Some(0));
+}
+
+#[test]
+fn of_a_link_that_comes_to_nothing_there_is_no_recording() {
+    let home = Home::new(Sample::SINGLE);
+    let recording = home.path().join("a.rec");
+    // A port at which nobody listens.
+    let nowhere = format!("http://{}/a.torrent", rawtorrent_tests::free_addr().unwrap());
+    for link in ["magnet:?xt=urn:btih:none", &nowhere] {
+        let mut download = home.command();
+        download.args(["download", link, "--listen", "127.0.0.1:0", "--record"]).arg(&recording);
+        let done = run(download.arg("-o").arg(home.out()));
+        assert!(done.code() != Some(0) && !recording.exists(), "{link}: {}", done.stderr);
+    }
+    fs::write(&recording, b"mine").unwrap();
+    let done = run(home.download().arg("--record").arg(&recording));
+    assert_fails(&done, &["already"]);
+    assert_eq!(fs::read(&recording).unwrap(), b"mine");
 }
 
 #[test]
@@ -222,7 +291,7 @@ fn what_is_traced_is_what_wireshark_reads() {
     assert_eq!((before.0, before.1.len()), (after.0, after.1.len()));
     assert_fails(
         &run(home.command().arg("replay").arg(&recording).arg("--redact").arg(&redacted)),
-        &["exists"],
+        &["is there already; name a new file (--redact)"],
     );
 
     // Masked, a trace names nobody, and says what a message is for once.

@@ -35,7 +35,18 @@ fn begin(home: &Home, peer: Option<&str>, mounted: bool) -> Running {
     Running::begin(&mut with_mount(&mount, &command)).0
 }
 
-/// The same, but nothing can be written to the disk.
+/// A torrent is on the disk, and the session has ended.
+fn completed() -> Home {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let mut running = begin(&home, Some(&seed.addr.to_string()), true);
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    running.done(&json!({"do": "wait", "info_hash": hex(&home.info_hash)}));
+    running.end();
+    home
+}
+
+/// A session whose folder is on a disk to which nothing can be written.
 fn begin_read_only(home: &Home) -> Running {
     let mut command = binary::command(home.path());
     command.args(["session", "--listen", "127.0.0.1:0", "--no-trackers"]);
@@ -97,14 +108,9 @@ fn without_its_disk_a_torrent_is_neither_removed_nor_doubted() {
 
 #[test]
 fn a_complete_torrent_is_seeded_from_a_disk_that_cannot_be_written_to() {
-    let home = Home::new(TWO);
-    let seed = home.fake_seed();
-    let mut running = begin(&home, Some(&seed.addr.to_string()), true);
+    let home = completed();
     let add = json!({"do": "add", "torrent": home.torrent, "dir": home.out()});
     let hash = hex(&home.info_hash);
-    running.done(&add);
-    running.done(&json!({"do": "wait", "info_hash": hash}));
-    running.end();
     let mut running = begin_read_only(&home);
     let is_seeding = |torrent: &serde_json::Value| {
         assert!(torrent["error"].is_null(), "{torrent}");
@@ -129,13 +135,8 @@ fn a_complete_torrent_is_seeded_from_a_disk_that_cannot_be_written_to() {
 
 #[test]
 fn a_torrent_that_goes_leaves_what_cannot_be_removed_and_says_so() {
-    let home = Home::new(TWO);
-    let seed = home.fake_seed();
-    let mut running = begin(&home, Some(&seed.addr.to_string()), true);
-    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    let home = completed();
     let hash = hex(&home.info_hash);
-    running.done(&json!({"do": "wait", "info_hash": hash}));
-    running.end();
     let mut running = begin_read_only(&home);
     running.until(|torrent| torrent["state"] == "seeding");
     let answer = running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
@@ -152,15 +153,43 @@ fn a_torrent_that_goes_leaves_what_cannot_be_removed_and_says_so() {
     running.end();
 }
 
+/// Neither another move, nor a removal or an end forgets what could not be removed.
+#[test]
+fn what_moves_could_not_remove_is_kept_in_mind() {
+    let home = completed();
+    let hash = hex(&home.info_hash);
+    let stayed = json!(["a", "b"].map(|name| home.downloaded().join(name)));
+    let (disk, other) = (home.path().join("disk"), tempfile::tempdir_in("/dev/shm").unwrap());
+    let mut running = begin_read_only(&home);
+    for dir in
+        [home.path().join("near"), home.path().join("nearer"), other.path().into(), other.path().into()]
+    {
+        let answer = running.done(&json!({"do": "move", "info_hash": hash, "dir": dir}));
+        assert_eq!(answer["stayed"], stayed, "{}: {answer}", dir.display());
+        assert_eq!(running.torrent()["note"], answer["warning"]);
+    }
+    running.end();
+    let mut running = begin_read_only(&home);
+    running.until(|torrent| !torrent["note"].is_null());
+    running.end();
+    let mut running = begin(&home, None, true);
+    running.until(|_| left_in(&disk).is_empty());
+    let answer = running.done(&json!({"do": "move", "info_hash": hash, "dir": home.out()}));
+    assert!(answer["stayed"].is_null(), "{answer}");
+    running.end();
+    let mut running = begin_read_only(&home);
+    running.until(|torrent| torrent["state"] == "seeding");
+    running.done(&json!({"do": "move", "info_hash": hash, "dir": other.path()}));
+    let answer = running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+    assert_eq!(answer["stayed"], stayed, "{answer}");
+    assert_eq!(left_in(other.path()), Vec::<PathBuf>::new());
+    running.end();
+}
+
 #[test]
 fn a_torrent_that_moves_off_a_read_only_disk_says_what_stays() {
-    let home = Home::new(TWO);
-    let seed = home.fake_seed();
-    let mut running = begin(&home, Some(&seed.addr.to_string()), true);
-    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": home.out()}));
+    let home = completed();
     let hash = hex(&home.info_hash);
-    running.done(&json!({"do": "wait", "info_hash": hash}));
-    running.end();
     let mut running = begin_read_only(&home);
     running.until(|torrent| torrent["state"] == "seeding");
     let to = home.path().join("elsewhere");
@@ -314,7 +343,10 @@ fn a_file_that_another_torrent_has_too_stays() {
         if paused {
             case.done("pause", json!({}));
         }
-        case.running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+        let removed = case.running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+        assert_eq!(removed["stayed"], json!([a]), "{removed}");
+        let warning = removed["warning"].as_str().unwrap();
+        assert!(warning.contains("one/a is a file of \"one\" ("), "{removed}");
         assert!(a.exists() && b.exists());
     }
     case.running.done(&add);
@@ -322,6 +354,14 @@ fn a_file_that_another_torrent_has_too_stays() {
     assert!(a.exists() && !b.exists(), "it is the other's now");
     case.running.done(&json!({"do": "wait", "info_hash": hash}));
     case.running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
+    // Who has nothing of it and rests keeps nothing there.
+    case.add(json!({}));
+    case.wait();
+    let mut rests = add.clone();
+    rests["paused"] = json!(true);
+    case.running.done(&rests);
+    let removed = case.done("remove", json!({"data": true}));
+    assert!(removed["stayed"].is_null() && !a.exists() && !b.exists(), "{removed}");
 }
 
 #[test]
@@ -617,4 +657,32 @@ fn a_folder_of_a_category_is_not_used_without_its_disk() {
     let added = poll(Instant::now() + Duration::from_secs(30), is_there);
     assert_eq!(added, Some(hex(&home.info_hash)), "it comes by itself");
     running.refused(&add, "already_added");
+}
+
+#[test]
+fn nothing_goes_to_where_the_disk_of_a_torrent_that_moved_there_is_missing() {
+    let home = Home::new(TWO);
+    let seed = home.fake_seed();
+    let (near, deep) = (home.path().join("near"), home.out().join("deep"));
+    let mut running = begin(&home, Some(&seed.addr.to_string()), true);
+    running.done(&json!({"do": "add", "torrent": home.torrent, "dir": near}));
+    let hash = hex(&home.info_hash);
+    running.done(&json!({"do": "wait", "info_hash": hash}));
+    running.done(&json!({"do": "move", "info_hash": hash, "dir": home.out().join("films")}));
+    running.strike();
+    let (other, bytes) = (home.path().join("other"), metafile::torrent(&Sample::SINGLE, None));
+    fs::write(&other, &bytes).unwrap();
+    let link = "7".repeat(40);
+    let mut running = begin(&home, None, false);
+    running.refused(&json!({"do": "add", "torrent": other, "dir": deep}), "unavailable");
+    for torrent in [other.to_str().unwrap().to_owned(), format!("magnet:?xt=urn:btih:{link}")] {
+        running.done(&json!({"do": "add", "torrent": torrent, "dir": near, "paused": true}));
+    }
+    let moves = [hex(&metafile::info_hash(&bytes).unwrap()), link]
+        .map(|hash| json!({"do": "move", "info_hash": hash, "dir": deep}));
+    moves.iter().for_each(|order| running.refused(order, "unavailable"));
+    assert_eq!(left_in(&home.out()), Vec::<PathBuf>::new());
+    running.strike();
+    let mut running = begin(&home, None, true);
+    moves.iter().for_each(|order| drop(running.done(order)));
 }

@@ -39,8 +39,8 @@ fn slow(home: Home) -> Case {
     case.add(json!({"max_down": 20_000}));
     let begun = |torrent: &Value| torrent["done"].as_u64() > Some(0);
     let first = case.running.until(begun)["done"].as_u64().unwrap();
-    // Two seconds later it is known to be there.
-    case.running.until(|torrent| torrent["done"].as_u64() >= Some(first + 40_000));
+    // That is written down a second later, or some on a busy machine.
+    case.running.until(|torrent| torrent["done"].as_u64() >= Some(first + 160_000));
     case
 }
 
@@ -52,7 +52,7 @@ fn a_download_waits_for_a_folder_that_goes_away() {
     // However often it is tried again, nothing changes.
     for _ in 0..3 {
         case.done("resume", json!({}));
-        assert!(is_away(&case.running.torrent()));
+        case.running.until(is_away);
         assert!(!case.home.out().exists());
     }
     fs::rename(away, case.home.out()).unwrap();

@@ -149,6 +149,11 @@ fn a_full_disk_leaves_the_old_place_valid() {
     let out = case.home.out();
     assert_goes_on(&mut case, &out);
     case.home.assert_downloaded();
+    let note = case.running.torrent()["note"].take();
+    let note = note.as_str().unwrap();
+    assert!(note.contains("the disk is full") && !note.contains("goes on"), "{note}");
+    case.done("move", json!({"dir": out}));
+    assert!(case.running.torrent()["note"].is_null());
     case.kill();
     assert_goes_on(&mut case, &out);
 }
@@ -353,6 +358,30 @@ fn what_keeps_a_complete_torrent_where_it_is_is_told() {
     }
 }
 
+/// Both would lie there for ever, each kept by the other.
+#[test]
+fn torrents_that_are_not_complete_share_no_file_where_they_lie_apart() {
+    let mut case = Case::new(Sample { name: "one", layout: &[("a", 3_000_000), ("b", 50_000)] });
+    let torrent = metafile::private_torrent(&case.home.sample);
+    let (file, hash) = (case.home.path().join("other.torrent"), hex(&metafile::info_hash(&torrent).unwrap()));
+    fs::write(&file, torrent).unwrap();
+    let (apart, other) = (case.home.path().join("apart"), case.home.path().join("other"));
+    case.running.done(&json!({"do": "session", "incomplete_dir": apart, "part_suffix": true}));
+    case.add(json!({"max_down": 256 * 1024, "sequential": true}));
+    case.running.until(|_| apart.join("one/a.part").exists());
+    case.running.done(&json!({"do": "add", "torrent": file, "dir": other}));
+    let listed = case.running.done(&json!({"do": "list"}));
+    let torrents = listed["torrents"].as_array().unwrap();
+    let added = torrents.iter().find(|torrent| torrent["info_hash"] == hash).unwrap();
+    assert_eq!((&added["dir"], &added["dir_when_complete"]), (&json!(other), &Value::Null));
+    case.done("set", json!({"max_down": null}));
+    case.wait();
+    case.running.done(&json!({"do": "remove", "info_hash": hash}));
+    let out = case.home.out();
+    case.running.until(|torrent| torrent["dir"] == json!(out) && torrent["state"] == "seeding");
+    case.home.assert_downloaded();
+}
+
 #[test]
 fn a_torrent_goes_on_once_what_stood_in_its_way_is_gone() {
     const TWO: Sample = Sample { name: "one", layout: &[("a", 3_000_000), ("b", 50_000)] };
@@ -377,7 +406,7 @@ fn a_torrent_goes_on_once_what_stood_in_its_way_is_gone() {
         }
     };
     case.running.until(|_| apart.join("one/b.part").exists());
-    case.running.done(&json!({"do": "add", "torrent": file, "dir": case.home.path().join("other")}));
+    case.running.done(&json!({"do": "add", "torrent": file, "dir": apart}));
     until(&mut case, &|other| other["state"] == "failed");
     case.done("set", json!({"max_down": null}));
     case.wait();
@@ -385,4 +414,28 @@ fn a_torrent_goes_on_once_what_stood_in_its_way_is_gone() {
     case.running.done(&json!({"do": "remove", "info_hash": hash, "data": true}));
     case.running.until(|torrent| torrent["dir"] == json!(out) && torrent["state"] == "seeding");
     case.home.assert_downloaded();
+}
+
+#[test]
+fn a_torrent_that_is_gone_leaves_nothing_in_the_state() {
+    let mut case = Case::downloaded(SMALL);
+    let kept = case.home.path().join("state/rawtorrent/resume");
+    assert_eq!(left_in(&kept).len(), 1);
+    let near = case.home.path().join("near");
+    case.done("move", json!({"dir": near}));
+    assert_eq!(left_in(&kept).len(), 1);
+    // What an earlier end kept from going.
+    let name = format!("{}-0123456789abcdef", case.hash());
+    for (end, bytes) in [("lock", ""), ("parts", "x")] {
+        fs::write(kept.join(format!("{name}.{end}")), bytes).unwrap();
+    }
+    // What is kept by who runs it now and then is not the session's.
+    let other = format!("{}-fedcba9876543210", case.hash());
+    for end in ["lock", "resume"] {
+        fs::write(kept.join(format!("{other}.{end}")), "").unwrap();
+    }
+    case.done("remove", json!({}));
+    let mut left = left_in(&kept);
+    left.sort();
+    assert_eq!(left, [PathBuf::from(format!("{other}.lock")), PathBuf::from(format!("{other}.resume"))]);
 }

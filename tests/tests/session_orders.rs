@@ -106,6 +106,66 @@ fn nothing_is_left_of_a_torrent_that_was_removed_with_its_data() {
     case.home.assert_downloaded();
 }
 
+/// Removed when it has begun, and no piece of it is whole.
+fn left() -> Case {
+    let mut case = Case::new(LARGE);
+    case.add(json!({"max_down": 16_384}));
+    let last = case.running.until(|torrent| torrent["downloaded"].as_u64() > Some(0));
+    assert_eq!(last["done"], 0);
+    case.done("remove", json!({}));
+    assert!(case.home.downloaded().exists());
+    case
+}
+
+#[test]
+fn a_torrent_that_comes_again_goes_on_with_the_files_that_it_left() {
+    let mut case = left();
+    case.kill();
+    case.add(json!({}));
+    case.wait();
+    case.home.assert_downloaded();
+}
+
+#[test]
+fn what_is_called_otherwise_is_found_when_it_comes_again() {
+    let mut case = Case::new(LARGE);
+    case.running.done(&json!({"do": "session", "part_suffix": true}));
+    case.add(json!({"max_down": SLOW}));
+    let begun = |torrent: &Value| torrent["done"].as_u64() > Some(0);
+    case.running.until(begun);
+    case.done("pause", json!({}));
+    case.done("remove", json!({}));
+    let part = case.home.out().join("large.part");
+    assert!(part.exists());
+    case.kill();
+    case.running.done(&json!({"do": "session", "part_suffix": false}));
+    case.add(json!({}));
+    case.running.until(|torrent| torrent["state"] == "seeding" && !part.exists());
+    case.home.assert_downloaded();
+}
+
+#[test]
+fn what_took_the_place_of_files_that_a_torrent_left_does_not_go_with_it() {
+    let mut case = left();
+    case.add(json!({"paused": true}));
+    let there = case.home.downloaded();
+    fs::rename(&there, case.home.out().join("own")).unwrap();
+    fs::write(&there, "somebody else's").unwrap();
+    let answer = case.done("remove", json!({"data": true}));
+    assert_eq!(answer["stayed"], json!([there]), "{answer}");
+    assert_eq!(fs::read_to_string(&there).unwrap(), "somebody else's");
+}
+
+#[test]
+fn files_that_were_changed_since_a_torrent_left_are_not_its_own() {
+    let mut case = left();
+    fs::write(case.home.downloaded(), "somebody else's").unwrap();
+    case.add(json!({}));
+    let failed = case.running.until(|torrent| torrent["state"] == "failed");
+    assert!(failed["error"].to_string().contains("exists and is not known to be this torrent's"), "{failed}");
+    assert_eq!(fs::read_to_string(case.home.downloaded()).unwrap(), "somebody else's");
+}
+
 #[test]
 fn files_that_stood_there_before_do_not_go_with_a_torrent() {
     let mut case = Case::new(SMALL);
@@ -288,6 +348,10 @@ fn labels_that_make_no_sense_are_refused() {
         let order = case.order("set", more);
         case.running.refused(&order, "refused");
     }
+    let unknown = case.order("set", json!({"color": "red"}));
+    let told = case.running.ask(&unknown)["error"].take();
+    let told = told.as_str().unwrap();
+    assert!(told.contains("unknown field `color`") && told.contains("expected one of `peers`, `"), "{told}");
 }
 
 #[test]
@@ -560,4 +624,28 @@ fn many_adds_are_acknowledged_soon_and_none_is_lost() {
     assert_eq!(ready["torrents"], 200);
     assert_eq!(running.list().len(), 200);
     assert!(in_order(&mut running));
+}
+
+#[test]
+fn files_of_torrents_are_not_taken_from_a_watched_folder() {
+    let home = Home::new(SMALL);
+    let inbox = home.path().join("in");
+    fs::create_dir(&inbox).unwrap();
+    let (inner, outer) = (inbox.join("inner.torrent"), home.path().join("outer"));
+    fs::copy(&home.torrent, &inner).unwrap();
+    let mut make = home.command();
+    let made = common::run(make.arg("create").arg(&inner).arg("-o").arg(&outer));
+    assert_eq!(made.code(), Some(0), "{}", made.stderr);
+    let (mut running, _) = Running::start(home.path(), &[]);
+    running.done(&json!({"do": "add", "torrent": outer, "dir": inbox}));
+    running.done(&json!({"do": "watch", "dir": inbox, "paused": true}));
+    // One that comes after it has its turn after it.
+    let other = metafile::torrent(&Sample { name: "other", layout: SMALL.layout }, None);
+    fs::write(inbox.join("other.torrent"), &other).unwrap();
+    let other = hex(&metafile::info_hash(&other).unwrap());
+    let until = Instant::now() + Duration::from_secs(60);
+    let taken = rawtorrent_tests::poll(until, || running.list().contains_key(&other).then_some(()));
+    assert!(taken.is_some(), "nothing is taken");
+    assert!(!running.list().contains_key(&hex(&home.info_hash)));
+    assert!(inner.exists());
 }

@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::Home;
 use common::kept::{Case, Running};
+use common::{Home, real_seed};
 use rawtorrent_tests::binary;
 use rawtorrent_tests::content::{Sample, hex};
 use rawtorrent_tests::tracker::{Answer, SOON, Server};
@@ -61,6 +61,32 @@ fn trackers_come_and_go() {
     );
     assert_eq!(tiers(running.done(&order(json!({"replace": null})))), json!([[own.url("announce")]]));
     running.end();
+}
+
+#[test]
+fn trackers_of_a_link_lead_inside_no_more_when_the_user_has_others() {
+    let (home, (_seeds, _seed, addr)) = (Home::new(SMALL), real_seed(SMALL));
+    let of_link = [(); 2].map(|()| Server::start(Answer::Peers(Vec::new())).unwrap());
+    let other = Server::start(Answer::Peers(vec![addr])).unwrap();
+    let mut running = start(&home);
+    let hash = hex(&home.info_hash);
+    let [one, two] = of_link.each_ref().map(|server| server.url("announce"));
+    let link = format!("magnet:?xt=urn:btih:{hash}&tr={one}&tr={two}");
+    running.done(&json!({"do": "add", "torrent": link, "dir": home.out()}));
+    let order = |what: &str, url: &str| json!({"do": "trackers", "info_hash": hash, (what): [url]});
+    let added = running.done(&order("add", &other.url("announce")));
+    assert_eq!(added["trackers"], json!([[one], [two], [other.url("announce")]]));
+    running.done(&json!({"do": "wait", "info_hash": hash}));
+    home.assert_downloaded();
+    assert!(other.wait_for("event=completed", SOON));
+    let removed = running.done(&order("remove", &one));
+    assert_eq!(removed["trackers"], json!([[two], [other.url("announce")]]));
+    assert!(other.wait_for("event=stopped", SOON));
+    // What the link named is still known as such.
+    let own = running.done(&json!({"do": "trackers", "info_hash": hash, "replace": null}));
+    assert_eq!(own["trackers"], json!([[one], [two]]));
+    running.end();
+    assert!(of_link.iter().all(|server| server.requests().is_empty()));
 }
 
 #[test]

@@ -114,6 +114,13 @@ fn how_long_a_torrent_was_seeded_is_counted_over_starts() {
     case.running.until(|torrent| torrent["state"] == "stopped");
     let took = started.elapsed();
     assert!(took < GOAL / 2, "it was seeded for {took:?} more");
+    let resumed = case.done("resume", json!({}));
+    let warning = "its seed goal is reached: it stops again; set another, or none, to seed it on";
+    assert_eq!(resumed["warning"], warning, "{resumed}");
+    case.running.until(|torrent| torrent["state"] == "stopped");
+    case.done("set", json!({"seed_seconds": null, "seed_ratio": 0.5}));
+    assert!(case.done("resume", json!({}))["warning"].is_null());
+    case.running.until(|torrent| torrent["state"] == "seeding");
 }
 
 #[test]
@@ -122,6 +129,15 @@ fn a_torrent_is_paused_when_it_has_seeded_enough() {
     case.running.until(|torrent| torrent["paused"] == true);
     case.kill();
     assert_eq!(case.running.torrent()["paused"], true);
+    for goal in [json!({}), json!({"idle_seconds": null, "seed_ratio": 0.0})] {
+        case.done("set", goal);
+        let warning = case.done("resume", json!({}))["warning"].take();
+        assert!(
+            warning.as_str().unwrap().contains("its seed goal is reached: it is paused again"),
+            "{warning}"
+        );
+        case.running.until(|torrent| torrent["paused"] == true);
+    }
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn a_download_is_watched_on_a_screen() {
     terminal.until(&["ended with 0"]);
 
     let no_terminal = daemon.command(&home, &["top"]);
-    assert_eq!(no_terminal.code(), Some(1));
+    assert_eq!(no_terminal.code(), Some(2));
     assert!(no_terminal.stderr.starts_with("rawtorrent: 'top' needs a terminal"), "{}", no_terminal.stderr);
     daemon.get(&format!("/api/v1/torrents/{}/pieces", "0".repeat(40))).refused(404, "not_here");
     assert_eq!(daemon.ask("POST", &format!("/api/v1/torrents/{id}/pause"), "", b"").status, 204);
@@ -146,6 +146,11 @@ fn a_screen_may_be_small_or_without_colours_and_a_daemon_may_come_back() {
         let rows = terminal.screen(&[]);
         assert_eq!(rows.lines().count(), height, "{rows}");
     }
+    for width in [100, 80] {
+        terminal.size(width, 24);
+        let flags = ["D/d it would send, it chokes", "U/u we send, we choke", "S snubbed", "I it called─"];
+        terminal.until(&[&flags[..], &["Esc back  q end  ↑↓ messages  Space hold\n"]].concat());
+    }
     daemon.end();
     terminal.until(&["cannot reach the daemon", "down -"]);
     let daemon = Daemon::start(&home, &options);
@@ -156,5 +161,5 @@ fn a_screen_may_be_small_or_without_colours_and_a_daemon_may_come_back() {
     drop(terminal);
 
     let terminal = Terminal::start_with(&home, &host, "TERM=dumb");
-    terminal.until(&["rawtorrent: 'top' draws on the screen, which this terminal can't", "ended with 1"]);
+    terminal.until(&["rawtorrent: 'top' draws on the screen, which this terminal can't", "ended with 2"]);
 }

@@ -5,7 +5,7 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use common::daemon::Daemon;
@@ -13,9 +13,10 @@ use common::{Home, LIMIT, assert_fails, run};
 use rawtorrent_tests::binary::Session;
 use rawtorrent_tests::content::{Sample, hex};
 use rawtorrent_tests::metafile;
-use rawtorrent_tests::peer::{FAST, RawPeer, id, message};
+use rawtorrent_tests::peer::{EXTENDED, FAST, RawPeer, id, message};
 use rawtorrent_tests::process::Finished;
 use rawtorrent_tests::tracker::{Answer, Server};
+use serde_json::{Value, json};
 
 /// A stream of events that is open.
 struct Stream {
@@ -36,8 +37,10 @@ impl Stream {
 
     /// Reads until that has come, and says all that came.
     fn until(&mut self, what: &str) -> &str {
-        let mut buffer = [0; 4096];
+        let (mut buffer, deadline) = ([0; 4096], Instant::now() + LIMIT);
         while !self.heard.contains(what) {
+            // What keeps the stream alive comes all the same.
+            assert!(Instant::now() < deadline, "no {what}: {}", self.heard);
             let read = self.socket.read(&mut buffer).unwrap();
             assert!(read > 0, "{}", self.heard);
             self.heard.push_str(&String::from_utf8_lossy(&buffer[..read]));
@@ -150,6 +153,136 @@ fn who_reads_slowly_loses_events_and_is_told_how_many_and_nobody_waits() {
 }
 
 #[test]
+fn where_events_are_lost_the_lines_and_the_capture_say_so() {
+    let home = Home::new(Sample::MULTI);
+    let seed = home.fake_seed();
+    let id = hex(&home.info_hash);
+    let talker = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (seed_addr, talker_addr) = (seed.addr.to_string(), talker.local_addr().unwrap().to_string());
+    let daemon = Daemon::start(&home, &["--peer", &seed_addr, "--peer", &talker_addr]);
+    assert_eq!(daemon.add(&home.torrent, "?paused=true").status, 201);
+    let capture = home.path().join("slow.pcapng");
+    let mut command = home.command();
+    command.args(["trace", "-q", "--pcap"]).arg(&capture).stdout(Stdio::piped());
+    let mut slow = command.env("RAWTORRENT_HOST", format!("http://{}", daemon.addr)).spawn().unwrap();
+    let deadline = Instant::now() + LIMIT;
+    assert!(rawtorrent_tests::poll(deadline, || capture.exists().then_some(())).is_some());
+    assert_eq!(daemon.ask("POST", &format!("/api/v1/torrents/{id}/resume"), "", b"").status, 204);
+
+    let mut peer = RawPeer::greet(talker.accept().unwrap().0, FAST, home.info_hash).unwrap();
+    peer.send(&message(id::HAVE_NONE, b"")).unwrap();
+    peer.send(&message(id::HAVE, &[0; 4]).repeat(SAID)).unwrap();
+    peer.send(&message(id::INTERESTED, b"")).unwrap();
+    assert!(peer.read_until(|frame| frame.id == Some(id::UNCHOKE)).unwrap().is_some());
+    peer.send(&message(id::NOT_INTERESTED, b"")).unwrap();
+
+    // Nobody has read a line so far.
+    let lines = BufReader::new(slow.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut gaps = 0;
+    for line in lines.inspect(|line| gaps += usize::from(line.contains("left out here"))) {
+        if line.ends_with("-> not interested") {
+            break;
+        }
+    }
+    assert!(gaps > 0);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&slow), rustix::process::Signal::INT)
+        .unwrap();
+    assert!(rawtorrent_tests::poll(deadline, || slow.try_wait().unwrap()).is_some());
+    let found = |filter: &str| {
+        let output = Command::new("tshark").arg("-r").arg(&capture).args(["-Y", filter]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().count()
+    };
+    assert!(found("tcp.analysis.lost_segment") > 0);
+    assert_eq!(found("ip.dst == 10.0.0.1 && bittorrent.msg.type == 3"), 1, "it is read behind the gap");
+    daemon.end();
+}
+
+/// Tells this of whatever it is asked for, and hangs up: a daemon of another version, or of an enemy.
+fn stand_in(events: &[Value]) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let events: String = events.iter().map(|event| format!("event: trace\ndata: {event}\n\n")).collect();
+    let began = "event: began\ndata: {\"v\":1,\"began\":5}\n\n";
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut asked = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            while asked.read_line(&mut line).is_ok_and(|read| read > 2) {
+                line.clear();
+            }
+            let _ = asked.into_inner().write_all(format!("{head}{began}{events}").as_bytes());
+        }
+    });
+    format!("http://{addr}")
+}
+
+#[test]
+fn newer_events_are_passed_over_and_no_word_of_a_daemon_moves_the_cursor() {
+    let event = |more: Value| {
+        let mut event = json!({"v": 1, "at": 1.5, "torrent": "ab".repeat(20), "peer": {"number": 3}});
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    let newer = event(json!({"kind": "smelled", "of": "roses"}));
+    let known = json!({"kind": "message", "direction": "out", "message": "choke", "reason": "\u{1b}[2Jgone"});
+    let host = stand_in(&[newer.clone(), newer, event(known)]);
+    let home = Home::new(Sample::MULTI);
+    let trace = |options: &[&str]| {
+        let mut command = home.command();
+        run(command.arg("trace").args(options).env("RAWTORRENT_HOST", &host))
+    };
+    let told = trace(&[]);
+    assert!(told.stderr.ends_with("rawtorrent: the daemon has ended\n"), "{}", told.stderr);
+    assert_eq!(told.stderr.matches("the daemon is newer").count(), 1, "{}", told.stderr);
+    assert!(told.stdout.ends_with("<- choke  (\\u{1b}[2Jgone)\n"), "{:?}", told.stdout);
+    assert_eq!(told.stdout.lines().count(), 1, "{}", told.stdout);
+    let told = trace(&["--json"]);
+    let smelled = told.stdout.lines().nth(1).unwrap();
+    let smelled: Value = serde_json::from_str(smelled).unwrap();
+    assert_eq!((&smelled["event"], &smelled["of"]), (&json!("trace"), &json!("roses")));
+    assert!(
+        told.stdout.contains("\"message\":\"choke\"") && !told.stderr.contains("newer"),
+        "{}",
+        told.stderr
+    );
+}
+
+#[test]
+fn limits_of_all_are_told_once_when_they_are_reached() {
+    let home = Home::new(Sample::MULTI);
+    let listeners = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let mut options =
+        vec!["--upload-slots".to_owned(), "1".into(), "--message-memory".into(), "64KiB".into()];
+    for listener in &listeners {
+        options.extend(["--peer".to_owned(), listener.local_addr().unwrap().to_string()]);
+    }
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let daemon = Daemon::start(&home, &options);
+    let mut told = Stream::open(&daemon, "?kind=limit", "");
+    assert_eq!(daemon.add(&home.torrent, "").status, 201);
+    let [mut first, mut second, mut third] = listeners.map(|listener| {
+        let (stream, _) = listener.accept().unwrap();
+        RawPeer::greet(stream, EXTENDED, home.info_hash).unwrap()
+    });
+    first.send(&message(id::INTERESTED, b"")).unwrap();
+    assert!(first.read_until(|frame| frame.id == Some(id::UNCHOKE)).unwrap().is_some());
+    second.send(&message(id::INTERESTED, b"")).unwrap();
+    told.until("\"limit\":\"upload slots\"}");
+    let mut late = Stream::open(&daemon, "?kind=limit", "");
+    late.until("\"limit\":\"upload slots\"}");
+    // The beginning of a message that is longer than there is room for.
+    let long = message(id::EXTENDED, &[9; 100_000]);
+    third.send(&long[..90_000]).unwrap();
+    for listener in [&mut told, &mut late] {
+        let heard = listener.until("\"limit\":\"message memory\",\"peer\":{\"number\":");
+        assert_eq!(heard.matches("event: trace").count(), 2, "{heard}");
+    }
+    daemon.end();
+}
+
+#[test]
 fn the_command_shows_it_and_captures_it() {
     let home = Home::new(Sample::MULTI);
     let seed = home.fake_seed();
@@ -188,12 +321,16 @@ fn the_command_shows_it_and_captures_it() {
         (refused.code(), &*refused.stderr),
         (Some(1), "rawtorrent: a capture is of one torrent; name it (--torrent)\n")
     );
-    let unknown = daemon.command(&home, &["trace", "--kind", "nonsense"]);
-    assert!(
-        unknown.code() == Some(2) && unknown.stderr.starts_with("rawtorrent: 'nonsense' is no kind"),
-        "{}",
-        unknown.stderr
-    );
+    for (option, wrong, said) in [
+        ("--kind", "nonsense", "rawtorrent: 'nonsense' is no kind"),
+        ("--peer", "3,x", "rawtorrent: 'x' is neither the number of a connection nor an address"),
+    ] {
+        let unknown = daemon.command(&home, &["trace", option, wrong]);
+        assert!(unknown.code() == Some(2) && unknown.stderr.starts_with(said), "{}", unknown.stderr);
+    }
+    let there = daemon.command(&home, &["trace", "--torrent", &id, "--pcap", capture.to_str().unwrap()]);
+    let said = format!("rawtorrent: {}: it is there already; name a new file\n", capture.display());
+    assert_eq!((there.code(), &*there.stderr), (Some(1), &*said), "and nothing else is said");
     daemon.end();
 }
 
@@ -428,13 +565,14 @@ fn a_capture_that_nobody_reads_any_more_ends_alone() {
 }
 
 #[test]
-fn who_may_only_look_is_told_no_address_by_trackers() {
+fn who_may_only_look_is_told_no_address_by_trackers_and_peers() {
     let words = "you are 203.0.113.77, go";
     let refusal = format!("d14:failure reason{}:{words}e", words.len()).into_bytes();
     let tracker = Server::start(Answer::Body(refusal)).unwrap();
     let home = Home::with_tracker(Sample::MULTI, Some(&tracker.url("announce")));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let (read, admin) = (token(&home, "reader", "read"), token(&home, "owner", "admin"));
-    let daemon = Daemon::start_with_trackers(&home, &[]);
+    let daemon = Daemon::start_with_trackers(&home, &["--peer", &listener.local_addr().unwrap().to_string()]);
     let torrent = std::fs::read(&home.torrent).unwrap();
     let headers = format!("{admin}content-type: application/x-bittorrent\r\n");
     assert_eq!(daemon.ask("POST", "/api/v1/torrents", &headers, &torrent).status, 201);
@@ -445,6 +583,25 @@ fn who_may_only_look_is_told_no_address_by_trackers() {
     });
     let whole = whole.unwrap();
     assert!(whole.contains(words) && whole.contains("http://127.0.0.1:"), "{whole}");
+    let masked = told(&read);
+    assert!(masked.contains("you are (address), go") && !masked.contains("127.0.0.1"), "{masked}");
+
+    let path = format!("/api/v1/torrents/{}/why", hex(&home.info_hash));
+    let told = |token: &str| daemon.ask("GET", &path, token, b"").json().to_string();
+    let whole = told(&admin);
+    assert!(whole.contains("failed: http://127.0.0.1:") && whole.contains(words), "{whole}");
+    let masked = told(&read);
+    assert!(masked.contains("failed: http://(address)") && !masked.contains("203.0.113"), "{masked}");
+
+    let mut peer = RawPeer::greet(listener.accept().unwrap().0, EXTENDED, home.info_hash).unwrap();
+    let hello = format!("\0d1:mde1:v{}:{words}e", words.len());
+    peer.send(&message(id::EXTENDED, hello.as_bytes())).unwrap();
+    let path = format!("/api/v1/torrents/{}/peers", hex(&home.info_hash));
+    let told = |token: &str| daemon.ask("GET", &path, token, b"").json().to_string();
+    let named = rawtorrent_tests::poll(Instant::now() + LIMIT, || {
+        Some(told(&admin)).filter(|told| told.contains(words))
+    });
+    assert!(named.is_some(), "{}", told(&admin));
     let masked = told(&read);
     assert!(masked.contains("you are (address), go") && !masked.contains("127.0.0.1"), "{masked}");
     daemon.end();

@@ -51,4 +51,19 @@ fn what_holds_a_torrent_back_is_told() {
     assert_eq!(daemon.add(&home.torrent, "").status, 201);
     await_cause(&daemon, &id, "complete");
     daemon.end();
+
+    let home = Home::new(Sample::MULTI);
+    let seed = home.fake_seed();
+    let daemon = Daemon::start(&home, &["--peer", &seed.addr.to_string()]);
+    let (apart, taken) = (home.out().join("apart"), home.out().join(Sample::MULTI.name));
+    let settings = json!({"incomplete_dir": apart}).to_string();
+    let json = "content-type: application/json\r\n";
+    assert_eq!(daemon.ask("PATCH", "/api/v1/settings", json, settings.as_bytes()).status, 200);
+    assert_eq!(daemon.add(&home.torrent, "?paused=true").status, 201);
+    std::fs::write(&taken, "theirs").unwrap();
+    assert_eq!(daemon.ask("POST", &format!("/api/v1/torrents/{id}/resume"), "", b"").status, 204);
+    await_cause(&daemon, &id, "unsettled");
+    let told = daemon.command(&home, &["why", &id]).stdout;
+    assert!(told.starts_with("1. it is complete, but its files cannot go where they belong: "), "{told}");
+    daemon.end();
 }

@@ -1,8 +1,8 @@
 //! Builds the image from the `Dockerfile`, and runs it, without a registry of images.
 //!
 //! The image that the Dockerfile begins `FROM` is stood in for by one made here: a small Debian from debootstrap
-//! under the same name, with this machine's Rust mounted into it. Everything after `FROM` is the real thing. It is
-//! built and run in a network namespace that has only loopback, from a store of its own below `target/`.
+//! under the same name, with this machine's Rust mounted into it, which optimises less. Everything after `FROM` is the
+//! real thing. It is built and run in a network namespace that has only loopback, from a store of its own below `target/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,6 +83,7 @@ impl Containers<'_> {
         fs::write(
             &file,
             "FROM scratch\nCOPY . /\nENV CARGO_HOME=/usr/local/cargo CARGO_NET_OFFLINE=true \
+             CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
              PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
         )?;
         let mut build = self.buildah_bud();

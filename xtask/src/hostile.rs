@@ -72,6 +72,7 @@ const CONTROLS: &[(&str, &str)] = &[
     ("payload_that_nobody_asked_for", "uncounted-payload"),
     ("a_choke_storm", "ignored-choke"),
     ("a_have_storm_on_two_million_pieces", "slow-have"),
+    ("a_storm_of_bit_fields_on_two_million_pieces", "endless-recount"),
     ("allowed_fast_and_suggest_floods", "long-memory"),
     ("poisoned_blocks", "spared-liar"),
     ("bit_fields_of_another_length", "any-bitfield"),

@@ -59,7 +59,7 @@ const BARS: &[Bar] = &[
         ..bar(
             "contributors: median completion over that without free riders",
             "free-riders",
-            (10, 20),
+            (20, 20),
             |v| v["contributors"].as_f64(),
             AtMost(1.1),
         )
@@ -185,11 +185,17 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<Tally> {
     control.args(["--test", "planted", "--", "--nocapture"]);
     let mut tally = run::counted("planted faults", control, LIMIT)?;
     let mut report = String::from("| what | measured | bar | command | took |\n|---|---|---|---|---|\n");
-    for bar in BARS {
-        let runs = if full { bar.runs.1 } else { bar.runs.0 };
-        if runs > 0 {
-            measure(root, bar, runs, &mut tally, &mut report)?;
-        }
+    let chosen: Vec<(&Bar, u32)> = BARS
+        .iter()
+        .map(|bar| (bar, if full { bar.runs.1 } else { bar.runs.0 }))
+        .filter(|&(_, runs)| runs > 0)
+        .collect();
+    // A simulation is one thread. The large ones of the longer command want the memory for themselves.
+    let jobs = if full { 1 } else { run::cores() };
+    for measured in run::side_by_side(&chosen, jobs, |&(bar, runs)| measure(root, bar, runs)) {
+        let Measured { tally: one, rows } = measured?;
+        tally.add(one);
+        report += &rows;
     }
     if full {
         let date = run::command(root, "date").arg("+%F").output().context("date")?.stdout;
@@ -201,8 +207,15 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<Tally> {
     Ok(tally)
 }
 
-fn measure(root: &Path, bar: &Bar, runs: u32, tally: &mut Tally, report: &mut String) -> Result<()> {
+/// What came of a bar, and its rows in the report.
+struct Measured {
+    tally: Tally,
+    rows: String,
+}
+
+fn measure(root: &Path, bar: &Bar, runs: u32) -> Result<Measured> {
     let started = Instant::now();
+    let (mut tally, mut rows, mut told) = (Tally::default(), String::new(), String::new());
     let (mut shown, summary) = simulate(root, bar.args, runs)?;
     let read = |number: Read| summary.as_ref().and_then(number);
     let mut number = read(bar.number);
@@ -224,8 +237,8 @@ fn measure(root: &Path, bar: &Bar, runs: u32, tally: &mut Tally, report: &mut St
         };
         let measured = number.map_or("failed".to_owned(), |number| format!("{number:.3}"));
         let line = format!("{what}: {measured} ({limit})");
-        println!("{} {line}", if kept { "ok " } else { "RED" });
-        writeln!(report, "| {what} | {measured} | {limit} | `{shown}` | {took} s |")?;
+        writeln!(told, "{} {line}", if kept { "ok " } else { "RED" })?;
+        writeln!(rows, "| {what} | {measured} | {limit} | `{shown}` | {took} s |")?;
         if kept {
             tally.passed += 1;
         } else {
@@ -233,7 +246,9 @@ fn measure(root: &Path, bar: &Bar, runs: u32, tally: &mut Tally, report: &mut St
             tally.failures.push(format!("{line}: {shown}"));
         }
     }
-    Ok(())
+    // At once: others are measured beside it.
+    print!("{told}");
+    Ok(Measured { tally, rows })
 }
 
 /// Runs one command; how it is typed, and what it printed, unless it failed.

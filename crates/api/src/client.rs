@@ -85,7 +85,8 @@ impl Client {
             None => (builder, format!("http://{host}")),
         };
         let url = reqwest::Url::parse(&base).map_err(|_| wrong())?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        // The path of a socket is given with what it is.
+        if host.starts_with('/') || !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(wrong());
         }
         let http = builder.build().map_err(|_| wrong())?;
@@ -559,7 +560,7 @@ mod tests {
         ] {
             assert!(Client::new(good, None).is_ok(), "{good}");
         }
-        for bad in ["", "ftp://x", "http://", "a b"] {
+        for bad in ["", "ftp://x", "http://", "a b", "/run/x"] {
             assert!(matches!(Client::new(bad, None), Err(ClientError::Host(_))), "{bad}");
         }
     }

@@ -16,7 +16,7 @@ pub struct Why {
 /// One cause, with its evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Cause {
-    /// Which, as one word for programs: `paused`, `queued`, `checking`, `moving`, `complete`, `stopped`, `disk_full`, `unavailable`, `failed`,
+    /// Which, as one word for programs: `paused`, `queued`, `checking`, `moving`, `complete`, `unsettled`, `stopped`, `disk_full`, `unavailable`, `failed`,
     /// `metadata_missing`, `tracker_errors`, `port_unreachable`, `no_peers`, `nobody_has`, `disk_waits`, `choked`, `snubbed`,
     /// `rate_limit`, `requests_empty`, `shared_limit`, `slow_peers`; there may be more.
     pub cause: String,

@@ -411,27 +411,29 @@ fn without_unset_variable(arg: Arg) -> Arg {
     if value.is_empty() || is_switch && is_off() { arg.env(Resettable::Reset) } else { arg }
 }
 
-/// A usage error of clap's on one line, with what it suggests in brackets and where to read more.
+/// A usage error of clap's on one line.
 pub(crate) fn usage_line(error: &clap::Error) -> String {
+    let (said, usage) = said(error);
+    format!("{said}; see '{usage}'")
+}
+
+/// What is wrong, on one line, with what it suggests in brackets; and where to read more.
+pub(crate) fn said(error: &clap::Error) -> (String, String) {
     let text = error.render().to_string();
     let mut said = Vec::new();
-    let mut usage = "rawtorrent --help";
-    let mut command = String::new();
+    let mut usage = "rawtorrent --help".to_owned();
     for paragraph in text.split("\n\n") {
         let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Some(line) = line.strip_prefix("error: ") {
             said.push(line.to_owned());
         } else if let Some(line) = line.strip_prefix("Usage: ") {
             let words = line.split(' ').take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()));
-            command = words.chain(["--help"]).collect::<Vec<_>>().join(" ");
+            usage = words.chain(["--help"]).collect::<Vec<_>>().join(" ");
         } else if let Some(line) = line.strip_prefix("tip: ") {
             said.push(format!("({line})"));
         }
     }
-    if !command.is_empty() {
-        usage = &command;
-    }
-    format!("{}; see '{usage}'", said.join(" "))
+    (said.join(" "), usage)
 }
 
 impl Command {

@@ -4,7 +4,7 @@
 use crate::console::{self, Console};
 use crate::text::{counted, printable};
 use engine::InfoHash;
-use engine::events::{Direction, Event, EventKind, Events, Filter, Kind};
+use engine::events::{Direction, Event, EventKind, Events, Filter, Kind, NO_TORRENT};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use types::InfoHashV1;
@@ -36,9 +36,8 @@ pub(crate) async fn pass_on(mut events: Events, console: Console, roll: Arc<Roll
         }
         if verbose > 0 {
             if let Some(text) = line(&event.kind, verbose) {
-                // As long as git's short hashes: enough to tell a handful of torrents apart.
-                let torrent: String = event.torrent.to_string().chars().take(8).collect();
-                console.note(format_args!("{torrent} {:>9.3} {}", event.at.as_secs_f64(), printable(&text)));
+                let (torrent, at) = (short(event.torrent), event.at.as_secs_f64());
+                console.note(format_args!("{torrent:<8} {at:>9.3} {}", printable(&text)));
             }
         } else if let Some(text) = complaint(&event.kind)
             && is_news(&mut told, event.torrent, text.clone())
@@ -52,6 +51,11 @@ pub(crate) async fn pass_on(mut events: Events, console: Console, roll: Arc<Roll
             return;
         }
     }
+}
+
+/// As long as git's short hashes: enough to tell a handful of torrents apart. Nothing, of what is of none.
+fn short(torrent: InfoHash) -> String {
+    if torrent == NO_TORRENT { String::new() } else { torrent.to_string().chars().take(8).collect() }
 }
 
 /// Whether a complaint is to be told.
@@ -232,9 +236,10 @@ fn line(event: &EventKind, verbose: u8) -> Option<String> {
         | EventKind::DiskWaited { .. }
         | EventKind::LimitReached { .. }
         | EventKind::Banned { .. }
-        | EventKind::Finished => match event.peer() {
-            Some(peer) => format!("{peer} {event}"),
-            None => event.to_string(),
+        | EventKind::Finished => match (event.peer(), event.direction()) {
+            (Some(peer), Some(direction)) => format!("{peer} {direction} {event}"),
+            (Some(peer), None) => format!("{peer} {event}"),
+            (None, _) => event.to_string(),
         },
         _ => return None,
     })
@@ -253,6 +258,10 @@ mod tests {
         let message = EventKind::Message { peer, direction: Direction::Out, said, reason: None, took: None };
         assert_eq!(line(&message, 1), None);
         assert_eq!(line(&message, 2).unwrap(), "127.0.0.1:6881 <- request piece 3, 16384 bytes at 0");
+        let (query, target) = ("ping".into(), None);
+        let asked = EventKind::DhtAsked { peer, direction: Direction::In, query, target };
+        assert_eq!((line(&asked, 1), &*line(&asked, 2).unwrap()), (None, "127.0.0.1:6881 -> DHT ping"));
+        assert_eq!((&*short(NO_TORRENT), short(torrent_of(1)).len()), ("", 8));
         let failed = EventKind::AnnounceFailed { tracker: "udp://t:1".into(), error: "no answer".into() };
         let told = EventKind::PeersExchanged { from: peer, peers: 2 };
         assert_eq!(line(&told, 1).unwrap(), "127.0.0.1:6881 tells of 2 other peers");

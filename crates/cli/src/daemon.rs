@@ -8,7 +8,7 @@ mod supervisor;
 use crate::args::{Daemon as Args, template};
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
-use crate::{interrupt, transfer};
+use crate::{interrupt, losses, transfer};
 pub(crate) use embedded::Embedded;
 
 use daemon::{Daemon, Inherited, Options};
@@ -105,8 +105,6 @@ async fn open(
             return Err(Failure::new(kind::STARTUP, error));
         }
     };
-    for aside in [&kept.put_aside, &kept.upgraded].into_iter().flatten() {
-        console.note(format_args!("the state was taken over; what it was before is in {}", aside.display()));
-    }
+    losses::tell(&kept, console);
     Ok((session, kept, daemon))
 }

@@ -9,9 +9,11 @@ use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::remote::client;
 use crate::source::Source;
 use crate::text::printable;
+use crate::units::Size;
 use crate::{daemon, interrupt, runtime, transfer};
 use ::discord::bot::{EDIT_EVERY, Options};
 use ::discord::config::{self, Entry};
+use ::discord::limits::MAX_TORRENT;
 use ::discord::token::Token;
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
@@ -90,8 +92,16 @@ fn token(args: &Discord) -> Result<Token, Failure> {
 fn allow(args: &Allow, console: &Console) -> Result<Exit, Failure> {
     let config = config_of(&args.config)?;
     let torrent = runtime()?.block_on(Source::File(&args.torrent).load(transfer::fetch_alone))?;
-    let path = std::path::absolute(&args.torrent)
-        .or_fail(kind::SOURCE, format_args!("cannot find {}", args.torrent.display()))?;
+    let unfound = format_args!("cannot find {}", args.torrent.display());
+    let path = std::path::absolute(&args.torrent).or_fail(kind::SOURCE, unfound)?;
+    let bytes = std::fs::metadata(&path).or_fail(kind::SOURCE, unfound)?.len();
+    if bytes > MAX_TORRENT {
+        let (file, bytes, most) = (args.torrent.display(), Size(bytes), Size(MAX_TORRENT));
+        return Err(Failure::new(
+            kind::SOURCE,
+            format!("{file} has {bytes}; the bot takes torrent files of {most} at most"),
+        ));
+    }
     let entry = Entry {
         // By which the daemon calls it.
         info_hash: torrent.info_hash().wire().to_string(),

@@ -40,7 +40,7 @@ pub(crate) fn export(args: &Export, console: &Console) -> Result<Exit, Failure> 
         console.note(format_args!("{} exported", counted(exported.torrents as u64, "torrent")));
     }
     if exported.lost > 0 {
-        let line = format_args!("{} damaged rows were left out", exported.lost);
+        let line = format_args!("{} torrents or rows that are lost or damaged are not in it", exported.lost);
         console.error(&Failure::new(kind::SOURCE, line));
         return Ok(Exit::Failed);
     }

@@ -5,7 +5,7 @@ use crate::console::{Console, json_line};
 use crate::doctor::state_dir;
 use crate::failure::{Exit, Failure, kind};
 use crate::text::{counted, printable};
-use crate::{interrupt, transfer};
+use crate::{interrupt, losses, transfer};
 use engine::export;
 use engine::import::{self, Taken, Told};
 use serde_json::{Value, json};
@@ -26,7 +26,11 @@ pub(crate) fn run(args: &Import, console: &Console) -> Result<Exit, Failure> {
         }
     };
     let imported = match client {
-        Some(client) => import::import(&state_dir, client, &args.source, tell),
+        Some(client) => {
+            let started_in = args.started_in.as_deref().map(std::path::absolute).transpose();
+            let started_in = started_in.map_err(|err| Failure::new(kind::SOURCE, err))?;
+            import::import(&state_dir, client, &args.source, started_in.as_deref(), tell)
+        }
         None if args.source.is_dir() => {
             return Err(Failure::new(
                 kind::SOURCE,
@@ -37,6 +41,8 @@ pub(crate) fn run(args: &Import, console: &Console) -> Result<Exit, Failure> {
     };
     let imported = imported.map_err(|error| transfer::engine_failure(&error))?;
     unsaid?;
+    losses::tell(&imported.kept, console);
+    imported.notes.iter().for_each(|line| console.note(printable(line)));
     if imported.beyond > 0 {
         let line = format_args!("{} more than can be read were left out", imported.beyond);
         console.error(&Failure::new(kind::SOURCE, line));

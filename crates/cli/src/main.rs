@@ -21,6 +21,7 @@ mod fetch;
 mod import;
 mod interrupt;
 mod listing;
+mod losses;
 mod magnet;
 mod manual;
 mod paint;
@@ -56,6 +57,8 @@ use failure::{Exit, Failure, OrFail, kind};
 const THREADS: usize = 8;
 
 fn main() {
+    // Before there is a thread but this one.
+    heap::unite();
     descriptors::raise_limit();
     let exit = match CommandLine::read() {
         Ok(line) => run(&line),

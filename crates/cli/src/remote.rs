@@ -404,7 +404,8 @@ fn one_of(all: Vec<Torrent>, name: &str) -> Result<Torrent, Failure> {
         meant = others.into_iter().filter(begins).collect();
     }
     if meant.len() < 2 {
-        let none = || Failure::new(NOT_HERE, format_args!("there is no torrent '{name}'"));
+        let help = if is_long { "" } else { "; four characters of a name or id are taken for its beginning" };
+        let none = || Failure::new(NOT_HERE, format_args!("there is no torrent '{name}'{help}"));
         return meant.pop().ok_or_else(none);
     }
     let named = meant
@@ -493,7 +494,9 @@ mod tests {
         let told =
             "'debian 1' may be Debian 12 (abcdabcd), debian 13 (cafecafe); give more of its name or id";
         assert_eq!(found("debian 1").unwrap_err(), told);
-        assert_eq!(found("deb").unwrap_err(), "there is no torrent 'deb'", "too short");
+        let too_short =
+            "there is no torrent 'deb'; four characters of a name or id are taken for its beginning";
+        assert_eq!(found("deb").unwrap_err(), too_short);
         let many = vec![torrent("abcd", "many"); NAMED + 2];
         assert!(one_of(many, "many").unwrap_err().message.contains(" and 2 more; "));
     }

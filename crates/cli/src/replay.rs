@@ -10,7 +10,7 @@ use crate::units::Size;
 use engine::events::Filter;
 use record::Teller;
 use serde_json::json;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
     if let Some(path) = &args.redact {
         return write_redacted(&record::redact(&recording).map_err(failed)?, path, console);
     }
-    let replay = record::Replay::new(&recording).map_err(failed)?;
+    let mut replay = record::Replay::new(&recording).map_err(failed)?;
     let Shown { explain, addresses, ref pcap } = args.shown;
     let filter = args.filter.clone().unwrap_or_else(Filter::all);
     let manner = Manner { json: args.json, explain, addresses, pcap: pcap.clone(), many: false, filter };
@@ -50,20 +50,24 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let is_captured = printer.finish();
-    if args.json && matches!(replayed, Err(record::Error::Differs { .. })) {
-        console.print(json_line(&json!({"event": "replayed", "same": false})))?;
-    }
-    let replayed = replayed.map_err(failed)?;
-    let record::Replayed { inputs, outputs, whole, broken_off, .. } = replayed;
-    if inputs == 0 && !whole && !is_over {
-        let shown = printable(&args.file.to_string_lossy()).into_owned();
-        let why = "it was cut off before anything was written that could be checked";
-        return Err(Failure::new("recording", format_args!("{shown}: {why}")));
+    let reached = replay.replayed();
+    let record::Replayed { inputs, outputs, whole, broken_off, .. } = reached;
+    let nothing = (reached.is_nothing() && !is_over).then_some(record::Error::Nothing);
+    let wrong = replayed.err().or(nothing);
+    let (is_right, same) = (wrong.is_none(), !matches!(wrong, Some(record::Error::Differs { .. })));
+    // Before the verdict, which comes last.
+    if let Some(wrong) = wrong {
+        console.failure(&failed(wrong));
     }
     if args.json {
+        // What was not gone through counts as well.
+        let whole = whole || record::is_whole(&recording);
         let verdict =
-            json!({"event": "replayed", "same": true, "inputs": inputs, "outputs": outputs, "whole": whole});
+            json!({"event": "replayed", "same": same, "inputs": inputs, "outputs": outputs, "whole": whole});
         console.print(json_line(&verdict))?;
+    }
+    if !is_right {
+        return Ok(Exit::Failed);
     }
     let (inputs, outputs) = (counted(inputs, "input"), counted(outputs, "output"));
     console.note(format_args!("{inputs}, {outputs}: the same ones as when it was recorded"));
@@ -79,9 +83,17 @@ pub(crate) fn run(args: &Replay, console: &Console) -> Result<Exit, Failure> {
 fn write_redacted(redacted: &record::Redacted, path: &Path, console: &Console) -> Result<Exit, Failure> {
     let shown = printable(&path.to_string_lossy()).into_owned();
     let written = File::create_new(path).and_then(|mut file| {
-        file.write_all(&redacted.recording)?;
-        file.sync_all()
+        let written = file.write_all(&redacted.recording).and_then(|()| file.sync_all());
+        if written.is_err() {
+            // It would be in the way of the next try. Why it stays, if it does, is why it was not written.
+            let _ = fs::remove_file(path);
+        }
+        written
     });
+    if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+        let message = format_args!("{shown} is there already; name a new file (--redact)");
+        return Err(Failure::new(kind::OUTPUT, message));
+    }
     written.or_fail(kind::OUTPUT, &shown)?;
     let addresses = counted(redacted.addresses as u64, "address").replace("addresss", "addresses");
     console.note(format_args!("{shown}: {addresses} replaced"));

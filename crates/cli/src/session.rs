@@ -9,7 +9,7 @@ use crate::args;
 use crate::args::keep::{Keep, Order as Told};
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
-use crate::{interrupt, runtime, transfer};
+use crate::{interrupt, losses, runtime, transfer};
 use engine::{Choices, QueuePlace, Session};
 use orders::{What, carry_out};
 use serde::{Deserialize, Serialize};
@@ -47,18 +47,7 @@ pub(crate) fn run(args: &Keep, console: &Console) -> Result<Exit, Failure> {
     let outcome = runtime.block_on(async {
         let opened = Session::open(settings).await;
         let (session, kept) = opened.map_err(|error| transfer::engine_failure(&error))?;
-        if let Some(aside) = &kept.put_aside {
-            console.note(format_args!(
-                "the state was damaged; what could be read was kept, the rest is in {}",
-                aside.display()
-            ));
-        }
-        if let Some(older) = &kept.upgraded {
-            console.note(format_args!(
-                "the state is of this version now; the older one is in {}",
-                older.display()
-            ));
-        }
+        losses::tell(&kept, console);
         let addrs: Vec<_> = session.engine().listen_addrs().iter().map(ToString::to_string).collect();
         let ready = json!({"event": "ready", "torrents": kept.torrents, "lost": kept.lost, "listen": addrs});
         console.print(json_line(&ready))?;

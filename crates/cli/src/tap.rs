@@ -9,11 +9,14 @@ use crate::{interrupt, runtime};
 use api::{Client, ListQuery, TraceBegan, Traced};
 use engine::Event;
 use engine::events::{Filter, FilterError, VERSION};
+use serde::Deserialize;
 use std::time::Duration;
 
 pub(crate) fn run(args: &Trace, console: &Console) -> Result<Exit, Failure> {
-    let terms = args.kind.iter().chain(&args.direction).cloned().collect::<Vec<_>>().join(",");
-    let named: Filter = terms.parse().map_err(|wrong: FilterError| Failure::new(kind::USAGE, wrong))?;
+    let named = filter(args.kind.iter().chain(&args.direction).cloned())?;
+    // Only the daemon knows where peers are.
+    let peers = args.peer.iter().flat_map(|given| given.split(','));
+    filter(peers.map(|peer| format!("peer={}", peer.trim())))?;
     // Else the daemon tells nothing more than that.
     let filter = if args.shown.pcap.is_some() { named } else { Filter::all() };
     let client = client(&args.remote)?;
@@ -27,15 +30,24 @@ pub(crate) fn run(args: &Trace, console: &Console) -> Result<Exit, Failure> {
         let many = torrent.is_none();
         let mut stream = client.trace(&args.query(torrent, args.shown.pcap.is_some())).await.map_err(told)?;
         let mut printer = None;
+        let mut is_newer = false;
         let shown = async {
             while let Some(traced) = stream.next().await.map_err(told)? {
                 match (traced, &mut printer) {
                     (Traced::Began(began), printer) => {
                         *printer = Some(begin(args, &filter, began, many, console)?);
                     }
-                    (Traced::Event(event), Some(printer)) => {
-                        printer.print(read(event)?)?;
-                    }
+                    (Traced::Event(event), Some(printer)) => match Event::deserialize(&event) {
+                        Ok(event) => {
+                            printer.print(event)?;
+                        }
+                        // Kinds and fields may be added while the version stays.
+                        Err(_) if args.remote.json => printer.pass_on(&event)?,
+                        Err(_) if !std::mem::replace(&mut is_newer, true) => console.note(
+                            "the daemon is newer: it tells of more than is known here, which is not shown",
+                        ),
+                        Err(_) => {}
+                    },
                     (Traced::Lost(lost), Some(printer)) => printer.lost(lost.lost)?,
                     (_, None) => return Err(strange("events before their beginning")),
                 }
@@ -57,6 +69,11 @@ pub(crate) fn run(args: &Trace, console: &Console) -> Result<Exit, Failure> {
     })
 }
 
+fn filter(terms: impl Iterator<Item = String>) -> Result<Filter, Failure> {
+    let terms = terms.collect::<Vec<_>>().join(",");
+    terms.parse().map_err(|wrong: FilterError| Failure::new(kind::USAGE, wrong))
+}
+
 /// The one torrent of a daemon. A capture is of one: connections have numbers of their own in each.
 async fn only(client: &Client) -> Result<String, Failure> {
     let mut all = client.torrents(&ListQuery::default()).await.map_err(told)?.torrents.into_iter();
@@ -76,17 +93,15 @@ fn begin(
     if began.v != VERSION {
         return Err(strange(&format!("events of version {}, not {VERSION}", began.v)));
     }
-    if !args.remote.json {
-        console.note("this is what is said from now on");
-    }
     let began = Duration::try_from_secs_f64(began.began).map_err(|_| strange("a time that is none"))?;
     let (explain, addresses, pcap) = (args.shown.explain, args.shown.addresses, args.shown.pcap.clone());
     let (json, filter) = (args.remote.json, filter.clone());
-    Printer::new(console, Manner { json, explain, addresses, pcap, many, filter }, Some(began))
-}
-
-fn read(event: serde_json::Value) -> Result<Event, Failure> {
-    serde_json::from_value(event).map_err(|error| strange(&error.to_string()))
+    let printer =
+        Printer::new(console, Manner { json, explain, addresses, pcap, many, filter }, Some(began))?;
+    if !json {
+        console.note("this is what is said from now on");
+    }
+    Ok(printer)
 }
 
 fn strange(what: &str) -> Failure {

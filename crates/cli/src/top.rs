@@ -27,11 +27,11 @@ const FRAME: Duration = Duration::from_millis(100);
 pub(crate) fn run(args: &Top, console: &Console) -> Result<Exit, Failure> {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         let message = "'top' needs a terminal; 'rawtorrent list --follow' tells the same in lines";
-        return Err(Failure::new(kind::OUTPUT, message));
+        return Err(Failure::new(kind::USAGE, message));
     }
     if std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb") {
         let message = "'top' draws on the screen, which this terminal can't (TERM); 'rawtorrent list --follow' tells the same in lines";
-        return Err(Failure::new(kind::OUTPUT, message));
+        return Err(Failure::new(kind::USAGE, message));
     }
     let client = client(&args.remote)?;
     let mut interrupt = interrupt::graceful(console)?;

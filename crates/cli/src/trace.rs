@@ -1,6 +1,6 @@
 //! Events for people and programs: a line each, aligned, with the time since the last one; and as a capture of packets.
 
-use crate::console::{Console, json_line};
+use crate::console::{Console, joined, json_line};
 use crate::failure::{Failure, OrFail, kind};
 use crate::paint::{Look, Paint};
 use crate::text::{counted, printable};
@@ -8,10 +8,9 @@ use engine::events::{Direction, Event, EventKind, Events, Ext, Filter, NO_TORREN
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -61,6 +60,8 @@ struct Capture {
     path: PathBuf,
     /// Somebody reads it as it comes.
     is_pipe: bool,
+    /// Bytes at its beginning that tell of nothing.
+    head_len: u64,
 }
 
 /// Columns of a torrent: as long as git's short hashes, which is enough to tell a handful of them apart.
@@ -127,13 +128,24 @@ impl Printer {
         self.console.is_reader_gone() && self.capture.is_none()
     }
 
-    /// Says that so many events are missing here.
-    pub(crate) fn lost(&self, events: u64) -> Result<(), Failure> {
+    /// Says that so many events are missing here, in the capture as well.
+    pub(crate) fn lost(&mut self, events: u64) -> Result<(), Failure> {
+        if let Some(capture) = &mut self.capture {
+            capture.pcap.lost();
+        }
         if self.manner.json {
             return self.console.print(json_line(&json!({"event": "lost", "lost": events})));
         }
-        self.console.note(format_args!("({} left out)", counted(events, "event")));
-        Ok(())
+        let text = format!("({} left out here: too many came at once)", counted(events, "event"));
+        self.console.print(self.below(text))
+    }
+
+    /// Prints an event that is not known here as it came, unless only some are shown.
+    pub(crate) fn pass_on(&self, event: &Value) -> Result<(), Failure> {
+        if self.manner.filter != Filter::all() {
+            return Ok(());
+        }
+        self.console.print(json_line(&joined(json!({"event": "trace"}), event)))
     }
 
     /// Captures an event and shows it; whether it was one of those that are shown.
@@ -155,18 +167,22 @@ impl Printer {
         }
         let mut lines = self.line(&event);
         if let Some(text) = self.explained(&event.kind) {
-            let margin = usize::from(self.manner.many) * TORRENT + 25 + self.peer_width();
-            // A string takes everything.
-            let _ = writeln!(lines, "{:margin$}{}", "", self.paint.paint(Look::Yellow, text));
+            lines.push_str(&self.below(text));
         }
         self.console.print(lines)?;
         Ok(true)
     }
 
+    /// A line about the lines around it.
+    fn below(&self, text: String) -> String {
+        let margin = usize::from(self.manner.many) * TORRENT + 25 + self.peer_width();
+        format!("{:margin$}{}\n", "", self.paint.paint(Look::Yellow, text))
+    }
+
     /// The capture can't be written any further: everything else goes on.
     fn cut(&mut self, error: io::Error) {
-        let Some(Capture { path, .. }) = self.capture.take() else { return };
-        let doing = format_args!("{}: the capture ends here", path.display()).to_string();
+        let Some(capture) = self.capture.take() else { return };
+        let doing = format_args!("{}: the capture ends here", capture.path.display()).to_string();
         if let Err(failure) = Err::<(), _>(error).or_fail(kind::OUTPUT, doing) {
             self.console.error(&failure);
         }
@@ -184,7 +200,7 @@ impl Printer {
         let peer = event.kind.who();
         let text = event.kind.to_string();
         let (since, text) = (self.paint.paint(Look::Dim, since), self.paint.paint(look, printable(&text)));
-        let aside = event.kind.aside().map(|aside| format!("  ({aside})")).unwrap_or_default();
+        let aside = event.kind.aside().map(|aside| format!("  ({})", printable(&aside))).unwrap_or_default();
         let aside = self.paint.paint(Look::Dim, aside);
         let torrent = match self.manner.many {
             true if event.torrent == NO_TORRENT => " ".repeat(TORRENT),
@@ -220,6 +236,10 @@ impl Printer {
         if let Some(Err(error)) = self.capture.as_mut().map(|capture| capture.file.flush()) {
             self.cut(error);
         }
+        if let Some(capture) = self.capture.take_if(|capture| capture.is_empty()) {
+            self.console
+                .note(format_args!("{}: nothing was said, so there is no capture", capture.path.display()));
+        }
         !self.is_cut
     }
 }
@@ -227,14 +247,32 @@ impl Printer {
 impl Capture {
     fn begin(path: &Path, began: Duration) -> Result<Capture, Failure> {
         let (file, is_pipe) = new_file_or_pipe(path).or_fail(kind::OUTPUT, path.display())?;
-        let (mut file, (pcap, head)) = (BufWriter::new(file), Pcap::new(began));
-        file.write_all(&head).or_fail(kind::OUTPUT, path.display())?;
-        Ok(Capture { pcap, file, path: path.into(), is_pipe })
+        let (file, (pcap, head)) = (BufWriter::new(file), Pcap::new(began));
+        let mut capture = Capture { pcap, file, path: path.into(), is_pipe, head_len: head.len() as u64 };
+        capture.file.write_all(&head).or_fail(kind::OUTPUT, path.display())?;
+        Ok(capture)
     }
 
     fn put(&mut self, event: &Event) -> io::Result<()> {
         self.file.write_all(&self.pcap.packets(event))?;
         if self.is_pipe { self.file.flush() } else { Ok(()) }
+    }
+
+    /// Whether nothing was said, or nothing of it could be written. To be asked when all is written that can be.
+    fn is_empty(&self) -> bool {
+        let file = self.file.get_ref().metadata();
+        file.is_ok_and(|file| file.is_file() && file.len() <= self.head_len)
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        // Whoever wants to know of an error has flushed it before.
+        let _ = self.file.flush();
+        if self.is_empty() {
+            // It would be in the way of the next capture.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -243,7 +281,7 @@ fn new_file_or_pipe(path: &Path) -> io::Result<(File, bool)> {
     match File::create_new(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             if !path.metadata()?.file_type().is_fifo() {
-                return Err(error);
+                return Err(io::Error::other("it is there already; name a new file"));
             }
             // To wait for a reader would be to wait for ever.
             let pipe = match rustix::fs::open(path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {
@@ -329,11 +367,29 @@ mod tests {
     }
 
     #[test]
+    fn a_capture_of_nothing_is_not_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pcapng");
+        let mut printer = printer(Paint::plain(), false, false);
+        let peer = Peer { number: Some(3), addr: None };
+        let mut event = message(1, Direction::In, Said::Choke);
+        for (kind, stays) in
+            [(EventKind::PeersWanted, false), (EventKind::Connected { peer, outgoing: true }, true)]
+        {
+            printer.capture = Some(Capture::begin(&path, Duration::ZERO).unwrap());
+            event.kind = kind;
+            printer.print(event.clone()).unwrap();
+            printer.capture = None;
+            assert_eq!(path.exists(), stays);
+        }
+    }
+
+    #[test]
     fn a_capture_that_cannot_be_written_ends_alone() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let (pcap, _) = Pcap::new(Duration::ZERO);
         let path = PathBuf::from("/dev/full");
-        let capture = Capture { pcap, file: BufWriter::new(full), path, is_pipe: true };
+        let capture = Capture { pcap, file: BufWriter::new(full), path, is_pipe: true, head_len: 0 };
         let mut printer = printer(Paint::plain(), false, false);
         printer.manner.filter = "handshake".parse().unwrap();
         printer.capture = Some(capture);

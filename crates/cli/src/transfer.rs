@@ -146,6 +146,7 @@ pub(crate) fn settings(session: &Session, state_dir: PathBuf) -> Settings {
     settings.listen.clone_from(&session.listen);
     settings.dht = session.dht();
     settings.pex = !session.no_pex;
+    settings.peers.clone_from(&session.peer);
     settings.lsd = !session.no_lsd;
     settings.max_peers = session.max_peers.map_or(settings.max_peers, usize::from);
     if let Some(memory) = session.message_memory {

@@ -1,6 +1,6 @@
 //! Server-Sent Events: what changes, as it happens.
 
-use crate::access::Who;
+use crate::access::{From, Who};
 use crate::error::Refusal;
 use crate::routes::State;
 use crate::routes::list::masked;
@@ -13,8 +13,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Streams of events at a time. Further ones are refused with 503.
+/// Streams of events at a time, and as many through unix sockets. Further ones are refused with 503.
 pub(crate) const MAX_LISTENERS: usize = 64;
+/// Those of one token, or of one address without; of IPv6 of one network (/64).
+pub(crate) const MAX_LISTENERS_EACH: usize = 16;
 /// How often something is sent when nothing happens, so that nobody between takes the stream for dead.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -30,6 +32,7 @@ pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(crate) async fn events(
     Shared(state): Shared<Arc<State>>,
     Extension(who): Extension<Who>,
+    Extension(from): Extension<From>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
     let known = headers.get("last-event-id").map(|value| {
@@ -37,7 +40,7 @@ pub(crate) async fn events(
         number.ok_or_else(|| Refusal::bad("'Last-Event-ID' must be a revision"))
     });
     let known = known.transpose()?;
-    let permit = state.listeners.clone().try_acquire_owned().map_err(|_| Refusal::busy())?;
+    let place = state.listeners.take(from, &who)?;
     let follow = state.board.follow();
     let closing = state.closing.clone();
     let gone = state.access.until_gone(who.clone());
@@ -56,7 +59,7 @@ pub(crate) async fn events(
         Some((Ok(event), (state, who, follow, closing, known)))
     });
     let held = stream.take_until(gone).map(move |event| {
-        let _held = &permit;
+        let _held = &place;
         event
     });
     Ok(Sse::new(held).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))

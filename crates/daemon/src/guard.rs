@@ -34,6 +34,7 @@ pub(crate) async fn guard(state: Arc<State>, from: From, mut request: Request, n
     let mut answer = match checked {
         Ok(who) => {
             request.extensions_mut().insert(who);
+            request.extensions_mut().insert(from);
             request.extensions_mut().insert(note.clone());
             next.run(request).await
         }

@@ -14,7 +14,7 @@ use crate::audit::Audit;
 use crate::board::Board;
 use crate::error::Refusal;
 use crate::guard::{not_so, nothing};
-use crate::shares::Shares;
+use crate::shares::{Room, Shares};
 use crate::tokens::Scope;
 use crate::{events, metrics, roots, trace};
 use api::{About, Health};
@@ -92,9 +92,9 @@ pub(crate) struct State {
     pub(crate) under_way: Shares<UnderWay>,
     pub(crate) looks: Shares<PathBuf>,
     pub(crate) uploads: Semaphore,
-    pub(crate) listeners: Arc<Semaphore>,
-    pub(crate) streams: Arc<Semaphore>,
-    pub(crate) traces: Arc<Semaphore>,
+    pub(crate) listeners: Room,
+    pub(crate) streams: Room,
+    pub(crate) traces: Room,
     pub(crate) closing: watch::Receiver<bool>,
 }
 

@@ -3,13 +3,13 @@
 use crate::access::{Access, From, network};
 use crate::audit::Audit;
 use crate::board::{Board, LOOK_EVERY};
-use crate::events::MAX_LISTENERS;
+use crate::events::{MAX_LISTENERS, MAX_LISTENERS_EACH};
 use crate::guard::guard;
 use crate::hooks::{Bell, Callers, Hooks};
-use crate::routes::stream::MAX_STREAMS;
+use crate::routes::stream::{MAX_STREAMS, MAX_STREAMS_EACH};
 use crate::routes::{self, MAX_ORDERS, MAX_UPLOADS, State};
-use crate::shares::{Share, Shares};
-use crate::trace::MAX_TRACES;
+use crate::shares::{Room, Share, Shares};
+use crate::trace::{MAX_TRACES, MAX_TRACES_EACH};
 use crate::{Error, Tokens, tokens};
 use axum::Router;
 use axum::body::Body;
@@ -236,9 +236,9 @@ impl Daemon {
             under_way: Shares::default(),
             looks: Shares::default(),
             uploads: Semaphore::new(MAX_UPLOADS),
-            listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
-            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
-            traces: Arc::new(Semaphore::new(MAX_TRACES)),
+            listeners: Room::new(MAX_LISTENERS, MAX_LISTENERS_EACH),
+            streams: Room::new(MAX_STREAMS, MAX_STREAMS_EACH),
+            traces: Room::new(MAX_TRACES, MAX_TRACES_EACH),
             closing: closing.clone(),
         });
         let front = Arc::new(Front::of_daemon(state.clone(), closing));

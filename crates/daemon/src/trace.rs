@@ -1,9 +1,10 @@
 //! What torrents and their peers say, as it happens, as Server-Sent Events.
 
-use crate::access::Who;
+use crate::access::{From, Who};
 use crate::error::Refusal;
 use crate::events::KEEP_ALIVE;
 use crate::routes::State;
+use crate::shares::Place;
 use crate::tokens::Scope;
 use api::{Problem, TraceBegan, TraceLost, TraceQuery};
 use axum::extract::rejection::QueryRejection;
@@ -17,10 +18,13 @@ use serde::Serialize;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
-/// Streams of what is said at a time, each of which may hold 32 MiB that were not read yet. Further ones are refused with 503.
+/// Streams of what is said at a time, and as many through unix sockets; each may hold 32 MiB that were not read yet. Further
+/// ones are refused with 503.
 pub(crate) const MAX_TRACES: usize = 8;
+/// Those of one token, or of one address without; of IPv6 of one network (/64).
+pub(crate) const MAX_TRACES_EACH: usize = 4;
 
 /// What torrents and their peers say from now on: an event `began`, then events `trace`, and `lost` where some were lost since
 /// they came faster than they were read. Addresses and the keys of trackers are left out.
@@ -34,6 +38,7 @@ pub(crate) const MAX_TRACES: usize = 8;
 pub(crate) async fn trace(
     Shared(state): Shared<Arc<State>>,
     Extension(who): Extension<Who>,
+    Extension(from): Extension<From>,
     query: Result<Query<TraceQuery>, QueryRejection>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::bad(error.body_text()))?;
@@ -44,7 +49,7 @@ pub(crate) async fn trace(
             format!("addresses need a token for '{}', and this one is for '{}'", Scope::Admin, who.scope);
         return Err(Refusal::new(StatusCode::FORBIDDEN, "scope", detail));
     }
-    let permit = state.traces.clone().try_acquire_owned().map_err(|_| Refusal::busy())?;
+    let place = state.traces.take(from, &who)?;
     let engine = state.session.engine();
     let events = engine.listen(filter);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -55,7 +60,7 @@ pub(crate) async fn trace(
         next: None,
         told: Losses::default(),
         closing: state.closing.clone(),
-        _permit: permit,
+        _place: place,
     };
     let stream = unfold(listener, async |mut listener| Some((Ok(listener.hear().await?), listener)));
     let stream = stream.take_until(state.access.until_gone(who));
@@ -70,7 +75,7 @@ struct Listener {
     next: Option<engine::Event>,
     told: Losses,
     closing: watch::Receiver<bool>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Listener {

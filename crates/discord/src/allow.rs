@@ -4,7 +4,7 @@
 use crate::bot::Bot;
 use crate::config::{self, Config, ConfigError, Entry};
 use crate::inert;
-use crate::orders::MAX_TORRENT;
+use crate::limits::MAX_TORRENT;
 use api::units::Size;
 use metainfo::{Magnet, Metainfo};
 use reqwest::{Client, Url, redirect};
@@ -175,7 +175,7 @@ mod tests {
         };
         keep(&config, &named("one"), Some(b"first")).unwrap();
         let refused = keep(&config, &named("two"), Some(b"second")).unwrap_err();
-        assert!(refused.contains("there twice"), "{refused}");
+        assert!(refused.contains("there already"), "{refused}");
         assert_eq!(fs::read(dir.path().join("torrents/x.torrent")).unwrap(), b"first");
     }
 
@@ -242,7 +242,7 @@ mod tests {
         keep(&config, &entry, Some(file)).unwrap();
         assert_eq!(fs::read(&path).unwrap(), file);
         assert_eq!(Config::read(&config).unwrap().torrents, std::slice::from_ref(&entry));
-        assert!(keep(&config, &entry, Some(file)).unwrap_err().contains("twice"));
+        assert!(keep(&config, &entry, Some(file)).unwrap_err().contains("there already"));
         assert!(path.exists(), "it belongs to the one that is there");
         let told = keep(&dir.path().join("none.toml"), &entry, None).unwrap_err();
         assert_eq!(told, UNWRITTEN, "nobody is told where it is");

@@ -9,9 +9,9 @@ use std::path::Path;
 /// Live messages at a time. Further downloads are refused.
 pub const MAX_LIVE: usize = 64;
 /// Torrents at a time that were begun, and others that were stopped, of which is kept by whom, or how much of them is on
-/// disk. Of further ones nobody but admins may stop them, and what is on disk is counted together.
+/// disk. Of further ones nobody here may stop them, and what is on disk is counted together.
 pub const MAX_KEPT: usize = 256;
-/// Bytes of the file that are read. A longer one is taken for none.
+/// Bytes of the file that are read. A longer one is taken for damaged.
 const MAX_FILE: u64 = 64 * 1024;
 
 /// Where a live message is.
@@ -49,14 +49,32 @@ pub struct Book {
 const OTHERS: &str = "others";
 
 impl Book {
-    /// Reads what was kept; nothing if there is none, or it is broken: then messages of before stay as they are.
-    pub fn read(path: &Path) -> Book {
+    /// Reads what was kept; nothing if there is none. One that is damaged is put aside, and that is logged: messages of before
+    /// stay as they are then.
+    ///
+    /// # Errors
+    /// Of the file: it cannot be read, or not be put aside.
+    pub fn read(path: &Path) -> io::Result<Book> {
         let mut text = Vec::new();
-        let read = std::fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut text));
-        match read {
-            Ok(len) if len as u64 <= MAX_FILE => serde_json::from_slice(&text).unwrap_or_default(),
-            _ => Book::default(),
+        match std::fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut text)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Book::default()),
+            read => read?,
+        };
+        let has_end = text.len() as u64 <= MAX_FILE;
+        if let Some(book) = has_end.then(|| serde_json::from_slice(&text).ok()).flatten() {
+            return Ok(book);
         }
+        // One of before stays too.
+        let mut names = (1_u32..).map(|number| path.with_extension(format!("json.damaged-{number}")));
+        let aside = names.find(|name| !name.exists()).unwrap_or_default();
+        std::fs::rename(path, &aside)?;
+        tracing::error!(
+            "{} is damaged, and is kept as {}: live messages of before stay as they are, and who began what and how much of \
+             it is on disk is not known any more",
+            path.display(),
+            aside.display()
+        );
+        Ok(Book::default())
     }
 
     /// Keeps it, whole or not at all.
@@ -149,18 +167,25 @@ mod tests {
     fn what_is_kept_is_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new/discord.json");
-        assert_eq!(Book::read(&path), Book::default());
+        assert_eq!(Book::read(&path).unwrap(), Book::default());
         let mut book = Book::default();
         assert!(book.put("aa", SPOT));
         book.write(&path).unwrap();
-        assert_eq!(Book::read(&path).all(), [("aa".to_owned(), SPOT)]);
+        assert_eq!(Book::read(&path).unwrap().all(), [("aa".to_owned(), SPOT)]);
         book.remove("aa");
         book.write(&path).unwrap();
-        assert_eq!(Book::read(&path).spot("aa"), None);
-        for broken in [b"{".to_vec(), vec![b' '; usize::try_from(MAX_FILE).unwrap() + 1]] {
-            std::fs::write(&path, broken).unwrap();
-            assert_eq!(Book::read(&path), Book::default());
+        assert_eq!(Book::read(&path).unwrap().spot("aa"), None);
+        let too_long = vec![b' '; usize::try_from(MAX_FILE).unwrap() + 1];
+        for (name, broken) in
+            [("discord.json.damaged-1", b"{".to_vec()), ("discord.json.damaged-2", too_long)]
+        {
+            std::fs::write(&path, &broken).unwrap();
+            assert_eq!(Book::read(&path).unwrap(), Book::default());
+            assert_eq!(std::fs::read(path.with_file_name(name)).unwrap(), broken, "it is put aside");
+            assert!(!path.exists());
         }
+        std::fs::create_dir(&path).unwrap();
+        Book::read(&path).unwrap_err();
     }
 
     #[test]

@@ -4,19 +4,20 @@ use crate::book::{Book, Spot};
 use crate::commands::{self, Watch};
 use crate::config::{Config, ConfigError};
 use crate::pace::Pace;
+use crate::rest::{Rest, RestError};
 use crate::said::Ears;
 use crate::token::Token;
 use crate::{inert, live, orders};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use twilight_gateway::{ConfigBuilder, Event, EventTypeFlags, Intents, Shard, ShardId, StreamExt};
-use twilight_http::error::ErrorType;
+use twilight_http::request::TryIntoRequest;
 use twilight_model::channel::message::AllowedMentions;
 use twilight_model::id::Id;
 use twilight_model::id::marker::ApplicationMarker;
@@ -28,11 +29,9 @@ pub const MAX_INTERACTIONS: usize = 64;
 /// Interactions that wait to be answered that there are too many. Further ones are not answered, and Discord says so to who
 /// asked.
 pub const MAX_TURNED_AWAY: usize = 1024;
-/// Clients through which interactions are answered, in turns: in each of them one answer waits for another, and none may wait
-/// for three seconds.
+/// Answers to interactions that are sent at a time, each by a connection of its own. Further ones wait, for three seconds at
+/// most.
 const ANSWERERS: usize = 8;
-/// How long Discord has to answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// What the bot runs with.
 #[derive(Debug)]
@@ -59,6 +58,14 @@ pub enum BotError {
     /// Its configuration makes no sense.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// What it keeps can't be read.
+    #[error("cannot read which live messages there are, in {}: {reason}; mend that, or move the file away", path.display())]
+    Book {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: std::io::Error,
+    },
     /// There is nothing to check Discord's certificate with.
     #[error("this system has no certificates of authorities; install them (on Debian: ca-certificates)")]
     Certificates,
@@ -75,10 +82,12 @@ pub enum BotError {
 
 /// What all parts of the bot share.
 pub(crate) struct Bot {
+    /// Who writes requests.
     pub(crate) http: twilight_http::Client,
-    /// Those that answer interactions, and whose turn it is.
-    answerers: [twilight_http::Client; ANSWERERS],
-    turn: AtomicUsize,
+    /// Who sends them.
+    pub(crate) rest: Rest,
+    /// How many answers to interactions may be sent.
+    pub(crate) answerers: Semaphore,
     pub(crate) app: Id<ApplicationMarker>,
     pub(crate) daemon: api::Client,
     pub(crate) options: Options,
@@ -110,17 +119,27 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
         return Err(BotError::Certificates);
     }
     let config = Config::read(&options.config)?;
-    let http = http(&options);
-    let app = http.current_user_application().await.map_err(|error| unreachable(&error))?;
-    let app = app.model().await.map_err(|error| BotError::Unreachable(error.to_string()))?.id;
+    let unread = |reason| BotError::Book { path: options.book.clone(), reason };
+    let book = Book::read(&options.book).map_err(unread)?;
+    let stand_in = options.stand_in.as_ref().map(|(rest, _)| rest.as_str());
+    let rest = Rest::new(options.token.secret(), stand_in).map_err(BotError::Unreachable)?;
+    // It only writes requests.
+    let allowed_mentions = AllowedMentions::default();
+    let http = twilight_http::Client::builder().ratelimiter(None).default_allowed_mentions(allowed_mentions);
+    let http = http.build();
+    let mut stop = pin!(stop);
+    let app = tokio::select! {
+        app = rest.make(http.current_user_application().try_into_request()) => app.map_err(unreachable)?,
+        () = &mut stop => return Ok(()),
+    };
     let mut gateway = gateway(&options);
     let bot = Arc::new(Bot {
         ears: Ears::new(options.daemon.clone()),
         daemon: options.daemon.clone(),
-        book: Mutex::new(Book::read(&options.book)),
-        answerers: std::array::from_fn(|_| self::http(&options)),
-        turn: AtomicUsize::new(0),
+        book: Mutex::new(book),
+        answerers: Semaphore::new(ANSWERERS),
         http,
+        rest,
         app,
         options,
         config: Mutex::new(Arc::new(config)),
@@ -130,31 +149,22 @@ pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(),
         pace: Mutex::default(),
         adding: tokio::sync::Mutex::default(),
     });
-    let guilds = bot.config().guilds.clone();
-    for guild in guilds {
-        bot.define_commands(guild).await;
-    }
-    let before = lock(&bot.book).all();
-    for (id, spot) in before {
-        bot.clone().show(&id, spot, None);
-    }
+    let begin = async {
+        for guild in bot.config().guilds.clone() {
+            bot.define_commands(guild).await;
+        }
+        let before = lock(&bot.book).all();
+        for (id, spot) in before {
+            bot.clone().show(&id, spot, None);
+        }
+        listen(&bot, &mut gateway).await
+    };
     let outcome = tokio::select! {
-        outcome = listen(&bot, &mut gateway) => outcome,
+        outcome = begin => outcome,
         () = stop => Ok(()),
     };
     lock(&bot.lives).abort_all();
     outcome
-}
-
-fn http(options: &Options) -> twilight_http::Client {
-    let http = twilight_http::Client::builder()
-        .token(options.token.secret().to_owned())
-        .timeout(ANSWER_WAIT)
-        .default_allowed_mentions(AllowedMentions::default());
-    match &options.stand_in {
-        Some((rest, _)) => http.proxy(rest.clone(), true).build(),
-        None => http.build(),
-    }
 }
 
 fn gateway(options: &Options) -> Shard {
@@ -166,11 +176,10 @@ fn gateway(options: &Options) -> Shard {
     Shard::with_config(ShardId::ONE, config.build())
 }
 
-fn unreachable(error: &twilight_http::Error) -> BotError {
-    match error.kind() {
-        ErrorType::Unauthorized => BotError::Token,
-        ErrorType::Response { status, .. } if status.get() == 401 => BotError::Token,
-        _ => BotError::Unreachable(inert::clean(&error.to_string())),
+fn unreachable(error: RestError) -> BotError {
+    match error {
+        RestError::Refused { status: 401, .. } => BotError::Token,
+        error => BotError::Unreachable(inert::clean(&error.to_string())),
     }
 }
 
@@ -228,11 +237,6 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Bot {
-    /// Who answers the next interaction.
-    pub(crate) fn answerer(&self) -> &twilight_http::Client {
-        &self.answerers[self.turn.fetch_add(1, Ordering::Relaxed) % ANSWERERS]
-    }
-
     /// The configuration as it is now; as it was, while the file is broken.
     pub(crate) fn config(&self) -> Arc<Config> {
         let mut known = lock(&self.config);
@@ -249,7 +253,9 @@ impl Bot {
         if !lock(&self.defined).insert(guild) {
             return;
         }
-        if let Err(error) = self.http.interaction(self.app).set_guild_commands(id, &commands::all()).await {
+        let commands = commands::all();
+        let request = self.http.interaction(self.app).set_guild_commands(id, &commands).try_into_request();
+        if let Err(error) = self.rest.ask(request).await {
             lock(&self.defined).remove(&guild);
             let error = inert::clean(&error.to_string());
             tracing::error!("the guild {guild} has no commands until the bot is a member: {error}");
@@ -327,7 +333,19 @@ impl Bot {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[tokio::test]
+    async fn who_cannot_reach_discord_reads_why() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // Nobody answers there.
+        let rest = Rest::new("a.b.c", Some("127.0.0.1:1")).unwrap();
+        let http = twilight_http::Client::builder().ratelimiter(None).build();
+        let asked = rest.ask(http.current_user_application().try_into_request()).await;
+        let told = unreachable(asked.unwrap_err()).to_string();
+        assert!(told.starts_with("cannot reach Discord: Connection refused"), "{told}");
+    }
 
     #[tokio::test]
     async fn answers_are_bounded() {

@@ -224,7 +224,7 @@ pub fn choices(config: &Config, data: &CommandData) -> Vec<String> {
     });
     let Some((option, text)) = writing else { return Vec::new() };
     let names: Vec<&str> = match option {
-        "message" => trace::explain::MESSAGES.iter().map(|told| told.name).collect(),
+        "message" => explained().map(|told| told.name).collect(),
         _ => config.torrents.iter().map(|entry| entry.name.as_str()).collect(),
     };
     let mut choices: Vec<_> = names.into_iter().filter(|name| name.to_lowercase().contains(&text)).collect();
@@ -233,11 +233,14 @@ pub fn choices(config: &Config, data: &CommandData) -> Vec<String> {
     choices.into_iter().take(MAX_CHOICES).map(str::to_owned).collect()
 }
 
-/// What `/explain` says of a message; `None` if there is none of that name.
+/// What `/explain` knows.
+fn explained() -> impl Iterator<Item = &'static trace::explain::Explained> {
+    trace::explain::MESSAGES.iter().chain(&trace::explain::QUERIES)
+}
+
+/// What `/explain` says of a message or a query of the DHT; `None` if there is none of that name.
 pub fn explain(name: &str) -> Option<String> {
-    let name = name.trim().to_lowercase().replace(['-', '_'], " ");
-    // "keep-alive" is written with a hyphen.
-    let told = trace::explain::MESSAGES.iter().find(|told| told.name.replace('-', " ") == name)?;
+    let told = trace::explain::find(name)?;
     Some(format!("**{}**: “{}” (BEP {})", told.name, told.says, told.bep))
 }
 
@@ -401,6 +404,8 @@ mod tests {
             }
         }
         assert_eq!(explain("bitfield").unwrap(), "**bitfield**: “what I have, one bit per piece” (BEP 3)");
+        assert_eq!(explain("get_peers").unwrap().split_once(':').unwrap().0, "**get_peers**");
+        assert!(explain("lt_donthave").unwrap().starts_with("**don't have**"));
         assert_eq!(explain("bitmap"), None);
     }
 

@@ -82,6 +82,9 @@ pub struct Entry {
 /// What is wrong with a configuration.
 #[derive(Debug, Error)]
 pub enum ConfigError {
+    /// There is none.
+    #[error("there is no {}; to begin with, one line is enough: guilds = [the id of your server]", .0.display())]
+    Missing(PathBuf),
     /// It can't be read.
     #[error("cannot read {}: {reason}", path.display())]
     Read {
@@ -112,7 +115,7 @@ impl Config {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`ConfigError::Read`], [`ConfigError::Wrong`].
+    /// [`ConfigError::Missing`], [`ConfigError::Read`], [`ConfigError::Wrong`].
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
         Config::parse_at(path, &text(path)?)
     }
@@ -238,7 +241,7 @@ pub fn may_allow(path: &Path, entry: &Entry) -> Result<(), ConfigError> {
 /// whole or not at all.
 ///
 /// # Errors
-/// [`ConfigError`]; if the torrent or its name is there already, [`ConfigError::Wrong`].
+/// [`ConfigError`]; if the torrent or its name is there already, or it is too large, [`ConfigError::Wrong`].
 pub fn allow(path: &Path, entry: &Entry) -> Result<(), ConfigError> {
     let text = with(path, entry)?;
     replace(path, text.as_bytes()).map_err(|reason| ConfigError::Write { path: path.to_owned(), reason })
@@ -247,11 +250,22 @@ pub fn allow(path: &Path, entry: &Entry) -> Result<(), ConfigError> {
 /// The text of a file with one more torrent.
 fn with(path: &Path, entry: &Entry) -> Result<String, ConfigError> {
     let mut text = text(path)?;
-    Config::parse_at(path, &text)?;
+    let config = Config::parse_at(path, &text)?;
+    let wrong = |reason| ConfigError::Wrong { path: path.to_owned(), reason };
+    if let Some(known) = config.by_id(&entry.info_hash) {
+        let name = inert::clean(&known.name);
+        return Err(wrong(format!("the torrent {} is there already, as '{name}'", entry.info_hash)));
+    }
+    if let Some(size) = entry.size.filter(|_| config.fits(entry).is_err()) {
+        let (size, most) = (Size(size), Size(config.limits.torrent_bytes));
+        return Err(wrong(format!(
+            "the torrent has {size}, and the bot may download {most} at most (limits.torrent_bytes)"
+        )));
+    }
     let value = |text: &str| toml::Value::String(text.to_owned());
     let utf8 = |file: &PathBuf| {
         let reason = format!("the name of {} is not UTF-8", file.display());
-        file.to_str().map(value).ok_or_else(|| ConfigError::Wrong { path: path.to_owned(), reason })
+        file.to_str().map(value).ok_or_else(|| wrong(reason))
     };
     let file = entry.path.as_ref().map(utf8).transpose()?;
     if !text.is_empty() && !text.ends_with('\n') {
@@ -280,7 +294,10 @@ fn text(path: &Path) -> Result<String, ConfigError> {
         fs::File::open(path)?.take(MAX_CONFIG + 1).read_to_string(&mut text)?;
         Ok(text)
     };
-    let text = read().map_err(|reason| ConfigError::Read { path: path.to_owned(), reason })?;
+    let text = read().map_err(|reason: io::Error| match reason.kind() {
+        io::ErrorKind::NotFound => ConfigError::Missing(path.to_owned()),
+        _ => ConfigError::Read { path: path.to_owned(), reason },
+    })?;
     if text.len() as u64 > MAX_CONFIG {
         let reason = format!("it has more than {MAX_CONFIG} bytes");
         return Err(ConfigError::Wrong { path: path.to_owned(), reason });
@@ -396,12 +413,20 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with(before));
         assert_eq!(Config::read(&path).unwrap().torrents, [entry('a', "\"quoted\" \\ name"), by_hash]);
-        for (entry, reason) in [(entry('a', "third"), "twice"), (entry('c', "OTHER"), "are called")] {
+        let large = Entry { size: Some(Limits::default().torrent_bytes + 1), ..entry('d', "large") };
+        for (entry, reason) in [
+            (entry('a', "third"), "is there already, as '\"quoted\" \\ name'"),
+            (entry('c', "OTHER"), "are called"),
+            (large, "8.0 GiB at most"),
+        ] {
             assert!(allow(&path, &entry).unwrap_err().to_string().contains(reason));
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "what is refused changes nothing");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
-        assert!(matches!(allow(&dir.path().join("none"), &entry('a', "x")), Err(ConfigError::Read { .. })));
+        let missing = allow(&dir.path().join("none"), &entry('a', "x")).unwrap_err().to_string();
+        assert!(
+            missing.ends_with("none; to begin with, one line is enough: guilds = [the id of your server]")
+        );
     }
 
     #[test]

@@ -18,16 +18,19 @@ pub fn clean(text: &str) -> String {
 
 /// The text with nothing in it that is not seen, and all else.
 pub(crate) fn seen(text: &str) -> String {
-    let seen = |c| match c {
+    let seen = |(c, is_fit)| match c {
         '\n' | '\r' | '\t' => ' ',
-        c if is_unseen(c) => HIDDEN,
-        c => c,
+        c if is_fit => c,
+        _ => HIDDEN,
     };
-    text.chars().map(seen).collect()
+    types::judged(text).map(seen).collect()
 }
 
 /// In place of a torrent's folder, in texts of which that is known: what follows has no spaces but those of files' names.
 pub(crate) const FOLDER: &str = "/…/…";
+
+/// Where a path ends: at a space if it has none, else at a sign after which a sentence goes on.
+const ENDS: [&str; 5] = [" ", ": ", "; ", ", ", ") "];
 
 /// A text without paths that begin at the root. A path in quotes ends with them; where another one ends nobody knows if it
 /// has spaces: it is taken to reach to a sign after which a sentence goes on.
@@ -52,8 +55,10 @@ fn first_path(text: &str) -> Option<(usize, usize)> {
         let quote = text[..start].chars().next_back().filter(|quote| matches!(quote, '\'' | '"'));
         let end = match quote {
             Some(quote) => path.find(quote),
-            None if path.starts_with(FOLDER) => path.find(' '),
-            None => [": ", "; ", ", ", ") "].iter().filter_map(|end| path.find(end)).min(),
+            None => {
+                let ends = if path.starts_with(FOLDER) { &ENDS[..] } else { &ENDS[1..] };
+                ends.iter().filter_map(|end| path.find(end)).min()
+            }
         };
         let end = end.unwrap_or(path.len());
         let is_path = path.starts_with('/') && path[..end].matches('/').count() > 1;
@@ -106,14 +111,6 @@ fn put_together(text: &str, most: usize, put: &dyn Fn(char, &mut String)) -> Str
     told
 }
 
-fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0e}'
-            | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -134,6 +131,7 @@ mod tests {
             ("no permission for /my films/a b; change it", r"no permission for \(path\); change it"),
             ("cannot open '/my films/a b' (2): /x y/z", r"cannot open '\(path\)' \(2\)\: \(path\)"),
             ("/…/…/a b is gone; put it back", r"\(path\) b is gone; put it back"),
+            ("cannot write /…/…/a.iso; free some space", r"cannot write \(path\); free some space"),
             ("/stop it, or ask /help", r"\/stop it, or ask \/help"),
         ] {
             assert_eq!(words(text, 200), told);

@@ -18,6 +18,7 @@ mod pace;
 pub mod picture;
 #[cfg(feature = "planted")]
 mod planted;
+mod rest;
 mod said;
 mod say;
 pub mod show;

@@ -17,6 +17,8 @@ pub const MAX_NAME: usize = 100;
 /// Characters of a link that an admin gives. What is longer is cut, and refused then.
 pub const MAX_LINK: usize = 2000;
 
+/// Bytes of a torrent file that are read. A longer one is refused.
+pub const MAX_TORRENT: u64 = 16 * 1024 * 1024;
 /// Torrents on the allow-list. Further ones are refused.
 pub const MAX_TORRENTS: usize = 256;
 /// Guilds, channels, or ids of one role in the configuration. More are refused.

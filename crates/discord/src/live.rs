@@ -13,7 +13,7 @@ use api::{Client, ClientError, RemoveQuery, SILENCE, State, Torrent};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 /// Rates that are kept for the graph. When there are more, each two become one.
 pub(crate) const MAX_RATES: usize = 960;
@@ -49,6 +49,10 @@ struct Watched {
     /// How often its summary was sent.
     summaries: u8,
     shown: Option<(twilight_model::channel::message::Embed, Vec<crate::commands::Button>)>,
+    /// A thread below the message, in which there is no message yet.
+    thread: Option<u64>,
+    /// As they were looked at last.
+    pieces: Option<api::Pieces>,
     /// Somebody deleted the message, or its channel.
     is_gone: bool,
 }
@@ -78,6 +82,8 @@ pub(crate) async fn run(
         was_partial: is_new,
         summaries: 0,
         shown: None,
+        thread: None,
+        pieces: None,
         is_gone: false,
         bot: bot.clone(),
     };
@@ -98,6 +104,10 @@ pub(crate) async fn run(
         }
     }
 }
+
+/// What a live message says while nothing is heard.
+const UNHEARD: &str =
+    "What is said is not heard now: the daemon is away, or has no room for one more listener.";
 
 type Flow = std::ops::ControlFlow<()>;
 
@@ -133,7 +143,7 @@ fn shown_for(spot: Spot, now: u64, looked: Duration) -> Duration {
     }
 }
 
-/// How often a summary is sent that Discord does not take; then it is left out.
+/// How often a summary, or the last edit of a message, is sent that Discord does not take; then it is left out.
 const MAX_SUMMARIES: u8 = 5;
 
 /// Whether a summary that was sent so many times is sent once more.
@@ -164,7 +174,7 @@ impl Watched {
             }
             Err(error) => {
                 let note = crate::orders::away(&error);
-                let put = self.put(entry, None, None, watch, Some(&note)).await;
+                let put = self.put(entry, None, watch, Some(&note), false).await;
                 return if goes_on_unseen(self.spot, entry, 0) { Flow::Continue(()) } else { put };
             }
         };
@@ -177,14 +187,19 @@ impl Watched {
         if self.spot.ours && entry.size.is_none() && torrent.size > config.limits.torrent_bytes {
             return self.turn_away(&config, entry, &torrent).await;
         }
-        let pieces = self.bot.daemon.pieces(&self.id).await.ok();
-        let is_gone = self.put(entry, Some(&torrent), pieces.as_ref(), watch, None).await.is_break();
+        let rests = matches!(torrent.state, State::Paused | State::Stopped);
+        // One that rests is not asked: its pieces stay as they were.
+        if !rests {
+            self.pieces = self.bot.daemon.pieces(&self.id).await.ok();
+        }
+        let is_over = torrent.state == State::Seeding || rests && is_complete(&torrent);
+        let note = self.said.with(|heard| heard.is_deaf()).then_some(UNHEARD).filter(|_| !is_over);
+        let is_gone = self.put(entry, Some(&torrent), watch, note, is_over).await.is_break();
         if is_gone {
             let goes_on = goes_on_unseen(self.spot, entry, torrent.size);
             return if goes_on { Flow::Continue(()) } else { Flow::Break(()) };
         }
-        let is_over = torrent.state == State::Stopped && is_complete(&torrent);
-        if torrent.state == State::Seeding || is_over {
+        if is_over {
             return self.finish(entry, torrent.wanted.unwrap_or(torrent.size)).await;
         }
         let shown_for = shown_for(self.spot, seconds(), self.began.elapsed());
@@ -194,27 +209,33 @@ impl Watched {
         Flow::Continue(())
     }
 
-    /// Edits the message, unless it says so already.
+    /// Edits the message, unless it says so already; if that is the `last` time, until Discord takes it.
     async fn put(
         &mut self,
         entry: &Entry,
         torrent: Option<&Torrent>,
-        pieces: Option<&api::Pieces>,
         watch: Watch,
         note: Option<&str>,
+        last: bool,
     ) -> Flow {
         if self.is_gone {
             return Flow::Break(());
         }
         let lines = self.said.with(|heard| heard.lines(watch));
+        let pieces = self.pieces.as_ref().filter(|_| torrent.is_some());
         let embed = show::live(&Live { entry, torrent, pieces, lines: &lines, note });
-        let buttons = show::buttons(&self.id, torrent.map(|torrent| torrent.state));
+        let is_ours = self.bot.begun_by(&self.id).is_some();
+        let buttons = show::buttons(&self.id, torrent.map(|torrent| torrent.state), is_ours);
         let now = (embed, buttons);
         if self.shown.as_ref() == Some(&now) {
             return Flow::Continue(());
         }
         let message = Message { embed: Some(now.0.clone()), buttons: now.1.clone(), ..Message::default() };
-        match self.bot.edit(self.spot, &message).await {
+        let fate = match last {
+            true => self.edit_last(self.spot, &message).await,
+            false => self.bot.edit(self.spot, &message).await,
+        };
+        match fate {
             Fate::Sent => {
                 self.shown = Some(now);
                 Flow::Continue(())
@@ -226,6 +247,17 @@ impl Watched {
                 Flow::Break(())
             }
         }
+    }
+
+    /// An edit that no other one follows: what Discord does not take is sent a few times more.
+    async fn edit_last(&self, spot: Spot, message: &Message) -> Fate {
+        for _ in 1..MAX_SUMMARIES {
+            match self.bot.edit(spot, message).await {
+                Fate::Failed => sleep(self.bot.options.edit_every).await,
+                fate => return fate,
+            }
+        }
+        self.bot.edit(spot, message).await
     }
 
     /// A torrent that turns out to be too large, now that it is known, goes again.
@@ -244,8 +276,8 @@ impl Watched {
     }
 
     async fn close(&mut self, entry: &Entry, note: &str) -> Flow {
-        // Without buttons; whether it works makes no difference any more.
-        let _ = self.put(entry, None, None, Watch::All, Some(note)).await;
+        // Without buttons; whether it works in the end makes no difference any more.
+        let _ = self.put(entry, None, Watch::All, Some(note), true).await;
         Flow::Break(())
     }
 
@@ -272,7 +304,7 @@ impl Watched {
 
     async fn say_last(&self, text: &str) -> Flow {
         let message = Message { embed: Some(show::embed("", text, &self.id)), ..Message::default() };
-        let _ = self.bot.edit(self.spot, &message).await;
+        let _ = self.edit_last(self.spot, &message).await;
         Flow::Break(())
     }
 
@@ -285,12 +317,13 @@ impl Watched {
     async fn finish(&mut self, entry: &Entry, size: u64) -> Flow {
         let finished = self.said.with(|heard| heard.finished());
         let took = self.was_partial.then(|| took(self.began, finished, Instant::now()));
-        let (files, more) = self.digests().await;
+        let (files, unread, more) = self.digests().await;
         let (there, fastest) = (self.before.there, self.fastest);
-        let embed = show::summary(&Summary { entry, size, there, took, fastest, files: &files, more });
+        let embed =
+            show::summary(&Summary { entry, size, there, took, fastest, files: &files, unread, more });
         let mut attached = Vec::new();
-        if self.was_partial
-            && let Ok(graph) = picture::speed(&self.rates)
+        if let Some(took) = took
+            && let Ok(graph) = picture::speed(&self.rates, took)
         {
             attached.push(("speed.png", graph));
         }
@@ -305,36 +338,50 @@ impl Watched {
         if is_tried_again(&sent, self.summaries) { Flow::Continue(()) } else { Flow::Break(()) }
     }
 
-    /// Path, SHA-1 and SHA-256 of files, and how many files are not told.
-    async fn digests(&self) -> (Vec<(String, String, String)>, usize) {
-        let Ok(files) = self.bot.daemon.files(&self.id).await else { return (Vec::new(), 0) };
-        let mut told = Vec::new();
+    /// Path, SHA-1 and SHA-256 of files, how many could not be read for that, and how many other files there are.
+    async fn digests(&self) -> (Vec<(String, String, String)>, usize, usize) {
+        let Ok(files) = self.bot.daemon.files(&self.id).await else { return (Vec::new(), 0, 0) };
+        let (mut told, mut unread) = (Vec::new(), 0);
         for file in to_digest(&files) {
-            if let Some((sha1, sha256)) = digest(&self.bot.daemon, &self.id, file).await {
-                told.push((file.path.clone(), sha1, sha256));
+            match digest(&self.bot.daemon, &self.id, file).await {
+                Some((sha1, sha256)) => told.push((file.path.clone(), sha1, sha256)),
+                None => unread += 1,
             }
         }
-        let more = files.iter().filter(|file| !file.padding).count() - told.len();
-        (told, more)
+        let more = files.iter().filter(|file| !file.padding).count() - told.len() - unread;
+        (told, unread, more)
     }
 
     /// Goes on in a thread below the message.
     async fn move_to_thread(&mut self, entry: &Entry) {
         let Some((embed, buttons)) = self.shown.clone() else { return };
         let name = inert::clean(&entry.name);
-        let Ok(thread) = self.bot.thread(self.spot, &name).await else {
-            // A channel without threads: it stays.
-            self.spot.thread = true;
-            return;
+        let begun = match self.thread {
+            Some(thread) => Ok(thread),
+            None => self.bot.thread(self.spot, &name).await,
         };
+        self.thread = begun.as_ref().ok().copied();
         let message = Message { embed: Some(embed), buttons, ..Message::default() };
-        let Ok(id) = self.bot.send(thread, &message).await else { return };
+        let moved = match begun {
+            Ok(thread) => self.bot.send(thread, &message).await.map(|id| (thread, id)),
+            Err(fate) => Err(fate),
+        };
+        let (thread, id) = match moved {
+            Ok(moved) => moved,
+            // A channel without threads, or one where nothing may be said in them: it stays.
+            Err(Fate::Gone) => {
+                self.spot.thread = true;
+                return;
+            }
+            // At the next look it is tried again.
+            Err(_) => return,
+        };
         let before = self.spot;
         self.spot = Spot { channel: thread, message: id, thread: true, ..before };
         self.bot.keep(&self.id, self.spot);
         let text = "This takes longer; it goes on in the thread.";
         let message = Message { embed: Some(show::embed(&entry.name, text, &self.id)), ..Message::default() };
-        let _ = self.bot.edit(before, &message).await;
+        let _ = self.edit_last(before, &message).await;
     }
 }
 

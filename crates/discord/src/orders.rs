@@ -7,7 +7,7 @@ use crate::bot::Bot;
 use crate::commands::{self, Button, Does, Order, Watch};
 use crate::config::{Config, Entry};
 use crate::inert::words;
-use crate::limits::MAX_CONTENT;
+use crate::limits::{MAX_CONTENT, MAX_TORRENT};
 use crate::live::{Fresh, is_complete};
 use crate::say::{Asked, Fate, Message, whispered};
 use crate::{inert, picture, show};
@@ -15,21 +15,14 @@ use api::{AddQuery, ClientError, ListQuery, RemoveQuery, State, Stayed, Torrent}
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 use twilight_model::application::command::{CommandOptionChoice, CommandOptionChoiceValue};
 use twilight_model::application::interaction::{Interaction, InteractionData, InteractionType};
 use twilight_model::http::interaction::{InteractionResponseData, InteractionResponseType};
 use twilight_model::id::Id;
 
-/// Bytes of a torrent file that are read. A longer one is refused.
-pub(crate) const MAX_TORRENT: u64 = 16 * 1024 * 1024;
-
 /// Files that stay of which the daemon tells: there may be more.
 const MAX_TOLD: usize = 100;
-
-/// How long Discord waits for an answer.
-const ANSWER_IN: Duration = Duration::from_secs(3);
 
 /// Answers an interaction. Before the daemon is asked anything, Discord hears that an answer will come: it waits for three
 /// seconds only.
@@ -76,17 +69,16 @@ pub(crate) async fn answer(bot: Arc<Bot>, interaction: Interaction) {
     bot.fulfil(&asked, &done.unwrap_or_else(Message::text)).await;
 }
 
-/// Answers an interaction that there is no room for, of which it keeps little, as long as Discord waits.
+/// Answers an interaction that there is no room for, of which it keeps little.
 pub(crate) fn turn_away(bot: Arc<Bot>, interaction: Interaction) -> impl Future<Output = ()> {
     let asked = Asked { id: interaction.id.get(), token: interaction.token };
     let is_choice = interaction.kind == InteractionType::ApplicationCommandAutocomplete;
-    let answer = async move {
+    async move {
         match is_choice {
             true => complete(&bot, &asked, Vec::new()).await,
             false => whisper(&bot, &asked, "Too much is asked of me now; try again in a while.").await,
         }
-    };
-    async move { _ = tokio::time::timeout(ANSWER_IN, answer).await }
+    }
 }
 
 enum Asks {
@@ -145,7 +137,7 @@ async fn carry_out(bot: &Arc<Bot>, config: &Config, asker: &Asker, order: Order)
         }
         Order::Peers(name) => {
             let entry = meant(bot, config, name).await?;
-            let peers = bot.daemon.peers(&entry.info_hash).await.map_err(|error| away(&error))?;
+            let peers = bot.daemon.peers(&entry.info_hash).await.map_err(|error| missing(entry, &error))?;
             Ok(Message::text(show::peers(&peers, MAX_CONTENT)))
         }
         Order::Pieces(name) => {
@@ -154,7 +146,7 @@ async fn carry_out(bot: &Arc<Bot>, config: &Config, asker: &Asker, order: Order)
         }
         Order::Why(name) => {
             let entry = meant(bot, config, name).await?;
-            let mut why = bot.daemon.why(&entry.info_hash).await.map_err(|error| away(&error))?;
+            let mut why = bot.daemon.why(&entry.info_hash).await.map_err(|error| missing(entry, &error))?;
             let torrent = bot.daemon.torrent(&entry.info_hash).await.map_err(|error| away(&error))?;
             why.causes.iter_mut().for_each(|cause| cause.says = show::placeless(&cause.says, &torrent));
             Ok(Message::text(show::why(&why)))
@@ -180,10 +172,12 @@ async fn press(bot: &Arc<Bot>, config: &Config, asker: &Asker, button: &Button) 
     let told = |what: &str| Ok(Message::text(format!("{} {what}.", bold(entry))));
     match button.does {
         Does::Pause => {
+            begun_by(bot, entry).await?;
             bot.daemon.pause(&button.id).await.map_err(|error| away(&error))?;
             told("rests")
         }
         Does::Resume => {
+            begun_by(bot, entry).await?;
             let _alone = bot.adding.lock().await;
             let all = torrents(bot, config).await?;
             let torrent = all.iter().find(|torrent| torrent.id == button.id);
@@ -233,7 +227,7 @@ async fn meant<'a>(bot: &Bot, config: &'a Config, name: Option<String>) -> Resul
 }
 
 async fn pieces(bot: &Bot, entry: &Entry) -> Result<Message, String> {
-    let pieces = bot.daemon.pieces(&entry.info_hash).await.map_err(|error| away(&error))?;
+    let pieces = bot.daemon.pieces(&entry.info_hash).await.map_err(|error| missing(entry, &error))?;
     let here = pieces.verified().into_iter().filter(|&verified| verified).count();
     let text = format!("{}: {here} of {} pieces are here.", bold(entry), pieces.count);
     let files = picture::pieces(&pieces).map(|file| vec![("pieces.png", file)]).unwrap_or_default();
@@ -247,12 +241,19 @@ fn set_watch(bot: &Bot, entry: &Entry, watch: Watch) -> Result<Message, String> 
     }
 }
 
+/// Who began a torrent, and may decide on it: what its owner had is neither paused nor stopped on anybody's word here.
+async fn begun_by(bot: &Bot, entry: &Entry) -> Result<u64, String> {
+    bot.daemon.torrent(&entry.info_hash).await.map_err(|error| missing(entry, &error))?;
+    bot.begun_by(&entry.info_hash).ok_or_else(|| {
+        format!("{} was not begun here: only who runs me pauses, resumes or stops it.", bold(entry))
+    })
+}
+
 async fn stop(bot: &Bot, asker: &Asker, entry: &Entry, files: bool) -> Result<Message, String> {
-    let is_theirs = bot.begun_by(&entry.info_hash) == Some(asker.by);
-    if !is_theirs && asker.role < Role::Admin {
+    if begun_by(bot, entry).await? != asker.by && asker.role < Role::Admin {
         return Err(Refused::Role(Role::Admin.name()).to_string());
     }
-    let stayed = end(bot, &entry.info_hash, files).await.map_err(|error| away(&error))?;
+    let stayed = end(bot, &entry.info_hash, files).await.map_err(|error| missing(entry, &error))?;
     let what = match stayed {
         Some(stayed) => staying(&stayed),
         None if files => "its files are gone".to_owned(),
@@ -331,11 +332,14 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
         }
     };
     let since = Instant::now();
+    let mut resumed = Ok(());
     if is_new {
         bot.begin(id, asker.by);
-        bot.daemon.resume(id).await.map_err(|error| away(&error))?;
+        resumed = bot.daemon.resume(id).await.map(drop);
     }
+    // If it rests on, its message has the button to go on.
     bot.clone().show(id, spot, Some(Fresh { said, is_new, since }));
+    resumed.map_err(|error| away(&error))?;
     Ok(Message::text(format!("Downloading {}, {}.", bold(entry), show::size(entry))))
 }
 
@@ -370,6 +374,16 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     match bytes.len() as u64 > MAX_TORRENT {
         true => Err(std::io::ErrorKind::FileTooLarge.into()),
         false => Ok(bytes),
+    }
+}
+
+/// What people are told of an error about a torrent of the list, which may not be here.
+fn missing(entry: &Entry, error: &ClientError) -> String {
+    match error {
+        ClientError::Problem(problem) if problem.kind == "not_here" => {
+            format!("{} is not under way; /download begins it.", bold(entry))
+        }
+        error => away(error),
     }
 }
 

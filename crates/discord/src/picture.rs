@@ -1,14 +1,20 @@
 //! Pictures: the map of pieces, and the speed.
 
 use crate::limits::MAX_PICTURE_CELLS;
+use api::units::{Rate, Span};
 use api::{Cell, Pieces};
+use std::time::Duration;
 
 /// Pixels of a cell's side, a line between cells included.
 const CELL: usize = 7;
 /// Pixels of the speed's graph.
 const GRAPH: (usize, usize) = (480, 140);
-/// Grey of the lines, then from nothing to everything, then begun, then the graph.
-const PALETTE: [[u8; 3]; 8] = [
+/// Pixels above and below it, for its scale.
+const STRIP: usize = 14;
+/// Pixels of a dot's side, in what is written.
+const DOT: usize = 2;
+/// Grey of the lines, then from nothing to everything, then begun, then the graph, then what is written.
+const PALETTE: [[u8; 3]; 9] = [
     [0x2b, 0x2d, 0x31],
     [0x4a, 0x4d, 0x55],
     [0x3d, 0x6b, 0x50],
@@ -17,12 +23,42 @@ const PALETTE: [[u8; 3]; 8] = [
     [0x37, 0xb4, 0x65],
     [0xf0, 0xb2, 0x32],
     [0x58, 0x9b, 0xf2],
+    [0xdb, 0xde, 0xe1],
 ];
 /// From nothing to everything.
 const SHADES: usize = 5;
 const BACK: u8 = 0;
+const LINE: u8 = 1;
 const BEGUN: u8 = 6;
 const CURVE: u8 = 7;
+const INK: u8 = 8;
+/// What rates and durations are written with: five rows of three dots, an octal digit each.
+const SIGNS: [(char, u16); 24] = [
+    ('0', 0o75557),
+    ('1', 0o26227),
+    ('2', 0o71747),
+    ('3', 0o71717),
+    ('4', 0o55711),
+    ('5', 0o74717),
+    ('6', 0o74757),
+    ('7', 0o71111),
+    ('8', 0o75757),
+    ('9', 0o75717),
+    ('.', 0o00002),
+    ('/', 0o11244),
+    ('B', 0o65656),
+    ('K', 0o55655),
+    ('M', 0o57755),
+    ('G', 0o34553),
+    ('T', 0o72222),
+    ('P', 0o65644),
+    ('E', 0o74647),
+    ('i', 0o20222),
+    ('s', 0o34216),
+    ('m', 0o07755),
+    ('h', 0o44655),
+    ('d', 0o11353),
+];
 
 /// The pieces as a square PNG: grey is missing, green is here, yellow is begun.
 ///
@@ -48,19 +84,27 @@ fn colour(cell: Cell) -> u8 {
     }
 }
 
-/// The speed over time as a PNG: as high as the fastest of `rates`.
+/// The speed over time as a PNG: as high as the fastest of `rates`, as wide as all of them `took`. Both are written beside
+/// it: the rate of the line at its top, and how long it is from left to right.
 ///
 /// # Errors
 /// Of the encoder; none is known.
-pub fn speed(rates: &[u64]) -> Result<Vec<u8>, png::EncodingError> {
+pub fn speed(rates: &[u64], took: Duration) -> Result<Vec<u8>, png::EncodingError> {
     let (width, height) = GRAPH;
-    let mut picture = Picture::new(width, height);
+    let mut picture = Picture::new(width, height + 2 * STRIP);
     let most = rates.iter().copied().max().unwrap_or(0).max(1);
+    for line in [STRIP - 1, STRIP + height / 2, STRIP + height] {
+        picture.fill(0, line, width, 1, LINE);
+    }
+    picture.write(0, 1, &Rate(most).to_string());
+    picture.write(0, STRIP + height + 3, "0");
+    let took = Span(took).to_string();
+    picture.write(width - took.len() * Picture::SIGN, STRIP + height + 3, &took);
     for x in 0..width {
         let Some(&rate) = rates.get(x * rates.len() / width) else { continue };
         let share = u128::from(rate) * (height as u128 - 1) / u128::from(most);
         let tall = usize::try_from(share).unwrap_or(height) + 1;
-        picture.fill(x, height - tall, 1, tall, CURVE);
+        picture.fill(x, STRIP + height - tall, 1, tall, CURVE);
     }
     picture.png()
 }
@@ -80,6 +124,20 @@ impl Picture {
     fn fill(&mut self, left: usize, top: usize, width: usize, height: usize, colour: u8) {
         for row in self.pixels.chunks_mut(self.width).skip(top).take(height) {
             row.iter_mut().skip(left).take(width).for_each(|pixel| *pixel = colour);
+        }
+    }
+
+    /// Pixels from one sign to the next.
+    const SIGN: usize = 4 * DOT;
+
+    /// Writes one line; a sign that is not known is left out.
+    fn write(&mut self, left: usize, top: usize, text: &str) {
+        for (place, sign) in text.chars().enumerate() {
+            let dots = SIGNS.iter().find(|(known, _)| *known == sign).map_or(0, |&(_, dots)| dots);
+            for dot in (0..15).filter(|dot| dots >> (14 - dot) & 1 == 1) {
+                let (across, down) = (dot % 3 * DOT, dot / 3 * DOT);
+                self.fill(left + place * Self::SIGN + across, top + down, DOT, DOT, INK);
+            }
         }
     }
 
@@ -134,9 +192,33 @@ mod tests {
 
     #[test]
     fn the_fastest_is_the_highest() {
-        let (width, height, pixels) = read(&speed(&[0, 50, u64::MAX, 0]).unwrap());
+        let (width, height, pixels) = read(&speed(&[0, 50, u64::MAX, 0], Duration::from_secs(16)).unwrap());
         let tall = |x: usize| (0..height).filter(|y| pixels[y * width + x] == CURVE).count();
-        assert_eq!((tall(0), tall(width / 2), tall(width - 1)), (1, height, 1));
-        assert!(speed(&[]).is_ok() && speed(&[7; 100_000]).is_ok());
+        assert_eq!((tall(0), tall(width / 2), tall(width - 1)), (1, GRAPH.1, 1));
+        assert!(speed(&[], Duration::ZERO).is_ok() && speed(&[7; 100_000], Duration::MAX).is_ok());
+    }
+
+    #[test]
+    fn the_speed_has_a_scale() {
+        let drawn = |rates: &[u64], seconds| {
+            let (width, height, pixels) = read(&speed(rates, Duration::from_secs(seconds)).unwrap());
+            assert_eq!(height, GRAPH.1 + 2 * STRIP);
+            // What is written above and below, as text.
+            let rows = |from: usize| {
+                let row = |y: usize| pixels[y * width..][..width].to_vec();
+                (from..from + STRIP - 1).map(row).collect::<Vec<_>>()
+            };
+            (rows(0), rows(STRIP + GRAPH.1 + 1))
+        };
+        let (above, below) = drawn(&[1 << 20], 16);
+        let ink = |rows: &[Vec<u8>]| rows.iter().flatten().filter(|&&pixel| pixel == INK).count();
+        assert!(ink(&above) > 0 && ink(&below) > 0);
+        assert_eq!(drawn(&[1 << 20, 1 << 19], 16), (above.clone(), below.clone()), "the same scale");
+        assert_ne!(drawn(&[1 << 21], 16).0, above, "another rate");
+        assert_ne!(drawn(&[1 << 20], 17).1, below, "another duration");
+        let written =
+            ["0 B/s", "999.9 KiB/s", "16.0 EiB/s", "MGTP", "59s", "1m 05s", "2h 07m", "5d 01h"].concat();
+        let known = |sign: char| sign == ' ' || SIGNS.iter().any(|(known, _)| *known == sign);
+        assert!(written.chars().all(known));
     }
 }

@@ -59,7 +59,7 @@ pub(crate) struct Heard {
     began: Option<Duration>,
     /// When it was said last that all is here.
     finished: Option<Instant>,
-    /// Since when the stream is broken.
+    /// Since when the stream is broken, or cannot be opened.
     deaf_since: Option<Instant>,
     /// For how long it was broken before, where the log had no room to say so.
     unheard: Duration,
@@ -156,8 +156,7 @@ impl Listening {
 impl Listening {
     /// The stream has ended, or could not be opened.
     fn broke_off(&mut self) {
-        let was_open = self.state.borrow().0;
-        for (_, heard) in self.all.values().filter(|_| was_open) {
+        for (_, heard) in self.all.values() {
             lock(heard).deaf_since.get_or_insert_with(Instant::now);
         }
         self.state.send_modify(|(open, failures)| (*open, *failures) = (false, *failures + 1));
@@ -199,6 +198,11 @@ impl Heard {
         }
     }
 
+    /// Whether what is said now is not heard.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.deaf_since.is_some()
+    }
+
     /// When it was said last that all is here.
     pub(crate) fn finished(&self) -> Option<Instant> {
         self.finished
@@ -238,9 +242,9 @@ impl Heard {
         lines.map(|(_, lines)| lines.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// Everything after `head`, and how much is missing; nothing if nothing was said.
+    /// Everything after `head`, and how much is missing; nothing if nothing was said and nothing is missing.
     pub(crate) fn log(&self, head: &str) -> String {
-        if self.log.is_empty() && self.left_out == 0 {
+        if self.log.is_empty() && self.left_out == 0 && self.deaf_since.is_none() {
             return String::new();
         }
         // A string takes everything.
@@ -387,9 +391,16 @@ mod tests {
         };
         let began = |began| Traced::Began(TraceBegan { v: 1, began });
         let (first, log) = (listen(&mut listening, 1), |heard: &Arc<Mutex<Heard>>| lock(heard).log(""));
-        // Nobody was heard yet: nothing is missing.
+        // It waited for the stream in vain, before anything was heard.
         listening.broke_off();
+        assert!(lock(&first).is_deaf());
+        tokio::time::advance(Duration::from_secs(8)).await;
+        assert_eq!(
+            log(&first),
+            "(the daemon has not been heard for 8.0 s: what was said since is missing)\n"
+        );
         listening.hear(began(1000.0));
+        assert!(!lock(&first).is_deaf());
         listening.hear(traced(&id, 1));
         listening.broke_off();
         let second = listen(&mut listening, 2);
@@ -402,9 +413,14 @@ mod tests {
         listening.hear(traced(&id, 2));
         let told = log(&first);
         let lines: Vec<&str> = told.lines().collect();
-        assert_eq!(lines[1], "(the daemon was not heard for 61.5 s: what was said then is missing here)");
-        assert!(lines[0].starts_with("   0.000 ") && lines[2].starts_with("  61.500 "), "{lines:?}");
-        assert_eq!((lines.len(), log(&second).lines().count()), (3, 1), "who came later misses nothing");
+        let deaf = |seconds| {
+            format!("(the daemon was not heard for {seconds} s: what was said then is missing here)")
+        };
+        assert_eq!((lines[0], lines[2]), (&*deaf("8.0"), &*deaf("61.5")));
+        assert!(lines[1].starts_with("   0.000 ") && lines[3].starts_with("  61.500 "), "{lines:?}");
+        let later = log(&second);
+        assert!(later.starts_with(&deaf("1.5")), "who came later misses what comes then: {later}");
+        assert_eq!((lines.len(), later.lines().count()), (4, 2));
     }
 
     #[test]

@@ -4,9 +4,10 @@ use crate::book::Spot;
 use crate::bot::{Bot, lock};
 use crate::commands::{Button as Ours, Does};
 use crate::inert;
-use tokio::time::Instant;
-use twilight_http::api_error::ApiError;
-use twilight_http::error::ErrorType;
+use crate::rest::RestError;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+use twilight_http::request::TryIntoRequest;
 use twilight_model::channel::message::component::{ActionRow, Button, ButtonStyle, Component};
 use twilight_model::channel::message::{AllowedMentions, Embed, MessageFlags};
 use twilight_model::channel::thread::AutoArchiveDuration;
@@ -22,6 +23,13 @@ pub(crate) const MAX_ATTACHED: usize = 8 * 1024 * 1024;
 
 /// The code of Discord's error that a thread is archived.
 const ARCHIVED: u64 = 50083;
+/// That a message has a thread already.
+const HAS_THREAD: u64 = 160_004;
+
+/// How long Discord waits for an answer.
+const ANSWER_IN: Duration = Duration::from_secs(3);
+/// For how long it takes the answer that was promised.
+const FULFIL_IN: Duration = Duration::from_secs(15 * 60);
 
 /// What became of something that was sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -106,8 +114,8 @@ impl Bot {
         if let Some(text) = &message.text {
             request = request.content(text);
         }
-        let sent = request.await.map_err(|error| fate(&error))?;
-        sent.model().await.map(|message| message.id.get()).map_err(|_| Fate::Failed)
+        let sent = self.rest.make::<MessageMarker>(request.try_into_request()).await;
+        sent.map(Id::get).map_err(|error| fate(&error))
     }
 
     /// Replaces what a message says.
@@ -123,6 +131,7 @@ impl Bot {
     }
 
     async fn edit_once(&self, channel: Id<ChannelMarker>, id: Id<MessageMarker>, message: &Message) -> Fate {
+        self.rest.ready().await;
         let turn = lock(&self.pace).turn(channel.get(), Instant::now());
         tokio::time::sleep_until(turn).await;
         let components = message.components();
@@ -131,7 +140,7 @@ impl Bot {
             .update_message(channel, id)
             .components(Some(&components))
             .embeds(Some(message.embed.as_slice()));
-        match request.content(message.text.as_deref()).await {
+        match self.rest.ask(request.content(message.text.as_deref()).try_into_request()).await {
             Ok(_) => Fate::Sent,
             Err(error) => fate(&error),
         }
@@ -139,7 +148,7 @@ impl Bot {
 
     /// Opens an archived thread again; whether that was done.
     async fn wake(&self, thread: Id<ChannelMarker>) -> bool {
-        match self.http.update_thread(thread).archived(false).await {
+        match self.rest.ask(self.http.update_thread(thread).archived(false).try_into_request()).await {
             Ok(_) => true,
             Err(error) => {
                 fate(&error);
@@ -148,17 +157,26 @@ impl Bot {
         }
     }
 
-    /// Begins a thread below a message; its id. It is archived when nothing was written there for a week.
+    /// Begins a thread below a message, unless it has one; its id. It is archived when nothing was written there for a week.
     pub(crate) async fn thread(&self, spot: Spot, name: &str) -> Result<u64, Fate> {
         let channel = Id::<ChannelMarker>::new_checked(spot.channel).ok_or(Fate::Gone)?;
         let id = Id::<MessageMarker>::new_checked(spot.message).ok_or(Fate::Gone)?;
         let request = self.http.create_thread_from_message(channel, id, name);
         let request = request.auto_archive_duration(AutoArchiveDuration::Week);
-        let made = request.await.map_err(|error| fate(&error))?;
-        made.model().await.map(|thread| thread.id.get()).map_err(|_| Fate::Failed)
+        match self.rest.make::<ChannelMarker>(request.try_into_request()).await {
+            Ok(thread) => Ok(thread.get()),
+            // It has the id of the message that it began with.
+            Err(RestError::Refused { code: HAS_THREAD, .. }) => Ok(spot.message),
+            // What is wrong with it stays wrong.
+            Err(error @ RestError::Refused { status: 400..=499, .. }) => {
+                fate(&error);
+                Err(Fate::Gone)
+            }
+            Err(error) => Err(fate(&error)),
+        }
     }
 
-    /// Says at once that an answer will come, or gives one.
+    /// Says at once that an answer will come, or gives one; as long as Discord waits.
     pub(crate) async fn respond(
         &self,
         asked: &Asked,
@@ -166,9 +184,14 @@ impl Bot {
         data: Option<InteractionResponseData>,
     ) {
         let response = InteractionResponse { kind, data };
-        let http = self.answerer().interaction(self.app);
-        if let Err(error) = http.create_response(Id::new(asked.id.max(1)), &asked.token, &response).await {
-            // A command that nobody waits for any more is no fault.
+        let http = self.http.interaction(self.app);
+        let request = http.create_response(Id::new(asked.id.max(1)), &asked.token, &response);
+        let answer = async {
+            let _turn = self.answerers.acquire().await;
+            self.rest.ask(request.try_into_request()).await
+        };
+        // A command that nobody waits for any more is no fault.
+        if let Ok(Err(error)) = timeout(ANSWER_IN, answer).await {
             fate(&error);
         }
     }
@@ -179,7 +202,8 @@ impl Bot {
         let http = self.http.interaction(self.app);
         let request =
             http.update_response(&asked.token).embeds(Some(message.embed.as_slice())).attachments(&files);
-        if let Err(error) = request.content(message.text.as_deref()).await {
+        let request = request.content(message.text.as_deref()).try_into_request();
+        if let Ok(Err(error)) = timeout(FULFIL_IN, self.rest.ask(request)).await {
             fate(&error);
         }
     }
@@ -201,18 +225,12 @@ pub(crate) fn whispered(text: &str) -> InteractionResponseData {
     }
 }
 
-/// What an error means; it is logged without the URL, which may hold the token of an interaction.
-fn fate(error: &twilight_http::Error) -> Fate {
-    match error.kind() {
-        ErrorType::Response { error: ApiError::General(general), .. } if general.code == ARCHIVED => {
-            Fate::Archived
-        }
-        ErrorType::Response { status, .. } if matches!(status.get(), 403 | 404) => Fate::Gone,
-        ErrorType::Response { status, error, .. } => {
-            tracing::warn!("Discord answers {status}: {}", inert::clean(&error.to_string()));
-            Fate::Failed
-        }
-        _ => {
+/// What an error means; it is logged.
+fn fate(error: &RestError) -> Fate {
+    match error {
+        RestError::Refused { code: ARCHIVED, .. } => Fate::Archived,
+        RestError::Refused { status: 403 | 404, .. } => Fate::Gone,
+        error => {
             tracing::warn!("Discord did not take a message: {}", inert::clean(&error.to_string()));
             Fate::Failed
         }

@@ -1,5 +1,6 @@
 //! What is told in messages: bars, maps, embeds, always within Discord's limits.
 
+use crate::access::Role;
 use crate::commands::{Button, Does};
 use crate::config::{Config, Entry};
 use crate::inert::{self, clean, code, length, words};
@@ -80,27 +81,32 @@ pub fn live(live: &Live<'_>) -> Embed {
 // To a string everything can be written.
 fn progress(torrent: &Torrent, text: &mut String) {
     let whole = torrent.wanted.unwrap_or(torrent.size);
-    let done = torrent.done.unwrap_or(if torrent.state == State::Seeding { whole } else { 0 });
+    let done = torrent.done.or((torrent.state == State::Seeding).then_some(whole));
     // Of nothing that is known no part can be told.
-    if torrent.state != State::FetchingMetadata {
+    if let Some(done) = done.filter(|_| torrent.state != State::FetchingMetadata) {
         let _ = writeln!(text, "`{}`", bar(done, whole));
     }
-    let _ = writeln!(
-        text,
-        "**{}** · {} of {} · ↓ {} · ↑ {}",
-        torrent.state.name().replace('_', " "),
-        Size(done),
-        Size(whole),
-        Rate(torrent.rate_down),
-        Rate(torrent.rate_up),
-    );
-    let (peers, seeds) = (counted(torrent.peers, "peer"), counted(torrent.seeds, "seed"));
-    let _ = write!(text, "{peers}, of which {seeds}");
-    match whole.saturating_sub(done).checked_div(torrent.rate_down) {
-        Some(seconds) if seconds > 0 => {
-            let _ = writeln!(text, " · {} left", Span(Duration::from_secs(seconds)));
+    // Of what is complete it is the last that is said: how fast it is and for whom would be old soon.
+    if torrent.state == State::Seeding {
+        let _ = writeln!(text, "**complete** · {}", Size(whole));
+    } else {
+        let _ = writeln!(
+            text,
+            "**{}** · {} of {} · ↓ {} · ↑ {}",
+            torrent.state.name().replace('_', " "),
+            done.map_or("?".into(), |done| Size(done).to_string()),
+            Size(whole),
+            Rate(torrent.rate_down),
+            Rate(torrent.rate_up),
+        );
+        let (peers, seeds) = (counted(torrent.peers, "peer"), counted(torrent.seeds, "seed"));
+        let _ = write!(text, "{peers}, of which {seeds}");
+        match done.and_then(|done| whole.saturating_sub(done).checked_div(torrent.rate_down)) {
+            Some(seconds) if seconds > 0 => {
+                let _ = writeln!(text, " · {} left", Span(Duration::from_secs(seconds)));
+            }
+            _ => text.push('\n'),
         }
-        _ => text.push('\n'),
     }
     if let Some(error) = &torrent.error {
         let _ = writeln!(text, "⚠ {}", words(&placeless(error, torrent), MAX_LINE * 2));
@@ -141,9 +147,11 @@ pub struct Summary<'a> {
     pub took: Option<Duration>,
     /// The greatest rate that was seen.
     pub fastest: u64,
-    /// Each file's path, SHA-1 and SHA-256 in hex, and how many files are not told.
+    /// Each file's path, SHA-1 and SHA-256 in hex.
     pub files: &'a [(String, String, String)],
-    /// How many files are not told.
+    /// How many files could not be read for that.
+    pub unread: usize,
+    /// How many other files are not told.
     pub more: usize,
 }
 
@@ -169,8 +177,18 @@ pub fn summary(summary: &Summary<'_>) -> Embed {
         let block = format!("{}\n```\nSHA-1   {sha1}\nSHA-256 {sha256}\n```", words(path, MAX_LINE * 2));
         text.push_str(&block);
     }
-    if summary.more > 0 {
-        let _ = writeln!(text, "and {}", counted(summary.more, "more file"));
+    if summary.unread > 0 {
+        let files = counted(summary.unread, "file");
+        let _ = writeln!(text, "No digests of {files}: the daemon did not give what is in them.");
+    }
+    match summary.more {
+        0 => {}
+        more if summary.files.is_empty() => {
+            let _ = writeln!(text, "No digests of {}.", counted(more, "other file"));
+        }
+        more => {
+            let _ = writeln!(text, "and {}", counted(more, "more file"));
+        }
     }
     embed(&summary.entry.name, &text, &format!("{} · {}", summary.entry.licence, summary.entry.info_hash))
 }
@@ -304,15 +322,17 @@ pub fn why(why: &Why) -> String {
     fitting("", &why.causes.iter().enumerate().map(line).collect::<Vec<_>>(), "", MAX_CONTENT)
 }
 
-/// The buttons under a live message: what makes sense in that state.
-pub fn buttons(id: &str, state: Option<State>) -> Vec<Button> {
+/// The buttons under a live message: what makes sense in that state, and may be done on anybody's word here.
+pub fn buttons(id: &str, state: Option<State>, is_ours: bool) -> Vec<Button> {
     let does: &[Does] = match state {
         None => &[],
-        Some(State::Paused | State::Stopped | State::Failed) => &[Does::Resume, Does::Stop, Does::Detail],
+        // It has neither peers nor pieces to tell of.
+        Some(State::Paused | State::Stopped | State::Failed) => &[Does::Resume, Does::Stop],
         Some(State::Seeding) => &[Does::Stop, Does::Detail],
         Some(_) => &[Does::Pause, Does::Stop, Does::Detail],
     };
-    does.iter().map(|&does| Button { does, id: id.to_owned() }).collect()
+    let may = |does: &&Does| is_ours || does.needs() == Role::Reader;
+    does.iter().filter(may).map(|&does| Button { does, id: id.to_owned() }).collect()
 }
 
 #[cfg(test)]
@@ -417,6 +437,20 @@ mod tests {
         assert_eq!(embed.description.unwrap(), expected);
         assert_eq!(embed.title.unwrap(), "Big Buck Bunny");
         assert_eq!(embed.footer.unwrap().text, format!("CC BY 3.0 · {}", entry.info_hash));
+        let resting = Torrent { state: State::Paused, done: None, rate_down: 0, ..torrent.clone() };
+        let shown = Live { torrent: Some(&resting), pieces: None, lines: &[], ..shown };
+        let expected = "**paused** · ? of 1.0 MiB · ↓ 0 B/s · ↑ 0 B/s\n4 peers, of which 2 seeds";
+        assert_eq!(
+            live(&shown).description.unwrap(),
+            expected,
+            "what is not known is not said to be nothing"
+        );
+        let complete = Torrent { state: State::Seeding, done: Some(1 << 20), ..resting.clone() };
+        let told = live(&Live { torrent: Some(&complete), ..shown }).description.unwrap();
+        assert_eq!(
+            told, "`████████████████████ 100.0%`\n**complete** · 1.0 MiB",
+            "it is the last that is said"
+        );
     }
 
     #[test]
@@ -454,6 +488,7 @@ mod tests {
             took,
             fastest: u64::MAX,
             files: &files,
+            unread: 2,
             more: 3,
         }));
     }
@@ -470,6 +505,7 @@ mod tests {
             took,
             fastest: 1 << 19,
             files: &files,
+            unread: 0,
             more: 1,
         };
         let embed = summary(&whole);
@@ -497,6 +533,13 @@ mod tests {
         assert!(first(&unseen).ends_with(" 64.0 KiB/s on average, 64.0 KiB/s at best."));
         assert_eq!(first(&Summary { there: 1 << 20, ..rest.clone() }), ".");
         assert_eq!(first(&Summary { took: None, ..rest }), ".");
+        let last = |part: &Summary<'_>| {
+            let text = summary(part).description.unwrap();
+            text.lines().last().unwrap().to_owned()
+        };
+        let unread = Summary { files: &[], unread: 1, more: 0, ..whole.clone() };
+        assert_eq!(last(&unread), "No digests of 1 file: the daemon did not give what is in them.");
+        assert_eq!(last(&Summary { unread: 0, more: 1, ..unread }), "No digests of 1 other file.");
     }
 
     #[test]
@@ -566,10 +609,14 @@ mod tests {
 
     #[test]
     fn buttons_fit_the_state() {
-        let does = |state| buttons("x", state).iter().map(|button| button.does).collect::<Vec<_>>();
+        let does = |state| buttons("x", state, true).iter().map(|button| button.does).collect::<Vec<_>>();
         assert_eq!(does(Some(State::Downloading)), [Does::Pause, Does::Stop, Does::Detail]);
-        assert_eq!(does(Some(State::Paused)), [Does::Resume, Does::Stop, Does::Detail]);
+        assert_eq!(does(Some(State::Paused)), [Does::Resume, Does::Stop]);
         assert_eq!(does(Some(State::Seeding)), [Does::Stop, Does::Detail]);
         assert_eq!(does(None), []);
+        let of_its_owner =
+            |state| buttons("x", Some(state), false).iter().map(|button| button.does).collect::<Vec<_>>();
+        assert_eq!(of_its_owner(State::Downloading), [Does::Detail]);
+        assert_eq!(of_its_owner(State::Paused), []);
     }
 }

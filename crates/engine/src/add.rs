@@ -62,6 +62,15 @@ pub struct SeedGoal {
     pub idle: Option<Duration>,
 }
 
+impl SeedGoal {
+    /// Whether so many bytes of so many that are wanted are enough, if there is a ratio.
+    pub(crate) fn is_met_by(&self, uploaded: u64, wanted: u64) -> bool {
+        #[allow(clippy::cast_precision_loss)] // a ratio needs no more than 53 bits
+        let is_enough = |ratio| uploaded as f64 >= ratio * wanted as f64;
+        self.ratio.is_some_and(is_enough)
+    }
+}
+
 impl AddTorrent {
     /// Downloads all files of `metainfo` into `dir`, the folder that holds (or will hold) the torrent's file or
     /// folder, asking its trackers for peers, and seeds them until it is stopped.

@@ -8,15 +8,15 @@ use crate::turns::Turns;
 use net::announce::{AnnounceError, TrackerClient, TrackerSettings, announce};
 use net::bind::LocalAddrs;
 use net::http::{Bounds, HttpClient};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use trace::why::TrackerFacts;
 use tracker::schedule::{Due, Input};
 use tracker::udp::Family;
 use tracker::{
-    Announce, AnnounceResponse, Event, Host, PrivatePaths, Refused, Schedule, TrackerId, UrlRules,
-    parse_tiers,
+    Announce, AnnounceResponse, Event, Host, PrivatePaths, Refused, Schedule, TrackerId, TrackerUrl,
+    UrlRules, parse_tiers_by,
 };
 use types::{InfoHashV1, PeerId, Time};
 
@@ -56,16 +56,27 @@ impl Web {
 #[derive(Clone, Copy)]
 pub(crate) struct Named<'a> {
     pub(crate) tiers: &'a [Vec<String>],
-    /// By a magnet link, not by a torrent.
-    pub(crate) by_link: bool,
+    /// What a magnet link names, not a torrent or the user: of those its trackers.
+    pub(crate) of_link: &'a [Vec<String>],
 }
 
-impl Named<'_> {
-    fn rules(&self, allow_private: bool) -> UrlRules {
-        let private = match (allow_private, self.by_link) {
-            (true, _) => PrivatePaths::Any,
-            (false, true) => PrivatePaths::Nothing,
-            (false, false) => PrivatePaths::Announce,
+/// What each tracker may lead to.
+struct Rules {
+    allow_private: bool,
+    of_link: BTreeSet<TrackerUrl>,
+}
+
+impl Rules {
+    fn new(of_link: &[Vec<String>], allow_private: bool) -> Rules {
+        let of_link = of_link.iter().flatten().filter_map(|url| TrackerUrl::parse(url).ok()).collect();
+        Rules { allow_private, of_link }
+    }
+
+    fn of(&self, url: &TrackerUrl) -> UrlRules {
+        let private = match self.allow_private {
+            true => PrivatePaths::Any,
+            false if self.of_link.contains(url) => PrivatePaths::Nothing,
+            false => PrivatePaths::Announce,
         };
         UrlRules { private, ..UrlRules::default() }
     }
@@ -73,8 +84,8 @@ impl Named<'_> {
 
 /// Refuses trackers of the user's own that would be passed over.
 pub(crate) fn check_tiers(tiers: &[Vec<String>], allow_private: bool) -> Result<(), Error> {
-    let rules = Named { tiers, by_link: false }.rules(allow_private);
-    match parse_tiers(tiers, rules).refused.first() {
+    let rules = Rules::new(&[], allow_private);
+    match parse_tiers_by(tiers, |url| rules.of(url)).refused.first() {
         Some(Refused { tier, position, error }) => {
             Err(Error::Refused(format!("tracker {} of tier {}: {error}", position + 1, tier + 1)))
         }
@@ -85,7 +96,7 @@ pub(crate) fn check_tiers(tiers: &[Vec<String>], allow_private: bool) -> Result<
 /// Whom one torrent announces to, and when.
 pub(crate) struct Announcer {
     schedule: Schedule,
-    rules: UrlRules,
+    rules: Rules,
     info_hash: InfoHashV1,
     peer_id: PeerId,
     /// Where peers connect, over IPv4 and over IPv6.
@@ -131,8 +142,8 @@ impl Announcer {
         ports: [u16; 2],
         refused: impl Fn(EventKind),
     ) -> Announcer {
-        let rules = named.rules(settings.allow_private);
-        let tiers = parse_tiers(named.tiers, rules);
+        let rules = Rules::new(named.of_link, settings.allow_private);
+        let tiers = parse_tiers_by(named.tiers, |url| rules.of(url));
         for Refused { tier, position, error } in &tiers.refused {
             let tracker = format!("tracker {} of tier {}", position + 1, tier + 1);
             refused(EventKind::AnnounceFailed { tracker, error: error.to_string() });
@@ -185,7 +196,7 @@ impl Announcer {
             ipv4: None,
             ipv6: None,
         };
-        Some(DueAnnounce { due, rules: self.rules, ports: self.ports, announce })
+        Some(DueAnnounce { rules: self.rules.of(&due.url), due, ports: self.ports, announce })
     }
 
     /// Takes in what came of an announce, and gives the peers that it told of.
@@ -335,7 +346,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use tokio::time::Instant;
-    use tracker::TrackerUrl;
+    use tracker::UrlError;
 
     #[test]
     fn each_family_hears_of_its_own_port() {
@@ -354,13 +365,43 @@ mod tests {
         assert_ne!(voice("udp://a:1"), voice("udp://b:1"));
     }
 
+    #[test]
+    fn what_a_link_names_leads_inside_no_more_than_before_beside_what_the_user_names() {
+        let of_link = ["http://127.0.0.1:1/announce", "http://name.example/announce"].map(String::from);
+        let own = ["http://127.0.0.1:2/announce", "http://other.example/announce"].map(String::from);
+        let (of_link, own) = (of_link.to_vec(), own.to_vec());
+        let tiers = [of_link.clone(), own];
+        let rules = |allow_private| {
+            let settings = Settings { allow_private, ..Settings::new("unused") };
+            let named = Named { tiers: &tiers, of_link: std::slice::from_ref(&of_link) };
+            let (torrent, peer_id) = (InfoHashV1([7; 20]), PeerId([7; 20]));
+            let mut announcer = Announcer::new(named, torrent, peer_id, &settings, [1; 2], |_| {});
+            announcer.start(Time::ZERO);
+            let mut rules = BTreeMap::new();
+            // Of a tier the next is asked when the one before has failed.
+            while let Some(due) = announcer.poll(Time::ZERO, || (Counters::default(), 0)) {
+                rules.insert(format!("{}", due.due.url), due.rules.private);
+                announcer.note(Time::ZERO, due.answered(Err(UrlError::Address.into())));
+            }
+            rules
+        };
+        let expected = [
+            ("http://127.0.0.1:2", PrivatePaths::Announce),
+            ("http://name.example:80", PrivatePaths::Nothing),
+            ("http://other.example:80", PrivatePaths::Announce),
+        ];
+        assert_eq!(rules(false), expected.map(|(url, rule)| (url.to_owned(), rule)).into());
+        let allowed = rules(true);
+        assert!(allowed.len() == 4 && allowed.values().all(|&rule| rule == PrivatePaths::Any), "{allowed:?}");
+    }
+
     #[tokio::test]
     async fn last_words_do_not_wait_for_those_who_begin() {
         let mut web = Web::new("test", LocalAddrs::default()).unwrap();
         web.announces = Turns::none_before(Instant::now() + Duration::from_secs(1_000_000));
         // Nobody listens there, so that it fails at once.
         let tiers = [vec!["http://127.0.0.1:1/announce".to_owned()]];
-        let named = Named { tiers: &tiers, by_link: false };
+        let named = Named { tiers: &tiers, of_link: &[] };
         let (torrent, peer_id) = (InfoHashV1([7; 20]), PeerId([7; 20]));
         let settings = Settings::new("unused");
         let mut announcer = Announcer::new(named, torrent, peer_id, &settings, [1; 2], |_| panic!("refused"));

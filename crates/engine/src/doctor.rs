@@ -1,13 +1,13 @@
 //! A session that does not run, looked at: what of its state is damaged, and which files are not as they were left.
 
 use crate::kept::{Row, examine_watched, key_of, open_error, read_link, read_row};
-use crate::resume::{Record, mount_of};
+use crate::resume::{self, Record, mount_of};
 use crate::{Choices, Error, Metainfo, Priority};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use storage::{FileStamp, Layout};
-use store::{Loaded, Store, Table};
+use store::{Loaded, TORRENTS_FOLDER, Table};
 
 /// Files of a torrent that are named one by one; of the others it is told how many there are.
 const MAX_NAMED: usize = 5;
@@ -30,18 +30,41 @@ pub struct Finding {
     pub what: String,
 }
 
-/// Looks at the state in a folder and at the files of its torrents. Nothing is hashed, and no file of a torrent is changed;
-/// a damaged store is put aside and saved, as when a session begins.
+/// Looks at the state in a folder and at the files of its torrents. Nothing is hashed, and nothing is changed: what is damaged is
+/// put aside and saved when a session begins.
 ///
 /// # Errors
-/// [`Error::SessionInUse`], [`Error::SessionNewer`], [`Error::State`]; the last if there is no state at all.
+/// [`Error::SessionInUse`], [`Error::SessionNewer`], [`Error::State`]; [`Error::Refused`] if there is no state at all.
 pub fn examine(state_dir: &Path) -> Result<Examined, Error> {
-    let opened = open_existing(state_dir, &Table::ALL)?;
+    let opened = look_at_existing(state_dir, &Table::ALL)?;
     let mut examined = Examined::default();
-    if let Some(aside) = &opened.damaged {
-        let what =
-            format!("the state was damaged; what could be read was kept, the rest is in {}", aside.display());
+    let put_aside = put_aside(state_dir);
+    if !put_aside.is_empty() {
+        let names = some_of(put_aside.iter().map(|path| path.display().to_string()));
+        let what = format!(
+            "it was damaged earlier, and what could not be read is in {names}; remove that once nothing is missed"
+        );
         examined.find(None, what);
+    }
+    let resume = state_dir.join(TORRENTS_FOLDER);
+    if resume.symlink_metadata().is_ok() && !resume.is_dir() {
+        let what = format!("{} is no folder: no torrent can begin; move it away", resume.display());
+        examined.find(None, what);
+    }
+    if let Some(damaged) = &opened.damaged {
+        let what = format!(
+            "the state is damaged: when the session begins, what can be read of {} is kept, and it is put aside",
+            damaged.display()
+        );
+        examined.find(None, what);
+    }
+    if opened.damaged.is_some() || !put_aside.is_empty() {
+        for lost in resume::lost(state_dir, &opened.tables) {
+            examined.find(
+                Some(lost.to_string()),
+                "nothing of it can be read: it is forgotten; add it again".into(),
+            );
+        }
     }
     let mut tables = opened.tables;
     let mut take = |table| tables.remove(&table).unwrap_or_default();
@@ -83,16 +106,13 @@ pub fn examine(state_dir: &Path) -> Result<Examined, Error> {
     Ok(examined)
 }
 
-/// Opens a store that is there, reads some of its tables, and closes it.
-pub(crate) fn open_existing(state_dir: &Path, tables: &[Table]) -> Result<store::Opened, Error> {
-    let database = state_dir.join("session.db");
-    if !database.exists() {
-        return Err(Error::State { path: database, reason: "there is no session".into() });
-    }
-    let (store, opened) = Store::open_and_load(state_dir, tables).map_err(open_error)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|err| Error::Start(err.to_string()))?.block_on(store.close());
-    Ok(opened)
+/// Reads some tables of a store that is there, and leaves it as it is.
+pub(crate) fn look_at_existing(state_dir: &Path, tables: &[Table]) -> Result<store::Opened, Error> {
+    let none = || {
+        let dir = state_dir.display();
+        Error::Refused(format!("there is no session in {dir}; give its state directory (--state-dir)"))
+    };
+    store::look(state_dir, tables).map_err(open_error)?.ok_or_else(none)
 }
 
 impl Examined {
@@ -136,16 +156,16 @@ impl Examined {
             return self.find(name, what);
         }
         if !record.clean && had_files {
-            let what =
-                "its last run did not end cleanly: what was not saved is checked when the session begins";
+            let what = "its last run did not end cleanly, or while it was checked: what was not saved is checked when the session begins";
             self.find(name.clone(), what.into());
         }
-        let (mut missing, mut changed) = (Vec::new(), Vec::new());
+        let (mut missing, mut changed, mut in_the_way) = (Vec::new(), Vec::new(), Vec::new());
         for (number, stamp) in record.disk.files.iter().enumerate() {
             let is_wanted = choices.priorities.get(number).is_none_or(|&priority| priority > Priority::Skip);
             let Some(left) = stamp.filter(|_| is_wanted) else { continue };
             let path = layout.path_under(&choices.dir, number);
             match look(&path) {
+                None if path.symlink_metadata().is_ok() => in_the_way.push(path),
                 None if left.size > 0 => missing.push(path),
                 Some(now) if now != left && record.clean => changed.push(path),
                 _ => {}
@@ -160,6 +180,13 @@ impl Examined {
                 ),
                 false => format!("missing in {dir}: {}; fetched again", named(&missing, choices)),
             };
+            self.find(name.clone(), what);
+        }
+        if !in_the_way.is_empty() {
+            let what = format!(
+                "folders, links or the like in the place of files in {dir}: {}; it fails until they are moved away",
+                named(&in_the_way, choices)
+            );
             self.find(name.clone(), what);
         }
         if !changed.is_empty() {
@@ -186,12 +213,27 @@ pub(crate) fn look(path: &Path) -> Option<FileStamp> {
 }
 
 fn named(paths: &[PathBuf], choices: &Choices) -> String {
-    let short = |path: &PathBuf| path.strip_prefix(&choices.dir).unwrap_or(path).display().to_string();
-    let mut said = paths.iter().take(MAX_NAMED).map(short).collect::<Vec<_>>().join(", ");
-    if paths.len() > MAX_NAMED {
-        said.push_str(&format!(" and {} more", paths.len() - MAX_NAMED));
+    some_of(paths.iter().map(|path| path.strip_prefix(&choices.dir).unwrap_or(path).display().to_string()))
+}
+
+fn some_of(mut names: impl ExactSizeIterator<Item = String>) -> String {
+    let mut said = names.by_ref().take(MAX_NAMED).collect::<Vec<_>>().join(", ");
+    if names.len() > 0 {
+        said.push_str(&format!(" and {} more", names.len()));
     }
     said
+}
+
+/// What sessions put aside of a state that was damaged, but for what belongs to it.
+fn put_aside(state_dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(state_dir).into_iter().flatten().flatten();
+    let is_one =
+        |name: &[u8]| name.starts_with(b"damaged-") && (name.ends_with(b".db") || name.ends_with(b".db-wal"));
+    let found = entries.filter(|entry| is_one(entry.file_name().as_encoded_bytes()));
+    let mut found: Vec<_> = found.map(|entry| entry.path().with_extension("db")).collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
 fn by_key(loaded: Loaded) -> BTreeMap<Vec<u8>, Vec<u8>> {
@@ -218,7 +260,7 @@ mod tests {
     #[test]
     fn a_folder_without_a_session_stays_empty() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(examine(dir.path()), Err(Error::State { .. })));
+        assert!(matches!(examine(dir.path()), Err(Error::Refused(_))));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

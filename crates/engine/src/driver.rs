@@ -296,6 +296,8 @@ impl Told {
                 Err(why) if self.is_kept => why.state(),
                 Err(_) => TorrentState::Failed,
             };
+            // It has no connections any more.
+            (now.stats.rate_down, now.stats.rate_up, now.stats.peers, now.stats.seeds) = (0, 0, 0, 0);
             now.trouble = None;
             now.ended = Some(ended.map_err(Box::new));
         });

@@ -171,9 +171,11 @@ impl Hub {
         if !self.is_heard(kind.kind().bit()) {
             return;
         }
+        let listeners = lock(&self.inner.listeners);
+        // The time is taken while nobody else tells anything: events come in the order of their times.
         let event = Event { v: VERSION, at: self.started.elapsed(), torrent, kind };
         let wants = |queue: &&Arc<Queue>| queue.number > after && queue.filter.admits(&event);
-        for queue in lock(&self.inner.listeners).iter().filter(wants) {
+        for queue in listeners.iter().filter(wants) {
             lock(&queue.held).push(event.clone());
             queue.bell.notify_one();
         }
@@ -216,6 +218,23 @@ mod tests {
         assert_eq!((first.kind, events.lost()), (verified(10), 10));
         drop(events);
         hub.tell(TORRENT, || unreachable!("nobody listens any more"));
+    }
+
+    #[test]
+    fn events_come_in_the_order_of_their_times() {
+        let hub = Hub::new(Instant::now());
+        let mut events = hub.listen(Filter::all());
+        let tellers = 4;
+        std::thread::scope(|scope| {
+            for _ in 0..tellers {
+                scope.spawn(|| (0..EVENT_QUEUE / tellers).for_each(|_| hub.tell(TORRENT, || verified(1))));
+            }
+        });
+        drop(hub);
+        let times: Vec<_> =
+            std::iter::from_fn(|| pollster::block_on(events.next())).map(|event| event.at).collect();
+        assert_eq!(times.len(), EVENT_QUEUE);
+        assert!(times.is_sorted());
     }
 
     #[test]

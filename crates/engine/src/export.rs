@@ -3,17 +3,16 @@
 //! The file: [`MAGIC`]; each row of the store as the number of its table (from 1), the lengths of key and value (4 bytes
 //! each, the highest first), the key and the value; 0; the SHA-256 of all that.
 
-use crate::doctor::{open_existing, record_of};
+use crate::doctor::{look_at_existing, record_of};
 use crate::import::{Imported, Taken, Told};
 use crate::kept::{LinkRow, Row, key_of, last_place, moved_row, open_error, read_link, read_row};
-use crate::resume::Record;
-use crate::{Error, Metainfo};
+use crate::resume::{self, Record};
+use crate::{Error, Kept, Metainfo};
 use hash::Sha256;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use store::{Change, Loaded, Store, Table};
 
 const MAGIC: &[u8; 21] = b"rawtorrent session 1\n";
@@ -29,30 +28,33 @@ const BATCH: usize = 100;
 pub struct Exported {
     /// Torrents in the file.
     pub torrents: usize,
-    /// Rows of the store that were damaged, and are not in the file.
+    /// Torrents of the store that are lost and rows that are damaged, which are not in the file.
     pub lost: usize,
 }
 
-/// Writes the session in `state_dir`, which must not run, into a file: whole and durable, or not at all. It has the torrents,
-/// what the user wants of them and what is there of them, but none of their files.
+/// Writes the session in `state_dir`, which must not run and may be on a disk that cannot be written to, into a file: whole and
+/// durable, or not at all. It has the torrents, what the user wants of them and what is there of them, but none of their files.
 ///
 /// # Errors
-/// [`Error::SessionInUse`], [`Error::SessionNewer`], [`Error::State`]; [`Error::Refused`] if the file cannot be written, or is
-/// there and no exported session.
+/// [`Error::SessionInUse`], [`Error::SessionNewer`], [`Error::State`]; [`Error::Refused`] if there is no session, or the file
+/// cannot be written, or is there and no exported session.
 pub fn export(state_dir: &Path, file: &Path) -> Result<Exported, Error> {
+    let file = &linked(file).map_err(|err| unwritten(file, &err))?;
     must_be_ours(file).map_err(|err| unwritten(file, &err))?;
-    let opened = open_existing(state_dir, &Table::ALL)?;
+    let opened = look_at_existing(state_dir, &Table::ALL)?;
     let torrents = opened.tables.get(&Table::Torrents).map_or(0, |loaded| loaded.rows.len());
-    let lost = opened.tables.values().map(|loaded| loaded.damaged.len()).sum();
-    let new = file.with_extension("export-new");
-    let written = write(&new, &opened.tables).and_then(|()| fs::rename(&new, file));
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let synced = written.and_then(|()| File::open(folder)?.sync_all());
-    synced.map_err(|err| {
-        let _ = fs::remove_file(&new);
-        unwritten(file, &err)
-    })?;
+    let damaged: usize = opened.tables.values().map(|loaded| loaded.damaged.len()).sum();
+    let lost = damaged + opened.damaged.map_or(0, |_| resume::lost(state_dir, &opened.tables).len());
+    replace(file, &opened.tables).map_err(|err| unwritten(file, &err))?;
     Ok(Exported { torrents, lost })
+}
+
+/// Where links at a path lead to.
+fn linked(path: &Path) -> io::Result<PathBuf> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => fs::canonicalize(path),
+        _ => Ok(path.into()),
+    }
 }
 
 /// Nothing but an older export is written over.
@@ -77,8 +79,22 @@ fn failed(path: &Path, err: &io::Error) -> Error {
     Error::SessionDamaged { path: path.into(), reason: err.to_string() }
 }
 
-fn write(path: &Path, tables: &BTreeMap<Table, Loaded>) -> io::Result<()> {
-    let mut out = Hashing { inner: BufWriter::new(private(path)?), hash: Sha256::new() };
+fn replace(file: &Path, tables: &BTreeMap<Table, Loaded>) -> io::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(io::Error::other("its folder is not there; make that first"));
+    }
+    // It has keys of trackers in it, and is for its user alone.
+    let new = tempfile::Builder::new().prefix(".rawtorrent-export-").tempfile_in(folder);
+    // Of the file that takes its place when it is whole, nobody need know the name.
+    let new = new.map_err(|err| io::Error::from(err.kind()))?;
+    write(new.as_file(), tables)?;
+    new.persist(file)?;
+    File::open(folder)?.sync_all()
+}
+
+fn write(file: &File, tables: &BTreeMap<Table, Loaded>) -> io::Result<()> {
+    let mut out = Hashing { inner: BufWriter::new(file), hash: Sha256::new() };
     out.put(MAGIC)?;
     for (number, table) in (1..).zip(Table::ALL) {
         for (key, value) in tables.get(&table).into_iter().flat_map(|loaded| &loaded.rows) {
@@ -95,12 +111,6 @@ fn write(path: &Path, tables: &BTreeMap<Table, Loaded>) -> io::Result<()> {
     let Hashing { mut inner, hash } = out;
     inner.write_all(&hash.finalize())?;
     inner.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
-}
-
-/// It has keys of trackers in it, and is for its user alone.
-fn private(path: &Path) -> io::Result<File> {
-    let _ = fs::remove_file(path);
-    File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 struct Hashing<T> {
@@ -138,6 +148,9 @@ type Rows = BTreeMap<Table, Vec<(Vec<u8>, Vec<u8>)>>;
 
 /// All rows of a file, if it is what was written.
 fn read(path: &Path) -> io::Result<Rows> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
     let file = File::open(path)?;
     if file.metadata()?.len() > MAX_BYTES {
         return Err(io::Error::other("it is too large"));
@@ -168,7 +181,8 @@ fn read_rows(inner: impl Read) -> io::Result<Rows> {
     let Hashing { mut inner, hash } = input;
     let mut sum = [0; 32];
     inner.read_exact(&mut sum)?;
-    if hash.finalize() == sum { Ok(rows) } else { Err(damaged()) }
+    let is_at_end = inner.read(&mut [0])? == 0;
+    if is_at_end && hash.finalize() == sum { Ok(rows) } else { Err(damaged()) }
 }
 
 /// Takes over a session that was [exported](export) into that in `state_dir`; neither may run. Torrents that are here already
@@ -180,6 +194,7 @@ fn read_rows(inner: impl Read) -> io::Result<Rows> {
 pub fn import(state_dir: &Path, file: &Path, mut tell: impl FnMut(Told)) -> Result<Imported, Error> {
     let mut rows = read(file).map_err(|err| failed(file, &err))?;
     let (store, mut opened) = Store::open_and_load(state_dir, &[Table::Torrents]).map_err(open_error)?;
+    let mut imported = Imported { kept: Kept::at_import(state_dir, &opened), ..Imported::default() };
     let here = opened.tables.remove(&Table::Torrents).unwrap_or_default();
     let mut next_place = last_place(&here.rows);
     let mut known: BTreeSet<Vec<u8>> =
@@ -191,7 +206,6 @@ pub fn import(state_dir: &Path, file: &Path, mut tell: impl FnMut(Told)) -> Resu
     torrents.sort_by_key(|row| last_place(std::slice::from_ref(row)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|err| Error::Start(err.to_string()))?;
-    let mut imported = Imported::default();
     let work = async {
         let yielding = |(key, value)| Change::put_if_absent(Table::Session, key, value);
         let mut changes: Vec<Change> = all.into_iter().map(yielding).collect();
@@ -224,7 +238,11 @@ pub fn import(state_dir: &Path, file: &Path, mut tell: impl FnMut(Told)) -> Resu
                 }
             }
         }
-        Ok::<_, Error>(())
+        // Without torrents, what is of all of them is left.
+        match changes.is_empty() {
+            true => Ok(()),
+            false => store.commit(changes).await.map_err(Error::unsaved),
+        }
     };
     let outcome = runtime.block_on(work);
     runtime.block_on(store.close());
@@ -303,7 +321,7 @@ mod tests {
         let rows = |table: &str| Loaded { rows: vec![(table.into(), vec![7; 300])], damaged: Vec::new() };
         let tables = Table::ALL.into_iter().map(|table| (table, rows(&format!("{table:?}")))).collect();
         let path = dir.path().join("file");
-        write(&path, &tables).unwrap();
+        replace(&path, &tables).unwrap();
         fs::read(path).unwrap()
     }
 
@@ -313,6 +331,7 @@ mod tests {
         let rows = read_rows(&bytes[..]).unwrap();
         assert_eq!(rows.len(), Table::ALL.len());
         assert_eq!(rows[&Table::Progress], [(b"Progress".to_vec(), vec![7; 300])]);
+        assert!(read_rows(&[&bytes[..], b"x"].concat()[..]).is_err(), "more behind its end");
         for at in 0..bytes.len() {
             assert!(read_rows(&bytes[..at]).is_err(), "cut at {at}");
             let mut bad = bytes.clone();
@@ -334,8 +353,17 @@ mod tests {
         must_be_ours(&path).unwrap();
         must_be_ours(dir.path()).unwrap_err();
         must_be_ours(Path::new("/dev/full")).unwrap_err();
-        write(&path, &BTreeMap::new()).unwrap();
+        replace(&path, &BTreeMap::new()).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_in_no_folder_is_told_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = |path: &Path| replace(path, &BTreeMap::new()).unwrap_err().to_string();
+        assert_eq!(told(&dir.path().join("none/file")), "its folder is not there; make that first");
+        let told = told(Path::new("/proc/file"));
+        assert!(!told.contains(".rawtorrent-export-"), "{told}");
     }
 
     #[test]

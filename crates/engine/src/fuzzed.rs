@@ -1,8 +1,8 @@
 //! For fuzz targets alone: what a session makes of rows of its store, whatever is in them.
 
 use crate::Metainfo;
+use crate::doctor::record_of;
 use crate::kept::{self, SessionSettings};
-use crate::resume::Record;
 
 /// A torrent's row as it is written again; `None` if it is lost.
 pub fn record(row: &[u8]) -> Option<Vec<u8>> {
@@ -27,7 +27,5 @@ pub fn session(row: &[u8]) -> Option<Vec<u8>> {
 /// How many pieces a row claims of a torrent; `None` if it is lost.
 pub fn claimed(row: &[u8], torrent: &[u8]) -> Option<u32> {
     let metainfo = Metainfo::parse(torrent).ok()?;
-    let (lengths, files) = (metainfo.lengths(), metainfo.files().len());
-    let record = Record::of_row(metainfo.info_hash().wire(), row, lengths, files)?;
-    Some(record.disk.pieces.count_ones())
+    Some(record_of(row, &metainfo)?.disk.pieces.count_ones())
 }

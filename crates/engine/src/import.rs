@@ -8,17 +8,17 @@ mod source;
 
 use crate::doctor::look as stamp;
 use crate::kept::{
-    Choices, GoalAction, MAX_TAGS, SessionSettings, check_names, first_row_of_link, first_rows,
+    Choices, GoalAction, MAX_TAGS, Mounts, SessionSettings, check_names, first_row_of_link, first_rows,
+    key_of,
 };
-use crate::resume::{self, mount_of};
-use crate::{Error, SeedGoal};
+use crate::resume;
+use crate::{Error, Kept, SeedGoal};
 use ::import::{Found, Item, Judged, Link, Look, Wishes};
 use metainfo::Metainfo;
 use source::Source;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,13 +34,13 @@ const BATCH_BYTES: usize = 32 << 20;
 /// Whose session it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
-    /// The folder `BT_backup`, or that which has it or `torrents.db` in it.
+    /// The folder `BT_backup` or the file `torrents.db`, or the folder that has these in it.
     Qbittorrent,
     /// The folder that has `torrents` and `resume` in it.
     Transmission,
     /// What `session.path` is set to.
     Rtorrent,
-    /// The folder `state`, or that which has it in it.
+    /// The folder `state`, that which has it in it, or the file `torrents.state`.
     Deluge,
 }
 
@@ -79,10 +79,16 @@ pub struct Imported {
     pub refused: usize,
     /// Torrents beyond the most that are read of one session.
     pub beyond: usize,
+    /// What of the other client's session was read instead of something else: a line each, for people.
+    pub notes: Vec<String>,
+    /// What became of the session that they were taken over into.
+    pub kept: Kept,
 }
 
-/// Takes over all torrents of another client's session, and the folders of its categories that the session has none for, which must not run, into that in `state_dir`, which must not run
-/// either. `tell` is told of each when what it is told is durable. Blocks, and may take minutes.
+/// Takes over all torrents of another client's session, and the folders of its categories that the session has none for, which
+/// must not run, into that in `state_dir`, which must not run either. Folders of rTorrent that are not given from the root on
+/// are below the one that it was `started_in`. `tell` is told of each torrent when what it is told is durable. Blocks, and may
+/// take minutes.
 ///
 /// # Errors
 /// [`Error::NoSession`], [`Error::SessionInUse`], [`Error::SessionNewer`], [`Error::State`], [`Error::Unsaved`]. A torrent that
@@ -91,27 +97,32 @@ pub fn import(
     state_dir: &Path,
     client: Client,
     dir: &Path,
+    started_in: Option<&Path>,
     tell: impl FnMut(Told),
 ) -> Result<Imported, Error> {
-    let source = Source::open(client, dir)?;
+    let mut source = Source::open(client, dir, started_in)?;
     let (store, mut opened) = Store::open_and_load(state_dir, &[Table::Torrents, Table::Session])
         .map_err(crate::kept::open_error)?;
+    let (kept, notes) = (Kept::at_import(state_dir, &opened), std::mem::take(&mut source.notes));
+    let imported = Imported { kept, notes, ..Imported::default() };
     let mut rows = |table| opened.tables.remove(&table).unwrap_or_default();
     let (rows, session) = (rows(Table::Torrents), rows(Table::Session));
-    let save_paths = SessionSettings::with_save_paths(&session.rows, source.save_paths());
+    let mut mounts = Mounts::kept_in(&session.rows);
+    mounts.see_rows(&rows.rows);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|err| Error::Start(err.to_string()))?;
     let mut importer = Importer {
         source,
         here: rows.rows.iter().map(|(key, _)| key.clone()).chain(rows.damaged).collect(),
         next_place: crate::kept::last_place(&rows.rows),
-        changes: save_paths.into_iter().collect(),
+        mounts,
+        changes: Vec::new(),
         untold: Vec::new(),
-        imported: Imported::default(),
+        imported,
         tell,
     };
     let outcome = runtime.block_on(async {
-        let outcome = importer.run(&store).await;
+        let outcome = importer.run(&store, &session.rows).await;
         store.close().await;
         outcome
     });
@@ -123,6 +134,8 @@ struct Importer<T> {
     /// Keys of torrents that the session has.
     here: BTreeSet<Vec<u8>>,
     next_place: u64,
+    /// Those that the session knows.
+    mounts: Mounts,
     changes: Vec<Change>,
     untold: Vec<Told>,
     imported: Imported,
@@ -130,7 +143,15 @@ struct Importer<T> {
 }
 
 impl<T: FnMut(Told)> Importer<T> {
-    async fn run(&mut self, store: &Store) -> Result<(), Error> {
+    /// `session` has the rows of the session's settings.
+    async fn run(&mut self, store: &Store, session: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Error> {
+        for info_hash in self.here.iter().filter_map(|key| key_of(key)) {
+            if let Some(row) = store.get(Table::Progress, &info_hash.0).await.ok().flatten() {
+                self.mounts.see_progress(info_hash, &row);
+            }
+        }
+        let save_paths = SessionSettings::with_save_paths(session, self.source.save_paths(), &self.mounts);
+        self.changes.extend(save_paths.into_iter().flatten());
         let (ids, beyond) = self.source.in_order();
         self.imported.beyond = beyond;
         for id in ids {
@@ -197,7 +218,7 @@ impl<T: FnMut(Told)> Importer<T> {
             return Err(format!("none of its files is in {}; is the disk there?", dir.display()));
         }
         let renamed = rename(&files)?;
-        let record = record(&found, &judged, &files, &dir);
+        let record = record(&found, &judged, &files, self.mounts.mount_of(&dir));
         let goes_to = path(&found.wishes.dir);
         let choices = Choices {
             priorities: found.priorities.clone(),
@@ -206,7 +227,8 @@ impl<T: FnMut(Told)> Importer<T> {
             ..choices(&found.wishes, dir)
         };
         self.next_place += 1;
-        self.changes.extend(first_rows(info_hash, found.torrent, self.next_place, choices));
+        let rows = first_rows(info_hash, found.torrent, self.next_place, choices, &self.mounts);
+        self.changes.extend(rows);
         self.changes.push(record.first_row(info_hash.wire()));
         let (all, doubted) = (judged.pieces.len(), judged.pieces.count_ones() - judged.believed);
         Ok(Taken {
@@ -223,7 +245,7 @@ impl<T: FnMut(Told)> Importer<T> {
     fn take_link(&mut self, Link { magnet, wishes }: Link) -> Taken {
         self.next_place += 1;
         let choices = choices(&wishes, path(&wishes.dir));
-        self.changes.push(first_row_of_link(&magnet, self.next_place, choices));
+        self.changes.push(first_row_of_link(&magnet, self.next_place, choices, &self.mounts));
         let info_hash = magnet.info_hash;
         Taken { info_hash, believed: 0, doubted: 0, pieces: 0, renamed: 0, paused: wishes.paused }
     }
@@ -283,26 +305,29 @@ impl Here {
     }
 }
 
-/// What a run of ours would have left.
-fn record(found: &Found, judged: &Judged, files: &[FileOnDisk], dir: &Path) -> resume::Record {
+/// What a run of ours would have left of a torrent whose folder lies under this mount point.
+fn record(found: &Found, judged: &Judged, files: &[FileOnDisk], mount: Option<PathBuf>) -> resume::Record {
     let lengths = found.metainfo.lengths();
     let clean = !judged.has_bare_padding;
     let trusted = judged.trusted.iter();
     let sizes = found.metainfo.files().iter().map(|file| file.length);
+    let claimed = judged.claimed.iter().zip(files).map(|(&is, file)| is || file.renamed.is_some());
     let disk = Snapshot {
         // Without a clean end all is hashed but what is claimed, which is nothing then.
         pieces: if clean { judged.pieces.clone() } else { Bitfield::new(lengths.piece_count()) },
         partial: Vec::new(),
-        // They were the other client's, and are ours now; something longer is something else.
+        // They were the other client's, and are ours now; something longer is something else, and so may be what the client
+        // claims nothing of, unless it is empty: that becomes ours where a piece of it turns out to be good.
         ours: files
             .iter()
             .zip(sizes)
-            .map(|(file, size)| file.stamp.is_some_and(|s| s.size <= size))
+            .zip(claimed)
+            .map(|((file, size), is)| file.stamp.is_some_and(|s| s.size == 0 || is && s.size <= size))
             .collect(),
         files: files.iter().zip(trusted).map(|(file, &is)| file.stamp.filter(|_| is)).collect(),
     };
     let (downloaded, uploaded, seeded) = (found.downloaded, found.uploaded, found.seeded);
-    let before = resume::Record::before_the_first_run(lengths, files.len(), mount_of(dir, None));
+    let before = resume::Record::before_the_first_run(lengths, files.len(), mount);
     resume::Record { clean, disk, downloaded, uploaded, seeded, ..before }
 }
 
@@ -345,12 +370,32 @@ impl FileOnDisk {
     }
 }
 
-/// Gives unfinished files their own names. Their client finds them under these too.
+/// Gives unfinished files their own names, unless something has them. Their client finds them under these too.
 fn rename(files: &[FileOnDisk]) -> Result<usize, String> {
     let names: Vec<_> = files.iter().filter_map(|file| file.renamed.as_ref()).collect();
     for (from, to) in &names {
-        let failed = |err: std::io::Error| format!("cannot rename {}: {err}", from.display());
-        fs::rename(from, to).map_err(failed)?;
+        storage::rename(from, to).map_err(|err| format!("cannot rename {}: {err}", from.display()))?;
     }
     Ok(names.len())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_file_takes_no_name_that_something_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("one.part"), dir.path().join("one"));
+        std::fs::write(&from, "x").unwrap();
+        std::os::unix::fs::symlink("elsewhere", &to).unwrap();
+        let file = || FileOnDisk { stamp: None, renamed: Some((from.clone(), to.clone())) };
+        let refused = rename(&[file()]).unwrap_err();
+        assert!(refused.contains("one exists"), "{refused}");
+        assert!(from.exists() && to.is_symlink());
+        std::fs::remove_file(&to).unwrap();
+        assert_eq!(rename(&[file()]), Ok(1));
+        assert_eq!(std::fs::read_to_string(to).unwrap(), "x");
+    }
 }

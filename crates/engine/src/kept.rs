@@ -9,6 +9,7 @@ mod claims;
 mod complete;
 mod handover;
 mod held;
+mod left;
 mod links;
 mod look;
 mod mounts;
@@ -18,6 +19,7 @@ mod mutated;
 mod names;
 mod orders;
 mod queue;
+mod reading;
 mod record;
 mod recovery;
 mod removal;
@@ -46,21 +48,24 @@ use crate::session::{begin, end};
 use crate::shared::Shared;
 use crate::{AddTorrent, Engine, Error, Metainfo, Settings, Torrent, TorrentState, TorrentStats};
 use held::Before;
+use left::Lefts;
 use links::Link;
 use look::seen;
 use metainfo::Magnet;
 use metainfo::names::{Rules, safe_element};
-use mounts::Mounts;
+pub(crate) use mounts::Mounts;
 use moving::Moving;
 use record::Record;
 use settings::refuse_zero;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::{Change, OpenError, Store, Table};
 use tokio::sync::Mutex as AsyncMutex;
+use trace::why::Cause;
 use types::{InfoHash, InfoHashV1};
 use watch::Watch;
 pub(crate) use watch::examine as examine_watched;
@@ -95,6 +100,7 @@ struct Room {
     /// Why nothing can be taken from folders that are watched.
     watched_away: Mutex<BTreeMap<PathBuf, String>>,
     mounts: Mutex<Mounts>,
+    lefts: Mutex<Lefts>,
 }
 
 /// A torrent's place; what is done to it holds the lock.
@@ -113,6 +119,8 @@ struct KeptTorrent {
     note: Option<String>,
     /// Why its files are not where they belong, though it is complete.
     unsettled: Option<Error>,
+    /// Its numbers when it was paused; `None` if that was before the session was opened, or they do not hold any more.
+    rested: Option<TorrentStats>,
 }
 
 /// What is known of a torrent.
@@ -136,12 +144,14 @@ enum Running {
 }
 
 /// How it went when a session was opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// Torrents that are there again.
     pub torrents: usize,
-    /// Rows of the store that were damaged; what they held is lost.
+    /// Torrents that are lost, as far as that is known: their rows in the store are damaged or missing.
     pub lost: usize,
+    /// Those of them that it is known of which they are: their names, or else their info-hashes; so many at most.
+    pub lost_names: Vec<String>,
     /// The store could not be read as a whole: where it was put aside, what could be read having been taken over.
     pub put_aside: Option<std::path::PathBuf>,
     /// The store was written by an older version: where it was kept as it was.
@@ -172,7 +182,7 @@ pub struct Listed {
     pub choices: Choices,
     /// What it is doing; `None` if it is paused.
     pub state: Option<TorrentState>,
-    /// Its numbers, if it is in the engine.
+    /// Its numbers, if it is in the engine, or was until it was paused.
     pub stats: Option<TorrentStats>,
     /// What keeps it from going on, though it is not paused.
     pub error: Option<String>,
@@ -191,11 +201,16 @@ impl Session {
         let wanted = [Table::Torrents, Table::Metainfo, Table::Session];
         let opened = Store::open_and_load(&settings.state_dir, &wanted).map_err(open_error)?;
         let (store, mut opened) = (Arc::new(opened.0), opened.1);
+        let gone = match opened.damaged {
+            Some(_) => resume::lost(&settings.state_dir, &opened.tables),
+            None => BTreeSet::new(),
+        };
         let mut rows = |table| opened.tables.remove(&table).unwrap_or_default();
         let (torrents, metainfo, all) = (rows(Table::Torrents), rows(Table::Metainfo), rows(Table::Session));
         let kept_settings = SessionSettings::kept_in(&all.rows, &settings);
         let watch = AsyncMutex::new(Watch::kept_in(&all.rows));
         let mounts = Mutex::new(Mounts::kept_in(&all.rows));
+        let (lefts, told) = Lefts::kept_in(&all.rows);
         let (kept_bans, settings) = (bans::kept_in(&all.rows), kept_settings.apply(settings));
         let engine = Engine::start_in(settings, Some(InStore { store: store.clone(), rows: all.rows }))?;
         let room = Arc::new(Room {
@@ -212,14 +227,20 @@ impl Session {
             watch,
             watched_away: Mutex::default(),
             mounts,
+            lefts: Mutex::new(lefts),
         });
         room.shared.bans.set(kept_bans);
         let restored = room.clone();
         let work = async move {
-            let kept = restored.clone().restore(torrents, metainfo).await;
+            let kept = restored.clone().restore(torrents, metainfo, gone).await;
+            // What is not saved is told once more.
+            if !told.is_empty() {
+                let _ = restored.save(told).await;
+            }
             restored.shared.spawn(recovery::run(restored.clone()));
             restored.shared.spawn(watch::run(restored.clone()));
             restored.shared.spawn(restored.clone().learn_of_settings());
+            restored.shared.spawn(restored.clone().learn_of_moved());
             if let Some(listener) = handover::listen(&restored.shared.settings.state_dir) {
                 restored.shared.spawn(handover::run(listener, restored.clone()));
             }
@@ -288,6 +309,7 @@ impl Session {
             let mut held = room.hold(info_hash).await?;
             let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
             room.set_paused(info_hash, kept, true).await?;
+            kept.note_numbers();
             // Files that are on their way go on; then it rests.
             if !matches!(kept.running, Running::Moving(_)) {
                 std::mem::replace(&mut kept.running, Running::Paused).stop().await;
@@ -299,7 +321,7 @@ impl Session {
 
     /// Goes on with a torrent that was paused, or that could not go on before. What it waits for now, and will go on by itself
     /// without, is returned: a disk that is not mounted, or that was found to be full, or what keeps the files of one that is
-    /// complete from going where they belong, which is tried once more.
+    /// complete from going where they belong, which is tried once more. So is that its seed goal is reached, and ends it again.
     ///
     /// # Errors
     /// [`Error::NotHere`], [`Error::Unsaved`], and those of [`Engine::add`]; nothing is changed then.
@@ -323,7 +345,7 @@ impl Session {
             match room.begin(&kept.record, &kept.what).await {
                 Ok(running) => {
                     kept.running = running;
-                    Ok(None)
+                    Ok(room.ends_again(kept).await)
                 }
                 Err(error) if error.may_pass() => {
                     kept.running = Running::Failed(error.clone());
@@ -442,8 +464,10 @@ impl Room {
         choices.check_priorities(new.what.metainfo())?;
         self.check_trackers(&choices)?;
         refuse_zero([None; 2], [choices.max_down, choices.max_up])?;
-        self.arrange(&mut choices, new.what.metainfo()).await;
         let info_hash = new.what.info_hash();
+        if !self.goes_where_it_was(info_hash, &mut choices, new.what.metainfo()).await {
+            self.arrange(&mut choices, new.what.metainfo()).await;
+        }
         let place = Arc::new(AsyncMutex::new(Place { kept: None }));
         let mut held = place.clone().try_lock_owned().expect("nobody else knows of it yet");
         match self.torrents().entry(info_hash.wire()) {
@@ -453,6 +477,12 @@ impl Room {
         match self.add(rank, new, choices).await {
             Ok(kept) => held.kept = Some(Box::new(kept)),
             Err(err) => {
+                let state_dir = self.shared.settings.state_dir.clone();
+                let erase = move || {
+                    resume::erase_of_session(&state_dir, info_hash.wire());
+                    Ok(())
+                };
+                let _ = blocking(erase).await;
                 self.torrents().remove(&info_hash.wire());
                 return Err(err);
             }
@@ -486,9 +516,7 @@ impl Room {
 
     /// Has the engine take a torrent, unless it is paused.
     async fn begin(self: &Arc<Self>, record: &Record, what: &What) -> Result<Running, Error> {
-        if let Some((moving, metainfo)) = record.moving.as_ref().zip(what.metainfo())
-            && !moving.switched
-        {
+        if let Some((moving, metainfo)) = record.moving.as_ref().zip(what.metainfo()) {
             return Ok(self.go_on_moving(record, moving, metainfo, None, None));
         }
         if record.choices.paused {
@@ -502,7 +530,16 @@ impl Room {
 
     async fn begin_with(&self, mut add: AddTorrent) -> Result<Running, Error> {
         add.kept_in = Some(self.store.clone());
+        add.peers = self.peers_for(&add.peers);
         begin(&self.shared, add).await.map(Running::Yes)
+    }
+
+    /// Whom a torrent is told of when it begins: peers of its own, and those for all.
+    fn peers_for(&self, own: &[SocketAddr]) -> Vec<SocketAddr> {
+        let mut peers = [own, &self.shared.settings.peers].concat();
+        peers.sort_unstable();
+        peers.dedup();
+        peers
     }
 
     /// Begins a torrent, then keeps it: what cannot begin is told at once and kept by nobody.
@@ -516,11 +553,15 @@ impl Room {
         self.forget_earlier(what.info_hash()).await?;
         let mut record = Record::new(rank.0, choices, link);
         self.note_mounts(&mut record).await?;
+        if let What::All(metainfo) = &what {
+            self.recall_files(what.info_hash(), &record, metainfo).await?;
+        }
         let running = self.begin(&record, &what).await?;
         let info_hash = what.info_hash();
         let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
         if let (What::All(metainfo), Some(file)) = (&what, file) {
             changes.extend(self.rows_of_file(&record, metainfo, file).await);
+            changes.extend(self.forget_left(info_hash));
         }
         if let Err(err) = self.save(changes).await {
             running.stop().await;
@@ -531,13 +572,16 @@ impl Room {
 
     /// What is kept of a torrent whose file is known, beside what is wanted of it.
     async fn rows_of_file(&self, record: &Record, metainfo: &Metainfo, file: Vec<u8>) -> [Change; 2] {
+        let progress = self.before_the_first_run(record, metainfo).await;
+        let info_hash = metainfo.info_hash();
+        [Change::put(Table::Metainfo, key(info_hash), file), progress.first_row(info_hash.wire())]
+    }
+
+    async fn before_the_first_run(&self, record: &Record, metainfo: &Metainfo) -> resume::Record {
         // Its own folder may be a mount point as well.
         let own = record.choices.dir.join(metainfo.name());
         let mount = self.mount_of(&own, record.mount.clone()).await;
-        let (lengths, files) = (metainfo.lengths(), metainfo.files().len());
-        let progress = resume::Record::before_the_first_run(lengths, files, mount);
-        let info_hash = metainfo.info_hash();
-        [Change::put(Table::Metainfo, key(info_hash), file), progress.first_row(info_hash.wire())]
+        resume::Record::before_the_first_run(metainfo.lengths(), metainfo.files().len(), mount)
     }
 
     async fn set_paused(
@@ -619,7 +663,18 @@ impl What {
 
 impl KeptTorrent {
     fn new(what: What, record: Record, running: Running) -> KeptTorrent {
-        KeptTorrent { what, record, running, note: None, unsettled: None }
+        KeptTorrent { what, record, running, note: None, unsettled: None, rested: None }
+    }
+
+    /// It is about to rest: what is there of it goes on being told.
+    fn note_numbers(&mut self) {
+        // Before it has been checked, or its metadata are there, they say nothing of it.
+        let is_known = |stats: &TorrentStats| {
+            !matches!(stats.state, TorrentState::Checking | TorrentState::FetchingMetadata)
+        };
+        let numbers = self.doing().1.filter(is_known);
+        self.rested =
+            numbers.map(|stats| TorrentStats { rate_down: 0, rate_up: 0, peers: 0, seeds: 0, ..stats });
     }
 
     fn list(&self) -> Listed {
@@ -631,16 +686,18 @@ impl KeptTorrent {
 
     /// What it is doing, its numbers, and what keeps it from going on.
     fn doing(&self) -> (Option<TorrentState>, Option<TorrentStats>, Option<String>) {
+        let unsettled = || {
+            let error = self.why_unsettled()?;
+            Some(Cause::Unsettled { error }.to_string())
+        };
         match &self.running {
-            Running::Paused => (None, None, None),
+            Running::Paused => (None, self.rested, None),
             Running::Yes(torrent) => {
                 let stats = torrent.stats();
-                (Some(stats.state), Some(stats), torrent.trouble().or_else(|| self.why_unsettled()))
+                (Some(stats.state), Some(stats), torrent.trouble().or_else(unsettled))
             }
             Running::Fetching(link) => (Some(link.state()), Some(link.stats()), None),
-            Running::Moving(moving) => {
-                (Some(TorrentState::Moving), Some(moving.stats()), self.why_unsettled())
-            }
+            Running::Moving(moving) => (Some(TorrentState::Moving), Some(moving.stats()), unsettled()),
             Running::Failed(err) => (Some(err.state()), None, Some(err.of_kept())),
         }
     }
@@ -664,6 +721,7 @@ pub(crate) fn open_error(err: OpenError) -> Error {
         OpenError::InUse(path) => Error::SessionInUse(path),
         OpenError::Io { path, reason } => Error::State { path, reason },
         OpenError::Emptied { .. } => Error::SessionEmptied(err.to_string()),
+        OpenError::NotAFile { .. } | OpenError::NoCopy { .. } => Error::Refused(err.to_string()),
         newer => Error::SessionNewer(newer.to_string()),
     }
 }

@@ -25,6 +25,8 @@ pub struct AddMagnet {
     pub(crate) magnet: Arc<Magnet>,
     pub(crate) peers: Vec<SocketAddr>,
     pub(crate) trackers: bool,
+    /// Those that take the place of the link's; the user's choice.
+    pub(crate) tiers: Option<Vec<Vec<String>>>,
     pub(crate) metadata_only: bool,
     pub(crate) tape: Option<Tape>,
 }
@@ -37,6 +39,7 @@ impl AddMagnet {
             magnet: magnet.into(),
             peers: Vec::new(),
             trackers: true,
+            tiers: None,
             metadata_only: false,
             tape: None,
         }
@@ -83,6 +86,11 @@ impl AddMagnet {
     pub(crate) fn addrs_of_link(&self) -> Vec<SocketAddr> {
         self.magnet.peers.iter().filter_map(HostPort::addr).collect()
     }
+}
+
+/// The trackers of a link, each a tier of its own.
+pub(crate) fn tiers_of(magnet: &Magnet) -> Vec<Vec<String>> {
+    magnet.trackers.iter().map(|url| vec![url.clone()]).collect()
 }
 
 /// How far a search for metadata is.

@@ -8,7 +8,7 @@ use net::handshake;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,14 +18,15 @@ use wire::Handshake;
 /// How long a TCP connection may take to come about.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Dials a peer and greets it.
+/// Dials a peer and greets it; see [`permit`] for who is `waiting`.
 pub(crate) async fn dial(
     shared: &Arc<Shared>,
     addr: SocketAddr,
     torrent: InfoHash,
     peer_id: PeerId,
+    waiting: &AtomicUsize,
 ) -> Option<Guest> {
-    let permit = permit(shared, torrent).await?;
+    let permit = permit(shared, waiting).await?;
     reach(shared, addr, torrent, peer_id, permit).await
 }
 
@@ -35,9 +36,10 @@ pub(crate) async fn dial_by_hearsay(
     addr: SocketAddr,
     torrent: InfoHash,
     peer_id: PeerId,
+    waiting: &AtomicUsize,
 ) -> Option<Guest> {
     loop {
-        let permit = permit(shared, torrent).await?;
+        let permit = permit(shared, waiting).await?;
         let ended = shared.dials.ended();
         match shared.dials.ask(addr, shared.now()) {
             Leave::Granted(attempt) => {
@@ -60,15 +62,31 @@ pub(crate) async fn dial_by_hearsay(
     }
 }
 
-/// The limit of all torrents together is waited for: the address is not to blame. How many wait is bounded by how many
-/// connections the brain begins at once.
-async fn permit(shared: &Shared, torrent: InfoHash) -> Option<OwnedSemaphorePermit> {
+/// The limit of all torrents together is waited for: the address is not to blame. How many are `waiting` is bounded by how
+/// many connections and web seeds the brain begins at once.
+pub(crate) async fn permit(shared: &Shared, waiting: &AtomicUsize) -> Option<OwnedSemaphorePermit> {
     let connections = shared.connections.clone();
     if let Ok(permit) = connections.clone().try_acquire_owned() {
         return Some(permit);
     }
-    shared.hub.tell(torrent, || EventKind::LimitReached { limit: "connections".into(), peer: None });
+    let _waits = Waits::new(waiting);
     connections.acquire_owned().await.ok()
+}
+
+/// Counts one more as long as it is there.
+pub(crate) struct Waits<'a>(&'a AtomicUsize);
+
+impl Waits<'_> {
+    pub(crate) fn new(count: &AtomicUsize) -> Waits<'_> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waits(count)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 async fn reach(
@@ -179,7 +197,7 @@ mod tests {
         let _listener = socket.listen(0).unwrap();
         let _fills = TcpStream::connect(addr).await.unwrap();
         let torrent = InfoHash::V1(types::InfoHashV1([7; 20]));
-        let permit = permit(&shared, torrent).await.unwrap();
+        let permit = permit(&shared, &AtomicUsize::new(0)).await.unwrap();
         tokio::time::pause();
         let begun = tokio::time::Instant::now();
         assert!(reach(&shared, addr, torrent, PeerId([1; 20]), permit).await.is_none());
@@ -207,16 +225,18 @@ mod tests {
             caller(&shared, answers, addr).await;
         };
         // The one connection that there may be is somebody else's.
-        let taken = permit(&shared, torrent).await.unwrap();
+        let waiting = AtomicUsize::new(0);
+        let taken = permit(&shared, &waiting).await.unwrap();
         call().await;
-        let dials = async || permit(&shared, torrent).await;
         let told = async |events: &mut crate::Events| events.next().await.unwrap().kind.to_string();
         assert_eq!(told(&mut events).await, "limit reached: connections; we hang up on it");
+        let dials = async || permit(&shared, &waiting).await;
         tokio::select! {
             biased;
             _ = dials() => panic!("there is none"),
-            said = told(&mut events) => assert_eq!(said, "limit reached: connections"),
+            () = async { assert_eq!(waiting.load(Ordering::Relaxed), 1) } => {}
         }
+        assert_eq!(waiting.load(Ordering::Relaxed), 0, "it is given up");
         drop(taken);
         // And so is the one place where callers wait.
         assert!(sender.try_send(Visit::Look).is_ok());

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// So many torrents that fell asleep are worth it at once.
 const MANY: usize = 64;
-/// For fewer it is done so often.
+/// For fewer it is done so often, and once more after many: threads that helped have ended by then, and kept pieces of it.
 const SELDOM: Duration = Duration::from_secs(60);
 
 /// How many torrents are asleep.
@@ -61,7 +61,7 @@ impl Sleepers {
         let count = self.new.load(Ordering::Relaxed);
         let due = count >= MANY || count > 0 && elapsed >= SELDOM;
         if due {
-            self.new.store(0, Ordering::Relaxed);
+            self.new.store(usize::from(count >= MANY), Ordering::Relaxed);
         }
         due
     }
@@ -100,8 +100,11 @@ mod tests {
         assert!(!sleepers.is_due(SELDOM / 2));
         note(1);
         assert!(sleepers.is_due(Duration::ZERO));
-        assert!(!sleepers.is_due(SELDOM), "it was done");
+        assert!(!sleepers.is_due(SELDOM / 2), "it was done");
+        assert!(sleepers.is_due(SELDOM), "and is once more");
+        assert!(!sleepers.is_due(SELDOM));
         note(1);
         assert!(sleepers.is_due(SELDOM));
+        assert!(!sleepers.is_due(SELDOM));
     }
 }

@@ -21,8 +21,8 @@ const MOST_AT_ONCE: u32 = 256 << 10;
 /// By when the first piece is wanted; each further one so much later.
 const WANTED_IN: Duration = Duration::from_millis(500);
 
-/// Reads a torrent that runs. What is missing where it reads is asked for before all else (and a little beyond it); that ends
-/// when the reader is dropped.
+/// Reads a torrent. Of one that runs, what is missing where it reads is asked for before all else (and a little beyond it);
+/// that ends when the reader is dropped.
 pub struct Reader {
     requests: mailbox::Sender<Request>,
     status: watched::Receiver<Status>,
@@ -136,6 +136,14 @@ pub(crate) async fn ask<T>(
 }
 
 impl Reader {
+    /// Reads a torrent that does not run.
+    pub(crate) fn at_rest(disk: TorrentDisk, lengths: Lengths) -> Reader {
+        // Whatever is missing, nobody fetches it.
+        let (requests, _) = mailbox::mailbox(1);
+        let (_, status) = watched::watched(Status::default());
+        Reader { requests, status, lengths, disk, hurried: 0..0 }
+    }
+
     /// Up to `most` bytes, but at least one, from `offset` of the torrent on, in bytes; nothing at its end. Waits for them to
     /// be there and verified. To be given up by dropping what it returns.
     ///

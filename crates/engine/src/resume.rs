@@ -14,6 +14,7 @@ mod shelf;
 use crate::Error;
 use bencode::{DictEncoder, ListEncoder, Value, encode_dict};
 use shelf::{Files, Rows, Shelf, What};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -24,7 +25,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use storage::{FileStamp, Snapshot};
-use store::{Change, Store, Table};
+use store::{Change, Loaded, Store, TORRENTS_FOLDER, Table};
 use types::{Bitfield, InfoHashV1, Lengths, PieceIndex};
 
 /// How a record and a note begin, followed by the SHA-1 of the place's name and the rest: what was left for one torrent
@@ -129,14 +130,16 @@ pub(crate) struct Place {
 impl Place {
     /// Locks the place of the torrent `info_hash` in the folder `dir`, which need not exist yet.
     pub(crate) fn lock(state_dir: &Path, info_hash: InfoHashV1, dir: &Path) -> Result<Place, Error> {
-        let folder = state_dir.join("resume");
+        let folder = state_dir.join(TORRENTS_FOLDER);
         fs::create_dir_all(&folder).map_err(state_error(&folder))?;
         let dir_name = true_name(dir).map_err(state_error(dir))?;
         let digest = hash::sha1(dir_name.as_os_str().as_encoded_bytes());
         let tag = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
-        let name = format!("{info_hash}-{tag}");
-        let base: Arc<Path> = folder.join(&name).into();
+        Place::lock_at(folder.join(format!("{info_hash}-{tag}")).into(), dir)
+    }
 
+    /// The same, given what its files are called but for their extensions.
+    fn lock_at(base: Arc<Path>, dir: &Path) -> Result<Place, Error> {
         let lock_path = base.with_extension("lock");
         let lock = loop {
             let lock = File::create(&lock_path).map_err(state_error(&lock_path))?;
@@ -194,6 +197,14 @@ impl Place {
         }
         self.remember(Some(checksum));
         Ok(Some(record))
+    }
+
+    /// Removes its files.
+    fn erase(self) {
+        Files(self.base.clone()).remove();
+        let _ = fs::remove_file(self.parts());
+        // Last: it is still ours.
+        let _ = fs::remove_file(self.base.with_extension("lock"));
     }
 
     /// Replaces the record; it is durable when this returns.
@@ -259,11 +270,56 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 /// Removes the files in which something of a torrent in a folder is remembered, unless another process is at it.
 pub(crate) fn erase(state_dir: &Path, info_hash: InfoHashV1, dir: &Path) {
     if let Ok(place) = Place::lock(state_dir, info_hash, dir) {
-        Files(place.base.clone()).remove();
-        let _ = fs::remove_file(place.parts());
-        // Last: it is still ours.
-        let _ = fs::remove_file(place.base.with_extension("lock"));
+        place.erase();
     }
+}
+
+/// The same of all folders that sessions had a torrent in.
+pub(crate) fn erase_of_session(state_dir: &Path, info_hash: InfoHashV1) {
+    for (_, lock) in places_of_sessions(state_dir, |found| found == info_hash) {
+        if let Ok(place) = Place::lock_at(lock.with_extension("").into(), &lock) {
+            place.erase();
+        }
+    }
+}
+
+/// The places of these torrents in a state directory, but for those that have records in files: the files that are locked.
+fn places_of_sessions(
+    state_dir: &Path,
+    of: impl Fn(InfoHashV1) -> bool,
+) -> impl Iterator<Item = (InfoHashV1, PathBuf)> {
+    let entries = fs::read_dir(state_dir.join(TORRENTS_FOLDER)).into_iter().flatten();
+    let of_session = |path: &PathBuf| {
+        path.extension() == Some(OsStr::new("lock"))
+            && !path.with_extension(What::Record.extension()).exists()
+    };
+    let info_hash = |path: &Path| path.file_name()?.to_str()?.split_once('-')?.0.parse::<InfoHashV1>().ok();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let found = paths.filter_map(move |path| Some((info_hash(&path).filter(|found| of(*found))?, path)));
+    found.filter(move |(_, path)| of_session(path))
+}
+
+/// Torrents that a session in `state_dir` has run and of which its tables have no row. Those of others, which keep their records
+/// in files, are none.
+pub(crate) fn lost(state_dir: &Path, tables: &BTreeMap<Table, Loaded>) -> BTreeSet<InfoHashV1> {
+    let known: BTreeSet<&[u8]> = tables
+        .get(&Table::Torrents)
+        .into_iter()
+        .flat_map(|loaded| loaded.rows.iter().map(|(key, _)| key).chain(&loaded.damaged))
+        .map(Vec::as_slice)
+        .collect();
+    let is_unknown = |info_hash: InfoHashV1| !known.contains(&info_hash.0[..]);
+    places_of_sessions(state_dir, is_unknown).map(|(info_hash, _)| info_hash).collect()
+}
+
+/// The mount point that the row of a torrent's record has, if it is one.
+pub(crate) fn mount_in(info_hash: InfoHashV1, row: &[u8]) -> Option<PathBuf> {
+    let (_, body) = open(RECORD_MAGIC, &info_hash.to_string(), row)?;
+    mount(bencode::decode(body).ok()?.root())
+}
+
+fn mount(record: Value<'_>) -> Option<PathBuf> {
+    record.get("mount").and_then(Value::as_bytes).map(|path| OsStr::from_bytes(path).into())
 }
 
 /// The mount point under which a torrent's folder is to lie, or that is its own folder in that one: what was remembered of it,
@@ -388,7 +444,7 @@ fn decode_record(body: &[u8], lengths: Lengths, files: usize) -> Option<Record> 
         uploaded: counter("uploaded")?,
         // Earlier, it was not kept.
         seeded: counter("seeded").map_or(Duration::ZERO, Duration::from_secs),
-        mount: root.get("mount").and_then(Value::as_bytes).map(|path| OsStr::from_bytes(path).into()),
+        mount: mount(root),
         peers: root.get("peers").and_then(Value::as_list).map_or_else(Vec::new, |peers| {
             peers.filter_map(|peer| peer.as_str()?.parse().ok()).take(MAX_PEERS).collect()
         }),
@@ -435,6 +491,15 @@ mod tests {
 
     fn lengths() -> Lengths {
         Lengths::new(100_000, 32 * 1024).unwrap()
+    }
+
+    #[test]
+    fn the_mount_point_of_a_row_is_told() {
+        let info_hash = InfoHashV1([7; 20]);
+        let record = Record { mount: Some("/mnt/disk".into()), ..record() };
+        let row = record.row(info_hash).value.unwrap();
+        assert_eq!(mount_in(info_hash, &row), record.mount);
+        assert_eq!(mount_in(InfoHashV1([8; 20]), &row), None, "it is another torrent's");
     }
 
     fn record() -> Record {
@@ -671,5 +736,17 @@ mod tests {
         assert_eq!(decode(&encode(&bad)), None);
         bad.disk.partial[0] = (PieceIndex::new(4), vec![]);
         assert_eq!(decode(&encode(&bad)), None);
+    }
+
+    #[test]
+    fn torrents_without_a_row_are_lost_and_those_of_other_commands_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |number| Place::lock(dir.path(), InfoHashV1([number; 20]), dir.path()).unwrap();
+        let places = [1, 2, 3, 4].map(place);
+        // As a download that keeps its record in a file.
+        fs::write(places[0].base.with_extension("resume"), "").unwrap();
+        let torrents = Loaded { rows: vec![(vec![2; 20], Vec::new())], damaged: vec![vec![3; 20]] };
+        let lost = lost(dir.path(), &BTreeMap::from([(Table::Torrents, torrents)]));
+        assert_eq!(lost, BTreeSet::from([InfoHashV1([4; 20])]));
     }
 }

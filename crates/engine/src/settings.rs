@@ -57,6 +57,8 @@ pub struct Settings {
     pub trackers: bool,
     /// Whether web seeds are asked at all, likewise.
     pub web_seeds: bool,
+    /// Peers that every torrent of a [`Session`](crate::Session) is told of whenever it begins, beside its own.
+    pub peers: Vec<SocketAddr>,
     /// Whether peers tell us of others, and we them (BEP 11), and are brought together by us (BEP 55). Nothing of the kind
     /// happens in private torrents (BEP 27).
     pub pex: bool,
@@ -90,6 +92,7 @@ impl Settings {
             allow_private: false,
             trackers: true,
             web_seeds: true,
+            peers: Vec::new(),
             pex: true,
             lsd: true,
             scrub: None,

@@ -10,7 +10,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,10 +40,21 @@ struct Inner {
     /// While no brain has it.
     reel: Option<Reel>,
     writer: Option<JoinHandle<io::Result<u64>>>,
+    /// Where the file is, until a brain begins.
+    unused: Option<PathBuf>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(path) = &self.unused {
+            // Who looks for a recording finds an empty one.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 impl Tape {
-    /// A new file.
+    /// A new file, which is gone with the tape if nothing comes to be recorded.
     ///
     /// # Errors
     /// There is one already, or none can be made.
@@ -60,7 +71,11 @@ impl Tape {
             written
         };
         let writer = std::thread::Builder::new().name("rawtorrent-tape".into()).spawn(write)?;
-        Ok(Tape(Arc::new(Mutex::new(Inner { reel: Some(reel), writer: Some(writer) }))))
+        Ok(Tape(Arc::new(Mutex::new(Inner {
+            reel: Some(reel),
+            writer: Some(writer),
+            unused: Some(path.into()),
+        }))))
     }
 
     /// Ends the recording, and waits until it is on disk: how many bytes it has. To be called once, when the torrent has
@@ -84,7 +99,9 @@ impl Tape {
 
     /// The right to write to it, which only one has at a time.
     pub(crate) fn thread(&self) -> Option<Threaded> {
-        let reel = self.inner().reel.take()?;
+        let mut inner = self.inner();
+        let reel = inner.reel.take()?;
+        inner.unused = None;
         Some(Threaded { tape: self.clone(), reel: Some(reel) })
     }
 
@@ -181,10 +198,19 @@ pub(crate) struct Ears {
     torrent: InfoHash,
     ours: Ours,
     watch: Option<Watch>,
-    /// The newest listener who knows who is connected.
+    /// The newest listener who knows who is connected, and what holds the torrent back.
     newest: u64,
+    /// By which of [`HOLDING`] the torrent was held back when that was last looked at.
+    held: [bool; 4],
     /// When the brain was told something last.
     now: Time,
+}
+
+/// Limits that hold a torrent back for a while: each is told when it begins to, and to who begins to listen meanwhile.
+const HOLDING: [&str; 4] = ["download rate", "upload rate", "upload slots", "connections"];
+
+fn holds(limit: &'static str) -> EventKind {
+    EventKind::LimitReached { limit: limit.into(), peer: None }
 }
 
 /// What a [`Watch`] tells of.
@@ -193,6 +219,7 @@ const WATCHED: u32 = Kind::Connection.bit()
     | Kind::Message.bit()
     | Kind::Piece.bit()
     | Kind::Peers.bit()
+    | Kind::Disk.bit()
     | Kind::Ban.bit()
     | Kind::Limit.bit()
     | Kind::Torrent.bit();
@@ -200,7 +227,7 @@ const WATCHED: u32 = Kind::Connection.bit()
 impl Ears {
     pub(crate) fn new(shared: Arc<Shared>, torrent: InfoHash, peer_id: PeerId) -> Ears {
         let ours = Ours { info_hash: torrent.wire(), peer_id, reserved: shared.reserved() };
-        Ears { shared, torrent, ours, watch: None, newest: 0, now: Time::ZERO }
+        Ears { shared, torrent, ours, watch: None, newest: 0, held: [false; 4], now: Time::ZERO }
     }
 
     /// Something happens to the brain; `tell` is called if anybody wants to hear of it.
@@ -218,6 +245,11 @@ impl Ears {
         let newest = hub.newest();
         if newest != self.newest {
             let hear = &mut |kind| hub.tell_newcomers(self.torrent, self.newest, kind);
+            HOLDING
+                .into_iter()
+                .zip(self.held)
+                .filter(|&(_, held)| held)
+                .for_each(|(limit, _)| hear(holds(limit)));
             watch.present(swarm.greetings(), hear);
             self.newest = newest;
         }
@@ -299,6 +331,35 @@ impl Brain {
         self.handle(now, Input::PeerClosed { peer });
     }
 
+    /// A peer has come to a limit that the swarm does not know.
+    pub(crate) fn reached(&mut self, peer: PeerKey, limit: &'static str) {
+        if let Some(ears) = &mut self.ears {
+            ears.hear(&self.swarm, |watch, _, hear| {
+                hear(EventKind::LimitReached { limit: limit.into(), peer: Some(watch.peer(peer)) });
+            });
+        }
+    }
+
+    /// By which of [`HOLDING`] the torrent is held back.
+    pub(crate) fn held(&mut self, held: [bool; 4]) {
+        if let Some(ears) = &mut self.ears {
+            let before = ears.held;
+            ears.hear(&self.swarm, |_, _, hear| {
+                let begins =
+                    HOLDING.into_iter().zip(held).zip(before).filter(|((_, held), before)| *held && !before);
+                begins.for_each(|((limit, _), _)| hear(holds(limit)));
+            });
+            ears.held = held;
+        }
+    }
+
+    /// A block of a peer waited for the disk, which the swarm need not know.
+    pub(crate) fn waited(&mut self, peer: PeerKey, took: Duration) {
+        if let Some(ears) = &mut self.ears {
+            ears.hear(&self.swarm, |watch, _, hear| watch.waited(peer, took, hear));
+        }
+    }
+
     /// See [`Swarm::handle_timeout`].
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         if let Some(tape) = &mut self.tape {
@@ -337,7 +398,7 @@ impl Brain {
         if let (Some(ears), Some(mut before)) = (&mut self.ears, before.ears) {
             ears.now = now;
             ears.watch = before.watch.take();
-            ears.newest = before.newest;
+            (ears.newest, ears.held) = (before.newest, before.held);
             if let Some(watch) = &mut ears.watch {
                 watch.take_over();
             }
@@ -440,18 +501,49 @@ mod tests {
         Ok((replayed.inputs, replayed.outputs, replayed.whole))
     }
 
-    #[tokio::test]
-    async fn who_listens_late_hears_who_is_there_and_what_extensions_say() {
-        use crate::events::Filter;
-        use wire::{Message, Reserved, ext};
-        let home = tempfile::tempdir().unwrap();
-        let shared = Arc::new(Shared::new(crate::Settings::new(home.path()), &[], None, None).unwrap());
-        let (torrent, now) = (InfoHash::V1(types::InfoHashV1([1; 20])), Time::from_secs(1));
+    const TORRENT: InfoHash = InfoHash::V1(types::InfoHashV1([1; 20]));
+
+    /// A brain that is heard.
+    fn with_ears(home: &Path, now: Time) -> (Brain, Arc<Shared>) {
+        let shared = Arc::new(Shared::new(crate::Settings::new(home), &[], None, None).unwrap());
         let lengths = Lengths::new(1 << 20, 1 << 18).unwrap();
         let have = Bitfield::new(lengths.piece_count());
         let config = Config { pex: true, ..Config::default() };
         let mut brain = Brain::new(None, config, lengths, have, now);
-        brain.set_ears(Ears::new(shared.clone(), torrent, PeerId([9; 20])));
+        brain.set_ears(Ears::new(shared.clone(), TORRENT, PeerId([9; 20])));
+        (brain, shared)
+    }
+
+    #[tokio::test]
+    async fn what_holds_it_back_is_told_once_to_everybody_whenever_they_begin_to_listen() {
+        let (home, now) = (tempfile::tempdir().unwrap(), Time::from_secs(1));
+        let (mut brain, shared) = with_ears(home.path(), now);
+        let listen = || shared.hub.listen("limit,torrent".parse().unwrap());
+        brain.held([true, false, false, true]);
+        let mut first = listen();
+        brain.handle(now, Input::Pause);
+        brain.held([true, true, false, true]);
+        let mut second = listen();
+        brain.held([false, true, true, true]);
+        brain.held([false, true, true, true]);
+        drop((brain, shared));
+        let heard = |events: &mut crate::Events| {
+            let next = || Some(pollster::block_on(events.next())?.kind.to_string());
+            std::iter::from_fn(next).collect::<Vec<_>>()
+        };
+        let of = |limit: &str| format!("limit reached: {limit}");
+        let [down, up, slots, connections] = HOLDING.map(of);
+        let before = [down.clone(), connections.clone(), "pauses".into(), up.clone(), slots.clone()];
+        assert_eq!(heard(&mut first), before);
+        assert_eq!(heard(&mut second), [down, up, connections, slots]);
+    }
+
+    #[tokio::test]
+    async fn who_listens_late_hears_who_is_there_and_what_extensions_say() {
+        use crate::events::Filter;
+        use wire::{Message, Reserved, ext};
+        let (home, now) = (tempfile::tempdir().unwrap(), Time::from_secs(1));
+        let (mut brain, shared) = with_ears(home.path(), now);
         let (peer, addr) = (PeerKey(7), "192.0.2.1:6881".parse().unwrap());
         let (peer_id, reserved) =
             (PeerId(*b"-TR4050-abcdefghijkl"), Reserved::NONE.with_fast().with_extended());
@@ -498,6 +590,11 @@ mod tests {
         assert!(tape.clone().finish().unwrap_err().to_string().contains("has not stopped"));
         drop(threaded);
         assert!(tape.thread().is_some(), "the reel is back");
+        let unused = dir.path().join("c.rec");
+        let tape = Tape::create(&unused).unwrap();
+        assert!(unused.exists());
+        tape.finish().unwrap();
+        assert!(!unused.exists(), "there is nothing in it");
         let tape = Tape::create(&dir.path().join("b.rec")).unwrap();
         drop(tape.thread());
         assert_eq!(tape.finish().unwrap(), std::fs::metadata(dir.path().join("b.rec")).unwrap().len());

@@ -97,6 +97,10 @@ impl<T> std::ops::Deref for Ref<'_, T> {
 }
 
 impl<T> Sender<T> {
+    pub(crate) fn borrow(&self) -> Ref<'_, T> {
+        Ref(lock(&self.0))
+    }
+
     pub(crate) fn send_modify(&self, change: impl FnOnce(&mut T)) {
         let woken = {
             let mut inner = lock(&self.0);

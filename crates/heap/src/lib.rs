@@ -10,14 +10,31 @@ pub fn give_back() {
     glibc::trim();
 }
 
+/// Has all threads take from one heap. glibc makes one for each few threads, and each has holes of its own: what is freed in one
+/// is of no use to another. To be called before there is a second thread.
+pub fn unite() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    glibc::unite();
+}
+
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod glibc {
     use core::ffi::c_int;
+
+    /// `M_ARENA_MAX` of malloc.h.
+    const ARENA_MAX: c_int = -8;
 
     #[expect(unsafe_code, reason = "of the C library: no safe wrapper is kept by anybody")]
     unsafe extern "C" {
         /// Takes any `pad`: so many bytes stay at the end of the heap. Safe on every thread (malloc_trim(3)).
         safe fn malloc_trim(pad: usize) -> c_int;
+
+        /// Takes any parameter and value: those that it does not know it refuses. Safe on every thread (mallopt(3)).
+        safe fn mallopt(parameter: c_int, value: c_int) -> c_int;
+    }
+
+    pub(super) fn unite() {
+        mallopt(ARENA_MAX, 1);
     }
 
     pub(super) fn trim() {

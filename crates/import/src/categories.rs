@@ -87,7 +87,7 @@ fn valid(name: &str) -> String {
     name.replace([':', '?', '"', '*', '<', '>', '|'], " ")
 }
 
-fn setting<'a>(conf: &'a [u8], key: &str) -> Option<&'a str> {
+pub(crate) fn setting<'a>(conf: &'a [u8], key: &str) -> Option<&'a str> {
     let conf = core::str::from_utf8(conf).ok()?;
     conf.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))
 }

@@ -120,11 +120,11 @@ fn listed(torrent: Node<'_>) -> Option<Listed> {
     })
 }
 
-/// Resume data of all torrents, by info-hash. Damaged: none.
-pub fn resume_data(fastresume: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let Ok(document) = bencode::decode(fastresume) else { return BTreeMap::new() };
-    let entries = document.root().as_dict().into_iter().flatten().take(MAX_TORRENTS);
-    entries.filter_map(|(id, data)| Some((id.to_owned(), data.as_bytes()?.to_owned()))).collect()
+/// Resume data of all torrents, by info-hash; `None` if it is damaged.
+pub fn resume_data(fastresume: &[u8]) -> Option<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let document = bencode::decode(fastresume).ok()?;
+    let entries = document.root().as_dict()?.take(MAX_TORRENTS);
+    Some(entries.filter_map(|(id, data)| Some((id.to_owned(), data.as_bytes()?.to_owned()))).collect())
 }
 
 impl Listed {

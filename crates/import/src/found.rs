@@ -167,6 +167,11 @@ pub enum Refused {
     /// It does not say where its files are.
     #[error("it does not say where its files are")]
     NoDir,
+    /// Its folder is not given from the root on.
+    #[error(
+        "its folder ({0}) is below the one that rTorrent was started in; name that one with --started-in"
+    )]
+    Relative(String),
     /// A v2 torrent without v1 hashes.
     #[error("it is a v2 torrent without v1 hashes, which cannot be downloaded yet")]
     V2Only,
@@ -229,7 +234,7 @@ pub(crate) fn is_called(info_hash: InfoHash, id: &str) -> bool {
     })
 }
 
-fn shown(name: &[u8]) -> String {
+pub(crate) fn shown(name: &[u8]) -> String {
     crate::libtorrent::label(name).unwrap_or_default()
 }
 

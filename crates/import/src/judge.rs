@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 use metainfo::Metainfo;
 use types::{Bitfield, PieceIndex};
 
@@ -26,6 +27,8 @@ pub struct Have {
     pub pieces: Bitfield,
     /// For each file of the torrent.
     pub files: Vec<Evidence>,
+    /// Files in which the client has blocks of pieces that it has not yet as a whole.
+    pub begun: Vec<bool>,
 }
 
 /// What a file looks like.
@@ -44,6 +47,8 @@ pub struct Judged {
     pub pieces: Bitfield,
     /// Files of which nothing need be hashed. A piece is believed if all of its files are among them.
     pub trusted: Vec<bool>,
+    /// Files in which the client says that it has something: what is there is the torrent's.
+    pub claimed: Vec<bool>,
     /// Pieces that are believed.
     pub believed: u32,
     /// Files that are not there, though pieces in them were claimed.
@@ -57,6 +62,14 @@ impl Have {
         Have {
             pieces: Bitfield::new(metainfo.lengths().piece_count()),
             files: vec![Evidence::None; metainfo.files().len()],
+            begun: vec![false; metainfo.files().len()],
+        }
+    }
+
+    /// Takes in that a block is there, wherever in the torrent.
+    pub(crate) fn begin(&mut self, metainfo: &Metainfo, block: Range<u64>) {
+        for slice in metainfo.file_slices(block) {
+            self.begun[slice.file] = true;
         }
     }
 
@@ -75,6 +88,7 @@ impl Have {
         let mut judged = Judged {
             pieces: Bitfield::new(lengths.piece_count()),
             trusted: vec![false; files.len()],
+            claimed: vec![false; files.len()],
             believed: 0,
             missing: 0,
             has_bare_padding: false,
@@ -86,6 +100,7 @@ impl Have {
                 continue;
             }
             let claims_some = metainfo.file_pieces(number).any(|piece| self.claims(PieceIndex::new(piece)));
+            judged.claimed[number] = claims_some || self.begun.get(number) == Some(&true);
             let Some(look) = look(number) else {
                 judged.missing += usize::from(claims_some);
                 continue;
@@ -147,7 +162,7 @@ mod tests {
     }
 
     fn have(evidence: Evidence) -> Have {
-        Have { pieces: Bitfield::full(6), files: vec![evidence; 3] }
+        Have { pieces: Bitfield::full(6), files: vec![evidence; 3], begun: vec![false; 3] }
     }
 
     fn judge(have: &Have, looks: &[Option<Look>]) -> Judged {
@@ -203,8 +218,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_the_torrents_where_the_client_has_something_of_it() {
+        let looks = [look(40_000), look(50_001), look(5)];
+        let mut have = Have::nothing(&metainfo());
+        assert_eq!(judge(&have, &looks).claimed, [false; 3]);
+        have.pieces.insert(PieceIndex::new(1));
+        assert_eq!(judge(&have, &looks).claimed, [true, false, false]);
+        have.begin(&metainfo(), 90_000..90_006);
+        assert_eq!(judge(&have, &looks).claimed, [true, true, true]);
+    }
+
+    #[test]
     fn a_bit_field_of_another_torrent_claims_nothing_beyond_its_end() {
-        let have = Have { pieces: Bitfield::full(2), files: Vec::new() };
+        let have = Have { pieces: Bitfield::full(2), files: Vec::new(), begun: Vec::new() };
         assert_eq!(judge(&have, &[look(40_000), None, None]).believed, 0);
         assert_eq!(judge(&have, &[]).pieces.count_ones(), 0);
     }

@@ -9,7 +9,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use bencode::{Document, Value};
 use core::time::Duration;
-use types::{Bitfield, PieceIndex};
+use types::{BLOCK_LEN, Bitfield, PieceIndex};
 
 /// How people call it.
 const RESUME_DATA: &str = "its resume data";
@@ -86,7 +86,26 @@ pub(crate) fn read(found: &mut Found, resume: Value<'_>, is_seed: bool) -> Resul
         found.have.files = vec![until; found.metainfo.files().len()];
     }
     found.have.pieces = have;
+    begin(found, resume);
     Ok(())
+}
+
+/// The pieces of which only some blocks are there, a bit for each.
+fn begin(found: &mut Found, resume: Value<'_>) {
+    let Found { metainfo, have, .. } = found;
+    let lengths = metainfo.lengths();
+    let unfinished = resume.get("unfinished").and_then(Value::as_list).into_iter().flatten();
+    for begun in unfinished.take(lengths.piece_count() as usize) {
+        let piece = begun.get("piece").and_then(Value::as_int).and_then(|piece| piece.try_into().ok());
+        let Some(piece) = piece.filter(|&piece| piece < lengths.piece_count()) else { continue };
+        let bits = begun.get("bitmask").and_then(Value::as_bytes).unwrap_or_default();
+        let range = lengths.piece_range(PieceIndex::new(piece));
+        let starts = range.clone().step_by(BLOCK_LEN as usize);
+        let set = bits.iter().flat_map(|byte| (0..8).map(move |bit| byte & 0x80 >> bit != 0));
+        for (start, _) in starts.zip(set).filter(|&(_, is_set)| is_set) {
+            have.begin(metainfo, start..range.end.min(start + u64::from(BLOCK_LEN)));
+        }
+    }
 }
 
 /// The names that files have, in their order; without what is behind the names of files that are not complete.

@@ -1,6 +1,7 @@
 //! qBittorrent: `BT_backup/ID.torrent` and `BT_backup/ID.fastresume`, or rows of `torrents.db` (from 4.2 on).
 
 use crate::assemble::strings;
+use crate::categories::setting;
 use crate::libtorrent::{self, label};
 use crate::limits::MAX_TAGS;
 use crate::{Found, Item, Link, Refused, Wishes};
@@ -158,6 +159,11 @@ fn wishes(resume: Value<'_>, told: Told<'_>) -> Wishes {
         follows_category: told.save_path.is_empty(),
         ..Wishes::new(dir).until_complete(Some(lies_in))
     }
+}
+
+/// Whether `qBittorrent.conf` has it keep what it knows of torrents in the database, or in files; `None` if that is not said.
+pub fn is_in_database(conf: &[u8]) -> Option<bool> {
+    setting(conf, "Session\\ResumeDataStorageType").map(|kind| kind.trim() == "SQLite")
 }
 
 /// The name that the files of a torrent have in common, if a file is one of them.

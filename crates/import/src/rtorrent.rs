@@ -1,5 +1,6 @@
 //! rTorrent: `ID.torrent`, `ID.torrent.rtorrent` and `ID.torrent.libtorrent_resume` (from 0.9 on).
 
+use crate::found::shown;
 use crate::libtorrent::label;
 use crate::{Evidence, Found, Item, Link, Refused, Wishes};
 use alloc::borrow::ToOwned;
@@ -13,11 +14,17 @@ const STATE: &str = "its .rtorrent file";
 const RESUME: &str = "its .libtorrent_resume file";
 
 /// Reads a torrent from its three files: `id` is the name that all have. Of a magnet link the first one is a torrent file
-/// without a torrent.
+/// without a torrent. Folders that are not given from the root on are below the one that rTorrent was `started_in`.
 ///
 /// # Errors
 /// [`Refused`].
-pub fn read(id: &str, torrent: &[u8], state: Option<&[u8]>, resume: Option<&[u8]>) -> Result<Item, Refused> {
+pub fn read(
+    id: &str,
+    torrent: &[u8],
+    state: Option<&[u8]>,
+    resume: Option<&[u8]>,
+    started_in: Option<&[u8]>,
+) -> Result<Item, Refused> {
     let state = bencode::decode(state.ok_or(Refused::Missing(STATE))?);
     let state = state.map_err(|_| Refused::Damaged(STATE))?;
     let resume = resume.map(bencode::decode).transpose().map_err(|_| Refused::Damaged(RESUME))?;
@@ -31,7 +38,7 @@ pub fn read(id: &str, torrent: &[u8], state: Option<&[u8]>, resume: Option<&[u8]
         paused: number("state") == Some(0),
         place: number("timestamp.started").unwrap_or(0),
         category: custom1.and_then(|text| label(&unescaped(text))),
-        ..Wishes::new(base)
+        ..Wishes::new(&from_root(base, started_in)?)
     };
     if let Some(link) = link(torrent) {
         return Link::of_text(&link, id, wishes).map(Item::from);
@@ -57,6 +64,10 @@ pub fn read(id: &str, torrent: &[u8], state: Option<&[u8]>, resume: Option<&[u8]
         None if all => Bitfield::full(count),
         None => Bitfield::new(count),
     };
+    // It writes down no blocks: of a torrent of which it has pieces, it may have begun each file.
+    if found.have.pieces.count_ones() > 0 {
+        found.have.begun.fill(true);
+    }
     // Pieces that were not synced when it was written.
     let unsure = resume.get("uncertain_pieces").and_then(Value::as_bytes).unwrap_or_default();
     for piece in unsure.as_chunks().0.iter().map(|&bytes| u32::from_be_bytes(bytes)) {
@@ -73,6 +84,20 @@ pub fn read(id: &str, torrent: &[u8], state: Option<&[u8]>, resume: Option<&[u8]
         }
     }
     Ok(found.into())
+}
+
+/// A folder as rTorrent has it, from the root on. What begins with `~` stays as it is.
+fn from_root(dir: &[u8], started_in: Option<&[u8]>) -> Result<Vec<u8>, Refused> {
+    if dir.is_empty() || dir.starts_with(b"/") || dir.starts_with(b"~") {
+        return Ok(dir.to_owned());
+    }
+    let above = started_in.ok_or_else(|| Refused::Relative(shown(dir)))?;
+    let mut path = above.strip_suffix(b"/").unwrap_or(above).to_owned();
+    for part in dir.split(|&byte| byte == b'/').filter(|&part| !part.is_empty() && part != b".") {
+        path.push(b'/');
+        path.extend(part);
+    }
+    Ok(path)
 }
 
 /// Of a torrent of several files the folder is known in which they lie, which may be called otherwise than the torrent: then

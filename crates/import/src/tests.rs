@@ -22,6 +22,12 @@ const SIZES: [u64; 3] = [40_000, 50_001, 5];
 
 /// Files of 40,000, 50,001 and 5 bytes, in pieces of 16 KiB.
 pub(crate) fn torrent() -> Vec<u8> {
+    torrent_in_pieces(16_384)
+}
+
+fn torrent_in_pieces(len: u32) -> Vec<u8> {
+    let total: u64 = SIZES.iter().sum();
+    let hashes = 20 * usize::try_from(total.div_ceil(len.into())).unwrap();
     encode_dict(|torrent| {
         torrent.bytes("announce", "http://t/announce");
         torrent.dict("info", |info| {
@@ -34,8 +40,8 @@ pub(crate) fn torrent() -> Vec<u8> {
                 }
             });
             info.bytes("name", "folder");
-            info.int("piece length", 16_384);
-            info.bytes("pieces", [7; 20 * PIECES as usize]);
+            info.int("piece length", len);
+            info.bytes("pieces", vec![7; hashes]);
         });
     })
 }
@@ -264,7 +270,7 @@ fn write_rtorrent(state: &State) -> Vec<Vec<u8>> {
 }
 
 fn read_rtorrent(files: &[Vec<u8>]) -> Read {
-    vec![rtorrent::read(&id(), &files[1], Some(&files[2]), Some(&files[0]))]
+    vec![rtorrent::read(&id(), &files[1], Some(&files[2]), Some(&files[0]), None)]
 }
 
 fn write_deluge(state: &State) -> Vec<Vec<u8>> {
@@ -299,7 +305,7 @@ fn write_deluge(state: &State) -> Vec<Vec<u8>> {
 }
 
 fn read_deluge(files: &[Vec<u8>]) -> Read {
-    let resume = deluge::resume_data(&files[0]);
+    let resume = deluge::resume_data(&files[0]).unwrap_or_default();
     let listed = match deluge::list(&files[2]) {
         Ok(listed) => listed,
         Err(err) => return vec![Err(err)],
@@ -427,6 +433,54 @@ fn what_is_complete_is_believed_and_the_rest_hashed() {
     }
 }
 
+/// Of the fifth piece, the first block of the second file that lies in no other one.
+const BEGUN: usize = 4;
+
+#[test]
+fn files_are_claimed_where_blocks_of_them_are_there() {
+    let nothing = State::all().remove(3);
+    for client in &CLIENTS {
+        let claimed = judge(&read_one(client, &nothing).have, &State::complete()).claimed;
+        assert_eq!(claimed, [false; 3], "{}", client.name);
+    }
+    let claimed = |item: Item| judge(&torrent_of(item).have, &State::complete()).claimed;
+    let unfinished = |bits: &'static [u8]| {
+        libtorrent(&nothing, "/srv/x", |d| {
+            d.list("unfinished", |list| {
+                for piece in [-1, BEGUN as i64, i64::from(PIECES), i64::MAX] {
+                    list.dict(|d| {
+                        d.bytes("bitmask", bits);
+                        d.int("piece", piece);
+                    });
+                }
+            });
+        })
+    };
+    let second = [false, true, false];
+    for (bits, expected) in
+        [(&b"\x80"[..], second), (b"\x40", [false; 3]), (b"\x7f\xff", [false; 3]), (b"", [false; 3])]
+    {
+        let of_qbittorrent = qbittorrent::read(&id(), &unfinished(bits), Some(&torrent())).unwrap();
+        assert_eq!(claimed(of_qbittorrent), expected, "{bits:?}");
+        let listed = &deluge::list(&write_deluge(&nothing)[2]).unwrap()[0];
+        let of_deluge = listed.read(Some(&unfinished(bits)), Some(&torrent())).unwrap();
+        assert_eq!(claimed(of_deluge), expected, "{bits:?}");
+    }
+    let torrent = torrent_in_pieces(65_536);
+    let id = Metainfo::parse(&torrent).unwrap().info_hash().wire().to_string();
+    for (bits, expected) in
+        [(&b"\x08"[..], second), (b"\x20", [true, true, false]), (b"\x04", [false, true, true])]
+    {
+        let resume = encode_dict(|d| {
+            d.bytes("destination", "/srv/x");
+            d.dict("progress", |progress| progress.bytes("blocks", bits));
+        });
+        let found = torrent_of(transmission::read(&id, &resume, Some(&torrent)).unwrap());
+        let judged = found.have.judge(&found.metainfo, &State::complete().looks, WRITTEN);
+        assert_eq!((found.have.pieces.count_ones(), judged.claimed), (0, expected.to_vec()), "{bits:?}");
+    }
+}
+
 #[test]
 fn what_is_missing_or_another_is_told() {
     let complete = State::complete();
@@ -438,7 +492,10 @@ fn what_is_missing_or_another_is_told() {
     );
     assert_eq!(transmission::read(&id(), b"le", Some(&torrent())), Err(Refused::Damaged("its resume file")));
     assert_eq!(qbittorrent::read(&id(), b"de", Some(&torrent())), Err(Refused::Damaged("its resume data")));
-    assert_eq!(rtorrent::read(&id(), &torrent(), None, None), Err(Refused::Missing("its .rtorrent file")));
+    assert_eq!(
+        rtorrent::read(&id(), &torrent(), None, None, None),
+        Err(Refused::Missing("its .rtorrent file"))
+    );
     assert_eq!(deluge::list(b"(dp0\n."), Err(Refused::TooOld("torrents.state")));
     assert_eq!(deluge::list(b"\x80\x02N."), Err(Refused::Damaged("torrents.state")));
     let without_resume = &deluge::list(&write_deluge(&complete)[2]).unwrap()[0];
@@ -474,11 +531,48 @@ fn files_that_were_renamed_are_found() {
     assert_eq!(names(read), expected("other/b"));
 
     let elsewhere = encode_dict(|d| d.bytes("directory", "/srv/other/"));
-    let read = torrent_of(rtorrent::read(&id(), &torrent(), Some(&elsewhere), None).unwrap());
+    let read = torrent_of(rtorrent::read(&id(), &torrent(), Some(&elsewhere), None, None).unwrap());
     assert_eq!(read.wishes.dir, b"/srv/other");
     assert_eq!(names(read.into()), [(0, "a".to_owned()), (1, "b".to_owned()), (2, "c".to_owned())]);
-    let nowhere = encode_dict(|d| d.bytes("directory", "x"));
-    assert_eq!(rtorrent::read(&id(), &torrent(), Some(&nowhere), None), Err(Refused::NoDir));
+}
+
+/// It writes down no blocks.
+#[test]
+fn where_rtorrent_has_pieces_it_may_have_begun_each_file() {
+    for (has, begun) in [(true, [true; 3]), (false, [false; 3])] {
+        let mut state = State::complete();
+        state.good = [false; 6];
+        state.good[0] = has;
+        let read = read_rtorrent(&write_rtorrent(&state)).remove(0).unwrap();
+        assert_eq!(torrent_of(read).have.begun, begun);
+    }
+}
+
+#[test]
+fn folders_below_that_in_which_rtorrent_was_started_are_found() {
+    let read = |directory: &str, started_in: Option<&str>| {
+        let state = encode_dict(|d| d.bytes("directory", directory));
+        let read = rtorrent::read(&id(), &torrent(), Some(&state), None, started_in.map(str::as_bytes));
+        read.map(|item| String::from_utf8(item.wishes().dir.clone()).unwrap())
+    };
+    for (directory, expected) in [
+        ("./folder", "/srv/x"),
+        ("./other", "/srv/x/other"),
+        ("down/folder", "/srv/x/down"),
+        ("./", "/srv/x"),
+        ("/a/folder", "/a"),
+    ] {
+        for started_in in ["/srv/x", "/srv/x/"] {
+            assert_eq!(read(directory, Some(started_in)).as_deref(), Ok(expected), "{directory}");
+        }
+    }
+    let refused = read("./folder", None).unwrap_err();
+    assert!(
+        refused.to_string().contains("./folder") && refused.to_string().contains("--started-in"),
+        "{refused}"
+    );
+    assert_eq!(read("", Some("/srv/x")), Err(Refused::NoDir));
+    assert_eq!(read("~/x", Some("/srv/x")), Ok("~/x".into()), "the home of another, maybe");
 }
 
 #[test]
@@ -529,7 +623,7 @@ fn a_link_without_metadata_is_a_link() {
         d.bytes("magnet-uri", &text);
     });
     let state = encode_dict(|d| d.bytes("directory", "/srv/x"));
-    must_be(link_of(rtorrent::read(&hash, &torrent, Some(&state), None)), "rTorrent");
+    must_be(link_of(rtorrent::read(&hash, &torrent, Some(&state), None, None)), "rTorrent");
 }
 
 #[test]

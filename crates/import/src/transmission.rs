@@ -3,7 +3,7 @@
 use crate::assemble::strings;
 use crate::libtorrent::label;
 use crate::limits::MAX_TAGS;
-use crate::{Evidence, Found, Item, Link, Refused, Wishes};
+use crate::{Evidence, Found, Have, Item, Link, Refused, Wishes};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -49,7 +49,7 @@ pub fn read(id: &str, resume: &[u8], torrent: Option<&[u8]>) -> Result<Item, Ref
     found.seeded = Duration::from_secs(seeded.unwrap_or(0));
     found.set_priorities(priorities(root, found.metainfo.files().len()).into_iter());
     if let Some(progress) = field(root, "progress") {
-        (found.have.pieces, found.have.files) = have(&found.metainfo, progress);
+        found.have = have(&found.metainfo, progress);
     }
     Ok(found.into())
 }
@@ -118,48 +118,48 @@ fn limit(limit: Option<Value<'_>>) -> Option<u64> {
 }
 
 /// What is there, and when each file was looked at.
-fn have(metainfo: &Metainfo, progress: Value<'_>) -> (Bitfield, Vec<Evidence>) {
-    let count = metainfo.lengths().piece_count();
+fn have(metainfo: &Metainfo, progress: Value<'_>) -> Have {
     let says = |key: &str, what: &[u8]| {
         field(progress, key).and_then(Value::as_bytes).is_some_and(|said| said == what)
     };
-    let pieces = match field(progress, "blocks").and_then(Value::as_bytes) {
-        Some(b"all") => Bitfield::full(count),
-        blocks => blocks.and_then(|blocks| whole_pieces(metainfo, blocks)).unwrap_or(Bitfield::new(count)),
-    };
+    let mut have = Have::nothing(metainfo);
+    match field(progress, "blocks").and_then(Value::as_bytes) {
+        Some(b"all") => have.pieces = Bitfield::full(metainfo.lengths().piece_count()),
+        Some(blocks) => take_blocks(&mut have, metainfo, blocks),
+        None => {}
+    }
     // It is said twice that all is there. Of a torrent that is not complete, bits are all that there is, and nothing says
     // that they are right.
     let is_sure = says("blocks", b"all") && (says("have", b"all") || says("pieces", b"all"));
-    let files = metainfo.files().len();
-    let mut evidence: Vec<Evidence> = match is_sure {
-        true => times(progress).take(files).collect(),
-        false => Vec::new(),
-    };
-    evidence.resize(files, Evidence::None);
-    (pieces, evidence)
+    if is_sure {
+        have.files.iter_mut().zip(times(progress)).for_each(|(file, time)| *file = time);
+    }
+    have
 }
 
 /// From blocks of the torrent as a whole to pieces. A block has 16 KiB, or what a piece is when it is halved until it is no
 /// longer than that.
-fn whole_pieces(metainfo: &Metainfo, blocks: &[u8]) -> Option<Bitfield> {
+fn take_blocks(have: &mut Have, metainfo: &Metainfo, blocks: &[u8]) {
     let lengths = metainfo.lengths();
     let mut block_len = u64::from(lengths.piece_length());
     while block_len > u64::from(BLOCK_LEN) {
         block_len /= 2;
     }
-    let count = lengths.total().div_ceil(block_len);
-    let blocks = Bitfield::from_wire(blocks, u32::try_from(count).ok()?)?;
-    let mut pieces = Bitfield::new(lengths.piece_count());
+    let count = u32::try_from(lengths.total().div_ceil(block_len)).ok();
+    let Some(blocks) = count.and_then(|count| Bitfield::from_wire(blocks, count)) else { return };
     for piece in lengths.pieces() {
         let range = lengths.piece_range(piece);
         let touched = range.start / block_len..range.end.div_ceil(block_len);
         let has =
             |block: u64| u32::try_from(block).is_ok_and(|block| blocks.contains(PieceIndex::new(block)));
         if touched.into_iter().all(has) {
-            pieces.insert(piece);
+            have.pieces.insert(piece);
         }
     }
-    Some(pieces)
+    for block in blocks.ones() {
+        let start = u64::from(block.get()) * block_len;
+        have.begin(metainfo, start..lengths.total().min(start + block_len));
+    }
 }
 
 /// Until 3.00, when the pieces of each file were checked: a time, or a first one and each piece's distance from it. From

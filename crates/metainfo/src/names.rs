@@ -78,7 +78,7 @@ pub fn folded(path: &str) -> String {
         let upper = c.to_lowercase().flat_map(char::to_uppercase);
         upper.flat_map(char::to_lowercase)
     };
-    let seen = path.chars().filter(|&c| !is_ignorable(c));
+    let seen = path.chars().filter(|&c| !types::is_ignorable(c));
     apart.normalize_iter(apart.normalize_iter(seen).flat_map(in_one_case)).collect()
 }
 
@@ -117,14 +117,6 @@ impl Folding {
         }
         &self.folded
     }
-}
-
-/// Unicode's `Default_Ignorable_Code_Point`.
-fn is_ignorable(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
-        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
-        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Text with one `_` for each run of bytes that is not UTF-8 (a false start and the continuation bytes after it).

@@ -26,6 +26,7 @@ pub use pipe::Pipes;
 
 use crate::web_seed::WebSeedError;
 use bytes::Bytes;
+use chunks::Share;
 use halves::{Half, Shared};
 use pipe::Pipe;
 use std::collections::HashSet;
@@ -40,7 +41,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use types::BlockRange;
 use wire::{Limits, Message};
 
@@ -58,8 +59,8 @@ pub const CHUNKS_KEPT: usize = 96;
 pub const SEND_WATERMARK: usize = 256 * 1024;
 /// Unsent bytes of control messages at which a peer that does not read is given up.
 pub const SEND_LIMIT: usize = 2 * 1024 * 1024;
-/// Bytes of messages, unsent or not complete yet, over all connections that share their chunks, unless their owner says
-/// otherwise. At the limit, a connection that has more than its share of them is given up as soon as it comes to have more.
+/// Bytes of messages, unsent, not complete yet or not heard yet by the brain, over all connections that share their chunks,
+/// unless their owner says otherwise. At the limit, a connection that has more than its share of them is given up as soon as it comes to have more.
 pub const MESSAGE_BUDGET: usize = 64 * 1024 * 1024;
 /// The largest of these shares, both ways together; they are smaller where half of the budget is not enough for as many
 /// connections as there may be. At the limit, more can be had from the other half of the budget only.
@@ -92,6 +93,9 @@ pub const EVENT_BATCH: usize = 256;
 /// How many batches of what one peer says may be on their way to the brain; at the limit, somebody has to be done
 /// with one of them first. However much a peer says, others have their turn.
 pub const TURNS: usize = 2;
+
+/// A wait of a block for the disk that is told of.
+pub const LONG_WAIT: Duration = Duration::from_millis(100);
 
 /// Takes blocks that were asked for, on their way to the disk.
 pub trait BlockSink: Send + Sync {
@@ -144,12 +148,34 @@ pub enum Event {
     Refused(BlockRange),
     /// A block that nobody asked for, by the peer's own word: the torrent need not have it.
     Unrequested(BlockRange),
+    /// A block waited for the disk, for [`LONG_WAIT`] or more.
+    Waited(Duration),
     /// The last byte of a served block is with the kernel.
     Sent(BlockRange),
     /// A block could not be read, or was dropped before it was sent.
     SendFailed(BlockRange),
     /// The conversation is over; nothing follows.
     Closed(CloseReason),
+}
+
+impl Event {
+    /// Bytes that it takes beside its own size.
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Event::Message(
+                Message::Bitfield(bytes)
+                | Message::Piece { data: bytes, .. }
+                | Message::Hashes { hashes: bytes, .. }
+                | Message::Extended { payload: bytes, .. },
+            ) => bytes.len(),
+            _ => 0,
+        }
+    }
+
+    /// What is told of a block that the sink was given at `since`, and has now taken or not.
+    pub(crate) fn waited(since: Instant) -> Option<Event> {
+        Some(since.elapsed()).filter(|&took| took >= LONG_WAIT).map(Event::Waited)
+    }
 }
 
 /// Events of one connection, in order.
@@ -163,10 +189,11 @@ pub struct Batch<K> {
     pub turn: Option<Turn>,
 }
 
-/// A place among the batches of one connection that are on their way.
+/// A place among the batches of one connection that are on their way, and their part of the [`MESSAGE_BUDGET`].
 #[derive(Debug)]
 pub struct Turn {
     _permit: OwnedSemaphorePermit,
+    _share: Share,
 }
 
 /// Why a conversation ended.
@@ -188,7 +215,7 @@ pub enum CloseReason {
     #[error("the peer does not read what it is sent")]
     NotReading,
     /// All peers together have more memory than they may, and this one has more than its share.
-    #[error("too much memory is taken by messages that are not sent or not complete")]
+    #[error("too much memory is taken by messages that are not sent, not complete or not heard")]
     OverBudget,
     /// It was a web seed, and something is wrong with it.
     #[error(transparent)]
@@ -285,12 +312,13 @@ impl<K: Copy> Outbox<K> {
         }
     }
 
-    /// Tells what the peer said, when it is its turn; likewise.
-    async fn tell_in_turn(&self, events: &mut Vec<Event>) {
+    /// Tells what the peer said, when it is its turn; likewise. Its bytes have this `share`.
+    async fn tell_in_turn(&self, events: &mut Vec<Event>, share: Share) {
         if events.is_empty() {
             return;
         }
-        let turn = self.turns.clone().acquire_owned().await.ok().map(|permit| Turn { _permit: permit });
+        let permit = self.turns.clone().acquire_owned().await.ok();
+        let turn = permit.map(|permit| Turn { _permit: permit, _share: share });
         if let Ok(room) = self.events.reserve().await {
             room.send(Batch { from: self.key, events: mem::take(events), turn });
         }
@@ -305,7 +333,7 @@ struct Between {
     expected: Mutex<HashSet<BlockRange>>,
     /// Nothing is to be read.
     held: watch::Sender<bool>,
-    /// Bytes of messages that are not sent or not complete.
+    /// Bytes of messages that are not sent, not complete or not heard.
     of_messages: Arc<AtomicUsize>,
 }
 

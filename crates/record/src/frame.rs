@@ -182,6 +182,10 @@ pub(crate) enum Told<'a> {
     Limits(Allowed),
     Pause,
     Resume,
+    Forgotten {
+        piece: u32,
+        blocks: Vec<u32>,
+    },
 }
 
 /// In the order of their numbers here.
@@ -367,6 +371,9 @@ impl<'a> Told<'a> {
                 let digests = digests.iter().map(|digest| digest.map(|digest| digest.0)).collect();
                 Told::Failed { piece: piece.get(), from_disk, digests }
             }
+            Input::BlocksForgotten { piece, blocks } => {
+                Told::Forgotten { piece: piece.get(), blocks: blocks.into() }
+            }
             Input::BlockSent { peer, block } => Told::Sent { peer: peer.0, block: block.into() },
             Input::ServeFailed { peer, block } => Told::ServeFailed { peer: peer.0, block: block.into() },
             Input::SetPriorities(priorities) => {
@@ -443,6 +450,9 @@ impl<'a> Told<'a> {
                 Input::SetDeadline { piece: lengths.piece(piece)?, at: at.map(Time::from_nanos) }
             }
             Told::Sequential(on) => Input::SetOrder(if on { Order::Sequential } else { Order::RarestFirst }),
+            Told::Forgotten { piece, ref blocks } => {
+                Input::BlocksForgotten { piece: lengths.piece(piece)?, blocks }
+            }
             Told::Partial { piece, ref blocks } => Input::SetPartial { piece: lengths.piece(piece)?, blocks },
             Told::SuperSeed(on) => Input::SetSuperSeed(on),
             Told::Limits(allowed) => Input::SetLimits(allowed.read()?),

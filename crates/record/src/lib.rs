@@ -49,5 +49,5 @@ mod tell;
 
 pub use recorder::{MAGIC, Recorder};
 pub use redact::{Redacted, redact};
-pub use replay::{Error, Replay, Replayed, Step, Torrent};
+pub use replay::{Error, Replay, Replayed, Step, Torrent, is_whole};
 pub use tell::Teller;

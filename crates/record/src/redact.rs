@@ -40,7 +40,7 @@ pub struct Redacted {
 /// Replaces addresses, peer ids, the info-hash and metadata in a recording. Client names stay, and ports.
 ///
 /// # Errors
-/// Those of [`Replay`]; [`Error::TooMany`].
+/// Those of [`Replay`]; [`Error::TooMany`]; [`Error::Nothing`].
 pub fn redact(recording: &[u8]) -> Result<Redacted, Error> {
     let seen = Seen::of(recording)?;
     let mut best: Option<Redacted> = None;
@@ -288,7 +288,7 @@ impl Seen {
             }
             Ok(goes_on)
         })?;
-        Ok(seen)
+        if replay.replayed().is_nothing() { Err(Error::Nothing) } else { Ok(seen) }
     }
 
     fn input(&mut self, input: &Input<'_>, ours: Extensions) {

@@ -7,6 +7,7 @@ use crate::recorder::{CHUNK_HEADER, CRC, MAGIC};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 use swarm::{Config, Input, Output, Swarm};
 use thiserror::Error;
 use types::{Bitfield, InfoHash, Lengths, Time};
@@ -17,6 +18,9 @@ pub enum Error {
     /// There is nothing in it.
     #[error("it is empty")]
     Empty,
+    /// No swarm was told anything in it, or did anything.
+    #[error("it ends before anything was recorded that could be checked")]
+    Nothing,
     /// It does not begin with [`MAGIC`].
     #[error("this is no recording of rawtorrent")]
     NotARecording,
@@ -33,10 +37,10 @@ pub enum Error {
     #[error("it has more networks than there are other ones for")]
     TooMany,
     /// The swarm does not do what it did when it was recorded.
-    #[error("what the swarm does is not what it did when it was recorded, from {at:?} on ({recorded})")]
+    #[error("what the swarm does is not what it did when it was recorded, from {:.4} s on ({recorded})", .at.as_secs_f64())]
     Differs {
-        /// When.
-        at: Time,
+        /// When, since the recording began.
+        at: Duration,
         /// By whom it was recorded: another version may well do something else.
         recorded: String,
     },
@@ -75,10 +79,17 @@ pub struct Replayed {
     pub inputs: u64,
     /// What was said to be done.
     pub outputs: u64,
-    /// The recording has its end; else it was cut off, or whoever listens had enough.
+    /// The recording has its end; else it was cut off, or whoever listens had enough: see [`is_whole`].
     pub whole: bool,
     /// It was cut off by the recorder, since the disk was too slow for more.
     pub broken_off: bool,
+}
+
+impl Replayed {
+    /// There was nothing that could be checked.
+    pub fn is_nothing(&self) -> bool {
+        self.inputs == 0 && self.outputs == 0
+    }
 }
 
 /// A recording that is replayed.
@@ -89,6 +100,8 @@ pub struct Replay<'a> {
     swarm: Option<Playing>,
     /// What waits to be taken over.
     before: Option<Box<Swarm>>,
+    /// When the first swarm began.
+    began: Option<Time>,
     now: Time,
     taken: Outputs,
     replayed: Replayed,
@@ -127,20 +140,26 @@ impl<'a> Replay<'a> {
             by: String::new(),
             swarm: None,
             before: None,
+            began: None,
             now: Time::ZERO,
             taken: Outputs::default(),
             replayed: Replayed::default(),
         })
     }
 
-    /// Goes through all of it, or until `hear`, which is told of every step in order, says `false`.
+    /// Goes through all of it, or until `hear`, which is told of every step in order, says `false`. To be called once.
     ///
     /// # Errors
     /// All but those of [`new`](Self::new); every step before was heard.
-    pub fn run(mut self, mut hear: impl FnMut(Time, Step<'_>) -> bool) -> Result<Replayed, Error> {
+    pub fn run(&mut self, mut hear: impl FnMut(Time, Step<'_>) -> bool) -> Result<Replayed, Error> {
         let bytes = self.bytes;
         each_frame(bytes, |here, frame| self.play_at(here, frame, &mut hear))?;
         Ok(self.replayed)
+    }
+
+    /// How far it came, if it went wrong too.
+    pub fn replayed(&self) -> Replayed {
+        self.replayed
     }
 
     /// Goes on with one record, wherever it comes from.
@@ -160,7 +179,10 @@ impl<'a> Replay<'a> {
     ) -> Result<bool, Error> {
         self.play(frame, hear).map_err(|fault| match fault {
             Fault::Impossible => Error::Impossible(here),
-            Fault::Differs => Error::Differs { at: self.now, recorded: self.by.clone() },
+            Fault::Differs => {
+                let at = self.now.since(self.began.unwrap_or(self.now));
+                Error::Differs { at, recorded: self.by.clone() }
+            }
         })
     }
 
@@ -233,6 +255,7 @@ impl<'a> Replay<'a> {
     }
 
     fn begin(&mut self, swarm: Swarm, lengths: Lengths) {
+        self.began = self.began.or(Some(self.now));
         self.replayed.until = self.now;
         let before = self.swarm.replace(Playing { swarm: Box::new(swarm), lengths });
         self.before = before.map(|playing| playing.swarm);
@@ -273,6 +296,16 @@ impl<'a> Replay<'a> {
         }
         if self.taken.digest == digest { Ok(true) } else { Err(Fault::Differs) }
     }
+}
+
+/// Whether a recording has its end, and nothing before it is damaged; it is not replayed.
+pub fn is_whole(recording: &[u8]) -> bool {
+    let mut has_end = false;
+    let read = each_frame(recording, |_, frame| {
+        has_end = matches!(frame, Frame::End);
+        Ok(!has_end)
+    });
+    read.is_ok() && has_end
 }
 
 /// Hands out every record and where it begins, until `each` says `false`.

@@ -81,7 +81,7 @@ fn tell_any(recorded: &mut Recorded, what: u8, n: u8, pass: u16) {
     let addr = ([10, 0, 0, n], 6881).into();
     let request = Request { index: piece.get(), begin: 0, length: BLOCK_LEN };
     recorded.now += Duration::from_micros(u64::from(pass));
-    match what % 31 {
+    match what % 32 {
         0..=3 => recorded.tell(Input::PeerConnected {
             peer,
             addr,
@@ -132,6 +132,7 @@ fn tell_any(recorded: &mut Recorded, what: u8, n: u8, pass: u16) {
             recorded.tell(Input::SetLimits(limits));
         }
         29 => recorded.tell(if n & 1 == 0 { Input::Pause } else { Input::Resume }),
+        30 => recorded.tell(Input::BlocksForgotten { piece, blocks: &[0, 1] }),
         _ => {
             recorded.inputs += 1;
             recorded.recorder.timeout(recorded.now);
@@ -205,14 +206,18 @@ fn a_recording() -> (Vec<u8>, Vec<Output>, Replayed) {
 
 #[test]
 fn another_swarm_than_the_recorded_one_is_found_out() {
-    let (have, now) = (Bitfield::new(PIECES), Time::ZERO);
+    // The engine ran for a while before.
+    let (have, now) = (Bitfield::new(PIECES), Time::from_secs(12));
     let mut recorder = Recorder::new("another version");
     recorder.begin(&Config::default(), &lengths(), &have, 1, now);
+    let now = now + Duration::from_millis(1500);
     let found = Input::PeersFound { addrs: &[([10, 0, 0, 1], 6881).into()], source: PeerSource::User };
     recorder.told(now, &found);
     recorder.did(&Output::Connect { addr: ([10, 0, 0, 2], 6881).into() });
     let (_, replayed) = replay(&recorder.finish());
-    assert_eq!(replayed, Err(Error::Differs { at: now, recorded: "another version".into() }));
+    let differs = Error::Differs { at: Duration::from_millis(1500), recorded: "another version".into() };
+    assert!(differs.to_string().ends_with("from 1.5000 s on (another version)"), "{differs}");
+    assert_eq!(replayed, Err(differs));
 }
 
 #[test]
@@ -268,6 +273,30 @@ fn what_the_disk_was_too_slow_for_is_said_to_be_missing() {
     assert!(outputs.starts_with(&again) && again.len() < outputs.len());
     let redacted = record::redact(&cut).unwrap();
     assert!(replay(&redacted.recording).1.unwrap().broken_off, "it is said after redaction, too");
+}
+
+#[test]
+fn where_nothing_is_recorded_nothing_is_redacted() {
+    let (recording, ..) = a_recording();
+    let head = Recorder::new("tests").finish();
+    let replayed = replay(&head).1.unwrap();
+    assert!(replayed.whole && replayed.is_nothing());
+    for nothing in [&head, &recording[..MAGIC.len()], &recording[..MAGIC.len() + 40]] {
+        assert_eq!(record::redact(nothing), Err(Error::Nothing));
+    }
+}
+
+#[test]
+fn a_recording_is_whole_however_much_of_it_is_gone_through() {
+    let (mut recording, ..) = a_recording();
+    let replayed = Replay::new(&recording).unwrap().run(|_, _| false).unwrap();
+    assert!(!replayed.whole && record::is_whole(&recording));
+    assert!(!record::is_whole(&recording[..recording.len() - 1]));
+    recording[MAGIC.len() + 20] ^= 1;
+    assert!(!record::is_whole(&recording));
+    let mut replay = Replay::new(&recording).unwrap();
+    assert!(replay.run(|_, _| true).is_err());
+    assert!(replay.replayed().is_nothing(), "that is how far it came");
 }
 
 #[test]

@@ -87,9 +87,18 @@ impl Disk {
         if blocks.contains(&Block::Missing) { Taken::Yes } else { Taken::Completes }
     }
 
-    /// Hashes a piece of which every block is there.
-    pub(crate) fn hash(&mut self, piece: PieceIndex, now: Time) -> Hashed {
-        let blocks = self.begun.remove(&piece).unwrap_or_default();
+    /// Drops blocks of a piece that has no verdict yet.
+    pub(crate) fn forget(&mut self, piece: PieceIndex, numbers: &[u32]) {
+        let Some(blocks) = self.begun.get_mut(&piece) else { return };
+        numbers.iter().for_each(|&number| blocks[number as usize] = Block::Missing);
+    }
+
+    /// Hashes a piece; `None` if not every block is there.
+    pub(crate) fn hash(&mut self, piece: PieceIndex, now: Time) -> Option<Hashed> {
+        if self.begun.get(&piece)?.contains(&Block::Missing) {
+            return None;
+        }
+        let blocks = self.begun.remove(&piece)?;
         let good = blocks.iter().all(|block| *block == Block::Good);
         let compare = if good { self.failed.remove(&piece) } else { true };
         let compared = blocks.iter().zip(0..).filter(|_| compare);
@@ -107,7 +116,7 @@ impl Disk {
             Block::Bad(bad) => Some(bad.by),
             Block::Good | Block::Missing => None,
         });
-        Hashed { good, digests, spoilers: spoilers.collect() }
+        Some(Hashed { good, digests, spoilers: spoilers.collect() })
     }
 
     /// What is found at the next start: everything, or after a crash what was synced.

@@ -322,7 +322,8 @@ impl<'a> World<'a> {
 
     fn hashed(&mut self, node: u32, piece: PieceIndex) {
         let this = &mut self.nodes[node as usize];
-        let hashed = this.disk.hash(piece, self.now);
+        // Something of it may have been forgotten meanwhile.
+        let Some(hashed) = this.disk.hash(piece, self.now) else { return };
         if hashed.good {
             if this.spec.role != Role::Seed && self.out.insert(piece) && self.out.is_full() {
                 self.note_all_out();
@@ -456,6 +457,10 @@ impl World<'_> {
             Output::NeedPeers => {
                 let life = self.nodes[node as usize].life;
                 self.queue.put(self.now + TRACKER_TIME, Event::Tracker { node, life });
+            }
+            Output::Forget { piece, blocks } => {
+                self.nodes[node as usize].disk.forget(piece, &blocks);
+                self.tell(node, Input::BlocksForgotten { piece, blocks: &blocks });
             }
             Output::Finished => self.finished(node),
             Output::Banned { addr, .. } => self.banned(node, addr),

@@ -113,6 +113,11 @@ impl Assembly {
         self.due_bytes
     }
 
+    /// Whether a piece has not all its blocks.
+    pub(crate) fn awaits_blocks(&self) -> bool {
+        self.pieces.values().any(|piece| piece.reach < piece.blocks.len())
+    }
+
     /// Everything that came and can be hashed is due, and what is complete and could not be written; what an earlier run
     /// has left waits for something to come.
     pub(crate) fn set_all_due(&mut self) {
@@ -259,6 +264,33 @@ impl Assembly {
         piece.digests.iter_mut().for_each(Vec::clear);
     }
 
+    /// Forgets these blocks, if their piece is begun and not complete; says which were there. What is hashed is hashed anew.
+    pub(crate) fn forget_blocks(&mut self, index: PieceIndex, mut blocks: Vec<u32>) -> Vec<u32> {
+        let Some(piece) = self.pieces.get_mut(&index) else { return Vec::new() };
+        let is_complete = !piece.blocks.iter().any(Block::is_missing);
+        blocks.retain(|&block| piece.blocks.get(block as usize).is_some_and(|block| !block.is_missing()));
+        if is_complete || blocks.is_empty() {
+            return Vec::new();
+        }
+        self.memory.remove(piece.memory);
+        for &block in &blocks {
+            match std::mem::replace(&mut piece.blocks[block as usize], Block::Missing) {
+                Block::Held(data) => piece.memory.held -= data.len(),
+                Block::Kept(data) => piece.memory.kept -= data.len(),
+                Block::Missing | Block::Written => {}
+            }
+            piece.reach = piece.reach.min(block as usize);
+        }
+        self.memory.add(piece.memory);
+        self.due_bytes -= self.due.remove(&index).unwrap_or(0);
+        if piece.blocks.iter().all(Block::is_missing) {
+            self.forget(index);
+        } else if piece.reach < piece.hashed {
+            self.doubt(index);
+        }
+        blocks
+    }
+
     /// Forgets one piece.
     pub(crate) fn forget(&mut self, index: PieceIndex) {
         let Some(piece) = self.pieces.remove(&index) else { return };
@@ -316,8 +348,7 @@ impl Piece {
 
     /// How many blocks can be hashed.
     fn unhashed(&mut self) -> usize {
-        let there = |block: &Block| !matches!(block, Block::Missing);
-        while self.blocks.get(self.reach).is_some_and(there) {
+        while self.blocks.get(self.reach).is_some_and(|block| !block.is_missing()) {
             self.reach += 1;
         }
         self.reach - self.hashed
@@ -477,6 +508,10 @@ fn write_some(
 }
 
 impl Block {
+    fn is_missing(&self) -> bool {
+        matches!(self, Block::Missing)
+    }
+
     fn held(&self) -> Option<&Bytes> {
         match self {
             Block::Held(data) => Some(data),

@@ -45,8 +45,11 @@ pub const HASH_DUE: usize = 16 << 20;
 /// How long the first of them waits at most.
 pub const HASH_DELAY: Duration = Duration::from_millis(50);
 
-/// The same when no block comes meanwhile.
-pub const HASH_PAUSE: Duration = Duration::from_millis(5);
+/// The same when no block comes meanwhile: peers that are held to a rate send in bursts.
+pub const HASH_PAUSE: Duration = Duration::from_millis(25);
+
+/// The same when every piece that is begun has all its blocks: it may be the end.
+pub const HASH_LAST_PAUSE: Duration = Duration::from_millis(5);
 
 /// Pieces of one torrent that may be begun and not finished. A block of one more is refused
 /// ([`TooManyPieces`](crate::WriteRefused::TooManyPieces)).

@@ -115,6 +115,13 @@ pub enum DiskEvent {
         /// Which piece.
         piece: PieceIndex,
     },
+    /// These blocks were [forgotten](crate::TorrentDisk::forget_blocks): they may be written again.
+    BlocksForgotten {
+        /// Of which piece.
+        piece: PieceIndex,
+        /// Their numbers.
+        blocks: Vec<u32>,
+    },
     /// There is no room on the disk, as the error says. Nothing is lost: what came is kept in memory, what comes waits, and
     /// all is well again after a [`retry`](crate::TorrentDisk::retry) that tells [`DiskEvent::Room`].
     Full(Error),

@@ -8,9 +8,10 @@ use crate::root::Root;
 use crate::{Error, FileStamp};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, FallocateFlags, FileType, Mode, OFlags, SeekFrom, StatVfsMountFlags, Timespec, Timestamps,
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, SeekFrom, StatVfsMountFlags, Timespec, Timestamps,
 };
 use rustix::io::Errno;
+use rustix::path::Arg;
 use std::io::{IoSlice, IoSliceMut};
 use std::path::{Path, PathBuf};
 
@@ -403,7 +404,23 @@ fn open_beneath(dir: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> Result
     rustix::fs::openat(dir, path, flags | OFlags::NOFOLLOW, mode)
 }
 
-fn rename_over_nothing(from: impl AsFd, name: &str, to: impl AsFd, to_name: &str) -> Result<(), Errno> {
+/// Gives a file another path, unless something has that.
+///
+/// # Errors
+/// [`Error::FileInTheWay`], and what the operating system reports.
+pub fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    match retry(|| rename_over_nothing(CWD, from, CWD, to)) {
+        Err(Errno::EXIST) => Err(Error::FileInTheWay(to.into())),
+        renamed => renamed.map_err(|errno| Error::os("rename", from, errno)),
+    }
+}
+
+fn rename_over_nothing<P: Arg + Copy>(
+    from: impl AsFd,
+    name: P,
+    to: impl AsFd,
+    to_name: P,
+) -> Result<(), Errno> {
     #[cfg(target_os = "linux")]
     match rustix::fs::renameat_with(&from, name, &to, to_name, rustix::fs::RenameFlags::NOREPLACE) {
         // A file system, or a system, that does not know how.

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use types::{BlockRange, PieceIndex};
 
 /// How many threads and how much memory a pool may use.
@@ -225,7 +225,9 @@ pub(crate) fn run_lane(jobs: &Receiver<LaneJob>) {
         let next = if due.is_empty() {
             jobs.recv_blocking().map(Some)
         } else {
-            receive_until(jobs, (since + limits::HASH_DELAY).min(woken + limits::HASH_PAUSE))
+            let is_long = woken.elapsed() >= limits::HASH_LAST_PAUSE;
+            let pause = if is_long { limits::HASH_PAUSE } else { limits::HASH_LAST_PAUSE };
+            receive_until(jobs, (since + limits::HASH_DELAY).min(woken + pause))
         };
         let Ok(next) = next else { break };
         if let Some(first) = next {
@@ -243,11 +245,17 @@ pub(crate) fn run_lane(jobs: &Receiver<LaneJob>) {
             }
             told.drain(..).for_each(|torrent| torrent.tell());
         }
-        if since.elapsed() >= limits::HASH_DELAY || woken.elapsed() >= limits::HASH_PAUSE {
+        if since.elapsed() >= limits::HASH_DELAY || is_pause(&due, woken.elapsed()) {
             due.drain(..).for_each(|torrent| torrent.settle());
         }
     }
     due.drain(..).for_each(|torrent| torrent.settle());
+}
+
+/// Whether no block has come for so long that what is due is hashed.
+fn is_pause(due: &[Arc<Inner>], rest: Duration) -> bool {
+    let awaits_blocks = || due.iter().any(|torrent| torrent.awaits_blocks());
+    rest >= limits::HASH_PAUSE || rest >= limits::HASH_LAST_PAUSE && !awaits_blocks()
 }
 
 fn note(torrents: &mut Vec<Arc<Inner>>, torrent: &Arc<Inner>) {

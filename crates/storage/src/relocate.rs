@@ -247,6 +247,10 @@ impl Relocation {
     pub fn clean(&self) -> Vec<(PathBuf, Error)> {
         let away = self.from.root.must_be_mounted().err();
         let stays = |(file, stamp): (usize, FileStamp)| {
+            // One that came back is the torrent's.
+            if self.stays(file) {
+                return None;
+            }
             let removed = match (&away, self.from.look(&self.os, file)) {
                 (Some(away), _) => Err(away.clone()),
                 (None, Ok(Some(found))) if found == stamp => {

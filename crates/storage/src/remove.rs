@@ -43,6 +43,16 @@ pub fn remove_files(
     Ok(stayed)
 }
 
+/// What each of a torrent's files looks like; none if nothing is there, or nothing that can be looked at.
+pub fn file_stamps(root: &Path, layout: &Layout) -> Vec<Option<FileStamp>> {
+    let (os, root) = (Os::default(), Root::new(root.to_path_buf(), None));
+    let look = |file| match os.look(&root, layout.path(file)) {
+        Ok(Found::File(stamp)) if layout.is_regular(file) => Some(stamp),
+        _ => None,
+    };
+    (0..layout.files().len()).map(look).collect()
+}
+
 /// Whether any of a torrent's files is there; what can't be told counts as there.
 ///
 /// # Errors

@@ -432,6 +432,11 @@ impl Inner {
         }
     }
 
+    /// Whether a piece is begun that has not all its blocks.
+    pub(crate) fn awaits_blocks(&self) -> bool {
+        lock(&self.assembly).awaits_blocks()
+    }
+
     fn may_take(&self) -> bool {
         matches!(lock(&self.state).phase, Phase::Writing | Phase::Closing)
     }

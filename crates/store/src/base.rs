@@ -2,11 +2,15 @@
 
 use crate::database::{self, Survive};
 use crate::limits::LOG_PAGES;
-use crate::open;
+use crate::log::LOG;
+use crate::mark;
+use crate::open::{self, NAME};
 use crate::{Change, CommitError, OpenError};
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// A page of the database, about.
 const PAGE: usize = 4096;
@@ -23,11 +27,27 @@ pub(crate) struct Base {
     undo: Vec<Change>,
     /// Pages in the log, about, since it was last brought into the database's file.
     log_pages: usize,
+    /// The log was brought into the database's file: what is written next may begin it anew.
+    is_folded: bool,
+    /// The files that are written to: others that take their names, or none, are not those that were opened.
+    files: Option<[(u64, u64); 2]>,
+    /// See [`mark::all_is_synced`].
+    index: Option<File>,
 }
 
 impl Base {
     pub(crate) fn new(dir: PathBuf, connection: Connection) -> Base {
-        Base { dir, connection: Some(connection), is_doubted: false, undo: Vec::new(), log_pages: 0 }
+        let (files, undo) = (identify(&dir), Vec::new());
+        Base {
+            dir,
+            connection: Some(connection),
+            is_doubted: false,
+            undo,
+            log_pages: 0,
+            is_folded: false,
+            files,
+            index: None,
+        }
     }
 
     pub(crate) fn connection(&self) -> Result<&Connection, CommitError> {
@@ -41,19 +61,40 @@ impl Base {
         changes: impl Iterator<Item = &'a Change> + Clone,
     ) -> Result<(), Refusal> {
         self.be_sound().map_err(|err| Refusal::ByDisk(CommitError::Failed(err.to_string())))?;
+        self.is_still_there()?;
+        if self.is_folded {
+            mark::take_back(&self.dir).map_err(|err| Refusal::ByDisk(unsaved(&err)))?;
+            self.is_folded = false;
+        }
         let Some(connection) = &mut self.connection else { return Err(Refusal::ByDisk(closed())) };
         let pages = changes.clone().map(|change| 2 + change.value.as_ref().map_or(0, Vec::len) / PAGE);
         self.log_pages += pages.sum::<usize>();
         if let Err(err) = database::write(connection, survive, changes.clone()) {
             return Err(self.judge(&err, changes));
         }
+        self.files = self.files.or_else(|| identify(&self.dir));
+        if survive == Survive::System {
+            // Without it less is known of a log that is damaged, and nothing else.
+            let _ = mark::all_is_synced(&self.dir, &mut self.index);
+        }
         if self.log_pages >= LOG_PAGES {
-            self.log_pages = 0;
+            (self.log_pages, self.is_folded) = (0, true);
             // If that fails, what was written is durable all the same.
             let folded = database::fold_some_of_log(connection);
             let _ = folded.map_err(|err| self.judge(&err, [].iter()));
         }
         Ok(())
+    }
+
+    /// Nothing that is written to a file without a name is there again.
+    fn is_still_there(&self) -> Result<(), Refusal> {
+        if self.files.is_none() || identify(&self.dir) == self.files {
+            return Ok(());
+        }
+        let (name, dir) = (NAME, self.dir.display());
+        let reason =
+            format!("{name} or its log was removed from {dir}, or replaced there; restart rawtorrent");
+        Err(Refusal::ByDisk(CommitError::Failed(reason)))
     }
 
     /// What an error says of the database, given what was not written.
@@ -83,8 +124,9 @@ impl Base {
             return Ok(());
         }
         if let Some(doubted) = self.connection.take() {
-            leave(doubted);
+            database::leave(doubted);
         }
+        self.index = None;
         if !open::is_written_anew(&self.dir) {
             // Its log is read again, as far as its checksums hold: what memory has of it may not be there any more.
             let mut found = open::connect(&self.dir)?;
@@ -92,27 +134,37 @@ impl Base {
                 self.connection = Some(found);
                 return Err(err);
             }
-            leave(found);
+            database::leave(found);
         }
         self.connection = Some(open::connect_anew(&self.dir)?);
         self.undo.clear();
-        (self.is_doubted, self.log_pages) = (false, 0);
+        (self.is_doubted, self.is_folded, self.log_pages) = (false, false, 0);
+        self.files = identify(&self.dir);
         Ok(())
     }
 }
 
 impl Drop for Base {
     fn drop(&mut self) {
-        if let Some(doubted) = self.connection.take().filter(|_| self.is_doubted) {
-            leave(doubted);
+        let Some(connection) = self.connection.take() else { return };
+        // Its log goes with it.
+        if self.is_doubted || self.is_still_there().is_err() || mark::take_back(&self.dir).is_err() {
+            database::leave(connection);
         }
     }
 }
 
-/// Closes a database and leaves its log where it is.
-fn leave(connection: Connection) {
-    let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-    drop(connection);
+/// Which files the database and its log are.
+fn identify(dir: &Path) -> Option<[(u64, u64); 2]> {
+    let identity = |name| fs::metadata(dir.join(name)).ok().map(|file| (file.dev(), file.ino()));
+    Some([identity(NAME)?, identity(LOG)?])
+}
+
+fn unsaved(err: &std::io::Error) -> CommitError {
+    match err.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => CommitError::Full,
+        _ => CommitError::Failed(err.to_string()),
+    }
 }
 
 /// Why nothing was written.
@@ -188,6 +240,25 @@ mod tests {
         assert_eq!(database::get(&connection, Table::Session, &[1]).unwrap(), Some(vec![1; 100]));
         let both = database::read(base.connection().unwrap(), Table::Session).unwrap();
         assert_eq!(both.rows.len(), 2);
+    }
+
+    /// With them others who have the database open know that it is in use.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_locks_of_the_database_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_lock, connection, _) = open::open(dir.path(), &[]).unwrap();
+        let mut base = Base::new(dir.path().into(), connection);
+        let are_locked = || {
+            let locks = fs::read_to_string("/proc/locks").unwrap();
+            [NAME, "session.db-shm"].map(|name| {
+                let inode = fs::metadata(dir.path().join(name)).unwrap().ino();
+                locks.contains(&format!(":{inode} "))
+            })
+        };
+        assert_eq!(are_locked(), [true; 2]);
+        base.write(Survive::System, [put(1)].iter()).unwrap();
+        assert_eq!(are_locked(), [true; 2]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::limits::BUSY_TIMEOUT;
 use crate::{Change, Loaded, Table};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -119,6 +120,24 @@ pub(crate) fn write<'a>(
     transaction.commit()
 }
 
+/// Closes a database and leaves its log where it is.
+pub(crate) fn leave(database: Connection) {
+    let _ = database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    drop(database);
+}
+
+/// Holds the pages against each other: one that says that it has less than it had is found by that alone.
+pub(crate) fn check(database: &Connection) -> rusqlite::Result<Option<String>> {
+    let said: String = database.query_row("pragma quick_check(1)", [], |row| row.get(0))?;
+    Ok(Some(said).filter(|said| said != "ok"))
+}
+
+/// Whether a table holds nothing.
+pub(crate) fn is_empty(database: &Connection, table: Table) -> rusqlite::Result<bool> {
+    let query = format!("select not exists (select 1 from {})", table.name());
+    database.query_row(&query, [], |row| row.get(0))
+}
+
 /// All that a table holds.
 pub(crate) fn read(database: &Connection, table: Table) -> rusqlite::Result<Loaded> {
     let mut loaded = Loaded::default();
@@ -171,13 +190,12 @@ pub(crate) fn scan(
 }
 
 fn sum(table: Table, key: &[u8], value: &[u8]) -> [u8; SUM] {
-    let mut bytes = Vec::with_capacity(table.name().len() + key.len() + value.len() + 2);
+    let mut state = hash::Sha256::new();
     for part in [table.name().as_bytes(), key] {
-        bytes.push(u8::try_from(part.len()).unwrap_or(u8::MAX));
-        bytes.extend_from_slice(part);
+        state.update(&[u8::try_from(part.len()).unwrap_or(u8::MAX)]);
+        state.update(part);
     }
-    bytes.extend_from_slice(value);
-    let digest = hash::sha256(&bytes);
+    let digest = state.chain(value).finalize();
     let mut sum = [0; SUM];
     sum.copy_from_slice(&digest[..SUM]);
     sum

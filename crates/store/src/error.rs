@@ -20,13 +20,35 @@ pub enum OpenError {
         /// The newest that is known here.
         known: i64,
     },
-    /// Its file is empty, though a session was here: what it held is lost, or elsewhere.
-    #[error("{} is empty, though a session was here; {}", path.display(), hint(copy.as_deref()))]
+    /// Its file is empty or missing, though a session was here: what it held is lost, or elsewhere.
+    #[error("{} is {}, though a session was here; {}", path.display(), if *is_missing { "missing" } else { "empty" },
+        hint(*is_missing, copy.as_deref()))]
     Emptied {
         /// The database.
         path: PathBuf,
+        /// Whether it is not there at all.
+        is_missing: bool,
         /// One of an older format, which an upgrade left.
         copy: Option<PathBuf>,
+    },
+    /// Something else is where one of its files belongs.
+    #[error("{} is {}, so that {} has no session that can be read; move it away", path.display(),
+        if *is_folder { "a folder" } else { "no regular file" }, dir.display())]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+        /// The state directory.
+        dir: PathBuf,
+        /// Whether it is a folder.
+        is_folder: bool,
+    },
+    /// There is no room for a copy to look at.
+    #[error("cannot copy the state to {} to look at it: {reason}; choose another folder with room (TMPDIR)", dir.display())]
+    NoCopy {
+        /// The folder for temporary files.
+        dir: PathBuf,
+        /// The system's words.
+        reason: String,
     },
     /// Files or folders cannot be made, read or written.
     #[error("cannot keep state in {}: {reason}; choose another state directory", path.display())]
@@ -38,11 +60,29 @@ pub enum OpenError {
     },
 }
 
-fn hint(copy: Option<&Path>) -> String {
-    let anew = "put it back from a backup, or remove it to begin anew";
+fn hint(is_missing: bool, copy: Option<&Path>) -> String {
+    let anew = match is_missing {
+        true => "put it back from a backup, or remove session.lock beside it to begin anew",
+        false => "put it back from a backup, or remove it and session.lock beside it to begin anew",
+    };
     match copy {
         Some(copy) => format!("{anew} ({} is as old as the last upgrade)", copy.display()),
         None => anew.into(),
+    }
+}
+
+impl OpenError {
+    /// The same of a folder of which another was a copy.
+    pub(crate) fn elsewhere(self, copy: &Path, dir: &Path) -> OpenError {
+        let back = |path: PathBuf| path.strip_prefix(copy).map(|name| dir.join(name)).unwrap_or(path);
+        match self {
+            OpenError::InUse(path) => OpenError::InUse(back(path)),
+            OpenError::Newer { path, found, known } => OpenError::Newer { path: back(path), found, known },
+            OpenError::Emptied { path, is_missing, copy } => {
+                OpenError::Emptied { path: back(path), is_missing, copy: copy.map(back) }
+            }
+            OpenError::NotAFile { .. } | OpenError::NoCopy { .. } | OpenError::Io { .. } => self,
+        }
     }
 }
 

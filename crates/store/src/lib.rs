@@ -14,13 +14,16 @@ mod error;
 pub mod limits;
 mod lock;
 mod log;
+mod look;
+mod mark;
 mod open;
 #[cfg(feature = "planted")]
 mod planted;
 mod thread;
 
 pub use error::{CommitError, OpenError};
-pub use open::Opened;
+pub use look::look;
+pub use open::{Opened, TORRENTS_FOLDER};
 pub use thread::Store;
 
 /// What kind of thing a value is.

@@ -2,12 +2,15 @@
 //! it is, and a sum that goes on from that of the page before. The first sum that is wrong is where SQLite ends it, without a
 //! word. That is right where the power went; but where all of a session is in its log it may be all of a session.
 
+use crate::mark::Mark;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+/// What it is called.
+pub(crate) const LOG: &str = "session.db-wal";
 /// Bytes of a page, as we have them.
 pub(crate) const PAGE: u64 = PAGE_LEN as u64;
 const PAGE_LEN: usize = 4096;
@@ -65,7 +68,43 @@ pub(crate) fn start(log: &Path) -> io::Result<Start> {
     Ok(Start::Nothing)
 }
 
-/// Puts those pages of a log that are sound themselves, as of its last commit, into a database in which the tables are empty.
+/// Whether a log is the one that a mark is of, and its first pages are sound, as many as that says.
+pub(crate) fn holds(log: &Path, mark: Mark) -> io::Result<bool> {
+    let Some(mut pages) = Pages::open(log)?.filter(|pages| pages.salt == mark.salt) else { return Ok(false) };
+    for _ in 0..mark.pages {
+        if !pages.next()?.is_some_and(|page| page.is_sound) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What SQLite reads of a log, and where that ends; none if it is no log.
+pub(crate) fn read_part(log: &Path) -> io::Result<Option<(Mark, u64)>> {
+    let Some(mut pages) = Pages::open(log)? else { return Ok(None) };
+    let (mut mark, mut end, mut count) = (Mark { salt: pages.salt, pages: 0 }, HEADER as u64, 0);
+    while let Some(page) = pages.next()?.filter(|page| page.is_sound) {
+        count += 1;
+        if page.commits {
+            (mark.pages, end) = (count, pages.at);
+        }
+    }
+    Ok(Some((mark, end)))
+}
+
+/// Puts the first page of an empty database, as ours begin, before what is left of one: SQLite reads nothing of one that is
+/// shorter than its own says.
+pub(crate) fn begin_as(database: &Path, empty: &Path) -> io::Result<()> {
+    let mut first = [0; PAGE_LEN];
+    File::open(empty)?.read_exact_at(&mut first, 0)?;
+    let file = File::options().write(true).open(database)?;
+    let pages = u32::try_from(file.metadata()?.len().div_ceil(PAGE)).unwrap_or(u32::MAX);
+    file.write_all_at(&first, 0)?;
+    file.write_all_at(&pages.to_be_bytes(), PAGES_AT)
+}
+
+/// Puts those pages of a log that are sound themselves, as of its last commit, into a database that has the pages it was to be
+/// brought into, or empty tables.
 pub(crate) fn overlay(log: &Path, database: &Path) -> io::Result<()> {
     let Some(mut pages) = Pages::open(log)? else { return Ok(()) };
     let (mut kept, mut begun, mut count) = (BTreeMap::new(), BTreeMap::new(), 0);

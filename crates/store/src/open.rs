@@ -1,31 +1,31 @@
 //! From a folder to a database that can be used, whatever is found there.
 
 use crate::database::{self, FORMAT, Order, Survive};
-use crate::lock::Lock;
-use crate::log;
+use crate::lock::{self, Lock};
+use crate::log::{self, LOG};
+use crate::mark;
 use crate::{Change, Loaded, OpenError, Table};
 use rusqlite::Connection;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The database and the files that belong to it.
-const NAME: &str = "session.db";
-const LOG: &str = "session.db-wal";
-const COMPANIONS: [&str; 2] = [LOG, "session.db-shm"];
+pub(crate) const NAME: &str = "session.db";
+const COMPANIONS: [&str; 3] = [mark::NAME, LOG, "session.db-shm"];
 /// Bytes of the log that are written again at once.
 const LOG_STEP: usize = 1 << 20;
 
-/// The folder beside it in which each torrent of a session has a file.
-const TORRENTS: &str = "resume";
+/// The folder of a state directory in which each torrent of a session has a file.
+pub const TORRENTS_FOLDER: &str = "resume";
 
 /// One that is being made, and counts for nothing yet.
 const NEW: &str = "session.new.db";
 const NEWS_COMPANIONS: [&str; 3] = ["session.new.db-wal", "session.new.db-shm", "session.new.db-journal"];
 
-/// One made of what a damaged log holds, of which another is made.
+/// A copy of a damaged one, of which another is made.
 const SALVAGED: &str = "session.salvaged.db";
 const SALVAGED_COMPANIONS: [&str; 3] =
     ["session.salvaged.db-wal", "session.salvaged.db-shm", "session.salvaged.db-journal"];
@@ -34,6 +34,9 @@ const SALVAGED_COMPANIONS: [&str; 3] =
 const RESCUED: &str = "session.rescued.db";
 /// The same, in place of one whose log may not be on the disk; that one is of no use any more.
 const REWRITTEN: &str = "session.rewritten.db";
+
+/// Those of which one that is opened is made.
+pub(crate) const FILES: [&str; 5] = [NAME, LOG, mark::NAME, RESCUED, REWRITTEN];
 
 /// How it went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,33 +52,41 @@ pub struct Opened {
 /// Takes the folder and opens, makes, or saves its database; what `wanted` tables hold is read with it.
 pub(crate) fn open(dir: &Path, wanted: &[Table]) -> Result<(Lock, Connection, Opened), OpenError> {
     make_durably(dir).map_err(io(dir))?;
-    let lock = Lock::take(dir)?;
+    must_be_files(dir)?;
+    let mut lock = Lock::take(dir)?;
     let path = dir.join(NAME);
     let damaged = take_over(dir).map_err(io(&path))?;
+    must_not_be_missing(dir, &lock)?;
+    if !path.exists() {
+        mark::take_back(dir).map_err(io(&path))?;
+    }
     let log_aside = keep_log(dir).map_err(io(&path))?;
     let damaged = damaged.or(log_aside);
     must_not_be_emptied(dir, damaged.is_some())?;
-    see_log_as_it_is(dir).map_err(io(&path))?;
-    let is_log_damaged = is_all_in_damaged_log(dir).map_err(io(&path))?;
+    let is_log_damaged = is_log_damaged(dir).map_err(io(&path))?;
     let tried = match is_log_damaged {
-        true => Err(Trouble::Damaged("all that it holds is in its log, which cannot be read".into())),
-        false => try_open(&path, wanted),
+        true => Err(Trouble::Damaged("some of its log is missing or damaged".into())),
+        false => {
+            see_log_as_it_is(dir).map_err(io(&path))?;
+            try_open(&path, wanted)
+        }
     };
-    match tried {
-        Ok((database, opened)) => Ok((lock, database, Opened { damaged, ..opened })),
-        Err(Trouble::Open(error)) => Err(error),
+    let (database, opened) = match tried {
+        Ok((database, opened)) => (database, Opened { damaged, ..opened }),
+        Err(Trouble::Open(error)) => return Err(error),
         Err(Trouble::Damaged(reason)) => {
             tracing::warn!("{} is damaged: {reason}", path.display());
-            match is_log_damaged {
-                true => salvage(dir)?,
-                false => rescue(dir, &dir.join(NAME), &Table::ALL)?,
-            }
+            must_not_be_newer(dir)?;
+            rescue(dir, is_log_damaged)?;
             let damaged = take_over(dir).map_err(io(&path))?;
             let database = database::connect(&path).map_err(sql(&path))?;
             let tables = read_all(&database, wanted).map_err(sql(&path))?;
-            Ok((lock, database, Opened { damaged, upgraded: None, tables }))
+            (database, Opened { damaged, upgraded: None, tables })
         }
-    }
+    };
+    // A disk that is full now may have room at the next start.
+    let _ = lock.say_begun();
+    Ok((lock, database, opened))
 }
 
 /// Opens the database that is there.
@@ -105,6 +116,37 @@ pub(crate) fn connect_anew(dir: &Path) -> Result<Connection, OpenError> {
     connect(dir)
 }
 
+/// Refuses anything but files where ours are: a pipe would be waited for without end.
+pub(crate) fn must_be_files(dir: &Path) -> Result<(), OpenError> {
+    let names = [lock::NAME, NEW, SALVAGED].into_iter().chain(FILES).chain(COMPANIONS);
+    for path in names.chain(NEWS_COMPANIONS).chain(SALVAGED_COMPANIONS).map(|name| dir.join(name)) {
+        // What cannot be looked at cannot be opened either.
+        if let Ok(found) = fs::metadata(&path)
+            && !found.is_file()
+        {
+            return Err(OpenError::NotAFile { path, dir: dir.into(), is_folder: found.is_dir() });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to begin anew where there was a database.
+fn must_not_be_missing(dir: &Path, lock: &Lock) -> Result<(), OpenError> {
+    let path = dir.join(NAME);
+    if path.exists() || !lock.says_begun() {
+        return Ok(());
+    }
+    let copy = older_copy(dir).map_err(io(dir))?;
+    Err(OpenError::Emptied { path, is_missing: true, copy })
+}
+
+/// The newest that an upgrade left.
+fn older_copy(dir: &Path) -> std::io::Result<Option<PathBuf>> {
+    let names = fs::read_dir(dir)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let copies = names.filter(|name| name.starts_with("session-format-") && name.ends_with(".db"));
+    Ok(copies.max().map(|name| dir.join(name)))
+}
+
 /// Refuses to begin anew where an earlier session was: who empties a file has lost it, and who wants to begin anew removes it.
 /// `is_told`: what there was is put aside, and that is told.
 fn must_not_be_emptied(dir: &Path, is_told: bool) -> Result<(), OpenError> {
@@ -112,15 +154,14 @@ fn must_not_be_emptied(dir: &Path, is_told: bool) -> Result<(), OpenError> {
     if !is_emptied(dir, is_told).map_err(io(&path))? {
         return Ok(());
     }
-    let names =
-        fs::read_dir(dir).map_err(io(dir))?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let names: Vec<String> = names.collect();
-    let copies = names.iter().filter(|name| name.starts_with("session-format-") && name.ends_with(".db"));
-    let copy = copies.max().map(|name| dir.join(name));
-    let is_left = |name: &String| name.starts_with("damaged-");
-    let has_run = || fs::read_dir(dir.join(TORRENTS)).is_ok_and(|mut torrents| torrents.next().is_some());
-    if copy.is_some() || names.iter().any(is_left) || has_run() {
-        return Err(OpenError::Emptied { path, copy });
+    let copy = older_copy(dir).map_err(io(dir))?;
+    let is_left = |entry: std::io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_name().as_encoded_bytes().starts_with(b"damaged-"))
+    };
+    let has_run =
+        || fs::read_dir(dir.join(TORRENTS_FOLDER)).is_ok_and(|mut torrents| torrents.next().is_some());
+    if copy.is_some() || fs::read_dir(dir).map_err(io(dir))?.any(is_left) || has_run() {
+        return Err(OpenError::Emptied { path, is_missing: false, copy });
     }
     Ok(())
 }
@@ -156,19 +197,27 @@ fn keep_log(dir: &Path) -> std::io::Result<Option<PathBuf>> {
             let aside = dir.join(put_aside_name(number, LOG));
             fs::rename(dir.join(LOG), &aside)?;
             sync(dir)?;
+            mark::take_back(dir)?;
             tracing::warn!("a log that belongs to no database, or is damaged, was kept: {}", aside.display());
             Ok(Some(aside))
         }
     }
 }
 
-/// Writes the log that was left to the disk once more, as it is read. Whoever left it may have been killed after a sync of it
+/// Writes the log that was left to the disk once more, as it is read, and ends it where that does: what was never committed is
+/// not to lie behind what will be. Whoever left it may have been killed after a sync of it
 /// had failed: memory still has then what the disk has not, and another sync would say nothing of that.
 fn write_log_again(dir: &Path) -> std::io::Result<()> {
     let log = match File::options().read(true).write(true).open(dir.join(LOG)) {
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         log => log?,
     };
+    let is_read = log::read_part(&dir.join(LOG))?;
+    if let Some((_, end)) = is_read
+        && end < log.metadata()?.len()
+    {
+        log.set_len(end)?;
+    }
     let mut bytes = vec![0; LOG_STEP];
     let mut at = 0;
     loop {
@@ -180,7 +229,10 @@ fn write_log_again(dir: &Path) -> std::io::Result<()> {
             }
         }
     }
-    log.sync_all()
+    log.sync_all()?;
+    // Who left it may have told less of it, or nothing, as an earlier version. Without it less is known, and nothing else.
+    let _ = is_read.map(|(mark, _)| mark.tell(dir));
+    Ok(())
 }
 
 /// The same where there may be no room for that, as on a disk that never writes in place. Then what memory has and the disk has
@@ -292,28 +344,48 @@ fn try_open(path: &Path, wanted: &[Table]) -> Result<(Connection, Opened), Troub
         _ => Trouble::Damaged(err.to_string()),
     };
     let mut database = database::connect(path).map_err(trouble)?;
-    let found = database::format(&database).map_err(trouble)?;
+    match prepare(&mut database, path, wanted, trouble) {
+        Ok(opened) => Ok((database, opened)),
+        Err(trouble) => {
+            // It stays as it is, with its log.
+            database::leave(database);
+            Err(trouble)
+        }
+    }
+}
+
+fn prepare(
+    database: &mut Connection,
+    path: &Path,
+    wanted: &[Table],
+    trouble: impl Fn(rusqlite::Error) -> Trouble,
+) -> Result<Opened, Trouble> {
+    let found = database::format(database).map_err(&trouble)?;
     let mut upgraded = None;
     match found {
-        Some(0) => database::create(&mut database).map_err(trouble)?,
+        Some(0) => database::create(database).map_err(&trouble)?,
         Some(FORMAT) => {}
         Some(older @ 1..FORMAT) => {
-            upgraded = Some(back_up(&database, path, older).map_err(Trouble::Open)?);
-            database::upgrade(&mut database, older).map_err(trouble)?;
+            upgraded = Some(back_up(database, path, older).map_err(Trouble::Open)?);
+            database::upgrade(database, older).map_err(&trouble)?;
         }
         Some(found @ 1..) => {
             return Err(Trouble::Open(OpenError::Newer { path: path.into(), found, known: FORMAT }));
         }
         _ => return Err(Trouble::Damaged("it does not say of which format it is".into())),
     }
-    let tables = read_all(&database, wanted).map_err(trouble)?;
-    Ok((database, Opened { damaged: None, upgraded, tables }))
+    if let Some(found) = database::check(database).map_err(&trouble)? {
+        return Err(Trouble::Damaged(found));
+    }
+    let tables = read_all(database, wanted).map_err(&trouble)?;
+    Ok(Opened { damaged: None, upgraded, tables })
 }
 
 /// Keeps the database as it is, under a name of its own, durably. One from an upgrade that was broken off is replaced.
 fn back_up(database: &Connection, path: &Path, format: i64) -> Result<PathBuf, OpenError> {
     let kept = path.with_file_name(format!("session-format-{format}.db"));
     let busy = || OpenError::Io { path: path.into(), reason: "another program reads it".into() };
+    path.parent().map_or(Ok(()), mark::take_back).map_err(io(path))?;
     if !database::fold_log(database).map_err(sql(path))? {
         return Err(busy());
     }
@@ -363,50 +435,113 @@ fn put_aside(dir: &Path) -> std::io::Result<PathBuf> {
     Ok(to)
 }
 
-/// Takes over what can be read of a damaged database, from both ends of these tables, into one that counts when this returns.
-fn rescue(dir: &Path, damaged: &Path, tables: &[Table]) -> Result<(), OpenError> {
-    let new = dir.join(NEW);
-    let mut fresh = database::connect(&new).map_err(sql(&new))?;
-    let filled = fill(&mut fresh, damaged, tables).and_then(|()| database::fold_log(&fresh));
-    filled.map_err(sql(&new))?;
-    drop(fresh);
-    have_count(dir, RESCUED).map_err(io(&new))
+/// Whether the log lacks something that was synced, or all of a session that is young is in it and it cannot be read from its
+/// beginning.
+fn is_log_damaged(dir: &Path) -> std::io::Result<bool> {
+    let is_young = || log::is_blank(&dir.join(NAME));
+    Ok(!mark::is_kept(dir)? || (is_young()? && log::start(&dir.join(LOG))? == log::Start::Damage))
 }
 
-/// Whether a database holds nothing and its log cannot be read from its beginning, as after damage to it in a session that is
-/// young.
-fn is_all_in_damaged_log(dir: &Path) -> std::io::Result<bool> {
-    Ok(log::is_blank(&dir.join(NAME))? && log::start(&dir.join(LOG))? == log::Start::Damage)
-}
-
-/// The same as [`rescue`] where all is in a log with pages that are damaged. Some pages may be older than others then: what is
-/// known of pieces is not taken over, and they are checked.
-fn salvage(dir: &Path) -> Result<(), OpenError> {
-    let whole = dir.join(SALVAGED);
-    let mut blank = database::connect(&whole).map_err(sql(&whole))?;
-    let created = database::create(&mut blank).and_then(|()| database::fold_log(&blank));
-    created.map_err(sql(&whole))?;
-    drop(blank);
-    log::overlay(&dir.join(LOG), &whole).map_err(io(&whole))?;
-    rescue(dir, &whole, &[Table::Torrents, Table::Metainfo, Table::Session])?;
-    remove_salvaged(dir).map_err(io(&whole))
-}
-
-fn fill(fresh: &mut Connection, damaged: &Path, tables: &[Table]) -> rusqlite::Result<()> {
-    database::create(fresh)?;
-    // The log may be the damaged part.
-    let Ok(old) = database::connect(damaged) else { return Ok(()) };
-    for &table in tables {
-        for order in [Order::Up, Order::Down] {
-            let mut changes = Vec::new();
-            // As far as it goes: where it ends is what is damaged.
-            let _ = database::scan(&old, table, order, |key, value| {
-                changes.extend(value.map(|value| Change::put(table, key, value)));
-            });
-            database::write(fresh, Survive::System, &changes)?;
+/// Refuses a damaged database that says, with its log or without, that it is of a newer format: what this version knows of one
+/// is not all that it has.
+fn must_not_be_newer(dir: &Path) -> Result<(), OpenError> {
+    let (path, copy) = (dir.join(NAME), dir.join(SALVAGED));
+    for with_log in [true, false] {
+        copy_damaged(dir, with_log).map_err(io(&copy))?;
+        let found = database::connect(&copy).and_then(|database| database::format(&database));
+        if let Ok(Some(found)) = found
+            && found > FORMAT
+        {
+            remove_salvaged(dir).map_err(io(&copy))?;
+            return Err(OpenError::Newer { path, found, known: FORMAT });
         }
     }
     Ok(())
+}
+
+/// Takes over what can be read of a damaged database into one that counts when this returns.
+fn rescue(dir: &Path, is_log_damaged: bool) -> Result<(), OpenError> {
+    let (new, copy) = (dir.join(NEW), dir.join(SALVAGED));
+    let mut fresh = database::connect(&new).map_err(sql(&new))?;
+    database::create(&mut fresh).and_then(|()| database::fold_some_of_log(&fresh)).map_err(sql(&new))?;
+    copy_damaged(dir, true).map_err(io(&copy))?;
+    fill(&mut fresh, &copy).map_err(sql(&new))?;
+    if database::is_empty(&fresh, Table::Torrents).map_err(sql(&new))? {
+        log::begin_as(&copy, &new).map_err(io(&copy))?;
+        fill(&mut fresh, &copy).map_err(sql(&new))?;
+    }
+    if is_log_damaged {
+        copy_damaged(dir, false).map_err(io(&copy))?;
+        if log::is_blank(&dir.join(NAME)).map_err(io(&copy))? {
+            fs::copy(&new, &copy).map_err(io(&copy))?;
+        }
+        log::overlay(&dir.join(LOG), &copy).map_err(io(&copy))?;
+        add_later(&mut fresh, &copy).map_err(sql(&new))?;
+    }
+    database::fold_log(&fresh).map_err(sql(&new))?;
+    drop(fresh);
+    remove_salvaged(dir).map_err(io(&copy))?;
+    have_count(dir, RESCUED).map_err(io(&new))
+}
+
+/// Makes a copy of a damaged database of which all that is left can be read, with its log or without.
+fn copy_damaged(dir: &Path, with_log: bool) -> std::io::Result<()> {
+    let (from, to) = (dir.join(NAME), dir.join(SALVAGED));
+    remove_salvaged(dir)?;
+    fs::copy(&from, &to)?;
+    if with_log && dir.join(LOG).exists() {
+        fs::copy(dir.join(LOG), dir.join(SALVAGED_COMPANIONS[0]))?;
+    }
+    Ok(())
+}
+
+/// Reads a damaged database from both ends of each table.
+fn fill(fresh: &mut Connection, damaged: &Path) -> rusqlite::Result<()> {
+    // The log may be the damaged part.
+    let Ok(old) = database::connect(damaged) else { return Ok(()) };
+    for table in Table::ALL {
+        let changes = rows_of(&old, table).map(|(key, value)| Change::put(table, key, value));
+        database::write(fresh, Survive::System, &changes.collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+/// As far as it goes: where it ends is what is damaged.
+fn rows_of(damaged: &Connection, table: Table) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    let mut rows = BTreeMap::new();
+    for order in [Order::Up, Order::Down] {
+        let _ =
+            database::scan(damaged, table, order, |key, value| rows.extend(value.map(|value| (key, value))));
+    }
+    rows.into_iter()
+}
+
+/// Adds what later pages of a damaged log show to what was known before them. Some of these pages may be older than others: what
+/// is said of the pieces of a torrent counts only where nothing else of it is another than before.
+fn add_later(fresh: &mut Connection, later: &Path) -> rusqlite::Result<()> {
+    let Ok(later) = database::connect(later) else { return Ok(()) };
+    let mut changed = BTreeSet::new();
+    for table in [Table::Torrents, Table::Metainfo, Table::Session, Table::Progress] {
+        let mut changes = Vec::new();
+        for (key, value) in rows_of(&later, table) {
+            let is_known = database::get(fresh, table, &key)?.as_ref() == Some(&value);
+            let is_of_nothing = || {
+                table == Table::Progress
+                    && !matches!(database::get(fresh, Table::Torrents, &key), Ok(Some(_)))
+            };
+            if is_known || is_of_nothing() {
+                continue;
+            }
+            if table == Table::Torrents {
+                changed.insert(key.clone());
+            }
+            changes.push(Change::put(table, key, value));
+        }
+        database::write(fresh, Survive::System, &changes)?;
+    }
+    let of_pieces =
+        |key: &Vec<u8>| [Table::Progress, Table::Blocks].map(|table| Change::remove(table, key.clone()));
+    database::write(fresh, Survive::System, &changed.iter().flat_map(of_pieces).collect::<Vec<_>>())
 }
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> OpenError + '_ {

@@ -143,6 +143,26 @@ fn one_process_at_a_time() {
 }
 
 #[test]
+fn what_is_no_file_is_not_opened() {
+    for name in [
+        "session.db",
+        "session.lock",
+        "session.db-wal",
+        "session.db-synced",
+        "session.db-shm",
+        "session.new.db",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        fs::create_dir(&path).unwrap();
+        let refused = [Store::open(dir.path()).map(drop), store::look(dir.path(), &[]).map(drop)];
+        for error in refused.map(Result::unwrap_err) {
+            assert!(matches!(&error, OpenError::NotAFile { path: found, .. } if *found == path), "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_newer_format_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path(), 3);
@@ -257,6 +277,7 @@ fn an_empty_file_is_no_first_start_where_a_session_was() {
         assert!(matches!(&error, OpenError::Emptied { path: empty, .. } if *empty == path), "{error}");
         assert!(error.to_string().contains(hint), "{error}");
         fs::remove_file(&path).unwrap();
+        fs::remove_file(dir.path().join("session.lock")).unwrap();
         block_on(Store::open(dir.path()).unwrap().0.close());
     }
 }

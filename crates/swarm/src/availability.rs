@@ -3,10 +3,10 @@
 //! Pieces that are *open* (wanted, not there, not begun) lie in buckets, by their priority and by the number of peers
 //! that have them, in random order within a bucket, so that peers of one swarm do not all want the same one. A `have`
 //! moves one piece to the next bucket: O(1), whatever the number of pieces. Seeds have everything and change no
-//! order, so they are only counted.
+//! order, so they are only counted. A bucket that most pieces left gives back its memory: a bit field may move them all.
 
 use crate::Priority;
-use crate::pieces::Pieces;
+use crate::pieces::{Pieces, ones_not_in};
 use alloc::vec;
 use alloc::vec::Vec;
 use fastrand::Rng;
@@ -33,6 +33,9 @@ struct Class {
 }
 
 const NOT_OPEN: u32 = u32::MAX;
+
+/// Room for so many pieces a bucket keeps, however few are in it.
+const LEAST_ROOM: usize = 64;
 
 /// Something for each piece, which takes no memory as long as it is the same for all: of a seed that nobody asks for, it is.
 #[derive(Debug)]
@@ -108,6 +111,7 @@ impl Availability {
     pub(crate) fn add(&mut self, pieces: &Pieces, rng: &mut Rng) {
         match pieces {
             Pieces::All(_) => self.seeds += 1,
+            Pieces::Some(bits) if bits.count_ones() == 0 => {}
             Pieces::Some(bits) => bits.ones().for_each(|piece| self.step(piece, 1, rng)),
         }
     }
@@ -116,8 +120,27 @@ impl Availability {
     pub(crate) fn remove(&mut self, pieces: &Pieces, rng: &mut Rng) {
         match pieces {
             Pieces::All(_) => self.seeds -= 1,
+            Pieces::Some(bits) if bits.count_ones() == 0 => {}
             Pieces::Some(bits) => bits.ones().for_each(|piece| self.step(piece, -1, rng)),
         }
+    }
+
+    /// A peer said anew what it has. Only the pieces that it has and had not, or had and has not, are counted anew; says how
+    /// many that are.
+    pub(crate) fn replace(&mut self, before: &Pieces, after: &Pieces, rng: &mut Rng) -> u32 {
+        let (Pieces::Some(old), Pieces::Some(new)) = (before, after) else {
+            self.remove(before, rng);
+            self.add(after, rng);
+            return before.counted_singly() + after.counted_singly();
+        };
+        let mut moved = 0;
+        for (one, other, by) in [(old, new, -1), (new, old, 1)] {
+            for piece in ones_not_in(one, other) {
+                self.step(piece, by, rng);
+                moved += 1;
+            }
+        }
+        moved
     }
 
     /// A peer has one piece more.
@@ -203,6 +226,9 @@ impl Availability {
         if let Some(moved) = bucket.get(place as usize) {
             *self.places.get_mut(*moved) = place;
         }
+        if bucket.capacity() > LEAST_ROOM && bucket.len() < bucket.capacity() / 4 {
+            bucket.shrink_to((2 * bucket.len()).max(LEAST_ROOM));
+        }
         *self.places.get_mut(piece) = NOT_OPEN;
     }
 }
@@ -223,6 +249,7 @@ mod tests {
     enum Op {
         Come(Vec<bool>),
         Go(usize),
+        Replace(usize, Vec<bool>),
         Have(usize, u32),
         Lose(usize, u32),
         Open(u32),
@@ -231,12 +258,14 @@ mod tests {
     }
 
     fn op() -> impl Strategy<Value = Op> {
+        let pieces = || {
+            let some = proptest::collection::vec(any::<bool>(), PIECES as usize);
+            prop_oneof![Just(vec![true; PIECES as usize]), some]
+        };
         prop_oneof![
-            1 => prop_oneof![
-                Just(vec![true; PIECES as usize]),
-                proptest::collection::vec(any::<bool>(), PIECES as usize)
-            ].prop_map(Op::Come),
+            1 => pieces().prop_map(Op::Come),
             1 => (0usize..9).prop_map(Op::Go),
+            1 => (0usize..9, pieces()).prop_map(|(peer, bits)| Op::Replace(peer, bits)),
             6 => (0usize..9, 0..PIECES).prop_map(|(peer, piece)| Op::Have(peer, piece)),
             2 => (0usize..9, 0..PIECES).prop_map(|(peer, piece)| Op::Lose(peer, piece)),
             3 => (0..PIECES).prop_map(Op::Open),
@@ -274,6 +303,10 @@ mod tests {
                     Op::Go(peer) if peer < peers.len() => {
                         availability.remove(&peers.swap_remove(peer), &mut rng);
                     }
+                    Op::Replace(peer, bits) if peer < peers.len() => {
+                        let before = core::mem::replace(&mut peers[peer], pieces_of(&bits));
+                        availability.replace(&before, &peers[peer], &mut rng);
+                    }
                     Op::Have(peer, n) if peer < peers.len() => {
                         let piece = PieceIndex::new(n);
                         if peers[peer].insert(piece) {
@@ -299,7 +332,7 @@ mod tests {
                         open[n as usize] &= priority > Priority::Skip;
                         availability.set_priority(PieceIndex::new(n), priority, &mut rng);
                     }
-                    Op::Go(_) | Op::Have(..) | Op::Lose(..) | Op::Open(_) => {}
+                    Op::Go(_) | Op::Replace(..) | Op::Have(..) | Op::Lose(..) | Op::Open(_) => {}
                 }
             }
             let recount = |piece| u32::try_from(peers.iter().filter(|p| p.contains(piece)).count()).unwrap();
@@ -333,5 +366,46 @@ mod tests {
         assert_eq!(order(1), order(1));
         assert_ne!(order(1), order(2));
         assert!(!order(1).is_sorted());
+    }
+
+    #[test]
+    fn a_crowd_leaves_no_memory_in_the_buckets_that_it_empties() {
+        const MANY: u32 = 20_000;
+        let mut rng = Rng::with_seed(1);
+        let mut availability = Availability::new(MANY);
+        (0..MANY).for_each(|n| availability.open(PieceIndex::new(n), &mut rng));
+        let mut bits = Bitfield::full(MANY);
+        bits.remove(PieceIndex::new(0));
+        let pieces = Pieces::from(bits);
+        let room = |availability: &Availability| -> usize {
+            let buckets = availability.classes.iter().flat_map(|class| &class.buckets);
+            buckets.map(|bucket| bucket.capacity().saturating_sub(LEAST_ROOM)).sum()
+        };
+        for _ in 0..200 {
+            availability.add(&pieces, &mut rng);
+            assert!(room(&availability) <= 4 * MANY as usize, "{}", room(&availability));
+        }
+        for _ in 0..200 {
+            availability.remove(&pieces, &mut rng);
+            assert!(room(&availability) <= 4 * MANY as usize, "{}", room(&availability));
+        }
+    }
+
+    #[test]
+    fn what_a_peer_says_again_is_not_counted_again() {
+        let mut rng = Rng::with_seed(1);
+        let mut availability = Availability::new(PIECES);
+        let but = |n| {
+            let mut bits = Bitfield::full(PIECES);
+            bits.remove(PieceIndex::new(n));
+            Pieces::from(bits)
+        };
+        let none = Pieces::none(PIECES);
+        let mut replace = |before: &Pieces, after: &Pieces| availability.replace(before, after, &mut rng);
+        assert_eq!(replace(&none, &but(1)), PIECES - 1);
+        assert_eq!(replace(&but(1), &but(1)), 0);
+        assert_eq!(replace(&but(1), &but(2)), 2);
+        assert_eq!(replace(&but(2), &Pieces::All(PIECES)), PIECES - 1);
+        assert_eq!(replace(&Pieces::All(PIECES), &none), 0, "a seed is counted as such");
     }
 }

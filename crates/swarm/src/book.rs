@@ -6,12 +6,12 @@
 use crate::PeerSource;
 use crate::dial_guard::{DialGuard, host, plain};
 use crate::limits::{
-    DIAL_INTERVAL, MAX_FAILURES, MAX_FAILURES_TOLD, MAX_KNOWN_PEERS, MAX_RECENT_DIALS, MAX_TOLD_BY_ONE,
-    RETRY_MAX, RETRY_MAX_USER, RETRY_MIN,
+    DIAL_INTERVAL, EXCHANGE_INTERVAL, MAX_EXCHANGED, MAX_FAILURES, MAX_FAILURES_TOLD, MAX_HEARD,
+    MAX_KNOWN_PEERS, MAX_RECENT_DIALS, MAX_TOLD_BY_ONE, RETRY_MAX, RETRY_MAX_USER, RETRY_MIN,
 };
 use crate::priority::Ours;
 use crate::source::{Sources, can_be_dialed, can_be_on_link};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::{IpAddr, SocketAddr};
@@ -29,6 +29,8 @@ pub(crate) struct Book {
     due: BTreeSet<(Rank, SocketAddr)>,
     /// How many addresses of each teller nobody else told.
     told: BTreeMap<IpAddr, usize>,
+    /// When, in the last minute, of which host so many addresses were taken; the oldest first.
+    heard: VecDeque<(Time, IpAddr, usize)>,
     guard: DialGuard,
     ours: Ours,
     dialing: usize,
@@ -89,6 +91,7 @@ impl Book {
             queue: BTreeSet::new(),
             due: BTreeSet::new(),
             told: BTreeMap::new(),
+            heard: VecDeque::new(),
             guard: DialGuard::new(MAX_RECENT_DIALS),
             ours: Ours::default(),
             dialing: 0,
@@ -120,6 +123,25 @@ impl Book {
     /// Somebody told an address.
     pub(crate) fn add(&mut self, addr: SocketAddr, source: PeerSource, now: Time) {
         self.note(addr, source, None, now);
+    }
+
+    /// A peer tells so many addresses; says how many of them are taken: in any minute no more than [`MAX_EXCHANGED`] of one
+    /// host, however often it comes again.
+    pub(crate) fn hear(&mut self, teller: IpAddr, addrs: usize, now: Time) -> usize {
+        while self.heard.front().is_some_and(|&(at, ..)| now.since(at) >= EXCHANGE_INTERVAL) {
+            self.heard.pop_front();
+        }
+        let teller = host(teller).0;
+        let of_it = self.heard.iter().filter(|(_, other, _)| *other == teller);
+        let before: usize = of_it.map(|(.., taken)| taken).sum();
+        let taken = addrs.min(MAX_EXCHANGED.saturating_sub(before));
+        if taken > 0 {
+            if self.heard.len() >= MAX_HEARD {
+                self.heard.pop_front();
+            }
+            self.heard.push_back((now, teller, taken));
+        }
+        taken
     }
 
     /// A peer told an address; says whether it is news. Of those that nobody else told, one host has a share.
@@ -367,6 +389,7 @@ impl Book {
     /// If a count is wrong or a limit is passed.
     pub(crate) fn check(&self) {
         assert!(self.known.len() <= MAX_KNOWN_PEERS && self.guard.len() <= MAX_RECENT_DIALS);
+        assert!(self.heard.len() <= MAX_HEARD);
         let mut told = BTreeMap::<IpAddr, usize>::new();
         for teller in self.known.values().filter_map(|known| known.teller) {
             *told.entry(teller).or_default() += 1;

@@ -1,6 +1,7 @@
 //! What a swarm is told and what it wants done.
 
 use crate::{Limits, Order, PeerSource, Priority};
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use thiserror::Error;
@@ -121,6 +122,13 @@ pub enum Input<'a> {
         /// The digest of each of its blocks, in order, made like those of [`Input::PieceVerified`]; `None` where what
         /// was hashed need not be what the peer sent. Empty if unknown.
         digests: &'a [Option<BlockDigest>],
+    },
+    /// Blocks that [`Output::Forget`] named are not in storage any more.
+    BlocksForgotten {
+        /// Of which piece.
+        piece: PieceIndex,
+        /// Their numbers.
+        blocks: &'a [u32],
     },
     /// A block that [`Output::Serve`] named was written to the socket.
     BlockSent {
@@ -254,6 +262,14 @@ pub enum Output {
     NeedPeers,
     /// Every wanted piece is verified: said once, and again when it becomes true again.
     Finished,
+    /// Drop these blocks of a piece that is not complete: who sent them was banned for others. To be answered with
+    /// [`Input::BlocksForgotten`]; if that can't be done, or the piece came to something meanwhile, with nothing.
+    Forget {
+        /// Of which piece.
+        piece: PieceIndex,
+        /// Their numbers.
+        blocks: Vec<u32>,
+    },
     /// No connection with this address any more; its [`Output::Disconnect`]s have been said.
     Banned {
         /// Whose address; the port means something on loopback addresses only.
@@ -304,8 +320,9 @@ pub enum DisconnectReason {
     /// A `have` for a piece that the torrent does not have.
     #[error("has a piece that the torrent does not have")]
     BadHave,
-    /// More than [`MAX_SEED_LOSSES`](crate::limits::MAX_SEED_LOSSES) times it had everything and then had not.
-    #[error("has everything and has not, again and again")]
+    /// It said anew what it has so often that more than [`MAX_RECOUNTED`](crate::limits::MAX_RECOUNTED) pieces were counted
+    /// anew.
+    #[error("says that it has other pieces, again and again")]
     Fickle,
     /// A request outside of the torrent or longer than a block may be, from a peer that knows no `reject`.
     #[error("asked for bytes that are not there")]

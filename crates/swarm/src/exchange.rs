@@ -23,17 +23,15 @@ pub(crate) struct Exchange {
     messages: Quota,
     /// Messages that came too soon.
     excess: u32,
-    /// Since when a minute is counted in which it told so many addresses.
-    heard: (Time, usize),
 }
 
 /// What becomes of a message of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hearing {
-    /// So many of its addresses are taken.
-    Some(usize),
+    /// It is heard.
+    Heard,
     /// It came too soon.
-    None,
+    TooSoon,
     /// That happened too often.
     Flood,
 }
@@ -87,24 +85,19 @@ impl Exchange {
         Some(pex)
     }
 
-    /// A message with so many addresses came.
-    pub(crate) fn hear(&mut self, now: Time, addrs: usize) -> Hearing {
-        if !self.messages.allows(now, EXCHANGE_INTERVAL, EXCHANGE_BURST) {
-            self.excess += 1;
-            return if self.excess > MAX_EXCHANGE_EXCESS { Hearing::Flood } else { Hearing::None };
+    /// A message came.
+    pub(crate) fn hear(&mut self, now: Time) -> Hearing {
+        if self.messages.allows(now, EXCHANGE_INTERVAL, EXCHANGE_BURST) {
+            return Hearing::Heard;
         }
-        if now >= self.heard.0 + EXCHANGE_INTERVAL {
-            self.heard = (now, 0);
-        }
-        let taken = addrs.min(MAX_EXCHANGED.saturating_sub(self.heard.1));
-        self.heard.1 += taken;
-        Hearing::Some(taken)
+        self.excess += 1;
+        if self.excess > MAX_EXCHANGE_EXCESS { Hearing::Flood } else { Hearing::TooSoon }
     }
 
     /// # Panics
     /// If a limit is passed.
     pub(crate) fn check(&self) {
-        assert!(self.told.len() <= MAX_TOLD && self.heard.1 <= MAX_EXCHANGED);
+        assert!(self.told.len() <= MAX_TOLD);
         assert!(self.id.is_some() || self.due.is_none());
     }
 }
@@ -188,20 +181,20 @@ mod tests {
     #[test]
     fn what_comes_too_often_is_not_heard() {
         let (mut exchange, start) = (talk(), Time::from_secs(100));
-        assert_eq!(exchange.hear(start, 30), Hearing::Some(30));
-        assert_eq!(exchange.hear(start, 30), Hearing::Some(20), "fifty in a minute");
-        assert_eq!(exchange.hear(start, 30), Hearing::Some(0));
-        assert_eq!(exchange.hear(start, 30), Hearing::None);
-        let later = start + EXCHANGE_INTERVAL;
-        assert_eq!(exchange.hear(later, 300), Hearing::Some(MAX_EXCHANGED));
-        for _ in 1..MAX_EXCHANGE_EXCESS {
-            assert_eq!(exchange.hear(later, 1), Hearing::None);
+        for _ in 0..EXCHANGE_BURST {
+            assert_eq!(exchange.hear(start), Hearing::Heard);
         }
-        assert_eq!(exchange.hear(later, 1), Hearing::Flood);
+        assert_eq!(exchange.hear(start), Hearing::TooSoon);
+        let later = start + EXCHANGE_INTERVAL;
+        assert_eq!(exchange.hear(later), Hearing::Heard);
+        for _ in 1..MAX_EXCHANGE_EXCESS {
+            assert_eq!(exchange.hear(later), Hearing::TooSoon);
+        }
+        assert_eq!(exchange.hear(later), Hearing::Flood);
 
         let (mut honest, mut now) = (talk(), start);
         for _ in 0..200 {
-            assert_eq!(honest.hear(now, MAX_EXCHANGED), Hearing::Some(MAX_EXCHANGED));
+            assert_eq!(honest.hear(now), Hearing::Heard);
             now += EXCHANGE_INTERVAL + Duration::from_millis(1);
         }
     }

@@ -91,9 +91,10 @@ pub const CHOKE_GRACE: Duration = Duration::from_secs(30);
 /// usefully. Cancelled and given-up blocks may still arrive, so it is not zero.
 pub const MAX_UNREQUESTED_BYTES: u64 = 64 << 20;
 
-/// Times that one peer may lose a piece (BEP 54) of a full set: each costs a pass over all pieces. Beyond it, it is
-/// disconnected.
-pub const MAX_SEED_LOSSES: u32 = 100;
+/// Pieces of which the peers are counted anew since one peer says anew what it has (a bit field, all, or nothing), and one
+/// for every 64 of the torrent each time; or since it loses a piece (BEP 54) of a full set, which costs all of them. Four
+/// times as many as a torrent may have. Beyond it, it is disconnected.
+pub const MAX_RECOUNTED: u64 = 8 << 20;
 
 /// Pieces that one peer may allow while it chokes us (BEP 6); more are ignored.
 pub const MAX_ALLOWED_FAST: usize = 64;
@@ -175,6 +176,18 @@ pub const PAROLE_BYTES: u64 = 1 << 20;
 /// See [`PAROLE_BYTES`].
 pub const PAROLE_PIECES: u64 = 2;
 
+/// Long pieces that a fast peer is asked for in turn, so that they are hashed abreast.
+pub const PIECES_IN_TURN: usize = 16;
+
+/// How many bytes of one of them it is asked for at a time.
+pub const TURN_BYTES: u32 = 256 << 10;
+
+/// Pieces longer than this are asked for in turn: of shorter ones several are complete together by themselves.
+pub const TURNS_FROM: u32 = 2 << 20;
+
+/// A peer that delivers [`PIECES_IN_TURN`] whole pieces within this is asked for them in turn.
+pub const TURNS_TIME: Duration = Duration::from_secs(1);
+
 /// A peer that delivers a whole piece within this can keep others from a piece that is to have one author, even if they
 /// idle; a slower one would hold up everything.
 pub const PAROLE_PIECE_TIME: Duration = Duration::from_secs(30);
@@ -218,6 +231,16 @@ pub const END_GAME_SCAN: usize = 1024;
 
 /// In the end game, how many peers are asked for the same block at once.
 pub const END_GAME_COPIES: u8 = 2;
+
+/// Requests that wait for each other to go to a peer together, at most: as many as fit into one TCP segment, and some room.
+pub const REQUEST_BATCH: usize = 64;
+
+/// Requests wait for each other from this window on, in blocks: of peers that are slower they cost little, and each that waits
+/// is late.
+pub const BATCH_FROM: usize = 128;
+
+/// Time added to two round trips: while less than what the peer delivers in it is in flight, no request waits for others.
+pub const BATCH_HEADROOM: Duration = Duration::from_millis(50);
 
 /// Time added to two round trips when a request window is sized: what a peer or its disk may pause without the
 /// connection running dry.
@@ -265,6 +288,13 @@ pub const SEED_TURN: Duration = Duration::from_secs(60);
 /// A connection on which nothing was sent for this long gets a keep-alive (BEP 3: before two minutes are over).
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(100);
 
+/// Pieces that are there and that a seed is not told of yet. At the limit it is told of one more, and of them, at once.
+pub const MAX_UNSAID: usize = 64;
+
+/// A seed is told of a piece that is there after this time, or with the next thing that is said to it: it waits for none,
+/// and each message wakes it up.
+pub const HAVE_DELAY: Duration = Duration::from_secs(1);
+
 /// A connection on which no message came for this long is closed (BEP 3 as practised).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
 
@@ -303,9 +333,13 @@ pub const EXCHANGE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long news of peers wait for more.
 pub const EXCHANGE_DELAY: Duration = Duration::from_secs(2);
 
-/// Peers that came, and peers that went, in one message (BEP 11); the others follow in the next. Of what a peer tells in
-/// a minute so many are taken.
+/// Peers that came, and peers that went, in one message (BEP 11); the others follow in the next. Of what the peers at one
+/// host tell in any [`EXCHANGE_INTERVAL`] so many are taken, over however many connections.
 pub const MAX_EXCHANGED: usize = 50;
+
+/// Messages about peers that are remembered for [`EXCHANGE_INTERVAL`], so that one host is not heard more than
+/// [`MAX_EXCHANGED`] lets. At the limit the oldest is forgotten.
+pub const MAX_HEARD: usize = 4096;
 
 /// Peers that one peer was told of and not told to be gone. At the limit it is told of no other.
 pub const MAX_TOLD: usize = 200;
@@ -405,8 +439,8 @@ pub const METADATA_TICK: Duration = Duration::from_millis(500);
 /// it goes unpunished, and peers that claim it share an attempt once more.
 pub const MAX_SPOILED_LENGTHS: usize = 64;
 
-/// Bytes for what peers say that they have, before it is known how many pieces there are. Beyond it, a peer that says
-/// more is disconnected.
+/// Bytes for what peers say that they have, before it is known how many pieces there are. Beyond it, the host that said
+/// most is disconnected, as far as that is needed.
 pub const MAX_KEPT_BYTES: usize = 16 << 20;
 
 /// Requests for metadata of one peer that wait to be met; more are rejected.

@@ -58,12 +58,16 @@ pub(crate) struct Peer {
     pub(crate) came: Time,
     pub(crate) last_heard: Time,
     pub(crate) last_sent: Time,
+    /// Pieces that we have and it was not told of: it is a seed.
+    pub(crate) unsaid: Vec<PieceIndex>,
+    /// When it is told of them unless something else is said to it before; [`Time::MAX`] if there are none.
+    pub(crate) unsaid_at: Time,
     /// When its last block came; when it came itself, if none did.
     pub(crate) gave: Time,
 
     pub(crate) pieces: Pieces,
-    /// How often it lost a piece when it had all.
-    pub(crate) seed_losses: u32,
+    /// Of how many pieces the peers were counted anew for it, see [`MAX_RECOUNTED`](crate::limits::MAX_RECOUNTED).
+    pub(crate) recounted: u64,
     /// How many of its pieces are wanted and not there.
     pub(crate) useful: u32,
     pub(crate) am_interested: bool,
@@ -169,9 +173,11 @@ impl Peer {
             came: now,
             last_heard: now,
             last_sent: now,
+            unsaid: Vec::new(),
+            unsaid_at: Time::MAX,
             gave: now,
             pieces: Pieces::none(piece_count),
-            seed_losses: 0,
+            recounted: 0,
             useful: 0,
             am_interested: false,
             peer_choking: true,
@@ -219,6 +225,11 @@ impl Peer {
     /// How many requests it may have at once now.
     pub(crate) fn window(&self) -> usize {
         if self.snubbed { 1 } else { self.window.target() }
+    }
+
+    /// Whether it has so much to do that requests wait for each other. A web seed has a measure of its own.
+    pub(crate) fn is_asked_enough(&self) -> bool {
+        !self.is_web_seed && !self.snubbed && self.window.is_full_enough(self.requests.len())
     }
 
     pub(crate) fn is_asked(&self, block: BlockRange) -> bool {

@@ -10,8 +10,9 @@
 //! piece (the first few at random); a begun piece that was left to another peer. The end game begins when nothing is
 //! missing or open: then blocks that are asked for are asked for again of others. Pieces that nobody has yet put it off,
 //! or behind a slow seed it would never end, and everything be fetched twice. A snubbed peer goes the other way round: it
-//! gets what everybody else has and wants last. A web seed, which answers in runs, goes from a piece to the next one while
-//! that is open, and begins where a run of open pieces does.
+//! gets what everybody else has and wants last. One that is very fast is at several long pieces in turn. A web seed,
+//! which answers in runs, goes from a piece to the next one while that is open, and begins where a run of open pieces
+//! does.
 //!
 //! A piece that failed before, and each piece of a peer on parole, is to have one author: others are kept from it, if
 //! the author is fast enough. Such a peer has few pieces at a time that are not verified, and though it chokes or rejects,
@@ -54,8 +55,8 @@ pub(crate) struct Picker {
     spoiled: Vec<PieceIndex>,
     /// The earliest first. These pieces are neither open nor hungry.
     deadlines: Deadlines,
-    /// The begun pieces that are left to one peer, by peer.
-    left_to: BTreeSet<(PeerKey, PieceIndex)>,
+    /// The begun pieces that are left to one peer, by peer; behind the others (`true`) those of which nothing is missing.
+    left_to: BTreeSet<(PeerKey, bool, PieceIndex)>,
     /// How many pieces have become hungry.
     ranked: u64,
     order: Order,
@@ -266,19 +267,15 @@ impl Picker {
         self.availability.lost(piece, was_all, &mut self.rng);
     }
 
-    /// A peer said anew what it has.
-    pub(crate) fn pieces_replaced(&mut self, before: &Pieces, after: &Pieces) {
-        self.availability.remove(before, &mut self.rng);
-        self.availability.add(after, &mut self.rng);
+    /// A peer said anew what it has; says of how many pieces the peers were counted anew.
+    pub(crate) fn pieces_replaced(&mut self, before: &Pieces, after: &Pieces) -> u32 {
+        self.availability.replace(before, after, &mut self.rng)
     }
 
     /// Pieces that were reserved for the peer are anybody's again.
     pub(crate) fn release(&mut self, peer: PeerKey) {
-        let first = (peer, PieceIndex::new(0));
-        while let Some(&(owner, piece)) = self.left_to.range(first..).next()
-            && owner == peer
-        {
-            self.left_to.remove(&(owner, piece));
+        for piece in self.own(peer).collect::<Vec<_>>() {
+            self.leave(peer, piece);
             let Some(begun) = self.begun.get_mut(&piece) else { continue };
             begun.leader = None;
             if begun.alone.take().is_some() {
@@ -297,7 +294,7 @@ impl Picker {
             self.returns += u64::from(begun.alone.take().is_some());
             begun.leader = (!urgent).then_some(peer);
             if urgent {
-                self.left_to.remove(&(peer, piece));
+                self.leave(peer, piece);
             }
             self.place(piece);
         }
@@ -373,15 +370,46 @@ impl Picker {
             }
             Block::Missing | Block::Had(_) => return,
         }
+        self.wanted_again(block.piece, number);
+    }
+
+    /// A block that was asked for or there is missing.
+    fn wanted_again(&mut self, piece: PieceIndex, number: u32) {
+        let Some(begun) = self.begun.get_mut(&piece) else { return };
         begun.missing += 1;
         begun.cursor = begun.cursor.min(number);
         let (missing, blocks) = (begun.missing as usize, begun.blocks.len());
         self.returns += 1;
         if missing == blocks {
-            self.reopen(block.piece);
+            self.reopen(piece);
         } else if missing == 1 {
-            self.place(block.piece);
+            self.place(piece);
         }
+    }
+
+    /// The blocks that somebody sent of pieces that are not complete, by number.
+    pub(crate) fn unfinished_of(&self, author: Suspect) -> Vec<(PieceIndex, Vec<u32>)> {
+        let sent = |begun: &Begun| -> Vec<u32> {
+            let numbered = begun.blocks.iter().zip(0..);
+            numbered.filter(|(block, _)| **block == Block::Had(Some(author))).map(|(_, n)| n).collect()
+        };
+        let unfinished = self.begun.iter().filter(|(_, begun)| (begun.had as usize) < begun.blocks.len());
+        let by_piece = unfinished.map(|(&piece, begun)| (piece, sent(begun)));
+        by_piece.filter(|(_, blocks)| !blocks.is_empty()).collect()
+    }
+
+    /// A block is not in storage any more; says whether it was, as far as is known here.
+    pub(crate) fn forgotten(&mut self, block: BlockRange) -> bool {
+        let Some(number) = self.lengths.block_number(block) else { return false };
+        let Some(begun) = self.begun.get_mut(&block.piece) else { return false };
+        let state = &mut begun.blocks[number as usize];
+        if !matches!(state, Block::Had(_)) {
+            return false;
+        }
+        *state = Block::Missing;
+        begun.had -= 1;
+        self.wanted_again(block.piece, number);
+        true
     }
 
     /// Storage took a block from this address.
@@ -519,7 +547,7 @@ impl Picker {
             late: false,
             again: false,
         };
-        self.left_to.extend(alone.or(leader).map(|owner| (owner, piece)));
+        self.left_to.extend(alone.or(leader).map(|owner| (owner, false, piece)));
         self.begun.insert(piece, begun);
         self.place(piece);
     }
@@ -535,9 +563,16 @@ impl Picker {
             self.hungry.remove(&rank);
         }
         if let Some(owner) = begun.owner() {
-            self.left_to.remove(&(owner, piece));
+            self.leave(owner, piece);
         }
         Some(begun)
+    }
+
+    /// The piece is not left to the peer any more.
+    fn leave(&mut self, peer: PeerKey, piece: PieceIndex) {
+        for full in [false, true] {
+            self.left_to.remove(&(peer, full, piece));
+        }
     }
 
     /// Puts a piece where its state demands: among the urgent, the open, or the hungry ones, or nowhere.
@@ -551,6 +586,12 @@ impl Picker {
             return;
         };
         self.availability.close(piece);
+        if let Some(owner) = begun.owner() {
+            let full = begun.missing == 0;
+            if self.left_to.remove(&(owner, !full, piece)) {
+                self.left_to.insert((owner, full, piece));
+            }
+        }
         let number = match self.order {
             Order::RarestFirst => self.ranked,
             Order::Sequential => u64::from(piece.get()),

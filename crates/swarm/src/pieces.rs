@@ -45,6 +45,14 @@ impl Pieces {
         }
     }
 
+    /// How many pieces are counted one by one when the peer comes or goes: of a seed, none.
+    pub(crate) fn counted_singly(&self) -> u32 {
+        match self {
+            Pieces::All(_) => 0,
+            Pieces::Some(bits) => bits.count_ones(),
+        }
+    }
+
     /// Adds a piece; `true` if it was not there before.
     pub(crate) fn insert(&mut self, piece: PieceIndex) -> bool {
         match self {
@@ -93,11 +101,21 @@ impl Pieces {
     pub(crate) fn count_in(&self, set: &Bitfield) -> u32 {
         match self {
             Pieces::All(_) => set.count_ones(),
+            Pieces::Some(bits) if bits.count_ones() == 0 => 0,
             Pieces::Some(bits) => {
                 bits.as_bytes().iter().zip(set.as_bytes()).map(|(a, b)| (a & b).count_ones()).sum()
             }
         }
     }
+}
+
+/// The pieces in `set` that are not in `other`, which is of the same torrent, in order.
+pub(crate) fn ones_not_in<'a>(
+    set: &'a Bitfield,
+    other: &'a Bitfield,
+) -> impl Iterator<Item = PieceIndex> + 'a {
+    let words = 0..set.len().div_ceil(64);
+    words.flat_map(move |word| ones_of(word, word_of(set, word) & !word_of(other, word)))
 }
 
 /// 64 pieces of a set, the first of them in the high bit.
@@ -111,7 +129,8 @@ fn word_of(set: &Bitfield, word: u32) -> u64 {
     u64::from_be_bytes(padded)
 }
 
-fn ones_of(word: u32, mut bits: u64) -> impl Iterator<Item = PieceIndex> {
+/// The pieces that such a word, of this number, stands for, in order.
+pub(crate) fn ones_of(word: u32, mut bits: u64) -> impl Iterator<Item = PieceIndex> {
     core::iter::from_fn(move || {
         let zeros = bits.leading_zeros();
         bits &= !(1u64 << 63).checked_shr(zeros)?;

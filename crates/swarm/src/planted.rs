@@ -34,6 +34,8 @@ pub enum Planted {
     LongMemory,
     /// Each `have` looks at all pieces.
     SlowHave,
+    /// Who says anew what it has may do so without end.
+    EndlessRecount,
     /// Payload that nobody asked for is not counted.
     UncountedPayload,
     /// Metadata is believed that has another hash.
@@ -57,6 +59,7 @@ const NAMES: &[(&str, Planted)] = &[
     ("endless-patience", Planted::EndlessPatience),
     ("long-memory", Planted::LongMemory),
     ("slow-have", Planted::SlowHave),
+    ("endless-recount", Planted::EndlessRecount),
     ("uncounted-payload", Planted::UncountedPayload),
     ("any-metadata", Planted::AnyMetadata),
 ];

@@ -76,8 +76,7 @@ impl Spread {
 
     /// The peer said anew what it has.
     pub(crate) fn pieces_replaced(&mut self, peer: PeerKey, before: &Pieces, after: &Pieces) {
-        self.copies.remove(before, &mut self.rng);
-        self.copies.add(after, &mut self.rng);
+        self.copies.replace(before, after, &mut self.rng);
         let got: Vec<_> = self.offers_to(peer).filter(|&piece| after.contains(piece)).collect();
         for piece in got {
             self.withdraw(piece);

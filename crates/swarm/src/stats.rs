@@ -37,6 +37,8 @@ pub struct Stats {
     pub held_down: bool,
     /// More would be sent at once if the limit allowed.
     pub held_up: bool,
+    /// Peers want something and wait, since every slot is somebody else's.
+    pub held_slots: bool,
     /// Connections.
     pub peers: usize,
     /// Connections with peers that want something of ours.

@@ -184,6 +184,7 @@ impl Swarm {
             Input::Message { peer, message } => self.on_message(peer, message),
             Input::BlockReceived { peer, block } => self.on_block(peer, block),
             Input::BlockRefused { peer, block } => self.on_refused(peer, block),
+            Input::BlocksForgotten { piece, blocks } => self.on_forgotten(piece, blocks),
             Input::BlockSent { peer, block } => self.on_block_sent(peer, block),
             Input::ServeFailed { peer, block } => self.on_serve_failed(peer, block),
             Input::Unrequested { peer, block } => self.on_unrequested(peer, block.len),
@@ -250,6 +251,8 @@ impl Swarm {
     pub fn stats(&self, now: Time) -> Stats {
         let have = self.picker.have();
         let Totals { wanted_bytes, done_bytes, left_bytes, downloaded, uploaded, .. } = self.totals;
+        let (interested, served) =
+            (self.peers.values().filter(|peer| peer.wants()).count(), self.slots_used());
         Stats {
             have_pieces: have.count_ones(),
             wanted_pieces: self.picker.wanted().count_ones(),
@@ -265,8 +268,9 @@ impl Swarm {
             line_up: self.up.passed(),
             held_down: self.down.held().is_some(),
             held_up: self.up.held().is_some(),
+            held_slots: served >= self.choker.slots() && interested > served,
             peers: self.peers.len(),
-            interested: self.peers.values().filter(|peer| peer.wants()).count(),
+            interested,
             seeds: self.peers.values().filter(|peer| peer.pieces.is_all()).count(),
             unchoked: self.peers.values().filter(|peer| !peer.am_choking).count(),
             connecting: self.book.dialing(),
@@ -291,12 +295,6 @@ impl Swarm {
     }
 
     fn greeting<'a>(&self, key: PeerKey, peer: &'a Peer) -> Greeting<'a> {
-        let ours = [
-            (ext::LT_DONTHAVE, Some(DONT_HAVE_ID)),
-            (ext::UT_METADATA, self.offers_metadata().then_some(METADATA_ID)),
-            (ext::UT_PEX, peer.exchange.is_offered.then_some(exchange::PEX_ID)),
-            (ext::UT_HOLEPUNCH, self.tells_of_peers().then_some(holepunch::HOLEPUNCH_ID)),
-        ];
         let its = [
             (ext::LT_DONTHAVE, peer.dont_have),
             (ext::UT_METADATA, peer.metadata_id),
@@ -315,9 +313,19 @@ impl Swarm {
             peer_id: peer.peer_id,
             reserved: peer.reserved,
             client: peer.client.as_deref(),
-            to_us: numbers(ours),
+            to_us: numbers(self.offers(peer)),
             to_it: numbers(its),
         }
+    }
+
+    /// What a peer may send us messages of (BEP 10), and the numbers that they have.
+    fn offers(&self, peer: &Peer) -> [(&'static str, Option<u8>); 4] {
+        [
+            (ext::LT_DONTHAVE, Some(DONT_HAVE_ID)),
+            (ext::UT_METADATA, self.offers_metadata().then_some(METADATA_ID)),
+            (ext::UT_PEX, peer.exchange.is_offered.then_some(exchange::PEX_ID)),
+            (ext::UT_HOLEPUNCH, self.tells_of_peers().then_some(holepunch::HOLEPUNCH_ID)),
+        ]
     }
 
     fn offers_metadata(&self) -> bool {
@@ -401,6 +409,7 @@ impl Swarm {
     fn on_deadline(&mut self) {
         self.close_idle();
         self.turn_over();
+        self.say_haves(self.now);
         self.send_keepalives();
         self.snub_silent();
         self.release_slow();
@@ -413,7 +422,7 @@ impl Swarm {
         self.wake = Time::MAX;
         let end_game = self.picker.in_end_game();
         for peer in self.peers.values() {
-            let mut first = peer.idle_at().min(peer.keepalive_at());
+            let mut first = peer.idle_at().min(peer.keepalive_at()).min(peer.unsaid_at);
             if let Some(snub) = peer.snub_at(end_game) {
                 // One that has passed is so because the end game began only now: patience is shorter from here on.
                 let passed = snub <= self.now;
@@ -614,11 +623,12 @@ impl Swarm {
 
     fn send_extension_handshake(&mut self, key: PeerKey, peer: &mut Peer) {
         let client = Some(&self.config.client).filter(|name| !name.is_empty()).cloned();
-        let mut m = BTreeMap::from([(ext::LT_DONTHAVE.into(), DONT_HAVE_ID)]);
-        if self.offers_metadata() {
-            m.insert(ext::UT_METADATA.into(), METADATA_ID);
-        }
-        self.offer_exchange(peer, &mut m);
+        let hears = self.hears_of_peers();
+        // Who was told before that we want to hear of peers is told if we do not.
+        let withdrawn = core::mem::replace(&mut peer.exchange.is_offered, hears) && !hears;
+        let offered = self.offers(peer).into_iter().filter_map(|(name, id)| Some((name, id?)));
+        let m = offered.chain(withdrawn.then_some((ext::UT_PEX, 0)));
+        let m = m.map(|(name, id)| (name.into(), id)).collect();
         let handshake = ext::Handshake {
             m,
             client,
@@ -751,6 +761,16 @@ fn send(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer, me
     if peer.is_web_seed {
         return;
     }
+    say_unsaid(out, now, key, peer);
     peer.last_sent = now;
     out.push_back(Output::Send { peer: key, message });
+}
+
+/// Tells a peer of the pieces of which it was not told when they came.
+fn say_unsaid(out: &mut VecDeque<Output>, now: Time, key: PeerKey, peer: &mut Peer) {
+    peer.unsaid_at = Time::MAX;
+    for piece in peer.unsaid.drain(..) {
+        peer.last_sent = now;
+        out.push_back(Output::Send { peer: key, message: Message::Have(piece.get()) });
+    }
 }

@@ -13,6 +13,7 @@
 //! piece then proves some guilty and clears the others. Where there was nothing to compare (storage could not tell, the
 //! record was full), parole lasts until the first good piece that the suspect alone sent. Blocks of unknown origin (an earlier run, a forgotten host) are nobody's, and a piece that was
 //! read from disk to be hashed may have been spoiled there: its blocks are held against their senders one by one only.
+//! What a host that is banned has sent of pieces that are not complete is dropped.
 
 mod evidence;
 
@@ -75,8 +76,8 @@ type Host = (IpAddr, u16);
 impl Trust {
     /// A peer connected from `addr`. `None` if there is no room to remember it.
     pub(crate) fn connected(&mut self, addr: SocketAddr) -> Option<Suspect> {
-        let suspect = match self.by_host.get(&host(addr)) {
-            Some(&known) => known,
+        let suspect = match self.suspect(addr) {
+            Some(known) => known,
             None => self.remember(addr)?,
         };
         self.change(suspect, |record| {
@@ -99,6 +100,15 @@ impl Trust {
     /// Whose a connection was that is gone.
     pub(crate) fn departed(&self, peer: PeerKey) -> Option<Suspect> {
         self.departed.iter().find(|(key, _)| *key == peer).map(|&(_, suspect)| suspect)
+    }
+
+    /// Who is known by this address.
+    pub(crate) fn suspect(&self, addr: SocketAddr) -> Option<Suspect> {
+        self.by_host.get(&host(addr)).copied()
+    }
+
+    pub(crate) fn has_banned(&self, suspect: Suspect) -> bool {
+        self.records.get(&suspect).is_some_and(|record| self.is_banned(record.addr))
     }
 
     pub(crate) fn is_banned(&self, addr: SocketAddr) -> bool {

@@ -6,9 +6,13 @@
 //! queue. As long as the window is what holds the peer back, the measured rate is window / round trip and the next
 //! window is more than twice as large (slow start); when the peer is what holds back, the window stays at two round
 //! trips and half a second of its rate. There is no other ceiling than the peer's own queue (BEP 10, `reqq`).
+//!
+//! A window is so deep that it need not be full at every moment: requests wait for each other, since each message costs a
+//! system call and wakes up the peer.
 
 use crate::limits::{
-    DEADLINE_HEADROOM, DEFAULT_REQQ, INITIAL_WINDOW, MAX_WINDOW, MIN_WINDOW, WINDOW_HEADROOM,
+    BATCH_FROM, BATCH_HEADROOM, DEADLINE_HEADROOM, DEFAULT_REQQ, INITIAL_WINDOW, MAX_WINDOW, MIN_WINDOW,
+    REQUEST_BATCH, WINDOW_HEADROOM,
 };
 use core::time::Duration;
 use types::{BLOCK_LEN, Time};
@@ -61,14 +65,23 @@ impl Window {
         self.target.min(self.limit)
     }
 
+    /// Whether so many requests in flight are enough for now: what is asked for next waits for more, so that one message to
+    /// the peer, which wakes it up, carries many requests. A quarter of the window may be free at most, a segment's worth,
+    /// and what keeps the peer busy for two round trips and [`BATCH_HEADROOM`] is in flight all the same, as far as its
+    /// queue has room. Nothing waits if the window is smaller than [`BATCH_FROM`].
+    pub(crate) fn is_full_enough(&self, in_flight: usize) -> bool {
+        let target = self.target();
+        let busy = self.blocks_in(self.round_trip.unwrap_or_default() * 2 + BATCH_HEADROOM);
+        let most = if target < BATCH_FROM { 1 } else { REQUEST_BATCH };
+        let batch = (target / 4).min(most).min(target.saturating_sub(busy)).max(1);
+        in_flight + batch > target
+    }
+
     /// The same when blocks are wanted soon: what is asked for late waits behind all that was asked for before. No
     /// more than keeps the peer busy, and `least`; `first` before anything is known of it.
     pub(crate) fn short_target(&self, first: usize, least: usize) -> usize {
         let Some(round_trip) = self.round_trip else { return first.min(self.limit) };
-        let span = round_trip + DEADLINE_HEADROOM;
-        let in_flight = self.rate() * micros(span) / 1_000_000;
-        let blocks = usize::try_from(in_flight.div_ceil(u64::from(BLOCK_LEN))).unwrap_or(MAX_WINDOW);
-        blocks.clamp(least, MAX_WINDOW).min(self.target())
+        self.blocks_in(round_trip + DEADLINE_HEADROOM).max(least).min(self.target())
     }
 
     pub(crate) fn ticket(&self, now: Time) -> Ticket {
@@ -88,10 +101,13 @@ impl Window {
         let bytes = self.delivered - ticket.delivered;
         let rate = (bytes.saturating_mul(1_000_000) / micros(took)).min(MAX_RATE);
         self.best[0] = self.best[0].max(rate);
-        let span = round_trip * 2 + WINDOW_HEADROOM;
-        let in_flight = self.rate() * micros(span) / 1_000_000;
-        let blocks = usize::try_from(in_flight.div_ceil(u64::from(BLOCK_LEN))).unwrap_or(MAX_WINDOW);
-        self.target = blocks.clamp(MIN_WINDOW, MAX_WINDOW);
+        self.target = self.blocks_in(round_trip * 2 + WINDOW_HEADROOM).max(MIN_WINDOW);
+    }
+
+    /// How many blocks, begun ones included, the peer delivers in this time: no more than [`MAX_WINDOW`].
+    fn blocks_in(&self, span: Duration) -> usize {
+        let bytes = self.rate() * micros(span) / 1_000_000;
+        usize::try_from(bytes.div_ceil(u64::from(BLOCK_LEN))).unwrap_or(MAX_WINDOW).min(MAX_WINDOW)
     }
 
     /// Everything that was measured is forgotten.
@@ -136,7 +152,8 @@ mod tests {
         let end = now + run;
         let mut flight = VecDeque::new();
         while now < end {
-            while flight.len() < window.target() {
+            let room = if window.is_full_enough(flight.len()) { 0 } else { window.target() - flight.len() };
+            for _ in 0..room {
                 link_free = link_free.max(now + rtt) + block_time;
                 flight.push_back((link_free, window.ticket(now)));
             }
@@ -173,10 +190,38 @@ mod tests {
     #[test]
     fn is_bounded_by_the_peer_and_by_us() {
         assert_eq!(drive(1 << 34, Duration::from_micros(100), 250, Duration::from_secs(1)).1, 250);
-        assert_eq!(drive(1 << 38, Duration::from_secs(1), u32::MAX, Duration::from_secs(8)).1, MAX_WINDOW);
+        assert_eq!(drive(1 << 38, Duration::from_secs(1), u32::MAX, Duration::from_secs(10)).1, MAX_WINDOW);
         let mut window = Window::new();
         window.set_reqq(0);
         assert_eq!(window.target(), 1);
+    }
+
+    #[test]
+    fn requests_wait_for_others_unless_the_peer_has_little_to_do() {
+        let start = Time::from_secs(1);
+        let fast = |reqq| {
+            let mut window = Window::new();
+            window.set_reqq(reqq);
+            let tickets = [window.ticket(start); 200];
+            tickets.into_iter().for_each(|ticket| {
+                window.on_block(start + Duration::from_millis(100), ticket, BLOCK_LEN);
+            });
+            window
+        };
+        let window = fast(1000);
+        assert!(
+            window.target() == 1000 && window.is_full_enough(1000 - 63) && !window.is_full_enough(1000 - 64)
+        );
+        // Its queue is shorter than what it delivers in two round trips.
+        let window = fast(200);
+        assert!(window.target() == 200 && window.is_full_enough(200) && !window.is_full_enough(199));
+        // What little it has to do costs little.
+        let first = Window::new();
+        assert!(first.is_full_enough(INITIAL_WINDOW) && !first.is_full_enough(INITIAL_WINDOW - 1));
+        // The fewest.
+        let mut slow = Window::new();
+        slow.on_block(start + Duration::from_secs(1), slow.ticket(start), 1);
+        assert!(slow.target() == MIN_WINDOW && !slow.is_full_enough(MIN_WINDOW - 1));
     }
 
     #[test]

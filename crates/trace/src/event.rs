@@ -426,8 +426,9 @@ pub enum EventKind {
     DiskFull,
     /// A limit was reached.
     LimitReached {
-        /// Which: `download rate`, `upload rate`; by one peer: `requests`, of which no more are read for a while;
-        /// `connections` and `callers`, for which it is hung up on.
+        /// Which. One that holds the torrent back, when it begins to: `download rate`, `upload rate`, `upload slots` (peers wait
+        /// for one), `connections`. By one peer: `requests`, of which no more are read for a while; `connections`, `callers`
+        /// and `message memory`, for which it is hung up on.
         limit: Cow<'static, str>,
         /// By whom, if by one peer.
         #[serde(default, skip_serializing_if = "Option::is_none")]

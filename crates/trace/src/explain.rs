@@ -11,6 +11,29 @@ pub struct Explained {
     pub bep: u8,
 }
 
+impl Explained {
+    /// Whether somebody who writes that means this: in capitals or not, with spaces, hyphens, underscores or none of them,
+    /// without an apostrophe, or as the extension is called that it belongs to.
+    pub fn is_called(&self, written: &str) -> bool {
+        let is = |name: &str| signs(name).eq(signs(written));
+        is(self.name) || EXTENSIONS.iter().any(|(extension, name)| *name == self.name && is(extension))
+    }
+}
+
+/// What of a name tells it from others.
+fn signs(name: &str) -> impl Iterator<Item = char> {
+    let told = name.chars().filter(|c| !matches!(c, ' ' | '-' | '_' | '\'' | '’'));
+    told.map(|c| c.to_ascii_lowercase())
+}
+
+/// What extensions are called, each with its message.
+const EXTENSIONS: [(&str, &str); 4] = [
+    ("ut_metadata", "metadata"),
+    ("ut_pex", "pex"),
+    ("lt_donthave", "don't have"),
+    ("ut_holepunch", "holepunch"),
+];
+
 const fn told(name: &'static str, bep: u8, says: &'static str) -> Explained {
     Explained { name, says, bep }
 }
@@ -67,11 +90,43 @@ pub fn message(name: &str) -> Option<&'static Explained> {
     MESSAGES.iter().find(|told| told.name == name)
 }
 
+/// What a message or a query of the DHT is for, [however it is written](Explained::is_called).
+pub fn find(written: &str) -> Option<&'static Explained> {
+    MESSAGES.iter().chain(&QUERIES).find(|told| told.is_called(written))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Block, Ext, Hashes, Said};
     use alloc::vec;
+
+    #[test]
+    fn what_is_meant_is_found_however_it_is_written() {
+        for (written, name) in [
+            ("dont-have", "don't have"),
+            ("don’t have", "don't have"),
+            ("lt_donthave", "don't have"),
+            ("ut_pex", "pex"),
+            ("ut-metadata", "metadata"),
+            ("UT_HOLEPUNCH", "holepunch"),
+            ("Have_All", "have all"),
+            ("keepalive", "keep-alive"),
+            ("get_peers", "get_peers"),
+            ("get peers", "get_peers"),
+        ] {
+            assert_eq!(find(written).unwrap().name, name, "{written}");
+        }
+        for told in MESSAGES.iter().chain(&QUERIES) {
+            assert_eq!(find(told.name), Some(told));
+        }
+        for (extension, name) in EXTENSIONS {
+            assert!(message(name).is_some(), "{extension}");
+        }
+        for wrong in ["", "'", "haves", "ut_request", "bitmap"] {
+            assert_eq!(find(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn every_message_is_explained() {

@@ -12,7 +12,7 @@ use thiserror::Error;
 /// Which events are wanted: terms of one sort are alternatives, and every sort must be met. Without a term of a sort, all
 /// are wanted.
 ///
-/// As text, terms have commas between them: kinds (`handshake`, `pieces`), messages (`request`, `have-all`), `in` or `out`,
+/// As text, terms have commas between them: kinds (`handshake`, `pieces`), messages (`request`, `have-all` or `have all`), `in` or `out`,
 /// `peer=NUMBER` or `peer=ADDRESS`, `torrent=` and the first digits of an info-hash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -151,7 +151,6 @@ impl FromStr for Filter {
 
 impl Filter {
     fn add(&mut self, term: &str) -> Result<(), FilterError> {
-        let name = |message: &&explain::Explained| dashed(message.name) == term;
         if let Some(peer) = term.strip_prefix("peer=") {
             let whom = (peer.parse().map(Whom::Number))
                 .or_else(|_| peer.parse().map(Whom::Addr))
@@ -164,14 +163,17 @@ impl Filter {
             self.torrents.push(torrent.to_ascii_lowercase());
         } else if term == "in" || term == "out" {
             self.directions.push(if term == "in" { Direction::In } else { Direction::Out });
-        } else if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == term) {
-            self.kinds |= kind.bit();
-            self.every_message |= kind == Kind::Message;
-        } else if let Some(message) = explain::MESSAGES.iter().find(name) {
-            self.kinds |= Kind::Message.bit();
-            self.messages.push(message.name);
         } else {
-            return Err(FilterError::Unknown(term.to_owned()));
+            let kind = Kind::ALL.into_iter().find(|kind| kind.name() == term);
+            // Metadata are both; handshakes are no messages.
+            let message = explain::MESSAGES.iter().find(|message| message.is_called(term));
+            let message = message.filter(|_| kind != Some(Kind::Handshake));
+            if kind.is_none() && message.is_none() {
+                return Err(FilterError::Unknown(term.to_owned()));
+            }
+            self.kinds |= kind.map_or(0, Kind::bit) | message.map_or(0, |_| Kind::Message.bit());
+            self.every_message |= kind == Some(Kind::Message);
+            self.messages.extend(message.map(|message| message.name));
         }
         Ok(())
     }
@@ -201,6 +203,7 @@ mod tests {
             ("", [true, true, true]),
             ("request", [true, false, false]),
             ("request,piece", [true, true, false]),
+            ("don't have, Request", [true, false, false]),
             ("message,request", [true, true, false]),
             ("peer=3,pieces", [false, false, true]),
             ("request,pieces", [true, false, true]),
@@ -225,6 +228,29 @@ mod tests {
         let of_none = Event { torrent: NO_TORRENT, ..event };
         assert!(!"torrent=0".parse::<Filter>().unwrap().admits(&of_none), "it is no torrent");
         assert!(Filter::all().admits(&of_none));
+    }
+
+    #[test]
+    fn messages_may_be_written_as_the_trace_prints_them() {
+        for (written, dashed) in
+            [("don't have", "dont-have"), ("not interested", "not-interested"), ("ut_pex", "pex")]
+        {
+            assert_eq!(written.parse::<Filter>(), Ok(dashed.parse::<Filter>().unwrap()), "{written}");
+        }
+    }
+
+    #[test]
+    fn metadata_are_what_came_of_them_and_what_was_said_for_them() {
+        let filter: Filter = "metadata".parse().unwrap();
+        let says = crate::Ext::MetadataRequest { piece: 0 };
+        let asked = message(Direction::Out, Said::Extended { id: 2, payload: vec![], left_out: 0, says });
+        assert!(filter.admits_kind(&asked) && filter.admits_kind(&EventKind::MetadataFound { bytes: 9 }));
+        assert!(!filter.admits_kind(&message(Direction::Out, Said::Choke)));
+        assert_eq!(
+            "handshake".parse::<Filter>().unwrap(),
+            Filter::of(&[Kind::Handshake]),
+            "no message is one"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What was said, as a capture of TCP streams in plaintext: pcapng (draft-ietf-opsawg-pcapng), one interface of raw IP.
 //!
-//! It is as if every connection had been plain TCP without loss: whatever it went over, and however it was encrypted.
+//! It is as if every connection had been plain TCP without loss: whatever it went over, and however it was encrypted. Only where
+//! events were lost ([`Pcap::lost`]), bytes are missing.
 
 use crate::{Direction, Event, EventKind, Peer};
 use alloc::collections::BTreeMap;
@@ -22,6 +23,10 @@ const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const PSH: u8 = 0x08;
 const ACK: u8 = 0x10;
+
+/// Bytes that are left out of each direction of a stream when events were lost: of how many nobody knows, one is enough for
+/// Wireshark to say that some are missing.
+const LOST_LEN: u32 = 1;
 
 /// Writes events as packets. Each call gives the bytes that come next in the file.
 #[derive(Debug)]
@@ -99,6 +104,15 @@ impl Pcap {
             _ => {}
         }
         out
+    }
+
+    /// Events were lost here. Of whichever connection they were, each that is open goes on with a gap before what comes next:
+    /// Wireshark tells of a lost segment, and reads on behind it.
+    pub fn lost(&mut self) {
+        for Stream { sent, came, .. } in self.streams.values_mut() {
+            *sent = sent.wrapping_add(LOST_LEN);
+            *came = came.wrapping_add(LOST_LEN);
+        }
     }
 
     fn open(&mut self, at: Duration, peer: Peer, outgoing: bool, out: &mut Vec<u8>) {
@@ -284,6 +298,32 @@ mod tests {
         let addr = "[2001:db8::7]:51413".parse().unwrap();
         let (us, them) = super::ends(5, Some(addr), false);
         assert_eq!((us.ip(), us.port(), them), (IpAddr::V6(OUR_IP6), OUR_PORT, addr));
+    }
+
+    #[test]
+    fn where_events_were_lost_bytes_are_missing_both_ways() {
+        let (mut pcap, _) = Pcap::new(Duration::ZERO);
+        let peer = Peer { number: Some(1), addr: None };
+        let packet = |pcap: &mut Pcap, kind| {
+            let event = Event { v: crate::VERSION, at: Duration::ZERO, torrent: crate::NO_TORRENT, kind };
+            let packets = pcap.packets(&event);
+            // Behind the headers of the block, of IP and of TCP's ports: what this one counts from, and what came before it.
+            let word = |at: usize| u32::from_be_bytes(packets[at..at + 4].try_into().unwrap());
+            (word(28 + 20 + 4), word(28 + 20 + 8))
+        };
+        let message = |direction| EventKind::Message {
+            peer,
+            direction,
+            said: crate::Said::Choke,
+            reason: None,
+            took: None,
+        };
+        packet(&mut pcap, EventKind::Connected { peer, outgoing: true });
+        assert_eq!(packet(&mut pcap, message(Direction::Out)), (1, 1));
+        assert_eq!(packet(&mut pcap, message(Direction::In)), (1, 6));
+        pcap.lost();
+        assert_eq!(packet(&mut pcap, message(Direction::Out)), (6 + LOST_LEN, 6 + LOST_LEN));
+        assert_eq!(packet(&mut pcap, message(Direction::In)), (6 + LOST_LEN, 11 + LOST_LEN));
     }
 
     #[test]

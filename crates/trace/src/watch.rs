@@ -246,6 +246,7 @@ impl Watch {
             Output::Connect { .. }
             | Output::Release { .. }
             | Output::Serve { .. }
+            | Output::Forget { .. }
             | Output::DropServes { .. } => {}
         }
     }
@@ -260,6 +261,14 @@ impl Watch {
         self.gone.push_back(who);
         if !known.is_web_seed {
             hear(EventKind::Disconnected { peer: who, reason: reason() });
+        }
+    }
+
+    /// A block waited for the disk, and nothing more was read of its peer meanwhile.
+    pub fn waited(&self, peer: PeerKey, took: Duration, hear: Hear<'_>) {
+        // After its end a connection says nothing more.
+        if self.peers.contains_key(&peer) {
+            hear(EventKind::DiskWaited { peer: self.peer(peer), took });
         }
     }
 

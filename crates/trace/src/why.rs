@@ -35,7 +35,8 @@ pub struct Finding {
     pub cause: Cause,
 }
 
-/// What holds a torrent back, the weightiest first; nothing if nothing is seen. Addresses are taken out of the evidence.
+/// What holds a torrent back, the weightiest first; nothing if nothing is seen. Addresses are in the evidence: see
+/// [`Cause::mask`].
 pub fn why(facts: &Facts) -> Vec<Finding> {
     let mut findings = Findings { facts, found: Vec::new() };
     match findings.state() {
@@ -44,7 +45,6 @@ pub fn why(facts: &Facts) -> Vec<Finding> {
         false => findings.in_company(),
     }
     findings.found.sort_by_key(|finding| Reverse(finding.weight));
-    findings.found.iter_mut().for_each(|finding| finding.cause.mask());
     findings.found
 }
 
@@ -83,6 +83,7 @@ impl Findings<'_> {
             Doing::Checking => Cause::Checking,
             Doing::Moving => Cause::Moving,
             Doing::Complete => Cause::Complete,
+            Doing::Unsettled => Cause::Unsettled { error: error() },
             Doing::Stopped => Cause::Stopped,
             Doing::DiskFull => Cause::DiskFull { error: error() },
             Doing::Unavailable => Cause::Unavailable { error: error() },

@@ -29,4 +29,5 @@ pub use message::{Announce, AnnounceResponse, Error, Event, ScrapeEntry};
 pub use schedule::{Schedule, TrackerId};
 pub use url::{
     Host, PrivatePaths, Refused, Scheme, Tiers, TrackerUrl, UrlError, UrlRules, is_idna, parse_tiers,
+    parse_tiers_by,
 };

@@ -4,7 +4,7 @@ use crate::limits::MAX_TEXT_CHARS;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
-use types::turns_text;
+use types::judged;
 
 /// Appends `bytes` so that they stand for themselves in a query: all but RFC 3986's unreserved characters as `%XX`.
 pub(crate) fn percent_encode(bytes: &[u8], out: &mut String) {
@@ -42,7 +42,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// Makes a stranger's text fit for one line of a terminal: valid UTF-8, no control or direction characters, short.
+/// Makes a stranger's text fit for one line of a terminal: valid UTF-8, nothing that is not seen, short.
 pub(crate) fn one_line(bytes: &[u8]) -> String {
     // Four bytes are the most a character takes; what lies beyond would be cut anyway.
     let head = &bytes[..bytes.len().min(4 * (MAX_TEXT_CHARS + 1))];
@@ -50,7 +50,7 @@ pub(crate) fn one_line(bytes: &[u8]) -> String {
     let mut line = String::new();
     let mut taken = 0;
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
-        for (at, c) in word.chars().filter(|&c| !turns_text(c) && c != '\u{feff}').enumerate() {
+        for (at, (c, _)) in judged(word).filter(|&(_, is_fit)| is_fit).enumerate() {
             if taken >= MAX_TEXT_CHARS {
                 line.push('…');
                 return line;

@@ -329,12 +329,17 @@ pub struct Refused {
 
 /// Reads a torrent's announce-list (BEP 12). A tracker that is named twice counts once; an empty tier vanishes.
 pub fn parse_tiers<T: AsRef<str>>(tiers: &[Vec<T>], rules: UrlRules) -> Tiers {
+    parse_tiers_by(tiers, |_| rules)
+}
+
+/// The same, where not all keep to the same rules.
+pub fn parse_tiers_by<T: AsRef<str>>(tiers: &[Vec<T>], rules: impl Fn(&TrackerUrl) -> UrlRules) -> Tiers {
     let mut seen = BTreeSet::<TrackerUrl>::new();
     let mut out = Tiers::default();
     for (tier, urls) in tiers.iter().enumerate() {
         let mut usable = Vec::new();
         for (position, text) in urls.iter().enumerate() {
-            let url = TrackerUrl::parse(text.as_ref()).and_then(|url| url.check(rules).map(|()| url));
+            let url = TrackerUrl::parse(text.as_ref()).and_then(|url| url.check(rules(&url)).map(|()| url));
             let named = url.as_ref().ok().map(counted);
             match (url, named) {
                 (Ok(_), Some(named)) if seen.contains(&named) => {}

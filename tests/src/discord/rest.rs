@@ -26,8 +26,15 @@ pub(super) fn serve(stream: TcpStream, shared: &Shared) {
             }
             continue;
         }
-        let (broken, answer) =
-            shared.change(|state| (state.broken.pop_front(), answer(state, &method, &path, &head, &body)));
+        let (broken, answer) = shared.change(|state| {
+            let answer = answer(state, &method, &path, &head, &body);
+            let is_meant = state.broken.front().is_some_and(|(end, ..)| path.ends_with(end));
+            let broken = if is_meant { state.broken.pop_front() } else { None };
+            if let (Some((_, status, _)), Some(call)) = (&broken, state.calls.last_mut()) {
+                call.status = *status;
+            }
+            (broken.map(|(_, status, text)| (status, text)), answer)
+        });
         let text = if answer.status == 204 { String::new() } else { answer.body.to_string() };
         let (status, text) = broken.unwrap_or((answer.status, text));
         let text = if status == 204 { String::new() } else { text };
@@ -112,18 +119,26 @@ fn refused(status: u16, code: u32, message: &str) -> Answer {
 
 fn limited(scope: &str) -> Answer {
     let after = wait(scope).as_secs_f32();
-    let headers = format!(
-        "retry-after: 1\r\nx-ratelimit-scope: {scope}\r\nx-ratelimit-bucket: b\r\nx-ratelimit-limit: 5\r\n\
-         x-ratelimit-remaining: 0\r\nx-ratelimit-reset-after: {after}\r\nx-ratelimit-reset: 0\r\n"
-    );
-    let body = json!({"message": "You are being rate limited.", "retry_after": after, "global": false});
+    let headers = match scope {
+        "" => "retry-after: 1\r\n".to_owned(),
+        "global" => "retry-after: 1\r\nx-ratelimit-global: true\r\nx-ratelimit-scope: global\r\n".to_owned(),
+        _ => format!(
+            "retry-after: 1\r\nx-ratelimit-scope: {scope}\r\nx-ratelimit-bucket: b\r\nx-ratelimit-limit: 5\r\n\
+             x-ratelimit-remaining: 0\r\nx-ratelimit-reset-after: {after}\r\nx-ratelimit-reset: 0\r\n"
+        ),
+    };
+    let global = scope == "global";
+    let body = json!({"message": "You are being rate limited.", "retry_after": after, "global": global});
     Answer { status: 429, headers, body }
 }
 
-/// How long one has to wait after a 429. What all share is told in whole seconds.
+/// How long one has to wait after a 429. Of one's own bucket that is told in more than whole seconds.
 fn wait(scope: &str) -> Duration {
-    if scope == "shared" { Duration::from_secs(1) } else { Duration::from_millis(300) }
+    if scope == "user" { Duration::from_millis(300) } else { Duration::from_secs(1) }
 }
+
+/// Requests that may be on their way while all of them begin to be refused.
+const ON_THEIR_WAY: usize = 4;
 
 fn judge(state: &mut State, method: &str, path: &str, head: &str, body: &Value) -> Answer {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
@@ -135,7 +150,20 @@ fn judge(state: &mut State, method: &str, path: &str, head: &str, body: &Value) 
     if state.refused.remove(&what).is_some_and(|until| Instant::now() < until) {
         state.fault(format!("asked again too soon: {what}"));
     }
+    if let Some((until, asked)) = &mut state.held
+        && Instant::now() < *until
+    {
+        *asked += 1;
+        if *asked > ON_THEIR_WAY {
+            state.fault(format!("asked while all had to wait: {what}"));
+        }
+        return limited("global");
+    }
     if let Some(scope) = state.refuse.pop_front() {
+        if matches!(scope, "" | "global") {
+            state.held = Some((Instant::now() + wait(scope), 0));
+            return limited(scope);
+        }
         state.refused.insert(what, Instant::now() + wait(scope));
         return limited(scope);
     }

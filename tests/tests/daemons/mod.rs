@@ -227,7 +227,7 @@ fn names_are_inert_in_the_api() {
 }
 
 /// How a recording is refused.
-const REFUSED: [&str; 4] = ["damaged", "no recording", "it is empty", "before anything was written"];
+const REFUSED: [&str; 4] = ["damaged", "no recording", "it is empty", "before anything was recorded"];
 
 #[test]
 fn recordings_that_are_damaged() {

@@ -90,7 +90,7 @@ fn an_admin_adds_a_link_of_which_the_hash_counts_and_its_size_is_seen_later() {
     assert_eq!(stage.daemon.get(&format!("/api/v1/torrents/{id}")).status, 404, "it is too large, and goes");
     assert!(!stage.home.out().join(Sample::SINGLE.name).exists());
 
-    // What the owner has by now is left alone, by everybody but an admin.
+    // What the owner has by now is left alone.
     assert_eq!(stage.daemon.add(&seed_home.torrent, "").status, 201);
     let has_it = || {
         let torrent = stage.daemon.get(&format!("/api/v1/torrents/{id}"));
@@ -100,7 +100,7 @@ fn an_admin_adds_a_link_of_which_the_hash_counts_and_its_size_is_seen_later() {
     stage.ask(&operator(), "download", &[named[0]]);
     stage.call(|call| description(call).starts_with("Every byte is here"));
     let refused = stage.ask(&operator(), "stop", &[named[0]]);
-    assert!(refused.contains("needs the role admin"), "{refused}");
+    assert!(refused.contains("was not begun here"), "{refused}");
     assert!(has_it().is_some() && stage.home.out().join(Sample::SINGLE.name).exists());
     assert_eq!(stage.daemon.ask("DELETE", &format!("/api/v1/torrents/{id}?data=true"), "", b"").status, 204);
 
@@ -133,5 +133,30 @@ fn an_admin_adds_a_link_of_which_the_hash_counts_and_its_size_is_seen_later() {
     assert!(!stage.home.out().join(Sample::SINGLE.name).exists());
     let begun = stage.ask(&operator(), "download", &[("name", "other")]);
     assert!(begun.starts_with("Downloading"), "{begun}");
+    stage.end();
+}
+
+#[test]
+fn what_the_bot_would_refuse_is_not_allowed() {
+    let stage = Stage::set(&Plan { config: "[limits]\ntorrent_bytes = 4000000\n", ..Plan::default() });
+    let before = std::fs::read_to_string(&stage.config).unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = stage.home.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let torrent = metafile::torrent(&OTHER, None);
+    let comment = format!("d7:comment{MAX_TORRENT}:");
+    let long = [comment.as_bytes(), &vec![b'x'; MAX_TORRENT], &torrent[1..]].concat();
+    for (torrent, words) in [
+        (file("large", &metafile::torrent(&Sample::SINGLE, None)), &["has 5.0 mib", "3.8 mib at most"][..]),
+        (file("long", &long), &["torrent files of 16.0 mib at most"]),
+        (stage.home.torrent.clone(), &["is there already, as '@everyone *sample*'"]),
+    ] {
+        let mut allow = stage.home.command();
+        allow.args(["discord", "allow", "--name", "new", "--licence", "CC0 1.0", "--config"]);
+        common::assert_fails(&common::run(allow.arg(&stage.config).arg(&torrent)), words);
+    }
+    assert_eq!(std::fs::read_to_string(&stage.config).unwrap(), before);
     stage.end();
 }

@@ -6,6 +6,7 @@ mod allowing;
 mod common;
 mod embedded;
 mod hostile;
+mod lost;
 mod mishaps;
 mod stage;
 mod whole;

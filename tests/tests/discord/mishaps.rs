@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::common;
 use crate::common::daemon::Daemon;
-use crate::stage::{CHANNEL, NAME, Plan, Stage, description, is_edit, message, operator};
+use crate::stage::{CHANNEL, NAME, Plan, Stage, description, is_edit, message, operator, somebody, trace_of};
 
 /// Nobody has it: it stays as it is.
 fn lonely(plan: &Plan<'_>) -> Stage {
@@ -76,8 +76,7 @@ fn after_a_restart_it_sums_up_what_it_saw() {
     let summary = stage.call(|call| description(call).starts_with("Every byte is here"));
     let told = description(&summary);
     assert!(told.contains("3.0 MiB, of which ") && told.contains(" came in "), "{told}");
-    let (_, trace) = summary.files.iter().find(|(name, _)| name == "trace.txt").unwrap();
-    let trace = String::from_utf8_lossy(trace);
+    let trace = trace_of(&summary);
     assert!(
         trace.starts_with("(it begins here, when ") && trace.contains(" of 3.0 MiB were there"),
         "{trace}"
@@ -93,8 +92,16 @@ fn it_waits_when_discord_says_so() {
     assert!(stage.ask(&operator, "status", &[]).contains("peers"));
     stage.discord.refuse(&["shared", "user"]);
     assert!(stage.ask(&operator, "status", &[]).contains("peers"));
-    let refused = stage.discord.calls().iter().filter(|call| call.status == 429).count();
-    assert_eq!(refused, 4);
+    let refused = || stage.discord.calls().iter().filter(|call| call.status == 429).count();
+    assert_eq!(refused(), 4);
+    // All of it waits, and asks again then: that it asks nothing meanwhile is among the rules.
+    for scope in ["global", ""] {
+        let before = refused();
+        stage.discord.refuse(&[scope]);
+        assert!(stage.ask(&operator, "status", &[]).contains("peers"), "{scope}");
+        assert!(refused() > before, "{scope}");
+    }
+    assert!(stage.bot.process.stderr().contains("too much is asked of Discord: nothing is for 1 s"));
     stage.end();
 }
 
@@ -182,6 +189,55 @@ fn a_long_run_goes_on_in_a_thread() {
     stage.discord.delete_channel(thread.channel);
     stage.daemon.done(&stage.home, &["resume", &stage.id()]);
     stage.call(|call| call.what == there.what && call.status == 404);
+    stage.end();
+}
+
+#[test]
+fn a_long_run_comes_to_its_thread_though_discord_stumbles() {
+    let stage = Stage::set(&Plan { bot: &["--thread-after", "1"], ..Plan::default() });
+    // The thread is there all the same, then without a message.
+    stage.discord.break_at("/threads", 500);
+    stage.discord.break_at("/messages", 500);
+    assert!(stage.ask(&operator(), "download", &[("name", NAME)]).starts_with("Downloading"));
+    let first = stage.call(is_edit);
+    let moved = stage.call(|call| is_edit(call) && description(call).contains("goes on in the thread"));
+    assert_eq!(moved.what, first.what);
+    stage.daemon.done(&stage.home, &["pause", &stage.id()]);
+    let there = stage.call(|call| is_edit(call) && description(call).contains("**paused**"));
+    assert!(there.what.starts_with(&format!("PATCH /channels/{}/", message(&first))), "{}", there.what);
+    let calls = stage.discord.calls();
+    let tried = |end: &str| {
+        let tried = calls.iter().filter(|call| call.what.ends_with(end));
+        tried.map(|call| call.status).collect::<Vec<_>>()
+    };
+    assert_eq!(tried("/threads"), [500, 400], "it is known once it is found to be there");
+    assert_eq!(tried("/messages"), [200, 500, 200]);
+    stage.end();
+}
+
+#[test]
+fn what_its_owner_has_is_watched_and_no_more() {
+    let stage = Stage::set(&Plan::default());
+    let named = ("name", NAME);
+    let missing = stage.ask(&operator(), "peers", &[named]);
+    assert_eq!(missing, r"**\@everyone \*sample\*** is not under way; /download begins it.");
+    stage.daemon.done(&stage.home, &["add", &stage.home.torrent.display().to_string()]);
+    assert!(stage.ask(&operator(), "download", &[named]).starts_with("Downloading"));
+    let shown = stage.call(|call| is_edit(call) && description(call).contains("**downloading**"));
+    let buttons = shown.body["components"][0]["components"].as_array().unwrap();
+    assert_eq!(buttons.iter().map(|button| &button["label"]).collect::<Vec<_>>(), ["Detail"]);
+    let admin = somebody(7, &[101]);
+    for files in ["stay", "remove"] {
+        let refused = stage.ask(&admin, "stop", &[named, ("files", files)]);
+        assert!(refused.contains("was not begun here: only who runs me"), "{refused}");
+    }
+    for button in ["pause", "resume", "stop"] {
+        let token = stage.discord.press(&admin, &format!("{button}:{}", stage.id()));
+        let refused = stage.answer(&token);
+        assert!(refused.contains("was not begun here: only who runs me"), "{button}: {refused}");
+    }
+    let torrent = stage.daemon.get(&format!("/api/v1/torrents/{}", stage.id())).json();
+    assert_eq!(torrent["state"], "downloading");
     stage.end();
 }
 

@@ -197,6 +197,12 @@ pub(crate) fn operator() -> Place {
     somebody(6, &[100])
 }
 
+/// The trace that is attached to a summary.
+pub(crate) fn trace_of(summary: &Call) -> String {
+    let (_, trace) = summary.files.iter().find(|(name, _)| name == "trace.txt").unwrap();
+    String::from_utf8_lossy(trace).into_owned()
+}
+
 pub(crate) fn description(call: &Call) -> &str {
     call.body["embeds"][0]["description"].as_str().unwrap_or_default()
 }

@@ -117,7 +117,7 @@ fn whole(stage: Stage, file: &str, size: &str, client: &str, seeds: usize) {
     }
     let greeted = trace.lines().filter(|line| line.contains("->") && line.contains("handshake")).count();
     assert!(trace.contains(client) && greeted >= seeds, "{greeted} handshakes: {trace}");
-    let done = stage.call(|call| is_edit(call) && description(call).contains("**seeding**"));
+    let done = stage.call(|call| is_edit(call) && description(call).contains("**complete**"));
     assert!(description(&done).contains("100.0%"));
     stage.home.assert_downloaded();
     let token = stage.discord.command(&reader, "pieces", &[]);

@@ -119,7 +119,10 @@ impl Case {
 
     /// Looks at the torrent until it is as it is to be.
     fn until(&mut self, is: impl Fn(&Value) -> bool) -> Value {
-        let hash = self.torrent.hash;
+        self.until_of(self.torrent.hash, is)
+    }
+
+    fn until_of(&mut self, hash: [u8; 20], is: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
         let seen = poll(Instant::now() + PATIENCE, || {
             last = self.seen(hash);
@@ -368,8 +371,10 @@ fn a_session_starts_though_there_is_no_room_to_write_its_log_again() {
     case.restart();
     assert_eq!(case.running.list().len(), 2);
     case.heal();
-    // It may have found out already that its record cannot be written.
-    case.until(|torrent| torrent["state"] == "seeding");
+    // They may have found out already that their records cannot be written.
+    for hash in [case.torrent.hash, case.other.hash] {
+        case.until_of(hash, |torrent| torrent["state"] == "seeding");
+    }
     case.completes();
 }
 

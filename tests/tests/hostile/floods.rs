@@ -350,6 +350,37 @@ fn a_have_storm_on_two_million_pieces() {
 }
 
 #[test]
+fn a_storm_of_bit_fields_on_two_million_pieces() {
+    let mut large = Large::start();
+    let [all, none] = [id::HAVE_ALL, id::HAVE_NONE].map(|id| message(id, &[]));
+    let mut but_one = vec![0xff; MANY / 8];
+    but_one[0] = 0x7f;
+    let bits = message(id::BITFIELD, &but_one);
+    // Each bit field moves all pieces, and the others pass over them.
+    let (moves, passes) = (10, 500);
+    let storms = [[bits, none.clone()].concat().repeat(moves), [all, none].concat().repeat(passes)];
+    let storms = storms.map(|storm| {
+        let mut peer = RawPeer::connect(large.addr, FAST, large.info_hash).unwrap();
+        thread::spawn(move || {
+            peer.push(&storm, LIMIT).unwrap();
+            peer.closes_within(LIMIT).unwrap()
+        })
+    });
+    large.assert_trades();
+    for storm in storms {
+        assert!(storm.join().unwrap(), "who says again and again that it has other pieces stays");
+    }
+    large.assert_trades_no_more();
+    score(
+        "a_storm_of_bit_fields_on_two_million_pieces",
+        "bit fields, have all and have none of 2^21 pieces in turn",
+        2 * (moves + passes) as u64,
+        "an honest peer traded all it had; the others were hung up on",
+        "an honest peer trades; who goes on is hung up on",
+    );
+}
+
+#[test]
 fn allowed_fast_and_suggest_floods() {
     let mut large = Large::start();
     large.assert_remembers_few();

@@ -72,7 +72,7 @@ const ROWS: &[Row] = &[
         8,
         MayUse::These(&[
             "engine", "daemon", "discord", "api", "metainfo", "record", "trace", "sim", "dht", "tracker",
-            "net", "bencode", "types",
+            "net", "bencode", "heap", "types",
         ]),
     ),
     // Beside the house: black-box tests know the binary only, and nobody uses them or this tool but benchmarks, which

@@ -15,7 +15,7 @@ use super::{Findings, text};
 /// Where `unsafe` may stand, and why.
 const UNSAFE: &[(&str, &str)] = &[
     ("crates/hash/src/x86/", "vector instructions that the compiler can't know to be there"),
-    ("crates/heap/src/lib.rs", "a call of the C library that has no safe wrapper"),
+    ("crates/heap/src/lib.rs", "calls of the C library that have no safe wrapper"),
     ("tests/src/wan/tun.rs", "an ioctl that no crate wraps, of tests alone"),
 ];
 

@@ -11,12 +11,15 @@ use std::path::PathBuf;
 /// begins. A torrent that cannot be taken over is told on a line of standard error, and makes the exit code 1.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// The folder of the other client's session, such as ~/.local/share/qBittorrent; without --from, the exported file
+    /// The folder of the other client's session, such as ~/.local/share/qBittorrent, or torrents.db or torrents.state of it; without --from, the exported file
     #[arg(value_name = "SOURCE")]
     pub(crate) source: PathBuf,
     /// Whose session it is
     #[arg(long, value_name = "CLIENT", env = "RAWTORRENT_FROM")]
     pub(crate) from: Option<Client>,
+    /// The folder that rTorrent was started in: its torrents lie below that where their folder is not given from the root on
+    #[arg(long, value_name = "DIR", requires = "from", env = "RAWTORRENT_STARTED_IN")]
+    pub(crate) started_in: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) state: State,
 }

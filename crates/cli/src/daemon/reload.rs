@@ -1,7 +1,7 @@
 //! SIGHUP: the configuration is read again, and what can change while the daemon runs does.
 
 use super::supervisor::tell;
-use crate::args::{Command, CommandLine, Daemon as Args, Said, usage_line};
+use crate::args::{Command, CommandLine, Daemon as Args, Said, said};
 use crate::console::{Console, json_line};
 use daemon::Control;
 use engine::{Session, SessionSettings};
@@ -47,7 +47,7 @@ pub(super) async fn follow(
 }
 
 async fn reload(known: &Said, session: &Session, control: &Control) -> Result<(Args, Vec<String>), String> {
-    let line = CommandLine::read().map_err(|error| usage_line(&error))?;
+    let line = CommandLine::read().map_err(|error| said(&error).0)?;
     let Command::Daemon(args) = line.command else { return Err("it is no daemon any more".into()) };
     let differs = |key: &str| known.get(key) != args.said.get(key);
     let changed: Vec<String> = args.said.keys().filter(|key| differs(key)).cloned().collect();

@@ -5,7 +5,7 @@ use crate::args::keep::Add;
 use crate::console::{Console, json_line};
 use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::source::{self, Source};
-use crate::{runtime, transfer};
+use crate::{losses, runtime, transfer};
 use engine::{Choices, Error, Given, InfoHash, Session};
 use serde_json::json;
 use std::time::Duration;
@@ -23,7 +23,8 @@ pub(crate) fn run(args: &Add, console: &Console) -> Result<Exit, Failure> {
     let outcome = runtime.block_on(async {
         let mut exit = Exit::Done;
         for source in &args.sources {
-            let added = async { add(args, &state_dir, given(source).await?, choices.clone()).await }.await;
+            let added =
+                async { add(args, &state_dir, given(source).await?, choices.clone(), console).await }.await;
             let info_hash = match added {
                 Ok(info_hash) => info_hash.wire().to_string(),
                 Err(failure) if args.sources.len() == 1 => return Err(failure),
@@ -51,6 +52,7 @@ async fn add(
     state_dir: &std::path::Path,
     given: Given,
     choices: Choices,
+    console: &Console,
 ) -> Result<InfoHash, Failure> {
     let mut may_have_it = false;
     for _ in 0..TRIES {
@@ -67,7 +69,8 @@ async fn add(
             Err(error) => return Err(transfer::engine_failure(&error)),
         }
         match Session::open(transfer::settings(&args.session, state_dir.to_path_buf())).await {
-            Ok((session, _)) => {
+            Ok((session, kept)) => {
+                losses::tell(&kept, console);
                 let added = match given {
                     Given::Torrent(bytes) => session.add(bytes, choices).await,
                     Given::Magnet(link) => session.add_magnet(&link, choices).await,

@@ -142,7 +142,14 @@ impl<'de> Deserialize<'de> for Change {
         let mut named = Map::deserialize(from)?;
         let peers = named.remove("peers").unwrap_or_default();
         let peers = Deserialize::deserialize(peers).map_err(D::Error::custom)?;
-        let torrent = TorrentChange::deserialize(Value::Object(named)).map_err(D::Error::custom)?;
+        let wrong = |error: serde_json::Error| {
+            let told = error.to_string();
+            D::Error::custom(match told.starts_with("unknown field") {
+                true => told.replacen("expected one of ", "expected one of `peers`, ", 1),
+                false => told,
+            })
+        };
+        let torrent = TorrentChange::deserialize(Value::Object(named)).map_err(wrong)?;
         Ok(Change { torrent, peers })
     }
 }
@@ -451,7 +458,7 @@ pub(super) fn parse(info_hash: &str) -> Result<InfoHash, Failure> {
 
 fn listed(listed: &Listed) -> Value {
     let choices = &listed.choices;
-    // Of one that does not run it is not known.
+    // Of one that has not run since the session was opened they are not known.
     let known = |number: fn(TorrentStats) -> u64| listed.stats.map(number);
     let stats = listed.stats.unwrap_or_default();
     let told = json!({

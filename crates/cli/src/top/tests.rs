@@ -162,6 +162,17 @@ fn what_matters_has_room_on_any_screen() {
         }
         assert!(text.contains("│49 ") && !text.contains("│0 "), "not the fastest:\n{text}");
     }
+    for (width, flags) in [
+        (20, "└──────────────────┘"),
+        (30, "└D/d it would send, it chokes┘"),
+        (60, "└D/d it would send, it chokes  U/u we send, we choke───────┘"),
+        (80, "└D/d it would send, it chokes  U/u we send, we choke  S snubbed  I it called───┘"),
+    ] {
+        let text = shown_at(&state, width, 24);
+        assert!(text.contains(flags), "{text}");
+        let keys = if width == 20 { "Esc back  q end" } else { "Esc back  q end  ↑↓ messages" };
+        assert!(text.lines().last().unwrap().starts_with(keys), "{text}");
+    }
     state.key(key(KeyCode::Esc));
     for (width, parts) in [
         (40, &["Name", "Done", "Down"][..]),

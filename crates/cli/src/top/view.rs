@@ -25,17 +25,31 @@ pub(super) fn draw(state: &State, frame: &mut Frame<'_>) {
     frame.render_widget(title(state, head.width), head);
     let keys = match (&state.open, &state.away) {
         (_, Some(away)) => Line::styled(printable(away).into_owned(), Style::new().fg(Color::Red)),
-        (None, _) => Line::styled("↑↓ select  Enter look at it  q end", DIM),
-        (Some(_), _) => Line::styled(
-            "↑↓ messages  Space hold  Esc back  q end   D/d it would send, it chokes  U/u we send, we choke  S snubbed  I it called",
-            DIM,
-        ),
+        (None, _) => legend(&["q end", "↑↓ select", "Enter look at it"], foot.width),
+        (Some(_), _) => legend(&["Esc back", "q end", "↑↓ messages", "Space hold"], foot.width),
     };
     frame.render_widget(keys, foot);
     match &state.open {
         Some(open) => draw_open(open, state.opened(), frame, body),
         None => draw_list(state, frame, body),
     }
+}
+
+/// What flags of peers mean.
+const FLAGS: [&str; 4] =
+    ["D/d it would send, it chokes", "U/u we send, we choke", "S snubbed", "I it called"];
+
+/// As many of the parts, of which the first matter most, as have room.
+fn legend(parts: &[&str], width: u16) -> Line<'static> {
+    let mut text = String::new();
+    for part in parts {
+        let longer = if text.is_empty() { (*part).to_owned() } else { format!("{text}  {part}") };
+        if longer.chars().count() > width.into() {
+            break;
+        }
+        text = longer;
+    }
+    Line::styled(text, DIM)
 }
 
 /// A name, and numbers that stay where there is no room for all of it.
@@ -213,6 +227,7 @@ fn draw_peers(peers: &[Peer], frame: &mut Frame<'_>, area: Rect) {
     ];
     let block = framed(counted(peers.len() as u64, "peer"));
     let inner = block.inner(area);
+    let block = block.title_bottom(legend(&FLAGS, inner.width));
     let mut seen: Vec<&Peer> = peers.iter().collect();
     if seen.len() >= usize::from(inner.height) {
         // Not all can be seen: the fastest are.

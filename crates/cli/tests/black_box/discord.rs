@@ -19,7 +19,7 @@ fn a_torrent_is_allowed() {
     let path = place.path("film.ogv.torrent");
     assert!(text.starts_with("guilds = [1] # home\n") && text.contains(path.to_str().unwrap()), "{text}");
 
-    allow("Another film").failed(&["is there twice"]);
+    allow("Another film").failed(&["is there already, as"]);
     assert_eq!(fs::read_to_string(place.path("bot.toml")).unwrap(), text);
     place.write("bot.toml", "guild = [1]\n");
     allow("A film").failed(&["bot.toml: line 1: unknown field `guild`"]);

@@ -1,7 +1,7 @@
 //! Files while they are being downloaded, with ranges (RFC 9110), and whom they come from.
 
 use super::{State, info_hash, json};
-use crate::access::Who;
+use crate::access::{From, Who};
 use crate::error::Refusal;
 use crate::tokens::Scope;
 use api::{Peer, Problem, Tracker, TrackerState};
@@ -15,11 +15,12 @@ use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-/// Files that are read at a time. Further ones are refused with 503.
+/// Files that are read at a time, and as many through unix sockets. Further ones are refused with 503.
 pub(crate) const MAX_STREAMS: usize = 64;
+/// Those of one token, or of one address without; of IPv6 of one network (/64).
+pub(crate) const MAX_STREAMS_EACH: usize = 16;
 /// How long a torrent that something is being done to is waited for.
 pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// How long the bytes that come next are waited for; then the answer is broken off.
@@ -54,7 +55,8 @@ const SAFE_TYPES: &[(&str, &str)] = &[
     ("webp", "image/webp"),
 ];
 
-/// A file's bytes, or a range of them. What is missing is fetched before all else, and waited for.
+/// A file's bytes, or a range of them. What is missing is fetched before all else, and waited for; of a torrent that does not
+/// run, only a file is given that is there as a whole.
 #[utoipa::path(get, path = "/api/v1/torrents/{id}/files/{index}", params(
     ("id" = String, Path, description = "the torrent's id"),
     ("index" = usize, Path, description = "the file's number, from 0"),
@@ -64,35 +66,38 @@ const SAFE_TYPES: &[(&str, &str)] = &[
     (status = 206, body = Vec<u8>, content_type = "application/octet-stream"),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 404, body = Problem, content_type = "application/problem+json"),
-    (status = 409, body = Problem, content_type = "application/problem+json", description = "the torrent does not run"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "the torrent does not run, and not all of the file is there"),
     (status = 416, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn file(
     Shared(state): Shared<Arc<State>>,
     Extension(who): Extension<Who>,
+    Extension(from): Extension<From>,
     Path((id, index)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Refusal> {
     let info_hash = info_hash(&id)?;
     let index: usize = index.parse().map_err(|_| Refusal::bad("a file is named by its number, from 0"))?;
-    let permit = state.streams.clone().try_acquire_owned().map_err(|_| Refusal::busy())?;
+    let place = state.streams.take(from, &who)?;
     let metainfo = state.board.metainfo(info_hash).ok_or_else(Refusal::not_here)?;
     let file = metainfo.files().get(index).filter(|file| file.is_regular());
     let file =
         file.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no_file", "the torrent has no such file"))?;
     let gone = state.access.until_gone(who);
-    part_of(file, &headers, permit, gone, async || {
-        running(&state, info_hash).await?.reader().await.map_err(not_running)
+    part_of(file, &headers, place, gone, async || {
+        let reader = state.session.reader(info_hash, file.offset..file.offset + file.length);
+        let reader = timeout(BUSY_WAIT, reader).await.map_err(|_| Refusal::busy())??;
+        reader.ok_or_else(|| not_running(TorrentError::Stopped))
     })
     .await
 }
 
-/// The part of a file that `Range` names, or all of it; no more of it when `end` comes.
+/// The part of a file that `Range` names, or all of it; no more of it when `end` comes. It has its `place` as long as it lasts.
 pub(crate) async fn part_of(
     file: &engine::metainfo::File,
     headers: &HeaderMap,
-    permit: OwnedSemaphorePermit,
+    place: impl Send + 'static,
     end: impl Future<Output = ()> + Send + 'static,
     reader: impl AsyncFnOnce() -> Result<Reader, Refusal>,
 ) -> Result<Response<Body>, Refusal> {
@@ -106,7 +111,7 @@ pub(crate) async fn part_of(
     };
     let reader = reader().await?;
     let part = range.clone().unwrap_or(0..file.length);
-    let bytes = read(reader, file.offset + part.start..file.offset + part.end, permit).take_until(end);
+    let bytes = read(reader, file.offset + part.start..file.offset + part.end, place).take_until(end);
     let mut answer = Response::new(Body::from_stream(bytes));
     *answer.status_mut() = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let told = answer.headers_mut();
@@ -150,7 +155,11 @@ pub(crate) async fn peers(
         // Whoever only looks may show it to others.
         addr: if who.scope > Scope::Read { peer.addr.to_string() } else { String::new() },
         outgoing: peer.outgoing,
-        client: peer.client,
+        client: peer.client.map(|mut client| {
+            // Some put our address into it.
+            who.mask(&mut client);
+            client
+        }),
         am_choking: peer.am_choking,
         am_interested: peer.am_interested,
         peer_choking: peer.peer_choking,
@@ -220,9 +229,9 @@ pub(crate) fn not_running(_: TorrentError) -> Refusal {
 fn read(
     reader: Reader,
     range: Range<u64>,
-    permit: OwnedSemaphorePermit,
+    place: impl Send + 'static,
 ) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
-    try_unfold((reader, range, permit), async |(mut reader, range, permit)| {
+    try_unfold((reader, range, place), async |(mut reader, range, place)| {
         let left = u32::try_from(range.end - range.start).unwrap_or(CHUNK).min(CHUNK);
         if left == 0 {
             return Ok(None);
@@ -234,7 +243,7 @@ fn read(
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         let next = range.start + bytes.len() as u64..range.end;
-        Ok(Some((bytes, (reader, next, permit))))
+        Ok(Some((bytes, (reader, next, place))))
     })
 }
 

@@ -2,17 +2,19 @@
 
 use super::stream::BUSY_WAIT;
 use super::{State, info_hash, json};
+use crate::access::Who;
 use crate::error::Refusal;
+use crate::tokens::Scope;
 use api::{Cause, Problem, Why};
 use axum::body::Body;
-use axum::extract::{Path, State as Shared};
+use axum::extract::{Extension, Path, State as Shared};
 use axum::http::Response;
 use engine::Finding;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::time::timeout;
 
-/// What holds a torrent back, the weightiest cause first, each with its evidence.
+/// What holds a torrent back, the weightiest cause first, each with its evidence. Who only looks is told no address in it.
 #[utoipa::path(get, path = "/api/v1/torrents/{id}/why", params(("id" = String, Path, description = "the torrent's id")),
     security(("token" = ["read"])), responses(
     (status = 200, body = Why),
@@ -22,10 +24,14 @@ use tokio::time::timeout;
 ))]
 pub(crate) async fn why(
     Shared(state): Shared<Arc<State>>,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
 ) -> Result<Response<Body>, Refusal> {
     let info_hash = info_hash(&id)?;
-    let found = timeout(BUSY_WAIT, state.session.why(info_hash)).await.map_err(|_| Refusal::busy())??;
+    let mut found = timeout(BUSY_WAIT, state.session.why(info_hash)).await.map_err(|_| Refusal::busy())??;
+    if who.scope <= Scope::Read {
+        found.iter_mut().for_each(|finding| finding.cause.mask());
+    }
     let causes = found.iter().map(told).collect();
     Ok(json(&Why { id: info_hash.wire().to_string(), causes }))
 }

@@ -35,9 +35,9 @@ impl Served {
             under_way: Shares::default(),
             looks: Shares::default(),
             uploads: Semaphore::new(MAX_UPLOADS),
-            listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
-            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
-            traces: Arc::new(Semaphore::new(MAX_TRACES)),
+            listeners: Room::new(MAX_LISTENERS, MAX_LISTENERS_EACH),
+            streams: Room::new(MAX_STREAMS, MAX_STREAMS_EACH),
+            traces: Room::new(MAX_TRACES, MAX_TRACES_EACH),
             closing: closing.clone(),
         });
         let front = Arc::new(Front::of_daemon(state.clone(), closing));
@@ -45,9 +45,13 @@ impl Served {
     }
 
     async fn connect(&self) -> DuplexStream {
+        self.connect_from(From::Unix).await
+    }
+
+    async fn connect_from(&self, from: From) -> DuplexStream {
         let (ours, theirs) = duplex(1024 * 1024);
         let permit = self.front.clients.clone().acquire_owned().await.unwrap();
-        tokio::spawn(self.front.clone().connection(theirs, From::Unix, permit));
+        tokio::spawn(self.front.clone().connection(theirs, from, permit));
         ours
     }
 
@@ -130,16 +134,16 @@ async fn what_has_no_room_is_told_so() {
     assert_eq!(status(&served.ask(&pause).await), "503");
     drop(orders);
     assert_eq!(status(&served.ask(&pause).await), "404");
-    let listeners = all(&state.listeners, MAX_LISTENERS);
+    let listeners = all(&state.listeners.owner, MAX_LISTENERS);
     assert_eq!(status(&served.ask(&get("/api/v1/events", "")).await), "503");
     drop(listeners);
-    let streams = all(&state.streams, MAX_STREAMS);
+    let streams = all(&state.streams.owner, MAX_STREAMS);
     let file = format!("/api/v1/torrents/{}/files/0", "0".repeat(40));
     assert_eq!(status(&served.ask(&get(&file, "")).await), "503");
     drop(streams);
     assert_eq!(status(&served.ask(&get(&file, "")).await), "404");
     assert_eq!(state.uploads.available_permits(), MAX_UPLOADS);
-    let traces = all(&state.traces, MAX_TRACES);
+    let traces = all(&state.traces.owner, MAX_TRACES);
     assert_eq!(status(&served.ask(&get("/api/v1/trace", "")).await), "503");
     drop(traces);
     // Streams of events end with the daemon.
@@ -155,6 +159,38 @@ async fn what_has_no_room_is_told_so() {
     served.close.send_replace(true);
     for (mut stream, mut answer) in streams {
         stream.read_to_end(&mut answer).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nobody_has_all_streams() {
+    let served = Served::new();
+    let ask = async |from: From, path: &str| {
+        let mut stream = served.connect_from(from).await;
+        stream.write_all(get(path, "").as_bytes()).await.unwrap();
+        let mut answer = vec![0; "HTTP/1.1 200".len()];
+        stream.read_exact(&mut answer).await.unwrap();
+        (String::from_utf8(answer).unwrap().split_off("HTTP/1.1 ".len()), stream)
+    };
+    let [one, other] = ["127.0.0.1:1", "[::1]:1"].map(|addr| From::Tcp(addr.parse().unwrap()));
+    for (path, each) in [("/api/v1/events", MAX_LISTENERS_EACH), ("/api/v1/trace", MAX_TRACES_EACH)] {
+        let mut held = Vec::new();
+        for _ in 0..each {
+            held.push(ask(one, path).await);
+        }
+        assert!(held.iter().all(|(status, _)| status == "200"), "{path}");
+        assert_eq!(ask(one, path).await.0, "503", "{path}");
+        for from in [other, From::Unix] {
+            assert_eq!(ask(from, path).await.0, "200", "{path}");
+        }
+    }
+    // Of a file that there is none of, nothing is held.
+    let who = crate::access::Who { name: String::new(), scope: tokens::Scope::Admin, token: None };
+    let _held: Vec<_> =
+        (0..MAX_STREAMS_EACH).map(|_| served.state.streams.take(one, &who).unwrap()).collect();
+    let file = format!("/api/v1/torrents/{}/files/0", "0".repeat(40));
+    for (from, expected) in [(one, "503"), (other, "404"), (From::Unix, "404")] {
+        assert_eq!(ask(from, &file).await.0, expected);
     }
 }
 

@@ -74,6 +74,13 @@ pub(super) struct News {
     pub(super) wished: bool,
 }
 
+impl News {
+    /// Whether it is a caller, and nothing else.
+    pub(super) fn is_call(&self) -> bool {
+        self.visit.is_some() && self.requests.is_empty() && self.found.is_none() && !self.wished
+    }
+}
+
 /// A torrent that is asleep.
 pub(crate) struct Asleep {
     folded: Folded,
@@ -385,11 +392,17 @@ impl Asleep {
         let (folded, mut calls, before) = self.rise();
         calls.held = Some(Vec::new());
         let (shared, torrent) = (folded.shared().clone(), folded.torrent());
-        let (metainfo, record) = match calls.unless_stopped(folded.read()).await {
+        let (metainfo, mut record) = match calls.unless_stopped(folded.read()).await {
             Ok(read) => read,
             Err(error) => return before.give_up(&shared, torrent, error).await,
         };
         let base = folded.unfold(metainfo);
+        if let Some(record) = &mut record {
+            // There may have been no room to save it.
+            let totals = base.status.borrow().stats;
+            record.downloaded = record.downloaded.max(totals.downloaded);
+            record.uploaded = record.uploaded.max(totals.uploaded);
+        }
         match calls.unless_stopped(base.look(record)).await {
             Ok(looked) => Driver::new(base, looked, None, Some(Box::new(before))).work(calls).await,
             Err(error) => before.give_up(&shared, torrent, error).await,

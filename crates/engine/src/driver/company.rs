@@ -9,7 +9,7 @@ use super::outside::Outside;
 use super::peers::Peers;
 use super::web_seeds::{Failed, WebSeeds};
 use crate::announcer::Announced;
-use crate::events::{EventKind, Kind};
+use crate::events::EventKind;
 use crate::meet;
 use crate::shared::{Guest, Shared, Visit};
 use crate::stats::Counters;
@@ -19,7 +19,7 @@ use net::web_seed::{Found, MAX_CONNECTIONS, WebSeedError};
 use session::Report;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use swarm::{DisconnectReason, Input, Output, PeerKey, PeerSource, Stats};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
@@ -41,8 +41,8 @@ pub(crate) struct Company {
     pub(super) web_seeds: WebSeeds,
     /// Dials, look-ups and saves under way.
     pub(super) jobs: JoinSet<Done>,
-    /// Whether it was held back by limits when that was last looked at: down, up.
-    held: [bool; 2],
+    /// How many dials and web seeds wait until there may be one more connection.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// What a job of its own came to.
@@ -69,8 +69,7 @@ impl Company {
         limits: wire::Limits,
         outside: Outside,
     ) -> Company {
-        let mut peers = Peers::new(limits, shared.chunks.clone(), shared.pipes.clone());
-        peers.tell_waits(shared.clone(), torrent);
+        let peers = Peers::new(limits, shared.chunks.clone(), shared.pipes.clone());
         swarm.set_ears(Ears::new(shared.clone(), torrent, peer_id));
         Company {
             shared,
@@ -81,7 +80,7 @@ impl Company {
             outside,
             web_seeds: WebSeeds::default(),
             jobs: JoinSet::new(),
-            held: [false; 2],
+            waiting: Arc::default(),
         }
     }
 
@@ -122,15 +121,8 @@ impl Company {
     /// Tells the brain above what is used; the numbers it was told.
     pub(super) fn report(&mut self, now: Time) -> Stats {
         let stats = self.swarm.stats(now);
-        let held = [stats.held_down, stats.held_up];
-        for (limit, held, before) in
-            [("download rate", held[0], self.held[0]), ("upload rate", held[1], self.held[1])]
-        {
-            if held && !before && self.shared.hub.is_heard(Kind::Limit.bit()) {
-                self.tell(|| EventKind::LimitReached { limit: limit.into(), peer: None });
-            }
-        }
-        self.held = held;
+        let waits = self.waiting.load(Ordering::Relaxed) > 0;
+        self.swarm.held([stats.held_down, stats.held_up, stats.held_slots, waits]);
         let report = Report {
             line_down: stats.line_down,
             line_up: stats.line_up,
@@ -195,7 +187,15 @@ impl Company {
                 Event::Unrequested(block) => Input::Unrequested { peer, block },
                 Event::Sent(block) => Input::BlockSent { peer, block },
                 Event::SendFailed(block) => Input::ServeFailed { peer, block },
+                Event::Waited(took) => {
+                    self.swarm.waited(peer, took);
+                    continue;
+                }
                 Event::Closed(reason) => {
+                    // Of whom we hung up on before, all was told.
+                    if matches!(reason, CloseReason::OverBudget) && addr.is_some() {
+                        self.swarm.reached(peer, "message memory");
+                    }
                     self.peers.hang_up(peer);
                     self.swarm.closed(now, peer, &reason);
                     continue;
@@ -306,6 +306,7 @@ impl Company {
             | Output::DropServes { .. }
             | Output::Hold { .. }
             | Output::Release { .. }
+            | Output::Forget { .. }
             | Output::Finished
             // Nothing to be done: whoever listens hears of it.
             | Output::PeersTold { .. }
@@ -315,11 +316,11 @@ impl Company {
 
     fn dial(&mut self, addr: SocketAddr) {
         let (shared, torrent, peer_id) = (self.shared.clone(), self.torrent, self.peer_id);
-        let is_wanted = self.swarm.may_dial_again(addr);
+        let (waiting, is_wanted) = (self.waiting.clone(), self.swarm.may_dial_again(addr));
         self.jobs.spawn(async move {
             let guest = match is_wanted {
-                true => meet::dial(&shared, addr, torrent, peer_id).await,
-                false => meet::dial_by_hearsay(&shared, addr, torrent, peer_id).await,
+                true => meet::dial(&shared, addr, torrent, peer_id, &waiting).await,
+                false => meet::dial_by_hearsay(&shared, addr, torrent, peer_id, &waiting).await,
             };
             Done::Dialed(addr, guest.map(Box::new))
         });
@@ -337,8 +338,10 @@ impl Company {
     /// Begins to ask those that are due.
     pub(super) fn ask_web_seeds(&mut self, now: Time) {
         while let Some((index, url)) = self.web_seeds.poll(now) {
-            let shared = self.shared.clone();
-            self.jobs.spawn(async move { Done::WebSeedFound(index, find_web_seed(&shared, &url).await) });
+            let (shared, waiting) = (self.shared.clone(), self.waiting.clone());
+            self.jobs.spawn(async move {
+                Done::WebSeedFound(index, find_web_seed(&shared, &waiting, &url).await)
+            });
         }
     }
 
@@ -375,10 +378,11 @@ impl Company {
 /// there is leave.
 async fn find_web_seed(
     shared: &Shared,
+    waiting: &AtomicUsize,
     url: &str,
 ) -> Result<(Found, Vec<OwnedSemaphorePermit>), WebSeedError> {
     let found = shared.web_seeds.find(url).await?;
-    let mut permits: Vec<_> = shared.connections.clone().acquire_owned().await.into_iter().collect();
+    let mut permits: Vec<_> = meet::permit(shared, waiting).await.into_iter().collect();
     let more = std::iter::from_fn(|| shared.connections.clone().try_acquire_owned().ok());
     permits.extend(more.take(MAX_CONNECTIONS - 1));
     Ok((found, permits))

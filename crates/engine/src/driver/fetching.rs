@@ -7,7 +7,7 @@ use super::scouts::Privacy;
 use super::{Calls, GUEST_QUEUE, blocking};
 use crate::announcer::Named;
 use crate::events::EventKind;
-use crate::magnet::{AddMagnet, Fetch, FetchStats, Fetched};
+use crate::magnet::{AddMagnet, Fetch, FetchStats, Fetched, tiers_of};
 use crate::mailbox::{self, mailbox};
 use crate::saved;
 use crate::shared::{OpenDoor, Shared, Visit};
@@ -277,12 +277,14 @@ fn company(shared: Arc<Shared>, add: &AddMagnet, peer_id: PeerId) -> Company {
     swarm.handle(now, Input::Pause);
     swarm.handle(now, Input::PeersFound { addrs: &add.peers, source: PeerSource::User });
     swarm.handle(now, Input::PeersFound { addrs: &add.addrs_of_link(), source: PeerSource::Link });
-    let tiers: Vec<Vec<String>> = match add.trackers && shared.settings.trackers {
-        true => add.magnet.trackers.iter().map(|tracker| vec![tracker.clone()]).collect(),
-        false => Vec::new(),
+    let of_link = tiers_of(&add.magnet);
+    let tiers = match &add.tiers {
+        _ if !add.trackers || !shared.settings.trackers => &[],
+        Some(tiers) => tiers.as_slice(),
+        None => of_link.as_slice(),
     };
     let (limits, wants) = (wire::Limits::unknown_pieces(), Torrent::new(Wants::Download));
-    let named = Named { tiers: &tiers, by_link: true };
+    let named = Named { tiers, of_link: &of_link };
     let outside = Outside::take(&shared, info_hash, peer_id, named, wants);
     let mut company = Company::nobody(shared, info_hash, peer_id, swarm, limits, outside);
     company.outside.scouts.set_privacy(Privacy::Unknown);

@@ -1,8 +1,8 @@
 //! The connections of one torrent: a task each, and a queue of commands to each.
 
 use super::web_seeds::Files;
-use crate::events::{self, EventKind, Kind};
-use crate::shared::{Guest, Shared};
+use crate::meet::Waits;
+use crate::shared::Guest;
 use net::conn::{self, Batch, Chunks, Command, Context, Pipes, Turn};
 use net::web_seed::{self, Found};
 use std::collections::BTreeMap;
@@ -10,12 +10,11 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
 use storage::TorrentDisk;
 use swarm::PeerKey;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
-use types::{BlockRange, InfoHash};
+use types::BlockRange;
 
 /// How many batches of what peers say may wait; a connection that has another one does not read on until there is room.
 const PEER_QUEUE: usize = 256;
@@ -36,18 +35,11 @@ pub(super) struct Peers {
     /// Of the batches that were heard and not answered yet.
     turns: Vec<Turn>,
     tasks: JoinSet<()>,
-    heard: Option<Heard>,
     /// Connections that wait until the disk has taken a block.
     waiting: Arc<AtomicUsize>,
 }
 
 type Queue = (mpsc::Sender<Batch<PeerKey>>, mpsc::Receiver<Batch<PeerKey>>);
-
-/// Who hears of waits for the disk, and of which torrent.
-type Heard = (Arc<Shared>, InfoHash);
-
-/// A block that waited so long for the disk is told of.
-const LONG_WAIT: Duration = Duration::from_millis(100);
 
 struct Peer {
     addr: SocketAddr,
@@ -69,7 +61,6 @@ impl Peers {
             queue: None,
             turns: Vec::new(),
             tasks: JoinSet::new(),
-            heard: None,
             waiting: Arc::default(),
         }
     }
@@ -77,11 +68,6 @@ impl Peers {
     /// How many connections wait until the disk has taken a block.
     pub(super) fn waiting_for_disk(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
-    }
-
-    /// Waits for the disk are told of.
-    pub(super) fn tell_waits(&mut self, shared: Arc<Shared>, torrent: InfoHash) {
-        self.heard = Some((shared, torrent));
     }
 
     /// It is known what the torrent is, and where its blocks go; to be said once, before any block is asked for.
@@ -125,7 +111,7 @@ impl Peers {
 
     /// The torrent's files, as a connection sees them.
     fn disk(&self, key: PeerKey) -> Disk {
-        Disk { disk: self.disk.clone(), peer: key, heard: self.heard.clone(), waiting: self.waiting.clone() }
+        Disk { disk: self.disk.clone(), peer: key, waiting: self.waiting.clone() }
     }
 
     /// Gives a connection a number and a queue.
@@ -270,24 +256,7 @@ impl Peers {
 struct Disk {
     disk: Arc<OnceLock<TorrentDisk>>,
     peer: PeerKey,
-    heard: Option<Heard>,
     waiting: Arc<AtomicUsize>,
-}
-
-/// Counts one more as long as it is there.
-struct Waits<'a>(&'a AtomicUsize);
-
-impl Waits<'_> {
-    fn new(count: &AtomicUsize) -> Waits<'_> {
-        count.fetch_add(1, Ordering::Relaxed);
-        Waits(count)
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Disk {
@@ -301,17 +270,8 @@ impl conn::BlockSink for Disk {
     /// What is taken is told by the disk itself, so that it is heard of before what its piece comes to.
     async fn write(&self, block: BlockRange, data: bytes::Bytes) -> bool {
         let Ok(disk) = self.get() else { return false };
-        let heard = self.heard.as_ref().filter(|(shared, _)| shared.hub.is_heard(Kind::Disk.bit()));
-        let since = heard.map(|_| Instant::now());
         let _waits = Waits::new(&self.waiting);
-        let taken = disk.write_block(block, data, self.peer.0).await.is_ok();
-        if let (Some((shared, torrent)), Some(took)) = (heard, since.map(|since| since.elapsed()))
-            && took >= LONG_WAIT
-        {
-            let peer = events::Peer { number: Some(self.peer.0), addr: None };
-            shared.hub.tell(*torrent, || EventKind::DiskWaited { peer, took });
-        }
-        taken
+        disk.write_block(block, data, self.peer.0).await.is_ok()
     }
 
     fn tell(&self) {

@@ -55,8 +55,10 @@ pub(super) struct Running {
     present: Option<Present>,
     /// What was transferred in this run before the torrent was asleep.
     run: Counters,
-    /// Since when it has nothing to do.
-    idle_since: Option<Time>,
+    /// When it goes to sleep, since it has nothing to do.
+    sleeps_at: Option<Time>,
+    /// It was woken by a caller, and by nothing else.
+    is_only_called: bool,
     /// There is no room on the disk.
     full: Option<Full>,
     publish_at: Time,
@@ -137,7 +139,8 @@ impl Running {
             _scrubbed: scrubbed,
             present,
             run: past.run,
-            idle_since: None,
+            sleeps_at: None,
+            is_only_called: news.as_ref().is_some_and(|news| news.is_call()),
             full: None,
             publish_at: now,
             shown_peers: 0,
@@ -300,6 +303,9 @@ impl Running {
                 self.company.swarm.handle(now, Input::PieceFailed { piece, from_disk, digests: &digests });
             }
             DiskEvent::PieceLost { piece } => self.lose(now, piece),
+            DiskEvent::BlocksForgotten { piece, blocks } => {
+                self.company.swarm.handle(now, Input::BlocksForgotten { piece, blocks: &blocks });
+            }
             DiskEvent::Full(err) => self.on_full(now, err),
             DiskEvent::Room => self.on_room(),
             DiskEvent::Failed(err) => return Some(Err(err.into())),
@@ -405,6 +411,7 @@ impl Running {
             Output::DropServes { peer } => self.company.peers.command(peer, Command::DropServes),
             Output::Hold { peer } => self.company.peers.command(peer, Command::Hold),
             Output::Release { peer } => self.company.peers.command(peer, Command::Release),
+            Output::Forget { piece, blocks } => self.driver.disk.forget_blocks(piece, blocks),
             Output::Finished => self.complete(now),
             other => self.company.obey(now, &other),
         }
@@ -504,14 +511,11 @@ impl Running {
         }
         let goal = self.driver.base.add.seed_goal;
         let long_enough = self.goal_deadline().is_some_and(|deadline| now >= deadline);
-        let enough = goal.ratio.is_some_and(|ratio| {
+        let enough = || {
             let stats = self.company.swarm.stats(now);
-            let uploaded = self.driver.keeper.totals(counters(&stats)).uploaded;
-            #[allow(clippy::cast_precision_loss)] // a ratio needs no more than 53 bits
-            let reached = uploaded as f64 >= ratio * stats.wanted_bytes as f64;
-            reached
-        });
-        self.driver.base.add.stop_when_finished || long_enough || enough
+            goal.is_met_by(self.driver.keeper.totals(counters(&stats)).uploaded, stats.wanted_bytes)
+        };
+        self.driver.base.add.stop_when_finished || long_enough || goal.ratio.is_some() && enough()
     }
 }
 
@@ -579,7 +583,7 @@ pub(super) fn outside(base: &Base, complete: bool) -> Outside {
         Some(tiers) => tiers.as_slice(),
         None => add.metainfo.trackers(),
     };
-    let named = Named { tiers, by_link: add.by_link && add.tiers.is_none() };
+    let named = Named { tiers, of_link: if add.by_link { add.metainfo.trackers() } else { &[] } };
     offer_nodes(base);
     let mut outside = Outside::take(shared, *info_hash, *peer_id, named, torrent(add, complete));
     outside.scouts.set_privacy(Privacy::of(&add.metainfo));

@@ -99,9 +99,16 @@ fn bytes(row: &SqlRow<'_>, name: &str) -> Vec<u8> {
     }
 }
 
+/// What has the last changes of a database in it.
+pub(super) fn log_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
 /// The database and its log, in a folder of their own.
 fn copy(path: &Path) -> io::Result<Copy> {
-    let log = path.with_file_name("torrents.db-wal");
+    let log = log_of(path);
     let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
     if size(path).saturating_add(size(&log)) > MAX_DATABASE {
         return Err(io::Error::other("it is too large"));

@@ -3,6 +3,7 @@
 use super::held::PATIENCE;
 use super::names::{self, Names};
 use super::{Choices, KeptTorrent, Record, Room, What, key};
+use crate::doctor::record_of;
 use crate::driver::blocking;
 use crate::resume;
 use crate::{Error, Metainfo};
@@ -22,6 +23,8 @@ pub(super) struct Claim {
     places: Vec<(PathBuf, Names)>,
     /// What stands where one of its files goes, and keeps it from going on: that is not its own.
     held_up_by: Option<PathBuf>,
+    /// Whether it may come to have more of it at any time.
+    is_under_way: bool,
 }
 
 /// A file that another torrent lays claim to.
@@ -35,14 +38,18 @@ struct Shared {
 
 impl Claim {
     fn of_kept(kept: &KeptTorrent) -> Option<Claim> {
-        let held_up_by = kept.is_held_up_by();
-        Some(Claim { held_up_by, ..Claim::of(&kept.record, &kept.what)? })
+        let (held_up_by, is_under_way) = (kept.is_held_up_by(), kept.running.goes_on());
+        Some(Claim { held_up_by, is_under_way, ..Claim::of(&kept.record, &kept.what)? })
     }
 
     fn of(record: &Record, what: &What) -> Option<Claim> {
         let mut claim = Claim::before(what.info_hash(), what.metainfo()?.clone(), &record.choices);
         claim.places.extend(
-            record.moving.as_ref().map(|moving| (moving.target.dir.clone(), moving.target.names.clone())),
+            record
+                .moving
+                .iter()
+                .chain(&record.left_behind)
+                .map(|moving| (moving.target.dir.clone(), moving.target.names.clone())),
         );
         Some(claim)
     }
@@ -53,7 +60,26 @@ impl Claim {
             metainfo,
             places: vec![(choices.dir.clone(), choices.names.clone())],
             held_up_by: None,
+            is_under_way: true,
         }
+    }
+
+    /// What a user knows it by.
+    fn named(&self) -> String {
+        format!("{:?} ({})", self.metainfo.name(), self.info_hash.wire())
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.is_under_way
+    }
+
+    /// Whether a file of this name is one of its files.
+    fn has(&self, file: &Path, name: &str) -> bool {
+        let is_called_so = |path: &str| path.rsplit('/').next() == Some(name);
+        self.places.iter().any(|(dir, names)| {
+            names::paths(&self.metainfo, names)
+                .any(|(_, path)| is_called_so(path) && true_path(dir).join(path) == file)
+        })
     }
 }
 
@@ -111,44 +137,77 @@ impl Room {
         to_go: Vec<bool>,
     ) -> Result<(), Error> {
         let claims = self.claims_beside(own.wire()).await;
+        match self.of_others(claims, dir, layout, to_go, |_| false).await?.pop_first() {
+            Some((_, whose)) => {
+                Err(Error::Refused(format!("{whose}; remove that torrent without its files first")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Those of a torrent's files, by their index, that other torrents have as well, and in one line each, whose they are. One
+    /// that has nothing of a file yet cannot lose it, unless it `may_have` it by now.
+    pub(super) async fn of_others(
+        &self,
+        claims: Vec<Claim>,
+        dir: PathBuf,
+        layout: Layout,
+        files: Vec<bool>,
+        may_have: impl Fn(&Claim) -> bool,
+    ) -> Result<BTreeMap<usize, String>, Error> {
         let look = move || {
-            let shared = shared(&claims, &dir, &layout, &to_go).into_iter();
+            let shared = shared(&claims, &dir, &layout, &files).into_iter();
             let shared = shared.filter(|found| !found.is_in_their_way);
             let found: Vec<_> = shared.map(|found| (layout.path_under(&dir, found.file), found)).collect();
             Ok((claims, found))
         };
         let (claims, found) = blocking(look).await?;
-        for (path, Shared { claim, theirs, .. }) in found {
-            let Claim { info_hash, metainfo, .. } = &claims[claim];
-            // One that has nothing of it yet cannot lose it.
-            if self.known_files(*info_hash, metainfo).await.is_none_or(|ours| ours.get(theirs) == Some(&true))
-            {
-                return Err(Error::Refused(format!(
-                    "{} is a file of {:?} ({}) too; remove that torrent without its files first",
-                    path.display(),
-                    metainfo.name(),
-                    info_hash.wire()
-                )));
+        let mut known = BTreeMap::new();
+        for number in found.iter().map(|(_, shared)| shared.claim).collect::<BTreeSet<_>>() {
+            let claim = &claims[number];
+            if !may_have(claim) {
+                known.insert(number, self.known_files(claim.info_hash, &claim.metainfo).await);
             }
         }
-        Ok(())
+        let is_theirs = |shared: &Shared| match known.get(&shared.claim) {
+            Some(Some(ours)) => ours.get(shared.theirs) == Some(&true),
+            Some(None) | None => true,
+        };
+        let of_others = found.into_iter().filter(|(_, shared)| is_theirs(shared)).map(|(path, shared)| {
+            let whose = claims[shared.claim].named();
+            (shared.file, format!("{} is a file of {whose} too", path.display()))
+        });
+        Ok(of_others.collect())
+    }
+
+    /// Which torrent a file belongs to, or will, if it is one of the session's.
+    pub(super) async fn owner(&self, path: PathBuf) -> Option<String> {
+        let claims = self.claims_beside(InfoHashV1([0; 20])).await;
+        let look = move || {
+            let name = path.file_name()?.to_str()?.to_owned();
+            let there = fs::canonicalize(path.parent()?).ok()?.join(&name);
+            Some(claims.iter().find(|claim| claim.has(&there, &name))?.named())
+        };
+        tokio::task::spawn_blocking(look).await.ok()?
+    }
+
+    /// What the last run of a torrent left; `None` if that is not known.
+    pub(super) async fn progress(&self, info_hash: InfoHash, metainfo: &Metainfo) -> Option<resume::Record> {
+        let row = self.store.get(Table::Progress, &key(info_hash)).await.ok()??;
+        record_of(&row, metainfo)
     }
 
     /// Which files are known to be a torrent's; `None` if that cannot be told.
     pub(super) async fn known_files(&self, info_hash: InfoHash, metainfo: &Metainfo) -> Option<Vec<bool>> {
-        let row = self.store.get(Table::Progress, &key(info_hash)).await.ok()??;
-        let (lengths, files) = (metainfo.lengths(), metainfo.files().len());
-        Some(resume::Record::of_row(info_hash.wire(), &row, lengths, files)?.disk.ours)
+        Some(self.progress(info_hash, metainfo).await?.disk.ours)
     }
 }
 
-/// Which of a torrent's files other torrents have as well.
-pub(super) fn claimed(claims: &[Claim], dir: &Path, layout: &Layout, ours: &[bool]) -> BTreeSet<usize> {
-    shared(claims, dir, layout, ours).into_iter().map(|shared| shared.file).collect()
+fn true_path(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.into())
 }
 
 fn shared(claims: &[Claim], dir: &Path, layout: &Layout, ours: &[bool]) -> Vec<Shared> {
-    let true_path = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let here = true_path(dir);
     let files = (0..ours.len()).filter(|&file| ours[file]);
     let by_path: BTreeMap<PathBuf, usize> =

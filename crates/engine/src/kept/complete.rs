@@ -8,6 +8,7 @@ use crate::driver::blocking;
 use crate::{Error, Metainfo};
 use metainfo::names::Folding;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use storage::Layout;
 
@@ -18,10 +19,11 @@ const MAX_SUFFIXED: usize = 10_000;
 
 impl Room {
     /// Has a torrent that is added lie where those do that are not complete, and be called so; unless some of its files are
-    /// where they belong already.
+    /// where they belong already. Where it would share a file with another torrent until both are complete, neither could go:
+    /// it lies where it belongs then.
     pub(super) async fn arrange(&self, choices: &mut Choices, metainfo: Option<&Arc<Metainfo>>) {
         let settings = self.settings.lock().await.clone();
-        let incomplete_dir = settings.incomplete_dir.filter(|dir| *dir != choices.dir);
+        let mut incomplete_dir = settings.incomplete_dir.filter(|dir| *dir != choices.dir);
         let (true, Some(metainfo)) = (incomplete_dir.is_some() || settings.part_suffix, metainfo) else {
             return;
         };
@@ -29,18 +31,29 @@ impl Room {
         else {
             return;
         };
-        let (dir, files) = (choices.dir.clone(), metainfo.files().len());
-        let some = move || (0..files).any(|file| layout.path_under(&dir, file).is_file());
-        if tokio::task::spawn_blocking(some).await.unwrap_or(true) {
+        let files = metainfo.files().len();
+        if has_some(layout.clone(), files, choices.dir.clone()).await {
             return;
+        }
+        let suffixed = match settings.part_suffix && may_have_suffixes(files) {
+            true => with_suffixes(metainfo, &choices.names),
+            false => None,
+        };
+        let names = suffixed.as_ref().unwrap_or(&choices.names);
+        if let Some(dir) = &incomplete_dir
+            && let Ok(layout) = layout.renamed(names)
+            && has_some(layout.clone(), files, dir.clone()).await
+            && self
+                .must_be_its_alone(metainfo.info_hash(), dir.clone(), layout, vec![true; files])
+                .await
+                .is_err()
+        {
+            incomplete_dir = None;
         }
         if let (Some(incomplete), None) = (incomplete_dir, &choices.dir_when_complete) {
             choices.dir_when_complete = Some(std::mem::replace(&mut choices.dir, incomplete));
         }
-        if settings.part_suffix
-            && may_have_suffixes(files)
-            && let Some(names) = with_suffixes(metainfo, &choices.names)
-        {
+        if let Some(names) = suffixed {
             (choices.names, choices.part_suffix) = (names, true);
         }
     }
@@ -108,12 +121,10 @@ impl KeptTorrent {
         self.unsettled = Some(why);
     }
 
-    /// In one line, for people.
+    /// What keeps its files from going where they belong, for people.
     pub(super) fn why_unsettled(&self) -> Option<String> {
-        let why = self.unsettled.as_ref()?;
         let goes_on = self.is_to_settle() || matches!(self.running, Running::Moving(_));
-        goes_on
-            .then(|| format!("it is complete, but its files cannot go where they belong: {}", why.of_kept()))
+        self.unsettled.as_ref().filter(|_| goes_on).map(Error::of_kept)
     }
 }
 
@@ -143,6 +154,12 @@ impl Choices {
             false => self.names.clone(),
         }
     }
+}
+
+/// Whether some file of a torrent lies below a folder; `true` if that cannot be told.
+async fn has_some(layout: Layout, files: usize, dir: PathBuf) -> bool {
+    let some = move || (0..files).any(|file| layout.path_under(&dir, file).is_file());
+    tokio::task::spawn_blocking(some).await.unwrap_or(true)
 }
 
 fn may_have_suffixes(files: usize) -> bool {

@@ -55,12 +55,10 @@ impl Room {
             return Err(Error::ShutDown);
         }
         let choices = &record.choices;
-        let mut magnet = magnet.clone();
-        if let Some(tiers) = &choices.tiers {
-            magnet.trackers = tiers.concat();
-        }
         let info_hash = magnet.info_hash;
-        let add = AddMagnet::new(magnet).peers(choices.peers.clone()).trackers(choices.trackers);
+        let mut add =
+            AddMagnet::new(magnet.clone()).peers(self.peers_for(&choices.peers)).trackers(choices.trackers);
+        add.tiers.clone_from(&choices.tiers);
         let (fetching, fetch) = Fetching::open(self.shared.clone(), add).await?;
         if let Some(fetching) = fetching {
             self.shared.spawn(fetching.run());
@@ -97,16 +95,20 @@ impl Room {
             Err(_) => record.choices.priorities.clear(),
         }
         let given = record.choices.dir.clone();
-        self.arrange(&mut record.choices, Some(&metainfo)).await;
+        if !self.goes_where_it_was(info_hash, &mut record.choices, Some(&metainfo)).await {
+            self.arrange(&mut record.choices, Some(&metainfo)).await;
+        }
         if record.choices.dir != given {
             record.mount_when_complete = record.mount.take();
         }
         // As it was when the link came, or the folder was chosen: the disk may be out by now.
         record.mount = self.mount_of(&record.choices.dir, record.mount.take()).await;
+        self.recall_files(info_hash, &record, &metainfo).await?;
         let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
         let rows = self.rows_of_file(&record, &metainfo, file).await;
         // A link may tell one hash of two; the torrent stays where it was put.
         changes.extend(rows.map(|row| Change { key: key(info_hash), ..row }));
+        changes.extend(self.forget_left(info_hash));
         self.save(changes).await?;
         let begin = !record.choices.paused;
         if let Some(why) = &miscounted {

@@ -19,7 +19,7 @@ pub struct Seen<'a> {
     pub choices: &'a Choices,
     /// What it is doing; `None` if it is paused.
     pub state: Option<TorrentState>,
-    /// Its numbers, if it is in the engine.
+    /// Its numbers, if it is in the engine, or was until it was paused.
     pub stats: Option<TorrentStats>,
     /// What keeps it from going on, though it is not paused.
     pub error: Option<String>,

@@ -5,7 +5,7 @@ use super::record::Record;
 use super::{Room, Session, SessionSettings, WatchFolder};
 use crate::Error;
 use crate::driver::blocking;
-use crate::resume::{mount_of, true_name};
+use crate::resume::{self, mount_of, true_name};
 use bencode::{Value, encode_dict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -14,13 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use store::{Change, Table};
 use tokio::sync::oneshot;
+use types::InfoHashV1;
 
 /// Mount points, by folders below them.
 type Folders = BTreeMap<PathBuf, PathBuf>;
 
 /// Those of all folders that are kept beside torrents.
 #[derive(Debug, Default)]
-pub(super) struct Mounts {
+pub(crate) struct Mounts {
     settings: Folders,
     watched: Folders,
     roots: Folders,
@@ -49,7 +50,7 @@ impl KeptFor {
 }
 
 impl Mounts {
-    pub(super) fn kept_in(rows: &[(Vec<u8>, Vec<u8>)]) -> Mounts {
+    pub(crate) fn kept_in(rows: &[(Vec<u8>, Vec<u8>)]) -> Mounts {
         let row = |kept_for: KeptFor| rows.iter().find(|(key, _)| *key == kept_for.key());
         let read = |kept_for| row(kept_for).map(|(_, row)| decode(row)).unwrap_or_default();
         Mounts {
@@ -58,6 +59,28 @@ impl Mounts {
             roots: read(KeptFor::Roots),
             of_torrents: BTreeSet::new(),
         }
+    }
+
+    /// Those of the rows of torrents.
+    pub(crate) fn see_rows(&mut self, rows: &[(Vec<u8>, Vec<u8>)]) {
+        rows.iter().filter_map(|(_, row)| Record::decode(row)).for_each(|record| self.see(&record));
+    }
+
+    /// That which what is known of a torrent's files says: its row says nothing of one to which it moved.
+    pub(crate) fn see_progress(&mut self, info_hash: InfoHashV1, row: &[u8]) {
+        self.of_torrents.extend(resume::mount_in(info_hash, row));
+    }
+
+    /// The mount point under which a folder lies; where a disk is missing that others lie on, that one's.
+    pub(crate) fn mount_of(&self, dir: &Path) -> Option<PathBuf> {
+        mount_among(&self.all(), dir, self.get(dir).cloned())
+    }
+
+    /// The row for folders of the settings: of those that are known what is known of them, of others as it is now.
+    pub(super) fn row_of_settings(&self, folders: impl IntoIterator<Item = PathBuf>) -> Change {
+        let mount = |dir: &PathBuf| self.settings.get(dir).cloned().or_else(|| self.mount_of(dir));
+        let folders = folders.into_iter().filter_map(|dir| mount(&dir).map(|mount| (dir, mount))).collect();
+        Change::put(Table::Session, KeptFor::Settings.key(), encode(&folders))
     }
 
     fn see(&mut self, record: &Record) {
@@ -191,11 +214,25 @@ impl Room {
         records.for_each(|record| mounts.see(record));
     }
 
+    /// Those that are known of torrents since they moved are in what is known of their files, where records say nothing of them.
+    pub(super) async fn learn_of_moved(self: Arc<Self>) {
+        let keys: Vec<_> = self.torrents().keys().copied().collect();
+        for info_hash in keys {
+            let row = self.store.get(Table::Progress, &info_hash.0).await.ok().flatten();
+            if self.shared.is_closing() {
+                return;
+            }
+            if let Some(row) = row {
+                self.mounts().see_progress(info_hash, &row);
+            }
+        }
+    }
+
     /// Takes down under which mount points the folders of a torrent lie that is added; where it begins has to be there.
     pub(super) async fn note_mounts(&self, record: &mut Record) -> Result<(), Error> {
-        record.mount = self.mount_among_known(&record.choices.dir).await;
+        record.mount = self.mount_among_known(&record.choices.dir, None).await;
         if let Some(dir) = &record.choices.dir_when_complete {
-            record.mount_when_complete = self.mount_among_known(dir).await;
+            record.mount_when_complete = self.mount_among_known(dir, None).await;
         }
         must_be_mounted(record.mount.clone()).await?;
         self.mounts().see(record);
@@ -203,18 +240,21 @@ impl Room {
     }
 
     /// The mount point under which a folder lies; where a disk is missing that others lie on, that one's.
-    async fn mount_among_known(&self, dir: &Path) -> Option<PathBuf> {
-        let remembered = self.mounts().get(dir).cloned();
+    pub(super) async fn mount_among_known(&self, dir: &Path, remembered: Option<PathBuf>) -> Option<PathBuf> {
+        let remembered = remembered.or_else(|| self.mounts().get(dir).cloned());
         let (dir, known) = (dir.to_owned(), self.mounts().all());
-        let look = move || {
-            let now = mount_of(&dir, remembered);
-            let Ok(name) = true_name(&dir) else { return now };
-            let is_deeper = |known: &PathBuf| now.as_ref().is_none_or(|now| known.starts_with(now));
-            let missing = known.into_iter().filter(is_deeper).find(|known| name.starts_with(known));
-            missing.or(now)
-        };
-        tokio::task::spawn_blocking(look).await.unwrap_or(None)
+        tokio::task::spawn_blocking(move || mount_among(&known, &dir, remembered)).await.unwrap_or(None)
     }
+}
+
+/// The mount point under which a folder lies; of those that are `known`, which come those within others first, the one that is
+/// missing below it.
+fn mount_among(known: &[PathBuf], dir: &Path, remembered: Option<PathBuf>) -> Option<PathBuf> {
+    let now = mount_of(dir, remembered);
+    let Ok(name) = true_name(dir) else { return now };
+    let is_deeper = |known: &&PathBuf| now.as_ref().is_none_or(|now| known.starts_with(now));
+    let missing = known.iter().filter(is_deeper).find(|known| name.starts_with(known));
+    missing.cloned().or(now)
 }
 
 /// The mount points of folders: those that are remembered, or those of now that lie below them. `None` if it cannot be told.
@@ -293,6 +333,20 @@ mod tests {
         assert_eq!(look(None).await, now);
         assert_eq!(look(Some("/".into())).await, now, "its disk is there now");
         assert_eq!(look(Some(dir.clone())).await, dir, "its disk is away");
+    }
+
+    #[test]
+    fn a_mount_point_that_is_known_counts_while_nothing_is_mounted_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = std::fs::canonicalize(dir.path()).unwrap().join("disk");
+        let now = storage::mount_point(&disk);
+        let lies_in = disk.join("films");
+        let mut mounts = Mounts::default();
+        assert_eq!(mounts.mount_of(&lies_in), now);
+        mounts.of_torrents.insert(disk.clone());
+        assert_eq!((mounts.mount_of(&lies_in), mounts.mount_of(dir.path())), (Some(disk.clone()), now));
+        let row = mounts.row_of_settings([lies_in.clone()]);
+        assert_eq!(Mounts::kept_in(&[(row.key, row.value.unwrap())]).get(&lies_in), Some(&disk));
     }
 
     #[test]

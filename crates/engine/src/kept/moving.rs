@@ -7,7 +7,7 @@ use super::complete;
 use super::mounts::must_be_mounted;
 use super::record::{Move, Record, Target};
 use super::removal::Stayed;
-use super::{KeptTorrent, Room, Running, Session, key};
+use super::{Choices, KeptTorrent, Room, Running, Session, key};
 use crate::driver::blocking;
 use crate::resume::{self, mount_of};
 use crate::{Error, Metainfo, TorrentState, TorrentStats};
@@ -52,7 +52,7 @@ enum Came {
 
 /// Files that are on their way, or have arrived. If nobody waits for them, they go all the same.
 #[derive(Debug)]
-pub struct OnTheWay(Option<oneshot::Receiver<Result<Option<Stayed>, Error>>>);
+pub struct OnTheWay(oneshot::Receiver<Result<Option<Stayed>, Error>>);
 
 impl OnTheWay {
     /// Waits until they are where they are to be; says which are where they were too, since they cannot be removed.
@@ -60,10 +60,7 @@ impl OnTheWay {
     /// # Errors
     /// Those of [`Session::move_to`].
     pub async fn arrived(self) -> Result<Option<Stayed>, Error> {
-        match self.0 {
-            Some(told) => told.await.unwrap_or(Err(Error::ShutDown)),
-            None => Ok(None),
-        }
+        self.0.await.unwrap_or(Err(Error::ShutDown))
     }
 }
 
@@ -72,13 +69,14 @@ impl Session {
     /// meanwhile ([`TorrentState::Moving`]) and goes on from there; nothing of it is checked again. On one file system files
     /// are renamed; to another they are copied, made durable, and removed where they were when the new place holds. When
     /// this returns, all of that is done; if it is not waited for, or the process ends, it goes on, or does so at the next
-    /// [`open`](Session::open). Files that cannot be removed where they were keep nothing from that: they are returned, and
-    /// tried again at the next `open`.
+    /// [`open`](Session::open). Files that cannot be removed where they were keep nothing from that: they are returned, with
+    /// those that earlier moves left, and tried again when it moves again or is removed, and at the next `open`.
     ///
     /// # Errors
     /// [`Error::NotHere`], [`Error::Unsaved`]; [`Error::Refused`] if another torrent of the session has one of the files too,
-    /// or they are on their way, unless that is to a disk that is gone; [`Error::Disk`], among others if something stands
-    /// where a file goes, or there is no room. The torrent stays where it was then, as it was.
+    /// or they are on their way, unless that is to a disk that is gone, or earlier moves left files in 8 folders;
+    /// [`Error::Disk`], among others if something stands where a file goes, or there is no room. The torrent stays where it was
+    /// then, as it was.
     pub async fn move_to(
         &self,
         info_hash: InfoHash,
@@ -137,49 +135,59 @@ impl Session {
             let mut held = room.hold(info_hash).await?;
             let kept = held.kept.as_mut().ok_or(Error::NotHere(info_hash))?;
             let target = target(kept)?;
-            let is_under_way = room.begin_moving(info_hash, kept, target, Some(tell)).await?;
-            Ok(OnTheWay(is_under_way.then_some(told)))
+            room.begin_moving(info_hash, kept, target, Some(tell)).await?;
+            Ok(OnTheWay(told))
         };
         self.engine.on_runtime(work).await
     }
 }
 
 impl Room {
-    /// Says whether there is something to wait for.
+    /// Has it set out; what comes of that is told.
     pub(super) async fn begin_moving(
         self: &Arc<Self>,
         info_hash: InfoHash,
         kept: &mut KeptTorrent,
         target: Target,
         tell: Option<oneshot::Sender<Result<Option<Stayed>, Error>>>,
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         let mut record = kept.record.clone();
         target.clone().put_into(&mut record.choices);
         record.choices.check(kept.what.metainfo())?;
         self.call_off(info_hash, kept).await?;
+        // What is left there may be in its way.
+        let stayed = self.clean(kept).await;
         record.moving.clone_from(&kept.record.moving);
+        record.left_behind.clone_from(&kept.record.left_behind);
         let before = &kept.record.choices;
         let stays = same_folder(&before.dir, &target.dir) && before.names == target.names;
         let Some(metainfo) = kept.what.metainfo().cloned().filter(|_| !stays) else {
             if before.dir != record.choices.dir {
-                record.mount = self.mount_of(&record.choices.dir, None).await;
+                record.mount = self.mount_among_known(&record.choices.dir, None).await;
+                must_be_mounted(record.mount.clone()).await?;
             }
             self.save(vec![Change::put(Table::Torrents, key(info_hash), record.encode())]).await?;
+            self.see_mounts(std::iter::once(&record));
             kept.record = record;
+            kept.note = stayed.as_ref().map(Stayed::to_string);
             if let Running::Failed(_) = kept.running {
                 kept.running = self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
             }
-            return Ok(false);
+            if let Some(tell) = tell {
+                let _ = tell.send(Ok(stayed));
+            }
+            return Ok(());
         };
+        record.may_leave_more_behind()?;
         let stats = kept.doing().1;
         std::mem::replace(&mut kept.running, Running::Paused).stop().await;
         let intended = self.intend(info_hash, kept, target, &metainfo).await;
-        kept.note = None;
+        kept.note = stayed.as_ref().map(Stayed::to_string);
         kept.running = match &intended {
             Ok(moving) => self.go_on_moving(&kept.record, moving, &metainfo, stats, tell),
             Err(_) => self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed),
         };
-        intended.map(|_| true)
+        intended.map(drop)
     }
 
     /// Files that are on their way to a disk that is gone need not go there, as long as all of them are where they come from.
@@ -234,7 +242,7 @@ impl Room {
         let remembered = progress.and_then(|progress| progress.mount);
         let is_kept = kept.record.choices.dir_when_complete.as_ref() == Some(&to);
         let known = kept.record.mount_when_complete.clone().filter(|_| is_kept);
-        let to_mount = self.mount_of(&to, known).await;
+        let to_mount = self.mount_among_known(&to, known).await;
         let plan = move || {
             let mounts = [mount_of(&from, remembered), to_mount];
             if had_files && !storage::any_file(&from, mounts[0].clone(), &layouts[0])? {
@@ -247,7 +255,7 @@ impl Room {
         let (stamps, mounts) = blocking(plan).await?;
         drop(place);
         let mut record = kept.record.clone();
-        let moving = Move { target, mounts, stamps, staged: None, switched: false };
+        let moving = Move { target, mounts, stamps, staged: None };
         record.moving = Some(moving.clone());
         self.save(vec![Change::put(Table::Torrents, key(info_hash), record.encode())]).await?;
         kept.record = record;
@@ -312,6 +320,17 @@ impl Room {
             (Err(why), _) => Err((why, work.moving.staged.clone())),
         };
         drop(place);
+        if switched.is_ok() && kept.record.choices.dir != work.record.choices.dir {
+            let (state_dir, before) =
+                (self.shared.settings.state_dir.clone(), work.record.choices.dir.clone());
+            let info_hash = work.info_hash.wire();
+            let erase = move || {
+                resume::erase(&state_dir, info_hash, &before);
+                Ok(())
+            };
+            // What is left there is of no use and does no harm.
+            let _ = blocking(erase).await;
+        }
         let outcome = match switched {
             Ok(()) => Ok(()),
             Err((why, staged)) => match work.on_files(self, move |files| files.undo(staged.as_deref())).await
@@ -339,7 +358,7 @@ impl Room {
             }
             Err(_) => {}
         }
-        let stayed = self.clean(&work.metainfo, kept).await;
+        let stayed = self.clean(kept).await;
         if let Err(why) = &outcome {
             kept.note = Some(work.failed(why));
         }
@@ -407,11 +426,15 @@ impl Room {
         let old = Target::of(&record.choices);
         work.moving.target.clone().put_into(&mut record.choices);
         let is_elsewhere = old.dir != record.choices.dir;
-        record.moving =
-            staged.map(|_| Move { target: old, staged: None, switched: true, ..work.moving.clone() });
+        record.moving = None;
+        if staged.is_some() {
+            record.left_behind.push(Move { target: old, staged: None, ..work.moving.clone() });
+        }
+        record.mount = self.mount_of(&record.choices.dir, work.moving.mounts[1].clone()).await;
+        self.see_mounts(std::iter::once(&record));
         let mut changes = vec![Change::put(Table::Torrents, key(info_hash), record.encode())];
         if let Some(mut progress) = progress {
-            progress.mount = self.mount_of(&record.choices.dir, work.moving.mounts[1].clone()).await;
+            progress.mount.clone_from(&record.mount);
             for (file, copy) in staged.unwrap_or_default().iter().enumerate() {
                 // What had changed before it was copied is not to be believed for that.
                 if let Some(known) = progress.disk.files.get_mut(file)
@@ -433,28 +456,38 @@ impl Room {
         blocking(move || resume::link_parts(&parts[0], &parts[1])).await?;
         self.save(changes).await?;
         kept.record = record;
-        // Those that are left are of no use and do no harm.
-        let _ = std::fs::remove_file(before.parts());
         Ok(())
     }
 
-    /// Removes what was copied from where it was; says what cannot be.
-    async fn clean(&self, metainfo: &Arc<Metainfo>, kept: &mut KeptTorrent) -> Option<Stayed> {
-        let moving = kept.record.moving.clone().filter(|moving| moving.switched)?;
-        let layout = |names| Layout::new(metainfo.clone())?.renamed(names);
-        let from = layout(&moving.target.names).ok()?;
-        let to = layout(&kept.record.choices.names).ok()?;
-        let (pool, info_hash) = (self.shared.disk.clone(), metainfo.info_hash());
-        let here = kept.record.choices.dir.clone();
+    /// Removes what was copied from where it was, by the last move or earlier ones; says what cannot be.
+    pub(super) async fn clean(&self, kept: &mut KeptTorrent) -> Option<Stayed> {
+        let left_behind = kept.record.left_behind.clone();
+        if left_behind.is_empty() {
+            return None;
+        }
+        let (metainfo, info_hash) = (kept.what.metainfo()?.clone(), kept.what.info_hash());
+        let (pool, Choices { dir: here, names, .. }) =
+            (self.shared.disk.clone(), kept.record.choices.clone());
         let cleaned = blocking(move || {
-            let [old, new] = sides(&moving.target.dir, &here, &moving.mounts, [from, to]);
-            Ok(Relocation::resume(&pool, old, new, &name(info_hash), moving.stamps).clean())
+            let (mut left, mut stayed) = (Vec::new(), Vec::new());
+            for moved in left_behind {
+                let layout = |names| Layout::new(metainfo.clone())?.renamed(names);
+                let layouts = [layout(&moved.target.names)?, layout(&names)?];
+                let [old, new] = sides(&moved.target.dir, &here, &moved.mounts, layouts);
+                let stay =
+                    Relocation::resume(&pool, old, new, &name(info_hash), moved.stamps.clone()).clean();
+                if !stay.is_empty() {
+                    left.push(moved);
+                    stayed.extend(stay);
+                }
+            }
+            Ok((left, Stayed::of(stayed)))
         });
-        let stayed = cleaned.await.ok().map(Stayed::of)?;
+        let (left_behind, stayed) = cleaned.await.ok()?;
         kept.note = stayed.as_ref().map(Stayed::to_string);
-        // What cannot be removed now is tried when the session is opened.
-        if stayed.is_none() {
-            let record = Record { moving: None, ..kept.record.clone() };
+        // What cannot be removed is tried again with the next move, and when the session is opened.
+        if left_behind.len() < kept.record.left_behind.len() {
+            let record = Record { left_behind, ..kept.record.clone() };
             let row = Change::put(Table::Torrents, key(info_hash), record.encode());
             if self.save(vec![row]).await.is_ok() {
                 kept.record = record;
@@ -466,10 +499,8 @@ impl Room {
     /// The same, after a start.
     pub(super) async fn clean_up(self: Arc<Self>, info_hash: InfoHash) {
         let Ok(mut held) = self.hold(info_hash).await else { return };
-        if let Some(kept) = held.kept.as_mut()
-            && let Some(metainfo) = kept.what.metainfo().cloned()
-        {
-            self.clean(&metainfo, kept).await;
+        if let Some(kept) = held.kept.as_mut() {
+            self.clean(kept).await;
         }
     }
 
@@ -477,9 +508,7 @@ impl Room {
     pub(super) async fn move_back(&self, kept: &mut KeptTorrent) {
         if matches!(kept.running, Running::Moving(_)) {
             std::mem::replace(&mut kept.running, Running::Paused).stop().await;
-        } else if let Some((moving, metainfo)) = kept.record.moving.as_ref().zip(kept.what.metainfo())
-            && !moving.switched
-        {
+        } else if let Some((moving, metainfo)) = kept.record.moving.as_ref().zip(kept.what.metainfo()) {
             let (stop, stopped) = watch::channel(false);
             let work = Work::new(&kept.record, moving, metainfo, stopped);
             let staged = moving.staged.clone();
@@ -495,8 +524,8 @@ impl Work {
     fn failed(&self, why: &Error) -> String {
         let to = &self.moving.target.dir;
         match *to == self.record.choices.dir {
-            true => format!("its files were not renamed: {}", why.of_kept()),
-            false => format!("it was not moved to {}: {}", to.display(), why.of_kept()),
+            true => format!("its files were not renamed: {}", of_order(why)),
+            false => format!("it was not moved to {}: {}", to.display(), of_order(why)),
         }
     }
 
@@ -565,7 +594,7 @@ impl Came {
 
 impl KeptTorrent {
     pub(super) fn must_not_be_moving(&self) -> Result<(), Error> {
-        match self.record.moving.as_ref().filter(|moving| !moving.switched) {
+        match &self.record.moving {
             Some(moving) => Err(Error::Refused(format!(
                 "the torrent's files are on their way to {}; wait until they are there",
                 moving.target.dir.display()
@@ -578,6 +607,19 @@ impl KeptTorrent {
 fn sides(from: &Path, to: &Path, mounts: &[Option<PathBuf>; 2], layouts: [Layout; 2]) -> [Side; 2] {
     let ([from_mount, to_mount], [old, new]) = (mounts.clone(), layouts);
     [Side::new(from, from_mount, old), Side::new(to, to_mount, new)]
+}
+
+/// Why something was not done that is not tried again by itself.
+fn of_order(why: &Error) -> String {
+    match why {
+        Error::Disk(storage::Error::Unavailable(path) | storage::Error::Gone(path)) => {
+            format!("{} is not there now", path.display())
+        }
+        why => {
+            let told = why.to_string();
+            told.strip_suffix(storage::START_AGAIN).unwrap_or(&told).to_owned()
+        }
+    }
 }
 
 fn same_folder(one: &Path, other: &Path) -> bool {

@@ -1,6 +1,6 @@
 //! A store whose rows are not what they were: the session begins all the same, and has no piece that is not there.
 
-use super::{Choices, Record, Session, first_rows, record_again};
+use super::{Choices, Mounts, Record, Session, first_rows, record_again};
 use crate::doctor::look;
 use crate::{Metainfo, Settings, TorrentState, resume};
 use metainfo::create::Builder;
@@ -42,7 +42,8 @@ impl Sample {
         let disk = Snapshot { pieces, partial: Vec::new(), ours: vec![true], files: vec![look(&path)] };
         let before = resume::Record::before_the_first_run(Lengths::new(1, 1).unwrap(), 1, None);
         let record = resume::Record { clean: true, disk, ..before };
-        let mut rows = Vec::from(first_rows(info_hash, torrent, number, Choices::new(dir)));
+        let mut rows =
+            Vec::from(first_rows(info_hash, torrent, number, Choices::new(dir), &Mounts::default()));
         rows.push(record.row(info_hash.wire()));
         Sample { info_hash, rows }
     }

@@ -78,6 +78,7 @@ impl Session {
             };
             kept.must_not_be_moving()?;
             std::mem::replace(&mut kept.running, Running::Paused).stop().await;
+            kept.rested = None;
             let doubted = room.doubt(info_hash, kept, &metainfo).await;
             kept.running = room.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);
             doubted
@@ -127,8 +128,8 @@ impl Room {
         if !kept.record.choices.trackers || !self.shared.settings.trackers {
             return Vec::new();
         }
-        let by_link = kept.record.link.is_some() && kept.record.choices.tiers.is_none();
-        let named = Named { tiers: &kept.tiers(), by_link };
+        let of_link = if kept.record.link.is_some() { kept.own_tiers() } else { Vec::new() };
+        let named = Named { tiers: &kept.tiers(), of_link: &of_link };
         let (wire, settings) = (kept.what.info_hash().wire(), &self.shared.settings);
         Announcer::new(named, wire, PeerId([0; 20]), settings, [0; 2], |_| {}).trackers(self.shared.now())
     }
@@ -145,7 +146,11 @@ impl Room {
                     .send_modify(|now| *now = Wishes { announces: now.announces, bans: now.bans, ..wishes });
             }
             (Running::Fetching(_), _) if choices.can_follow(before) && !is_new_link => {}
-            (Running::Paused | Running::Moving(_), _) => {}
+            (Running::Paused | Running::Moving(_), _) => {
+                if choices.wanted_differs(before) {
+                    kept.rested = None;
+                }
+            }
             _ => {
                 std::mem::replace(&mut kept.running, Running::Paused).stop().await;
                 kept.running = self.begin(&kept.record, &kept.what).await.unwrap_or_else(Running::Failed);

@@ -1,7 +1,7 @@
 //! What a session writes of a torrent, beside the torrent file itself.
 
-use super::names;
-use crate::resume::{decode_stamps, encode_stamps, mount_of};
+use super::{Mounts, names};
+use crate::resume::{decode_stamps, encode_stamps};
 use crate::{AddTorrent, Allocate, Error, Metainfo, Priority, SeedGoal};
 use bencode::{Value, encode_dict};
 use metainfo::Magnet;
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::FileStamp;
@@ -18,10 +18,17 @@ use types::InfoHash;
 
 /// Bytes of the name of a category or a tag. A longer one is refused.
 const MAX_LABEL: usize = 255;
+/// Bytes of the name of a folder, and of its path. Longer ones are refused.
+const MAX_NAME: usize = 255;
+const MAX_PATH: usize = 4095;
 /// Tags of a torrent. With more, it is refused; of another client's torrent these many are taken over.
 pub(crate) const MAX_TAGS: usize = 64;
 /// Peers that the user gives for a torrent. With more, it is refused.
 const MAX_GIVEN_PEERS: usize = 1000;
+
+/// Folders in which moves left files that they could not remove. With these many, no further move begins; of a record that has
+/// more, these many are read.
+const MAX_LEFT_BEHIND: usize = 8;
 
 /// The first torrent's place comes behind it: before it there is room for those that are moved to the top.
 pub(super) const FIRST_PLACE: u64 = 1 << 32;
@@ -128,6 +135,11 @@ impl Choices {
         if !self.dir.is_absolute() || self.dir_when_complete.as_ref().is_some_and(|dir| !dir.is_absolute()) {
             return refuse("the folder of a torrent is given from the root on");
         }
+        if !self.dir_when_complete.iter().chain([&self.dir]).all(|dir| can_be_made(dir)) {
+            return refuse(
+                "no folder can be called that: a name has 255 bytes at most, a path 4,095, none of them 0",
+            );
+        }
         if self.seed_goal.ratio.is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {
             return refuse("a seed ratio is a number, 0 or more");
         }
@@ -177,6 +189,11 @@ impl Choices {
         begun_with(self) == begun_with(before)
     }
 
+    /// Whether other files are wanted than before.
+    pub(super) fn wanted_differs(&self, before: &Choices) -> bool {
+        self.wanted() != before.wanted()
+    }
+
     /// Which files are wanted at all; empty for all.
     fn wanted(&self) -> Vec<Priority> {
         let wanted =
@@ -199,6 +216,13 @@ impl Choices {
     }
 }
 
+/// Whether a system can have a folder of this path.
+fn can_be_made(dir: &Path) -> bool {
+    let path = dir.as_os_str().as_bytes();
+    let are_names = path.split(|&byte| byte == b'/').all(|name| name.len() <= MAX_NAME);
+    are_names && path.len() <= MAX_PATH && !path.contains(&0)
+}
+
 pub(super) fn is_label(label: &str) -> bool {
     !label.is_empty() && label.len() <= MAX_LABEL
 }
@@ -217,6 +241,8 @@ pub(super) struct Record {
     pub(super) mount_when_complete: Option<PathBuf>,
     /// Its files are on their way.
     pub(super) moving: Option<Move>,
+    /// Moves that are made, but for the files that could not be removed where they came from: that is their target.
+    pub(super) left_behind: Vec<Move>,
 }
 
 /// Where files lie and what they are called: as [`Choices`] have it.
@@ -241,10 +267,10 @@ impl Target {
     }
 }
 
-/// Files on their way, so that it is finished after any end.
+/// Files on their way, so that it is finished after any end, or that were left where they were.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Move {
-    /// Where they go; once it is `switched`, where they came from.
+    /// Where they go.
     pub(super) target: Target,
     /// The mount points under which where they come from and where they go lie.
     pub(super) mounts: [Option<PathBuf>; 2],
@@ -252,13 +278,65 @@ pub(super) struct Move {
     pub(super) stamps: Vec<Option<FileStamp>>,
     /// What copies of them look like, which are all durable then.
     pub(super) staged: Option<Vec<Option<FileStamp>>>,
-    /// Whether the new place holds, and only the old files are to be removed.
-    pub(super) switched: bool,
+}
+
+impl Move {
+    pub(super) fn put_into(&self, d: &mut bencode::DictEncoder<'_>) {
+        let Move { target, mounts, stamps, staged } = self;
+        d.bytes("move dir", target.dir.as_os_str().as_bytes());
+        if let Some(dir) = &target.dir_when_complete {
+            d.bytes("move dir when complete", dir.as_os_str().as_bytes());
+        }
+        for (key, mount) in MOVE_MOUNTS.iter().zip(mounts) {
+            if let Some(mount) = mount {
+                d.bytes(key, mount.as_os_str().as_bytes());
+            }
+        }
+        d.dict("move names", |dict| put_names(dict, &target.names));
+        d.int("move part suffix", i64::from(target.part_suffix));
+        if let Some(staged) = staged {
+            d.list("move staged", |list| encode_stamps(list, staged));
+        }
+        d.list("move stamps", |list| encode_stamps(list, stamps));
+    }
+
+    pub(super) fn of(dict: Value<'_>) -> Option<Move> {
+        let path = |key| Some(PathBuf::from(OsStr::from_bytes(dict.get(key)?.as_bytes()?)));
+        let part_suffix =
+            dict.get("move part suffix").and_then(Value::as_int).is_some_and(|value| value != 0);
+        Some(Move {
+            target: Target {
+                dir: path("move dir")?,
+                dir_when_complete: path("move dir when complete"),
+                names: names_in(dict, "move names"),
+                part_suffix,
+            },
+            mounts: MOVE_MOUNTS.map(path),
+            stamps: decode_stamps(dict.get("move stamps")?)?,
+            staged: match dict.get("move staged") {
+                Some(staged) => Some(decode_stamps(staged)?),
+                None => None,
+            },
+        })
+    }
 }
 
 impl Record {
     pub(super) fn new(place: u64, choices: Choices, link: Option<String>) -> Record {
-        Record { place, choices, link, mount: None, mount_when_complete: None, moving: None }
+        let (mount, mount_when_complete, moving, left_behind) = (None, None, None, Vec::new());
+        Record { place, choices, link, mount, mount_when_complete, moving, left_behind }
+    }
+
+    /// Refuses a move that may leave files behind where too many did.
+    pub(super) fn may_leave_more_behind(&self) -> Result<(), Error> {
+        match self.left_behind.first().filter(|_| self.left_behind.len() >= MAX_LEFT_BEHIND) {
+            Some(Move { target, .. }) => Err(Error::Refused(format!(
+                "earlier moves left files of it in {} folders, such as {}; remove them there, or see to it that that can be done",
+                self.left_behind.len(),
+                target.dir.display()
+            ))),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn apply(&self, metainfo: Arc<Metainfo>) -> AddTorrent {
@@ -281,6 +359,11 @@ impl Record {
                 d.bytes("dir when complete", dir.as_os_str().as_bytes());
             }
             d.int("full", i64::from(allocate == Allocate::Full));
+            if !self.left_behind.is_empty() {
+                d.list("left behind", |list| {
+                    self.left_behind.iter().for_each(|moved| list.dict(|dict| moved.put_into(dict)));
+                });
+            }
             if let Some(link) = &self.link {
                 d.bytes("link", link);
             }
@@ -291,23 +374,8 @@ impl Record {
                     d.bytes(key, mount.as_os_str().as_bytes());
                 }
             }
-            if let Some(Move { target, mounts, stamps, staged, switched }) = &self.moving {
-                d.bytes("move dir", target.dir.as_os_str().as_bytes());
-                if let Some(dir) = &target.dir_when_complete {
-                    d.bytes("move dir when complete", dir.as_os_str().as_bytes());
-                }
-                for (key, mount) in MOVE_MOUNTS.iter().zip(mounts) {
-                    if let Some(mount) = mount {
-                        d.bytes(key, mount.as_os_str().as_bytes());
-                    }
-                }
-                d.dict("move names", |dict| put_names(dict, &target.names));
-                d.int("move part suffix", i64::from(target.part_suffix));
-                if let Some(staged) = staged {
-                    d.list("move staged", |list| encode_stamps(list, staged));
-                }
-                d.list("move stamps", |list| encode_stamps(list, stamps));
-                d.int("move switched", i64::from(*switched));
+            if let Some(moving) = &self.moving {
+                moving.put_into(d);
             }
             d.dict("names", |dict| put_names(dict, &self.choices.names));
             d.int("part suffix", i64::from(self.choices.part_suffix));
@@ -372,49 +440,47 @@ impl Record {
             category: text(root, "category"),
             tags: texts(root, "tags"),
         };
-        let moving = match root.get("move dir").and_then(Value::as_bytes) {
+        let mut moving = match root.get("move dir").and_then(Value::as_bytes) {
             None => None,
-            Some(dir) => Some(Move {
-                target: Target {
-                    dir: OsStr::from_bytes(dir).into(),
-                    dir_when_complete: path("move dir when complete"),
-                    names: names_in(root, "move names"),
-                    part_suffix: flag("move part suffix", false),
-                },
-                mounts: MOVE_MOUNTS.map(path),
-                stamps: decode_stamps(root.get("move stamps")?)?,
-                staged: match root.get("move staged") {
-                    Some(staged) => Some(decode_stamps(staged)?),
-                    None => None,
-                },
-                switched: flag("move switched", false),
-            }),
+            Some(_) => Some(Move::of(root)?),
         };
+        let left_behind = root.get("left behind").and_then(Value::as_list).into_iter().flatten();
+        let mut left_behind: Vec<Move> = left_behind.filter_map(Move::of).take(MAX_LEFT_BEHIND).collect();
+        // Earlier, that of the last move alone was known.
+        if flag("move switched", false) {
+            left_behind.extend(moving.take());
+        }
         // Earlier, places were counted from 1 on.
         let place =
             number("rank").unwrap_or_else(|| FIRST_PLACE.saturating_add(number("place").unwrap_or(0)));
         let link = text(root, "link");
         let (mount, mount_when_complete) = (path("mount"), path("mount when complete"));
-        Some(Record { place, choices, link, mount, mount_when_complete, moving })
+        Some(Record { place, choices, link, mount, mount_when_complete, moving, left_behind })
     }
 }
 
-/// The rows of a torrent that comes from elsewhere, but for what is there of it.
-pub(crate) fn first_rows(info_hash: InfoHash, torrent: Vec<u8>, place: u64, choices: Choices) -> [Change; 2] {
+/// The rows of a torrent that comes from elsewhere, but for what is there of it, in a session that knows these mount points.
+pub(crate) fn first_rows(
+    info_hash: InfoHash,
+    torrent: Vec<u8>,
+    place: u64,
+    choices: Choices,
+    mounts: &Mounts,
+) -> [Change; 2] {
     let key = super::key(info_hash);
-    [row_of(&key, place, choices, None), Change::put(Table::Metainfo, key, torrent)]
+    [row_of(&key, place, choices, None, mounts), Change::put(Table::Metainfo, key, torrent)]
 }
 
-/// The row of a magnet link that comes from elsewhere.
-pub(crate) fn first_row_of_link(magnet: &Magnet, place: u64, choices: Choices) -> Change {
-    row_of(&super::key(magnet.info_hash), place, choices, Some(magnet.to_string()))
+/// The row of a magnet link that comes from elsewhere, in a session that knows these mount points.
+pub(crate) fn first_row_of_link(magnet: &Magnet, place: u64, choices: Choices, mounts: &Mounts) -> Change {
+    row_of(&super::key(magnet.info_hash), place, choices, Some(magnet.to_string()), mounts)
 }
 
-fn row_of(key: &[u8], place: u64, choices: Choices, link: Option<String>) -> Change {
+fn row_of(key: &[u8], place: u64, choices: Choices, link: Option<String>, mounts: &Mounts) -> Change {
     let mut record = Record::new(place, choices, link);
-    record.mount = mount_of(&record.choices.dir, None);
+    record.mount = mounts.mount_of(&record.choices.dir);
     let dir_when_complete = record.choices.dir_when_complete.as_ref();
-    record.mount_when_complete = dir_when_complete.and_then(|dir| mount_of(dir, None));
+    record.mount_when_complete = dir_when_complete.and_then(|dir| mounts.mount_of(dir));
     Change::put(Table::Torrents, key, record.encode())
 }
 
@@ -513,6 +579,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_folder_that_no_system_can_have_is_refused() {
+        let is_refused = |dir: String| Choices::new(dir).check(None).is_err();
+        let name = "x".repeat(MAX_NAME);
+        assert!(!is_refused(format!("/{name}")) && is_refused(format!("/{name}x")));
+        let path = "/x".repeat(MAX_PATH / 2) + "/";
+        assert!(!is_refused(path.clone()) && is_refused(path + "x"));
+        assert!(is_refused("/a\0b".into()));
+        let when_complete = Choices { dir_when_complete: Some("/a\0b".into()), ..Choices::new("/x") };
+        assert!(when_complete.check(None).is_err());
+    }
+
+    #[test]
     fn a_record_is_read_as_it_was_written() {
         let mut choices = Choices::new("/srv/down\u{fffd}loads");
         choices.dir.push(OsStr::from_bytes(b"\xff"));
@@ -538,18 +616,40 @@ mod tests {
         let mut target = Target { dir, ..Target::of(&choices) };
         target.dir_when_complete = Some("/srv/done".into());
         choices.tiers = Some(vec![vec!["a".into(), "b".into()], Vec::new()]);
-        let mut moving = Move { target, mounts, stamps: stamps.clone(), staged: None, switched: true };
+        let mut moving = Move { target, mounts, stamps: stamps.clone(), staged: None };
         let mut record = Record::new(u64::MAX, choices, Some("magnet:?x".into()));
         (record.mount, record.mount_when_complete) = (Some("/mnt".into()), Some("/mnt/other".into()));
         assert_eq!(Record::decode(&record.encode()), Some(record.clone()));
         record.moving = Some(moving.clone());
         assert_eq!(Record::decode(&record.encode()), Some(record.clone()));
-        (moving.staged, moving.switched) = (Some(stamps), false);
+        moving.staged = Some(stamps);
+        record.left_behind = vec![moving.clone(); 2];
         record.moving = Some(moving);
         assert_eq!(Record::decode(&record.encode()), Some(record));
         let plain = Record::new(FIRST_PLACE, Choices::new("/x"), None);
         assert_eq!(Record::decode(&plain.encode()), Some(plain.clone()));
         assert_eq!(Record::decode(b"d3:dir2:/xe"), Some(plain));
+    }
+
+    #[test]
+    fn folders_in_which_files_were_left_are_bounded() {
+        let target = Target::of(&Choices::new("/left"));
+        let moved = Move { target, mounts: [None, None], stamps: Vec::new(), staged: None };
+        let record = |count| Record {
+            left_behind: vec![moved.clone(); count],
+            ..Record::new(FIRST_PLACE, Choices::new("/x"), None)
+        };
+        assert!(record(MAX_LEFT_BEHIND - 1).may_leave_more_behind().is_ok());
+        let refused = record(MAX_LEFT_BEHIND).may_leave_more_behind().unwrap_err().to_string();
+        assert!(refused.contains("in 8 folders, such as /left;"), "{refused}");
+        assert_eq!(Record::decode(&record(MAX_LEFT_BEHIND + 1).encode()), Some(record(MAX_LEFT_BEHIND)));
+    }
+
+    #[test]
+    fn a_move_of_an_earlier_version_that_left_files_behind_is_read() {
+        let moved = b"d3:dir2:/x8:move dir5:/left11:move stampsle13:move switchedi1ee";
+        let record = Record::decode(moved).unwrap();
+        assert_eq!((record.moving, record.left_behind[0].target.dir.as_path()), (None, Path::new("/left")));
     }
 
     #[test]

@@ -82,6 +82,7 @@ async fn act_on_goal(room: &Arc<Room>, mut held: OwnedMutexGuard<Place>) {
         GoalAction::Stop => {}
         GoalAction::Pause => {
             if room.set_paused(info_hash, kept, true).await.is_ok() {
+                kept.note_numbers();
                 kept.running = Running::Paused;
             }
         }
@@ -106,6 +107,30 @@ async fn act_on_goal(room: &Arc<Room>, mut held: OwnedMutexGuard<Place>) {
                 Err(error) => tracing::warn!(%error, "a torrent whose seed goal is reached is not removed"),
             }
         }
+    }
+}
+
+impl Room {
+    /// What is told of a torrent that begins again and whose seed goal is reached already.
+    pub(super) async fn ends_again(&self, kept: &KeptTorrent) -> Option<Error> {
+        let (Running::Yes(torrent), Some(metainfo)) = (&kept.running, kept.what.metainfo()) else {
+            return None;
+        };
+        let becomes = match kept.record.choices.goal_action {
+            GoalAction::Stop => "stops",
+            GoalAction::Pause => "is paused",
+            _ => return None,
+        };
+        let seeded = self.progress(metainfo.info_hash(), metainfo).await?.seeded;
+        let (goal, stats) = (kept.record.choices.seed_goal, torrent.stats());
+        let long_enough = goal.time.is_some_and(|time| seeded >= time) || goal.idle == Some(Duration::ZERO);
+        let is_reached =
+            stats.done == stats.total && (long_enough || goal.is_met_by(stats.uploaded, stats.total));
+        is_reached.then(|| {
+            let why =
+                format!("its seed goal is reached: it {becomes} again; set another, or none, to seed it on");
+            Error::Refused(why)
+        })
     }
 }
 

@@ -1,10 +1,11 @@
 //! A torrent is forgotten, and its files go with it if they are to.
 
-use super::claims::{Claim, claimed};
+use super::claims::Claim;
 use super::{KeptTorrent, Room, Running, Session, key};
 use crate::Error;
 use crate::driver::blocking;
 use crate::resume::{self, mount_of};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,10 +38,22 @@ pub struct Stayed {
 const MAX_STAYED: usize = 100;
 
 impl Stayed {
-    pub(super) fn of(stayed: Vec<(PathBuf, storage::Error)>) -> Option<Stayed> {
-        let (why, count) = (Error::Disk(stayed.first()?.1.clone()), stayed.len());
+    pub(super) fn of<E: Clone + Into<Error>>(stayed: Vec<(PathBuf, E)>) -> Option<Stayed> {
+        let (why, count) = (stayed.first()?.1.clone().into(), stayed.len());
         let files = stayed.into_iter().map(|(path, _)| path).take(MAX_STAYED).collect();
         Some(Stayed { files, count, why })
+    }
+
+    fn all(one: Option<Stayed>, other: Option<Stayed>) -> Option<Stayed> {
+        match (one, other) {
+            (Some(mut one), Some(other)) => {
+                one.files.extend(other.files);
+                one.files.truncate(MAX_STAYED);
+                one.count += other.count;
+                Some(one)
+            }
+            (one, other) => one.or(other),
+        }
     }
 }
 
@@ -70,7 +83,7 @@ impl fmt::Display for Stayed {
 impl Session {
     /// Stops a torrent and forgets it; with `data`, its files go too: those that are known to be the torrent's, look as it
     /// left them and belong to no other torrent of the session, and the folders that are empty then. Whatever else lies there
-    /// stays.
+    /// stays, and what of its files stays is told.
     ///
     /// # Errors
     /// [`Error::NotHere`]; [`Error::Unsaved`], and [`Error::Disk`] of kind `unavailable` if the disk that has the files is not
@@ -89,16 +102,22 @@ impl Room {
         data: bool,
     ) -> Result<Option<Stayed>, Error> {
         let mut held = self.hold(info_hash).await?;
+        let mut left_behind = None;
         let forget = || Table::OF_TORRENTS.into_iter().map(|table| Change::remove(table, key(info_hash)));
         if let Some(kept) = held.kept.as_mut() {
             self.move_back(kept).await;
+            left_behind = self.clean(kept).await;
         }
         let doomed = match held.kept.as_mut().filter(|_| data) {
             Some(kept) => self.stop_and_say_what_is_ours(info_hash, kept).await,
             None => Ok(None),
         };
+        let left = match held.kept.as_ref() {
+            Some(kept) => self.note_left(info_hash, kept, data).await,
+            None => Vec::new(),
+        };
         let forgotten = match doomed {
-            Ok(doomed) => self.save(forget().collect()).await.map(|()| doomed),
+            Ok(doomed) => self.save(forget().chain(left).collect()).await.map(|()| doomed),
             Err(err) => Err(err),
         };
         let doomed = match forgotten {
@@ -112,8 +131,8 @@ impl Room {
         };
         let kept = held.kept.take();
         self.torrents().remove(&info_hash.wire());
-        let Some(kept) = kept else { return Ok(None) };
-        kept.running.stop().await;
+        let Some(mut kept) = kept else { return Ok(left_behind) };
+        std::mem::replace(&mut kept.running, Running::Paused).stop().await;
         #[cfg(feature = "planted")]
         if net::planted::is("never-forgets") {
             std::mem::forget(std::fs::File::open("/dev/null"));
@@ -121,15 +140,28 @@ impl Room {
             self.shared.spawn(std::future::pending());
         }
         // What it wrote down last.
-        let _ = self.save(forget().collect()).await;
+        let left = if data { Vec::new() } else { self.note_left(info_hash, &kept, false).await };
+        let _ = self.save(forget().chain(left).collect()).await;
         // One that goes at the same time claims nothing any more, or finds that this one does not.
-        let claims = if doomed.is_some() { self.claims().await } else { Vec::new() };
+        let of_others = match &doomed {
+            Some(Doomed { dir, layout, disk, .. }) => {
+                let (dir, layout, ours) = (dir.clone(), layout.clone(), disk.ours.clone());
+                self.of_others(self.claims().await, dir, layout, ours, Claim::is_under_way).await?
+            }
+            None => BTreeMap::new(),
+        };
         let (state_dir, dir) = (self.shared.settings.state_dir.clone(), kept.record.choices.dir);
         let remove = move || {
             resume::erase(&state_dir, info_hash.wire(), &dir);
-            Ok(doomed.and_then(|doomed| doomed.remove(&claims)))
+            resume::erase_of_session(&state_dir, info_hash.wire());
+            Ok(Stayed::all(left_behind, doomed.and_then(|doomed| doomed.remove(of_others))))
         };
-        blocking(remove).await
+        let stayed = blocking(remove).await?;
+        if data {
+            // Else it is remembered for longer than it counts.
+            let _ = self.save(self.forget_left(info_hash)).await;
+        }
+        Ok(stayed)
     }
 
     /// Stops a torrent; says for each of its files whether it is the torrent's, if its disk is there.
@@ -156,27 +188,27 @@ impl Room {
 }
 
 impl Doomed {
-    fn remove(self, claims: &[Claim]) -> Option<Stayed> {
+    fn remove(self, mut of_others: BTreeMap<usize, String>) -> Option<Stayed> {
         let Doomed { dir, mount, layout, disk, is_exact } = self;
-        let claimed = claimed(claims, &dir, &layout, &disk.ours);
-        let mut stayed = Vec::new();
+        let mut stayed: Vec<(PathBuf, Error)> = Vec::new();
         let may_go = |file: usize, found: &FileStamp| {
-            if claimed.contains(&file) {
+            if let Some(whose) = of_others.remove(&file) {
+                stayed.push((layout.path_under(&dir, file), Error::Refused(whose)));
                 return false;
             }
             let is_its = is_as_left(disk.files.get(file).copied().flatten().as_ref(), found, is_exact);
             if !is_its {
                 let path = layout.path_under(&dir, file);
-                stayed.push((path.clone(), storage::Error::NotAsLeft(path)));
+                stayed.push((path.clone(), storage::Error::NotAsLeft(path).into()));
             }
             is_its
         };
         match storage::remove_files(&dir, mount, &layout, &disk.ours, may_go) {
-            Ok(others) => stayed.extend(others),
+            Ok(others) => stayed.extend(others.into_iter().map(|(path, why)| (path, why.into()))),
             // Its disk has just gone.
             Err(gone) => {
                 let files = (0..disk.ours.len()).filter(|&file| disk.ours[file]);
-                stayed.extend(files.map(|file| (layout.path_under(&dir, file), gone.clone())));
+                stayed.extend(files.map(|file| (layout.path_under(&dir, file), gone.clone().into())));
             }
         }
         Stayed::of(stayed)
@@ -185,7 +217,7 @@ impl Doomed {
 
 /// Whether a file is the one that a torrent left. If more was written after the record, it may have grown since, or have
 /// been made.
-fn is_as_left(recorded: Option<&FileStamp>, found: &FileStamp, is_exact: bool) -> bool {
+pub(super) fn is_as_left(recorded: Option<&FileStamp>, found: &FileStamp, is_exact: bool) -> bool {
     match recorded {
         Some(recorded) if is_exact => recorded == found,
         Some(recorded) => recorded.inode == found.inode,
@@ -207,6 +239,9 @@ mod tests {
         let many = stayed(MAX_STAYED + 1, storage::Error::NotAsLeft).unwrap();
         assert_eq!((many.files.len(), many.count), (MAX_STAYED, MAX_STAYED + 1));
         assert!(many.to_string().starts_with("101 of its files stay: /x/0 is not as the torrent left it"));
+        let both =
+            Stayed::all(stayed(MAX_STAYED, storage::Error::ReadOnly), stayed(1, storage::Error::NotAsLeft));
+        assert_eq!(both.map(|both| (both.files.len(), both.count)), Some((MAX_STAYED, MAX_STAYED + 1)));
         let one = stayed(1, storage::Error::PermissionDenied).unwrap().to_string();
         assert_eq!(one, "one of its files stays: no permission to remove /x/0; remove it by hand");
     }

@@ -3,16 +3,17 @@
 use super::record::FIRST_PLACE;
 use super::{Choices, Kept, KeptTorrent, Place, Record, Room, Running, What, key};
 use crate::Metainfo;
+use crate::resume;
 use crate::spool::Spool;
 use futures_util::StreamExt;
 use futures_util::stream;
 use metainfo::Magnet;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
-use store::Loaded;
+use store::{Loaded, Opened, Table};
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use tokio::time::timeout;
 use types::{InfoHash, InfoHashV1};
@@ -20,20 +21,28 @@ use types::{InfoHash, InfoHashV1};
 /// Torrents that begin at the same time when a session is opened. Each looks at its files.
 const BEGIN_AT_ONCE: usize = 64;
 /// How long they are waited for: one whose disk does not answer must not hold up the session.
-const BEGIN_PATIENCE: Duration = Duration::from_secs(2);
+const BEGIN_PATIENCE: Duration = Duration::from_secs(1);
 /// Torrents for which one more thread is worth its while, up to as many as there are processors.
 const READ_PER_THREAD: usize = 64;
+
+/// Lost torrents that are told by name; of further ones it is told how many there are.
+const MAX_LOST_NAMES: usize = 100;
 
 type Torrent = (Record, What);
 /// A torrent's key, its row, and its torrent file, if there is one.
 type Rows = (Vec<u8>, Vec<u8>, Option<Vec<u8>>);
 
 impl Room {
-    /// Goes on with the torrents that a store holds.
-    pub(super) async fn restore(self: Arc<Self>, torrents: Loaded, metainfo: Loaded) -> Kept {
+    /// Goes on with the torrents that a store holds. Of those that are `gone` it holds nothing.
+    pub(super) async fn restore(
+        self: Arc<Self>,
+        torrents: Loaded,
+        metainfo: Loaded,
+        gone: BTreeSet<InfoHashV1>,
+    ) -> Kept {
         let spool = self.shared.spool.clone();
-        let read = move || read(torrents, metainfo, &spool);
-        let (mut found, lost) = tokio::task::spawn_blocking(read).await.unwrap_or_default();
+        let read = move || read(torrents, metainfo, &gone, &spool);
+        let (mut found, lost, lost_names) = tokio::task::spawn_blocking(read).await.unwrap_or_default();
         found.sort_by_key(|(record, _)| record.place);
         self.see_mounts(found.iter().map(|(record, _)| record));
         let torrents = found.len();
@@ -59,7 +68,7 @@ impl Room {
                 async move {
                     let (record, what) = &*torrent;
                     let wire = what.info_hash().wire();
-                    if record.moving.as_ref().is_some_and(|moving| moving.switched) {
+                    if !record.left_behind.is_empty() {
                         room.shared.spawn(room.clone().clean_up(what.info_hash()));
                     }
                     let running = room.begin(record, what).await.unwrap_or_else(Running::Failed);
@@ -75,13 +84,33 @@ impl Room {
             let _ = done.send(());
         });
         let _ = timeout(BEGIN_PATIENCE, begun).await;
-        Kept { torrents, lost, ..Kept::default() }
+        Kept { torrents, lost, lost_names, ..Kept::default() }
     }
 }
 
-/// All torrents that can be read, and how many others there are.
-fn read(torrents: Loaded, metainfo: Loaded, spool: &Arc<Spool>) -> (Vec<Torrent>, usize) {
-    let damaged = torrents.damaged.len();
+impl Kept {
+    /// Of a session that does not begin, and whose torrents are read without their files.
+    pub(crate) fn at_import(state_dir: &Path, opened: &Opened) -> Kept {
+        let (put_aside, upgraded) = (opened.damaged.clone(), opened.upgraded.clone());
+        let gone = put_aside.iter().flat_map(|_| resume::lost(state_dir, &opened.tables));
+        let torrents = opened.tables.get(&Table::Torrents);
+        let damaged = torrents.into_iter().flat_map(|loaded| &loaded.damaged);
+        let lost: Vec<_> = damaged.filter_map(|key| key_of(key)).chain(gone).collect();
+        let lost_names = lost.iter().take(MAX_LOST_NAMES).map(InfoHashV1::to_string).collect();
+        let torrents = torrents.map_or(0, |loaded| loaded.rows.len());
+        Kept { torrents, lost: lost.len(), lost_names, put_aside, upgraded }
+    }
+}
+
+/// All torrents that can be read, how many others there are, and what some of those are called.
+fn read(
+    torrents: Loaded,
+    metainfo: Loaded,
+    gone: &BTreeSet<InfoHashV1>,
+    spool: &Arc<Spool>,
+) -> (Vec<Torrent>, usize, Vec<String>) {
+    let mut lost: BTreeSet<_> =
+        torrents.damaged.into_iter().chain(gone.iter().map(|key| key.0.into())).collect();
     let mut files: BTreeMap<_, _> = metainfo.rows.into_iter().collect();
     let row = |(key, row)| {
         let file = files.remove(&key);
@@ -108,8 +137,23 @@ fn read(torrents: Loaded, metainfo: Loaded, spool: &Arc<Spool>) -> (Vec<Torrent>
         });
         mine.into_iter().chain(others).collect()
     });
-    let lost = damaged + rows.len() - found.len();
-    (found, lost)
+    lost.extend(rows.iter().map(|(key, ..)| key.clone()));
+    for (_, what) in &found {
+        lost.remove(&key(what.info_hash()));
+    }
+    let file_of = |key: &Vec<u8>| {
+        let of_row = || rows.iter().find(|(other, ..)| other == key)?.2.as_ref();
+        Metainfo::parse(files.get(key).or_else(of_row)?).ok()
+    };
+    let name = |key: &Vec<u8>| {
+        let info_hash = key_of(key)?;
+        Some(
+            file_of(key)
+                .map_or_else(|| info_hash.to_string(), |file| format!("{} ({info_hash})", file.name())),
+        )
+    };
+    let names = lost.iter().filter_map(name).take(MAX_LOST_NAMES).collect();
+    (found, lost.len(), names)
 }
 
 fn read_one((key, row, file): &Rows) -> Option<Torrent> {
@@ -146,7 +190,7 @@ pub(crate) fn read_row(key: &[u8], row: &[u8], file: Option<&[u8]>) -> Option<Ro
     let metainfo = Metainfo::parse(file?).ok()?;
     let is_its = self::key(metainfo.info_hash()) == *key;
     let Record { choices, moving, .. } = Record::decode(row).filter(|_| is_its)?;
-    let on_the_way_to = moving.filter(|moving| !moving.switched).map(|moving| moving.target.dir);
+    let on_the_way_to = moving.map(|moving| moving.target.dir);
     Some(Row { choices, metainfo: Arc::new(metainfo), on_the_way_to })
 }
 
@@ -166,4 +210,31 @@ pub(crate) fn read_link(key: &[u8], row: &[u8]) -> Option<LinkRow> {
 /// The torrent that is called so in a store.
 pub(crate) fn key_of(key: &[u8]) -> Option<InfoHashV1> {
     key.try_into().ok().map(InfoHashV1)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use metainfo::create::Builder;
+
+    #[test]
+    fn what_is_lost_is_told_by_name_up_to_so_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Builder::file("film", 1).piece_length(16384).pieces(vec![7; 20]).build().unwrap();
+        let key = key(Metainfo::parse(&file).unwrap().info_hash());
+        let torrents = Loaded { rows: vec![(key.clone(), b"nothing".to_vec())], damaged: vec![vec![0; 20]] };
+        let metainfo = Loaded { rows: vec![(key.clone(), file)], damaged: Vec::new() };
+        // One that has a row is told once.
+        let gone = BTreeSet::from([key_of(&key).unwrap(), InfoHashV1([0xff; 20])]);
+        let (found, lost, names) = read(torrents, metainfo, &gone, &Spool::new(dir.path()));
+        assert_eq!((found.len(), lost), (0, 3));
+        let film = format!("film ({})", key_of(&key).unwrap());
+        assert_eq!(names, ["00".repeat(20), film, "ff".repeat(20)]);
+
+        let gone =
+            (0..=MAX_LOST_NAMES).map(|number| InfoHashV1([u8::try_from(number).unwrap(); 20])).collect();
+        let (_, lost, names) = read(Loaded::default(), Loaded::default(), &gone, &Spool::new(dir.path()));
+        assert_eq!((lost, names.len()), (MAX_LOST_NAMES + 1, MAX_LOST_NAMES));
+    }
 }

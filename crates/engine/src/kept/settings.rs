@@ -3,7 +3,7 @@
 use super::mounts::KeptFor;
 use super::record::is_label;
 use super::schedule::{AlternativeLimits, LocalTime};
-use super::{Room, Session};
+use super::{Mounts, Room, Session};
 use crate::steward::shared_by_all;
 use crate::{Error, Settings};
 use bencode::{Value, encode_dict};
@@ -179,11 +179,13 @@ impl SessionSettings {
         refuse_zero(limits(before), limits(self))
     }
 
-    /// The row with folders of categories that have none in it; `None` if it has all of them.
+    /// The row with folders of categories that have none in it, and that with the mount points of all folders; `None` if it has
+    /// all of them.
     pub(crate) fn with_save_paths(
         rows: &[(Vec<u8>, Vec<u8>)],
         save_paths: impl IntoIterator<Item = (String, PathBuf)>,
-    ) -> Option<Change> {
+        mounts: &Mounts,
+    ) -> Option<[Change; 2]> {
         let row = rows.iter().find(|(key, _)| key == KEY);
         let mut settings = row.and_then(|(_, row)| SessionSettings::decode(row)).unwrap_or_default();
         let before = settings.save_paths.len();
@@ -193,7 +195,8 @@ impl SessionSettings {
             }
         }
         let is_new = settings.save_paths.len() > before;
-        is_new.then(|| Change::put(Table::Session, KEY, settings.encode()))
+        let row = || Change::put(Table::Session, KEY, settings.encode());
+        is_new.then(|| [row(), mounts.row_of_settings(settings.folders())])
     }
 
     /// A row as it is written again; `None` if it is none.
@@ -285,6 +288,7 @@ fn alternative(value: Value<'_>) -> Option<AlternativeLimits> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn folders_of_categories_are_bounded() {
@@ -305,7 +309,7 @@ mod tests {
     fn folders_of_another_clients_categories_take_the_place_of_none() {
         let mine = SessionSettings {
             max_up: Some(7),
-            save_paths: [("films".to_owned(), PathBuf::from("/mine"))].into(),
+            save_paths: [("films".to_owned(), PathBuf::from("/proc/mine"))].into(),
             ..SessionSettings::default()
         };
         let rows = [(KEY.to_vec(), mine.encode())];
@@ -314,13 +318,17 @@ mod tests {
             let odd = [("films", "/theirs"), ("relative", "x"), ("", "/x")];
             odd.map(|(name, dir)| (name.to_owned(), dir.into())).into_iter().chain(others)
         };
-        assert_eq!(SessionSettings::with_save_paths(&rows, found(0)), None);
-        let row = SessionSettings::with_save_paths(&rows, found(MAX_SAVE_PATHS)).unwrap();
+        let with =
+            |rows: &[_], count| SessionSettings::with_save_paths(rows, found(count), &Mounts::default());
+        assert_eq!(with(&rows, 0), None);
+        let [row, mounts] = with(&rows, MAX_SAVE_PATHS).unwrap();
         let after = SessionSettings::decode(&row.value.unwrap()).unwrap();
         assert_eq!((after.max_up, after.save_paths.len()), (Some(7), MAX_SAVE_PATHS));
-        assert_eq!(after.save_paths["films"], PathBuf::from("/mine"));
+        assert_eq!(after.save_paths["films"], PathBuf::from("/proc/mine"));
         assert!(after.check().is_ok());
-        assert!(SessionSettings::with_save_paths(&[], found(1)).is_some());
+        let mounts = Mounts::kept_in(&[(mounts.key, mounts.value.unwrap())]);
+        assert!(mounts.get(Path::new("/proc/mine")).is_some(), "something is mounted there");
+        assert!(with(&[], 1).is_some());
     }
 
     #[test]

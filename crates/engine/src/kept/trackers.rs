@@ -3,6 +3,7 @@
 use super::{Choices, KeptTorrent, Room, Session, What, key};
 use crate::Error;
 use crate::announcer::check_tiers;
+use crate::magnet::tiers_of;
 use store::{Change, Table};
 use types::InfoHash;
 
@@ -69,10 +70,10 @@ impl KeptTorrent {
         self.record.choices.tiers.clone().unwrap_or_else(|| self.own_tiers())
     }
 
-    fn own_tiers(&self) -> Vec<Vec<String>> {
+    pub(super) fn own_tiers(&self) -> Vec<Vec<String>> {
         match &self.what {
             What::All(metainfo) => metainfo.trackers().to_vec(),
-            What::Link(magnet) => magnet.trackers.iter().map(|url| vec![url.clone()]).collect(),
+            What::Link(magnet) => tiers_of(magnet),
         }
     }
 }

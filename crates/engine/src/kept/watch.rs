@@ -246,6 +246,13 @@ impl Room {
             Some(category) => self.settings.lock().await.save_paths.get(category).cloned(),
             None => None,
         };
+        if let Some(owner) = self.owner(path.clone()).await {
+            let look = scan.seen.get(&path).map(|&(look, _)| look);
+            if scan.is_news(&path, look) {
+                tracing::warn!(path = %path.display(), "a file in a watched folder is not added: it is one of {owner}");
+            }
+            return;
+        }
         let dir = folder.to.clone().or(of_category).unwrap_or_else(|| folder.dir.clone());
         let choices = Choices {
             paused: folder.paused,
@@ -320,8 +327,8 @@ impl Scan {
         paths.sort();
         // Those that were added and could not be renamed are in nobody's way.
         let looks = paths.into_iter().filter_map(|path| {
-            // A link may lead anywhere.
-            let look = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
+            let look = fs::symlink_metadata(&path).ok();
+            let look = look.filter(|found| found.is_file() || found.is_symlink())?;
             let look: Look = (look.len(), look.mtime(), look.mtime_nsec());
             (!known.contains(&mark(&path, look)) && look.0 <= MAX_FILE).then_some((path, look))
         });
@@ -367,6 +374,12 @@ impl Kind {
 
     /// What is in a file, if it is whole.
     fn read(self, path: &Path) -> Result<Given, Unread> {
+        // It may lead anywhere.
+        if fs::symlink_metadata(path).map_err(Unread::Now)?.is_symlink() {
+            return Err(Unread::Not(
+                "it is a symbolic link, which is not followed; put the file itself here".into(),
+            ));
+        }
         let mut bytes = Vec::new();
         let file = fs::File::open(path).map_err(Unread::Now)?;
         file.take(MAX_FILE).read_to_end(&mut bytes).map_err(Unread::Now)?;
@@ -537,6 +550,12 @@ mod tests {
         assert_eq!([look(), look()].concat(), ["y.magnet"]);
         fs::write(dir.path().join("LOUD.TORRENT"), &whole).unwrap();
         assert_eq!([look(), look()].concat(), ["LOUD.TORRENT"]);
+        let told = scan.told.keys().map(|path| path.file_name().unwrap().to_str().unwrap());
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            ["link.torrent", "x.torrent", "z.magnet"],
+            "what is not taken is told"
+        );
     }
 
     #[test]

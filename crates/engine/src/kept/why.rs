@@ -5,7 +5,7 @@ use crate::reading::ask;
 use crate::torrent::Request;
 use crate::why::doing;
 use crate::{Error, Finding, TorrentError, TorrentState};
-use trace::why::{Facts, why};
+use trace::why::{Doing, Facts, why};
 use types::InfoHash;
 
 impl Session {
@@ -23,7 +23,14 @@ impl Session {
             let held = self.room.hold(info_hash).await?;
             let kept = held.kept.as_ref().ok_or(Error::NotHere(info_hash))?;
             match &kept.running {
-                Running::Yes(torrent) => Ask::Torrent(torrent.clone()),
+                Running::Yes(torrent) => match kept.why_unsettled().filter(|_| torrent.trouble().is_none()) {
+                    Some(trouble) => Ask::Known(Facts {
+                        doing: Doing::Unsettled,
+                        trouble: Some(trouble),
+                        ..Facts::default()
+                    }),
+                    None => Ask::Torrent(torrent.clone()),
+                },
                 Running::Fetching(link) => Ask::Link(link.requests()),
                 Running::Paused => Ask::Known(Facts { doing: doing(None), ..Facts::default() }),
                 Running::Moving(_) => {

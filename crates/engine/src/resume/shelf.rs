@@ -107,10 +107,7 @@ impl Files {
     }
 
     fn path(&self, what: What) -> PathBuf {
-        self.0.with_extension(match what {
-            What::Record => "resume",
-            What::Note => "blocks",
-        })
+        self.0.with_extension(what.extension())
     }
 
     fn read(&self, what: What) -> Option<Vec<u8>> {
@@ -140,6 +137,13 @@ impl Files {
 }
 
 impl What {
+    pub(super) fn extension(self) -> &'static str {
+        match self {
+            What::Record => "resume",
+            What::Note => "blocks",
+        }
+    }
+
     fn table(self) -> Table {
         match self {
             What::Record => Table::Progress,

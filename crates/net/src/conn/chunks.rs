@@ -38,7 +38,7 @@ impl Default for Chunks {
     }
 }
 
-/// Memory for messages that are not sent or not complete. Each connection has a fair share of half of it; the rest is for
+/// Memory for messages that are not sent, not complete or not heard. Each connection has a fair share of half of it; the rest is for
 /// those that have more.
 #[derive(Debug)]
 struct Budget {
@@ -79,11 +79,11 @@ impl Kept {
     }
 }
 
-/// What half of a connection has of the memory for messages, given back when this is dropped.
+/// What half of a connection, or what it said, has of the memory for messages, given back when this is dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     budget: Arc<Budget>,
-    /// Of both halves.
+    /// Of the whole connection.
     of_both: Arc<AtomicUsize>,
     bytes: usize,
 }
@@ -127,7 +127,7 @@ impl Kept {
 }
 
 impl Chunks {
-    /// None yet. So many connections at most may have so many bytes of messages that are not sent or not complete: see
+    /// None yet. So many connections at most may have so many bytes of messages that are not sent, not complete or not heard: see
     /// [`MESSAGE_BUDGET`].
     pub fn new(budget: usize, connections: usize) -> Chunks {
         let fair = FAIR_SHARE.min(budget / 2 / connections.max(1));
@@ -162,7 +162,7 @@ impl Chunks {
         BytesMut::with_capacity(READ_CHUNK)
     }
 
-    /// The share of half of a connection in the memory for messages, nothing yet; both know how much they have together.
+    /// The share of part of a connection in the memory for messages, nothing yet; all parts know how much they have together.
     pub(super) fn share(&self, of_both: &Arc<AtomicUsize>) -> Share {
         Share { budget: self.budget.clone(), of_both: of_both.clone(), bytes: 0 }
     }

@@ -10,7 +10,7 @@ use std::io;
 use std::mem;
 use std::pin::pin;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use types::{BlockRange, PieceIndex};
 use wire::{Decoded, Message};
 
@@ -88,9 +88,9 @@ where
             }
             let parsed = self.take_messages().await;
             self.context.disk.tell();
-            self.tell().await;
-            if let Err(err) = parsed {
-                return err.into();
+            let told = self.tell().await;
+            if let Err(reason) = parsed.and(told) {
+                return reason;
             }
         }
     }
@@ -179,7 +179,7 @@ where
     }
 
     /// Takes every whole message from the buffer.
-    async fn take_messages(&mut self) -> Result<(), wire::Error> {
+    async fn take_messages(&mut self) -> Result<(), CloseReason> {
         loop {
             let decoded = wire::decode(&self.buf[self.done..], &self.context.limits);
             #[cfg(feature = "planted")]
@@ -205,18 +205,18 @@ where
                     self.events.push(Event::Message(message.into_owned()));
                     self.done += consumed;
                     if self.events.len() >= EVENT_BATCH {
-                        self.tell().await;
+                        self.tell().await?;
                         self.between.released().await;
                     }
                     continue;
                 }
             };
-            self.take_block(block, consumed).await;
+            self.take_block(block, consumed).await?;
         }
     }
 
     /// Takes a block out of the buffer, in a frame of so many bytes.
-    async fn take_block(&mut self, block: BlockRange, frame: usize) {
+    async fn take_block(&mut self, block: BlockRange, frame: usize) -> Result<(), CloseReason> {
         #[cfg(feature = "planted")]
         let block = match crate::planted::is("any-block") {
             true => self.like(block).unwrap_or(block),
@@ -225,7 +225,7 @@ where
         if !self.between.expected().remove(&block) {
             self.done += frame;
             self.events.push(Event::Unrequested(block));
-            return;
+            return Ok(());
         }
         let header = frame - block.len as usize;
         let data = self.cut(frame).slice(header..);
@@ -235,13 +235,18 @@ where
             accepted = &mut write => accepted,
             () = future::ready(()) => {
                 // The disk is behind. What the peer said before this block must not wait for it.
-                self.tell().await;
-                write.await
+                let since = Instant::now();
+                let told = self.tell().await;
+                let accepted = write.await;
+                told?;
+                self.events.extend(Event::waited(since));
+                accepted
             }
         };
         if !accepted {
             self.events.push(Event::Refused(block));
         }
+        Ok(())
     }
 
     /// Cuts the next frame from the buffer, as a rule where it lies. Whoever keeps it keeps the chunk: of what is used
@@ -272,8 +277,19 @@ where
         self.between.expected().iter().find(like).copied()
     }
 
-    async fn tell(&mut self) {
-        self.outbox.tell_in_turn(&mut self.events).await;
+    async fn tell(&mut self) -> Result<(), CloseReason> {
+        let bytes = self.events.iter().map(Event::heap_bytes).sum();
+        if bytes > IDLE_BUFFER && self.place.is_none() {
+            // It may wait long for its turn, and need not lie there twice.
+            self.go_on_in(BytesMut::with_capacity(self.buf.len() - self.done + IDLE_BUFFER), None);
+            self.share.set(self.buf.capacity());
+        }
+        let mut share = self.context.chunks.share(&self.between.of_messages);
+        if !share.set(bytes) {
+            return Err(CloseReason::OverBudget);
+        }
+        self.outbox.tell_in_turn(&mut self.events, share).await;
+        Ok(())
     }
 }
 
@@ -370,7 +386,7 @@ mod tests {
                     return reader.copied;
                 }
                 reader.take_messages().await.unwrap();
-                reader.tell().await;
+                reader.tell().await.unwrap();
             }
         };
         let (copied, ()) = tokio::join!(reads, says);

@@ -15,6 +15,8 @@ use wire::Request;
 /// Takes and gives blocks; takes one per permit of `room`.
 struct Disk {
     room: Semaphore,
+    /// Blocks that it was given, with room or without.
+    given: AtomicUsize,
     blocks: Mutex<HashMap<BlockRange, Bytes>>,
     /// All pieces, if they lie in a file.
     file: Mutex<Option<std::fs::File>>,
@@ -24,6 +26,7 @@ struct Disk {
 
 impl BlockSink for Arc<Disk> {
     async fn write(&self, block: BlockRange, data: Bytes) -> bool {
+        self.given.fetch_add(1, Ordering::Relaxed);
         self.room.acquire().await.unwrap().forget();
         self.blocks.lock().unwrap().insert(block, data).is_none()
     }
@@ -64,8 +67,13 @@ fn scene(room: usize) -> Scene {
 }
 
 fn scene_over<S: Transport + 'static, P>(ours: S, peer: P, room: usize) -> Scene<P> {
+    scene_sharing(Chunks::default(), ours, peer, room)
+}
+
+fn scene_sharing<S: Transport + 'static, P>(chunks: Chunks, ours: S, peer: P, room: usize) -> Scene<P> {
     let disk = Disk {
         room: Semaphore::new(room),
+        given: AtomicUsize::new(0),
         blocks: Mutex::default(),
         file: Mutex::default(),
         reads: AtomicUsize::new(0),
@@ -73,7 +81,7 @@ fn scene_over<S: Transport + 'static, P>(ours: S, peer: P, room: usize) -> Scene
     let disk = Arc::new(disk);
     let (commands, commands_rx) = mpsc::channel(COMMAND_QUEUE);
     let (events, batches) = mpsc::channel(256);
-    let (chunks, pipes) = (Chunks::default(), Pipes::default());
+    let pipes = Pipes::default();
     let context =
         Context { disk: disk.clone(), limits: Limits::for_pieces(100), chunks: chunks.clone(), pipes };
     tokio::spawn(run(ours, context, 7u8, commands_rx, events));
@@ -187,6 +195,31 @@ async fn a_full_disk_queue_holds_back_payload_but_not_what_was_said_before() {
     s.disk.room.add_permits(1);
     assert!(matches!(s.event().await, Event::Message(Message::Choke)));
     assert_eq!(s.disk.blocks.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_that_waits_long_for_the_disk_is_told_and_others_are_not() {
+    let mut s = scene(0);
+    let short = LONG_WAIT - Duration::from_millis(1);
+    for (number, wait) in [short, LONG_WAIT].into_iter().enumerate() {
+        let wanted = block(0, u32::try_from(number).unwrap());
+        s.command(vec![Command::Request(wanted)]).await;
+        s.peer_hears().await;
+        s.peer_sends(&Message::Unchoke).await;
+        s.peer_sends(&piece_message(wanted, 1)).await;
+        s.peer_sends(&Message::Choke).await;
+        // What was said before it is told once the disk is known to be behind.
+        assert!(matches!(s.event().await, Event::Message(Message::Unchoke)));
+        while s.disk.given.load(Ordering::Relaxed) <= number {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(wait).await;
+        s.disk.room.add_permits(1);
+        if wait >= LONG_WAIT {
+            assert!(matches!(s.event().await, Event::Waited(took) if took == wait));
+        }
+        assert!(matches!(s.event().await, Event::Message(Message::Choke)));
+    }
 }
 
 #[tokio::test]
@@ -433,6 +466,45 @@ async fn whoever_says_much_has_so_many_turns_before_somebody_is_done_with_them()
     while heard < flood {
         heard += s.batches.recv().await.unwrap().events.len();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_brain_that_is_busy_has_not_heard_is_in_the_budget() {
+    const BUDGET: usize = 1 << 20;
+    const LONG: usize = 100_000;
+    let chunks = Chunks::new(BUDGET, 20);
+    let new_scene = || {
+        let (ours, peer) = duplex(1 << 20);
+        scene_sharing(chunks.clone(), ours, peer, 0)
+    };
+    let long = Message::Extended { id: 99, payload: vec![1; LONG].into() };
+    // Those that are said and not done with; one connection after the other, so that none is given up while it is read.
+    let (mut unheard, mut open, mut given_up) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..20 {
+        let mut scene = new_scene();
+        for _ in 0..=TURNS {
+            scene.peer_sends(&long).await;
+        }
+        while let Ok(Some(batch)) =
+            tokio::time::timeout(Duration::from_millis(50), scene.batches.recv()).await
+        {
+            let is_over = |event: &Event| matches!(event, Event::Closed(CloseReason::OverBudget));
+            given_up += usize::from(batch.events.iter().any(is_over));
+            unheard.push(batch);
+        }
+        open.push(scene);
+    }
+    let held: usize = unheard.iter().flat_map(|batch| &batch.events).map(Event::heap_bytes).sum();
+    assert!((BUDGET / 4..=BUDGET).contains(&held), "{held} of {BUDGET} bytes wait");
+    assert!(given_up > 0 && given_up < 20, "{given_up}");
+    // Who says little is heard all the same.
+    let mut modest = new_scene();
+    modest.peer_sends(&Message::Have(1)).await;
+    assert!(matches!(modest.event().await, Event::Message(Message::Have(1))));
+    drop((unheard, open));
+    tokio::time::sleep(LAST_WORDS * 2).await;
+    modest.peer_sends(&long).await;
+    assert!(matches!(modest.event().await, Event::Message(Message::Extended { .. })), "there is room again");
 }
 
 #[tokio::test]

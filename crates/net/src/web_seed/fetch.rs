@@ -253,10 +253,12 @@ impl<'a, C: Content, D: BlockSink, K: Copy> Fetcher<'a, C, D, K> {
         if !self.queue().take(block, blocks.run) {
             return blocks.events.push(Event::Unrequested(block));
         }
+        let since = Instant::now();
         match self.context.disk.write(block, data).await {
             true => self.waste().use_up(block.len.into()),
             false => blocks.events.push(Event::Refused(block)),
         }
+        blocks.events.extend(Event::waited(since));
         self.queue().settle(blocks.run);
     }
 

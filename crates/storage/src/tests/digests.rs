@@ -104,3 +104,49 @@ fn a_file_that_changed_meanwhile_proves_nothing() {
     opened.attempt(&sample, 127..128, &[127]);
     assert_eq!(opened.failed(PIECE), (false, vec![]));
 }
+
+/// In memory, or written and read back; hashed or not.
+#[test]
+fn what_is_forgotten_comes_from_somebody_else() {
+    for (len, room) in [(65_536, 1 << 20), (65_536, 0), (2 << 20, 1 << 20), (2 << 20, 0)] {
+        let sample = Sample::one_file(len, u64::from(len));
+        let last = sample.layout.lengths().block_count(PIECE) - 1;
+        let settings =
+            PoolSettings { held_per_torrent: room, kept_per_torrent: room, ..PoolSettings::default() };
+        let place = Place::with(settings);
+        let opened = place.ready(&sample);
+        opened.attempt(&sample, 0..last, &[1, last - 1]);
+        opened.catch_up();
+        opened.disk.forget_blocks(PIECE, vec![1, last - 1, last, last + 1]);
+        assert_eq!(opened.event(), DiskEvent::BlocksForgotten { piece: PIECE, blocks: vec![1, last - 1] });
+        // They are there no more.
+        opened.disk.forget_blocks(PIECE, vec![1]);
+        opened.attempt(&sample, [last, last - 1, 1].into_iter(), &[]);
+        assert_eq!(
+            opened.event(),
+            DiskEvent::PieceVerified { piece: PIECE, digests: vec![] },
+            "{len} {room}"
+        );
+        // It is too late.
+        opened.disk.forget_blocks(PIECE, vec![1]);
+        block_on(opened.disk.close()).unwrap();
+        assert!(opened.nothing_told());
+        assert_eq!(place.pool.shared.held.load(std::sync::atomic::Ordering::Relaxed), 0);
+    }
+}
+
+/// Nothing is left of it.
+#[test]
+fn a_piece_can_be_forgotten_as_a_whole() {
+    let sample = Sample::one_file(65_536, 65_536);
+    let place = Place::new();
+    let opened = place.ready(&sample);
+    opened.attempt(&sample, 1..3, &[2]);
+    opened.catch_up();
+    opened.disk.forget_blocks(PIECE, vec![1, 2]);
+    assert_eq!(opened.event(), DiskEvent::BlocksForgotten { piece: PIECE, blocks: vec![1, 2] });
+    let saved = block_on(opened.disk.sync()).unwrap();
+    assert_eq!(saved.partial, []);
+    opened.attempt(&sample, 0..4, &[]);
+    assert_eq!(opened.verified(PIECE), []);
+}

@@ -178,6 +178,19 @@ fn a_piece_is_not_good_if_the_next_one_shows_that_it_is_gone() {
 }
 
 #[test]
+fn blocks_are_awaited_while_a_begun_piece_lacks_some() {
+    let sample = Sample::one_file(2 * BLOCK_LEN, u64::from(4 * BLOCK_LEN));
+    let opened = one_thread().ready(&sample);
+    let inner = &opened.disk.inner;
+    let awaits = [(0, 1), (1, 1), (0, 0), (1, 0)].map(|(piece, block)| {
+        let range = sample.block(piece, block);
+        inner.take_block(range, block, sample.bytes(range), None);
+        inner.awaits_blocks()
+    });
+    assert_eq!(awaits, [true, true, true, false]);
+}
+
+#[test]
 fn a_sync_lets_go_of_what_is_kept() {
     let sample = Sample::one_file(4 * BLOCK_LEN, u64::from(4 * BLOCK_LEN));
     let place = Place::with(PoolSettings { threads: 1, held_per_torrent: 0, ..PoolSettings::default() });

@@ -410,3 +410,25 @@ fn no_metadata_service_is_dialed() {
         book = Book::new(Rng::with_seed(1));
     }
 }
+
+#[test]
+fn in_any_minute_no_more_is_heard_of_one_host() {
+    let mut book = book_of(0);
+    let (start, half) = (Time::from_secs(100), EXCHANGE_INTERVAL / 2);
+    let [teller, neighbour, other] = [[10, 0, 0, 1], [10, 0, 0, 1], [10, 0, 0, 2]].map(IpAddr::from);
+    assert_eq!(book.hear(teller, 20, start), 20);
+    assert_eq!(book.hear(neighbour, 100, start + half), MAX_EXCHANGED - 20);
+    assert_eq!(book.hear(teller, 1, start + half), 0);
+    assert_eq!(book.hear(other, 100, start + half), MAX_EXCHANGED, "somebody else");
+    assert_eq!(book.hear(teller, 100, start + EXCHANGE_INTERVAL), 20, "as many as a minute ago");
+    assert_eq!(book.hear(teller, 100, start + EXCHANGE_INTERVAL + half), MAX_EXCHANGED - 20);
+}
+
+#[test]
+fn what_is_remembered_of_who_was_heard_is_bounded() {
+    let mut book = book_of(0);
+    for n in 0..u32::try_from(MAX_HEARD).unwrap() + 10 {
+        assert_eq!(book.hear(IpAddr::from(n.to_be_bytes()), 1, Time::from_secs(100)), 1);
+        book.check();
+    }
+}

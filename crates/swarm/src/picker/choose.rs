@@ -7,6 +7,7 @@ use crate::limits::{
     RAREST_SCAN,
 };
 use crate::{Order, PeerKey, Priority};
+use alloc::vec::Vec;
 use core::cmp::Reverse;
 use types::PieceIndex;
 
@@ -55,13 +56,39 @@ impl Picker {
 
     /// The begun pieces that are left to the peer.
     pub(super) fn own(&self, peer: PeerKey) -> impl Iterator<Item = PieceIndex> + '_ {
-        let own = (peer, PieceIndex::new(0))..=(peer, PieceIndex::new(u32::MAX));
-        self.left_to.range(own).map(|&(_, piece)| piece)
+        let all = (peer, false, PieceIndex::new(0))..=(peer, true, PieceIndex::new(u32::MAX));
+        self.left_to.range(all).map(|&(.., piece)| piece)
+    }
+
+    /// Those of them that have something to be asked for: the others may be hundreds.
+    fn own_unasked(&self, peer: PeerKey) -> impl Iterator<Item = PieceIndex> + '_ {
+        let unasked = (peer, false, PieceIndex::new(0))..(peer, true, PieceIndex::new(0));
+        self.left_to.range(unasked).map(|&(.., piece)| piece)
     }
 
     /// One of them that has something to be asked for.
     fn find_own(&self, asker: &Asker<'_>) -> Option<PieceIndex> {
-        self.own(asker.peer).find(|&piece| self.may_share(asker, piece, Share::Free))
+        self.own_unasked(asker.peer).find(|&piece| self.may_share(asker, piece, Share::Free))
+    }
+
+    /// For who is to be at several pieces in turn: the one after `last` of those that are left to it and wanted as much, or
+    /// one more as long as they are fewer than `width`. None while something failed, which comes first.
+    pub(crate) fn next_in_turn(
+        &mut self,
+        asker: &Asker<'_>,
+        last: PieceIndex,
+        width: usize,
+    ) -> Option<PieceIndex> {
+        if !self.spoiled.is_empty() {
+            return None;
+        }
+        let priority = self.availability.priority(last);
+        let fits = |&piece: &PieceIndex| {
+            self.availability.priority(piece) == priority && self.may_share(asker, piece, Share::Free)
+        };
+        let own: Vec<_> = self.own_unasked(asker.peer).filter(fits).take(width).collect();
+        let one_more = if own.len() < width { self.find_open(asker, priority) } else { None };
+        one_more.or_else(|| own.iter().copied().find(|&piece| piece > last)).or_else(|| own.first().copied())
     }
 
     /// An open piece that failed before.
@@ -171,7 +198,7 @@ impl Picker {
     fn find_free(&mut self, asker: &Asker<'_>, priority: Priority) -> Option<PieceIndex> {
         let rank = |number| Rank::new(priority, false, number);
         let from = if self.order == Order::Sequential { u64::from(self.start(asker)) } else { 0 };
-        let own = self.own(asker.peer).filter(|&piece| self.availability.priority(piece) == priority);
+        let own = self.own_unasked(asker.peer).filter(|&piece| self.availability.priority(piece) == priority);
         let shared = self.hungry.range(rank(from)..=rank(Rank::NUMBERS - 1)).map(|(_, &piece)| piece);
         own.chain(shared.filter(|_| !asker.alone))
             .take(BEGUN_SCAN)

@@ -56,7 +56,7 @@ impl Picker {
             && begun.alone.is_none()
             && let Some(leader) = begun.leader.take()
         {
-            self.left_to.remove(&(leader, piece));
+            self.leave(leader, piece);
         }
     }
 
@@ -79,7 +79,7 @@ impl Picker {
                 && let Some(owner) = begun.alone.take()
             {
                 begun.leader = None;
-                self.left_to.remove(&(owner, deadline.piece));
+                self.left_to.remove(&(owner, begun.missing == 0, deadline.piece));
                 self.returns += 1;
             }
         }

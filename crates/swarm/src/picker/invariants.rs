@@ -72,7 +72,8 @@ impl Picker {
         }
         self.check_deadlines();
         assert_eq!(self.hungry.len(), self.begun.values().filter(|begun| begun.rank.is_some()).count());
-        let left_to = self.begun.iter().filter_map(|(&piece, begun)| Some((begun.owner()?, piece)));
+        let left_to =
+            self.begun.iter().filter_map(|(&piece, begun)| Some((begun.owner()?, begun.missing == 0, piece)));
         assert_eq!(self.left_to, left_to.collect::<BTreeSet<_>>());
         for (&piece, begun) in &self.begun {
             let count = |which: fn(&Block) -> bool| begun.blocks.iter().filter(|b| which(b)).count();

@@ -1,18 +1,19 @@
 //! Fetching: requests, blocks, pieces.
 
 use super::web_seeds::room_for_run;
-use super::{Swarm, send};
+use super::{Swarm, say_unsaid, send};
 use crate::limits::{
-    END_GAME_REQUESTS, LIMITED_WINDOW, MAX_UNREQUESTED_BYTES, PAROLE_PIECE_TIME, SNUB_TIMEOUT_END_GAME,
-    UNKNOWN_ETA, WHOLE_PIECE_TIME,
+    END_GAME_REQUESTS, HAVE_DELAY, LIMITED_WINDOW, MAX_UNREQUESTED_BYTES, MAX_UNSAID, PAROLE_PIECE_TIME,
+    PIECES_IN_TURN, SNUB_TIMEOUT_END_GAME, TURN_BYTES, TURNS_FROM, TURNS_TIME, UNKNOWN_ETA, WHOLE_PIECE_TIME,
 };
 use crate::pace::Pace;
 use crate::peer::{Asked, Peer};
 use crate::picker::{Asker, Picker, Receipt};
 use crate::pieces::Pieces;
-use crate::trust::{Ban, Trust};
+use crate::trust::{Ban, Suspect, Trust};
 use crate::{DisconnectReason, Order, Output, PeerKey, Priority};
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 use types::{BLOCK_LEN, BlockDigest, BlockRange, Lengths, PieceIndex, Time};
@@ -26,8 +27,13 @@ impl Swarm {
         self.totals.down.add(now, block.len);
         let Some(peer) = self.peers.get_mut(&key) else {
             // The peer is gone, but its block is in storage.
-            if let Receipt::New { asked } = self.picker.received(block, self.trust.departed(key)) {
+            let from = self.trust.departed(key);
+            if let Receipt::New { asked } = self.picker.received(block, from) {
                 self.cancel_everywhere(block, asked);
+                let is_liar = from.is_some_and(|from| self.trust.has_banned(from));
+                if let Some(number) = self.lengths.block_number(block).filter(|_| is_liar) {
+                    self.out.push_back(Output::Forget { piece: block.piece, blocks: vec![number] });
+                }
             }
             return;
         };
@@ -47,7 +53,15 @@ impl Swarm {
         if news {
             self.look_at_pace_now();
         }
-        self.fill(key);
+        if !self.waits_for_more(key) {
+            self.fill(key);
+        }
+    }
+
+    /// Whether the peer has so much to do that it need not be asked for more at once.
+    fn waits_for_more(&self, key: PeerKey) -> bool {
+        let is_hurried = self.down.is_limited() || self.picker.has_deadlines();
+        !is_hurried && self.peers.get(&key).is_some_and(Peer::is_asked_enough)
     }
 
     /// Storage did not take a block: it has it from somebody else, which is told by itself.
@@ -74,6 +88,23 @@ impl Swarm {
         }
     }
 
+    /// Blocks of a banned peer are wanted from somebody else.
+    pub(super) fn on_forgotten(&mut self, piece: PieceIndex, blocks: &[u32]) {
+        for &number in blocks {
+            let Some(block) = self.lengths.block(piece, number) else { continue };
+            if self.picker.forgotten(block) {
+                self.totals.wasted += u64::from(block.len);
+            }
+        }
+    }
+
+    /// Who lied once has lied elsewhere too: what it sent of pieces that are not complete would spoil them.
+    fn disown(&mut self, liar: Suspect) {
+        for (piece, blocks) in self.picker.unfinished_of(liar) {
+            self.out.push_back(Output::Forget { piece, blocks });
+        }
+    }
+
     pub(super) fn on_piece_verified(&mut self, piece: PieceIndex, digests: &[BlockDigest]) {
         if self.lengths.piece(piece.get()).is_none() || self.picker.have().contains(piece) {
             return;
@@ -92,7 +123,14 @@ impl Swarm {
         }
         self.carry_out(bans);
         for (&key, peer) in &mut self.peers {
-            send(&mut self.out, self.now, key, peer, Message::Have(piece.get()));
+            // A seed does not wait for it.
+            if peer.pieces.is_all() && !peer.is_web_seed && peer.unsaid.len() < MAX_UNSAID {
+                peer.unsaid.push(piece);
+                peer.unsaid_at = peer.unsaid_at.min(self.now + HAVE_DELAY);
+                self.wake = self.wake.min(peer.unsaid_at);
+            } else {
+                send(&mut self.out, self.now, key, peer, Message::Have(piece.get()));
+            }
             if wanted && peer.pieces.contains(piece) {
                 peer.useful -= 1;
             }
@@ -152,6 +190,9 @@ impl Swarm {
                 self.disconnect(key, DisconnectReason::Banned);
             }
             self.out.push_back(Output::Banned { addr, reason });
+            if let Some(liar) = self.trust.suspect(addr) {
+                self.disown(liar);
+            }
         }
     }
 
@@ -202,6 +243,7 @@ impl Swarm {
             return;
         }
         self.finished = true;
+        self.say_haves(Time::MAX);
         if !self.peers.is_empty() {
             self.begin_seeding();
         }
@@ -211,6 +253,13 @@ impl Swarm {
             self.disconnect(key, DisconnectReason::BothSeeds);
         }
         self.tell_upload_only();
+    }
+
+    /// Tells seeds of the pieces that they were to hear of by then.
+    pub(super) fn say_haves(&mut self, by: Time) {
+        for (&key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.unsaid_at <= by) {
+            say_unsaid(&mut self.out, self.now, key, peer);
+        }
     }
 
     /// That we want nothing (or something again) cannot be seen from our pieces if we do not want all (BEP 21).
@@ -228,12 +277,16 @@ impl Swarm {
     /// The peer has other pieces than it said so far.
     pub(super) fn replace_pieces(&mut self, key: PeerKey, pieces: Pieces) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
-        self.picker.pieces_replaced(&peer.pieces, &pieces);
+        let recounted = self.picker.pieces_replaced(&peer.pieces, &pieces);
         let before = core::mem::replace(&mut peer.pieces, pieces);
         peer.useful = peer.pieces.count_in(self.picker.missing());
         peer.dry = None;
         tell_interest(&mut self.out, self.now, key, peer);
         self.note_replaced(key, &before);
+        let passed_over = self.lengths.piece_count().div_ceil(64);
+        if self.is_fickle(key, recounted + passed_over) {
+            return self.disconnect(key, DisconnectReason::Fickle);
+        }
         self.fill(key);
         self.close_if_useless(key);
     }
@@ -481,6 +534,7 @@ impl Asking<'_> {
             quick: peer.delivers(self.lengths.piece_length(), PAROLE_PIECE_TIME),
         };
         let mut asked = 0;
+        let in_turns = self.takes_turns(peer, &standing);
         let urgent = self.picker.has_deadlines();
         let sequential = self.picker.order() == Order::Sequential;
         let behind = if sequential { self.pace.behind(peer, self.lengths, self.now) } else { 0 };
@@ -501,7 +555,10 @@ impl Asking<'_> {
             };
             // Urgent pieces are everybody's: what it is busy with, it goes on with afterwards.
             if !self.picker.has_deadline(block.piece) {
-                peer.current = Some(block.piece);
+                peer.current = match in_turns && block.end().is_multiple_of(TURN_BYTES) {
+                    true => self.picker.next_in_turn(&asker, block.piece, PIECES_IN_TURN),
+                    false => Some(block.piece),
+                };
             }
             self.ask(key, peer, block);
             asked += 1;
@@ -511,6 +568,18 @@ impl Asking<'_> {
             asked += self.ask_again(key, peer, standing, most - asked);
         }
         asked
+    }
+
+    /// Whether the peer is to be at several pieces in turn: they are so long that hardly two of them would be hashed abreast,
+    /// and it is so fast that this matters, and that all of them are complete soon.
+    fn takes_turns(&self, peer: &Peer, standing: &Standing) -> bool {
+        let len = self.lengths.piece_length();
+        let all = u32::try_from(PIECES_IN_TURN).unwrap_or(u32::MAX).saturating_mul(len);
+        len > TURNS_FROM
+            && self.picker.order() == Order::RarestFirst
+            && !self.picker.has_deadlines()
+            && !(standing.alone || peer.is_web_seed || peer.snubbed || peer.peer_choking)
+            && peer.delivers(all, TURNS_TIME)
     }
 
     /// For how many more blocks the peer may be asked.
@@ -558,6 +627,7 @@ impl Asking<'_> {
             peer.progress = self.now;
             *self.wake = (*self.wake).min(self.now + SNUB_TIMEOUT_END_GAME);
         }
+        say_unsaid(self.out, self.now, key, peer);
         peer.requests.push_back(Asked { block, ticket: peer.window.ticket(self.now) });
         peer.last_sent = self.now;
         self.out.push_back(Output::Request { peer: key, block });

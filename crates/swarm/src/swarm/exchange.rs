@@ -7,14 +7,11 @@
 //! While it is not known whether the torrent is private (BEP 27), we hear and do not tell: most magnet links need it, and
 //! nobody learns from us of a peer of a private torrent. What was heard is dropped when it turns out to be one.
 
-use super::holepunch::HOLEPUNCH_ID;
 use super::{Swarm, send};
 use crate::exchange::Hearing;
 use crate::peer::Peer;
 use crate::source::{can_be_dialed, may_pass};
 use crate::{DisconnectReason, Output, PeerKey};
-use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::vec::Vec;
 use types::Time;
 use wire::Message;
@@ -25,26 +22,13 @@ pub(super) const PEX_ID: u8 = 1;
 
 impl Swarm {
     /// Whether peers may tell us of others.
-    fn hears_of_peers(&self) -> bool {
+    pub(super) fn hears_of_peers(&self) -> bool {
         self.config.pex && !self.config.private
     }
 
     /// Whether peers may be told of others.
     pub(super) fn tells_of_peers(&self) -> bool {
         self.hears_of_peers() && self.unknown.is_none()
-    }
-
-    /// Puts into an extension handshake whether we want to hear of peers, and stand in the middle. Who was told so before
-    /// is told if we do not.
-    pub(super) fn offer_exchange(&self, peer: &mut Peer, m: &mut BTreeMap<String, u8>) {
-        let hears = self.hears_of_peers();
-        if hears || peer.exchange.is_offered {
-            m.insert(ext::UT_PEX.into(), if hears { PEX_ID } else { 0 });
-            peer.exchange.is_offered = hears;
-        }
-        if self.tells_of_peers() {
-            m.insert(ext::UT_HOLEPUNCH.into(), HOLEPUNCH_ID);
-        }
     }
 
     /// A connection, or where a peer listens, became known, or is no more.
@@ -99,15 +83,16 @@ impl Swarm {
                 && !self.trust.is_banned(other.addr)
         };
         let useful: Vec<_> = pex.added.iter().filter(wants).map(|other| other.addr).collect();
-        match peer.exchange.hear(self.now, useful.len()) {
-            Hearing::Some(count) => {
+        match peer.exchange.hear(self.now) {
+            Hearing::Heard => {
+                let count = self.book.hear(teller.ip(), useful.len(), self.now);
                 let heard = useful.into_iter().take(count);
                 let news = heard.filter(|&addr| self.book.add_told(addr, teller.ip(), self.now)).count();
                 if news > 0 {
                     self.out.push_back(Output::PeersTold { peer: key, peers: news });
                 }
             }
-            Hearing::None => {}
+            Hearing::TooSoon => {}
             Hearing::Flood => self.disconnect(key, DisconnectReason::TooMuchExchange),
         }
     }

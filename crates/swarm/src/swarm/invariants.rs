@@ -42,6 +42,7 @@ impl Swarm {
         let is_known = self.unknown.is_none();
         assert!(!is_known || peer.am_interested == (peer.useful > 0), "interest is exact");
         assert!(peer.metadata_queue.len() <= MAX_METADATA_QUEUE);
+        assert!(peer.metadata_queue.is_empty() || self.metadata.is_asked, "it waits in vain");
         peer.exchange.check();
         assert!(peer.exchange.due().is_none_or(|due| due >= self.exchange_at), "it is told in time");
         assert!(peer.requests.len() <= MAX_WINDOW);

@@ -3,7 +3,7 @@
 use super::download::tell_interest;
 use super::upload::release_if_room;
 use super::{Swarm, send};
-use crate::limits::MAX_SEED_LOSSES;
+use crate::limits::MAX_RECOUNTED;
 use crate::peer::{Asked, Peer};
 use crate::pieces::Pieces;
 use crate::{DisconnectReason, Output, PeerKey};
@@ -21,11 +21,9 @@ impl Swarm {
         if !peer.pieces.remove(piece) {
             return;
         }
-        let too_often = peer.seed_losses >= MAX_SEED_LOSSES && was_all;
-        peer.seed_losses += u32::from(was_all);
         self.picker.peer_lost(piece, was_all);
         self.note_lost(key, piece, was_all);
-        if too_often {
+        if was_all && self.is_fickle(key, self.lengths.piece_count()) {
             return self.disconnect(key, DisconnectReason::Fickle);
         }
         self.ask_others(key, piece);
@@ -37,6 +35,17 @@ impl Swarm {
             tell_interest(&mut self.out, self.now, key, peer);
         }
         self.fill(key);
+    }
+
+    /// The peers of so many pieces were counted anew for this one; says whether that is too much.
+    pub(super) fn is_fickle(&mut self, key: PeerKey, recounted: u32) -> bool {
+        let Some(peer) = self.peers.get_mut(&key) else { return false };
+        peer.recounted += u64::from(recounted);
+        #[cfg(feature = "planted")]
+        if self.config.planted == Some(crate::Planted::EndlessRecount) {
+            return false;
+        }
+        peer.recounted > MAX_RECOUNTED
     }
 
     /// Takes back what the peer was asked for of a piece.
@@ -66,6 +75,7 @@ impl Swarm {
         self.totals.left_bytes += len;
         self.totals.done_bytes -= if wanted { len } else { 0 };
         for (&key, peer) in &mut self.peers {
+            peer.unsaid.retain(|&other| other != piece);
             if let Some(id) = peer.dont_have {
                 let payload = ext::DontHave(piece.get()).encode().to_vec().into();
                 send(&mut self.out, self.now, key, peer, Message::Extended { id, payload });

@@ -7,13 +7,14 @@
 use super::seeding::show_rest;
 use super::{Swarm, send};
 use crate::bucket::Bucket;
+use crate::dial_guard::host;
 use crate::limits::{
     MAX_ALLOWED_FAST, MAX_KEPT_BYTES, MAX_METADATA_COPIES, MAX_METADATA_QUEUE, METADATA_RATE,
 };
 use crate::line::cost;
 use crate::metadata::{Came, Fetch};
 use crate::peer::Peer;
-use crate::pieces::Pieces;
+use crate::pieces::{Pieces, ones_of};
 use crate::{BanReason, Config, DisconnectReason, Output, PeerKey};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -29,7 +30,7 @@ use wire::ext::{self, METADATA_PIECE_LEN};
 pub(super) struct Unknown {
     fetch: Fetch,
     kept: BTreeMap<PeerKey, Kept>,
-    kept_bytes: usize,
+    pub(super) kept_bytes: usize,
     /// Whether the torrent's content will be wanted: then peers that have some of it are told so at once.
     wants_content: bool,
     /// Once the hash was right, until it is taken.
@@ -53,12 +54,14 @@ enum KeptPieces {
     Untold,
     None,
     All,
-    /// As on the wire; `is_whole` if it came as a bit field, so that its length tells how many pieces there are.
-    Bits {
-        bytes: Vec<u8>,
-        is_whole: bool,
-    },
+    /// A bit field, as on the wire: its length tells how many pieces there are.
+    Bits(Vec<u8>),
+    /// One by one, 64 pieces to a number, the first of them in the high bit: of what is not said nothing is kept.
+    Singly(BTreeMap<u32, u64>),
 }
+
+/// What 64 pieces take that were said one by one.
+const SINGLY_BYTES: usize = 16;
 
 /// Metadata on its way to others.
 #[derive(Debug)]
@@ -66,6 +69,8 @@ pub(super) struct Metadata {
     bucket: Bucket,
     /// Who had a turn last.
     last: Option<PeerKey>,
+    /// Nobody waits for a turn unless this is set.
+    pub(super) is_asked: bool,
     /// Somebody waits for a turn, which comes then.
     held: Option<Time>,
 }
@@ -82,7 +87,7 @@ impl Unknown {
 
 impl Metadata {
     pub(super) fn new(max_up: Option<u64>, now: Time) -> Metadata {
-        Metadata { bucket: Bucket::new(Some(rate(max_up)), now), last: None, held: None }
+        Metadata { bucket: Bucket::new(Some(rate(max_up)), now), last: None, is_asked: false, held: None }
     }
 
     pub(super) fn set_limit(&mut self, now: Time, max_up: Option<u64>) {
@@ -139,16 +144,14 @@ impl Swarm {
         let kept = unknown.kept.entry(key).or_default();
         let before = kept.bytes();
         match message {
-            Message::Bitfield(bytes) => {
-                kept.pieces = KeptPieces::Bits { bytes: bytes.into_owned(), is_whole: true }
-            }
+            Message::Bitfield(bytes) => kept.pieces = KeptPieces::Bits(bytes.into_owned()),
             Message::HaveAll => kept.pieces = KeptPieces::All,
             Message::HaveNone => kept.pieces = KeptPieces::None,
-            Message::Have(index) if index >= MAX_PIECES => {
+            Message::Have(index) if !kept.pieces.insert(index) => {
                 self.disconnect(key, DisconnectReason::BadHave);
                 return None;
             }
-            Message::Have(index) => kept.pieces.insert(index),
+            Message::Have(_) => {}
             Message::Choke => kept.unchokes = false,
             Message::Unchoke => kept.unchokes = true,
             Message::Interested => kept.is_interested = true,
@@ -164,9 +167,7 @@ impl Swarm {
         }
         let (bytes, has_some) = (kept.bytes(), kept.pieces.has_some());
         unknown.kept_bytes = unknown.kept_bytes - before + bytes;
-        if unknown.kept_bytes > MAX_KEPT_BYTES {
-            self.disconnect(key, DisconnectReason::TooMuchToKeep);
-        } else if unknown.wants_content
+        if unknown.wants_content
             && has_some
             && let Some(peer) = self.peers.get_mut(&key)
             && !peer.am_interested
@@ -175,7 +176,24 @@ impl Swarm {
             peer.am_interested = true;
             send(&mut self.out, self.now, key, peer, Message::Interested);
         }
+        while let Some(greatest) = self.greatest_if_too_much_is_kept() {
+            self.disconnect(greatest, DisconnectReason::TooMuchToKeep);
+        }
         None
+    }
+
+    /// If more is kept than may be: of the host of which most is, the connection of which most is. So one host keeps no
+    /// other out.
+    fn greatest_if_too_much_is_kept(&self) -> Option<PeerKey> {
+        let unknown = self.unknown.as_ref().filter(|unknown| unknown.kept_bytes > MAX_KEPT_BYTES)?;
+        let of = |key| self.peers.get(key).map(|peer| host(peer.addr.ip()).0);
+        let mut by_host = BTreeMap::new();
+        for (key, kept) in &unknown.kept {
+            *by_host.entry(of(key)).or_insert(0) += kept.bytes();
+        }
+        let (most, _) = by_host.into_iter().max_by_key(|&(_, bytes)| bytes)?;
+        let theirs = unknown.kept.iter().filter(|&(key, _)| of(key) == most);
+        theirs.max_by_key(|(_, kept)| kept.bytes()).map(|(&key, _)| key)
     }
 
     pub(super) fn forget_kept(&mut self, key: PeerKey) {
@@ -305,6 +323,7 @@ impl Swarm {
         if piece < pieces && !had_enough && peer.metadata_queue.len() < MAX_METADATA_QUEUE {
             peer.metadata_asked += 1;
             peer.metadata_queue.push_back(piece);
+            self.metadata.is_asked = true;
         } else {
             let payload = ext::Metadata::Reject { piece }.encode().into();
             send(&mut self.out, self.now, key, peer, Message::Extended { id, payload });
@@ -313,7 +332,8 @@ impl Swarm {
 
     /// Sends what was asked for, in turns, as fast as it may.
     pub(super) fn serve_metadata(&mut self) {
-        let Some(total_size) = self.config.metadata_size else { return };
+        // No need to look at everybody for each block.
+        let Some(total_size) = self.config.metadata_size.filter(|_| self.metadata.is_asked) else { return };
         self.metadata.held = None;
         while let Some(key) = self.next_metadata_turn() {
             self.metadata.held = self.metadata.bucket.wait(self.now, 0);
@@ -328,6 +348,7 @@ impl Swarm {
                 self.out.push_back(Output::ServeMetadata { peer: key, id, piece, total_size });
             }
         }
+        self.metadata.is_asked = false;
     }
 
     fn next_metadata_turn(&self) -> Option<PeerKey> {
@@ -348,50 +369,61 @@ impl Swarm {
 impl Kept {
     fn bytes(&self) -> usize {
         match &self.pieces {
-            KeptPieces::Bits { bytes, .. } => bytes.len(),
-            _ => 0,
+            KeptPieces::Bits(bytes) => bytes.len(),
+            KeptPieces::Singly(words) => words.len() * SINGLY_BYTES,
+            KeptPieces::Untold | KeptPieces::None | KeptPieces::All => 0,
         }
     }
 }
 
 impl KeptPieces {
-    fn insert(&mut self, index: u32) {
+    /// One piece more; `false` if there can be no such piece.
+    fn insert(&mut self, index: u32) -> bool {
+        if index >= MAX_PIECES {
+            return false;
+        }
         match self {
             KeptPieces::All => {}
+            KeptPieces::Bits(bytes) => match bytes.get_mut((index / 8) as usize) {
+                Some(byte) => *byte |= 0x80 >> (index % 8),
+                None => return false,
+            },
+            KeptPieces::Singly(words) => *words.entry(index / 64).or_default() |= 1 << 63 >> (index % 64),
             KeptPieces::Untold | KeptPieces::None => {
-                *self = KeptPieces::Bits { bytes: Vec::new(), is_whole: false };
-                self.insert(index);
-            }
-            KeptPieces::Bits { bytes, .. } => {
-                let (byte, bit) = ((index / 8) as usize, index % 8);
-                if bytes.len() <= byte {
-                    bytes.resize(byte + 1, 0);
-                }
-                bytes[byte] |= 0x80 >> bit;
+                *self = KeptPieces::Singly(BTreeMap::new());
+                return self.insert(index);
             }
         }
+        true
     }
 
     fn has_some(&self) -> bool {
         match self {
             KeptPieces::Untold | KeptPieces::None => false,
-            KeptPieces::All => true,
-            KeptPieces::Bits { bytes, .. } => bytes.iter().any(|&byte| byte != 0),
+            KeptPieces::All | KeptPieces::Singly(_) => true,
+            KeptPieces::Bits(bytes) => bytes.iter().any(|&byte| byte != 0),
         }
     }
 
     /// What it means in a torrent of so many pieces; `None` if the peer said nothing.
     fn known(self, count: u32) -> Result<Option<Pieces>, DisconnectReason> {
-        let (mut bytes, is_whole) = match self {
-            KeptPieces::Untold => return Ok(None),
-            KeptPieces::None => return Ok(Some(Pieces::none(count))),
-            KeptPieces::All => return Ok(Some(Pieces::All(count))),
-            KeptPieces::Bits { bytes, is_whole } => (bytes, is_whole),
-        };
-        let wrong = if is_whole { DisconnectReason::BadBitfield } else { DisconnectReason::BadHave };
-        if !is_whole && bytes.len() <= count.div_ceil(8) as usize {
-            bytes.resize(count.div_ceil(8) as usize, 0);
+        match self {
+            KeptPieces::Untold => Ok(None),
+            KeptPieces::None => Ok(Some(Pieces::none(count))),
+            KeptPieces::All => Ok(Some(Pieces::All(count))),
+            KeptPieces::Bits(bytes) => {
+                let bits = Bitfield::from_wire(&bytes, count).ok_or(DisconnectReason::BadBitfield)?;
+                Ok(Some(Pieces::from(bits)))
+            }
+            KeptPieces::Singly(words) => {
+                let mut bits = Bitfield::new(count);
+                for piece in words.into_iter().flat_map(|(word, ones)| ones_of(word, ones)) {
+                    if !bits.insert(piece) {
+                        return Err(DisconnectReason::BadHave);
+                    }
+                }
+                Ok(Some(Pieces::from(bits)))
+            }
         }
-        Bitfield::from_wire(&bytes, count).map(|bits| Some(Pieces::from(bits))).ok_or(wrong)
     }
 }

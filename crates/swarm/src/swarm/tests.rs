@@ -11,12 +11,14 @@ use core::time::Duration;
 use types::{BLOCK_LEN, BlockDigest, BlockRange, PieceIndex};
 use wire::Request;
 
+mod batches;
 mod corpus;
 mod crowd;
 mod exchange;
 mod fast;
 mod greeting;
 mod holepunch;
+mod liars;
 mod lost;
 mod metadata;
 mod priority;

@@ -184,7 +184,7 @@ fn the_same_seed_gives_the_same_outputs() {
     };
     assert_eq!(run(7), run(7));
     // On every machine. A change of what the brain decides or says changes this number, and nothing else does.
-    assert_eq!(run(7), 0xa34e_8b1f_9a94_1eee, "{:#x}", run(7));
+    assert_eq!(run(7), 0x8085_8a7a_663c_f534, "{:#x}", run(7));
     assert_ne!(run(7), run(8));
 }
 

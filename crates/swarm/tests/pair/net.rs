@@ -360,6 +360,12 @@ impl Net {
             Output::ServeMetadata { .. } => unreachable!("nobody here offers metadata"),
             Output::Hold { .. } | Output::Release { .. } => unreachable!("nobody here asks for so much"),
             Output::NeedPeers | Output::PeersTold { .. } => {}
+            Output::Forget { piece, blocks } => {
+                if let Some(there) = self.nodes[node].disk.pieces.get_mut(&piece) {
+                    there.retain(|&offset, _| !blocks.contains(&(offset / types::BLOCK_LEN)));
+                }
+                self.input(node, Input::BlocksForgotten { piece, blocks: &blocks });
+            }
             Output::Finished => self.nodes[node].finished += 1,
             Output::Banned { addr, .. } => self.nodes[node].banned.push(addr),
         }
@@ -484,7 +490,11 @@ impl Net {
     }
 
     fn hashed(&mut self, node: usize, piece: PieceIndex) {
-        let victim = &mut self.nodes[node];
+        let (victim, count) = (&mut self.nodes[node], self.lengths.block_count(piece) as usize);
+        // Something of it may have been forgotten meanwhile.
+        if victim.disk.pieces.get(&piece).is_none_or(|blocks| blocks.len() < count) {
+            return;
+        }
         let blocks = victim.disk.pieces.remove(&piece).unwrap_or_default();
         let liars: BTreeSet<usize> =
             blocks.values().filter(|block| block.bad).map(|block| block.from).collect();

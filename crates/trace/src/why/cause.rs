@@ -5,6 +5,7 @@ use crate::mask::scrub;
 use alloc::string::String;
 use core::fmt;
 use serde::Serialize;
+use types::Rate;
 
 /// What may hold a torrent back, with its evidence. As text it says what is seen.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,6 +22,11 @@ pub enum Cause {
     Moving,
     /// Nothing that is wanted is missing.
     Complete,
+    /// Nothing that is wanted is missing, and its files cannot go where they belong.
+    Unsettled {
+        /// What keeps them from that.
+        error: String,
+    },
     /// It has ended as it should.
     Stopped,
     /// There is no room for what comes.
@@ -150,6 +156,9 @@ impl Cause {
             Cause::Checking => "wait until the check is over",
             Cause::Moving => "wait until its files are there",
             Cause::Complete | Cause::Stopped => "nothing is to be done",
+            Cause::Unsettled { .. } => {
+                "mend what is wrong; they go by themselves, or at once if it is resumed"
+            }
             Cause::DiskFull { .. } => "make room; it goes on by itself",
             Cause::Unavailable { .. } => "mount its disk; it goes on by itself",
             Cause::Failed { .. } => "mend what is wrong and resume it",
@@ -166,22 +175,25 @@ impl Cause {
             Cause::Choked { .. } => "wait for a turn; who uploads more is served sooner",
             Cause::Snubbed { .. } => "wait; others are asked meanwhile",
             Cause::Waiting { .. } => "wait; who does not answer is asked for less, and others for the rest",
-            Cause::RateLimit { .. } => "raise the limit",
+            Cause::RateLimit { .. } => {
+                "raise the limit: 'rawtorrent set TORRENT --max-down RATE', or without TORRENT that of all together"
+            }
             Cause::RequestsEmpty { .. } => "wait for other peers, or for the last blocks",
             Cause::SharedLimit { .. } | Cause::SlowPeers { .. } => "more peers elsewhere would help",
         }
     }
 
     /// Takes out addresses.
-    pub(super) fn mask(&mut self) {
+    pub fn mask(&mut self) {
         match self {
             Cause::TrackerErrors { tracker, error, .. } => {
                 scrub(tracker);
                 scrub(error);
             }
-            Cause::DiskFull { error } | Cause::Unavailable { error } | Cause::Failed { error } => {
-                scrub(error);
-            }
+            Cause::Unsettled { error }
+            | Cause::DiskFull { error }
+            | Cause::Unavailable { error }
+            | Cause::Failed { error } => scrub(error),
             _ => {}
         }
     }
@@ -195,6 +207,9 @@ impl fmt::Display for Cause {
             Cause::Checking => f.write_str("what is on disk is being checked"),
             Cause::Moving => f.write_str("its files are being moved"),
             Cause::Complete => f.write_str("it is complete: nothing that is wanted is missing"),
+            Cause::Unsettled { error } => {
+                write!(f, "it is complete, but its files cannot go where they belong: {error}")
+            }
             Cause::Stopped => f.write_str("it has stopped: its seed goal is reached"),
             Cause::DiskFull { error } => write!(f, "the disk is full: {error}"),
             Cause::Unavailable { error } => write!(f, "its files are away: {error}"),
@@ -243,9 +258,10 @@ impl fmt::Display for Cause {
                 )
             }
             Cause::RateLimit { limit, rate } => {
+                let (rate, limit) = (Rate(*rate), Rate(*limit));
                 write!(
                     f,
-                    "the download limit is reached: {rate} B/s of payload come, {limit} B/s may come, headers included"
+                    "the download limit is reached: {rate} of payload come, {limit} may come, headers included"
                 )
             }
             Cause::RequestsEmpty { idle, peers } => {
@@ -254,12 +270,13 @@ impl fmt::Display for Cause {
             Cause::SharedLimit { peers, rate } => {
                 write!(
                     f,
-                    "all {} that send are in one network and likely share its line: {rate} B/s together",
-                    counted(peers, "peer")
+                    "all {} that send are in one network and likely share its line: {} together",
+                    counted(peers, "peer"),
+                    Rate(*rate)
                 )
             }
             Cause::SlowPeers { peers, rate } => {
-                write!(f, "peers send no faster: {rate} B/s from {}", counted(peers, "peer"))
+                write!(f, "peers send no faster: {} from {}", Rate(*rate), counted(peers, "peer"))
             }
         }
     }

@@ -25,6 +25,8 @@ pub enum Doing {
     Moving,
     /// Nothing that is wanted is missing.
     Complete,
+    /// The same, and its files cannot go where they belong.
+    Unsettled,
     /// It has ended as it should.
     Stopped,
     /// The disk is full.

@@ -20,12 +20,17 @@ fn what_the_torrent_as_a_whole_does_is_all_that_is_told() {
         (Doing::Checking, "what is on disk is being checked"),
         (Doing::Moving, "its files are being moved"),
         (Doing::Complete, "it is complete: nothing that is wanted is missing"),
+        (
+            Doing::Unsettled,
+            "it is complete, but its files cannot go where they belong: no space on (address)",
+        ),
         (Doing::Stopped, "it has stopped: its seed goal is reached"),
         (Doing::DiskFull, "the disk is full: no space on (address)"),
         (Doing::Unavailable, "its files are away: no space on (address)"),
         (Doing::Failed, "it has failed: no space on (address)"),
     ] {
-        let found = why(&Facts { doing, trouble: trouble.clone(), ..Facts::default() });
+        let mut found = why(&Facts { doing, trouble: trouble.clone(), ..Facts::default() });
+        found[0].cause.mask();
         assert_eq!((found.len(), found[0].weight, &*found[0].cause.to_string()), (1, 100, text));
         assert!(!found[0].cause.advice().is_empty());
     }
@@ -71,6 +76,23 @@ fn one_network_is_one_line() {
 }
 
 #[test]
+fn rates_are_told_in_units_of_people() {
+    for (cause, text) in [
+        (Cause::SlowPeers { peers: 2, rate: 1536 }, "peers send no faster: 1.5 KiB/s from 2 peers"),
+        (
+            Cause::SharedLimit { peers: 2, rate: 3 << 20 },
+            "all 2 peers that send are in one network and likely share its line: 3.0 MiB/s together",
+        ),
+        (
+            Cause::RateLimit { limit: 2048, rate: 7 },
+            "the download limit is reached: 7 B/s of payload come, 2.0 KiB/s may come, headers included",
+        ),
+    ] {
+        assert_eq!(cause.to_string(), text);
+    }
+}
+
+#[test]
 fn who_was_asked_and_sends_nothing_is_no_slow_peer() {
     let silent = PeerFacts { rate: 0, ..PeerFacts::default() };
     let sends = PeerFacts { rate: 7, ip: "198.51.100.1".parse().unwrap(), ..PeerFacts::default() };
@@ -85,13 +107,16 @@ fn who_was_asked_and_sends_nothing_is_no_slow_peer() {
 }
 
 #[test]
-fn trackers_that_fail_hide_nothing_and_tell_no_address() {
+fn trackers_that_fail_hide_nothing_and_masked_tell_no_address() {
     let good = TrackerFacts { name: "https://tracker.example".into(), error: None };
     let bad = TrackerFacts { name: "udp://192.0.2.7:80".into(), error: Some("no answer".into()) };
     let facts = Facts { trackers: vec![good.clone(), bad.clone()], ..Facts::default() };
     assert_eq!(first(&facts), Cause::NoPeers { known: 0, connecting: 0, trackers: 2 });
     let facts = Facts { trackers: vec![bad.clone(), bad], ..facts };
-    assert_eq!(first(&facts).to_string(), "2 of 2 trackers failed: udp://(address): no answer");
+    let mut cause = first(&facts);
+    assert_eq!(cause.to_string(), "2 of 2 trackers failed: udp://192.0.2.7:80: no answer");
+    cause.mask();
+    assert_eq!(cause.to_string(), "2 of 2 trackers failed: udp://(address): no answer");
     let facts = Facts { trackers: vec![good], ..facts };
     assert!(!why(&facts).iter().any(|found| matches!(found.cause, Cause::TrackerErrors { .. })));
 }

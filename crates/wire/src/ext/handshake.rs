@@ -108,8 +108,8 @@ fn extensions(m: Value<'_>) -> BTreeMap<String, u8> {
 
 fn client_name(bytes: &[u8]) -> String {
     let mut name = String::new();
-    for c in String::from_utf8_lossy(bytes).chars() {
-        let c = if c.is_control() || types::turns_text(c) { char::REPLACEMENT_CHARACTER } else { c };
+    for (c, is_fit) in types::judged(&String::from_utf8_lossy(bytes)) {
+        let c = if is_fit { c } else { char::REPLACEMENT_CHARACTER };
         if name.len() + c.len_utf8() > MAX_CLIENT_NAME_LEN {
             break;
         }

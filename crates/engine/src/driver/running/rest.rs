@@ -3,10 +3,12 @@
 use super::{Running, counters};
 use crate::driver::Driver;
 use crate::driver::asleep::{Asleep, Before, Next, Past, may_sleep};
+use crate::stats::Counters;
 use std::time::Duration;
 use types::Time;
 
-/// How long a torrent has had nothing to do when it goes to sleep: peers that ask now and then find it awake.
+/// How long a torrent that was of use has had nothing to do when it goes to sleep: peers that ask now and then find it awake. One
+/// that somebody came to and left does so at once: many come to all torrents, one after the other, to see who is there.
 const REST: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether one may sleep that keeps others from it, who do not tell when they let go of it.
@@ -16,17 +18,23 @@ impl Running {
     /// When it is to be looked whether it may sleep.
     pub(super) fn look_to_rest_at(&self) -> Option<Time> {
         let is_quiet = self.is_quiet() && may_sleep(&self.driver.base);
-        self.idle_since.map(|since| since + REST).or_else(|| is_quiet.then(|| self.now() + LOOK))
+        self.sleeps_at.or_else(|| is_quiet.then(|| self.now() + LOOK))
     }
 
     /// Whether it has had nothing to do for long enough.
     pub(super) fn is_rested(&mut self) -> bool {
         let now = self.now();
         if !self.has_nothing_to_do() {
-            self.idle_since = None;
+            self.sleeps_at = None;
             return false;
         }
-        now >= *self.idle_since.get_or_insert(now) + REST
+        let rest = if self.is_of_use() { REST } else { Duration::ZERO };
+        now >= *self.sleeps_at.get_or_insert(now + rest)
+    }
+
+    /// Whether anything came of it but that somebody called.
+    fn is_of_use(&self) -> bool {
+        !self.is_only_called || counters(&self.company.swarm.stats(self.now())) != Counters::default()
     }
 
     /// Whether the torrent's brain and files are of no use to anybody now.

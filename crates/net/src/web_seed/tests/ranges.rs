@@ -1,6 +1,7 @@
 //! Servers that answer with less than was asked for, or with more.
 
 use super::*;
+use crate::conn::LONG_WAIT;
 
 #[tokio::test]
 async fn for_what_an_answer_leaves_out_it_is_asked_again() {
@@ -112,4 +113,20 @@ async fn a_server_without_ranges_is_given_up_when_too_much_is_read_in_vain() {
     scene.command(vec![Command::Request(*blocks_in(len).last().unwrap())]).await;
     let error = scene.error().await;
     assert!(matches!(error, WebSeedError::NoRanges) && error.outlook() == Outlook::Hopeless, "{error}");
+}
+
+#[tokio::test]
+async fn a_block_that_waits_long_for_the_disk_is_told() {
+    let server = Server::start(|asked| good(&content(), asked)).await;
+    let mut scene = scene(&server, ONE).await;
+    scene.disk.room.forget_permits(usize::MAX);
+    scene.command(vec![Command::Request(blocks_of(0..1)[0])]).await;
+    while scene.disk.arrived.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    tokio::time::advance(LONG_WAIT).await;
+    scene.disk.room.add_permits(1);
+    let told = scene.batches.recv().await.unwrap().events;
+    assert!(matches!(told[..], [Event::Waited(took)] if took >= LONG_WAIT), "{told:?}");
 }

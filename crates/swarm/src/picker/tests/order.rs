@@ -51,6 +51,21 @@ fn few_begun_pieces_are_looked_at_before_an_open_one_is_taken() {
 }
 
 #[test]
+fn a_block_that_comes_back_is_found_however_many_pieces_are_left_to_the_peer() {
+    let begun = u32::try_from(BEGUN_SCAN).unwrap() + 1;
+    let mut picker = trading(begun + 1, 2);
+    let pieces = Pieces::All(picker.lengths.piece_count());
+    picker.peer_came(&pieces);
+    let fast = Asker { whole: true, ..anybody(&pieces, 1) };
+    let mut asked: Vec<_> = (0..2 * begun).map(|_| picker.pick(&fast).unwrap()).collect();
+    asked.sort_unstable();
+    let last = *asked.last().unwrap();
+    picker.put_back(last);
+    picker.check(&[&pieces], &asked[..asked.len() - 1]);
+    assert_eq!(picker.pick(&fast), Some(last), "before another piece is begun");
+}
+
+#[test]
 fn in_the_end_game_a_bounded_number_of_blocks_is_looked_at() {
     let mut picker = trading(2 * u32::try_from(END_GAME_SCAN).unwrap(), 1);
     let pieces = Pieces::All(picker.lengths.piece_count());

@@ -203,6 +203,19 @@ fn one_liar_gets_a_share_and_no_more() {
 }
 
 #[test]
+fn who_comes_again_is_heard_no_more_for_that() {
+    let mut bench = bench();
+    for round in 0..6 {
+        meet(&mut bench, [1]);
+        let addrs: Vec<_> = (0..50).map(|n| SocketAddr::from(([10, 8, round, n], 6881))).collect();
+        bench.says(PEER, pex(&addrs));
+        bench.input(Input::PeerClosed { peer: PEER });
+    }
+    let listens = 1;
+    assert_eq!(bench.swarm.book.len(), listens + MAX_EXCHANGED);
+}
+
+#[test]
 fn a_private_torrent_exchanges_nothing() {
     let mut bench = Bench::new(Bitfield::new(PIECES), Config { private: true, ..public() });
     assert_eq!(offers(&bench.connect(PEER, FAST)), [None]);

@@ -1,7 +1,7 @@
 //! Pieces that were there and are gone (BEP 54).
 
 use super::*;
-use crate::limits::MAX_SEED_LOSSES;
+use crate::limits::MAX_RECOUNTED;
 
 fn dont_have(piece: u32) -> Message<'static> {
     Message::Extended { id: DONT_HAVE_ID, payload: ext::DontHave(piece).encode().to_vec().into() }
@@ -58,17 +58,55 @@ fn interest_ends_with_the_last_piece_that_is_lost() {
     assert_eq!(bench.says(PEER, broken), []);
 }
 
+const MANY: u32 = 1 << 12;
+
+/// How many of the messages, one after the other, again and again, a peer of a torrent of [`MANY`] pieces may send until it
+/// is let go as fickle, if so many pieces were counted anew for it before.
+fn taken(recounted: u64, messages: &[Message<'static>]) -> usize {
+    let now = Time::from_secs(100);
+    let lengths = Lengths::new(u64::from(MANY) * 1024, 1024).unwrap();
+    let mut swarm = Swarm::new(Config::default(), lengths, Bitfield::new(MANY), 1, now);
+    // Not by way of the bench, which looks at all pieces each time.
+    let input = |swarm: &mut Swarm, input: Input<'_>| {
+        swarm.handle(now, input);
+        closed(&core::iter::from_fn(|| swarm.poll_output()).collect::<Vec<_>>())
+    };
+    let peer_id = PeerId([1; 20]);
+    let comes = Input::PeerConnected { peer: PEER, addr: addr(1), outgoing: false, peer_id, reserved: FAST };
+    input(&mut swarm, comes);
+    swarm.peers.get_mut(&PEER).unwrap().recounted = recounted;
+    let mut says = |message: &Message<'static>| {
+        input(&mut swarm, Input::Message { peer: PEER, message: message.clone() })
+    };
+    let endings = messages.iter().cycle().take(1000).map(&mut says);
+    let (before, reason) = endings.enumerate().find_map(|(n, reason)| Some((n, reason?))).expect("for ever");
+    assert_eq!(reason, DisconnectReason::Fickle);
+    swarm.check_invariants();
+    before
+}
+
 #[test]
 fn a_seed_that_comes_and_goes_is_let_go() {
-    let mut bench = Bench::leecher();
-    bench.connect(PEER, FAST);
-    for _ in 0..MAX_SEED_LOSSES {
-        bench.says(PEER, Message::HaveAll);
-        assert_eq!(closed(&bench.says(PEER, dont_have(3))), None);
-        assert_eq!(closed(&bench.says(PEER, dont_have(2))), None, "one more costs nothing");
+    let (all, lost) = (Message::HaveAll, [dont_have(3), dont_have(2)]);
+    let messages = [all, lost[0].clone(), lost[1].clone()];
+    assert_eq!(taken(MAX_RECOUNTED - u64::from(2 * MANY), &messages), 3, "one more costs nothing");
+    let mut small = Bench::leecher();
+    small.connect(PEER, FAST);
+    for message in messages.iter().cycle().take(1000) {
+        assert_eq!(closed(&small.says(PEER, message.clone())), None, "it costs next to nothing");
     }
-    bench.says(PEER, Message::HaveAll);
-    assert_eq!(closed(&bench.says(PEER, dont_have(3))), Some(DisconnectReason::Fickle));
+}
+
+#[test]
+fn who_says_again_and_again_that_it_has_other_pieces_is_let_go() {
+    let before = MAX_RECOUNTED - u64::from(2 * MANY);
+    let mut bits = Bitfield::full(MANY);
+    bits.remove(PieceIndex::new(0));
+    let bits = Message::Bitfield(bits.as_bytes().to_vec().into());
+    assert_eq!(taken(before, &[bits.clone(), Message::HaveNone]), 1);
+    assert_eq!(taken(before, &[bits, Message::HaveAll]), 1);
+    let passes = 2 * 64;
+    assert_eq!(taken(before, &[Message::HaveAll, Message::HaveNone]), passes, "all are passed over");
 }
 
 #[test]

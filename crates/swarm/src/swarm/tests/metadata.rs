@@ -171,22 +171,47 @@ fn many_pieces_are_told_at_once_and_no_others() {
     }
 }
 
+/// A connection of the host of that number says something; who is disconnected for that.
+fn says_from(bench: &mut Bench, peer: PeerKey, host: u8, message: Message<'_>) -> Option<PeerKey> {
+    let port = u16::try_from(peer.0).unwrap();
+    let (addr, peer_id) = (SocketAddr::from(([10, 0, 0, host], port)), PeerId([port.to_be_bytes()[1]; 20]));
+    bench.input(Input::PeerConnected { peer, addr, outgoing: false, peer_id, reserved: FAST });
+    bench.says(peer, message).into_iter().find_map(|output| match output {
+        Output::Disconnect { peer, reason: DisconnectReason::TooMuchToKeep } => Some(peer),
+        _ => None,
+    })
+}
+
 #[test]
-fn what_is_kept_is_bounded() {
+fn what_is_kept_is_bounded_and_one_host_keeps_no_other_out() {
     let mut bench = unknown(Config { max_peers: 1000, ..Config::default() });
-    let most = types::MAX_PIECES / 8;
-    let room = u64::try_from(MAX_KEPT_BYTES).unwrap() / u64::from(most);
-    for n in 1..=room + 1 {
-        let peer = PeerKey(n);
-        let addr = SocketAddr::from(([10, 0, 0, u8::try_from(n).unwrap()], 1));
-        let peer_id = PeerId([u8::try_from(n).unwrap(); 20]);
-        bench.input(Input::PeerConnected { peer, addr, outgoing: false, peer_id, reserved: FAST });
-        let out = bench.says(peer, Message::Have(types::MAX_PIECES - 1));
-        let expected = (n > room).then_some(DisconnectReason::TooMuchToKeep);
-        assert_eq!(closed(&out), expected, "peer {n}");
+    let most = types::MAX_PIECES as usize / 8;
+    let room = u64::try_from(MAX_KEPT_BYTES / most).unwrap();
+    let bits = |bytes| Message::Bitfield(vec![0xff; bytes].into());
+    for n in 1..=room {
+        assert_eq!(says_from(&mut bench, PeerKey(n), 1, bits(most)), None);
     }
-    let out = bench.says(PeerKey(1), Message::Have(types::MAX_PIECES));
-    assert_eq!(closed(&out), Some(DisconnectReason::BadHave));
+    let gone = says_from(&mut bench, PeerKey(room + 1), 2, bits(3)).expect("too much is kept");
+    assert!((1..=room).contains(&gone.0), "{gone:?}: who holds little stays");
+    assert_eq!(says_from(&mut bench, PeerKey(room + 2), 3, bits(3)), None, "there is room for others");
+    let gone = says_from(&mut bench, PeerKey(room + 3), 4, bits(most)).expect("too much is kept");
+    assert!((1..=room).contains(&gone.0), "{gone:?}");
+}
+
+#[test]
+fn what_was_not_said_is_not_kept() {
+    let mut bench = unknown(Config { max_peers: 1000, ..Config::default() });
+    for n in 1..200 {
+        let peer = PeerKey(n);
+        assert_eq!(says_from(&mut bench, peer, 1, Message::Have(types::MAX_PIECES - 1)), None);
+        bench.says(peer, Message::Have(0));
+    }
+    assert_eq!(bench.swarm.unknown.as_ref().unwrap().kept_bytes, 199 * 2 * 16);
+    for impossible in [Message::Have(types::MAX_PIECES), Message::Have(24)] {
+        bench.says(PEER, Message::Bitfield(vec![0xff; 3].into()));
+        assert_eq!(closed(&bench.says(PEER, impossible)), Some(DisconnectReason::BadHave));
+        bench.connect(PEER, FAST);
+    }
 }
 
 #[test]

@@ -197,3 +197,17 @@ fn a_choke_answers_every_request() {
         assert!(out[at..].contains(&Output::Send { peer: PeerKey(2), message: Message::Unchoke }));
     }
 }
+
+#[test]
+fn whoever_waits_for_a_slot_is_held_back() {
+    let mut bench = Bench::new(Bitfield::full(PIECES), Config { upload_slots: 1, ..Config::default() });
+    let held = |bench: &Bench| bench.swarm.stats(bench.now).held_slots;
+    bench.connect_leecher(PEER, Reserved::NONE);
+    assert!(!held(&bench), "it has the slot");
+    bench.connect(PeerKey(2), Reserved::NONE);
+    assert!(!held(&bench), "it wants nothing");
+    bench.says(PeerKey(2), Message::Interested);
+    assert!(held(&bench));
+    bench.says(PEER, Message::NotInterested);
+    assert!(!held(&bench), "there is one for it");
+}

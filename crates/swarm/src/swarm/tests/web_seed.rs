@@ -66,7 +66,8 @@ fn more_is_asked_for_when_it_makes_a_run() {
 #[test]
 fn it_hears_nothing_and_stays_until_all_is_there() {
     let mut bench = Bench::leecher();
-    bench.connect_seed(PeerKey(2), FAST);
+    bench.connect(PeerKey(2), FAST);
+    bench.says(PeerKey(2), Message::HaveNone);
     let mut blocks = requests(&bench.whole_web_seed(PEER, 1));
     for piece in 0..PIECES - 1 {
         let rest: Vec<_> = (0..BLOCKS).map(|n| block(piece, n)).collect();
