@@ -194,6 +194,13 @@ fn of_a_link_that_comes_to_nothing_there_is_no_recording() {
     let done = run(home.download().arg("--record").arg(&recording));
     assert_fails(&done, &["already"]);
     assert_eq!(fs::read(&recording).unwrap(), b"mine");
+    // What an earlier one left on a full disk.
+    fs::write(&recording, b"").unwrap();
+    let seed = home.fake_seed();
+    let done = run(home.download_from(&[&seed]).arg("--record").arg(&recording));
+    assert_eq!(done.code(), Some(0), "{}", done.stderr);
+    let replayed = run(home.command().arg("replay").arg(&recording));
+    assert_eq!(replayed.code(), Some(0), "{}", replayed.stderr);
 }
 
 #[test]

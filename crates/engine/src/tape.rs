@@ -7,7 +7,7 @@ use crate::events::{EventKind, Kind};
 use crate::shared::Shared;
 use record::Recorder;
 use std::fmt::Display;
-use std::fs::File;
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Write};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -54,17 +54,26 @@ impl Drop for Inner {
 }
 
 impl Tape {
-    /// A new file, which is gone with the tape if nothing comes to be recorded.
+    /// A new file, which is gone with the tape if nothing comes to be recorded, or nothing can be written. One that is empty,
+    /// and that nobody records to, is taken for it.
     ///
     /// # Errors
     /// There is one already, or none can be made.
     pub fn create(path: &Path) -> io::Result<Tape> {
-        let file = File::create_new(path)?;
+        let file = match File::create_new(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => empty(path).ok_or(error)?,
+            created => created?,
+        };
+        // Who finds it empty knows that it is taken. File systems without locks have none.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         let (sender, chunks) = sync_channel(WAITING_CHUNKS);
         let reel = Reel::new(sender);
         let broke_off = reel.broke_off.clone();
+        let at = path.to_path_buf();
         let write = move || {
-            let written = write(file, &chunks, &broke_off);
+            let written = write(file, &at, &chunks, &broke_off);
             if let Err(error) = &written {
                 tracing::error!("the recording ends here, and the download goes on: {error}");
             }
@@ -110,11 +119,26 @@ impl Tape {
     }
 }
 
+/// A file that is there, if there is nothing in it: what a full disk once left of a recording.
+fn empty(path: &Path) -> Option<File> {
+    let is_empty = |file: &Metadata| file.is_file() && file.len() == 0;
+    // A pipe is not opened, nor is a link followed.
+    std::fs::symlink_metadata(path).ok().filter(is_empty)?;
+    let file = File::options().write(true).open(path).ok()?;
+    file.metadata().is_ok_and(|file| is_empty(&file)).then_some(file)
+}
+
 /// Writes what comes until nobody sends any more, and why that is if it is too early.
-fn write(mut file: File, chunks: &Receiver<Vec<u8>>, broke_off: &AtomicBool) -> io::Result<u64> {
+fn write(mut file: File, path: &Path, chunks: &Receiver<Vec<u8>>, broke_off: &AtomicBool) -> io::Result<u64> {
     let mut bytes = 0;
     while let Ok(chunk) = chunks.recv() {
-        file.write_all(&chunk)?;
+        if let Err(error) = file.write_all(&chunk) {
+            if bytes == 0 {
+                // It has not begun, and would be in the way of the next one.
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(error);
+        }
         bytes += chunk.len() as u64;
     }
     if broke_off.load(Ordering::Acquire) {
@@ -451,7 +475,7 @@ mod tests {
         let (sender, chunks) = sync_channel(WAITING_CHUNKS);
         waiting[..1].iter().for_each(|chunk| sender.send(chunk.clone()).unwrap());
         drop(sender);
-        write(File::create(&path).unwrap(), &chunks, &broke_off).unwrap();
+        write(File::create(&path).unwrap(), &path, &chunks, &broke_off).unwrap();
         let written = std::fs::read(&path).unwrap();
         let replayed = record::Replay::new(&written).unwrap().run(|_, _| true).unwrap();
         assert!(replayed.broken_off && !replayed.whole);
@@ -578,6 +602,49 @@ mod tests {
             }
         }
         assert!(brain.greetings().next().unwrap().to_it.contains(&(ext::LT_DONTHAVE, 5)));
+    }
+
+    #[test]
+    fn what_cannot_begin_leaves_nothing_and_what_has_begun_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.rec");
+        for (begun, stays) in [(false, false), (true, true)] {
+            let file = File::create(&path).unwrap();
+            let (sender, chunks) = sync_channel(2);
+            // Of which nothing can be written, as on a full disk.
+            let broken = File::open(&path).unwrap();
+            sender.send(b"recording".to_vec()).unwrap();
+            drop(sender);
+            let broke_off = AtomicBool::new(false);
+            let written = write(if begun { file } else { broken }, &path, &chunks, &broke_off);
+            assert_eq!((written.is_ok(), path.exists()), (begun, stays));
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_taken_for_a_new_one_unless_somebody_records_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let [left, target, link] = ["left", "target", "link"].map(|name| dir.path().join(name));
+        for path in [&left, &target] {
+            std::fs::write(path, "").unwrap();
+        }
+        let tape = Tape::create(&left).unwrap();
+        let again = Tape::create(&left).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists, "it is taken");
+        assert!(left.exists(), "who is refused removes nothing");
+        drop(tape.thread());
+        let len = tape.finish().unwrap();
+        assert!(len > 0 && std::fs::metadata(&left).unwrap().len() == len);
+        assert_eq!(
+            Tape::create(&left).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists,
+            "it has something in it"
+        );
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&target, &link).unwrap();
+            assert_eq!(Tape::create(&link).unwrap_err().kind(), io::ErrorKind::AlreadyExists, "a link");
+        }
     }
 
     #[test]
