@@ -79,6 +79,17 @@ pub enum State {
     Failed,
 }
 
+impl Torrent {
+    /// How much of what is wanted is there, in percent; `-` if that is not known, as without metadata.
+    pub fn share(&self) -> String {
+        match (self.done, self.wanted) {
+            (Some(0), Some(0)) if !self.state.is_complete() => "-".into(),
+            (Some(done), Some(wanted)) => crate::units::percent(done, wanted),
+            _ => "-".into(),
+        }
+    }
+}
+
 impl State {
     /// All of them.
     pub const ALL: [State; 11] = [
@@ -110,6 +121,19 @@ impl State {
             State::Stopped => "stopped",
             State::Failed => "failed",
         }
+    }
+
+    /// For a column of a table: no longer than `downloading`.
+    pub fn short_name(self) -> &'static str {
+        match self {
+            State::FetchingMetadata => "metadata",
+            other => other.name(),
+        }
+    }
+
+    /// Whether all that is wanted is there.
+    fn is_complete(self) -> bool {
+        matches!(self, State::Seeding | State::Stopped)
     }
 }
 
@@ -507,6 +531,27 @@ mod tests {
     fn states_have_their_names() {
         for state in State::ALL {
             assert_eq!(serde_json::to_value(state).unwrap(), state.name());
+            assert!(state.short_name().len() <= "downloading".len(), "{state:?}: columns are that wide");
+        }
+    }
+
+    #[test]
+    fn of_what_is_not_known_there_is_no_share() {
+        for (state, done, wanted, share) in [
+            (State::FetchingMetadata, Some(0), Some(0), "-"),
+            (State::Paused, Some(0), Some(0), "-"),
+            (State::Paused, None, None, "-"),
+            (State::Downloading, Some(1), Some(4), "25.0%"),
+            (State::Seeding, Some(0), Some(0), "100.0%"),
+            (State::Stopped, Some(5), Some(5), "100.0%"),
+        ] {
+            let torrent: Torrent = serde_json::from_value(serde_json::json!({
+                "id": "", "name": "", "state": state, "dir": "", "size": 0, "wanted": wanted, "done": done,
+                "rate_down": 0, "rate_up": 0, "peers": 0, "seeds": 0, "private": false, "tags": [], "place": 0,
+                "revision": 0,
+            }))
+            .unwrap();
+            assert_eq!(torrent.share(), share, "{state:?}");
         }
     }
 

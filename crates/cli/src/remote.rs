@@ -9,7 +9,7 @@ use crate::failure::{Exit, Failure, OrFail, kind};
 use crate::source::{self, Source};
 use crate::terminal::{columns_of_stdout, fitted};
 use crate::text::printable;
-use crate::units::{Rate, Size, Span, percent};
+use crate::units::{Rate, Size, Span};
 use crate::{interrupt, runtime};
 use api::{AddQuery, Added, Client, ClientError, ListQuery, RemoveQuery, Torrent, TrackersChange, Watched};
 use serde_json::json;
@@ -129,7 +129,7 @@ pub(crate) fn info(args: &Id, console: &Console) -> Result<Exit, Failure> {
         torrent.note.iter().for_each(|note| line("note", note.clone()));
         line("folder", torrent.dir.clone());
         line("size", Size(torrent.size).to_string());
-        line("done", done(&torrent));
+        line("done", torrent.share());
         torrent.category.iter().for_each(|category| line("category", category.clone()));
         if !torrent.tags.is_empty() {
             line("tags", torrent.tags.iter().cloned().collect::<Vec<_>>().join(", "));
@@ -430,8 +430,8 @@ fn print_list(torrents: &[Torrent], json: bool, console: &Console) -> Result<(),
                     text,
                     "{}  {:<11}  {:>6}  {:>10}  {:>12}  {:>12}  {}",
                     short(&torrent.id),
-                    torrent.state.name(),
-                    done(torrent),
+                    torrent.state.short_name(),
+                    torrent.share(),
                     Size(torrent.size),
                     Rate(torrent.rate_down),
                     Rate(torrent.rate_up),
@@ -442,13 +442,6 @@ fn print_list(torrents: &[Torrent], json: bool, console: &Console) -> Result<(),
     }
     let columns = if json { None } else { columns_of_stdout() };
     console.print(fitted(&text, columns).as_bytes())
-}
-
-fn done(torrent: &Torrent) -> String {
-    match (torrent.done, torrent.wanted) {
-        (Some(done), Some(wanted)) => percent(done, wanted),
-        _ => "-".into(),
-    }
 }
 
 /// Enough of an id for a table.
