@@ -144,6 +144,23 @@ fn peer(number: u64, rate_down: u64) -> Peer {
 }
 
 #[test]
+fn an_error_is_told_to_its_end() {
+    let mut state = opened();
+    let mut failed = torrent("album", ID, 0);
+    let path = "/mnt/".to_owned() + &"folder/".repeat(20) + "日本語.bin";
+    failed.error =
+        Some(format!("cannot write {path}: Permission denied (os error 13); mend it, then resume it"));
+    state.hear(News::Torrents(vec![failed]));
+    for (width, height) in [(40, 20), (80, 24), (200, 60)] {
+        let text = shown_at(&state, width, height);
+        let all: String = text.lines().map(str::trim_end).collect::<Vec<_>>().concat();
+        let all = all.replace(' ', "");
+        assert!(all.contains(&path.replace(' ', "")), "{width}x{height}:\n{text}");
+        assert!(all.contains("(oserror13);mendit,thenresumeit"), "{width}x{height}:\n{text}");
+    }
+}
+
+#[test]
 fn what_matters_has_room_on_any_screen() {
     let mut state = opened();
     let name = "日本語の長い名前 ".repeat(20);

@@ -3,7 +3,7 @@
 use super::state::{Open, Rates, Slot, State};
 use crate::terminal::fitted;
 use crate::text::{counted, printable};
-use crate::units::{Rate, Size, percent};
+use crate::units::{Rate, Size};
 use api::{Peer, Pieces, Torrent};
 use engine::events::Direction;
 use ratatui::Frame;
@@ -58,7 +58,7 @@ fn title(state: &State, width: u16) -> Line<'static> {
     let (name, numbers) = match state.opened() {
         Some(torrent) => {
             let (down, up) = (rate(torrent.rate_down), rate(torrent.rate_up));
-            let how = format!("  {}  {}  down {down}  up {up}", torrent.state.name(), done(torrent));
+            let how = format!("  {}  {}  down {down}  up {up}", torrent.state.short_name(), torrent.share());
             (printable(&torrent.name).into_owned(), how)
         }
         None => {
@@ -116,8 +116,8 @@ fn draw_list(state: &State, frame: &mut Frame<'_>, area: Rect) {
     draw_rates(&state.total, frame, graphs);
     let columns: Vec<Column<Torrent>> = vec![
         column("Name", NAME_WIDTH, 0, |torrent| printable(&torrent.name).into_owned()),
-        column("State", 17, 3, |torrent| torrent.state.name().to_owned()),
-        column("Done", 7, 1, done),
+        column("State", 11, 3, |torrent| torrent.state.short_name().to_owned()),
+        column("Done", 7, 1, Torrent::share),
         column("Size", 10, 5, |torrent| Size(torrent.size).to_string()),
         column("Down", 12, 2, |torrent| Rate(torrent.rate_down).to_string()),
         column("Up", 12, 4, |torrent| Rate(torrent.rate_up).to_string()),
@@ -159,20 +159,54 @@ fn draw_open(open: &Open, torrent: Option<&Torrent>, frame: &mut Frame<'_>, area
         frame.render_widget(Line::styled("it is not here any more", DIM), area);
         return;
     };
-    let error = u16::from(torrent.error.is_some());
+    // All of it: nowhere else on the screen is room for it.
+    let told: Vec<Line<'_>> = torrent.error.iter().flat_map(|error| wrapped(error, area.width)).collect();
+    let error = u16::try_from(told.len()).unwrap_or(u16::MAX).min(area.height);
     let parts = heights(area.height.saturating_sub(error), open.peers.len(), open.timelines.len());
     let [graphs, map, table, timeline] = parts.map(Constraint::Length);
     let [fault, graphs, map, table, timeline, lines] =
         Layout::vertical([Constraint::Length(error), graphs, map, table, timeline, Constraint::Min(0)])
             .areas(area);
-    if let Some(error) = &torrent.error {
-        frame.render_widget(Line::styled(printable(error).into_owned(), Style::new().fg(Color::Red)), fault);
-    }
+    frame.render_widget(Paragraph::new(told), fault);
     draw_rates(&open.rates, frame, graphs);
     draw_pieces(open.pieces.as_ref(), frame, map);
     draw_peers(&open.peers, frame, table);
     draw_timelines(open, frame, timeline);
     draw_lines(open, frame, lines);
+}
+
+/// An error in lines that are no wider than that, broken between words where that goes.
+fn wrapped(error: &str, width: u16) -> Vec<Line<'static>> {
+    let width = usize::from(width.max(1));
+    let mut lines = vec![String::new()];
+    for word in printable(error).split(' ') {
+        for (index, part) in parts(word, width).into_iter().enumerate() {
+            let line = lines.last_mut().expect("there is one");
+            let gap = if index == 0 && !line.is_empty() { " " } else { "" };
+            let is_room = Span::raw(&*line).width() + gap.len() + Span::raw(&*part).width() <= width;
+            if is_room && (index == 0 || line.is_empty()) {
+                line.push_str(gap);
+                line.push_str(&part);
+            } else {
+                lines.push(part);
+            }
+        }
+    }
+    lines.into_iter().map(|line| Line::styled(line, Style::new().fg(Color::Red))).collect()
+}
+
+/// A word in parts that are no wider than that.
+fn parts(word: &str, width: usize) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    for c in word.chars() {
+        let part = parts.last_mut().expect("there is one");
+        part.push(c);
+        if part.chars().count() > 1 && Span::raw(&*part).width() > width {
+            part.pop();
+            parts.push(c.into());
+        }
+    }
+    parts
 }
 
 fn draw_rates(rates: &Rates, frame: &mut Frame<'_>, area: Rect) {
@@ -308,11 +342,4 @@ fn framed(title: String) -> Block<'static> {
 
 fn latest(rates: &std::collections::VecDeque<u64>) -> u64 {
     rates.back().copied().unwrap_or(0)
-}
-
-fn done(torrent: &Torrent) -> String {
-    match (torrent.done, torrent.wanted) {
-        (Some(done), Some(wanted)) => percent(done, wanted),
-        _ => "-".into(),
-    }
 }
