@@ -5,6 +5,9 @@
 //! of addresses (BEP 6, 40) it may decide otherwise: several choices are tried, and what the swarm does with the best one is
 //! what the new recording is checked by.
 //!
+//! What a peer calls itself, and extensions that not every client knows, become one text, whatever it was: a text can spell an
+//! address in too many ways. Peer ids still begin with the client.
+//!
 //! Which pieces a peer may have while it is choked tells its network (BEP 6), and which we may have, ours: the new swarm gives
 //! each peer those of its new address, and hears of others than were recorded. What was asked for while choked stays.
 //!
@@ -21,7 +24,7 @@ use crate::replay::{Error, Replay, Step, Torrent, each_frame};
 use crate::{MAGIC, Recorder};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use names::{Extensions, Names, Seen};
+use names::{Extensions, Names, Seen, Whose};
 use swarm::{Input, Output};
 use types::Time;
 use wire::{Message, ext};
@@ -37,7 +40,8 @@ pub struct Redacted {
     pub differs: Option<core::time::Duration>,
 }
 
-/// Replaces addresses, peer ids, the info-hash and metadata in a recording. Client names stay, and ports.
+/// Replaces addresses, peer ids, the info-hash and metadata in a recording, and what peers call themselves and their extensions.
+/// The client stays as the peer id tells it, and ports.
 ///
 /// # Errors
 /// Those of [`Replay`]; [`Error::TooMany`]; [`Error::Nothing`].
@@ -218,7 +222,7 @@ impl Rewriting {
                 {
                     self.theirs.insert(peer, told);
                 }
-                let payload = self.names.payload(*id, payload, self.ours).into();
+                let payload = self.names.payload(Whose::Theirs, *id, payload, self.ours).into();
                 Some(Message::Extended { id: *id, payload })
             }
             // They are told by addresses that stay.
@@ -243,7 +247,7 @@ impl Rewriting {
             }
             Output::Send { peer, message: Message::Extended { id, payload } } => {
                 let theirs = self.theirs.get(&peer.0).copied().unwrap_or_default();
-                let payload = self.names.payload(*id, payload, theirs).into();
+                let payload = self.names.payload(Whose::Ours, *id, payload, theirs).into();
                 Output::Send { peer: *peer, message: Message::Extended { id: *id, payload } }
             }
             other => other.clone(),

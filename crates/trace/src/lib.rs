@@ -43,6 +43,7 @@ mod line;
 mod mask;
 mod message;
 mod pcap;
+mod spelled;
 mod watch;
 pub mod why;
 

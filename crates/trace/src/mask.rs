@@ -1,5 +1,6 @@
 //! Taking out what others need not know: addresses, and what tells them.
 
+use crate::spelled;
 use crate::{Direction, Event, EventKind, Ext, NO_TORRENT, Peer, Said};
 use alloc::string::String;
 use alloc::vec;
@@ -46,25 +47,26 @@ impl EventKind {
             EventKind::DialFailed { peer, error: text }
             | EventKind::Disconnected { peer, reason: text }
             | EventKind::Banned { peer, reason: text, .. } => {
+                scrub_of(text, &ips(peer));
                 hide(peer);
-                scrub(text);
             }
             EventKind::PieceVerified { from, .. } | EventKind::PieceFailed { from, .. } => {
                 from.iter_mut().for_each(hide);
             }
             EventKind::Message { peer, said, .. } => {
+                said.mask(ips(peer));
                 hide(peer);
-                said.mask();
             }
             EventKind::Present { peer, client, peer_id, .. }
             | EventKind::Handshake { peer, client, peer_id, .. } => {
+                let ips = ips(peer);
+                client.iter_mut().for_each(|client| scrub_of(client, &ips));
+                hide_in_id(peer_id, &ips);
                 hide(peer);
-                client.iter_mut().for_each(scrub);
-                hide_in_id(peer_id);
             }
             EventKind::DhtFailed { peer, error, .. } => {
+                scrub_of(error, &ips(peer));
                 hide(peer);
-                scrub(error);
             }
             EventKind::PeersExchanged { from: peer, .. }
             | EventKind::DhtAsked { peer, .. }
@@ -98,18 +100,30 @@ fn hide(peer: &mut Peer) {
     peer.addr = None;
 }
 
+/// The address of a peer, if it is known.
+fn ips(peer: &Peer) -> Vec<IpAddr> {
+    peer.addr.iter().map(SocketAddr::ip).collect()
+}
+
+/// Takes every IP address out of a text, and these however they are spelled.
+fn scrub_of(text: &mut String, ips: &[IpAddr]) {
+    scrub(text);
+    spelled::hide(text, ips, MASK);
+}
+
 /// Peers choose what follows the eight characters that name the client: it may be a text with our address in it.
-fn hide_in_id(id: &mut PeerId) {
+fn hide_in_id(id: &mut PeerId, ips: &[IpAddr]) {
     let text: String = id.0.iter().map(|&byte| char::from(byte)).collect();
     let mut scrubbed = text.clone();
-    scrub(&mut scrubbed);
-    if scrubbed != text {
+    scrub_of(&mut scrubbed, ips);
+    if scrubbed != text || spelled::is_in(&id.0, ips) {
         id.0[8..].fill(0);
     }
 }
 
 impl Said {
-    fn mask(&mut self) {
+    /// `ips`: those of the peer.
+    fn mask(&mut self, mut ips: Vec<IpAddr>) {
         let (payload, says) = match self {
             // Of 2^24 networks it is the one whose pieces these are.
             Said::AllowedFast { piece } => {
@@ -121,17 +135,19 @@ impl Said {
         };
         match says {
             Ext::Handshake { m, yourip, ipv4, ipv6, client, .. } => {
+                // Ours, and further ones of the peer.
+                ips.extend([*yourip, ipv4.map(IpAddr::V4), ipv6.map(IpAddr::V6)].into_iter().flatten());
                 (*yourip, *ipv4, *ipv6) = (None, None, None);
                 // Peers choose these texts, and some put our address into them.
-                client.iter_mut().for_each(scrub);
+                client.iter_mut().for_each(|client| scrub_of(client, &ips));
                 let scrubbed = |(mut name, id): (String, u8)| {
-                    scrub(&mut name);
+                    scrub_of(&mut name, &ips);
                     (name, id)
                 };
                 *m = core::mem::take(m).into_iter().map(scrubbed).collect();
                 if let Ok(mut handshake) = ext::Handshake::decode(payload) {
                     (handshake.yourip, handshake.ipv4, handshake.ipv6) = (None, None, None);
-                    handshake.client.iter_mut().for_each(scrub);
+                    handshake.client.iter_mut().for_each(|client| scrub_of(client, &ips));
                     handshake.m = core::mem::take(&mut handshake.m).into_iter().map(scrubbed).collect();
                     *payload = handshake.encode();
                 }
@@ -174,6 +190,9 @@ fn nowhere(addr: SocketAddr) -> SocketAddr {
 /// Takes every IP address out of a text.
 pub fn scrub(text: &mut String) {
     let is_part = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':');
+    for between in ['-', ',', '_'] {
+        without_joined(text, between);
+    }
     if !text.contains(['.', ':']) {
         return;
     }
@@ -238,6 +257,27 @@ fn without_quads(word: &str) -> String {
     masked
 }
 
+/// Takes out of a text what is an IPv4 address but for what stands between its numbers: `203-0-113-77`.
+fn without_joined(text: &mut String, between: char) {
+    if text.matches(between).count() < 3 {
+        return;
+    }
+    let is_part = |c: char| c.is_ascii_digit() || c == between;
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(start);
+        let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
+        let numbers = from[..end].trim_end_matches(between);
+        masked.push_str(before);
+        let dotted = numbers.replace(between, ".");
+        masked.push_str(if has_quad(&dotted) { MASK } else { numbers });
+        rest = &from[numbers.len()..];
+    }
+    masked.push_str(rest);
+    *text = masked;
+}
+
 fn has_quad(numbers: &str) -> bool {
     let parts: Vec<&str> = numbers.split('.').collect();
     parts.windows(4).any(|quad| quad.join(".").parse::<Ipv4Addr>().is_ok())
@@ -269,6 +309,8 @@ mod tests {
             ("libtorrent 2.1.1.0, http://2.1.1.0/", "libtorrent (address), http://(address)/"),
             ("203.0.113.77and, 203.0.113.77.dyn.example", "(address)and, (address).dyn.example"),
             ("v4.203.0.113.77 e.203.0.113.77.cust", "v(address) e.(address).cust"),
+            ("203-0-113-77, at 203,0,113,77: 203_0_113_77!", "(address), at (address): (address)!"),
+            ("2024-01-02-03-04, 4-0-5, 300-1-2-3, 1,2,3", "2024-01-02-03-04, 4-0-5, 300-1-2-3, 1,2,3"),
             ("1.2.3.4.5.6.7.8.9 and 1.2.3", "(address) and 1.2.3"),
         ] {
             let mut text = text.to_string();
@@ -280,10 +322,10 @@ mod tests {
     #[test]
     fn ids_and_unknown_keys_lose_addresses() {
         let mut id = PeerId(*b"-XX0000-203.0.113.77");
-        hide_in_id(&mut id);
+        hide_in_id(&mut id, &[]);
         assert_eq!(id.0, *b"-XX0000-\0\0\0\0\0\0\0\0\0\0\0\0");
         let mut plain = PeerId(*b"-XX0000-a03.0.113.7z");
-        hide_in_id(&mut plain);
+        hide_in_id(&mut plain, &[]);
         assert_eq!(plain.0, *b"-XX0000-a03.0.113.7z");
         for payload in
             ["d8:msg_typei0e5:piecei3e1:x12:203.0.113.77e", "d8:msg_typei2e5:piecei3e1:x12:203.0.113.77e"]
@@ -292,7 +334,7 @@ mod tests {
             let message = wire::Message::Extended { id: 1, payload: payload.into() };
             let mut said = Said::of(&message, Some(ext::UT_METADATA));
             let told = said.to_string();
-            said.mask();
+            said.mask(Vec::new());
             let Said::Extended { payload, .. } = &said else { panic!("{said:?}") };
             assert!(!payload.windows(5).any(|part| part == b"203.0"), "{said:?}");
             assert_eq!(said.to_string(), told);
@@ -300,16 +342,50 @@ mod tests {
     }
 
     #[test]
+    fn texts_of_a_peer_lose_its_address_and_ours_however_they_are_spelled() {
+        let peer = Peer::from(SocketAddr::from(([203, 0, 113, 77], 6881)));
+        let client = Some("I am 0xCB00714D, cb-00-71-4d, 3405803853".to_string());
+        let hello = ext::Handshake {
+            m: BTreeMap::from([("x_c6336407".to_string(), 7), ("ut_pex".to_string(), 1)]),
+            client,
+            yourip: Some("198.51.100.7".parse().unwrap()),
+            ..ext::Handshake::default()
+        };
+        let message = wire::Message::Extended { id: 0, payload: hello.encode().into() };
+        let said = Said::of(&message, None);
+        let direction = Direction::In;
+        let mut told = EventKind::Message { peer, direction, said, reason: None, took: None };
+        told.mask();
+        let EventKind::Message {
+            said: Said::Extended { payload, says: Ext::Handshake { client, m, .. }, .. },
+            ..
+        } = &told
+        else {
+            panic!("{told:?}")
+        };
+        assert_eq!(client.as_deref(), Some("I am (address), (address), (address)"));
+        assert!(m.contains_key("x_(address)") && m.contains_key("ut_pex"), "{m:?}");
+        let text = String::from_utf8_lossy(payload).to_lowercase();
+        assert!(!text.contains("cb00714d") && !text.contains("c6336407"), "{text}");
+        let mut gone = EventKind::Disconnected { peer, reason: "no more for 203 0 113 77".into() };
+        gone.mask();
+        assert!(gone.to_string().ends_with("no more for (address)"), "{gone}");
+        let mut id = PeerId(*b"-XX0000-\xcb\0\x71\x4dabcdefgh");
+        hide_in_id(&mut id, &ips(&peer));
+        assert_eq!(id.0[8..], [0; 12]);
+    }
+
+    #[test]
     fn pieces_that_are_made_of_an_address_go_and_others_stay() {
         let mut fast = Said::of(&wire::Message::AllowedFast(1234), None);
         assert_eq!(fast.to_string(), "allowed fast piece 1234");
-        fast.mask();
+        fast.mask(Vec::new());
         assert_eq!((&*fast.to_string(), fast.name()), ("allowed fast (piece)", "allowed fast"));
         assert_eq!(serde_json::to_string(&fast).unwrap(), r#"{"message":"allowed_fast"}"#);
         assert_eq!(serde_json::from_str::<Said>(r#"{"message":"allowed_fast"}"#).unwrap(), fast);
         assert_eq!(fast.to_wire(), wire::Message::AllowedFast(0));
         let mut suggested = Said::of(&wire::Message::Suggest(1234), None);
-        suggested.mask();
+        suggested.mask(Vec::new());
         assert_eq!(suggested.to_string(), "suggest piece 1234");
     }
 
@@ -355,7 +431,7 @@ mod tests {
         ] {
             let message = wire::Message::Extended { id, payload: payload.into() };
             let mut said = Said::of(&message, Some(name));
-            said.mask();
+            said.mask(Vec::new());
             let Said::Extended { payload, .. } = &said else { panic!("{said:?}") };
             let has = |bytes: &[u8]| payload.windows(bytes.len()).any(|window| window == bytes);
             assert!(!has(&[203, 0, 113, 77]) && !has(b"203.0.113.77"), "{said:?}");

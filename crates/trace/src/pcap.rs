@@ -3,7 +3,7 @@
 //! It is as if every connection had been plain TCP without loss: whatever it went over, and however it was encrypted. Only where
 //! events were lost ([`Pcap::lost`]), bytes are missing.
 
-use crate::{Direction, Event, EventKind, Peer};
+use crate::{Direction, Event, EventKind, Peer, Said};
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -89,6 +89,8 @@ impl Pcap {
                 let handshake = Handshake { reserved, info_hash, peer_id };
                 self.say(at, *peer, *direction, &handshake.encode(), &mut out);
             }
+            // Any piece would be a wrong one.
+            EventKind::Message { said: Said::AllowedFast { piece: None }, .. } => {}
             EventKind::Message { peer, direction, said, .. } => {
                 let mut bytes = Vec::new();
                 said.to_wire().encode(&mut bytes);
@@ -301,6 +303,22 @@ mod tests {
     }
 
     #[test]
+    fn a_message_without_its_piece_is_left_out() {
+        let (mut pcap, _) = Pcap::new(Duration::ZERO);
+        let peer = Peer { number: Some(1), addr: None };
+        let mut len = |kind| {
+            pcap.packets(&Event { v: crate::VERSION, at: Duration::ZERO, torrent: crate::NO_TORRENT, kind })
+                .len()
+        };
+        let message =
+            |said| EventKind::Message { peer, direction: Direction::In, said, reason: None, took: None };
+        assert!(len(EventKind::Connected { peer, outgoing: true }) > 0);
+        assert!(len(message(Said::AllowedFast { piece: Some(7) })) > 0);
+        assert_eq!(len(message(Said::AllowedFast { piece: None })), 0);
+        assert!(len(message(Said::HaveAll)) > 0, "what follows is there");
+    }
+
+    #[test]
     fn where_events_were_lost_bytes_are_missing_both_ways() {
         let (mut pcap, _) = Pcap::new(Duration::ZERO);
         let peer = Peer { number: Some(1), addr: None };
@@ -311,13 +329,8 @@ mod tests {
             let word = |at: usize| u32::from_be_bytes(packets[at..at + 4].try_into().unwrap());
             (word(28 + 20 + 4), word(28 + 20 + 8))
         };
-        let message = |direction| EventKind::Message {
-            peer,
-            direction,
-            said: crate::Said::Choke,
-            reason: None,
-            took: None,
-        };
+        let message =
+            |direction| EventKind::Message { peer, direction, said: Said::Choke, reason: None, took: None };
         packet(&mut pcap, EventKind::Connected { peer, outgoing: true });
         assert_eq!(packet(&mut pcap, message(Direction::Out)), (1, 1));
         assert_eq!(packet(&mut pcap, message(Direction::In)), (1, 6));

@@ -2,11 +2,35 @@
 
 use crate::frame::{Name, Settings};
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use wire::ext::{self, METADATA_PIECE_LEN};
+
+/// What stands in place of what a peer calls itself: texts can spell an address in more ways than can be looked for.
+const CLIENT: &str = "(client)";
+
+/// Names of extensions that say nothing of who knows them.
+const EXTENSIONS: [&str; 9] = [
+    ext::UT_METADATA,
+    ext::UT_PEX,
+    ext::UT_HOLEPUNCH,
+    ext::LT_DONTHAVE,
+    "lt_tex",
+    "share_mode",
+    "upload_only",
+    "ut_comment",
+    "ut_recommend",
+];
+
+/// Who said something: what we call ourselves is in every client like this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    Ours,
+    Theirs,
+}
 
 /// Every address, peer id and piece of metadata of a recording.
 #[derive(Debug, Default)]
@@ -267,11 +291,11 @@ impl Names {
     }
 
     /// The payload of an extension message. Of what can't be read, or is not known, only the length is kept.
-    pub(super) fn payload(&self, id: u8, payload: &[u8], ids: Extensions) -> Vec<u8> {
-        self.known_payload(id, payload, ids).unwrap_or_else(|| vec![0; payload.len()])
+    pub(super) fn payload(&self, whose: Whose, id: u8, payload: &[u8], ids: Extensions) -> Vec<u8> {
+        self.known_payload(whose, id, payload, ids).unwrap_or_else(|| vec![0; payload.len()])
     }
 
-    fn known_payload(&self, id: u8, payload: &[u8], ids: Extensions) -> Option<Vec<u8>> {
+    fn known_payload(&self, whose: Whose, id: u8, payload: &[u8], ids: Extensions) -> Option<Vec<u8>> {
         if id == 0 {
             let mut told = ext::Handshake::decode(payload).ok()?;
             told.yourip = told.yourip.map(|ip| self.ip(ip));
@@ -283,8 +307,10 @@ impl Names {
                 IpAddr::V6(ip) => ip,
                 IpAddr::V4(ip) => ip.to_ipv6_mapped(),
             });
-            told.client = told.client.map(nowhere);
-            told.m = core::mem::take(&mut told.m).into_iter().map(|(name, id)| (nowhere(name), id)).collect();
+            if whose == Whose::Theirs {
+                told.client = told.client.map(|_| CLIENT.into());
+                told.m = (0..).zip(core::mem::take(&mut told.m)).map(known_name).collect();
+            }
             return Some(told.encode());
         }
         if ids.is_pex(id) {
@@ -312,12 +338,11 @@ impl Names {
         is_known.then(|| payload.to_vec())
     }
 }
-/// What a peer calls itself or its messages, as long as before; without what might be an address, if there is one.
-fn nowhere(client: String) -> String {
-    let mut scrubbed = client.clone();
-    trace::scrub(&mut scrubbed);
-    match scrubbed == client {
-        true => client,
-        false => client.chars().map(|c| if c.is_ascii_hexdigit() { '0' } else { c }).collect(),
+
+/// A name of an extension, or what stands in its place if it is not one that many clients know.
+fn known_name((number, (name, id)): (u32, (String, u8))) -> (String, u8) {
+    match EXTENSIONS.contains(&&*name) {
+        true => (name, id),
+        false => (format!("unknown {number}"), id),
     }
 }

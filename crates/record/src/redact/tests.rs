@@ -51,8 +51,18 @@ fn recording() -> (Vec<u8>, Vec<Output>) {
         let (addr, peer) = (addr(peer), PeerKey(number.into()));
         tell(Input::PeerConnected { peer, addr, outgoing: true, peer_id, reserved }, &mut did);
         let told = ext::Handshake {
-            m: [(ext::UT_PEX.into(), 5), (["x", OURS].concat(), 9)].into(),
-            client: Some(if number == 0 { ["at ", OURS].concat() } else { "qBittorrent/5.1".into() }),
+            m: [
+                (ext::UT_PEX.into(), 5),
+                (["x", OURS].concat(), 9),
+                ("x0xCB007163".into(), 10),
+                ("upload_only".into(), 3),
+            ]
+            .into(),
+            client: Some(if number == 0 {
+                ["at ", OURS].concat()
+            } else {
+                "qBittorrent/5.1 cb-00-71-63".into()
+            }),
             yourip: Some(OURS.parse().unwrap()),
             ..ext::Handshake::default()
         };
@@ -99,10 +109,12 @@ fn nobody_is_named_and_the_same_is_decided() {
         IpAddr::V6(ip) => ip.octets().to_vec(),
     };
     let is_in = |bytes: &[u8], secret: &[u8]| bytes.windows(secret.len()).any(|part| part == secret);
-    for secret in secrets.map(octets).chain(["secret", "someone", OURS].map(Vec::from)) {
+    for secret in
+        secrets.map(octets).chain(["secret", "someone", OURS, "0xCB007163", "cb-00-71-63"].map(Vec::from))
+    {
         assert!(is_in(&recording, &secret) && !is_in(&redacted.recording, &secret), "{secret:?}");
     }
-    assert!(is_in(&redacted.recording, b"qBittorrent/5.1") && is_in(&redacted.recording, b"-qB5100-"));
+    assert!(is_in(&redacted.recording, b"upload_only") && is_in(&redacted.recording, b"-qB5100-"));
 
     let (before, then) = replayed(&recording);
     let (after, now) = replayed(&redacted.recording);
