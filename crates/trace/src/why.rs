@@ -126,8 +126,8 @@ impl Findings<'_> {
         }
         if self.facts.doing == Doing::Downloading {
             self.supply();
-            self.limits();
-            self.peers();
+            let is_limited = self.limits();
+            self.peers(is_limited);
         }
     }
 
@@ -150,16 +150,17 @@ impl Findings<'_> {
         }
     }
 
-    fn limits(&mut self) {
+    /// Whether a limit of ours is reached.
+    fn limits(&mut self) -> bool {
         let Facts { max_down, held_down, rate_down, .. } = *self.facts;
         // Headers count too, and take some of it.
         let is_near = max_down.is_some_and(|limit| rate_down >= limit / 10 * 8);
-        if let Some(limit) = max_down.filter(|_| held_down || is_near) {
-            self.add(88, Cause::RateLimit { limit, rate: rate_down });
-        }
+        let Some(limit) = max_down.filter(|_| held_down || is_near) else { return false };
+        self.add(88, Cause::RateLimit { limit, rate: rate_down });
+        true
     }
 
-    fn peers(&mut self) {
+    fn peers(&mut self, is_limited: bool) {
         let wanted: Vec<&PeerFacts> = self.facts.peers.iter().filter(|peer| peer.interesting).collect();
         let (open, choking): (Vec<&PeerFacts>, Vec<&PeerFacts>) =
             wanted.iter().copied().partition(|peer| !peer.choking);
@@ -167,6 +168,10 @@ impl Findings<'_> {
         self.add_share(91, choking.len(), all, Cause::Choked { choking: choking.len(), peers: all });
         let snubbed = open.iter().filter(|peer| peer.snubbed).count();
         self.add_share(90, snubbed, open.len(), Cause::Snubbed { snubbed, peers: open.len() });
+        if is_limited {
+            // That peers are asked for little, and send no more, is what the limit does.
+            return;
+        }
         let idle = open.iter().filter(|peer| !peer.snubbed && peer.requests == 0).count();
         self.add_share(80, idle, open.len(), Cause::RequestsEmpty { idle, peers: open.len() });
 

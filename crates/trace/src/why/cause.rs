@@ -147,6 +147,9 @@ pub enum Cause {
     },
 }
 
+/// How it is said that there is no room.
+const FULL: &str = "the disk is full";
+
 impl Cause {
     /// What may be done about it.
     pub fn advice(&self) -> &'static str {
@@ -176,7 +179,7 @@ impl Cause {
             Cause::Snubbed { .. } => "wait; others are asked meanwhile",
             Cause::Waiting { .. } => "wait; who does not answer is asked for less, and others for the rest",
             Cause::RateLimit { .. } => {
-                "raise the limit: 'rawtorrent set TORRENT --max-down RATE', or without TORRENT that of all together"
+                "raise the limit: 'rawtorrent set TORRENT --max-down none', or that of all: 'rawtorrent set --max-down none'"
             }
             Cause::RequestsEmpty { .. } => "wait for other peers, or for the last blocks",
             Cause::SharedLimit { .. } | Cause::SlowPeers { .. } => "more peers elsewhere would help",
@@ -211,7 +214,11 @@ impl fmt::Display for Cause {
                 write!(f, "it is complete, but its files cannot go where they belong: {error}")
             }
             Cause::Stopped => f.write_str("it has stopped: its seed goal is reached"),
-            Cause::DiskFull { error } => write!(f, "the disk is full: {error}"),
+            Cause::DiskFull { error } => match error.strip_prefix(FULL).unwrap_or(error) {
+                "" => f.write_str(FULL),
+                // Most errors begin with it themselves.
+                error => write!(f, "{FULL}: {}", error.trim_start_matches(": ")),
+            },
             Cause::Unavailable { error } => write!(f, "its files are away: {error}"),
             Cause::Failed { error } => write!(f, "it has failed: {error}"),
             Cause::MetadataMissing { peers, known } => {

@@ -93,6 +93,35 @@ fn rates_are_told_in_units_of_people() {
 }
 
 #[test]
+fn what_a_limit_does_is_no_cause_of_its_own() {
+    let peer = |requests, rate| PeerFacts { requests, rate, ..PeerFacts::default() };
+    let facts = with_peers(&[peer(0, 9000), peer(0, 11_000), peer(1, 0)]);
+    let causes = |facts: &Facts| why(facts).into_iter().map(|found| found.cause).collect::<Vec<_>>();
+    let limited = Facts { max_down: Some(20_000), held_down: true, rate_down: 19_000, ..facts.clone() };
+    assert_eq!(causes(&limited), [Cause::RateLimit { limit: 20_000, rate: 19_000 }]);
+    assert_eq!(causes(&facts), [Cause::RequestsEmpty { idle: 2, peers: 3 }], "without it, it is");
+    // Who chokes us does so whatever we want.
+    let choking = PeerFacts { choking: true, ..PeerFacts::default() };
+    let both = Facts { peers: vec![choking; 3], ..limited };
+    assert!(causes(&both).contains(&Cause::Choked { choking: 3, peers: 3 }));
+}
+
+#[test]
+fn a_full_disk_is_said_once() {
+    for (error, text) in [
+        (
+            "the disk is full: cannot write a; free some space",
+            "the disk is full: cannot write a; free some space",
+        ),
+        ("no room", "the disk is full: no room"),
+        ("the disk is full", "the disk is full"),
+        ("", "the disk is full"),
+    ] {
+        assert_eq!(Cause::DiskFull { error: error.into() }.to_string(), text);
+    }
+}
+
+#[test]
 fn who_was_asked_and_sends_nothing_is_no_slow_peer() {
     let silent = PeerFacts { rate: 0, ..PeerFacts::default() };
     let sends = PeerFacts { rate: 7, ip: "198.51.100.1".parse().unwrap(), ..PeerFacts::default() };
