@@ -59,12 +59,16 @@ fn trace(args: &Download) -> Result<Option<Manner>, Failure> {
     let args::Shown { explain, addresses, ref pcap } = args.shown;
     // In the environment they may stand for other commands.
     let said = |is_set: bool, variable: &str| is_set && std::env::var_os(variable).is_none();
-    let is_said = said(explain, "RAWTORRENT_EXPLAIN")
-        || said(addresses, "RAWTORRENT_ADDRESSES")
-        || said(pcap.is_some(), "RAWTORRENT_PCAP");
-    if args.trace.is_none() && is_said {
-        let message = "--explain, --addresses and --pcap say how --trace is to be shown";
-        return Err(Failure::new(kind::USAGE, message));
+    let options = [
+        ("--pcap", said(pcap.is_some(), "RAWTORRENT_PCAP")),
+        ("--explain", said(explain, "RAWTORRENT_EXPLAIN")),
+        ("--addresses", said(addresses, "RAWTORRENT_ADDRESSES")),
+    ];
+    if let (None, Some((option, _))) = (&args.trace, options.iter().find(|(_, is_said)| *is_said)) {
+        return Err(Failure::new(
+            kind::USAGE,
+            format_args!("{option} is of what --trace shows: add --trace"),
+        ));
     }
     let Some(filter) = args.trace.clone() else { return Ok(None) };
     // It would be taken for one of several sources.
