@@ -1,6 +1,6 @@
 //! Dropping what somebody sent who turned out to lie.
 
-use crate::limits::MAX_BEGUN_PIECES;
+use crate::limits::MAX_FORGETS;
 use crate::pool::{LaneJob, lock};
 use crate::torrent::Inner;
 use crate::{DiskEvent, TorrentDisk};
@@ -12,7 +12,7 @@ use types::PieceIndex;
 /// What is to be forgotten and did not get into the queue of the torrent's lane yet.
 #[derive(Debug, Default)]
 pub(crate) struct Forgets {
-    /// Of no more than [`MAX_BEGUN_PIECES`] pieces: what is begun of others by then, their hashes tell.
+    /// Of no more than [`MAX_FORGETS`] pieces.
     waiting: BTreeMap<PieceIndex, Vec<u32>>,
     /// Somebody sees to it that it gets there.
     is_sent: bool,
@@ -20,7 +20,7 @@ pub(crate) struct Forgets {
 
 impl Forgets {
     fn add(&mut self, piece: PieceIndex, mut blocks: Vec<u32>) {
-        if self.waiting.len() < MAX_BEGUN_PIECES || self.waiting.contains_key(&piece) {
+        if self.waiting.len() < MAX_FORGETS || self.waiting.contains_key(&piece) {
             let all = self.waiting.entry(piece).or_default();
             all.append(&mut blocks);
             all.sort_unstable();
@@ -106,11 +106,11 @@ mod tests {
     #[test]
     fn of_so_many_pieces_it_waits() {
         let mut forgets = Forgets::default();
-        let pieces = u32::try_from(MAX_BEGUN_PIECES).unwrap() + 1;
+        let pieces = u32::try_from(MAX_FORGETS).unwrap() + 1;
         for _ in 0..2 {
             (0..pieces).for_each(|piece| forgets.add(PieceIndex::new(piece), vec![2, 1, 2]));
         }
-        assert_eq!(forgets.waiting.len(), MAX_BEGUN_PIECES);
+        assert_eq!(forgets.waiting.len(), MAX_FORGETS);
         assert!(forgets.waiting.values().all(|blocks| *blocks == [1, 2]));
     }
 }
