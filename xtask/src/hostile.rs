@@ -84,6 +84,7 @@ const CONTROLS: &[(&str, &str)] = &[
     ("slow_loris", "patient-handshake"),
     ("every_piece_stalled_at_99_percent", "endless-patience"),
     ("memory_with_two_hundred_of_them", "long-buffers"),
+    ("two_hundred_that_have_parts_of_two_million_pieces", "hoarded-pieces"),
     ("others_keep_their_rate", "slow-have"),
     ("two_hundred_around_a_cage", "spared-liar"),
     ("tasks_stay_with_connections", "task-each"),

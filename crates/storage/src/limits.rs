@@ -55,6 +55,10 @@ pub const HASH_LAST_PAUSE: Duration = Duration::from_millis(5);
 /// ([`TooManyPieces`](crate::WriteRefused::TooManyPieces)).
 pub const MAX_BEGUN_PIECES: usize = 16_384;
 
+/// Pieces of one torrent of which blocks wait to be forgotten while the disk has too much to do to be told. Those of one more
+/// stay: the hash of the piece tells.
+pub const MAX_FORGETS: usize = MAX_BEGUN_PIECES;
+
 /// Hashed bytes that are worth a write before their piece is complete.
 pub const WRITE_RUN: u32 = 512 << 10;
 

@@ -3,6 +3,7 @@
 use crate::assembly::{Assembly, Verdict};
 use crate::devices::Queues;
 use crate::files::{Files, Place, Policy};
+use crate::forget::Forgets;
 use crate::gate::Writer;
 use crate::limits::{HASH_DUE, READ_RUN};
 use crate::pool::{LaneJob, RunKey, Shared, lock, run_on};
@@ -262,6 +263,7 @@ pub(crate) struct Inner {
     events: Box<dyn Fn(Vec<DiskEvent>) + Send + Sync>,
     /// Events that are told together, before long: to be woken for each would cost the listener more than what it says.
     pub(crate) unsaid: Mutex<Vec<DiskEvent>>,
+    pub(crate) forgets: Mutex<Forgets>,
 }
 
 impl Inner {
@@ -298,6 +300,7 @@ impl Inner {
             epoch: AtomicU64::new(0),
             events,
             unsaid: Mutex::default(),
+            forgets: Mutex::default(),
         };
         if let Some(trusted) = trusted {
             inner.trust(&trusted, &stamps);

@@ -320,7 +320,7 @@ pub enum DisconnectReason {
     /// A `have` for a piece that the torrent does not have.
     #[error("has a piece that the torrent does not have")]
     BadHave,
-    /// It said anew what it has so often that more than [`MAX_RECOUNTED`](crate::limits::MAX_RECOUNTED) pieces were counted
+    /// It, or others at its host, said anew what they have so often that more than [`MAX_RECOUNTED`](crate::limits::MAX_RECOUNTED) pieces were counted
     /// anew.
     #[error("says that it has other pieces, again and again")]
     Fickle,

@@ -91,10 +91,18 @@ pub const CHOKE_GRACE: Duration = Duration::from_secs(30);
 /// usefully. Cancelled and given-up blocks may still arrive, so it is not zero.
 pub const MAX_UNREQUESTED_BYTES: u64 = 64 << 20;
 
-/// Pieces of which the peers are counted anew since one peer says anew what it has (a bit field, all, or nothing), and one
-/// for every 64 of the torrent each time; or since it loses a piece (BEP 54) of a full set, which costs all of them. Four
-/// times as many as a torrent may have. Beyond it, it is disconnected.
+/// Pieces of which the peers are counted anew within [`RECOUNTED_FOR`] since peers at one host say anew what they have (a bit
+/// field, all, or nothing), and one for every 64 of the torrent each time; or since one loses a piece (BEP 54) of a full
+/// set, which costs all of them. Four times as many as a torrent may have. Beyond it, who says it is disconnected, however
+/// often it comes again.
 pub const MAX_RECOUNTED: u64 = 8 << 20;
+
+/// How long it takes until [`MAX_RECOUNTED`] pieces are forgiven, a few at a time.
+pub const RECOUNTED_FOR: Duration = Duration::from_secs(3600);
+
+/// Whoever had more pieces counted anew than this, and is not forgiven, is remembered when nobody is here any more: it would
+/// have as many again each time that it comes alone.
+pub const RECOUNTED_KEPT: u64 = MAX_RECOUNTED / 64;
 
 /// Pieces that one peer may allow while it chokes us (BEP 6); more are ignored.
 pub const MAX_ALLOWED_FAST: usize = 64;

@@ -66,8 +66,6 @@ pub(crate) struct Peer {
     pub(crate) gave: Time,
 
     pub(crate) pieces: Pieces,
-    /// Of how many pieces the peers were counted anew for it, see [`MAX_RECOUNTED`](crate::limits::MAX_RECOUNTED).
-    pub(crate) recounted: u64,
     /// How many of its pieces are wanted and not there.
     pub(crate) useful: u32,
     pub(crate) am_interested: bool,
@@ -177,7 +175,6 @@ impl Peer {
             unsaid_at: Time::MAX,
             gave: now,
             pieces: Pieces::none(piece_count),
-            recounted: 0,
             useful: 0,
             am_interested: false,
             peer_choking: true,

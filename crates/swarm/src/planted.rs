@@ -36,6 +36,8 @@ pub enum Planted {
     SlowHave,
     /// Who says anew what it has may do so without end.
     EndlessRecount,
+    /// What a peer had before it said anew what it has is kept.
+    HoardedPieces,
     /// Payload that nobody asked for is not counted.
     UncountedPayload,
     /// Metadata is believed that has another hash.
@@ -60,6 +62,7 @@ const NAMES: &[(&str, Planted)] = &[
     ("long-memory", Planted::LongMemory),
     ("slow-have", Planted::SlowHave),
     ("endless-recount", Planted::EndlessRecount),
+    ("hoarded-pieces", Planted::HoardedPieces),
     ("uncounted-payload", Planted::UncountedPayload),
     ("any-metadata", Planted::AnyMetadata),
 ];

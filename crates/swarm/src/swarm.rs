@@ -716,7 +716,7 @@ impl Swarm {
         self.wake = Time::MAX;
         if self.finished {
             // No block of theirs can be on its way any more.
-            self.trust.forget_innocent();
+            self.trust.forget_innocent(self.now);
         }
     }
 

@@ -17,14 +17,14 @@
 
 mod evidence;
 
-use crate::limits::{MAX_BANS, MAX_DEPARTED, MAX_SUSPECTS};
+use crate::limits::{MAX_BANS, MAX_DEPARTED, MAX_RECOUNTED, MAX_SUSPECTS, RECOUNTED_FOR, RECOUNTED_KEPT};
 use crate::{BanReason, PeerKey, dial_guard};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::num::NonZeroU32;
 use evidence::{Attempt, Evidence, Verdict};
-use types::{BlockDigest, PieceIndex};
+use types::{BlockDigest, PieceIndex, Time};
 
 /// A host whose conduct is remembered; the number is never given to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +55,8 @@ pub(crate) struct Trust {
     departed: VecDeque<(PeerKey, Suspect)>,
     /// Hosts that are connected and on parole.
     suspected: usize,
+    /// Of all together that there is no room to remember.
+    recounts_of_others: Recounts,
     last: u32,
 }
 
@@ -67,6 +69,28 @@ struct Record {
     cases: u32,
     /// It took part in one that will never be cleared up.
     doubt: bool,
+    recounts: Recounts,
+}
+
+/// Of how many pieces the peers were counted anew for a host, see [`MAX_RECOUNTED`].
+#[derive(Debug, Default)]
+struct Recounts {
+    pieces: u64,
+    /// When that was so many.
+    at: Time,
+}
+
+impl Recounts {
+    /// Those that are not forgiven.
+    fn left(&self, now: Time) -> u64 {
+        let forgiven = u128::from(MAX_RECOUNTED) * now.since(self.at).as_millis() / RECOUNTED_FOR.as_millis();
+        self.pieces.saturating_sub(u64::try_from(forgiven).unwrap_or(u64::MAX))
+    }
+
+    fn add(&mut self, pieces: u32, now: Time) -> u64 {
+        *self = Recounts { pieces: self.left(now).saturating_add(pieces.into()), at: now };
+        self.pieces
+    }
 }
 
 /// A host is known by its address, or over IPv6 by the /64 of which it has all addresses, whatever the port (that of an
@@ -85,6 +109,12 @@ impl Trust {
             record.addr = addr;
         });
         Some(suspect)
+    }
+
+    /// The peers of so many pieces were counted anew for a host; says of how many in all that are not forgiven.
+    pub(crate) fn recounted(&mut self, suspect: Option<Suspect>, pieces: u32, now: Time) -> u64 {
+        let record = suspect.and_then(|suspect| self.records.get_mut(&suspect));
+        record.map_or(&mut self.recounts_of_others, |record| &mut record.recounts).add(pieces, now)
     }
 
     /// A connection ended.
@@ -238,14 +268,20 @@ impl Trust {
         }
         self.last = self.last.checked_add(1)?;
         let suspect = Suspect(NonZeroU32::new(self.last)?);
-        self.records.insert(suspect, Record { addr, connections: 0, cases: 0, doubt: false });
+        self.records.insert(
+            suspect,
+            Record { addr, connections: 0, cases: 0, doubt: false, recounts: Recounts::default() },
+        );
         self.by_host.insert(host(addr), suspect);
         Some(suspect)
     }
 
-    /// Forgets the hosts that are not connected and under no suspicion; no block of theirs is on its way.
-    pub(crate) fn forget_innocent(&mut self) {
-        let is_kept = |record: &Record| record.connections > 0 || record.cases > 0 || record.on_parole();
+    /// Forgets the hosts that are not connected, under no suspicion and have not made much work; no block of theirs is on
+    /// its way.
+    pub(crate) fn forget_innocent(&mut self, now: Time) {
+        let is_kept = |record: &Record| {
+            record.connections > 0 || record.on_parole() || record.recounts.left(now) > RECOUNTED_KEPT
+        };
         let records = core::mem::take(&mut self.records);
         self.records = records.into_iter().filter(|(_, record)| is_kept(record)).collect();
         self.by_host = self.records.iter().map(|(&suspect, record)| (host(record.addr), suspect)).collect();

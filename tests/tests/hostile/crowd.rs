@@ -1,13 +1,15 @@
 //! Two hundred of them at once.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::floods::{Large, MANY};
 use super::{A_WHILE, PIECES, SMALL, Seeding, full, is_measured, sized, wait_until_ready};
 use crate::common::{Home, LIMIT, start};
+use rawtorrent_tests::cage::Cage;
 use rawtorrent_tests::content::Sample;
 use rawtorrent_tests::free_addr;
 use rawtorrent_tests::peer::{
@@ -108,6 +110,71 @@ fn memory_with_two_hundred_of_them() {
         (crowds.len() * CROWD) as u64,
         &format!("peak memory {} MiB", peaks.iter().max().unwrap()),
         "below 256 MiB",
+    );
+}
+
+/// What one of them says of two million pieces: that it has one or another of each 32, and a few more.
+fn claims(number: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(number as u64);
+    // Few: how long a bit field is does not depend on it, and how long it takes to be counted does.
+    let bits: Vec<u8> = (0..MANY / 8).map(|at| u8::from(at % 4 == 0) << random.u32(0..8)).collect();
+    let have = |_| message(id::HAVE, &random.u32(0..1 << 21).to_be_bytes());
+    let haves: Vec<u8> = (0..HAVES).flat_map(have).collect();
+    [message(id::BITFIELD, &bits), haves].concat()
+}
+
+/// How often each of them says it.
+const AGAIN: usize = 2;
+/// How many pieces it has beside those in its bit field.
+const HAVES: usize = 1_000;
+/// What the program has.
+const MEMORY: u64 = 256 << 20;
+
+#[test]
+fn two_hundred_that_have_parts_of_two_million_pieces() {
+    // Whether a cage can be made is the longer run's to say; what the program itself takes is measured always.
+    let cage = is_measured().then(|| Cage::new(MEMORY).unwrap_or_else(|error| panic!("{error:#}")));
+    let large = Large::start_in(cage.as_ref());
+    // One place is left to an honest peer.
+    let calls = || {
+        let mut peer = RawPeer::connect(large.addr, FAST, large.info_hash).ok()?;
+        peer.read().ok()??;
+        Some(peer)
+    };
+    let taken_in = |_| rawtorrent_tests::poll(Instant::now() + LIMIT, calls).expect("it is taken in");
+    let crowd: Vec<RawPeer> = (1..CROWD).map(taken_in).collect();
+    let at_once = Arc::new(Barrier::new(crowd.len()));
+    let say = |(number, mut peer): (usize, RawPeer)| {
+        let at_once = Arc::clone(&at_once);
+        thread::spawn(move || {
+            let claims = claims(number);
+            at_once.wait();
+            for _ in 0..AGAIN {
+                (peer.push(&claims, LIMIT).ok()? == claims.len()).then_some(())?;
+            }
+            // The answer to this tells that everything before it was heard.
+            peer.send(&message(id::REQUEST, &request(u32::MAX, 0, 1))).ok()?;
+            peer.set_patience(Some(LIMIT)).ok()?;
+            peer.read_until(|frame| frame.id == Some(id::REJECT)).ok()??;
+            Some(peer)
+        })
+    };
+    let crowd: Vec<_> = crowd.into_iter().enumerate().map(say).collect();
+    let crowd: Vec<RawPeer> = crowd.into_iter().filter_map(|peer| peer.join().unwrap()).collect();
+    large.assert_trades();
+    let peak = large.session.process.peak_memory().unwrap();
+    println!("{} MiB at most with {} of them", peak >> 20, crowd.len());
+    // Who comes to have more than its share of what is not heard yet is hung up on.
+    assert!(crowd.len() > CROWD * 3 / 4, "{} were heard", crowd.len());
+    assert!(peak < MEMORY, "{} MiB", peak >> 20);
+    let kills = cage.as_ref().map_or(0, |cage| cage.kills().unwrap());
+    assert_eq!(kills, 0, "it has {} MiB", MEMORY >> 20);
+    score(
+        "two_hundred_that_have_parts_of_two_million_pieces",
+        "200 peers that say at once, and again, which parts of 2^21 pieces they have, and 1,000 more each",
+        (AGAIN * CROWD * (1 + HAVES)) as u64,
+        &format!("peak memory {} MiB; an honest peer traded all it had", peak >> 20),
+        "below 256 MiB, in a cage of as much; an honest peer trades",
     );
 }
 

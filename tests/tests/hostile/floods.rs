@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::{A_WHILE, PIECES, SMALL, Seeding, block_for, sized, wait_until_ready};
 use crate::common::{Home, LIMIT, start};
 use rawtorrent_tests::binary::Session;
+use rawtorrent_tests::cage::Cage;
 use rawtorrent_tests::metafile::{self, Value};
 use rawtorrent_tests::peer::{
     BLOCK_LEN, EXTENDED, FAST, PLAIN, RawPeer, full_bitfield, id, message, request,
@@ -201,22 +202,27 @@ fn a_choke_storm() {
 }
 
 /// The most pieces that a torrent may have.
-const MANY: usize = 1 << 21;
+pub(super) const MANY: usize = 1 << 21;
 /// What an honest peer has of them.
 const SOME: usize = 64;
 /// Pieces that a peer may allow while it chokes (`swarm::limits::MAX_ALLOWED_FAST`).
 const MAX_ALLOWED_FAST: usize = 64;
 
 /// The binary as it downloads a torrent of as many pieces as there may be, all zeros.
-struct Large {
+pub(super) struct Large {
     _home: tempfile::TempDir,
-    addr: std::net::SocketAddr,
-    info_hash: [u8; 20],
-    session: Session,
+    pub(super) addr: std::net::SocketAddr,
+    pub(super) info_hash: [u8; 20],
+    pub(super) session: Session,
 }
 
 impl Large {
     fn start() -> Large {
+        Large::start_in(None)
+    }
+
+    /// The same in a cage.
+    pub(super) fn start_in(cage: Option<&Cage>) -> Large {
         let home = tempfile::tempdir().unwrap();
         let hash = Sha1::digest(vec![0; BLOCK_LEN]);
         let info = Value::Dict(vec![
@@ -232,6 +238,9 @@ impl Large {
         let mut command = binary::command(home.path());
         command.arg("download").arg(&torrent).arg("-o").arg(home.path());
         command.args(["--no-trackers", "--json", "--listen", &addr.to_string()]);
+        if let Some(cage) = cage {
+            command = cage.around(&command);
+        }
         let session = start(&mut command);
         let info_hash = metafile::info_hash(&bytes).unwrap();
         wait_until_ready(addr, info_hash);
@@ -239,7 +248,7 @@ impl Large {
     }
 
     /// That a peer that has some pieces is asked for all of them and thanked.
-    fn assert_trades(&self) {
+    pub(super) fn assert_trades(&self) {
         let mut peer = RawPeer::connect(self.addr, PLAIN, self.info_hash).unwrap();
         let mut bits = vec![0; MANY / 8];
         bits[..SOME / 8].fill(0xff);

@@ -55,6 +55,8 @@ pub(super) enum Done {
     Saved(Saved),
     /// What could not be written was tried once more; the disk tells what came of it.
     Retried,
+    /// What a liar sent is to be forgotten: the disk had too much to do to be told at once, and knows now.
+    Forgotten,
     /// A piece of the metadata, for a peer.
     MetadataRead(PeerKey, Message<'static>),
 }
@@ -242,7 +244,7 @@ impl Company {
                 self.tell_failed(failed);
             }
             Done::Saved(saved) => return Some(saved),
-            Done::Retried | Done::MetadataRead(..) => {}
+            Done::Retried | Done::Forgotten | Done::MetadataRead(..) => {}
         }
         None
     }

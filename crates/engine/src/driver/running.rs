@@ -332,6 +332,7 @@ impl Running {
                 self.on_retried();
                 None
             }
+            Ok(Done::Forgotten) => None,
             Ok(Done::MetadataRead(peer, message)) => {
                 self.company.peers.command(peer, Command::Send(message));
                 None
@@ -411,7 +412,14 @@ impl Running {
             Output::DropServes { peer } => self.company.peers.command(peer, Command::DropServes),
             Output::Hold { peer } => self.company.peers.command(peer, Command::Hold),
             Output::Release { peer } => self.company.peers.command(peer, Command::Release),
-            Output::Forget { piece, blocks } => self.driver.disk.forget_blocks(piece, blocks),
+            Output::Forget { piece, blocks } => {
+                if let Some(later) = self.driver.disk.forget_blocks(piece, blocks) {
+                    self.company.jobs.spawn(async move {
+                        later.await;
+                        Done::Forgotten
+                    });
+                }
+            }
             Output::Finished => self.complete(now),
             other => self.company.obey(now, &other),
         }

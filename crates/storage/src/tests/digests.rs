@@ -117,10 +117,10 @@ fn what_is_forgotten_comes_from_somebody_else() {
         let opened = place.ready(&sample);
         opened.attempt(&sample, 0..last, &[1, last - 1]);
         opened.catch_up();
-        opened.disk.forget_blocks(PIECE, vec![1, last - 1, last, last + 1]);
+        opened.forget(PIECE, vec![1, last - 1, last, last + 1]);
         assert_eq!(opened.event(), DiskEvent::BlocksForgotten { piece: PIECE, blocks: vec![1, last - 1] });
         // They are there no more.
-        opened.disk.forget_blocks(PIECE, vec![1]);
+        opened.forget(PIECE, vec![1]);
         opened.attempt(&sample, [last, last - 1, 1].into_iter(), &[]);
         assert_eq!(
             opened.event(),
@@ -128,7 +128,7 @@ fn what_is_forgotten_comes_from_somebody_else() {
             "{len} {room}"
         );
         // It is too late.
-        opened.disk.forget_blocks(PIECE, vec![1]);
+        opened.forget(PIECE, vec![1]);
         block_on(opened.disk.close()).unwrap();
         assert!(opened.nothing_told());
         assert_eq!(place.pool.shared.held.load(std::sync::atomic::Ordering::Relaxed), 0);
@@ -143,7 +143,7 @@ fn a_piece_can_be_forgotten_as_a_whole() {
     let opened = place.ready(&sample);
     opened.attempt(&sample, 1..3, &[2]);
     opened.catch_up();
-    opened.disk.forget_blocks(PIECE, vec![1, 2]);
+    opened.forget(PIECE, vec![1, 2]);
     assert_eq!(opened.event(), DiskEvent::BlocksForgotten { piece: PIECE, blocks: vec![1, 2] });
     let saved = block_on(opened.disk.sync()).unwrap();
     assert_eq!(saved.partial, []);

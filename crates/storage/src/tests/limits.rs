@@ -63,6 +63,34 @@ fn who_writes_waits_when_so_many_blocks_do() {
 }
 
 #[test]
+fn what_is_to_be_forgotten_waits_for_a_queue_that_is_full() {
+    let (piece, blocks) = (PieceIndex::new(0), [1, 2, 3]);
+    let sample = Sample::one_file(4 * BLOCK_LEN, 4 * u64::from(BLOCK_LEN));
+    let place = one_thread();
+    let opened = place.ready(&sample);
+    let lane = &opened.disk.inner.queues.lane;
+    let (job, has_begun, go) = busy();
+    block_on(lane.send(LaneJob::Run(job))).unwrap();
+    has_begun.recv_blocking().unwrap();
+    for block in blocks.map(|number| sample.block(0, number)) {
+        block_on(opened.disk.write_block(block, sample.bytes(block), 0)).unwrap();
+    }
+    while lane.try_send(LaneJob::Run(Box::new(|| ()))).is_ok() {}
+    let mut later = Box::pin(opened.disk.forget_blocks(piece, vec![1]).expect("there is no room"));
+    assert!(waits(&mut later));
+    // However many there are, they wait together.
+    for block in [2, 1, 2] {
+        assert!(opened.disk.forget_blocks(piece, vec![block]).is_none());
+    }
+    drop(go);
+    block_on(later);
+    let told = |blocks| DiskEvent::BlocksForgotten { piece, blocks };
+    assert_eq!([opened.event(), opened.event()], [told(vec![1]), told(vec![2])]);
+    assert!(opened.disk.forget_blocks(piece, vec![3]).is_none(), "there is room again");
+    assert_eq!(opened.event(), told(vec![3]));
+}
+
+#[test]
 fn who_reads_waits_when_so_many_reads_do() {
     let sample = Sample::one_file(BLOCK_LEN, u64::from(BLOCK_LEN));
     let place = one_thread();

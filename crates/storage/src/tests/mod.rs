@@ -219,6 +219,10 @@ impl Opened {
         std::iter::from_fn(|| self.events.try_recv().ok()).all(|e| matches!(e, DiskEvent::BlockTaken { .. }))
     }
 
+    fn forget(&self, piece: PieceIndex, blocks: Vec<u32>) {
+        assert!(self.disk.forget_blocks(piece, blocks).is_none(), "the lane has time for it");
+    }
+
     fn event(&self) -> DiskEvent {
         loop {
             let event = self.events.recv_blocking().unwrap();

@@ -283,6 +283,11 @@ impl Swarm {
         peer.dry = None;
         tell_interest(&mut self.out, self.now, key, peer);
         self.note_replaced(key, &before);
+        #[cfg(feature = "planted")]
+        if self.config.planted == Some(crate::Planted::HoardedPieces) {
+            // And no little of it.
+            (0..4).for_each(|_| core::mem::forget(before.clone()));
+        }
         let passed_over = self.lengths.piece_count().div_ceil(64);
         if self.is_fickle(key, recounted + passed_over) {
             return self.disconnect(key, DisconnectReason::Fickle);

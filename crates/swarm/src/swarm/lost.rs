@@ -37,15 +37,15 @@ impl Swarm {
         self.fill(key);
     }
 
-    /// The peers of so many pieces were counted anew for this one; says whether that is too much.
+    /// The peers of so many pieces were counted anew for this one; says whether that is too much for those at its host.
     pub(super) fn is_fickle(&mut self, key: PeerKey, recounted: u32) -> bool {
-        let Some(peer) = self.peers.get_mut(&key) else { return false };
-        peer.recounted += u64::from(recounted);
+        let Some(peer) = self.peers.get(&key) else { return false };
+        let in_all = self.trust.recounted(peer.suspect, recounted, self.now);
         #[cfg(feature = "planted")]
         if self.config.planted == Some(crate::Planted::EndlessRecount) {
             return false;
         }
-        peer.recounted > MAX_RECOUNTED
+        in_all > MAX_RECOUNTED
     }
 
     /// Takes back what the peer was asked for of a piece.

@@ -340,7 +340,7 @@ fn only_who_is_gone_and_innocent_is_forgotten() {
     for (key, suspect) in [(1, gone), (3, accused)] {
         trust.closed(PeerKey(key), suspect);
     }
-    trust.forget_innocent();
+    trust.forget_innocent(Time::ZERO);
     trust.check(|_| false);
     assert_eq!(trust.records.keys().copied().map(Some).collect::<Vec<_>>(), [there, accused]);
     assert_eq!(trust.departed(PeerKey(3)), None);

@@ -1,7 +1,7 @@
 //! Pieces that were there and are gone (BEP 54).
 
 use super::*;
-use crate::limits::MAX_RECOUNTED;
+use crate::limits::{MAX_RECOUNTED, RECOUNTED_FOR};
 
 fn dont_have(piece: u32) -> Message<'static> {
     Message::Extended { id: DONT_HAVE_ID, payload: ext::DontHave(piece).encode().to_vec().into() }
@@ -60,6 +60,12 @@ fn interest_ends_with_the_last_piece_that_is_lost() {
 
 const MANY: u32 = 1 << 12;
 
+/// So many pieces were counted anew for the one peer that is here.
+fn work(swarm: &mut Swarm, recounted: u64, now: Time) {
+    let suspect = swarm.peers[&PEER].suspect;
+    swarm.trust.recounted(suspect, recounted.try_into().unwrap(), now);
+}
+
 /// How many of the messages, one after the other, again and again, a peer of a torrent of [`MANY`] pieces may send until it
 /// is let go as fickle, if so many pieces were counted anew for it before.
 fn taken(recounted: u64, messages: &[Message<'static>]) -> usize {
@@ -74,7 +80,7 @@ fn taken(recounted: u64, messages: &[Message<'static>]) -> usize {
     let peer_id = PeerId([1; 20]);
     let comes = Input::PeerConnected { peer: PEER, addr: addr(1), outgoing: false, peer_id, reserved: FAST };
     input(&mut swarm, comes);
-    swarm.peers.get_mut(&PEER).unwrap().recounted = recounted;
+    work(&mut swarm, recounted, now);
     let mut says = |message: &Message<'static>| {
         input(&mut swarm, Input::Message { peer: PEER, message: message.clone() })
     };
@@ -107,6 +113,40 @@ fn who_says_again_and_again_that_it_has_other_pieces_is_let_go() {
     assert_eq!(taken(before, &[bits, Message::HaveAll]), 1);
     let passes = 2 * 64;
     assert_eq!(taken(before, &[Message::HaveAll, Message::HaveNone]), passes, "all are passed over");
+}
+
+#[test]
+fn who_comes_again_has_made_as_much_work_as_before() {
+    for have in [Bitfield::new(PIECES), Bitfield::full(PIECES)] {
+        let mut bench = Bench::new(have, Config::default());
+        // The last one that is here is alone, whether we have all or nothing.
+        let mut comes = |host: u8, port: u16, after: Duration| {
+            bench.now += after;
+            let addr = SocketAddr::from(([10, 0, 0, host], port));
+            let peer_id = PeerId([host; 20]);
+            let came = bench.input(Input::PeerConnected {
+                peer: PEER,
+                addr,
+                outgoing: false,
+                peer_id,
+                reserved: FAST,
+            });
+            assert_eq!(closed(&came), None);
+            if port == 1 {
+                work(&mut bench.swarm, MAX_RECOUNTED, bench.now);
+            }
+            let reason = closed(&bench.says(PEER, Message::HaveNone));
+            bench.input(Input::PeerClosed { peer: PEER });
+            reason
+        };
+        let fickle = Some(DisconnectReason::Fickle);
+        assert_eq!(comes(1, 1, Duration::ZERO), fickle);
+        assert_eq!(comes(1, 2, Duration::ZERO), fickle, "it is the same host");
+        assert_eq!(comes(2, 2, Duration::ZERO), None, "and this is another");
+        assert_eq!(comes(1, 3, RECOUNTED_FOR / 2), None, "half is forgiven");
+        assert_eq!(comes(1, 1, Duration::ZERO), fickle);
+        assert_eq!(comes(1, 4, RECOUNTED_FOR * 2), None, "all is");
+    }
 }
 
 #[test]
