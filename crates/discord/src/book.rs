@@ -119,6 +119,11 @@ impl Book {
         self.begun.get(id).copied()
     }
 
+    /// Whether something is known to be left of a torrent.
+    pub fn has_left(&self, id: &str) -> bool {
+        self.left.contains_key(id)
+    }
+
     /// A torrent is not there any more, of which so many bytes were known to be on disk. If they stay they are counted; if they
     /// went, what was there before that nobody knew of stays.
     pub fn end(&mut self, id: &str, known: u64, stay: bool) {
@@ -196,6 +201,7 @@ mod tests {
         assert_eq!((book.begun_by("aa"), book.left(none)), (Some(7), 0));
         book.end("aa", 100, true);
         assert_eq!((book.begun_by("aa"), book.left(none)), (None, 100));
+        assert!(book.has_left("aa") && !book.has_left("bb"));
         assert_eq!(book.left(|id| id == "aa"), 0, "the daemon has it");
         // Begun again, and ended before anybody knew what is there.
         book.end("aa", 0, false);

@@ -3,11 +3,13 @@
 use crate::book::{Book, Spot};
 use crate::commands::{self, Watch};
 use crate::config::{Config, ConfigError};
+use crate::orders::CATEGORY;
 use crate::pace::Pace;
 use crate::rest::{Rest, RestError};
 use crate::said::Ears;
 use crate::token::Token;
 use crate::{inert, live, orders};
+use api::Torrent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::pin;
@@ -289,8 +291,14 @@ impl Bot {
     }
 
     /// Who began a torrent that was not there before.
-    pub(crate) fn begun_by(&self, id: &str) -> Option<u64> {
-        lock(&self.book).begun_by(id)
+    pub(crate) fn begun_by(&self, torrent: &Torrent) -> Option<u64> {
+        let is_same = torrent.category.as_deref() == Some(CATEGORY);
+        lock(&self.book).begun_by(&torrent.id).filter(|_| is_same)
+    }
+
+    /// Whether files stayed of one that was stopped.
+    pub(crate) fn has_left(&self, id: &str) -> bool {
+        lock(&self.book).has_left(id)
     }
 
     /// Somebody began a torrent that was not there before.

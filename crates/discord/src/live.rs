@@ -4,12 +4,13 @@ use crate::book::Spot;
 use crate::bot::Bot;
 use crate::commands::Watch;
 use crate::config::{Config, Entry};
+use crate::orders::Files;
 use crate::said::Said;
 use crate::say::{Fate, Message};
 use crate::show::{self, Live, Summary};
 use crate::{inert, picture};
 use api::units::{Size, hex};
-use api::{Client, ClientError, RemoveQuery, SILENCE, State, Torrent};
+use api::{Client, ClientError, SILENCE, State, Torrent};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
@@ -224,7 +225,7 @@ impl Watched {
         let lines = self.said.with(|heard| heard.lines(watch));
         let pieces = self.pieces.as_ref().filter(|_| torrent.is_some());
         let embed = show::live(&Live { entry, torrent, pieces, lines: &lines, note });
-        let is_ours = self.bot.begun_by(&self.id).is_some();
+        let is_ours = torrent.is_some_and(|torrent| self.bot.begun_by(torrent).is_some());
         let buttons = show::buttons(&self.id, torrent.map(|torrent| torrent.state), is_ours);
         let now = (embed, buttons);
         if self.shown.as_ref() == Some(&now) {
@@ -264,13 +265,11 @@ impl Watched {
     async fn turn_away(&mut self, config: &Config, entry: &Entry, torrent: &Torrent) -> Flow {
         let known = Entry { size: Some(torrent.size), ..entry.clone() };
         let mut refused = config.fits(&known).err().map(|refused| refused.to_string()).unwrap_or_default();
-        let Ok(stayed) = self.bot.daemon.remove(&self.id, RemoveQuery { data: true }).await else {
+        let Ok(files) = crate::orders::end(&self.bot, &self.id, true).await else {
             return Flow::Continue(());
         };
-        let left = if stayed.is_some() { torrent.done.unwrap_or(torrent.size) } else { 0 };
-        self.bot.end(&self.id, left, stayed.is_some());
-        if let Some(stayed) = stayed {
-            refused = format!("{refused} It goes again; {}.", crate::orders::staying(&stayed));
+        if !matches!(files, Files::Gone) {
+            refused = format!("{refused} It goes again; {}.", files.told());
         }
         self.close(entry, &refused).await
     }

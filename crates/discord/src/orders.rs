@@ -199,6 +199,9 @@ async fn press(bot: &Arc<Bot>, config: &Config, asker: &Asker, button: &Button) 
     }
 }
 
+/// The category of torrents that were begun here: whoever removes one and adds it again has it without.
+pub(crate) const CATEGORY: &str = "discord";
+
 const UNKNOWN: &str = "That is not on the list of what may be downloaded; /torrents shows it.";
 
 /// What people call it, in bold.
@@ -243,8 +246,8 @@ fn set_watch(bot: &Bot, entry: &Entry, watch: Watch) -> Result<Message, String> 
 
 /// Who began a torrent, and may decide on it: what its owner had is neither paused nor stopped on anybody's word here.
 async fn begun_by(bot: &Bot, entry: &Entry) -> Result<u64, String> {
-    bot.daemon.torrent(&entry.info_hash).await.map_err(|error| missing(entry, &error))?;
-    bot.begun_by(&entry.info_hash).ok_or_else(|| {
+    let torrent = bot.daemon.torrent(&entry.info_hash).await.map_err(|error| missing(entry, &error))?;
+    bot.begun_by(&torrent).ok_or_else(|| {
         format!("{} was not begun here: only who runs me pauses, resumes or stops it.", bold(entry))
     })
 }
@@ -253,31 +256,64 @@ async fn stop(bot: &Bot, asker: &Asker, entry: &Entry, files: bool) -> Result<Me
     if begun_by(bot, entry).await? != asker.by && asker.role < Role::Admin {
         return Err(Refused::Role(Role::Admin.name()).to_string());
     }
-    let stayed = end(bot, &entry.info_hash, files).await.map_err(|error| missing(entry, &error))?;
-    let what = match stayed {
-        Some(stayed) => staying(&stayed),
-        None if files => "its files are gone".to_owned(),
-        None => "its files stay, and take room".to_owned(),
-    };
-    Ok(Message::text(format!("{} is stopped; {what}.", bold(entry))))
+    let became = end(bot, &entry.info_hash, files).await.map_err(|error| missing(entry, &error))?;
+    Ok(Message::text(format!("{} is stopped; {}.", bold(entry), became.told())))
 }
 
-/// Removes a torrent, with its files or without; what stays of them is counted from then on. Tells of files that should have
-/// gone.
-pub(crate) async fn end(bot: &Bot, id: &str, files: bool) -> Result<Option<Stayed>, ClientError> {
-    let torrent = bot.daemon.torrent(id).await?;
-    let stayed = bot.daemon.remove(id, RemoveQuery { data: files }).await?;
-    bot.end(id, torrent.done.unwrap_or(torrent.size), !files || stayed.is_some());
-    Ok(stayed)
+/// What became of the files of a torrent that was stopped.
+pub(crate) enum Files {
+    /// They went, or there were none.
+    Gone,
+    /// They stay, as was asked for.
+    Kept,
+    /// They stay, since somebody else's may be among them.
+    Others,
+    /// They should have gone, and some stay.
+    Stayed(Stayed),
 }
 
-/// How many files stay, and nothing of where: that is in the daemon's own words.
-pub(crate) fn staying(stayed: &Stayed) -> String {
-    match stayed.stayed.len() {
-        1 => "one of its files stays, and takes room".to_owned(),
-        MAX_TOLD.. => format!("{MAX_TOLD} of its files or more stay, and take room"),
-        files => format!("{files} of its files stay, and take room"),
+impl Files {
+    /// How many files stay, and nothing of where: that is in the daemon's own words.
+    pub(crate) fn told(&self) -> String {
+        match self {
+            Files::Gone => "its files are gone".to_owned(),
+            Files::Kept => "its files stay, and take room".to_owned(),
+            Files::Others => {
+                "its files stay: what was there before it was begun may be among them, and is not mine to remove".to_owned()
+            }
+            Files::Stayed(stayed) => match stayed.stayed.len() {
+                1 => "one of its files stays, and takes room".to_owned(),
+                MAX_TOLD.. => format!("{MAX_TOLD} of its files or more stay, and take room"),
+                files => format!("{files} of its files stay, and take room"),
+            },
+        }
     }
+}
+
+/// Whether all that is on disk of a torrent came by its download: what lay there before may be its owner's.
+fn is_all_fetched(torrent: &Torrent) -> bool {
+    let [done, fetched] = [torrent.done, torrent.downloaded].map(Option::unwrap_or_default);
+    torrent.state != State::Checking && fetched > 0 && done <= fetched
+}
+
+/// Removes a torrent, with its files or without; what stays of them is counted from then on.
+pub(crate) async fn end(bot: &Bot, id: &str, files: bool) -> Result<Files, ClientError> {
+    let torrent = bot.daemon.torrent(id).await?;
+    // What was stopped before and stayed was fetched then.
+    let may_go = bot.has_left(id) || is_all_fetched(&torrent);
+    let stayed = bot.daemon.remove(id, RemoveQuery { data: files && may_go }).await?;
+    let became = match stayed {
+        Some(stayed) => Files::Stayed(stayed),
+        None if !files => Files::Kept,
+        None if may_go || torrent.done.unwrap_or_default() == 0 && torrent.state != State::Checking => {
+            Files::Gone
+        }
+        None => Files::Others,
+    };
+    // What was there before is no room that was taken here, and stays somebody else's when it is begun again.
+    let known = if may_go { torrent.done.unwrap_or(torrent.size) } else { 0 };
+    bot.end(id, known, !matches!(became, Files::Gone));
+    Ok(became)
 }
 
 /// Whether one more torrent may be under way beside all others, and fits on the disk with them and what was stopped.
@@ -302,10 +338,25 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
         return Err("It is being shown already; look above.".into());
     }
     let all = torrents(bot, config).await?;
-    let is_new = all.iter().all(|torrent| torrent.id != *id);
+    let known = all.iter().find(|torrent| torrent.id == *id);
+    let mut is_new = known.is_none();
+    let mut ours = known.is_none_or(|torrent| bot.begun_by(torrent).is_some());
     if is_new {
         has_room(bot, config, entry, &all)?;
-        add(bot, entry).await?;
+        // First: whatever ends us, somebody may have it go on, or stop it.
+        bot.begin(id, asker.by);
+        match add(bot, entry).await {
+            Ok(true) => {}
+            Ok(false) => {
+                // Its owner was quicker.
+                (is_new, ours) = (false, false);
+                bot.end(id, 0, false);
+            }
+            Err(why) => {
+                bot.end(id, 0, false);
+                return Err(why);
+            }
+        }
     }
     // Listening begins before the torrent does, so that the first handshake is seen.
     let said = bot.ears.listen(id);
@@ -314,7 +365,7 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
     let begun = match bot.send(asker.channel, &text).await {
         Ok(message) => {
             let (channel, by, since) = (asker.channel, asker.by, crate::live::seconds());
-            let spot = Spot { channel, message, by, thread: false, ours: is_new, since };
+            let spot = Spot { channel, message, by, thread: false, ours, since };
             let full = || format!("{MAX_LIVE} live messages are open, and more are not allowed.");
             bot.keep(id, spot).then_some(spot).ok_or_else(full)
         }
@@ -326,7 +377,10 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
         Err(why) => {
             // Nobody would see it, or could have it go on.
             if is_new {
-                let _ = bot.daemon.remove(id, RemoveQuery::default()).await;
+                let removed = bot.daemon.remove(id, RemoveQuery::default()).await;
+                if removed.is_ok() {
+                    bot.end(id, 0, false);
+                }
             }
             return Err(why);
         }
@@ -334,18 +388,21 @@ async fn download(bot: &Arc<Bot>, config: &Config, asker: &Asker, entry: &Entry)
     let since = Instant::now();
     let mut resumed = Ok(());
     if is_new {
-        bot.begin(id, asker.by);
         resumed = bot.daemon.resume(id).await.map(drop);
     }
     // If it rests on, its message has the button to go on.
     bot.clone().show(id, spot, Some(Fresh { said, is_new, since }));
     resumed.map_err(|error| away(&error))?;
-    Ok(Message::text(format!("Downloading {}, {}.", bold(entry), show::size(entry))))
+    Ok(Message::text(match is_new {
+        true => format!("Downloading {}, {}.", bold(entry), show::size(entry)),
+        false => format!("{} is here already, and is shown.", bold(entry)),
+    }))
 }
 
-/// Gives the torrent to the daemon, where it rests; what is in the file must be what is allowed.
-async fn add(bot: &Bot, entry: &Entry) -> Result<(), String> {
-    let query = AddQuery { paused: Some(true), ..AddQuery::default() };
+/// Gives the torrent to the daemon, where it rests; what is in the file must be what is allowed. `false` if it was there.
+async fn add(bot: &Bot, entry: &Entry) -> Result<bool, String> {
+    let category = Some(CATEGORY.to_owned());
+    let query = AddQuery { paused: Some(true), category, ..AddQuery::default() };
     let added = match &entry.path {
         Some(path) => {
             let path = bot.options.config.parent().unwrap_or(Path::new("")).join(path);
@@ -359,7 +416,7 @@ async fn add(bot: &Bot, entry: &Entry) -> Result<(), String> {
     };
     let added = added.map_err(|error| away(&error))?;
     if added.id == entry.info_hash {
-        return Ok(());
+        return Ok(added.created);
     }
     if added.created {
         bot.daemon.remove(&added.id, RemoveQuery::default()).await.map_err(|error| away(&error))?;
@@ -417,7 +474,7 @@ mod tests {
     fn of_files_that_stay_the_number_is_told() {
         let told = |count: usize| {
             let stayed = (0..count).map(|number| format!("/srv/{number}")).collect();
-            staying(&Stayed { stayed, warning: "/srv/0: no".into() })
+            Files::Stayed(Stayed { stayed, warning: "/srv/0: no".into() }).told()
         };
         assert_eq!(told(1), "one of its files stays, and takes room");
         assert_eq!(told(99), "99 of its files stay, and take room");

@@ -222,7 +222,8 @@ fn what_its_owner_has_is_watched_and_no_more() {
     let missing = stage.ask(&operator(), "peers", &[named]);
     assert_eq!(missing, r"**\@everyone \*sample\*** is not under way; /download begins it.");
     stage.daemon.done(&stage.home, &["add", &stage.home.torrent.display().to_string()]);
-    assert!(stage.ask(&operator(), "download", &[named]).starts_with("Downloading"));
+    let shown = stage.ask(&operator(), "download", &[named]);
+    assert!(shown.ends_with(" is here already, and is shown."), "{shown}");
     let shown = stage.call(|call| is_edit(call) && description(call).contains("**downloading**"));
     let buttons = shown.body["components"][0]["components"].as_array().unwrap();
     assert_eq!(buttons.iter().map(|button| &button["label"]).collect::<Vec<_>>(), ["Detail"]);
@@ -238,6 +239,32 @@ fn what_its_owner_has_is_watched_and_no_more() {
     }
     let torrent = stage.daemon.get(&format!("/api/v1/torrents/{}", stage.id())).json();
     assert_eq!(torrent["state"], "downloading");
+    stage.end();
+}
+
+#[test]
+fn files_that_lay_there_before_and_torrents_that_their_owner_added_again_are_left_alone() {
+    let stage = Stage::set(&Plan::default());
+    let named = ("name", NAME);
+    stage.home.sample.write(&stage.home.out()).unwrap();
+    let whole = rawtorrent_tests::content::digest(&stage.home.out()).unwrap();
+    // Once more, as what stayed then is still not of here.
+    for _ in 0..2 {
+        let before = stage.count();
+        assert!(stage.ask(&operator(), "download", &[named]).starts_with("Downloading"));
+        stage.call_after(before, |call| description(call).starts_with("Every byte is here"));
+        let stopped = stage.ask(&operator(), "stop", &[named, ("files", "remove")]);
+        assert!(stopped.contains("its files stay: what was there before"), "{stopped}");
+        assert_eq!(rawtorrent_tests::content::digest(&stage.home.out()).unwrap(), whole);
+    }
+    assert!(stage.ask(&operator(), "download", &[named]).starts_with("Downloading"));
+    // Nobody asks the bot between these.
+    stage.daemon.done(&stage.home, &["remove", &stage.id()]);
+    stage.daemon.done(&stage.home, &["add", &stage.home.torrent.display().to_string()]);
+    for files in ["stay", "remove"] {
+        let refused = stage.ask(&operator(), "stop", &[named, ("files", files)]);
+        assert!(refused.contains("was not begun here: only who runs me"), "{refused}");
+    }
     stage.end();
 }
 
