@@ -159,7 +159,9 @@ impl Error {
 
 /// What is not over by itself is so when the torrent is resumed.
 pub(crate) fn of_kept(told: String, may_pass: bool) -> String {
-    match (told.strip_suffix(storage::START_AGAIN), may_pass) {
+    // Nobody overwrites anything there.
+    let without = [storage::START_AGAIN, storage::OR_OVERWRITE].iter().find_map(|end| told.strip_suffix(end));
+    match (without, may_pass) {
         (Some(told), true) => format!("{told}; it goes on by itself then"),
         (Some(told), false) => format!("{told}, then resume it"),
         (None, _) => told,
@@ -271,6 +273,8 @@ mod tests {
         assert!(full.of_kept().ends_with("free some space; it goes on by itself then"));
         let unreadable = TorrentError::Disk(storage::Error::HashesUnreadable);
         assert!(unreadable.of_kept().ends_with("is well, then resume it"));
+        let in_the_way = Error::Disk(storage::Error::FileInTheWay("/x".into()));
+        assert!(in_the_way.of_kept().ends_with("move it away, then resume it"));
         assert_eq!(TorrentError::Stopped.of_kept(), TorrentError::Stopped.to_string());
     }
 }

@@ -140,6 +140,8 @@ impl<R: Read> Hashing<R> {
     }
 }
 
+const NEWER: &str = "a newer rawtorrent has written it; take that one to import it";
+
 fn damaged() -> io::Error {
     io::Error::other("it is damaged, or no exported session")
 }
@@ -161,8 +163,11 @@ fn read(path: &Path) -> io::Result<Rows> {
 
 fn read_rows(inner: impl Read) -> io::Result<Rows> {
     let mut input = Hashing { inner, hash: Sha256::new() };
-    if input.take(MAGIC.len())? != MAGIC {
-        return Err(damaged());
+    let start = input.take(MAGIC.len())?;
+    if start != MAGIC {
+        // The number is all that differs.
+        let is_newer = start.starts_with(&MAGIC[..MAGIC.len() - 2]);
+        return Err(if is_newer { io::Error::other(NEWER) } else { damaged() });
     }
     let mut rows = Rows::new();
     let mut count = 0;
@@ -364,6 +369,14 @@ mod tests {
         assert_eq!(told(&dir.path().join("none/file")), "its folder is not there; make that first");
         let told = told(Path::new("/proc/file"));
         assert!(!told.contains(".rawtorrent-export-"), "{told}");
+    }
+
+    #[test]
+    fn what_a_newer_one_wrote_is_told_from_what_is_damaged() {
+        let newer = read_rows(&b"rawtorrent session 2\n"[..]).unwrap_err();
+        assert_eq!(newer.to_string(), NEWER);
+        let other = read_rows(&b"rawtorrent sessions 2"[..]).unwrap_err();
+        assert_eq!(other.to_string(), damaged().to_string());
     }
 
     #[test]

@@ -7,6 +7,9 @@ use thiserror::Error;
 /// What ends the text of an error after which who transfers once has to do so again.
 pub const START_AGAIN: &str = ", then start again";
 
+/// What ends the message of an error that an option of a download can do something about.
+pub const OR_OVERWRITE: &str = ", or allow it to be overwritten";
+
 /// Why something could not be done on disk. The text is one line for people and says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -24,7 +27,7 @@ pub enum Error {
     #[error("{} is gone; put it back (is its disk mounted?){START_AGAIN}", .0.display())]
     Gone(PathBuf),
     /// A file stands where the torrent's would go, and nothing says that it is the torrent's.
-    #[error("{} exists and is not known to be this torrent's; move it away, or allow it to be overwritten", .0.display())]
+    #[error("{} exists and is not known to be this torrent's; move it away{OR_OVERWRITE}", .0.display())]
     FileInTheWay(PathBuf),
     /// A folder stands where the torrent's file would go.
     #[error("{} is a folder, but the torrent has a file there; move it away", .0.display())]

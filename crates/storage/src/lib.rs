@@ -40,7 +40,7 @@ mod state;
 mod torrent;
 
 pub use create::{Walk, WalkedFile, hash_files, walk};
-pub use error::{Error, START_AGAIN, SyncError, WriteRefused};
+pub use error::{Error, OR_OVERWRITE, START_AGAIN, SyncError, WriteRefused};
 pub use layout::Layout;
 pub use options::{Allocate, DiskEvent, FileReport, FileStamp, OpenOptions, Report, Snapshot};
 pub use os::rename;
