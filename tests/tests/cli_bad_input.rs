@@ -192,6 +192,9 @@ fn wrong_usage_exits_with_2() {
         assert_eq!(done.code(), Some(2), "{arguments:?}\n{}\n{}", done.stdout, done.stderr);
         assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
     }
+    let done = run(home.command().args(["download", torrent, "--pcap", "x.pcapng"]));
+    assert_fails(&done, &["--pcap is of what --trace shows", "add --trace"]);
+    assert_eq!(done.code(), Some(2));
     home.assert_nothing_written();
 }
 
